@@ -1,0 +1,1 @@
+"""Gated networks in PyTorch: definition, data, training, quantisation, and the zoo of checkpoints."""

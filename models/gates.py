@@ -1,0 +1,101 @@
+"""The gating modules of Dynamic Dual Gating Networks (DGNet, Li et al., ICCV 2021, section 3).
+
+Parameter names (``atten_s``, ``atten_c``) are those of the public release, so that its
+checkpoints load.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GUMBEL_TEMPERATURE = 2 / 3
+"""Temperature of the relaxed Bernoulli gate (paper, below equation (6))."""
+
+CHANNEL_REDUCTION = 4
+"""Ratio r between the channels and the hidden neurons of a channel gate (paper, equation (7))."""
+
+GATE_BIAS = 2.0
+"""Initial bias of a gate's last layer: every gate starts open (public release, option ``--bias``)."""
+
+
+def straight_through_gate(logits: Tensor, training: bool) -> Tensor:
+    """Turn logits into a binary mask of the same shape.
+
+    In evaluation a gate is on where ``logit >= 0`` (paper, equation (3); ties are on). In
+    training logistic noise is added (equation (6)), the forward value is the hard decision and
+    the gradient is that of the relaxed one.
+    """
+    if not training:
+        return (logits >= 0).to(logits.dtype)
+    uniform = torch.rand_like(logits, dtype=torch.float32)
+    noise = torch.log(uniform + 1e-8) - torch.log(1 - uniform + 1e-8)
+    soft = torch.sigmoid((logits.float() + noise) / GUMBEL_TEMPERATURE)
+    hard = (soft >= 0.5).to(soft.dtype)
+    return ((hard - soft).detach() + soft).to(logits.dtype)
+
+
+class SpatialGate(nn.Module):
+    """Decide per tile of the block's output whether it is computed (paper, section 3.1).
+
+    Parameters
+    ----------
+    channels
+        Channels of the block's input, on which the decision is made.
+    height, width
+        Size of the block's *output* map.
+    tile
+        Edge of a tile, in output pixels.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, tile: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.mask_height = math.ceil(height / tile)
+        self.mask_width = math.ceil(width / tile)
+        self.atten_s = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=True)
+
+    def reset_gate(self) -> None:
+        """Open every gate: the bias of the last layer becomes ``GATE_BIAS``."""
+        assert self.atten_s.bias is not None
+        nn.init.constant_(self.atten_s.bias, GATE_BIAS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
+        pooled = F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width))
+        return straight_through_gate(self.atten_s(pooled), self.training)
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one decision, as the public release counts them."""
+        return self.mask_height * self.mask_width * self.channels * 9
+
+
+class ChannelGate(nn.Module):
+    """Decide per channel between the two convolutions of a block (paper, section 3.2)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.hidden = in_channels // CHANNEL_REDUCTION
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
+        self.atten_c = nn.Sequential(
+            nn.Conv2d(in_channels, self.hidden, kernel_size=1, bias=False),
+            nn.BatchNorm2d(self.hidden),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(self.hidden, out_channels, kernel_size=1, bias=True),
+        )
+
+    def reset_gate(self) -> None:
+        """Open every gate: the bias of the last layer becomes ``GATE_BIAS``."""
+        nn.init.constant_(self.atten_c[3].bias, GATE_BIAS)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""
+        return straight_through_gate(self.atten_c(self.avg_pool(x)), self.training)
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one decision, as the public release counts them."""
+        return self.in_channels * self.hidden + self.hidden * self.out_channels

@@ -1,0 +1,234 @@
+"""Training of static and gated networks: named recipes, seeded, resumable, logged.
+
+A run lives in a folder: ``state.pt`` (to resume), ``metrics.jsonl`` (a line an epoch) and, when
+it is done, ``model.safetensors``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from gatewright.errors import GatewrightError
+from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.datasets import MEAN, STD, ImageSet
+from gatewright.models.losses import gating_loss
+from gatewright.models.resnet_cifar import ResNetCifar
+
+SLACK_DECAY = 0.02
+"""alpha of the bound's annealing, per epoch of 300 (paper, below equation (9))."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training schedule. ``epochs`` rescales the bound's annealing, so that short runs relax it too."""
+
+    epochs: int
+    learning_rate: float
+    schedule: str
+    """``step``: divide by ten at 50% and 75%; ``one-cycle``: linear warm-up, then linear to zero."""
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+
+    def rate(self, progress: float) -> float:
+        """Learning rate at ``progress`` in [0, 1] of the run."""
+        if self.schedule == "step":
+            return self.learning_rate * 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
+        warm_up = 0.15
+        return self.learning_rate * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))
+
+    def slack(self, epoch: int) -> float:
+        """p of equation (9)."""
+        return math.exp(-SLACK_DECAY * 300 / self.epochs * epoch)
+
+
+RECIPES = {
+    "paper": Recipe(epochs=300, learning_rate=0.1, schedule="step"),
+    "short": Recipe(epochs=24, learning_rate=0.2, schedule="one-cycle"),
+    "short-gated": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle"),
+}
+
+
+class _Batches:
+    """Augmented, normalised batches: pad by 4, crop, flip; whole-batch tensor operations."""
+
+    def __init__(self, data: ImageSet, batch_size: int, device: torch.device) -> None:
+        images = torch.from_numpy(data.images).to(device).permute(0, 3, 1, 2)
+        self.padded = F.pad(images, (4, 4, 4, 4))
+        self.labels = torch.from_numpy(data.labels).to(device)
+        self.mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(STD, device=device).view(1, 3, 1, 1) * 255
+        self.batch_size, self.device = batch_size, device
+
+    def epoch(self) -> list[Tensor]:
+        """The indices of each batch, in a fresh order."""
+        return list(torch.randperm(len(self.labels), device=self.device).split(self.batch_size))
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented float images [B, 3, 32, 32] (channels last) and labels [B]."""
+        count = len(index)
+        shift = torch.randint(0, 9, (2, count, 1), device=self.device)
+        columns = torch.arange(32, device=self.device)
+        flip = torch.rand(count, 1, device=self.device) < 0.5
+        rows = shift[0] + columns
+        columns = shift[1] + torch.where(flip, columns.flip(0), columns)
+        crops = self.padded.permute(0, 2, 3, 1)[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        images = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return images.contiguous(memory_format=torch.channels_last), self.labels[index]
+
+
+def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; no weight decay on the gates (paper, section 4.1)."""
+    gates = [p for name, p in network.named_parameters() if ".mask_" in name]
+    others = [p for name, p in network.named_parameters() if ".mask_" not in name]
+    groups = [{"params": others}, {"params": gates, "weight_decay": 0.0}] if gates else [{"params": others}]
+    return torch.optim.SGD(
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
+
+
+def initialise_from(network: ResNetCifar, checkpoint: str | Path) -> None:
+    """Start a gated network from a static one of the same depth (paper, section 4.1), or from another gated one."""
+    source, spec = load_checkpoint(checkpoint)
+    if spec.depth != network.depth:
+        raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
+    missing, unexpected = network.load_state_dict(source.state_dict(), strict=False)
+    if unexpected or any(".mask_" not in name for name in missing):
+        raise GatewrightError(f"{checkpoint} does not fit: unexpected {unexpected[:3]}, missing {missing[:3]}")
+
+
+def evaluate_float(
+    network: ResNetCifar, data: ImageSet, batch_size: int = 500, progress: bool = False
+) -> dict[str, object]:
+    """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32."""
+    from gatewright.models.datasets import normalise
+
+    device = next(network.parameters()).device
+    network.eval()
+    predictions, macs = [], []
+    spatial: list[list[float]] = []
+    channel: list[list[float]] = []
+    with torch.no_grad():
+        for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
+            images = torch.from_numpy(normalise(data.images[start : start + batch_size])).to(device)
+            logits, masks = network.forward_with_masks(images)
+            predictions.append(logits.argmax(1).cpu().numpy())
+            macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
+            spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
+            channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
+    predicted = np.concatenate(predictions)
+    return {
+        "top1": float((predicted == data.labels).mean() * 100),
+        "predictions": predicted,
+        "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
+        "spatial_density": np.mean(spatial, 0).tolist(),
+        "channel_density": np.mean(channel, 0).tolist(),
+    }
+
+
+def train(
+    spec: NetworkSpec,
+    recipe: Recipe,
+    train_set: ImageSet,
+    test_set: ImageSet,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    initial: str | Path | None = None,
+    resume: bool = False,
+    evaluate_every: int = 1,
+    device: str = "cpu",
+    report: Callable[[dict[str, object]], None] = lambda record: None,
+) -> Path:
+    """Train a network and return the path of its checkpoint.
+
+    With ``resume`` a run goes on from the last finished epoch, random state included; without it
+    a folder that already holds a run is refused.
+    """
+    if spec.gating != "none" and spec.target_density is None:
+        raise GatewrightError("a gated network needs a target density between 0 and 1")
+    folder = Path(folder)
+    state_file = folder / "state.pt"
+    if state_file.exists() and not resume:
+        raise GatewrightError(f"{folder} already holds a run; continue it with --resume or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    target = torch.device(device)
+    network = spec.build()
+    if initial is not None:
+        initialise_from(network, initial)
+    network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = _optimiser(network, recipe)
+    first = 0
+    if state_file.exists():
+        state = torch.load(state_file, map_location=target, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"].cpu())
+        first = state["epoch"]
+    batches = _Batches(train_set, recipe.batch_size, target)
+    for epoch in range(first, recipe.epochs):
+        started = time.monotonic()
+        record: dict[str, object] = {"epoch": epoch + 1, **_train_epoch(network, spec, recipe, optimiser, batches, epoch)}
+        if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
+            result = evaluate_float(network, test_set)
+            record |= {key: value for key, value in result.items() if key != "predictions"}
+        record["seconds"] = round(time.monotonic() - started, 1)
+        with (folder / "metrics.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        report(record)
+        partial = folder / "state.partial"
+        torch.save(
+            {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "random": torch.get_rng_state(),
+                "epoch": epoch + 1,
+            },
+            partial,
+        )
+        partial.replace(state_file)
+    save_checkpoint(folder / "model.safetensors", network, spec)
+    return folder / "model.safetensors"
+
+
+def _train_epoch(
+    network: ResNetCifar, spec: NetworkSpec, recipe: Recipe, optimiser: torch.optim.SGD, batches: _Batches, epoch: int
+) -> dict[str, object]:
+    network.train()
+    order = batches.epoch()
+    losses, regularisers, correct = [], [], 0
+    bar = tqdm(order, f"epoch {epoch + 1}/{recipe.epochs}", mininterval=2, leave=False)
+    for step, index in enumerate(bar):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate((epoch + step / len(order)) / recipe.epochs)
+        images, labels = batches.batch(index)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            logits, masks = network.forward_with_masks(images)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        losses.append(loss.detach())
+        if spec.target_density is not None:
+            regulariser = gating_loss(network, masks, spec.target_density, recipe.slack(epoch))
+            regularisers.append(regulariser.detach())
+            loss = loss + regulariser
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        correct += int((logits.argmax(1) == labels).sum())
+    return {
+        "loss": float(torch.stack(losses).mean()),
+        "gating_loss": float(torch.stack(regularisers).mean()) if regularisers else 0.0,
+        "train_top1": 100 * correct / len(batches.labels),
+        "learning_rate": optimiser.param_groups[0]["lr"],
+    }
