@@ -1,0 +1,1 @@
+"""From a trained network to programs: capture, graph, quantise, lower, allocate, schedule, emit."""
