@@ -136,7 +136,7 @@ FORMATS: dict[Opcode, Format] = {
             _fields("""
 dram_address 32 byte address of row 0, a multiple of 16
 space 3 destination, see Space
-address 20 first byte (scratchpad), word (weights), entry (parameters), table number, or page entry
+address 20 scratchpad byte, weight buffer word in units of 4, parameter entry, table number, or instruction entry
 rows 13 rows to read; with a table, at most, fewer if the table ends
 row_beats 12 beats of 16 bytes in a row
 row_stride 20 bytes from one row to the next in DRAM
