@@ -90,8 +90,10 @@ class Program:
     placements: list[Placement] = field(default_factory=list)
     gates: list[GateRecord] = field(default_factory=list)
     layers: list[str] = field(default_factory=list)
+    layer_kinds: dict[str, str] = field(default_factory=dict)
+    """``gated``, ``ungated``, ``gate`` or ``control`` for each name in ``layers``."""
     macs: dict[str, int] = field(default_factory=dict)
-    """Useful multiply-accumulates per layer, as executed for this sample."""
+    """Useful multiply-accumulates per layer, as executed for this sample (tile * tile pixels a tile)."""
     page_starts: list[int] = field(default_factory=list)
     """Row of ``code`` at which each instruction page begins."""
 
@@ -110,6 +112,7 @@ class Program:
             "placements": [vars(p) for p in self.placements],
             "gates": [vars(g) for g in self.gates],
             "layers": self.layers,
+            "layer_kinds": self.layer_kinds,
             "macs": self.macs,
             "page_starts": self.page_starts,
             "checksum": _checksum(tensors),
