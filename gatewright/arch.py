@@ -109,12 +109,12 @@ class ArchConfig:
     @property
     def patch_words(self) -> int:
         """Words of ``rows`` bytes in the patch buffer."""
-        return self.patch_kib * 1024 // BEAT_BYTES
+        return self.patch_kib * 1024 // (4 * self.rows) * 4
 
     @property
     def weight_words(self) -> int:
         """Words of ``rows`` bytes in the weight buffer."""
-        return self.weight_kib * 1024 // BEAT_BYTES
+        return self.weight_kib * 1024 // (4 * self.rows) * 4
 
     @property
     def page_instructions(self) -> int:

@@ -1,0 +1,42 @@
+"""The compiler's face: a quantised network on an architecture, compiled per sample or densely."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import ArchConfig
+from gatewright.compiler.graph import (
+    QuantisedClassifier,
+    QuantisedConv,
+    QuantisedGraph,
+)
+from gatewright.compiler.lower import Decisions, lower
+from gatewright.compiler.network_image import NetworkImage
+from gatewright.program import Program
+
+
+class Compiler:
+    """Compiles one network for one architecture; weights are laid out once."""
+
+    def __init__(self, graph: QuantisedGraph, arch: ArchConfig) -> None:
+        self.graph, self.arch = graph, arch
+        self.image = NetworkImage(graph, arch)
+
+    def compile(self, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:
+        """The program for a sample whose gates decide as given (none for a network without gates)."""
+        return lower(self.image, decisions, sample)
+
+
+def without_gates(graph: QuantisedGraph) -> QuantisedGraph:
+    """The dense baseline: the same convolutions and classifier, nothing gated, nothing pooled."""
+    layers = [
+        replace(layer, output_channels=None, input_channels=None, output_tiles=None, input_tiles=None)
+        if isinstance(layer, QuantisedConv)
+        else layer
+        for layer in graph.layers
+        if isinstance(layer, QuantisedConv | QuantisedClassifier)
+    ]
+    return QuantisedGraph(graph.input, list(layers), graph.shapes, graph.scales)

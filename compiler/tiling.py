@@ -1,0 +1,148 @@
+"""Which pixels go together, and which operand stands still: the mapping of one layer.
+
+Pure arithmetic on sizes; nothing here knows about instructions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import ArchConfig
+from gatewright.isa import Stationary
+from gatewright.timing import ACCUMULATOR_LATENCY
+
+
+@dataclass(frozen=True)
+class TileSet:
+    """Tiles of an output map, in table order; ``table`` is None for all tiles in raster order.
+
+    ``rows`` are the tiles' first output rows [n].
+    """
+
+    tile: int
+    table: int | None
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def area(self) -> int:
+        """Vectors per tile."""
+        return self.tile * self.tile
+
+
+def all_tiles(height: int, width: int, tile: int) -> TileSet:
+    """Every tile of a map, raster order."""
+    down, across = -(-height // tile), -(-width // tile)
+    return TileSet(tile, None, np.repeat(np.arange(down) * tile, across))
+
+
+def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int) -> TileSet:
+    """The tiles of an index table."""
+    return TileSet(tile, table, (entries.astype(np.int64) >> 8) * tile)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One MATMUL and its EPILOGUE: a range of a chunk's pixels by a range of filters."""
+
+    stationary: Stationary
+    first_pixel: int
+    pixels: int
+    first_filter: int
+    filters: int
+
+
+@lru_cache(maxsize=4096)
+def split_chunk(
+    pixels: int, filters: int, arch: ArchConfig, indirect: bool, filters_only: bool, capacity: int
+) -> tuple[Part, ...]:
+    """Cut a chunk's pixel x filter rectangle into parts with the fewest array cycles per slice.
+
+    The candidates: filters stand still; pixels stand still; whole blocks of filters stand still and
+    the remaining filters stream past standing pixels; and the same the other way round. ``indirect``
+    filters load one vector a cycle; ``filters_only`` forbids standing pixels (residual, pooling);
+    ``capacity`` bounds the streamed vectors (accumulator entries).
+    """
+    columns = arch.columns
+    whole_filters, whole_pixels = filters // columns * columns, pixels // columns * columns
+    candidates = [[(Stationary.FILTERS, 0, pixels, 0, filters)]]
+    if not filters_only:
+        candidates.append([(Stationary.PIXELS, 0, pixels, 0, filters)])
+        if 0 < whole_filters < filters:
+            candidates.append(
+                [
+                    (Stationary.FILTERS, 0, pixels, 0, whole_filters),
+                    (Stationary.PIXELS, 0, pixels, whole_filters, filters - whole_filters),
+                ]
+            )
+        if 0 < whole_pixels < pixels:
+            candidates.append(
+                [
+                    (Stationary.PIXELS, 0, whole_pixels, 0, filters),
+                    (Stationary.FILTERS, whole_pixels, pixels - whole_pixels, 0, filters),
+                ]
+            )
+    best = min(candidates, key=lambda parts: sum(_cycles(part, arch, indirect) for part in parts))
+    return tuple(piece for part in best for piece in _blocks(part, columns, capacity))
+
+
+def _cycles(part: tuple[Stationary, int, int, int, int], arch: ArchConfig, indirect: bool) -> int:
+    """Array cycles per slice."""
+    stationary, _, pixels, _, filters = part
+    still, stream = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)
+    total = 0
+    for first in range(0, still, arch.columns):
+        block = min(arch.columns, still - first)
+        slow = indirect and stationary == Stationary.FILTERS
+        load = block if slow else -(-block // arch.load_vectors)
+        total += max(stream, ACCUMULATOR_LATENCY, load)
+    return total
+
+
+def _blocks(part: tuple[Stationary, int, int, int, int], columns: int, capacity: int) -> list[Part]:
+    """One block of the stationary operand per part, so that the epilogue follows closely."""
+    stationary, first_pixel, pixels, first_filter, filters = part
+    if stationary == Stationary.FILTERS:
+        steps = (capacity, columns)
+    else:
+        steps = (columns, capacity)
+    return [
+        Part(
+            stationary,
+            first_pixel + p,
+            min(steps[0], pixels - p),
+            first_filter + f,
+            min(steps[1], filters - f),
+        )
+        for p in range(0, pixels, steps[0])
+        for f in range(0, filters, steps[1])
+    ]
+
+
+def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int) -> list[tuple[int, int]]:
+    """Cut a tile list into (first, count) chunks that are gathered, multiplied and written in turn.
+
+    The first chunk is small, so that the array starts early; the others hold more pixels where the
+    reduction is short. A remainder smaller than a block joins its neighbour.
+    """
+    block = max(arch.columns, 16)
+    limit = min(patch_words // 3 // slices, 512)
+    target = min(limit, block * max(1, min(8, 64 // slices)))
+    first = max(1, min(block, limit) // tiles.area)
+    step = max(1, target // tiles.area)
+    result: list[tuple[int, int]] = []
+    position, total = 0, len(tiles)
+    while position < total:
+        count = min(step if result else first, total - position)
+        left = total - position - count
+        if 0 < left * tiles.area < block and (count + left) * tiles.area <= limit:
+            count += left
+        result.append((position, count))
+        position += count
+    return result
