@@ -51,7 +51,8 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
     expected = (shape.channels, shape.height, shape.width)
     if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
         raise GatewrightError(
-            f"calibration images have shape {list(images.shape)}; the network needs [N, {', '.join(map(str, expected))}] "
+            f"calibration images have shape {list(images.shape)}; the network needs "
+            f"[N, {', '.join(map(str, expected))}] "
             "with at least one image"
         )
     streams, tiles = residual_streams(graph), pooling_tiles(graph)

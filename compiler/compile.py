@@ -13,7 +13,8 @@ from gatewright.compiler.graph import (
     QuantisedConv,
     QuantisedGraph,
 )
-from gatewright.compiler.lower import Decisions, lower
+from gatewright.compiler.context import Decisions
+from gatewright.compiler.lower import lower
 from gatewright.compiler.network_image import NetworkImage
 from gatewright.program import Program
 

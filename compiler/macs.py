@@ -11,7 +11,7 @@ from gatewright.compiler.graph import (
     QuantisedGraph,
     QuantisedSpatialGate,
 )
-from gatewright.compiler.lower import Decisions
+from gatewright.compiler.context import Decisions
 
 
 def counted_macs(graph: QuantisedGraph, decisions: Decisions | None) -> int:

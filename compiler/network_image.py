@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gatewright.arch import BEAT_BYTES, ArchConfig
+from gatewright.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.compiler.allocate import allocate_scratchpad
 from gatewright.compiler.graph import (
     Pooling,
@@ -77,8 +77,13 @@ class NetworkImage:
         self.input_region = Region("input", "input", address, size)
         self._parameters: list[np.ndarray] = []
         self._entries = 0
+        self.first_parameters = 0
         for layer in self.graph.layers:
             self._add(layer)
+            if self._entries and not self.first_parameters:
+                self._pad_parameters()
+                self.first_parameters = self._entries
+        self._pad_parameters()
         if not self.graph.layers or not isinstance(self.graph.layers[-1], QuantisedClassifier):
             raise GatewrightError("the network must end in a classifier")
         if self._entries > self.arch.parameter_entries:
@@ -87,7 +92,7 @@ class NetworkImage:
                 f"parameter_entries is {self.arch.parameter_entries}; raise it"
             )
         blob = np.concatenate(self._parameters)
-        self.parameter_beats = -(-len(blob) // BEAT_BYTES)
+        self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
         head = self.graph.layers[-1]
@@ -117,6 +122,12 @@ class NetworkImage:
             self._add_parameters(layer.name, _bias_only(layer.bias), None)
             self._by_vector(layer.name, layer.weight)
 
+    def _pad_parameters(self) -> None:
+        """Whole beats: what is loaded together ends with one."""
+        while self._entries * PARAMETER_BYTES % BEAT_BYTES:
+            self._parameters.append(np.zeros(PARAMETER_BYTES, np.uint8))
+            self._entries += 1
+
     def _pooling_of_consumer(self, layer: QuantisedConv) -> Pooling | None:
         """A shortcut finishes the inactive tiles of the block's output, and pools them."""
         consumer = self.consumer(layer)
@@ -128,6 +139,13 @@ class NetworkImage:
             if isinstance(other, QuantisedConv) and other.residual == layer.output:
                 return other
         return None
+
+    def place_sample(self, image: np.ndarray, sample: np.ndarray) -> None:
+        """Write a quantised sample [height, width, channels] int8 into a DRAM image's input region."""
+        region = self.input_region
+        if sample.dtype != np.int8 or sample.size != region.size:
+            raise GatewrightError(f"the sample must be {region.size} int8 values, got {sample.size} of {sample.dtype}")
+        image[region.address : region.address + region.size] = sample.reshape(-1).view(np.uint8)
 
     def _add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None) -> None:
         one = np.ones(1, np.int64)

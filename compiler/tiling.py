@@ -125,24 +125,39 @@ def _blocks(part: tuple[Stationary, int, int, int, int], columns: int, capacity:
     ]
 
 
-def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int) -> list[tuple[int, int]]:
+def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eager: bool) -> list[tuple[int, int]]:
     """Cut a tile list into (first, count) chunks that are gathered, multiplied and written in turn.
 
-    The first chunk is small, so that the array starts early; the others hold more pixels where the
-    reduction is short. A remainder smaller than a block joins its neighbour.
+    Sizes grow from one block of pixels (the array starts early, and the gather of a chunk hides
+    behind the product of the one before) and shrink to one block again (the epilogue of a chunk
+    hides behind the product of the next, and what waits for the layer waits briefly). Chunks are
+    larger where the reduction is short. ``eager`` halves the first: worth it where filters load fast.
     """
     block = max(arch.columns, 16)
-    limit = min(patch_words // 3 // slices, 512)
-    target = min(limit, block * max(1, min(8, 64 // slices)))
-    first = max(1, min(block, limit) // tiles.area)
-    step = max(1, target // tiles.area)
-    result: list[tuple[int, int]] = []
-    position, total = 0, len(tiles)
-    while position < total:
-        count = min(step if result else first, total - position)
-        left = total - position - count
-        if 0 < left * tiles.area < block and (count + left) * tiles.area <= limit:
-            count += left
-        result.append((position, count))
-        position += count
-    return result
+    limit = max(1, min(patch_words // 3 // slices, arch.accumulator_depth) // tiles.area)
+    largest = min(limit, max(1, block * max(1, min(8, 64 // slices)) // tiles.area))
+    smallest = min(limit, max(1, block // tiles.area))
+    total = len(tiles)
+    head, tail = [max(1, smallest // 2) if eager else smallest], [smallest]
+    left = total - head[0] - tail[0]
+    if left < smallest:
+        return _pieces([total] if total <= min(limit, 2 * smallest - 1) else [total - smallest, smallest])
+    grow, shrink = 2 * smallest, 3 * smallest
+    while left > 0:
+        for side, size in ((head, grow), (tail, shrink)):
+            count = min(size, largest, left)
+            if 0 < left - count < smallest and left <= largest:
+                count = left
+            if 0 < count < smallest and side[-1] + count <= limit:
+                side[-1] += count
+            elif count:
+                side.append(count)
+            left -= count
+        grow, shrink = 2 * grow, 3 * shrink
+    return _pieces(head + tail[::-1])
+
+
+def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
+    """Consecutive (first, count) pairs."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]

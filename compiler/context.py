@@ -1,0 +1,115 @@
+"""What the parts of the lowering share: the program in the making and the gates decided so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.allocate import Ring
+from gatewright.compiler.emit import Emitter
+from gatewright.compiler.graph import Pooling
+from gatewright.compiler.network_image import NetworkImage
+from gatewright.compiler.tiling import TileSet, listed_tiles
+from gatewright.isa import NO_TABLE
+from gatewright.program import GateRecord
+
+Decisions = dict[str, npt.NDArray[np.bool_]]
+"""Per gate: [grid height, grid width] for tiles, [channels] for channels."""
+
+
+@dataclass
+class DecidedGate:
+    """A gate whose mask and tables the program has built, and what they hold for this sample."""
+
+    mask: int
+    table: int
+    entries: npt.NDArray[np.uint16]
+    complement_table: int = NO_TABLE
+    complement: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
+    tile: int = 1
+    grid_width: int = 0
+
+    def tiles(self, complement: bool = False) -> TileSet:
+        """The active tiles, or the inactive ones."""
+        if complement:
+            return listed_tiles(self.complement, self.tile, self.complement_table)
+        return listed_tiles(self.entries, self.tile, self.table)
+
+
+@dataclass(frozen=True)
+class SourceMap:
+    """The input map of a GATHER: scratchpad bytes [y][x][channel], perhaps compact and masked."""
+
+    address: int
+    height: int
+    width: int
+    channels: int
+    channel_gate: DecidedGate | None = None
+    tile_gate: DecidedGate | None = None
+
+
+@dataclass(frozen=True)
+class OutputMap:
+    """The output map of an EPILOGUE, its parameters and what is done on the way."""
+
+    address: int
+    height: int
+    width: int
+    channels: int
+    parameters: int
+    channel_gate: DecidedGate | None = None
+    residual: bool = False
+    relu: bool = False
+    pool: Pooling | None = None
+    pool_address: int = 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The geometry of a convolution."""
+
+    height: int = 1
+    width: int = 1
+    stride: int = 1
+    padding_y: int = 0
+    padding_x: int = 0
+
+    @property
+    def taps(self) -> int:
+        return self.height * self.width
+
+
+class Context:
+    """One program in the making."""
+
+    def __init__(self, image: NetworkImage, decisions: Decisions) -> None:
+        self.image, self.graph, self.arch = image, image.graph, image.arch
+        self.decisions = decisions
+        self.out = Emitter(self.arch)
+        self.gates: dict[str, DecidedGate] = {}
+        self.records: list[GateRecord] = []
+        self.macs: dict[str, int] = {}
+        self.patches = Ring(self.arch.patch_words, "patch buffer")
+        self.bank = 0
+        self._patch_order: list[str] = []
+        self._serial = 0
+
+    def gate(self, name: str | None) -> DecidedGate | None:
+        """The gate of that name, which must have been decided; None for no name."""
+        return None if name is None else self.gates[name]
+
+    def take_patches(self, words: int) -> int:
+        """A region of the patch ring; the oldest ones give way (their readers are waited for)."""
+        self._serial += 1
+        name = f"a chunk of {self.out.layer} ({self._serial})"
+        while (base := self.patches.take(name, words)) is None:
+            self.patches.release(self._patch_order.pop(0))
+        self._patch_order.append(name)
+        return base
+
+    def next_bank(self) -> int:
+        """The accumulator bank of the next MATMUL: the banks alternate."""
+        self.bank ^= 1
+        return self.bank
