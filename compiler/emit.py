@@ -210,7 +210,7 @@ class Emitter:
         """An empty EPILOGUE that waits for what the next one reads before its own waits."""
         base = self._base_clock(Unit.EPILOGUE)
         waits = self._prune(early, base)
-        self._append(Opcode.EPILOGUE, waits, {})
+        self._append(Opcode.EPILOGUE, waits, {"tile": 1})
         self._complete(Unit.EPILOGUE, waits, base)
         self._turn_page_if_full()
 

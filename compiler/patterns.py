@@ -87,6 +87,8 @@ class Dense:
     weight: Array
     bias: Array
     relu: bool = False
+    norms: tuple[str, ...] = ()
+    """The modules of the batch norms that are folded in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +102,16 @@ class DenseChain:
         """With the last layer changed."""
         return replace(self, layers=(*self.layers[:-1], replace(self.layers[-1], **changes)))  # type: ignore[arg-type]
 
-    def normalised(self, factor: Array, offset: Array) -> DenseChain:
-        """With ``y * factor + offset`` folded into the last layer."""
+    def normalised(self, factor: Array, offset: Array, module: str) -> DenseChain:
+        """With ``y * factor + offset`` of a batch norm folded into the last layer."""
         layer = self.layers[-1]
-        return self.last(weight=layer.weight * factor[:, None], bias=layer.bias * factor + offset)
+        weight, bias = layer.weight * factor[:, None], layer.bias * factor + offset
+        return self.last(weight=weight, bias=bias, norms=(*layer.norms, module))
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules whose parameters went into the chain."""
+        return [module for layer in self.layers for module in (layer.module, *layer.norms)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +125,17 @@ class GridLogits:
     """[1, 3, 3, channels]."""
     bias: Array
     """[1]."""
+    norms: tuple[str, ...] = ()
 
-    def normalised(self, factor: Array, offset: Array) -> GridLogits:
-        """With ``y * factor + offset`` folded in."""
-        return replace(self, weight=self.weight * factor[0], bias=self.bias * factor + offset)
+    def normalised(self, factor: Array, offset: Array, module: str) -> GridLogits:
+        """With ``y * factor + offset`` of a batch norm folded in."""
+        norms = (*self.norms, module)
+        return replace(self, weight=self.weight * factor[0], bias=self.bias * factor + offset, norms=norms)
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules whose parameters went into the logits."""
+        return [self.module, *self.norms]
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,6 +161,7 @@ class _Quantiser:
         unit = float(scale[0]) * self.result.scales[layer.source] / pixels
         weight = weight.reshape(layer.weight.shape)
         bias = self._bias(layer.name, weight, layer.bias / unit, pixels)
+        self.result.scales[layer.output] = unit
         self.result.layers.append(QuantisedClassifier(layer.name, layer.source, layer.output, weight, bias, unit))
 
     def _scale(self, tensor: str) -> float:

@@ -48,7 +48,7 @@ def _spatial_gate(walk: Walk, logits: GridLogits, shape: Any, mask_shape: Any) -
             "one whole number, in both directions"
         )
     if logits not in walk.written:
-        name = walk.unique(_gate_path(walk, [logits.module]))
+        name = walk.unique(_gate_path(walk, logits.modules))
         walk.written[logits] = name
         gate = FloatSpatialGate(name, logits.source, logits.grid, tile, logits.weight, float(logits.bias[0]))
         walk.graph.layers.append(gate)
@@ -68,28 +68,22 @@ def _channel_gate(walk: Walk, chain: DenseChain, shape: Any, mask_shape: Any) ->
         )
     if chain not in walk.written:
         hidden, last = chain.layers
-        name = walk.written[chain] = walk.unique(_gate_path(walk, [hidden.module, last.module]))
+        name = walk.written[chain] = walk.unique(_gate_path(walk, chain.modules))
         gate = FloatChannelGate(name, chain.source, hidden.weight, hidden.bias, last.weight, last.bias)
         walk.graph.layers.append(gate)
     return walk.written[chain]
 
 
 def _gate_path(walk: Walk, modules: list[str]) -> str:
-    """The outermost module that owns these modules and no other layer's parameters."""
-    split = [module.split(".") for module in modules]
-    common = 0
-    while common < min(map(len, split)) and len({tuple(path[: common + 1]) for path in split}) == 1:
-        common += 1
-    path = split[0][:common]
-    owned = _below(walk, path)
-    while len(path) > 1 and _below(walk, path[:-1]) == owned:
-        path = path[:-1]
-    return ".".join(path) or modules[-1]
-
-
-def _below(walk: Walk, path: list[str]) -> int:
-    prefix = "".join(f"{part}." for part in path)
-    return sum(parameter.startswith(prefix) for parameter in walk.parameters)
+    """The outermost module that owns the gate's parameters and no others; without one, the gate's last layer."""
+    below = {module: {p for p in walk.parameters if p.startswith(f"{module}.")} for module in modules}
+    owned = set().union(*below.values())
+    path, found = modules[-1], modules[-1]
+    while path:
+        if {p for p in walk.parameters if p.startswith(f"{path}.")} == owned:
+            found = path
+        path = path.rpartition(".")[0]
+    return found
 
 
 def compare(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

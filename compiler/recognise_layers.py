@@ -110,7 +110,7 @@ def batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         walk.extend(value)
         return value.normalised(factor, offset)
     if isinstance(value, GridLogits) or (isinstance(value, DenseChain) and not value.layers[-1].relu):
-        return value.normalised(factor, offset)
+        return value.normalised(factor, offset, walk.value(args["running_mean"]).module)  # type: ignore[union-attr]
     walk.fail(f"batch norm after {describe(value)}; it is supported directly after a convolution only")
 
 
@@ -133,7 +133,7 @@ def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     if args.get("alpha", 1) != 1:
         walk.fail(f"a residual scaled by alpha = {args['alpha']} is not supported")
     operands = [walk.value(args["self"]), walk.value(args["other"])]
-    if shape_of(args["self"]) != shape_of(args["other"]):
+    if args["self"].meta["val"].shape != args["other"].meta["val"].shape:
         walk.fail("the two feature maps have different shapes; broadcasting is not supported")
     # The adding convolution is a masked one, else the one that reads the later map: the other is its residual.
     adders = [v for v in operands if isinstance(v, OpenConv) and _may_add(walk, v)]

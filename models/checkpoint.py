@@ -71,7 +71,10 @@ def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
         raise GatewrightError(f"checkpoint {path} is damaged or not a safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         raise GatewrightError(f"checkpoint {path} is not a {FORMAT} file; its format is {metadata.get('format')!r}")
-    return NetworkSpec(**json.loads(metadata["spec"])), tensors
+    try:
+        return NetworkSpec(**json.loads(metadata["spec"])), tensors
+    except (KeyError, TypeError, ValueError) as error:
+        raise GatewrightError(f"checkpoint {path} is damaged: its spec cannot be read ({error})") from error
 
 
 def _read_public(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
@@ -81,7 +84,7 @@ def _read_public(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise GatewrightError(f"checkpoint {path} is damaged or not a PyTorch file ({error})") from error
     state = stored.get("state_dict", stored) if isinstance(stored, dict) else None
-    if not isinstance(state, dict) or "fc.weight" not in state and "module.fc.weight" not in state:
+    if not isinstance(state, dict) or not {"fc.weight", "module.fc.weight"} & set(state):
         raise GatewrightError(f"checkpoint {path} holds no CIFAR ResNet (no fc.weight in its state_dict)")
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     blocks = len({name.split(".")[1] for name in state if name.startswith("layer1.")})

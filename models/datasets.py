@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -30,6 +31,12 @@ _SHEETS = {
     "test": (["test_batch.png"], "test_lables.json"),
 }
 
+_PICKLE_FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, EOFError, pickle.UnpicklingError)
+"""What reading a damaged pickle, or one that holds something else, may raise."""
+
+_ARCHIVE_FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
+"""What reading a damaged archive may raise."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -51,7 +58,7 @@ class ImageSet:
 
 def normalise(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """uint8 [N, H, W, 3] to the networks' float input [N, 3, H, W]."""
-    scaled = (images.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    scaled = (images.astype(np.float32) / 255 - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
@@ -93,9 +100,12 @@ def _reader(path: Path) -> tuple[Callable[[str], bytes], set[str]]:
         found = {p.name: p for p in path.rglob("*") if p.is_file()}
         return lambda name: found[name].read_bytes(), set(found)
     try:
-        archive = tarfile.open(path)
+        archive = tarfile.open(path)  # noqa: SIM115 - it is read for as long as `read` lives
         members = {Path(m.name).name: m for m in archive.getmembers() if m.isfile()}
-    except (tarfile.TarError, EOFError, OSError) as error:
+        assert archive.fileobj is not None
+        while archive.fileobj.read(1 << 20):  # gzip compares its checksum at the end, which tarfile does not read
+            pass
+    except _ARCHIVE_FAULTS as error:
         raise GatewrightError(f"{path} is not a readable tar archive ({error}); download it again") from error
 
     def read(name: str) -> bytes:
@@ -109,12 +119,15 @@ def _reader(path: Path) -> tuple[Callable[[str], bytes], set[str]]:
 class _PlainUnpickler(pickle.Unpickler):
     """Only what a CIFAR batch needs: numpy arrays of bytes. Anything else in the file is refused."""
 
-    _ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
-    }
+    _ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),  # the original archive, written by numpy 1
+            ("numpy._core.multiarray", "_reconstruct"),  # written again by numpy 2
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self._ALLOWED:
@@ -129,7 +142,7 @@ def _canonical(read: Callable[[str], bytes], names: list[str], path: Path) -> Im
             batch = _PlainUnpickler(io.BytesIO(read(name)), encoding="bytes").load()
             images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             labels.append(np.asarray(batch[b"labels"], np.int64))
-        except (KeyError, ValueError, EOFError, pickle.UnpicklingError, tarfile.TarError, OSError) as error:
+        except (*_PICKLE_FAULTS, *_ARCHIVE_FAULTS) as error:
             raise GatewrightError(f"{path}: CIFAR-10 batch {name} is missing or damaged ({error})") from error
     return _image_set(np.concatenate(images), np.concatenate(labels))
 
@@ -139,7 +152,7 @@ def _sheets(read: Callable[[str], bytes], names: list[str], label_file: str, pat
     try:
         rows = [np.asarray(Image.open(io.BytesIO(read(name))).convert("RGB")) for name in names]
         labels = np.asarray(json.loads(read(label_file)), np.int64)
-    except (KeyError, ValueError, UnidentifiedImageError, tarfile.TarError, OSError) as error:
+    except (LookupError, TypeError, ValueError, UnidentifiedImageError, *_ARCHIVE_FAULTS) as error:
         raise GatewrightError(f"{path}: CIFAR-10 sheets are missing or damaged ({error})") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
@@ -147,7 +160,9 @@ def _sheets(read: Callable[[str], bytes], names: list[str], label_file: str, pat
 
 
 def _image_set(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> ImageSet:
+    if labels.ndim != 1 or ((labels < 0) | (labels >= len(CLASSES))).any():
+        raise GatewrightError(f"CIFAR-10: labels must be a list of numbers from 0 to {len(CLASSES) - 1}")
+    if pixels.size != 32 * 32 * 3 * len(labels):
+        raise GatewrightError(f"CIFAR-10: {pixels.size / 3072:g} images of 32x32 RGB pixels but {len(labels)} labels")
     images = np.ascontiguousarray(pixels.reshape(-1, 32, 32, 3))
-    if len(images) != len(labels):
-        raise GatewrightError(f"CIFAR-10: {len(images)} images but {len(labels)} labels")
     return ImageSet(images, labels, np.arange(len(labels), dtype=np.int64))

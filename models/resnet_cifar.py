@@ -147,7 +147,7 @@ class ResNetCifar(nn.Module):
 
     def blocks(self) -> list[BasicBlock]:
         """The residual blocks, in order of execution."""
-        return [block for stage in (self.layer1, self.layer2, self.layer3) for block in stage]  # type: ignore[union-attr, misc]
+        return [block for stage in (self.layer1, self.layer2, self.layer3) for block in stage]  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits [N, classes] of normalised images x [N, 3, size, size]."""

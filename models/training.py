@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +94,9 @@ def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
     """SGD with Nesterov momentum; no weight decay on the gates (paper, section 4.1)."""
     gates = [p for name, p in network.named_parameters() if ".mask_" in name]
     others = [p for name, p in network.named_parameters() if ".mask_" not in name]
-    groups = [{"params": others}, {"params": gates, "weight_decay": 0.0}] if gates else [{"params": others}]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if gates:
+        groups.append({"params": gates, "weight_decay": 0.0})
     return torch.optim.SGD(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -119,12 +123,14 @@ def evaluate_float(
     predictions, macs = [], []
     spatial: list[list[float]] = []
     channel: list[list[float]] = []
+    weights: list[int] = []
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
             images = torch.from_numpy(normalise(data.images[start : start + batch_size])).to(device)
             logits, masks = network.forward_with_masks(images)
             predictions.append(logits.argmax(1).cpu().numpy())
             macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
+            weights.append(len(images))
             spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
             channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
     predicted = np.concatenate(predictions)
@@ -132,8 +138,8 @@ def evaluate_float(
         "top1": float((predicted == data.labels).mean() * 100),
         "predictions": predicted,
         "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
-        "spatial_density": np.mean(spatial, 0).tolist(),
-        "channel_density": np.mean(channel, 0).tolist(),
+        "spatial_density": np.average(spatial, 0, weights).tolist(),
+        "channel_density": np.average(channel, 0, weights).tolist(),
     }
 
 
@@ -172,32 +178,45 @@ def train(
     optimiser = _optimiser(network, recipe)
     first = 0
     if state_file.exists():
-        state = torch.load(state_file, map_location=target, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"].cpu())
-        first = state["epoch"]
+        try:
+            state = torch.load(state_file, map_location=target, weights_only=True)
+            network.load_state_dict(state["network"])
+            optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["random"].cpu())
+            if "device_random" in state:
+                torch.cuda.set_rng_state(state["device_random"].cpu(), target)
+            first = state["epoch"]
+        except (RuntimeError, ValueError, KeyError, pickle.UnpicklingError, EOFError) as error:
+            raise GatewrightError(
+                f"{state_file} is damaged or of another network than {spec.name} ({error})"
+            ) from error
+    metrics = folder / "metrics.jsonl"
+    if metrics.exists():  # an epoch that was logged but not saved is trained, and logged, again
+        metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:first]))
     batches = _Batches(train_set, recipe.batch_size, target)
     for epoch in range(first, recipe.epochs):
         started = time.monotonic()
-        record: dict[str, object] = {"epoch": epoch + 1, **_train_epoch(network, spec, recipe, optimiser, batches, epoch)}
+        record: dict[str, object] = {
+            "epoch": epoch + 1,
+            **_train_epoch(network, spec, recipe, optimiser, batches, epoch),
+        }
         if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
             result = evaluate_float(network, test_set)
             record |= {key: value for key, value in result.items() if key != "predictions"}
         record["seconds"] = round(time.monotonic() - started, 1)
-        with (folder / "metrics.jsonl").open("a") as log:
+        with metrics.open("a") as log:
             log.write(json.dumps(record) + "\n")
         report(record)
         partial = folder / "state.partial"
-        torch.save(
-            {
-                "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "random": torch.get_rng_state(),
-                "epoch": epoch + 1,
-            },
-            partial,
-        )
+        snapshot = {
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "epoch": epoch + 1,
+        }
+        if target.type == "cuda":
+            snapshot["device_random"] = torch.cuda.get_rng_state(target)
+        torch.save(snapshot, partial)
         partial.replace(state_file)
     save_checkpoint(folder / "model.safetensors", network, spec)
     return folder / "model.safetensors"

@@ -1,0 +1,31 @@
+# make demo: the whole flow on one image, in build/demo. make test: the tests. Both make .venv first.
+# PYTHON chooses the interpreter (3.11 or newer); WORKERS the number of test processes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+WORKERS ?= 2
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check isa clean
+
+demo: $(STAMP)
+	$(VENV)/bin/gatewright demo --out build/demo
+
+test: $(STAMP)
+	$(VENV)/bin/pytest -q -n $(WORKERS) tests
+
+check: ## what continuous integration runs
+	.ci/run
+
+isa: $(STAMP) ## write the generated page again
+	$(VENV)/bin/gatewright isa -o docs/isa.md
+
+# The stamp is as new as the list of dependencies, so that a second call installs nothing.
+$(STAMP): pyproject.toml .ci/install
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" .ci/install
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,5 @@
+"""``python -m gatewright`` is the same as ``gatewright``."""
+
+from gatewright.cli import main
+
+main(prog_name="gatewright")

@@ -1,0 +1,155 @@
+"""Commands about networks: train, evaluate, zoo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from gatewright.errors import GatewrightError
+
+GATINGS = ("none", "dual", "spatial", "channel")
+RECIPE_NAMES = ("paper", "short", "short-gated")
+
+
+@click.command(
+    epilog="Example: gatewright train --data cifar-10-python.tar.gz --gating dual --target-density 0.4 "
+    "--recipe short-gated --initial runs/static/model.safetensors --out runs/dgnet-0.4"
+)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="CIFAR-10: archive or unpacked folder.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--depth", type=int, default=20, help="Layers of the ResNet, 6n+2.")
+@click.option("--gating", type=click.Choice(GATINGS), default="none", help="Gates in every block.")
+@click.option(
+    "--target-density",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the dense network's MACs to aim for; needed with gates.",
+)
+@click.option("--recipe", type=click.Choice(RECIPE_NAMES), default="short", help="Schedule of the training.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
+@click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint whose weights to start from.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of weights, order, crops and gate noise.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, from its last finished epoch.")
+@click.option("--device", default="cpu", help="PyTorch device to train on.")
+def train(
+    data: Path,
+    out: Path,
+    depth: int,
+    gating: str,
+    target_density: float | None,
+    recipe: str,
+    epochs: int | None,
+    learning_rate: float | None,
+    initial: Path | None,
+    seed: int,
+    resume: bool,
+    device: str,
+) -> None:
+    """Train a network on CIFAR-10 and write OUT/model.safetensors.
+
+    One line of figures is printed, and kept in OUT/metrics.jsonl, for every epoch. A run that was
+    interrupted goes on with --resume and ends with the same weights.
+    """
+    from gatewright.models.checkpoint import NetworkSpec
+    from gatewright.models.datasets import load_cifar10
+    from gatewright.models.resnet_cifar import Gating
+    from gatewright.models.training import RECIPES
+    from gatewright.models.training import train as run
+
+    if gating != "none" and target_density is None:
+        raise click.UsageError(f"--gating {gating} needs --target-density")
+    if gating == "none" and target_density is not None:
+        raise click.UsageError("--target-density needs gates; choose them with --gating")
+    known: tuple[Gating, ...] = get_args(Gating)
+    schedule = RECIPES[recipe]
+    schedule = replace(
+        schedule, epochs=epochs or schedule.epochs, learning_rate=learning_rate or schedule.learning_rate
+    )
+    spec = NetworkSpec(depth, known[known.index(gating)], target_density)
+    checkpoint = run(
+        spec,
+        schedule,
+        load_cifar10(data, "train"),
+        load_cifar10(data, "test"),
+        out,
+        seed=seed,
+        initial=initial,
+        resume=resume,
+        device=_device(device),
+        report=lambda record: click.echo(json.dumps(record)),
+    )
+    click.echo(f"{spec.name}: {checkpoint}")
+
+
+def _device(name: str) -> str:
+    """The name of a device that this PyTorch can use."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise GatewrightError(f"cannot use device {name!r} ({str(error).splitlines()[0]}); try cpu") from error
+    return name
+
+
+@click.command(epilog="Example: gatewright evaluate dgnet-resnet20-0.4 --data cifar-10-python.tar.gz")
+@click.argument("name_or_path")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="CIFAR-10: archive or unpacked folder. Without it, the 256 test images that ship with the package.",
+)
+@click.option("--images", type=click.IntRange(min=1), help="Only this many images, from the first on.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+def evaluate(name_or_path: str, data: Path | None, images: int | None, as_json: bool) -> None:
+    """Accuracy and remaining work of a network of the zoo, or of a checkpoint file, in float32."""
+    from gatewright.models.checkpoint import load_checkpoint
+    from gatewright.models.datasets import load_cifar10, load_sample
+    from gatewright.models.training import evaluate_float
+    from gatewright.models.zoo import find
+
+    network, spec = load_checkpoint(find(name_or_path))
+    test_set = load_sample() if data is None else load_cifar10(data, "test")
+    if images is not None:
+        test_set = test_set.head(images)
+    result = evaluate_float(network, test_set, progress=True)
+    result.pop("predictions")
+    result |= {"network": spec.name, "images": len(test_set), "dense_macs": network.dense_macs()}
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+        return
+    source = "CIFAR-10 test set" if data is not None else "packaged sample of the CIFAR-10 test set"
+    click.echo(f"network    {spec.name}")
+    click.echo(f"images     {len(test_set)} ({source})")
+    click.echo(f"top-1      {result['top1']:.2f}% (float32)")
+    click.echo(f"MACs ratio {result['mac_ratio']:.4f} of {network.dense_macs():,}")
+
+
+@click.command(epilog="Example: gatewright zoo")
+def zoo() -> None:
+    """List the trained networks that ship with the package, and check their files."""
+    from gatewright.models.zoo import card, is_intact, names
+
+    if not names():
+        click.echo("The zoo is empty; train a network with gatewright train.")
+        return
+    width = max(len("name"), *(len(name) for name in names()))
+    click.echo(f"{'name':<{width}}  top-1 float  top-1 int8  MACs ratio  epochs  file")
+    damaged = []
+    for name in names():
+        entry = card(name)
+        if not is_intact(name):
+            damaged.append(name)
+        int8 = "-" if entry.top1_int8 is None else f"{entry.top1_int8:.2f}%"
+        state = "damaged" if name in damaged else "intact"
+        row = f"{entry.top1_float:>10.2f}%  {int8:>10}  {entry.mac_ratio:>10.4f}  {entry.epochs:>6}  {state}"
+        click.echo(f"{name:<{width}}  {row}")
+    if damaged:
+        raise GatewrightError(f"the files of {', '.join(damaged)} differ from their cards; install gatewright again")
+
+
+COMMANDS: tuple[click.Command, ...] = (train, evaluate, zoo)

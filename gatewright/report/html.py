@@ -1,0 +1,88 @@
+"""The report as one HTML file that needs nothing else: no network, no scripts, no fonts."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from gatewright.report.gate_pictures import channel_picture, cost_png, ramp_css, spatial_picture
+from gatewright.report.layer_pictures import layer_picture, roofline_picture
+from gatewright.report.pictures import cause_picture, histogram_picture, waterfall_picture
+from gatewright.report.svg import TIMES
+
+TABLE_IMAGES = 64
+"""Images listed in the page's table; the JSON has all of them."""
+
+
+def render_html(report: dict[str, Any]) -> str:
+    """The page for a report made by ``build_report``."""
+    files = resources.files("gatewright.report")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(number=_number, percent=_percent, times=_times, size=_size)
+    template = environment.from_string((files / "report.html").read_text("utf-8"))
+    pictures = {name: Markup(picture) for name, picture in _pictures(report).items()}  # our own markup, escaped
+    maps = [{**entry, "cost_png": cost_png(entry["cost"], entry["blocks"])} for entry in report["maps"]]
+    return template.render(
+        report=report,
+        summary=report["summary"],
+        pictures=pictures,
+        maps=[{**entry, "image": _image_of(report, entry["index"])} for entry in maps],
+        style=Markup((files / "report.css").read_text("utf-8")),
+        ramp=Markup(ramp_css()),
+        table_images=report["images"][:TABLE_IMAGES],
+        alike=sum(row["predicted_float"] == row["predicted_int8"] for row in report["images"]),
+        largest_steps=_largest_steps(report["waterfall"]["steps"]),
+    )
+
+
+def _pictures(report: dict[str, Any]) -> dict[str, str]:
+    kinds = {gate["kind"] for gate in report["gates"]}
+    images = report["images"]
+    found = {
+        "waterfall": waterfall_picture(report["waterfall"], len(images)),
+        "causes": cause_picture(report["cycles_by_cause"]),
+        "histogram": histogram_picture(
+            [row["speedup_theoretical"] for row in images], [row["speedup_realised"] for row in images]
+        ),
+        "layers": layer_picture(report["layers"]),
+        "roofline": roofline_picture(report["layers"], report["roofline"]),
+    }
+    if "channel" in kinds:
+        found["channels"] = channel_picture(report["gates"])
+    if "spatial" in kinds:
+        found["spatial"] = spatial_picture(report["gates"])
+    return found
+
+
+def _largest_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Up to three steps that cost the most speedup, largest first."""
+    losses = [step for step in steps if step["speedup_lost"] > 0]
+    return sorted(losses, key=lambda step: -float(step["speedup_lost"]))[:3]
+
+
+def _image_of(report: dict[str, Any], index: int) -> dict[str, Any]:
+    return next(row for row in report["images"] if row["index"] == index)
+
+
+def _number(value: float) -> str:
+    """Thousands separated by thin spaces, no decimals."""
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}\u202f%"
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}{TIMES}"
+
+
+def _size(value: float) -> str:
+    """Bytes as B, KiB or MiB."""
+    for limit, unit in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if value >= limit:
+            return f"{value / limit:.1f}\u202f{unit}"
+    return f"{value:.0f}\u202fB"

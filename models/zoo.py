@@ -1,0 +1,89 @@
+"""The zoo: trained checkpoints that ship with the package, each with a card that says where it comes from.
+
+A network ``name`` is ``zoo/name.safetensors`` and the card ``zoo/name.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from gatewright.errors import GatewrightError
+
+FOLDER = Path(__file__).with_suffix("")
+"""Where the functions look if they are given no other folder."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a checkpoint, and how to make it again.
+
+    ``command`` repeats the training; ``data`` names the data set and its source; accuracies are
+    percent of the CIFAR-10 test set; ``mac_ratio`` is the mean share of the dense network's MACs
+    that is left; ``sha256`` is that of the checkpoint's file.
+    """
+
+    name: str
+    command: str
+    data: str
+    seed: int
+    epochs: int
+    hardware: str
+    wall_time_s: float
+    top1_float: float
+    top1_int8: float | None
+    mac_ratio: float
+    sha256: str
+
+    @staticmethod
+    def load(path: Path) -> Card:
+        """Read a card; missing and unknown fields are errors that name them."""
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise GatewrightError(f"zoo card {path} is missing or not JSON ({error})") from error
+        known = {field.name for field in fields(Card)}
+        if not isinstance(data, dict) or set(data) != known:
+            found = set(data) if isinstance(data, dict) else set()
+            missing, unknown = sorted(known - found), sorted(found - known)
+            raise GatewrightError(f"zoo card {path}: missing fields {missing}, unknown fields {unknown}")
+        return Card(**data)
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """The names of all networks, sorted."""
+    return sorted(path.stem for path in (folder or FOLDER).glob("*.safetensors"))
+
+
+def card(name: str, folder: Path | None = None) -> Card:
+    """The card of a network; one that names another network is an error."""
+    path = find(name, folder).with_suffix(".json")
+    loaded = Card.load(path)
+    if loaded.name != name:
+        raise GatewrightError(f"zoo card {path} is about {loaded.name!r}, not {name!r}")
+    return loaded
+
+
+def find(name_or_path: str | Path, folder: Path | None = None) -> Path:
+    """The checkpoint of a network of the zoo, or a checkpoint file of one's own."""
+    name = str(name_or_path)
+    if name in names(folder):
+        return (folder or FOLDER) / f"{name}.safetensors"
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    known = ", ".join(names(folder)) or "no networks"
+    raise GatewrightError(f"no checkpoint file and no network of the zoo is called {name!r}; the zoo has {known}")
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_intact(name: str, folder: Path | None = None) -> bool:
+    """Whether the checkpoint is the file that its card describes."""
+    return sha256(find(name, folder)) == card(name, folder).sha256

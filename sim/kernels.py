@@ -1,0 +1,55 @@
+"""How the simulator's loops are compiled.
+
+``kernel`` compiles a function that other kernels call. ``entry`` compiles one that Python calls, and
+keeps the machine code on disk for the next process. Numba looks only at the file of the function it
+caches, not at the functions and constants that were compiled into it; so every entry carries a
+fingerprint of all these sources, and a change in any of them makes it compile again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from gatewright import arch, isa, timing
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile for use inside other kernels."""
+    return cast(_Function, numba.njit(function))
+
+
+def entry(function: _Function) -> _Function:
+    """Compile for use from Python, with the machine code cached on disk.
+
+    ``function`` must be a closure over ``sources_fingerprint()``: numba's cache key covers closures.
+    """
+    assert function.__closure__ is not None, f"{function.__name__} does not close over the sources' fingerprint"
+    return cast(_Function, numba.njit(function, cache=True))
+
+
+def sources_fingerprint() -> str:
+    """A digest of everything that is compiled into the kernels."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    shared = [Path(module.__file__) for module in (arch, isa, timing) if module.__file__]
+    for path in sorted(Path(__file__).parent.glob("*.py")) + shared:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@kernel
+def copy_bytes(
+    target: npt.NDArray[np.int8], at: int, source: npt.NDArray[np.int8], start: int, count: int
+) -> None:
+    """Copy ``count`` bytes between flat arrays. Unsigned indices: signed ones may wrap, and do not vectorise."""
+    first_target, first_source = np.uintp(at), np.uintp(start)
+    for offset in range(np.uintp(count)):
+        target[first_target + offset] = source[first_source + offset]

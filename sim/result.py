@@ -1,0 +1,33 @@
+"""What a run of the simulator gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.trace import Trace
+
+
+@dataclass(frozen=True)
+class SimResult:
+    """Cycles, values and work of one run.
+
+    ``tensors`` holds, for an observed run, every placement that the run got to: maps int8
+    [height, width, channels], compact maps with only their active channels, logits int32 [channels].
+    """
+
+    cycles: int
+    trace: Trace
+    logits: npt.NDArray[np.int32]
+    """The program's output region in DRAM."""
+    dram: npt.NDArray[np.uint8]
+    scratchpad: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    """[16, 1024]"""
+    tables: list[npt.NDArray[np.uint16]]
+    """Each table's entries, as many as its count."""
+    work: npt.NDArray[np.void]
+    """One ``work.WORK_DTYPE`` record per executed instruction, like ``trace.records``."""
+    tensors: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]] = field(default_factory=dict)

@@ -1,0 +1,153 @@
+"""The stepped machine: every unit moves once a clock cycle, and the result is what their registers hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import BEAT_BYTES, INSTRUCTION_BYTES
+from gatewright.errors import GatewrightError
+from gatewright.isa import COLUMNS, NO_TABLE, Opcode, Space, column
+from gatewright.program import Program
+from gatewright.sim.stepped.array import ArrayUnit
+from gatewright.sim.stepped.epilogue import EpilogueUnit
+from gatewright.sim.stepped.gather import GatherUnit
+from gatewright.sim.stepped.index_unit import IndexUnit
+from gatewright.sim.stepped.instruction import Instruction
+from gatewright.sim.stepped.load import LoadUnit
+from gatewright.sim.stepped.sequencer import Sequencer
+from gatewright.sim.stepped.state import Shared
+from gatewright.sim.stepped.store import StoreUnit
+from gatewright.trace import TRACE_DTYPE, Trace
+
+
+@dataclass
+class SteppedResult:
+    """What a program left behind.
+
+    ``logits`` int32 is the output region of the final ``dram`` (uint8); ``scratchpad`` uint8; ``masks`` [16, 1024]
+    bool; ``tables`` the entries of each index table, uint16.
+    """
+
+    cycles: int
+    trace: Trace
+    logits: npt.NDArray[np.int32]
+    dram: npt.NDArray[np.uint8]
+    scratchpad: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    tables: list[npt.NDArray[np.uint16]]
+
+
+class SteppedMachine:
+    """All units of one machine, ready to boot a program.
+
+    ``fill_seed`` fills the memories that are undefined at power-on with random contents; without it they are zero.
+    """
+
+    def __init__(self, program: Program, image: npt.NDArray[np.uint8], fill_seed: int | None = None) -> None:
+        fill = None if fill_seed is None else np.random.default_rng(fill_seed)
+        self.shared = Shared(program.arch, image, fill)
+        self.load = LoadUnit(self.shared)
+        self.gather = GatherUnit(self.shared)
+        self.array = ArrayUnit(self.shared)
+        self.epilogue = EpilogueUnit(self.shared)
+        self.index = IndexUnit(self.shared)
+        self.store = StoreUnit(self.shared)
+        self.sequencer = Sequencer(self.shared, program)
+        self.load.boot(_boot_load(program))
+        self.steps = [
+            self.load.step,
+            self.gather.step,
+            self.array.step,
+            self.epilogue.step,
+            self.index.step,
+            self.store.step,
+            self._step_sequencer,
+        ]
+
+    def _step_sequencer(self) -> None:
+        self.sequencer.step(self.load.boot_done)
+
+    def step(self) -> None:
+        """One clock cycle: the units compute from its start, in any order, and then the edge commits."""
+        for step in self.steps:
+            step()
+        self.shared.clock.tick()
+
+
+def _boot_load(program: Program) -> Instruction:
+    """The load of page 0, as if it were an instruction."""
+    code = np.zeros(COLUMNS, np.int64)
+    code[0] = Opcode.LOAD
+    values = {
+        "dram_address": program.code_address,
+        "space": Space.INSTRUCTIONS,
+        "rows": 1,
+        "row_beats": program.boot_count * INSTRUCTION_BYTES // BEAT_BYTES,
+        "row_table": NO_TABLE,
+    }
+    for name, value in values.items():
+        code[column(Opcode.LOAD, name)] = value
+    return Instruction(-1, code)
+
+
+def _image_with_sample(program: Program, sample: npt.NDArray[np.int8] | None) -> npt.NDArray[np.uint8]:
+    image = program.image.copy()
+    if sample is None:
+        return image
+    region = program.input_region
+    if sample.dtype != np.int8 or sample.size != region.size:
+        raise GatewrightError(
+            f"sample: {sample.dtype} {list(sample.shape)} does not fit; region {region.name} of the program takes "
+            f"{region.size} int8 values"
+        )
+    raw = np.ascontiguousarray(sample).reshape(-1).view(np.uint8)
+    image[region.address : region.address + region.size] = raw
+    return image
+
+
+def step_simulate(
+    program: Program,
+    sample: npt.NDArray[np.int8] | None = None,
+    *,
+    max_cycles: int = 10_000_000,
+    fill_seed: int | None = None,
+) -> SteppedResult:
+    """Run a program clock cycle by clock cycle.
+
+    ``sample`` (int8, the input region's size) replaces the image's input; without it the image's stays. ``fill_seed``
+    gives undefined memories random contents instead of zeros.
+    Raises ``GatewrightError`` for a program that uses a port twice in a cycle, leaves a memory, runs past its
+    end, or has not ended after ``max_cycles``.
+    """
+    machine = SteppedMachine(program, _image_with_sample(program, sample), fill_seed)
+    while not machine.sequencer.stopped:
+        if machine.shared.clock.cycle >= max_cycles:
+            raise GatewrightError(
+                f"the program has not ended after {max_cycles} cycles; {len(machine.sequencer.executed)} instructions "
+                f"of {len(program.code)} were dispatched. Check its waits, or raise max_cycles"
+            )
+        machine.step()
+    return _result(machine, program)
+
+
+def _result(machine: SteppedMachine, program: Program) -> SteppedResult:
+    executed = machine.sequencer.executed
+    records = np.zeros(len(executed), TRACE_DTYPE)
+    for record, i in zip(records, executed, strict=True):
+        record["instruction"], record["unit"] = i.row, i.unit
+        record["dispatch"], record["start"], record["run"], record["done"] = i.dispatch, i.start, i.run, i.done
+    cycles = executed[-1].done
+    shared, region = machine.shared, program.output_region
+    output = shared.dram.bytes[region.address : region.address + region.size]
+    return SteppedResult(
+        cycles=cycles,
+        trace=Trace(records, cycles),
+        logits=output[: len(output) // 4 * 4].copy().view("<i4").astype(np.int32),
+        dram=shared.dram.bytes,
+        scratchpad=shared.scratchpad.bytes.view(np.uint8),
+        masks=shared.masks.contents(),
+        tables=shared.tables.contents(),
+    )

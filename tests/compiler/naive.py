@@ -1,0 +1,113 @@
+"""A quantised graph in plain Python integers, one image, one number at a time: an oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gatewright.compiler.graph import (
+    Pooling,
+    QuantisedChannelGate,
+    QuantisedClassifier,
+    QuantisedConv,
+    QuantisedGraph,
+    QuantisedSpatialGate,
+)
+
+Tensors = dict[str, np.ndarray]
+
+
+def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors, list[int]]:
+    """Every tensor [h, w, c] (hidden layers [hidden]), every decision, and the logits of an image [h, w, c]."""
+    tensors: Tensors = {graph.input: image}
+    decisions: Tensors = {}
+    tiles = {layer.name: layer.tile for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
+    for layer in graph.layers:
+        match layer:
+            case QuantisedConv():
+                tensors[layer.output] = _conv(layer, tensors, decisions, tiles)
+            case Pooling():
+                tensors[layer.name] = _pool(layer, tensors[layer.source])
+            case QuantisedSpatialGate():
+                source = tensors[layer.pooling]
+                sums = [
+                    [
+                        _dot(layer.weight[0], source, y, x, layer.stride, layer.padding) + layer.bias
+                        for x in range(layer.grid[1])
+                    ]
+                    for y in range(layer.grid[0])
+                ]
+                decisions[layer.name] = np.array(sums) >= 0
+            case QuantisedChannelGate():
+                cells = tensors[layer.pooling].reshape(-1, layer.hidden_weight.shape[1])
+                hidden = []
+                for j, row in enumerate(layer.hidden_weight):
+                    total = sum(int(w) * int(x) for cell in cells for w, x in zip(row, cell, strict=True))
+                    scale = layer.hidden
+                    hidden.append(_clip(_scale(total + int(scale.bias[j]), scale.multiplier[j], scale.shift[j]), 0))
+                tensors[f"{layer.name}.hidden"] = np.array(hidden)
+                logits = [_inner(row, hidden) + int(b) for row, b in zip(layer.weight, layer.bias, strict=True)]
+                decisions[layer.name] = np.array(logits) >= 0
+            case QuantisedClassifier():
+                pixels = tensors[layer.source].reshape(-1, layer.weight.shape[1])
+                totals = [
+                    sum(_inner(row, pixel) for pixel in pixels) + int(b)
+                    for row, b in zip(layer.weight, layer.bias, strict=True)
+                ]
+    return tensors, decisions, totals
+
+
+def _inner(row: Any, values: Any) -> int:
+    return sum(int(w) * int(x) for w, x in zip(row, values, strict=True))
+
+
+def _dot(kernel: np.ndarray, source: np.ndarray, y: int, x: int, stride: int, padding: int) -> int:
+    total = 0
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            row, column = y * stride + i - padding, x * stride + j - padding
+            if 0 <= row < source.shape[0] and 0 <= column < source.shape[1]:
+                total += _inner(kernel[i, j], source[row, column])
+    return total
+
+
+def _scale(value: int, multiplier: Any, shift: Any) -> int:
+    """value * multiplier / 2**shift, to the nearest integer, halves up; within int16."""
+    divisor = 2 ** int(shift)
+    nearest = (2 * value * int(multiplier) + divisor) // (2 * divisor)
+    return max(-(2**15), min(2**15 - 1, nearest))
+
+
+def _clip(value: int, low: int) -> int:
+    return max(low, min(127, value))
+
+
+def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, tiles: dict[str, int]) -> np.ndarray:
+    source, scale = tensors[conv.source], conv.requantisation
+    edge = (source.shape[0] + 2 * conv.padding - conv.weight.shape[1]) // conv.stride + 1
+    output = np.zeros((edge, edge, len(conv.weight)), np.int64)
+    for y, x, channel in np.ndindex(output.shape):
+        skipped = conv.output_channels is not None and not decisions[conv.output_channels][channel]
+        if conv.output_tiles is not None:
+            tile = tiles[conv.output_tiles]
+            skipped = skipped or not decisions[conv.output_tiles][y // tile, x // tile]
+        value = 0
+        if not skipped:
+            total = _dot(conv.weight[channel], source, y, x, conv.stride, conv.padding) + int(scale.bias[channel])
+            value = _scale(total, scale.multiplier[channel], scale.shift[channel])
+        if conv.residual is not None:
+            value += int(tensors[conv.residual][y, x, channel])
+        output[y, x, channel] = _clip(value, 0 if conv.relu else -128)
+    return output
+
+
+def _pool(pooling: Pooling, source: np.ndarray) -> np.ndarray:
+    tile = pooling.tile
+    output = np.zeros((-(-source.shape[0] // tile), -(-source.shape[1] // tile), source.shape[2]), np.int64)
+    for y, x, channel in np.ndindex(output.shape):
+        cells = source[y * tile : (y + 1) * tile, x * tile : (x + 1) * tile, channel]
+        output[y, x, channel] = _clip(
+            _scale(sum(int(v) for v in cells.ravel()), pooling.multiplier, pooling.shift), -128
+        )
+    return output

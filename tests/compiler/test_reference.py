@@ -1,0 +1,187 @@
+"""The integer reference against plain Python integers, and the meaning of masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gatewright.compiler.graph import (
+    Pooling,
+    QuantisedChannelGate,
+    QuantisedClassifier,
+    QuantisedConv,
+    QuantisedGraph,
+    QuantisedSpatialGate,
+    Requantisation,
+    TensorShape,
+)
+from gatewright.compiler.reference import run_reference
+from gatewright.errors import GatewrightError
+from tests.compiler.naive import evaluate
+
+
+def _requantisation(rng: np.random.Generator, channels: int, reduction: int) -> Requantisation:
+    """Factors that spread the sums over a bit more than int8."""
+    multiplier = rng.integers(1 << 15, 1 << 16, channels)
+    shift = np.full(channels, 15 + int(np.ceil(np.log2(70 * np.sqrt(reduction)))))
+    return Requantisation(rng.integers(-3000, 3000, channels), multiplier, shift)
+
+
+def _int8(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.integers(-127, 128, shape).astype(np.int8)
+
+
+def _block(rng: np.random.Generator, *, size: int = 8, gate_bias: int = 0, channel_bias: int = 0) -> QuantisedGraph:
+    """A stem, a dual-gated identity block, a dual-gated downsampling block, a classifier."""
+    half = size // 2
+
+    def conv(name: str, source: str, out: int, channels: int, kernel: int, **options: object) -> QuantisedConv:
+        settings: dict[str, object] = {"stride": 1, "padding": kernel // 2, "relu": True, **options}
+        weight, reduction = _int8(rng, out, kernel, kernel, channels), kernel * kernel * channels
+        return QuantisedConv(name, source, name, weight, _requantisation(rng, out, reduction), **settings)  # type: ignore[arg-type]
+
+    def gates(name: str, pooling: str, out: int, channels: int, factor: int) -> list[object]:
+        kernel = _int8(rng, 1, 3, 3, channels).repeat(factor, 1).repeat(factor, 2)
+        return [
+            QuantisedSpatialGate(
+                f"{name}.s", pooling, (half // 2,) * 2, 4 // factor, kernel, factor, factor, gate_bias
+            ),
+            QuantisedChannelGate(
+                f"{name}.c",
+                pooling,
+                _int8(rng, 3, channels),
+                _requantisation(rng, 3, channels * 16),
+                _int8(rng, out, 3),
+                np.full(out, channel_bias),
+            ),
+        ]
+
+    def masks(name: str) -> tuple[dict[str, object], dict[str, object]]:
+        tiles, channels = f"{name}.s", f"{name}.c"
+        return (
+            {"output_channels": channels, "output_tiles": tiles},
+            {"input_channels": channels, "input_tiles": tiles, "output_tiles": tiles},
+        )
+
+    (a1, a2), (b1, b2) = masks("a"), masks("b")
+    # The first block is gated in tiles of 4, the second in tiles of 2 on half the size; pooled in tiles of 2.
+    first = gates("a", "stem.pooled", 5, 5, 1)
+    first[0] = QuantisedSpatialGate(
+        "a.s", "stem.pooled", (size // 4,) * 2, 4, _int8(rng, 1, 3, 3, 5).repeat(2, 1).repeat(2, 2), 2, 2, gate_bias
+    )
+    second = gates("b", "a.conv2.pooled", 7, 5, 1)
+    second[0] = QuantisedSpatialGate(
+        "b.s", "a.conv2.pooled", (size // 4,) * 2, 2, _int8(rng, 1, 3, 3, 5).repeat(2, 1).repeat(2, 2), 2, 2, gate_bias
+    )
+    layers = [
+        conv("stem", "input", 5, 3, 3),
+        Pooling("stem.pooled", "stem", 2, 40000, 17),
+        *first,
+        conv("a.conv1", "stem", 5, 5, 3, **a1),
+        conv("a.conv2", "a.conv1", 5, 5, 3, residual="stem", **a2),
+        Pooling("a.conv2.pooled", "a.conv2", 2, 40000, 17),
+        *second,
+        conv("b.conv1", "a.conv2", 7, 5, 3, stride=2, **b1),
+        conv("b.short", "a.conv2", 7, 5, 1, stride=2, relu=False),
+        conv("b.conv2", "b.conv1", 7, 7, 3, residual="b.short", **b2),
+        QuantisedClassifier("fc", "b.conv2", "fc", _int8(rng, 4, 7), rng.integers(-99, 99, 4), 1.0),
+    ]
+    shapes = {"input": TensorShape(3, size, size)}
+    shapes |= {name: TensorShape(5, size, size) for name in ("stem", "a.conv1", "a.conv2")}
+    shapes |= {name: TensorShape(7, half, half) for name in ("b.conv1", "b.short", "b.conv2")}
+    return QuantisedGraph("input", layers, shapes, {"input": 1.0})  # type: ignore[arg-type]
+
+
+def test_every_tensor_equals_plain_integers() -> None:
+    seen: dict[str, set[bool]] = {}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        graph, images = _block(rng), rng.integers(-128, 128, (3, 8, 8, 3)).astype(np.int8)
+        result = run_reference(graph, images, keep=True)
+        for index, image in enumerate(images):
+            tensors, decisions, logits = evaluate(graph, image)
+            for name, expected in tensors.items():
+                np.testing.assert_array_equal(result.tensors[name][index], expected, err_msg=f"seed {seed}: {name}")
+            for name, expected in decisions.items():
+                np.testing.assert_array_equal(result.decisions[name][index], expected, err_msg=f"seed {seed}: {name}")
+                seen.setdefault(name, set()).update(np.asarray(expected).ravel().tolist())
+            assert result.logits[index].tolist() == logits, f"seed {seed}"
+            assert result.predictions[index] == int(np.argmax(logits))
+    assert all(values == {True, False} for values in seen.values()), f"every gate must decide both ways: {seen}"
+
+
+def test_inactive_tiles_hold_exactly_the_residual() -> None:
+    rng = np.random.default_rng(11)
+    graph = _block(rng, gate_bias=-(1 << 28))
+    images = rng.integers(-128, 128, (2, 8, 8, 3)).astype(np.int8)
+    tensors = run_reference(graph, images, keep=True).tensors
+    assert not tensors["a.conv1"].any() and tensors["stem"].any()
+    np.testing.assert_array_equal(tensors["a.conv2"], tensors["stem"])
+    np.testing.assert_array_equal(tensors["b.conv2"], np.maximum(tensors["b.short"], 0))
+    assert (tensors["b.short"] < 0).any()
+
+
+def test_without_channels_active_tiles_hold_bias_and_residual() -> None:
+    rng = np.random.default_rng(12)
+    graph = _block(rng, gate_bias=1 << 28, channel_bias=-(1 << 28))
+    images = rng.integers(-128, 128, (2, 8, 8, 3)).astype(np.int8)
+    tensors = run_reference(graph, images, keep=True).tensors
+    conv = next(layer for layer in graph.layers if layer.name == "a.conv2")
+    assert isinstance(conv, QuantisedConv) and not tensors["a.conv1"].any()
+    scale = conv.requantisation
+    bias = [
+        (int(b) * int(m) + (1 << (int(s) - 1))) >> int(s)
+        for b, m, s in zip(scale.bias, scale.multiplier, scale.shift, strict=True)
+    ]
+    assert any(bias), "the test needs a bias that shows"
+    np.testing.assert_array_equal(tensors["a.conv2"], np.clip(tensors["stem"].astype(int) + bias, 0, 127))
+
+
+def _single(weight: np.ndarray, requantisation: Requantisation, relu: bool = False) -> QuantisedGraph:
+    channels = weight.shape[3]
+    conv = QuantisedConv("conv", "input", "conv", weight, requantisation, 1, 0, relu)
+    head = QuantisedClassifier("fc", "conv", "fc", np.ones((1, len(weight)), np.int8), np.zeros(1, np.int64), 1.0)
+    shapes = {"input": TensorShape(channels, 1, 1), "conv": TensorShape(len(weight), 1, 1)}
+    return QuantisedGraph("input", [conv, head], shapes, {"input": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("value", "shift", "relu", "expected"),
+    [
+        (3, 1, False, 2),  # 1.5 rounds up
+        (-3, 1, False, -1),  # -1.5 rounds up, to -1
+        (-1, 1, False, 0),
+        (5, 3, False, 1),
+        (127, 1, True, 64),
+        (-127, 1, True, 0),
+    ],
+)
+def test_halves_round_up_and_relu_cuts(value: int, shift: int, relu: bool, expected: int) -> None:
+    scale = Requantisation(np.zeros(1, np.int64), np.ones(1, np.int64), np.full(1, shift))
+    graph = _single(np.ones((1, 1, 1, 1), np.int8), scale, relu)
+    result = run_reference(graph, np.full((1, 1, 1, 1), value, np.int8), keep=True)
+    assert result.tensors["conv"].item() == expected
+
+
+@pytest.mark.parametrize("channels", [1000, 1041, 5000])
+def test_wide_reductions_are_exact(channels: int) -> None:
+    # Beyond 1032 channels the worst sum passes 2**24, where float32 would drop bits.
+    rng = np.random.default_rng(channels)
+    weight = np.stack([np.full(channels, -127), rng.integers(-127, 128, channels)]).astype(np.int8)[:, None, None]
+    bias = np.array([-16256 * channels + 1, 0])
+    image = np.full((1, 1, 1, channels), -128, np.int8)
+    image[0, 0, 0, 0] = -127
+    sums = [sum(int(w) * int(x) for w, x in zip(row[0, 0], image[0, 0, 0], strict=True)) for row in weight]
+    scale = Requantisation(bias, np.ones(2, np.int64), np.array([1, 8]))
+    result = run_reference(_single(weight, scale), image, keep=True)
+    expected = [(sums[0] + int(bias[0]) + 1) >> 1, (sums[1] + 128) >> 8]
+    assert result.tensors["conv"].ravel().tolist() == [max(-128, min(127, v)) for v in expected]
+    assert abs(expected[0]) < 128, "the first sum must survive to its last bit"
+
+
+def test_wrong_images_are_refused() -> None:
+    graph = _block(np.random.default_rng(0))
+    with pytest.raises(GatewrightError, match=r"uint8 \[1, 8, 8, 3\].*int8"):
+        run_reference(graph, np.zeros((1, 8, 8, 3), np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(GatewrightError, match="at least one image"):
+        run_reference(graph, np.zeros((0, 8, 8, 3), np.int8))

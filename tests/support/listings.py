@@ -1,0 +1,47 @@
+"""Programs of random legal instructions: not meant to run, but to be stored, listed and read back."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from gatewright.arch import load_arch
+from gatewright.isa import COLUMNS, FORMATS, Opcode, encode
+from gatewright.program import GateRecord, Placement, Program, Region
+
+CODE_ADDRESS = 64
+
+
+def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Program:
+    """A program with every kind of metadata, random fields, and its pages in the image after 64 bytes of data."""
+    rng = random.Random(seed)
+    count = sum(page_lengths)
+    code = np.zeros((count, COLUMNS), np.int64)
+    for position in range(count):
+        opcode = rng.choice(list(Opcode))
+        row = [int(opcode)]
+        for _ in range(3):
+            row += [rng.randrange(7), rng.randrange(2**16)] if rng.random() < 0.6 else [0, 0]
+        row += [
+            rng.choice([0, 15 % 2**f.bits, 2**f.bits - 1, rng.randrange(2**f.bits)]) for f in FORMATS[opcode].fields
+        ]
+        code[position, : len(row)] = row
+    data = np.frombuffer(rng.randbytes(CODE_ADDRESS), np.uint8)
+    trailing = np.frombuffer(rng.randbytes(48), np.uint8)
+    return Program(
+        arch=load_arch("8x8"),
+        code=code,
+        image=np.concatenate([data, np.frombuffer(encode(code), np.uint8), trailing]),
+        code_address=CODE_ADDRESS,
+        boot_count=page_lengths[0],
+        input_region=Region("image", "input", 0, 32),
+        output_region=Region("logits", "output", 32, 16),
+        regions=[Region("image", "input", 0, 32), Region("code", "code", CODE_ADDRESS, 32 * count)],
+        placements=[Placement("stem", "map", 16, 8, 8, 16, 3), Placement("mid", "compact", 0, 8, 8, 16, 4, "s", "c")],
+        gates=[GateRecord("s", "spatial", 1, 4, (1, 0, 0, 1), (0, 257), 2)],
+        layers=[rng.choice(["stem", "layer1.0.conv1"]) for _ in range(count)],
+        layer_kinds={"stem": "ungated", "layer1.0.conv1": "gated"},
+        macs={"stem": 12345, "layer1.0.conv1": 678},
+        page_starts=[sum(page_lengths[:page]) for page in range(len(page_lengths))],
+    )

@@ -1,0 +1,158 @@
+"""A small assembler for tests: rows by field name, images by piece, and programs laid out in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
+from gatewright.isa import COLUMNS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column, encode
+from gatewright.program import Program, Region
+
+Row = npt.NDArray[np.int64]
+
+_TABLE_FIELDS = ("tile_table", "filter_table", "channel_table", "row_table", "source_mask")
+
+
+def row(opcode: Opcode, waits: Sequence[tuple[Unit, int]] = (), **fields: int) -> Row:
+    """One decoded instruction. Fields not given are 0, tables and ``source_mask`` not given are 15 (none).
+
+    A name that the opcode does not have is a ``KeyError``. Values are not checked: ``encode`` does that.
+    """
+    assert len(waits) <= WAITS, f"{len(waits)} waits; an instruction carries {WAITS}"
+    result = np.zeros(COLUMNS, np.int64)
+    result[0] = opcode
+    for position, (unit, count) in enumerate(waits):
+        result[1 + 2 * position : 3 + 2 * position] = unit, count
+    for field in FORMATS[opcode].fields:
+        if field.name in _TABLE_FIELDS:
+            result[column(opcode, field.name)] = NO_TABLE
+    for name, value in fields.items():
+        result[column(opcode, name)] = value
+    return result
+
+
+class Image:
+    """DRAM contents under construction: pieces from address 0 on, each on a beat (16 bytes) or coarser."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def add(self, data: bytes | npt.NDArray[np.generic], align: int = BEAT_BYTES) -> int:
+        """Append ``data``, padded to whole beats, and return its address."""
+        self._bytes.extend(bytes(-len(self._bytes) % align))
+        address = len(self._bytes)
+        raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
+        self._bytes.extend(raw + bytes(-len(raw) % BEAT_BYTES))
+        return address
+
+    def reserve(self, size: int, align: int = BEAT_BYTES) -> int:
+        """Append ``size`` zero bytes and return their address."""
+        return self.add(bytes(size), align)
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The contents so far, uint8."""
+        return np.frombuffer(bytes(self._bytes), np.uint8).copy()
+
+
+def make_program(
+    arch: ArchConfig,
+    rows: Sequence[Row],
+    image: Image | npt.NDArray[np.uint8] | None = None,
+    *,
+    input_region: tuple[int, int] = (0, 0),
+    output_region: tuple[int, int] = (0, 0),
+    page_size: int | None = None,
+) -> Program:
+    """A program of ``rows``: END appended if missing, the code put behind ``image``, pages linked.
+
+    ``page_size`` (at most, and by default, half of the instruction memory) is the instructions of a
+    page. Where the rows need several pages, each page but the last starts with the LOAD of the next
+    one and ends with a NEXT that waits for it; waits on LOAD in ``rows`` count the rows' own LOADs and
+    are renumbered. The regions are (address, size) in DRAM.
+    """
+    contents = image.array() if isinstance(image, Image) else np.zeros(0, np.uint8) if image is None else image
+    contents = np.concatenate([contents, np.zeros(-len(contents) % BEAT_BYTES, np.uint8)])
+    listing = [np.array(r, np.int64) for r in rows]
+    if not listing or listing[-1][0] != Opcode.END:
+        listing.append(row(Opcode.END))
+    size = min(page_size or arch.page_instructions, arch.page_instructions)
+    if len(listing) <= size:
+        code, starts = np.stack(listing), [0]
+    else:
+        code, starts = _paged(arch, listing, size, len(contents))
+    encoded = np.frombuffer(encode(code), np.uint8)
+    return Program(
+        arch=arch,
+        code=code,
+        image=np.concatenate([contents, encoded]),
+        code_address=len(contents),
+        boot_count=(starts[1] if len(starts) > 1 else len(code)),
+        input_region=Region("input", "input", *input_region),
+        output_region=Region("output", "output", *output_region),
+        layers=["program"] * len(code),
+        layer_kinds={"program": "control"},
+        page_starts=starts,
+    )
+
+
+def _paged(arch: ArchConfig, listing: list[Row], size: int, code_address: int) -> tuple[Row, list[int]]:
+    """Split ``listing`` into pages of ``size``; both linking instructions count. Returns code and page starts."""
+    assert size > 2, "a page needs room for its LOAD, its NEXT and an instruction"
+    bodies, rest = [], listing
+    while len(rest) > size:
+        bodies.append(rest[: size - 2])
+        rest = rest[size - 2 :]
+    bodies.append(rest)
+    counts = [len(body) + 2 for body in bodies[:-1]] + [len(bodies[-1])]
+    starts = [sum(counts[:page]) for page in range(len(bodies))]
+    code: list[Row] = []
+    loads, own_loads = 0, [0]  # own_loads[n]: what the unit has counted once the rows' own LOAD n is complete
+    for page, body in enumerate(bodies):
+        page_load = 0
+        if page + 1 < len(bodies):
+            loads += 1
+            page_load = loads
+            code.append(
+                row(
+                    Opcode.LOAD,
+                    space=Space.INSTRUCTIONS,
+                    dram_address=code_address + INSTRUCTION_BYTES * starts[page + 1],
+                    address=((page + 1) % 2) * arch.page_instructions,
+                    rows=1,
+                    row_beats=counts[page + 1] * INSTRUCTION_BYTES // BEAT_BYTES,
+                )
+            )
+        for instruction in body:
+            for wait in range(WAITS):
+                if instruction[1 + 2 * wait] == Unit.LOAD:
+                    instruction[2 + 2 * wait] = own_loads[int(instruction[2 + 2 * wait])]
+            if instruction[0] == Opcode.LOAD:
+                loads += 1
+                own_loads.append(loads)
+            code.append(instruction)
+        if page_load:
+            entry = ((page + 1) % 2) * arch.page_instructions
+            code.append(row(Opcode.NEXT, [(Unit.LOAD, page_load)], entry=entry))
+    return np.stack(code), starts
+
+
+def in_sequence(rows: Sequence[Row]) -> list[Row]:
+    """The rows, each waiting (in its last wait) for the unit instruction before it: no overlap, no race."""
+    units = {f.opcode: f.unit for f in FORMATS.values()}
+    counts: dict[Unit, int] = {}
+    previous: tuple[Unit, int] | None = None
+    result = []
+    for instruction in rows:
+        instruction = instruction.copy()
+        unit = units[Opcode(int(instruction[0]))]
+        if previous is not None:
+            assert instruction[2 * WAITS - 1] == 0, "the last wait is taken"
+            instruction[2 * WAITS - 1 : 2 * WAITS + 1] = previous
+        if unit != Unit.SEQUENCER:
+            counts[unit] = counts.get(unit, 0) + 1
+            previous = (unit, counts[unit])
+        result.append(instruction)
+    return result

@@ -1,0 +1,94 @@
+"""The public DGNet release's CIFAR network as tensors by name, and its evaluation, without our modules.
+
+The oracle of the checkpoint and network tests: names and shapes are written out, and the forward
+pass uses ``torch.nn.functional`` on the named tensors only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+STAGES = ((16, 16, 1, 4, 32), (16, 32, 2, 2, 16), (32, 64, 2, 2, 8))
+"""Channels in, channels out, stride, tile edge, edge of the output map."""
+
+
+def _norm(state: dict[str, Tensor], name: str, channels: int, generator: torch.Generator) -> None:
+    state[f"{name}.weight"] = torch.rand(channels, generator=generator) + 0.5
+    state[f"{name}.bias"] = torch.randn(channels, generator=generator) * 0.1
+    state[f"{name}.running_mean"] = torch.randn(channels, generator=generator) * 0.1
+    state[f"{name}.running_var"] = torch.rand(channels, generator=generator) + 0.5
+    state[f"{name}.num_batches_tracked"] = torch.tensor(7)
+
+
+def random_state(blocks: int, spatial: bool, channel: bool, seed: int, classes: int = 10) -> dict[str, Tensor]:
+    """A state_dict with ``blocks`` blocks a stage, under the release's names."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def weights(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator) / (shape[1] * shape[2] * shape[3]) ** 0.5
+
+    state = {"conv1.weight": weights(16, 3, 3, 3)}
+    _norm(state, "bn1", 16, generator)
+    for stage, (entry, channels, _, _, _) in enumerate(STAGES, start=1):
+        for index in range(blocks):
+            inputs = entry if index == 0 else channels
+            name = f"layer{stage}.{index}"
+            if spatial:
+                kernel = weights(1, inputs, 3, 3)
+                # Without the mean over its taps the decisions follow the picture, not the channels' levels.
+                state[f"{name}.mask_s.atten_s.weight"] = kernel - kernel.mean((2, 3), keepdim=True)
+                state[f"{name}.mask_s.atten_s.bias"] = torch.randn(1, generator=generator) * 0.02
+            if channel:
+                state[f"{name}.mask_c.atten_c.0.weight"] = weights(inputs // 4, inputs, 1, 1)
+                _norm(state, f"{name}.mask_c.atten_c.1", inputs // 4, generator)
+                state[f"{name}.mask_c.atten_c.3.weight"] = weights(channels, inputs // 4, 1, 1)
+                state[f"{name}.mask_c.atten_c.3.bias"] = torch.randn(channels, generator=generator) * 0.1
+            state[f"{name}.conv1.weight"] = weights(channels, inputs, 3, 3)
+            _norm(state, f"{name}.bn1", channels, generator)
+            state[f"{name}.conv2.weight"] = weights(channels, channels, 3, 3)
+            _norm(state, f"{name}.bn2", channels, generator)
+            if inputs != channels:
+                state[f"{name}.downsample.0.weight"] = weights(channels, inputs, 1, 1)
+                _norm(state, f"{name}.downsample.1", channels, generator)
+    state["fc.weight"] = torch.randn(classes, 64, generator=generator) * 0.1
+    state["fc.bias"] = torch.randn(classes, generator=generator) * 0.1
+    return state
+
+
+def evaluate(state: dict[str, Tensor], blocks: int, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Logits [N, classes] of x [N, 3, 32, 32], and per block the masks [N, 1, H, W] (pixels) and [N, C, 1, 1]."""
+
+    def norm(name: str, value: Tensor) -> Tensor:
+        keys = ("running_mean", "running_var", "weight", "bias")
+        mean, variance, weight, bias = (state[f"{name}.{key}"].view(1, -1, 1, 1) for key in keys)
+        return (value - mean) / torch.sqrt(variance + 1e-5) * weight + bias
+
+    masks = []
+    x = F.relu(norm("bn1", F.conv2d(x, state["conv1.weight"], padding=1)))
+    for stage, (_, channels, first_stride, tile, edge) in enumerate(STAGES, start=1):
+        for index in range(blocks):
+            name, stride = f"layer{stage}.{index}", first_stride if index == 0 else 1
+            pixels, active = torch.ones(len(x), 1, edge, edge), torch.ones(len(x), channels, 1, 1)
+            if f"{name}.mask_s.atten_s.weight" in state:
+                cells = F.avg_pool2d(x, x.shape[2] * tile // edge)
+                logits = F.conv2d(
+                    cells, state[f"{name}.mask_s.atten_s.weight"], state[f"{name}.mask_s.atten_s.bias"], padding=1
+                )
+                on = (logits >= 0).float()
+                pixels = on.repeat_interleave(tile, 2).repeat_interleave(tile, 3)
+            if f"{name}.mask_c.atten_c.0.weight" in state:
+                gate = f"{name}.mask_c.atten_c"
+                hidden = F.conv2d(x.mean((2, 3), keepdim=True), state[f"{gate}.0.weight"])
+                hidden = F.relu(norm(f"{gate}.1", hidden))
+                active = (F.conv2d(hidden, state[f"{gate}.3.weight"], state[f"{gate}.3.bias"]) >= 0).float()
+            out = F.relu(norm(f"{name}.bn1", F.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1)))
+            out = norm(f"{name}.bn2", F.conv2d(out * active * pixels, state[f"{name}.conv2.weight"], padding=1))
+            shortcut = x
+            if f"{name}.downsample.0.weight" in state:
+                shortcut = F.conv2d(x, state[f"{name}.downsample.0.weight"], stride=stride)
+                shortcut = norm(f"{name}.downsample.1", shortcut)
+            x = F.relu(out * pixels + shortcut)
+            masks.append((pixels, active))
+    return F.linear(x.mean((2, 3)), state["fc.weight"], state["fc.bias"]), masks
