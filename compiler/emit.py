@@ -20,6 +20,9 @@ from gatewright.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode
 FIRST_PAGE = 32
 """Instructions of page 0: small, because nothing runs before it has arrived."""
 
+PAGE = 64
+"""Instructions of the other pages, if half the memory holds them: more would hold up the filters behind them."""
+
 _UNITS = 7
 _OVERLAPPING = (Unit.LOAD, Unit.ARRAY)
 """Units that may begin an instruction before the one before it is complete."""
@@ -63,6 +66,10 @@ class Access:
     early: bool = False
 
 
+PORT_B = Access("port B", 0, 1, write=True)
+"""The use of the scratchpad's port B, which has no arbiter: its users follow one another."""
+
+
 def reads(memory: str, low: int, high: int) -> Access:
     """A read of [low, high)."""
     return Access(memory, low, high)
@@ -91,6 +98,7 @@ class Emitter:
             "accumulator": Memory(2, 1),
             "table": Memory(NO_TABLE, 1),
             "mask": Memory(16, 1),
+            "port B": Memory(1, 1),
         }
         self._start_clock: list[Clock] = [[0] * _UNITS for _ in range(_UNITS)]
         self._done_clock: list[list[Clock]] = [[[0] * _UNITS] for _ in range(_UNITS)]
@@ -231,5 +239,5 @@ class Emitter:
         self.layer = layer
         self.page_starts.append(len(self.rows))
         self._page_load = None
-        self._page_size = min(2 * self._page_size, self.arch.page_instructions)
+        self._page_size = min(PAGE, self.arch.page_instructions)
         self.load_next_page()

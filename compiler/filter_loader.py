@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from gatewright.arch import BEAT_BYTES
+from gatewright.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.compiler.allocate import Ring
 from gatewright.compiler.context import Context
 from gatewright.compiler.emit import reads, writes
-from gatewright.compiler.graph import Pooling, QuantisedChannelGate, QuantisedLayer
+from gatewright.compiler.graph import Pooling, QuantisedChannelGate, QuantisedConv, QuantisedLayer
 from gatewright.compiler.layout import slices_of
 from gatewright.compiler.network_image import FilterBank
 from gatewright.errors import GatewrightError
-from gatewright.isa import NO_TABLE, Opcode
+from gatewright.isa import NO_TABLE, Opcode, Space
+
+PARAMETER_PIECE = 128
+"""Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
 
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and hold up the sequencer."""
@@ -23,9 +26,10 @@ class FilterLoader:
         self.context = context
         arch = context.arch
         self.ring = Ring(arch.weight_words, "weight buffer")
-        layers = [layer for layer in context.graph.layers if not isinstance(layer, Pooling)]
-        self.turn = {layer.name: number for number, layer in enumerate(layers)}
-        self._pending = [(self.turn[layer.name], bank) for layer in layers for bank in self.banks_of(layer)]
+        self.layers = [layer for layer in context.graph.layers if not isinstance(layer, Pooling)]
+        self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
+        self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]
+        self._parameters = 0
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
         """The filter banks of a layer, in order of use."""
@@ -37,12 +41,20 @@ class FilterLoader:
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
         while self._pending and self._pending[0][0] <= turn:
-            bank = self._pending[0][1]
+            turn_of_bank, bank = self._pending[0]
             if bank.gate is not None and bank.gate not in self.context.gates:
                 return
+            if self._skipped(turn_of_bank):
+                self._pending.pop(0)
+                continue
+            self._load_parameters(self.context.image.parameter_end[bank.name])
             if not self._load(bank):
                 return
             self._pending.pop(0)
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether the LOAD of a bank has been emitted."""
+        return name in self.ring.live
 
     def base(self, name: str) -> int:
         """The weight buffer word of a loaded bank."""
@@ -58,6 +70,29 @@ class FilterLoader:
         """The layer's instructions are all emitted."""
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
+
+    def _skipped(self, turn: int) -> bool:
+        """Whether no tile of the layer is active, so that its filters are not needed."""
+        layer = self.layers[turn]
+        gate = layer.output_tiles if isinstance(layer, QuantisedConv) else None
+        return gate in self.context.gates and not len(self.context.gates[gate].entries)
+
+    def _load_parameters(self, end: int) -> None:
+        """Load the epilogue's parameters up to an entry, in pieces."""
+        image = self.context.image
+        while self._parameters < end:
+            first = self._parameters
+            last = image.first_parameters if first == 0 else min(first + PARAMETER_PIECE, image.parameters)
+            self.context.out.emit(
+                Opcode.LOAD,
+                [writes("parameter", first, last)],
+                dram_address=image.parameter_address + first * PARAMETER_BYTES,
+                space=Space.PARAMETERS,
+                address=first,
+                rows=1,
+                row_beats=-(-(last - first) * PARAMETER_BYTES // BEAT_BYTES),
+            )
+            self._parameters = last
 
     def _load(self, bank: FilterBank) -> bool:
         gate = self.context.gate(bank.gate)

@@ -7,12 +7,14 @@ Gates run on the machine too; their masks and index tables are what the layers a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES, PARAMETER_BYTES
+from gatewright.arch import BEAT_BYTES
 from gatewright.compiler.context import Context, Decisions, Kernel, OutputMap, SourceMap
-from gatewright.compiler.emit import reads, writes
+from gatewright.compiler.emit import PORT_B, reads, writes
 from gatewright.compiler.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.graph import (
     Pooling,
@@ -22,7 +24,8 @@ from gatewright.compiler.graph import (
     QuantisedLayer,
     QuantisedSpatialGate,
 )
-from gatewright.compiler.lower_gates import GateLowering, average_product
+from gatewright.compiler.average_product import AverageProduct
+from gatewright.compiler.lower_gates import GateLowering
 from gatewright.compiler.matrix import convolve
 from gatewright.compiler.network_image import NetworkImage
 from gatewright.compiler.tiling import TileSet, all_tiles
@@ -48,6 +51,7 @@ class Lowering:
         self.loader = FilterLoader(self.context)
         self.gates = GateLowering(self.context, self.loader)
         self.placements: list[Placement] = []
+        self._head: AverageProduct | None = None
         self.kinds = dict.fromkeys(CONTROL_LAYERS, "control")
 
     def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
@@ -82,7 +86,7 @@ class Lowering:
             low = address + first * BEAT_BYTES
             out.emit(
                 Opcode.LOAD,
-                [writes("scratchpad", low, low + count * BEAT_BYTES)],
+                [writes("scratchpad", low, low + count * BEAT_BYTES), PORT_B],
                 dram_address=region.address + first * BEAT_BYTES,
                 space=Space.SCRATCHPAD,
                 address=low,
@@ -91,22 +95,7 @@ class Lowering:
             )
             if first == 0:
                 self.loader.load_until(0)
-                self._load_parameters(0, self.image.first_parameters)
         out.load_next_page()
-        self._load_parameters(self.image.first_parameters, self.image.parameters)
-
-    def _load_parameters(self, first: int, end: int) -> None:
-        entries_per_beat = BEAT_BYTES // PARAMETER_BYTES
-        if end > first:
-            self.context.out.emit(
-                Opcode.LOAD,
-                [writes("parameter", first, end)],
-                dram_address=self.image.parameter_address + first * PARAMETER_BYTES,
-                space=Space.PARAMETERS,
-                address=first,
-                rows=1,
-                row_beats=-(-(end - first) // entries_per_beat),
-            )
 
     def _conv(self, layer: QuantisedConv) -> None:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
@@ -164,22 +153,47 @@ class Lowering:
         height, width = layer.weight.shape[1:3]
         kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding)
         if filters and len(tiles):
-            convolve(context, self.loader, layer.name, source, output, tiles, filters, kernel)
+            convolve(context, self.loader, layer.name, source, output, tiles, filters, kernel, self._readers(layer, pool, tiles.tile))
 
-    def _classifier(self, layer: QuantisedClassifier) -> None:
-        self.kinds[layer.name] = "ungated"
+    def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
+        """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
+        gates = [
+            reader
+            for reader in self.graph.layers
+            if isinstance(reader, QuantisedSpatialGate | QuantisedChannelGate)
+            and pool is not None
+            and (reader.pooling, layer.output) == (pool.name, pool.source)
+        ]
+        head = self.graph.layers[-1]
+        assert isinstance(head, QuantisedClassifier)
+
+        def written(rows: int) -> None:
+            self.gates.advance(gates, rows)
+            if head.source == layer.output and 2 * rows * tile >= self.graph.shapes[head.source].height:
+                if self._head is None:
+                    self._head = self._average(head)
+                self._head.gather_rows(rows * tile)
+
+        return written
+
+    def _average(self, layer: QuantisedClassifier) -> AverageProduct:
         self.context.macs[layer.name] = 0
         shape = self.graph.shapes[layer.source]
         source = SourceMap(self.image.addresses[layer.source], shape.height, shape.width, shape.channels)
         address = self.image.addresses[layer.output]
-        average_product(
+        return AverageProduct(
             self.context, self.loader, layer.name, layer.name, source, len(layer.weight), address, EpilogueKind.REDUCE_RAW
         )
+
+    def _classifier(self, layer: QuantisedClassifier) -> None:
+        self.kinds[layer.name] = "ungated"
+        (self._head or self._average(layer)).finish()
+        address = self.image.addresses[layer.output]
         row = len(self.context.out.rows) - 1
         self.placements.append(Placement(layer.output, "logits", address, 1, 1, len(layer.weight), row))
         self.context.out.emit(
             Opcode.STORE,
-            [reads("scratchpad", address, address + self.image.output_beats * BEAT_BYTES)],
+            [reads("scratchpad", address, address + self.image.output_beats * BEAT_BYTES), PORT_B],
             dram_address=self.image.output_region.address,
             address=address,
             beats=self.image.output_beats,

@@ -13,9 +13,9 @@ from gatewright.compiler.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit import Access, reads, writes
 from gatewright.compiler.filter_loader import FilterLoader
 from gatewright.compiler.graph import QuantisedChannelGate, QuantisedConv, QuantisedSpatialGate
-from gatewright.compiler.layout import slices_of
-from gatewright.compiler.matrix import gather, matmul
-from gatewright.compiler.tiling import TileSet, all_tiles
+from gatewright.compiler.average_product import AverageProduct
+from gatewright.compiler.matrix import Patches, gather, matmul
+from gatewright.compiler.tiling import all_tiles
 from gatewright.errors import GatewrightError
 from gatewright.index_table import build_table
 from gatewright.isa import EpilogueKind, Opcode, Stationary
@@ -24,42 +24,58 @@ from gatewright.program import GateRecord
 
 
 class GateLowering:
-    """Emits gates; remembers which masks and tables are in use."""
+    """Emits gates; remembers which masks and tables are in use.
+
+    A gate's first steps may be emitted while the map that it reads is still being written, as far
+    as rows of the pooled map are complete (``advance``); ``emit`` does what is left.
+    """
 
     def __init__(self, context: Context, loader: FilterLoader) -> None:
         self.context, self.loader = context, loader
         self._mask = self._table = 0
+        self._begun: dict[str, _SpatialWork | _ChannelWork] = {}
+
+    def advance(self, gates: list[QuantisedSpatialGate | QuantisedChannelGate], rows: int) -> None:
+        """Emit the steps of gates that need no more than the first ``rows`` rows of their pooled map."""
+        layer = self.context.out.layer
+        for gate in gates:
+            if all(self.loader.is_loaded(bank.name) for bank in self.loader.banks_of(gate)):
+                self.context.out.layer = gate.name
+                self._work(gate).advance(rows)
+        self.context.out.layer = layer
 
     def emit(self, gates: list[QuantisedSpatialGate | QuantisedChannelGate]) -> None:
         """All gates of a block: channel gates up to their hidden layer, spatial gates, channel gates' decisions."""
+        context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
-        for gate in channel:
-            self.context.out.layer = gate.name
-            self._hidden(gate)
-        masks = {}
+        for gate in [*channel, *spatial]:
+            context.out.layer = gate.name
+            self._work(gate).finish()
         for gate in spatial:
-            self.context.out.layer = gate.name
-            masks[gate.name] = self._logits(gate)
-        for gate in spatial:
-            self.context.out.layer = gate.name
-            decision = self._decided(gate.name)
-            table, entries = self._index(gate.name, "spatial", masks[gate.name], decision, False)
-            self.context.gates[gate.name] = DecidedGate(
-                masks[gate.name], table, entries, tile=gate.tile, grid_width=gate.grid[1]
-            )
+            context.out.layer = gate.name
+            mask = self._begun[gate.name].mask
+            table, entries = self._index(gate.name, "spatial", mask, self._decided(gate.name), False)
+            context.gates[gate.name] = DecidedGate(mask, table, entries, tile=gate.tile, grid_width=gate.grid[1])
         for gate in channel:
-            self.context.out.layer = gate.name
+            context.out.layer = gate.name
             mask = self._channels(gate)
             table, entries = self._index(gate.name, "channel", mask, self._decided(gate.name), False)
-            self.context.gates[gate.name] = DecidedGate(mask, table, entries)
+            context.gates[gate.name] = DecidedGate(mask, table, entries)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):
-                self.context.out.layer = gate.name
-                decided = self.context.gates[gate.name]
+                context.out.layer = gate.name
+                decided = context.gates[gate.name]
                 decided.complement_table, decided.complement = self._index(
                     gate.name, "spatial", decided.mask, self._decided(gate.name), True
                 )
+
+    def _work(self, gate: QuantisedSpatialGate | QuantisedChannelGate) -> _SpatialWork | _ChannelWork:
+        if gate.name not in self._begun:
+            source, mask = self.pooled_source(gate.pooling), self._take_mask()
+            make = _SpatialWork if isinstance(gate, QuantisedSpatialGate) else _ChannelWork
+            self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)  # type: ignore[arg-type]
+        return self._begun[gate.name]
 
     def pooled_source(self, pooling_name: str) -> SourceMap:
         """The pooled map that gates read, one pixel per tile."""
@@ -69,25 +85,9 @@ class GateLowering:
         down, across = -(-shape.height // pooling.tile), -(-shape.width // pooling.tile)
         return SourceMap(context.image.addresses[pooling_name], down, across, shape.channels)
 
-    def _hidden(self, gate: QuantisedChannelGate) -> None:
-        source = self.pooled_source(gate.pooling)
-        destination = self.context.image.addresses[f"{gate.name}.hidden"]
-        self.context.macs[gate.name] = 0
-        average_product(
-            self.context,
-            self.loader,
-            f"{gate.name}.hidden",
-            gate.name,
-            source,
-            len(gate.hidden_weight),
-            destination,
-            EpilogueKind.REDUCE,
-        )
-
     def _channels(self, gate: QuantisedChannelGate) -> int:
         """The second layer: one vector, a bit per filter. Returns the mask."""
-        context = self.context
-        mask = self._take_mask()
+        context, mask = self.context, self._begun[gate.name].mask
         vector = SourceMap(context.image.addresses[f"{gate.name}.hidden"], 1, 1, len(gate.hidden_weight))
         patches = gather(context, vector, 1, all_tiles(1, 1, 1), 0, 1, Kernel())
         sizes = {
@@ -98,55 +98,9 @@ class GateLowering:
             "stationary": int(Stationary.FILTERS),
         }
         matmul(context, self.loader, gate.name, vector, 1, patches, sizes, [])
-        self._threshold(gate.name, mask, 0, 1, sizes)
+        _threshold(context, gate.name, mask, 0, 1, sizes)
         context.macs[gate.name] += gate.weight.size
         return mask
-
-    def _logits(self, gate: QuantisedSpatialGate) -> int:
-        """One logit per tile: pixels stand still and the one filter streams past, block by block. Returns the mask."""
-        context = self.context
-        mask = self._take_mask()
-        source = self.pooled_source(gate.pooling)
-        tiles = all_tiles(*gate.grid, 1)
-        kernel = Kernel(gate.weight.shape[1], gate.weight.shape[2], gate.stride, gate.padding, gate.padding)
-        context.macs[gate.name] = len(tiles) * gate.weight.size
-        blocks = [(first, min(context.arch.columns, len(tiles) - first)) for first in range(0, len(tiles), context.arch.columns)]
-        gathered = []
-        for number in range(len(blocks) + 1):
-            if number < len(blocks):
-                gathered.append(gather(context, source, gate.grid[1], tiles, *blocks[number], kernel))
-            if number > 0:
-                first, count = blocks[number - 1]
-                sizes = {
-                    "tile": 1,
-                    "first_tile": first,
-                    "tile_count": count,
-                    "pixel_count": count,
-                    "filter_count": 1,
-                    "stationary": int(Stationary.PIXELS),
-                }
-                matmul(context, self.loader, gate.name, source, kernel.taps, gathered[number - 1], sizes, [])
-                self._threshold(gate.name, mask, first, gate.grid[1], sizes)
-        return mask
-
-    def _threshold(self, name: str, mask: int, first_bit: int, width: int, sizes: dict[str, int]) -> None:
-        context = self.context
-        entry = context.image.parameter_entry[name]
-        context.out.emit(
-            Opcode.EPILOGUE,
-            [
-                reads("accumulator", context.bank, context.bank + 1),
-                Access("parameter", entry, entry + sizes["filter_count"], early=True),
-                writes("mask", mask, mask + 1),
-            ],
-            kind=EpilogueKind.THRESHOLD,
-            destination=mask * MASK_BITS + first_bit,
-            out_height=1,
-            out_width=width,
-            bank=context.bank,
-            parameters=entry,
-            **sizes,
-        )
 
     def _index(
         self, name: str, kind: str, mask: int, decision: npt.NDArray[np.bool_], complement: bool
@@ -196,53 +150,101 @@ class GateLowering:
         )
 
 
-def average_product(
-    context: Context,
-    loader: FilterLoader,
-    bank: str,
-    layer: str,
-    source: SourceMap,
-    filters: int,
-    destination: int,
-    kind: EpilogueKind,
-) -> None:
-    """A fully connected layer on the average of a map: the product per pixel, then the sum over them."""
-    tiles: TileSet = all_tiles(source.height, source.width, 1)
-    if len(tiles) > context.arch.accumulator_depth:
-        raise GatewrightError(
-            f"arch {context.arch.name}: {layer} averages {len(tiles)} pixels, accumulator_depth is "
-            f"{context.arch.accumulator_depth}; raise it"
-        )
-    context.macs[layer] += len(tiles) * filters * source.channels
-    patches = gather(context, source, source.width, tiles, 0, len(tiles), Kernel())
-    assert patches[2] == slices_of(source.channels, context.arch)
-    entry = context.image.parameter_entry[bank]
-    item = 4 if kind == EpilogueKind.REDUCE_RAW else 1
-    for first in range(0, filters, context.arch.columns):
-        count = min(context.arch.columns, filters - first)
+class _SpatialWork:
+    """The logits of a spatial gate: pixels stand still, the one filter streams past, block by block."""
+
+    def __init__(
+        self, context: Context, loader: FilterLoader, gate: QuantisedSpatialGate, source: SourceMap, mask: int
+    ) -> None:
+        self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
+        self.tiles = all_tiles(*gate.grid, 1)
+        self.kernel = Kernel(gate.weight.shape[1], gate.weight.shape[2], gate.stride, gate.padding, gate.padding)
+        step = context.arch.columns
+        self.blocks = [(first, min(step, len(self.tiles) - first)) for first in range(0, len(self.tiles), step)]
+        context.macs[gate.name] = len(self.tiles) * gate.weight.size
+
+    def advance(self, rows: int) -> None:
+        """Emit the blocks that need no more than the first ``rows`` rows of the pooled map."""
+        while self.blocks:
+            first, count = self.blocks[0]
+            last_row = (first + count - 1) // self.gate.grid[1]
+            bottom = last_row * self.gate.stride - self.gate.padding + self.kernel.height
+            if min(bottom, self.source.height) > rows:
+                return
+            self._product(first, count, self._gather(first, count))
+            self.blocks.pop(0)
+
+    def finish(self) -> None:
+        """Emit the blocks that are left; the gather runs a block ahead."""
+        gathered: list[Patches] = []
+        for number in range(len(self.blocks) + 1):
+            if number < len(self.blocks):
+                gathered.append(self._gather(*self.blocks[number]))
+            if number > 0:
+                self._product(*self.blocks[number - 1], gathered[number - 1])
+        self.blocks = []
+
+    def _gather(self, first: int, count: int) -> Patches:
+        return gather(self.context, self.source, self.gate.grid[1], self.tiles, first, count, self.kernel)
+
+    def _product(self, first: int, count: int, patches: Patches) -> None:
         sizes = {
             "tile": 1,
-            "tile_count": len(tiles),
-            "pixel_count": len(tiles),
-            "first_filter": first,
-            "filter_count": count,
-            "stationary": int(Stationary.FILTERS),
+            "first_tile": first,
+            "tile_count": count,
+            "pixel_count": count,
+            "filter_count": 1,
+            "stationary": int(Stationary.PIXELS),
         }
-        matmul(context, loader, bank, source, 1, patches, sizes, [])
-        context.out.emit(
-            Opcode.EPILOGUE,
-            [
-                reads("accumulator", context.bank, context.bank + 1),
-                Access("parameter", entry, entry + filters, early=True),
-                writes("scratchpad", destination + item * first, destination + item * (first + count)),
-            ],
-            kind=kind,
-            destination=destination,
-            out_height=source.height,
-            out_width=source.width,
-            channels=filters,
-            bank=context.bank,
-            parameters=entry,
-            relu=int(kind == EpilogueKind.REDUCE),
-            **sizes,
+        matmul(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
+        _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
+
+
+class _ChannelWork:
+    """The hidden layer of a channel gate. Most of the pooled map can be gathered before its last rows are there."""
+
+    def __init__(
+        self, context: Context, loader: FilterLoader, gate: QuantisedChannelGate, source: SourceMap, mask: int
+    ) -> None:
+        self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
+        self.average: AverageProduct | None = None
+
+    def advance(self, rows: int) -> None:
+        """Gather the first rows, once three quarters of them are there."""
+        if self.average is None and 4 * rows >= 3 * self.source.height:
+            self.average = self._average()
+            self.average.gather_rows(rows)
+
+    def finish(self) -> None:
+        """Gather what is left, multiply, sum, requantise."""
+        average = self.average or self._average()
+        average.finish()
+
+    def _average(self) -> AverageProduct:
+        gate, context = self.gate, self.context
+        context.macs[gate.name] = 0
+        destination = context.image.addresses[f"{gate.name}.hidden"]
+        bank = f"{gate.name}.hidden"
+        filters = len(gate.hidden_weight)
+        return AverageProduct(
+            context, self.loader, bank, gate.name, self.source, filters, destination, EpilogueKind.REDUCE
         )
+
+
+def _threshold(context: Context, name: str, mask: int, first_bit: int, width: int, sizes: dict[str, int]) -> None:
+    entry = context.image.parameter_entry[name]
+    context.out.emit(
+        Opcode.EPILOGUE,
+        [
+            reads("accumulator", context.bank, context.bank + 1),
+            Access("parameter", entry, entry + sizes["filter_count"], early=True),
+            writes("mask", mask, mask + 1),
+        ],
+        kind=EpilogueKind.THRESHOLD,
+        destination=mask * MASK_BITS + first_bit,
+        out_height=1,
+        out_width=width,
+        bank=context.bank,
+        parameters=entry,
+        **sizes,
+    )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gatewright.compiler.context import Context, Kernel, OutputMap, SourceMap
-from gatewright.compiler.emit import Access, reads, writes
+from gatewright.compiler.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.filter_loader import FilterLoader
 from gatewright.compiler.layout import padded_vectors, slices_of
 from gatewright.compiler.tiling import TileSet, chunks, split_chunk
 from gatewright.errors import GatewrightError
 from gatewright.isa import EpilogueKind, Opcode
+
+GATHER_AHEAD = 2
+"""Chunks that are gathered, in program order, before the product of a chunk."""
 
 Patches = tuple[int, int, int]
 """A gathered chunk in the patch buffer: base word, vectors of the region, slices."""
@@ -20,16 +25,31 @@ def gather(
     """Form the patches of tiles [first, first + count)."""
     slices = slices_of(kernel.taps * source.channels, context.arch)
     vectors = padded_vectors(count * tiles.area)
-    base = context.take_patches(slices * vectors)
-    if source.channels == 0:
-        return base, vectors, slices
+    patches = context.take_patches(slices * vectors), vectors, slices
+    if source.channels:
+        gather_into(context, source, out_width, tiles, first, count, kernel, patches)
+    return patches
+
+
+def gather_into(
+    context: Context,
+    source: SourceMap,
+    out_width: int,
+    tiles: TileSet,
+    first: int,
+    count: int,
+    kernel: Kernel,
+    patches: Patches,
+) -> None:
+    """Form the patches of tiles [first, first + count) from the given word of a region on."""
+    base, vectors, slices = patches
     rows = tiles.rows[first : first + count]
     low = max(0, int(rows[0]) * kernel.stride - kernel.padding_y)
     bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.height
     pitch = source.width * source.channels
     accesses = [
         reads("scratchpad", source.address + low * pitch, source.address + min(source.height, bottom) * pitch),
-        writes("patch", base, base + slices * vectors),
+        writes("patch", base, base + (slices - 1) * vectors + count * tiles.area),
     ]
     fields: dict[str, int] = {}
     if tiles.table is not None:
@@ -61,7 +81,6 @@ def gather(
         patch_vectors=vectors,
         **fields,
     )
-    return base, vectors, slices
 
 
 def matmul(
@@ -115,19 +134,27 @@ def convolve(
     tiles: TileSet,
     filters: int,
     kernel: Kernel,
+    written: Callable[[int], None] = lambda rows: None,
 ) -> None:
-    """A whole convolution over a tile set; the gather runs a chunk ahead in program order."""
+    """A whole convolution over a tile set; the gather runs ahead in program order.
+
+    ``written`` is told, between chunks, how many tile rows of the output will be complete early
+    enough for instructions emitted there not to hold up this convolution.
+    """
     slices = slices_of(kernel.taps * source.channels, context.arch)
     context.macs[name] += len(tiles) * tiles.area * filters * kernel.taps * source.channels
     pieces = chunks(tiles, slices, context.arch, context.arch.patch_words, eager=output.channel_gate is None)
     gathered: list[Patches] = []
-    for number in range(len(pieces) + 1):
-        if number < len(pieces):
-            gathered.append(gather(context, source, output.width, tiles, *pieces[number], kernel))
+    for number, piece in enumerate(pieces):
+        for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
+            gathered.append(gather(context, source, output.width, tiles, *ahead, kernel))
         if number == 1:
             loader.load_until(loader.turn[name] + 3)
-        if number > 0:
-            _multiply(context, loader, name, source, output, tiles, filters, kernel, pieces[number - 1], gathered[number - 1])
+        _multiply(context, loader, name, source, output, tiles, filters, kernel, piece, gathered[number])
+        lag = GATHER_AHEAD if len(gathered) < len(pieces) else 1
+        if lag <= number < len(pieces) - 1:
+            first, count = pieces[number - lag]
+            written(int(tiles.rows[first + count]) // tiles.tile)
 
 
 def _multiply(
@@ -187,6 +214,7 @@ def _store(
     accesses = [
         reads("accumulator", context.bank, context.bank + 1),
         writes("scratchpad", output.address + low, output.address + high),
+        PORT_B,
         Access("parameter", output.parameters - 1, output.parameters + output.channels, early=True),
         *(Access("table", table, table + 1, early=True) for table in tables),
     ]

@@ -64,6 +64,8 @@ class NetworkImage:
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry of filter 0 of a layer; the entry before it is its pooling's."""
+    parameter_end: dict[str, int] = field(init=False, default_factory=dict)
+    """The entry after a layer's last."""
     regions: list[Region] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -155,6 +157,7 @@ class NetworkImage:
         self._parameters += [parameter_bytes(before), parameter_bytes(requantisation)]
         self.parameter_entry[name] = self._entries + 1
         self._entries += 1 + len(requantisation.bias)
+        self.parameter_end[name] = self._entries
 
     def _by_vector(self, name: str, weight: np.ndarray) -> None:
         reduction = weight[0].size

@@ -94,8 +94,9 @@ class _Quantiser:
         source, output = self.result.scales[conv.source], self._scale(conv.output)
         if conv.residual is not None and self.result.scales[conv.residual] != output:
             raise GatewrightError(
-                f"convolution {conv.name}: the range of its residual {conv.residual} "
-                f"({self.ranges[conv.residual]:g}) is not that of its output ({self.ranges[conv.output]:g}); the machine adds in place and needs one range"
+                f"convolution {conv.name}: the range of its residual {conv.residual} is "
+                f"{self.ranges[conv.residual]:g}, that of its output {self.ranges[conv.output]:g}; the machine adds in "
+                "place and needs one range along a residual stream"
             )
         weight, scale = _weights(conv.weight.reshape(len(conv.weight), -1), conv.bias / source)
         requantisation = self._requantisation(conv.name, weight, conv.bias / (scale * source), scale * source / output)

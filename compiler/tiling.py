@@ -134,27 +134,31 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     larger where the reduction is short. ``eager`` halves the first: worth it where filters load fast.
     """
     block = max(arch.columns, 16)
-    limit = max(1, min(patch_words // 3 // slices, arch.accumulator_depth) // tiles.area)
+    limit = max(1, min(patch_words // 4 // slices, arch.accumulator_depth) // tiles.area)
     largest = min(limit, max(1, block * max(1, min(8, 64 // slices)) // tiles.area))
     smallest = min(limit, max(1, block // tiles.area))
     total = len(tiles)
+    if total < 2 * smallest:
+        return _pieces([total])
     head, tail = [max(1, smallest // 2) if eager else smallest], [smallest]
     left = total - head[0] - tail[0]
-    if left < smallest:
-        return _pieces([total] if total <= min(limit, 2 * smallest - 1) else [total - smallest, smallest])
-    grow, shrink = 2 * smallest, 3 * smallest
-    while left > 0:
-        for side, size in ((head, grow), (tail, shrink)):
-            count = min(size, largest, left)
-            if 0 < left - count < smallest and left <= largest:
-                count = left
-            if 0 < count < smallest and side[-1] + count <= limit:
-                side[-1] += count
-            elif count:
-                side.append(count)
-            left -= count
-        grow, shrink = 2 * grow, 3 * shrink
-    return _pieces(head + tail[::-1])
+    growing, shrinking = 2 * smallest, 3 * smallest
+    while True:
+        if growing < largest and growing <= left:
+            head.append(growing)
+            left, growing = left - growing, 2 * growing
+        elif shrinking < largest and shrinking <= left:
+            tail.append(shrinking)
+            left, shrinking = left - shrinking, 3 * shrinking
+        else:
+            break
+    middle: list[int] = []
+    if 0 < left < smallest and head[-1] + left <= limit:
+        head[-1] += left
+    elif left > 0:
+        count = -(-left // largest)
+        middle = [left * (n + 1) // count - left * n // count for n in range(count)]
+    return _pieces(head + middle + tail[::-1])
 
 
 def _pieces(sizes: list[int]) -> list[tuple[int, int]]:

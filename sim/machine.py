@@ -34,9 +34,10 @@ def simulate(
     finished = False
     while not finished:
         stop = run.count + 1 if auditor else (due[0] + 1 if due else -1)
-        if auditor:
-            auditor.record(run.memory[run.pc], run.pc)
+        fetched_from = run.pc
         finished = run.advance(stop + 1 if stop >= 0 else stop)
+        if auditor:
+            auditor.record(run.executed[run.count], run.work[run.count], fetched_from)
         while due and due[0] < run.count:
             last_write = due.pop(0)
             for placement in program.placements:

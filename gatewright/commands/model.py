@@ -104,9 +104,14 @@ def _device(name: str) -> str:
     help="CIFAR-10: archive or unpacked folder. Without it, the 256 test images that ship with the package.",
 )
 @click.option("--images", type=click.IntRange(min=1), help="Only this many images, from the first on.")
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Also quantise the network and evaluate its integers. Your own checkpoint needs gatewright calibrate first.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
-def evaluate(name_or_path: str, data: Path | None, images: int | None, as_json: bool) -> None:
-    """Accuracy and remaining work of a network of the zoo, or of a checkpoint file, in float32."""
+def evaluate(name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool) -> None:
+    """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
     from gatewright.models.checkpoint import load_checkpoint
     from gatewright.models.datasets import load_cifar10, load_sample
     from gatewright.models.training import evaluate_float
@@ -118,6 +123,12 @@ def evaluate(name_or_path: str, data: Path | None, images: int | None, as_json: 
         test_set = test_set.head(images)
     result = evaluate_float(network, test_set, progress=True)
     result.pop("predictions")
+    if int8:
+        from gatewright import flow
+
+        integers = flow.evaluate(flow.load_network(name_or_path), test_set)
+        correct = float((integers.predicted_int8 == test_set.labels).mean() * 100)
+        result |= {"top1_int8": correct, "flipped_decisions": integers.flips.overall}
     result |= {"network": spec.name, "images": len(test_set), "dense_macs": network.dense_macs()}
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
@@ -126,6 +137,9 @@ def evaluate(name_or_path: str, data: Path | None, images: int | None, as_json: 
     click.echo(f"network    {spec.name}")
     click.echo(f"images     {len(test_set)} ({source})")
     click.echo(f"top-1      {result['top1']:.2f}% (float32)")
+    if int8:
+        click.echo(f"           {result['top1_int8']:.2f}% (int8)")
+        click.echo(f"flips      {100 * integers.flips.overall:.3f}% of gate decisions differ between float32 and int8")
     click.echo(f"MACs ratio {result['mac_ratio']:.4f} of {network.dense_macs():,}")
 
 

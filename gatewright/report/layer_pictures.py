@@ -38,7 +38,7 @@ def layer_picture(layers: list[dict[str, Any]]) -> str:
             svg.rect(middle - bar + side * bar, base - tall, bar - 0.5, tall, style, hint)
         svg.text(middle + 4, base + 12, row["name"], "tick end", -55)
     svg.text(16, top + plot / 2, "cycles per image", "axis middle", -90)
-    return svg.render(natural=True)
+    return svg.render(natural=width > WIDTH)
 
 
 def roofline_picture(layers: list[dict[str, Any]], roof: dict[str, float]) -> str:

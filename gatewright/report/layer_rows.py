@@ -20,7 +20,7 @@ def layer_rows(dense: RunRecord, runs: Sequence[RunRecord], kinds: Mapping[str, 
     dense_layers = {layer.name: layer for layer in dense.layers}
     gated_layers = [{layer.name: layer for layer in run.layers} for run in runs]
     rows = []
-    for name in _order([layer.name for layer in runs[0].layers], [layer.name for layer in dense.layers]):
+    for name in _order([layer.name for layer in dense.layers], [list(layers) for layers in gated_layers]):
         empty = LayerRecord(name, kinds[name], 0, 0, 0, 0, 0, {})
         before = dense_layers.get(name, empty)
         after = [layers.get(name, empty) for layers in gated_layers]
@@ -36,12 +36,13 @@ def layer_rows(dense: RunRecord, runs: Sequence[RunRecord], kinds: Mapping[str, 
     return rows
 
 
-def _order(gated: Sequence[str], dense: Sequence[str]) -> list[str]:
-    """The gated run's layers; those that only the dense run has go behind their predecessor there."""
-    order = list(gated)
-    for number, name in enumerate(dense):
-        if name not in order:
-            order.insert(order.index(dense[number - 1]) + 1 if number else 0, name)
+def _order(dense: Sequence[str], runs: Sequence[Sequence[str]]) -> list[str]:
+    """The dense run's layers; those that only gated runs have go behind their predecessor there."""
+    order = list(dense)
+    for names in dict.fromkeys(tuple(names) for names in runs):
+        for number, name in enumerate(names):
+            if name not in order:
+                order.insert(order.index(names[number - 1]) + 1 if number else 0, name)
     return order
 
 

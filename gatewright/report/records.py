@@ -98,7 +98,8 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     peak = program.arch.peak_macs
     reads = _reads(program, result)
     layers = []
-    for name in dict.fromkeys([BOOT_LAYER, *program.layers]):
+    # A layer may answer for no more than its weights: with every channel or tile off, nothing else is left of it.
+    for name in dict.fromkeys([BOOT_LAYER, *program.layers, *answering_layers(program)]):
         if name not in kinds:
             raise GatewrightError(f"the program gives layer {name} no kind; compile it again")
         parts = attribution.parts.get(name, {})

@@ -28,7 +28,8 @@ MAPS = 8
 
 _STEP_TITLES = {ACCOUNTING: "MACs outside the ratio", **{str(cause): title for cause, title in TITLES.items()}}
 _STEP_MEANINGS = {
-    ACCOUNTING: "Useful MACs executed beyond, or short of, those that the MAC ratio counts.",
+    ACCOUNTING: "Useful MACs beyond or short of the MAC ratio, which counts the gates' own MACs as well: "
+    "those are part of gate evaluation here.",
     **{str(cause): meaning for cause, meaning in MEANINGS.items()},
 }
 
@@ -62,7 +63,9 @@ def build_report(
         raise GatewrightError(f"the report's network lacks {', '.join(missing)}")
     if any(run.peak != arch.peak_macs for run in (dense, *(image.run for image in images))):
         raise GatewrightError(f"the report's runs were not made for arch {arch.name} of {arch.peak_macs} MACs a cycle")
-    kinds = {**dense.kinds, **images[0].run.kinds}
+    kinds = dict(dense.kinds)
+    for image in images:  # the gated network knows which of the dense run's layers its gates touch
+        kinds.update(image.run.kinds)
     waterfalls = [_waterfall(dense, image.run, kinds) for image in images]
     gates = gate_rows(images, flips)
     return {

@@ -46,7 +46,8 @@ class ArrayUnit:
     ARRAY_OVERHEAD registers; the last ACCUMULATOR_LATENCY of them are the entry's read, its output register,
     the addition and the write.
 
-    A MATMUL without work leaves the queue like any other, one a cycle, and waits only for the completion of those before.
+    A MATMUL without work leaves the queue like any other, one a cycle, and then only waits for the completion of
+    those before it.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -56,7 +57,7 @@ class ArrayUnit:
         self._fetcher: Fetcher | None = None
         self._tiles: Iterator[Tile] = iter(())
         self._stationary: int | None = None
-        # Loader: the tile being loaded (or next to be), its addresses, and whether the shadow registers wait for their swap.
+        # Loader: the tile being loaded (or next to be), its addresses, and the tile in the full shadow registers.
         self._loading: Tile | None = None
         self._addresses: Iterator[Fetched] = iter(())
         self._left = 0
@@ -168,7 +169,7 @@ class ArrayUnit:
                 self._order.popleft()
                 self._shared.completions.retire(matmul)
                 self._retire_empty()
-        if adding is not None and adding.old is not None:
+        if adding is not None and adding.old is not None and adding.sums is not None:
             adding.sums = adding.old + adding.sums
         if reading is not None and reading.entry is not None:
             reading.sums = sums

@@ -72,9 +72,9 @@ class EpilogueWalk:
         self._by_filter = instruction["stationary"] == Stationary.FILTERS
         self._standing = work.filters if self._by_filter else work.pixels
         self.empty = 0 in (work.pixels, work.filters)
-        compact = instruction["compact"] and instruction["filter_table"] != NO_TABLE
-        self._stored = shared.tables.count(instruction["filter_table"]) if compact else instruction["channels"]
         self._check()
+        compact = bool(instruction["compact"])
+        self._stored = shared.tables.count(instruction["filter_table"]) if compact else instruction["channels"]
 
     def _check(self) -> None:
         fields, kind = self._fields, self._fields["kind"]
@@ -87,6 +87,8 @@ class EpilogueWalk:
             fault = "pool and residual need kind STORE and stationary filters"
         elif fields["pool"] and (fields["first_pixel"] % fields["tile"] ** 2 or self._pixels % fields["tile"] ** 2):
             fault = "pool needs whole tiles"
+        elif fields["compact"] and fields["filter_table"] == NO_TABLE:
+            fault = "compact needs a filter_table"
         if fault:
             raise GatewrightError(f"{fields}: {fault}")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.sim.stepped.operand_fetch import Fetched
+
+Registers = npt.NDArray[Any]
 
 
 class Grid:
@@ -28,22 +32,22 @@ class Grid:
     def __init__(self, rows: int, columns: int, load_vectors: int) -> None:
         self.rows, self.columns, self.load_vectors = rows, columns, load_vectors
         grid = (rows, columns)
-        self.active = np.zeros(grid, np.int8)
-        self.shadow = np.zeros(grid, np.int8)
-        self.activation = np.zeros(grid, np.int8)
-        self.swap = np.zeros(grid, np.bool_)
-        self.bus = np.zeros((*grid, load_vectors), np.int8)
-        self.first = np.zeros(grid, np.int64)
-        self.count = np.zeros(grid, np.int64)
-        self.sum = np.zeros(grid, np.int32)
+        self.active: Registers = np.zeros(grid, np.int8)
+        self.shadow: Registers = np.zeros(grid, np.int8)
+        self.activation: Registers = np.zeros(grid, np.int8)
+        self.swap: Registers = np.zeros(grid, np.bool_)
+        self.bus: Registers = np.zeros((*grid, load_vectors), np.int8)
+        self.first: Registers = np.zeros(grid, np.int64)
+        self.count: Registers = np.zeros(grid, np.int64)
+        self.sum: Registers = np.zeros(grid, np.int32)
         # Skew registers: [depth, row]; row r reads depth r, depth 0 is the input register itself.
-        self.skew_activation = np.zeros((rows, rows), np.int8)
-        self.skew_swap = np.zeros((rows, rows), np.bool_)
-        self.skew_bus = np.zeros((rows, rows, load_vectors), np.int8)
-        self.skew_first = np.zeros((rows, rows), np.int64)
-        self.skew_count = np.zeros((rows, rows), np.int64)
+        self.skew_activation: Registers = np.zeros((rows, rows), np.int8)
+        self.skew_swap: Registers = np.zeros((rows, rows), np.bool_)
+        self.skew_bus: Registers = np.zeros((rows, rows, load_vectors), np.int8)
+        self.skew_first: Registers = np.zeros((rows, rows), np.int64)
+        self.skew_count: Registers = np.zeros((rows, rows), np.int64)
         # Deskew registers: [depth, column]; column c leaves from depth columns - 1 - c.
-        self.deskew = np.zeros((columns, columns), np.int32)
+        self.deskew: Registers = np.zeros((columns, columns), np.int32)
         self._row = np.arange(rows)
         self._column = np.arange(columns)
         self._lane = np.arange(columns) % load_vectors
@@ -90,7 +94,7 @@ class Grid:
             self.bus, self.first, self.count = bus, first, count
 
     @staticmethod
-    def _shifted(register: npt.NDArray[np.generic], left: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def _shifted(register: Registers, left: Registers) -> Registers:
         """What each element sees from its left neighbour; column 0 sees the skew registers."""
         seen = np.empty_like(register)
         seen[:, 0] = left
@@ -99,7 +103,7 @@ class Grid:
 
     def _step_skew(self, entering: Fetched | None) -> None:
         """The skew registers and the input register, which is their depth 0."""
-        registers = [self.skew_activation, self.skew_swap]
+        registers: list[Registers] = [self.skew_activation, self.skew_swap]
         if self._loading:
             registers += [self.skew_bus, self.skew_first, self.skew_count]
         for register in registers:

@@ -164,5 +164,3 @@ class LoadUnit:
     def boot_done(self) -> bool:
         """Whether page 0 is in the instruction memory, in this cycle."""
         return self._booting is not None and 0 <= self._booting.done <= self._shared.clock.cycle
-
-

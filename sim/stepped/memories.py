@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,7 @@ from gatewright.sim.stepped.registers import Clock
 Bytes = npt.NDArray[np.int8]
 
 
-def _undefined(shape: tuple[int, ...], dtype: type, fill: np.random.Generator | None) -> npt.NDArray[np.generic]:
+def _undefined(shape: tuple[int, ...], dtype: type, fill: np.random.Generator | None) -> npt.NDArray[Any]:
     """Contents at power-on: zeros, or what a generator gives, to show that nothing depends on them."""
     if fill is None:
         return np.zeros(shape, dtype)
@@ -78,9 +80,7 @@ class OperandBuffer:
             raise GatewrightError(f"{user}: {self._name} word {word} is outside its {len(self._lanes)} words")
         return self._lanes[word].copy()
 
-    def write(
-        self, words: npt.NDArray[np.int64], lanes: npt.NDArray[np.int64], data: Bytes, user: Instruction
-    ) -> None:
+    def write(self, words: npt.NDArray[np.int64], lanes: npt.NDArray[np.int64], data: Bytes, user: Instruction) -> None:
         """Write single bytes, each at a word and a lane, at the clock edge."""
         if len(words) and not 0 <= int(words.min()) <= int(words.max()) < len(self._lanes):
             raise GatewrightError(f"{user}: {self._name} word {words.max()} is outside its {len(self._lanes)} words")
@@ -197,7 +197,7 @@ class Dram:
     def _check(self, address: int, count: int, user: Instruction) -> None:
         if address + count > len(self.bytes):
             raise GatewrightError(
-                f"{user}: DRAM bytes {address} to {address + count - 1} are outside the image of {len(self.bytes)} bytes"
+                f"{user}: DRAM bytes {address} to {address + count - 1} are outside the image's {len(self.bytes)} bytes"
             )
 
     def _set(self, address: int, data: npt.NDArray[np.uint8]) -> None:

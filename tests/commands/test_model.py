@@ -11,9 +11,10 @@ from click.testing import CliRunner, Result
 
 from gatewright.cli import main
 from gatewright.commands.model import GATINGS, RECIPE_NAMES
+from gatewright.flow import write_ranges
 from gatewright.models import zoo
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from gatewright.models.datasets import load_sample, normalise
+from gatewright.models.datasets import load_cifar10, load_sample, normalise
 from gatewright.models.resnet_cifar import Gating
 from gatewright.models.training import RECIPES
 from tests.models.test_zoo import make_zoo
@@ -100,6 +101,21 @@ def test_evaluate_uses_the_packaged_sample(tmp_path: Path) -> None:
     assert figures["channel_density"] == pytest.approx([float(active.mean()) for _, active in masks])
     assert figures["spatial_density"] == pytest.approx([float(pixels.mean()) for pixels, _ in masks])
     assert figures["images"] == 8 and figures["network"] == "dgnet-resnet8" and 0 < figures["mac_ratio"] < 1
+
+
+def test_evaluate_in_integers_too(tmp_path: Path, data: Path) -> None:
+    checkpoint = tmp_path / "m.pth.tar"
+    torch.save({"state_dict": public_dgnet.random_state(1, True, True, seed=4)}, checkpoint)
+    uncalibrated = call("evaluate", checkpoint, "--data", data, "--int8")
+    assert uncalibrated.exit_code == 2 and "has no activation ranges" in uncalibrated.stderr
+    write_ranges(checkpoint, load_cifar10(data, "train"))
+    result = call("evaluate", checkpoint, "--data", data, "--int8", "--json")
+    assert result.exit_code == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["top1_int8"] in (0, 25, 50, 75, 100)  # of four images
+    assert 0 <= figures["flipped_decisions"] < 0.2, "int8 decides nearly as float32 does"
+    text = call("evaluate", checkpoint, "--data", data, "--int8").stdout
+    assert f"{figures['top1_int8']:.2f}% (int8)" in text
 
 
 def test_evaluate_takes_no_more_images_than_there_are(tmp_path: Path) -> None:

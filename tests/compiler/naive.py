@@ -74,7 +74,7 @@ def _dot(kernel: np.ndarray, source: np.ndarray, y: int, x: int, stride: int, pa
 
 def _scale(value: int, multiplier: Any, shift: Any) -> int:
     """value * multiplier / 2**shift, to the nearest integer, halves up; within int16."""
-    divisor = 2 ** int(shift)
+    divisor: int = 2 ** int(shift)
     nearest = (2 * value * int(multiplier) + divisor) // (2 * divisor)
     return max(-(2**15), min(2**15 - 1, nearest))
 

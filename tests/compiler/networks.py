@@ -46,4 +46,5 @@ def random_images(count: int, size: int = 16, seed: int = 2) -> npt.NDArray[np.u
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, size // 4, size // 4, 3))
     blocks = coarse.repeat(4, 1).repeat(4, 2)
-    return np.clip(blocks + rng.integers(-30, 31, blocks.shape), 0, 255).astype(np.uint8)
+    images: npt.NDArray[np.uint8] = np.clip(blocks + rng.integers(-30, 31, blocks.shape), 0, 255).astype(np.uint8)
+    return images

@@ -169,7 +169,7 @@ def test_input_is_normalised_rounded_and_saturated() -> None:
     np.testing.assert_array_equal(quantise_input(values, graph), expected)
     assert expected.min() == -128 and expected.max() == 127
     with pytest.raises(GatewrightError, match=r"float64.*takes uint8 \[N, 1, 1, 3\]"):
-        quantise_input(values.astype(float), graph)  # type: ignore[arg-type]
+        quantise_input(values.astype(float), graph)
 
 
 def test_flip_report_counts_by_gate_and_overall() -> None:

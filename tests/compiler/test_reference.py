@@ -40,19 +40,14 @@ def _block(rng: np.random.Generator, *, size: int = 8, gate_bias: int = 0, chann
         weight, reduction = _int8(rng, out, kernel, kernel, channels), kernel * kernel * channels
         return QuantisedConv(name, source, name, weight, _requantisation(rng, out, reduction), **settings)  # type: ignore[arg-type]
 
-    def gates(name: str, pooling: str, out: int, channels: int, factor: int) -> list[object]:
-        kernel = _int8(rng, 1, 3, 3, channels).repeat(factor, 1).repeat(factor, 2)
+    def gates(name: str, pooling: str, out: int, tile: int) -> list[object]:
+        """Both gates of a block; the spatial one sees bins of 2x2 pooled tiles."""
+        kernel = _int8(rng, 1, 3, 3, 5).repeat(2, 1).repeat(2, 2)
+        hidden, weight = _int8(rng, 3, 5), _int8(rng, out, 3)
         return [
-            QuantisedSpatialGate(
-                f"{name}.s", pooling, (half // 2,) * 2, 4 // factor, kernel, factor, factor, gate_bias
-            ),
+            QuantisedSpatialGate(f"{name}.s", pooling, (size // 4,) * 2, tile, kernel, 2, 2, gate_bias),
             QuantisedChannelGate(
-                f"{name}.c",
-                pooling,
-                _int8(rng, 3, channels),
-                _requantisation(rng, 3, channels * 16),
-                _int8(rng, out, 3),
-                np.full(out, channel_bias),
+                f"{name}.c", pooling, hidden, _requantisation(rng, 3, 80), weight, np.full(out, channel_bias)
             ),
         ]
 
@@ -64,23 +59,15 @@ def _block(rng: np.random.Generator, *, size: int = 8, gate_bias: int = 0, chann
         )
 
     (a1, a2), (b1, b2) = masks("a"), masks("b")
-    # The first block is gated in tiles of 4, the second in tiles of 2 on half the size; pooled in tiles of 2.
-    first = gates("a", "stem.pooled", 5, 5, 1)
-    first[0] = QuantisedSpatialGate(
-        "a.s", "stem.pooled", (size // 4,) * 2, 4, _int8(rng, 1, 3, 3, 5).repeat(2, 1).repeat(2, 2), 2, 2, gate_bias
-    )
-    second = gates("b", "a.conv2.pooled", 7, 5, 1)
-    second[0] = QuantisedSpatialGate(
-        "b.s", "a.conv2.pooled", (size // 4,) * 2, 2, _int8(rng, 1, 3, 3, 5).repeat(2, 1).repeat(2, 2), 2, 2, gate_bias
-    )
+    # Both maps are pooled in tiles of 2; the first block is gated in tiles of 4, the second in tiles of 2.
     layers = [
         conv("stem", "input", 5, 3, 3),
         Pooling("stem.pooled", "stem", 2, 40000, 17),
-        *first,
+        *gates("a", "stem.pooled", 5, 4),
         conv("a.conv1", "stem", 5, 5, 3, **a1),
         conv("a.conv2", "a.conv1", 5, 5, 3, residual="stem", **a2),
         Pooling("a.conv2.pooled", "a.conv2", 2, 40000, 17),
-        *second,
+        *gates("b", "a.conv2.pooled", 7, 2),
         conv("b.conv1", "a.conv2", 7, 5, 3, stride=2, **b1),
         conv("b.short", "a.conv2", 7, 5, 1, stride=2, relu=False),
         conv("b.conv2", "b.conv1", 7, 7, 3, residual="b.short", **b2),
@@ -182,6 +169,6 @@ def test_wide_reductions_are_exact(channels: int) -> None:
 def test_wrong_images_are_refused() -> None:
     graph = _block(np.random.default_rng(0))
     with pytest.raises(GatewrightError, match=r"uint8 \[1, 8, 8, 3\].*int8"):
-        run_reference(graph, np.zeros((1, 8, 8, 3), np.uint8))  # type: ignore[arg-type]
+        run_reference(graph, np.zeros((1, 8, 8, 3), np.uint8))
     with pytest.raises(GatewrightError, match="at least one image"):
         run_reference(graph, np.zeros((0, 8, 8, 3), np.int8))

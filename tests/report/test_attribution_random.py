@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def random_program(seed: int) -> Program:
     return replace(program, layers=names, layer_kinds=kinds, macs=dict.fromkeys(kinds, 10**9))
 
 
-@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.parametrize("seed", range(40))
 def test_the_parts_of_any_run_sum_to_its_cycles(seed: int) -> None:
     print(f"seed {seed}")
     program = random_program(seed)
@@ -99,7 +100,7 @@ def test_the_parts_of_any_run_sum_to_its_cycles(seed: int) -> None:
     spans = [stream_span(program, result.trace, result.work, i) for i in range(len(result.work))]
     streams = [span for i, span in enumerate(spans) if result.work["opcode"][i] == Opcode.MATMUL and span]
     assert sum(found.array_cycles.values()) == sum(end - begin for begin, end in streams)
-    assert all(before[1] <= after[0] for before, after in zip(streams, streams[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(streams))
     run = record_run(program, result)
     assert sum(layer.cycles for layer in run.layers) == run.cycles == result.cycles
     code_bytes = program.boot_count * 32

@@ -140,12 +140,19 @@ def _paged(arch: ArchConfig, listing: list[Row], size: int, code_address: int) -
 
 
 def in_sequence(rows: Sequence[Row]) -> list[Row]:
-    """The rows, each waiting (in its last wait) for the unit instruction before it: no overlap, no race."""
+    """The rows, each waiting (in its last wait) for the unit instruction before it: no overlap, no race.
+
+    EPILOGUE reads parameters and counts before it looks at its waits. Where tables or parameters may
+    be new, an EPILOGUE without work is put before it that waits for them.
+    """
     units = {f.opcode: f.unit for f in FORMATS.values()}
     counts: dict[Unit, int] = {}
     previous: tuple[Unit, int] | None = None
-    result = []
-    for instruction in rows:
+    result: list[Row] = []
+    fresh = False
+
+    def append(instruction: Row) -> None:
+        nonlocal previous
         instruction = instruction.copy()
         unit = units[Opcode(int(instruction[0]))]
         if previous is not None:
@@ -155,4 +162,11 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
             counts[unit] = counts.get(unit, 0) + 1
             previous = (unit, counts[unit])
         result.append(instruction)
+
+    for instruction in rows:
+        if instruction[0] == Opcode.EPILOGUE and fresh:
+            append(row(Opcode.EPILOGUE, tile=1))
+            fresh = False
+        fresh = fresh or instruction[0] in (Opcode.LOAD, Opcode.INDEX)
+        append(instruction)
     return result

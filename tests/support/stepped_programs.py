@@ -1,7 +1,4 @@
-"""Hand-made layers for the stepped simulator's tests: instructions with their waits, and numpy oracles.
-
-The oracles compute from section 6 of the machine's page and share no code with the simulators.
-"""
+"""Hand-made layers for the stepped simulator's tests: instructions with every wait that they need."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.arch import ArchConfig
-from gatewright.isa import FORMATS, EpilogueKind, Opcode, Space, Stationary, Unit
+from gatewright.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
 from gatewright.program import Program
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.programs import Image, Row, make_program, row
@@ -24,46 +21,6 @@ Mark = tuple[Unit, int]
 def up(value: int, multiple: int) -> int:
     """``value`` rounded up."""
     return value + -value % multiple
-
-
-def conv_sums(source: Int8, weights: Int8, stride: int, padding: int) -> npt.NDArray[np.int64]:
-    """[y, x, filter] int64 sums of a convolution; ``weights`` are [filter, kh, kw, channel]."""
-    filters, kernel_height, kernel_width, _ = weights.shape
-    padded = np.pad(source.astype(np.int64), ((padding, padding), (padding, padding), (0, 0)))
-    height = (padded.shape[0] - kernel_height) // stride + 1
-    width = (padded.shape[1] - kernel_width) // stride + 1
-    sums = np.zeros((height, width, filters), np.int64)
-    for dy in range(kernel_height):
-        for dx in range(kernel_width):
-            window = padded[dy : dy + stride * (height - 1) + 1 : stride, dx : dx + stride * (width - 1) + 1 : stride]
-            sums += window @ weights[:, dy, dx].astype(np.int64).T
-    return sums
-
-
-def scale(value: int, multiplier: int, shift: int) -> int:
-    """Round half up and saturate to int16, in Python integers."""
-    return max(-32768, min(32767, (value * multiplier + (1 << (shift - 1))) >> shift))
-
-
-def finish(
-    sums: npt.NDArray[np.int64], entries: list[tuple[int, int, int]], relu: bool, residual: Int8 | None = None
-) -> Int8:
-    """Sums [..., filter] to int8 with the parameters (bias, multiplier, shift) of each filter."""
-    out = np.zeros(sums.shape, np.int8)
-    for at in np.ndindex(*sums.shape):
-        bias, multiplier, shift = entries[at[-1]]
-        value = scale(int(sums[at]) + bias, multiplier, shift) + (0 if residual is None else int(residual[at]))
-        out[at] = max(0 if relu else -128, min(127, value))
-    return out
-
-
-def random_parameters(rng: np.random.Generator, count: int, reduction: int) -> list[tuple[int, int, int]]:
-    """(bias, multiplier, shift) that spread results over int8, with some saturation."""
-    shift = 16 + int(np.log2(max(1, reduction)) / 2) + 5
-    return [
-        (int(rng.integers(-3000, 3000)), int(rng.integers(20000, 65536)), shift + int(rng.integers(-1, 2)))
-        for _ in range(count)
-    ]
 
 
 @dataclass
@@ -104,7 +61,11 @@ class Builder:
         latest: dict[Unit, int] = {}
         for unit, count in waits or []:
             latest[unit] = max(count, latest.get(unit, 0))
-        self.rows.append(row(opcode, list(latest.items()), **fields))
+        marks = list(latest.items())
+        if len(marks) > WAITS:
+            # An EXIT on a mask that nothing writes holds the sequencer until the marks are reached.
+            self.rows.append(row(Opcode.EXIT, marks[WAITS:], mask=15))
+        self.rows.append(row(opcode, marks[:WAITS], **fields))
         unit = FORMATS[opcode].unit
         self.counts[unit] += 1
         return unit, self.counts[unit]
@@ -130,7 +91,14 @@ class Builder:
         )
         return Map(address, values, [mark])
 
-    def load_filters(self, weights: Int8, entries: list[tuple[int, int, int]], reduction_rows: bool) -> Filters:
+    def load_filters(
+        self,
+        weights: Int8,
+        entries: list[tuple[int, int, int]],
+        reduction_rows: bool,
+        row_table: int = NO_TABLE,
+        waits: list[Mark] | None = None,
+    ) -> Filters:
         """LOAD weights, by reduction or by vector, and parameters (entry 0 of ``entries`` is the pooling's)."""
         filters, kernel_height, kernel_width, channels = weights.shape
         taps = kernel_height * kernel_width
@@ -147,6 +115,8 @@ class Builder:
             fields = {"space": Space.WEIGHTS_BY_VECTOR, "rows": filters, "count": slices}
         self.emit(
             Opcode.LOAD,
+            waits,
+            row_table=row_table,
             dram_address=source,
             address=base // 4,
             row_beats=beats,
@@ -194,146 +164,3 @@ class Builder:
     def program(self, output: tuple[int, int] = (0, 0), page_size: int | None = None) -> Program:
         """The program so far."""
         return make_program(self.arch, self.rows, self.image, output_region=output, page_size=page_size)
-
-
-@dataclass
-class Layer:
-    """How a convolution is cut: see ``emit_conv``."""
-
-    stride: int = 1
-    padding: int = 1
-    relu: bool = True
-    tile: int = 1
-    chunk_tiles: int = 4
-    tiles: list[tuple[int, int]] | None = None
-    tile_table: int = 15
-    pixel_split: int = 1000
-    slice_split: int = 1000
-    filter_split: int = 4000
-    stationary: tuple[Stationary, ...] = (Stationary.FILTERS,)
-    filter_table: int = 15
-    filter_list: list[int] | None = None
-    compact: bool = False
-    residual: bool = False
-    pool_address: int | None = None
-    source_mask: dict[str, int] = field(default_factory=dict)
-
-
-def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, target: Map, extra: list[Mark]) -> None:
-    """A convolution in chunks of tiles, pixels, filters and slices, with every wait that it needs.
-
-    ``target.values`` gives the output's shape; its contents are the oracle's business.
-    """
-    height, width, channels = source.values.shape
-    count, kernel_height, kernel_width, _ = filters.weights.shape
-    out_height, out_width, stored = target.values.shape
-    grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
-    total = grid[0] * grid[1] if layer.tiles is None else len(layer.tiles)
-    reduction = kernel_height * kernel_width * channels
-    slices = slices_of(build.arch, reduction)
-    chosen = len(layer.filter_list) if layer.filter_list is not None else count
-    build.hold_epilogue([*filters.ready, *extra, *target.ready])
-    bank, bank_free, number = 0, [build.mark(Unit.EPILOGUE)] * 2, 0
-    for first_tile in range(0, max(1, total), layer.chunk_tiles):
-        tiles = {
-            "tile": layer.tile,
-            "tile_table": layer.tile_table,
-            "first_tile": first_tile,
-            "tile_count": min(layer.chunk_tiles, total - first_tile),
-        }
-        vectors = up(tiles["tile_count"] * layer.tile**2, 4)
-        patch = {"patch_base": 0, "patch_vectors": vectors}
-        gathered = build.emit(
-            Opcode.GATHER,
-            [*source.ready, build.mark(Unit.ARRAY), *extra],
-            source=source.address,
-            height=height,
-            width=width,
-            channels=channels,
-            kernel_height=kernel_height,
-            kernel_width=kernel_width,
-            stride=layer.stride,
-            padding=layer.padding,
-            out_width=out_width,
-            **patch,
-            **tiles,
-            **layer.source_mask,
-        )
-        for first_pixel in range(0, tiles["tile_count"] * layer.tile**2, layer.pixel_split):
-            for first_filter in range(0, chosen, layer.filter_split):
-                number += 1
-                sizes = {
-                    **tiles,
-                    "first_pixel": first_pixel,
-                    "pixel_count": layer.pixel_split,
-                    "first_filter": first_filter,
-                    "filter_count": min(layer.filter_split, chosen - first_filter),
-                    "filter_table": layer.filter_table,
-                    "stationary": layer.stationary[number % len(layer.stationary)],
-                    "accumulator": 0,
-                    "bank": bank,
-                }
-                for first_slice in range(0, slices, layer.slice_split):
-                    build.emit(
-                        Opcode.MATMUL,
-                        [gathered, *filters.ready, bank_free[bank]],
-                        weight_base=filters.base // 4,
-                        weight_vectors=filters.vectors,
-                        taps=kernel_height * kernel_width,
-                        channels=channels,
-                        first_slice=first_slice,
-                        slice_count=layer.slice_split,
-                        accumulate=int(first_slice > 0),
-                        **patch,
-                        **sizes,
-                    )
-                bank_free[bank] = build.emit(
-                    Opcode.EPILOGUE,
-                    [build.mark(Unit.ARRAY)],
-                    kind=EpilogueKind.STORE,
-                    destination=target.address,
-                    out_height=out_height,
-                    out_width=out_width,
-                    channels=stored,
-                    compact=int(layer.compact),
-                    parameters=filters.parameter,
-                    residual=int(layer.residual),
-                    relu=int(layer.relu),
-                    pool=int(layer.pool_address is not None),
-                    pool_address=layer.pool_address or 0,
-                    grid_width=grid[1],
-                    **sizes,
-                )
-                bank ^= 1
-    target.ready = [build.mark(Unit.EPILOGUE)]
-
-
-def conv_values(source: Int8, filters: Filters, layer: Layer, before: Int8) -> Int8:
-    """The output map after ``emit_conv``, from the output map before it."""
-    sums = conv_sums(source, filters.weights, layer.stride, layer.padding)
-    listed = layer.filter_list if layer.filter_list is not None else list(range(len(filters.weights)))
-    entries = [filters.entries[1 + f] for f in listed]
-    residual = before[..., : len(listed)] if layer.residual else None
-    full = finish(sums[..., listed], entries, layer.relu, residual)
-    after = before.copy()
-    height, width, _ = before.shape
-    grid = [(y, x) for y in range(-(-height // layer.tile)) for x in range(-(-width // layer.tile))]
-    for tile_y, tile_x in grid if layer.tiles is None else layer.tiles:
-        where = np.s_[tile_y * layer.tile : (tile_y + 1) * layer.tile, tile_x * layer.tile : (tile_x + 1) * layer.tile]
-        after[where][..., : len(listed)] = full[where]
-    return after
-
-
-def pool_values(after: Int8, filters: Filters, layer: Layer) -> dict[tuple[int, int], Int8]:
-    """The averages that a pooled layer writes, [channel] for each of its tiles."""
-    height, width, _ = after.shape
-    grid = [(y, x) for y in range(-(-height // layer.tile)) for x in range(-(-width // layer.tile))]
-    _, multiplier, shift = filters.entries[0]
-    averages = {}
-    for tile_y, tile_x in grid if layer.tiles is None else layer.tiles:
-        where = np.s_[tile_y * layer.tile : (tile_y + 1) * layer.tile, tile_x * layer.tile : (tile_x + 1) * layer.tile]
-        sums = after[where].reshape(-1, after.shape[2]).astype(np.int64).sum(axis=0)
-        averages[tile_y, tile_x] = np.array(
-            [max(-128, min(127, scale(int(s), multiplier, shift))) for s in sums], np.int8
-        )
-    return averages

@@ -1,0 +1,194 @@
+"""The whole flow, from a checkpoint to records of runs: the list of stages that the commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gatewright.arch import ArchConfig
+from gatewright.compiler.calibrate import calibrate
+from gatewright.compiler.capture import capture
+from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.context import Decisions
+from gatewright.compiler.float_executor import run_float
+from gatewright.compiler.flips import FlipReport, flip_report
+from gatewright.compiler.graph import FloatGraph, QuantisedGraph
+from gatewright.compiler.macs import counted_macs
+from gatewright.compiler.quantise import quantise, quantise_input
+from gatewright.compiler.reference import ReferenceResult, run_reference
+from gatewright.errors import GatewrightError
+from gatewright.models.checkpoint import NetworkSpec, load_checkpoint
+from gatewright.models.datasets import ImageSet, normalise
+from gatewright.models.zoo import find
+from gatewright.program import Program
+from gatewright.report.records import ImageRecord, RunRecord, record_run
+from gatewright.sim.machine import simulate
+from gatewright.sim.result import SimResult
+
+CALIBRATION_IMAGES = 512
+"""Training images from which activation ranges are taken."""
+
+SHOWN_IMAGES = 12
+"""Images whose pixels the report keeps, for its gate maps."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A checkpoint, captured and quantised."""
+
+    path: Path
+    spec: NetworkSpec
+    float_graph: FloatGraph
+    graph: QuantisedGraph
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network's answers on N images: float and integer predictions [N], integer decisions and flips."""
+
+    inputs: npt.NDArray[np.int8]
+    predicted_float: npt.NDArray[np.int64]
+    predicted_int8: npt.NDArray[np.int64]
+    reference: ReferenceResult
+    flips: FlipReport
+
+    def decisions(self, position: int) -> Decisions:
+        """Every gate's decision on one image."""
+        return {name: decided[position] for name, decided in self.reference.decisions.items()}
+
+
+def ranges_path(checkpoint: Path) -> Path:
+    """Where a checkpoint's activation ranges lie: ``name.ranges.json`` beside it."""
+    return checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + ".ranges.json")
+
+
+def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
+    """Measure activation ranges on training images and write them beside the checkpoint."""
+    network, _ = load_checkpoint(checkpoint)
+    images = normalise(train_set.images[:CALIBRATION_IMAGES])
+    ranges = calibrate(capture(network), images)
+    path = ranges_path(checkpoint)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps({name: float(f"{value:.6g}") for name, value in ranges.items()}, indent=1) + "\n")
+    partial.replace(path)
+    return path
+
+
+def load_network(name_or_path: str | Path) -> Network:
+    """Load, capture and quantise a checkpoint of the zoo or of one's own."""
+    path = find(name_or_path)
+    network, spec = load_checkpoint(path)
+    sidecar = ranges_path(path)
+    if not sidecar.is_file():
+        raise GatewrightError(
+            f"{path.name} has no activation ranges ({sidecar.name} beside it); "
+            f"make them with: gatewright calibrate {path} --data CIFAR10"
+        )
+    try:
+        ranges = {str(name): float(value) for name, value in json.loads(sidecar.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise GatewrightError(f"activation ranges {sidecar} are damaged ({error}); calibrate again") from error
+    float_graph = capture(network)
+    return Network(path, spec, float_graph, quantise(float_graph, ranges))
+
+
+def evaluate(network: Network, images: ImageSet) -> Evaluation:
+    """Float and integer answers on a set of images."""
+    inputs = quantise_input(images.images, network.graph)
+    floats = run_float(network.float_graph, normalise(images.images))
+    reference = run_reference(network.graph, inputs)
+    return Evaluation(
+        inputs,
+        floats.predictions,
+        reference.logits.argmax(1),
+        reference,
+        flip_report(floats.decisions, reference.decisions),
+    )
+
+
+def compile_dense(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8] | None = None) -> Program:
+    """The dense baseline of a network: the same layers without gates."""
+    return Compiler(without_gates(network.graph), arch).compile({}, sample)
+
+
+def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8]) -> RunRecord:
+    """Simulate the dense baseline; its cycles do not depend on the sample, its logits are checked."""
+    program = compile_dense(network, arch)
+    result = simulate(program, sample)
+    expected = run_reference(without_gates(network.graph), sample[None]).logits[0]
+    _check_logits("the dense program", result, expected)
+    return record_run(program, result, counted_macs(network.graph, None))
+
+
+def check_run(name: str, program: Program, result: SimResult, expected: npt.NDArray[np.int32]) -> None:
+    """A run must decide its gates as it was compiled for, and end with the reference's logits."""
+    _check_logits(name, result, expected)
+    work = result.trace.records
+    executed = {int(instruction) for instruction in work["instruction"]}
+    for gate in program.gates:
+        if gate.index_instruction not in executed:
+            raise AssertionError(f"{name}: gate {gate.name} was not evaluated")
+
+
+def _check_logits(name: str, result: SimResult, expected: npt.NDArray[np.int32]) -> None:
+    if not np.array_equal(result.logits, expected):
+        raise AssertionError(f"{name}: logits {result.logits.tolist()} differ from the reference's {expected.tolist()}")
+
+
+@dataclass(frozen=True)
+class _Job:
+    position: int
+    sample: npt.NDArray[np.int8]
+    decisions: Decisions
+    expected: npt.NDArray[np.int32]
+
+
+_worker: tuple[QuantisedGraph, Compiler] | None = None
+
+
+def _start_worker(graph: QuantisedGraph, arch: ArchConfig) -> None:
+    global _worker
+    _worker = graph, Compiler(graph, arch)
+
+
+def _run_job(job: _Job) -> tuple[int, RunRecord]:
+    assert _worker is not None
+    graph, compiler = _worker
+    program = compiler.compile(job.decisions, job.sample)
+    result = simulate(program)
+    check_run(f"image {job.position}", program, result, job.expected)
+    return job.position, record_run(program, result, counted_macs(graph, job.decisions))
+
+
+def run_images(
+    network: Network, arch: ArchConfig, images: ImageSet, evaluation: Evaluation, workers: int | None = None
+) -> Iterator[ImageRecord]:
+    """Compile and simulate every image in order; each run is checked against the reference."""
+    jobs = (
+        _Job(i, evaluation.inputs[i], evaluation.decisions(i), evaluation.reference.logits[i])
+        for i in range(len(images))
+    )
+    count = workers or min(os.cpu_count() or 1, 8)
+    with ProcessPoolExecutor(count, initializer=_start_worker, initargs=(network.graph, arch)) as pool:
+        for position, run in pool.map(_run_job, jobs, chunksize=4):
+            yield ImageRecord(
+                index=int(images.indices[position]),
+                label=int(images.labels[position]),
+                predicted_float=int(evaluation.predicted_float[position]),
+                predicted_int8=int(evaluation.predicted_int8[position]),
+                run=run,
+                image=images.images[position] if position < SHOWN_IMAGES else None,
+            )
+
+
+def limit_threads() -> None:
+    """One thread per process: the images are what runs in parallel."""
+    torch.set_num_threads(1)

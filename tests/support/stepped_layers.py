@@ -1,0 +1,186 @@
+"""Layers for the stepped simulator's tests: a convolution cut in any way, and whole reductions and thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gatewright.isa import EpilogueKind, Opcode, Stationary, Unit
+from tests.support.operands import slices_of
+from tests.support.stepped_programs import Builder, Filters, Map, Mark, up
+
+
+@dataclass
+class Layer:
+    """How a convolution is cut: see ``emit_conv``."""
+
+    stride: int = 1
+    padding: int = 1
+    relu: bool = True
+    tile: int = 1
+    chunk_tiles: int = 4
+    tiles: list[tuple[int, int]] | None = None
+    tile_table: int = 15
+    pixel_split: int = 1000
+    slice_split: int = 1000
+    filter_split: int = 4000
+    stationary: tuple[Stationary, ...] = (Stationary.FILTERS,)
+    filter_table: int = 15
+    filter_list: list[int] | None = None
+    compact: bool = False
+    residual: bool = False
+    pool_address: int | None = None
+    source_mask: dict[str, int] = field(default_factory=dict)
+    channel_table: int = 15
+    live: bool = False
+    """Give the largest sizes and let the tables decide."""
+
+
+def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, target: Map, extra: list[Mark]) -> None:
+    """A convolution in chunks of tiles, pixels, filters and slices, with every wait that it needs.
+
+    ``target.values`` gives the output's shape; its contents are the oracle's business.
+    """
+    height, width, channels = source.values.shape
+    count, kernel_height, kernel_width, _ = filters.weights.shape
+    out_height, out_width, stored = target.values.shape
+    grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
+    total = grid[0] * grid[1] if layer.tiles is None or layer.live else len(layer.tiles)
+    reduction = kernel_height * kernel_width * channels
+    slices = slices_of(build.arch, reduction)
+    chosen = count if layer.filter_list is None or layer.live else len(layer.filter_list)
+    build.hold_epilogue([*filters.ready, *extra, *target.ready])
+    bank, bank_free, number = 0, [build.mark(Unit.EPILOGUE)] * 2, 0
+    for first_tile in range(0, max(1, total), layer.chunk_tiles):
+        tiles = {
+            "tile": layer.tile,
+            "tile_table": layer.tile_table,
+            "first_tile": first_tile,
+            "tile_count": min(layer.chunk_tiles, total - first_tile),
+        }
+        vectors = up(tiles["tile_count"] * layer.tile**2, 4)
+        patch = {"patch_base": 0, "patch_vectors": vectors}
+        gathered = build.emit(
+            Opcode.GATHER,
+            [*source.ready, build.mark(Unit.ARRAY), *extra],
+            source=source.address,
+            height=height,
+            width=width,
+            channels=channels,
+            channel_table=layer.channel_table,
+            kernel_height=kernel_height,
+            kernel_width=kernel_width,
+            stride=layer.stride,
+            padding=layer.padding,
+            out_width=out_width,
+            **patch,
+            **tiles,
+            **layer.source_mask,
+        )
+        for first_pixel in range(0, tiles["tile_count"] * layer.tile**2, layer.pixel_split):
+            for first_filter in range(0, chosen, layer.filter_split):
+                number += 1
+                sizes = {
+                    **tiles,
+                    "first_pixel": first_pixel,
+                    "pixel_count": layer.pixel_split,
+                    "first_filter": first_filter,
+                    "filter_count": min(layer.filter_split, chosen - first_filter),
+                    "filter_table": layer.filter_table,
+                    "stationary": layer.stationary[number % len(layer.stationary)],
+                    "accumulator": 0,
+                    "bank": bank,
+                }
+                for first_slice in range(0, slices, layer.slice_split):
+                    build.emit(
+                        Opcode.MATMUL,
+                        [gathered, *filters.ready, bank_free[bank]],
+                        weight_base=filters.base // 4,
+                        weight_vectors=filters.vectors,
+                        taps=kernel_height * kernel_width,
+                        channels=channels,
+                        channel_table=layer.channel_table,
+                        first_slice=first_slice,
+                        slice_count=layer.slice_split,
+                        accumulate=int(first_slice > 0),
+                        **patch,
+                        **sizes,
+                    )
+                bank_free[bank] = build.emit(
+                    Opcode.EPILOGUE,
+                    [build.mark(Unit.ARRAY)],
+                    kind=EpilogueKind.STORE,
+                    destination=target.address,
+                    out_height=out_height,
+                    out_width=out_width,
+                    channels=stored,
+                    compact=int(layer.compact),
+                    parameters=filters.parameter,
+                    residual=int(layer.residual),
+                    relu=int(layer.relu),
+                    pool=int(layer.pool_address is not None),
+                    pool_address=layer.pool_address or 0,
+                    grid_width=grid[1],
+                    **sizes,
+                )
+                bank ^= 1
+    target.ready = [build.mark(Unit.EPILOGUE)]
+
+
+def emit_whole(
+    build: Builder, source: Map, filters: Filters, kind: EpilogueKind, destination: int, waits: list[Mark]
+) -> Mark:
+    """A 1x1 or 3x3 layer over all pixels at once, ending in ``kind``: REDUCE, REDUCE_RAW or THRESHOLD.
+
+    One filter has its pixels standing, several filters stand themselves.
+    """
+    height, width, channels = source.values.shape
+    count, kernel_height, kernel_width, _ = filters.weights.shape
+    one = count == 1 and kind == EpilogueKind.THRESHOLD
+    sizes = {
+        "tile": 1,
+        "tile_count": height * width,
+        "pixel_count": height * width,
+        "filter_count": count,
+        "stationary": Stationary.PIXELS if one else Stationary.FILTERS,
+    }
+    tiles = {"tile": 1, "tile_count": height * width}
+    patch = {"patch_base": 0, "patch_vectors": up(height * width, 4)}
+    build.hold_epilogue([*filters.ready, *waits])
+    gathered = build.emit(
+        Opcode.GATHER,
+        [*source.ready, build.mark(Unit.ARRAY), *waits],
+        source=source.address,
+        height=height,
+        width=width,
+        channels=channels,
+        kernel_height=kernel_height,
+        kernel_width=kernel_width,
+        stride=1,
+        padding=kernel_height // 2,
+        out_width=width,
+        **patch,
+        **tiles,
+    )
+    multiplied = build.emit(
+        Opcode.MATMUL,
+        [gathered, *filters.ready, build.mark(Unit.EPILOGUE)],
+        weight_base=filters.base // 4,
+        weight_vectors=filters.vectors,
+        taps=kernel_height * kernel_width,
+        channels=channels,
+        slice_count=1000,
+        **patch,
+        **sizes,
+    )
+    return build.emit(
+        Opcode.EPILOGUE,
+        [multiplied],
+        kind=kind,
+        destination=destination,
+        out_height=height,
+        out_width=width,
+        channels=count,
+        parameters=filters.parameter,
+        relu=int(kind == EpilogueKind.REDUCE),
+        **sizes,
+    )
