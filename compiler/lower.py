@@ -7,7 +7,7 @@ Gates run on the machine too; their masks and index tables are what the layers a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,9 @@ _MOST_TILES = 4095
 _IMAGE_PIECES = 4
 """LOADs that bring the image: the first rows are used while the others arrive."""
 
+_GATES = (QuantisedSpatialGate, QuantisedChannelGate)
+_FINISHED = object()
+
 CONTROL_LAYERS = ("start", "next page", "end")
 
 
@@ -67,7 +70,7 @@ class Lowering:
                 self.kinds |= {gate.name: "gate" for gate in gates}
                 self.gates.emit(gates)
             elif isinstance(first, QuantisedConv):
-                self._conv(first)
+                _interleave([self._conv(layer) for layer in group if isinstance(layer, QuantisedConv)])
             else:
                 assert isinstance(first, QuantisedClassifier)
                 self._classifier(first)
@@ -97,7 +100,7 @@ class Lowering:
                 self.loader.load_until(0)
         out.load_next_page()
 
-    def _conv(self, layer: QuantisedConv) -> None:
+    def _conv(self, layer: QuantisedConv) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         shape = self.graph.shapes[layer.output]
         gate = self.context.gate(layer.output_tiles)
@@ -109,19 +112,19 @@ class Lowering:
         if finishes is not None:
             assert consumer is not None
             after = self.image.poolings.get(consumer.output)
-            self._conv_tiles(layer, finishes.tiles(), relu=False, pool=None)
-            self._conv_tiles(layer, finishes.tiles(complement=True), relu=consumer.relu, pool=after)
+            yield from self._conv_tiles(layer, finishes.tiles(), relu=False, pool=None)
+            yield from self._conv_tiles(layer, finishes.tiles(complement=True), relu=consumer.relu, pool=after)
             return  # the map is complete once the consumer has added to it
         if gate is not None:
-            self._conv_tiles(layer, gate.tiles(), layer.relu, pool)
+            yield from self._conv_tiles(layer, gate.tiles(), layer.relu, pool)
         else:
             tile = pool.tile if pool else 1
             while -(-shape.height // tile) * -(-shape.width // tile) > _MOST_TILES:
                 tile *= 2
-            self._conv_tiles(layer, all_tiles(shape.height, shape.width, tile), layer.relu, pool)
+            yield from self._conv_tiles(layer, all_tiles(shape.height, shape.width, tile), layer.relu, pool)
         self._place(layer, pool)
 
-    def _conv_tiles(self, layer: QuantisedConv, tiles: TileSet, relu: bool, pool: Pooling | None) -> None:
+    def _conv_tiles(self, layer: QuantisedConv, tiles: TileSet, relu: bool, pool: Pooling | None) -> Iterator[None]:
         context = self.context
         source_shape, shape = self.graph.shapes[layer.source], self.graph.shapes[layer.output]
         in_gate, out_gate = context.gate(layer.input_channels), context.gate(layer.output_channels)
@@ -153,7 +156,7 @@ class Lowering:
         height, width = layer.weight.shape[1:3]
         kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding)
         if filters and len(tiles):
-            convolve(context, self.loader, layer.name, source, output, tiles, filters, kernel, self._readers(layer, pool, tiles.tile))
+            yield from convolve(context, self.loader, layer.name, source, output, tiles, filters, kernel, self._readers(layer, pool, tiles.tile))
 
     def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
@@ -243,17 +246,28 @@ class Lowering:
 
 
 def _groups(layers: list[QuantisedLayer]) -> list[list[QuantisedLayer]]:
-    """Layers in order, with consecutive gates together; poolings ride along with their source."""
+    """Layers in order; consecutive gates together, and convolutions of one source (a block's first
+    convolution and its shortcut) together. Poolings ride along with their source."""
     groups: list[list[QuantisedLayer]] = []
     for layer in layers:
         if isinstance(layer, Pooling):
             continue
-        gate = isinstance(layer, QuantisedSpatialGate | QuantisedChannelGate)
-        if gate and groups and isinstance(groups[-1][0], QuantisedSpatialGate | QuantisedChannelGate):
+        before = groups[-1][-1] if groups else None
+        gates = isinstance(layer, _GATES) and isinstance(before, _GATES)
+        siblings = (
+            isinstance(layer, QuantisedConv) and isinstance(before, QuantisedConv) and layer.source == before.source
+        )
+        if gates or siblings:
             groups[-1].append(layer)
         else:
             groups.append([layer])
     return groups
+
+
+def _interleave(chunks: list[Iterator[None]]) -> None:
+    """Emit several layers' chunks in turn: where one keeps the array busy the other keeps the epilogue busy."""
+    while chunks:
+        chunks = [layer for layer in chunks if next(layer, _FINISHED) is None]
 
 
 def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:

@@ -14,7 +14,8 @@ from gatewright.compiler.emit import Access, reads, writes
 from gatewright.compiler.filter_loader import FilterLoader
 from gatewright.compiler.graph import QuantisedChannelGate, QuantisedConv, QuantisedSpatialGate
 from gatewright.compiler.average_product import AverageProduct
-from gatewright.compiler.matrix import Patches, gather, matmul
+from gatewright.compiler.layout import padded_vectors, slices_of
+from gatewright.compiler.matrix import gather, gather_into, matmul
 from gatewright.compiler.tiling import all_tiles
 from gatewright.errors import GatewrightError
 from gatewright.index_table import build_table
@@ -151,7 +152,10 @@ class GateLowering:
 
 
 class _SpatialWork:
-    """The logits of a spatial gate: pixels stand still, the one filter streams past, block by block."""
+    """The logits of a spatial gate: pixels stand still, the one filter streams past, block by block.
+
+    A block's patches are gathered grid row by grid row as the pooled map is completed.
+    """
 
     def __init__(
         self, context: Context, loader: FilterLoader, gate: QuantisedSpatialGate, source: SourceMap, mask: int
@@ -159,35 +163,45 @@ class _SpatialWork:
         self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
         self.tiles = all_tiles(*gate.grid, 1)
         self.kernel = Kernel(gate.weight.shape[1], gate.weight.shape[2], gate.stride, gate.padding, gate.padding)
+        self.slices = slices_of(gate.weight[0].size, context.arch)
         step = context.arch.columns
         self.blocks = [(first, min(step, len(self.tiles) - first)) for first in range(0, len(self.tiles), step)]
+        self.base, self.gathered = -1, 0
         context.macs[gate.name] = len(self.tiles) * gate.weight.size
 
     def advance(self, rows: int) -> None:
-        """Emit the blocks that need no more than the first ``rows`` rows of the pooled map."""
+        """Emit what needs no more than the first ``rows`` rows of the pooled map."""
         while self.blocks:
             first, count = self.blocks[0]
-            last_row = (first + count - 1) // self.gate.grid[1]
-            bottom = last_row * self.gate.stride - self.gate.padding + self.kernel.height
-            if min(bottom, self.source.height) > rows:
+            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
+            if ready < count:
+                ready = ready // 4 * 4
+            if ready > self.gathered:
+                self._gather(first, ready, padded_vectors(count))
+            if ready < count:
                 return
-            self._product(first, count, self._gather(first, count))
+            self._product(first, count)
             self.blocks.pop(0)
+            self.gathered = 0
 
     def finish(self) -> None:
-        """Emit the blocks that are left; the gather runs a block ahead."""
-        gathered: list[Patches] = []
-        for number in range(len(self.blocks) + 1):
-            if number < len(self.blocks):
-                gathered.append(self._gather(*self.blocks[number]))
-            if number > 0:
-                self._product(*self.blocks[number - 1], gathered[number - 1])
-        self.blocks = []
+        """Emit what is left."""
+        self.advance(self.source.height)
 
-    def _gather(self, first: int, count: int) -> Patches:
-        return gather(self.context, self.source, self.gate.grid[1], self.tiles, first, count, self.kernel)
+    def _bottom(self, cell: int) -> int:
+        """Rows of the pooled map that a cell of the grid needs."""
+        row = cell // self.gate.grid[1]
+        return min(self.source.height, row * self.gate.stride - self.gate.padding + self.kernel.height)
 
-    def _product(self, first: int, count: int, patches: Patches) -> None:
+    def _gather(self, first: int, ready: int, vectors: int) -> None:
+        if not self.gathered:
+            self.base = self.context.take_patches(self.slices * vectors)
+        region = self.base + self.gathered, vectors, self.slices
+        low, width = first + self.gathered, self.gate.grid[1]
+        gather_into(self.context, self.source, width, self.tiles, low, ready - self.gathered, self.kernel, region)
+        self.gathered = ready
+
+    def _product(self, first: int, count: int) -> None:
         sizes = {
             "tile": 1,
             "first_tile": first,
@@ -196,6 +210,7 @@ class _SpatialWork:
             "filter_count": 1,
             "stationary": int(Stationary.PIXELS),
         }
+        patches = self.base, padded_vectors(count), self.slices
         matmul(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
         _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
 

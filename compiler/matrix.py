@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gatewright.compiler.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit import PORT_B, Access, reads, writes
@@ -135,8 +135,8 @@ def convolve(
     filters: int,
     kernel: Kernel,
     written: Callable[[int], None] = lambda rows: None,
-) -> None:
-    """A whole convolution over a tile set; the gather runs ahead in program order.
+) -> Iterator[None]:
+    """A whole convolution over a tile set, chunk by chunk; the gather runs ahead in program order.
 
     ``written`` is told, between chunks, how many tile rows of the output will be complete early
     enough for instructions emitted there not to hold up this convolution.
@@ -146,6 +146,7 @@ def convolve(
     pieces = chunks(tiles, slices, context.arch, context.arch.patch_words, eager=output.channel_gate is None)
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
+        context.out.layer = name
         for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
             gathered.append(gather(context, source, output.width, tiles, *ahead, kernel))
         if number == 1:
@@ -155,6 +156,7 @@ def convolve(
         if lag <= number < len(pieces) - 1:
             first, count = pieces[number - lag]
             written(int(tiles.rows[first + count]) // tiles.tile)
+        yield
 
 
 def _multiply(

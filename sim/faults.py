@@ -89,4 +89,5 @@ _TEXT = {
 
 def fault(instruction: int, opcode: str, code: int, value: int, limit: int, note: str = "") -> GatewrightError:
     """The error for a fault code in the instruction of this number (0 is the first executed)."""
-    return GatewrightError(f"instruction {instruction} ({opcode}) {_TEXT[code].format(value, limit, note=note)}")
+    who = "the boot page" if instruction < 0 else f"instruction {instruction} ({opcode})"
+    return GatewrightError(f"{who} {_TEXT[code].format(value, limit, note=note)}")

@@ -15,7 +15,7 @@ from gatewright.sim import dma, faults, sequencer, work
 from gatewright.sim.state import ILLEGAL, LEGAL, geometry, new_state
 from gatewright.trace import TRACE_DTYPE
 
-INSTRUCTION_LIMIT = 1_000_000
+INSTRUCTION_LIMIT = 250_000
 """A program that executes more instructions than this is taken for an endless loop."""
 
 _FIRST_BURSTS = 4096

@@ -12,7 +12,8 @@ WIDTH = 920
 
 def layer_picture(layers: list[dict[str, Any]]) -> str:
     """A pair of bars per layer, in order of execution; wide networks scroll."""
-    left, right, top, plot, foot = 60, 20, 16, 230, 120
+    left, right, top, plot = 60, 20, 16, 230
+    foot = 28 + 5.8 * max(len(layer["name"]) for layer in layers)  # names stand at 55 degrees
     pitch = max(19.0, (WIDTH - left - right) / max(len(layers), 1))
     width = left + right + pitch * len(layers)
     marks = ticks(max(max(layer["cycles_dense"], layer["cycles_gated_mean"]) for layer in layers), 5)

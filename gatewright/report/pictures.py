@@ -45,9 +45,8 @@ def waterfall_picture(fall: dict[str, Any], images: int) -> str:
     ]
     for step in steps:
         style = "loss" if step["speedup_lost"] > 0 else "gain"
-        change = f"{-step['speedup_lost']:+.2f}{TIMES}".replace("-", MINUS)
-        if change[1:] == f"0.00{TIMES}":
-            change = f"{change[0]}<0.01{TIMES}"
+        digits = 2 if abs(step["speedup_lost"]) >= 0.01 else 3
+        change = f"{-step['speedup_lost']:+.{digits}f}{TIMES}".replace("-", MINUS)
         hint = f"{step['title']}: {change}, {step['cycles']:+,.0f} cycles an image. {step['meaning']}"
         rows.append((step["title"], step["speedup_before"], step["speedup_after"], style, change, hint))
     realised = f"{fall['realised']:.2f}{TIMES}"

@@ -98,8 +98,7 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     peak = program.arch.peak_macs
     reads = _reads(program, result)
     layers = []
-    # A layer may answer for no more than its weights: with every channel or tile off, nothing else is left of it.
-    for name in dict.fromkeys([BOOT_LAYER, *program.layers, *answering_layers(program)]):
+    for name in _names(program):
         if name not in kinds:
             raise GatewrightError(f"the program gives layer {name} no kind; compile it again")
         parts = attribution.parts.get(name, {})
@@ -123,6 +122,19 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     counted = sum(program.macs.values()) if macs is None else macs
     gates = tuple(_decision(program, gate) for gate in program.gates)
     return RunRecord(result.cycles, peak, counted, tuple(layers), gates)
+
+
+def _names(program: Program) -> list[str]:
+    """Every layer in the network's order, which is that of its kinds; what the program ends with comes last.
+
+    A layer may be left without an instruction, if all its channels or tiles are off: it is listed all the same.
+    """
+    names = dict.fromkeys([BOOT_LAYER, *program.layer_kinds, *program.layers])
+    last = program.layers[-1]
+    if program.layer_kinds.get(last) == "control":
+        del names[last]
+        names[last] = None
+    return list(names)
 
 
 def _reads(program: Program, result: SimResult) -> dict[str, tuple[int, int]]:

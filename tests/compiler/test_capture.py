@@ -163,6 +163,11 @@ def _net(body: Callable[..., Tensor], **modules: nn.Module) -> nn.Module:
     return Net()
 
 
+def _grid_conv(kernel: int) -> nn.Module:
+    """Logits of a spatial gate."""
+    return nn.Conv2d(8, 1, kernel, padding=kernel // 2)
+
+
 REFUSED = {
     "sigmoid": (_net(lambda s, x: s.act(x), act=nn.Sigmoid()), "act: sigmoid.*supported are 2-D convolution"),
     "maxpool": (_net(lambda s, x: s.shrink(x), shrink=nn.MaxPool2d(2)), "shrink: max_pool2d.*supported are"),
@@ -175,11 +180,11 @@ REFUSED = {
     "scaled residual": (_net(lambda s, x: torch.add(s.c(x), x, alpha=2), c=nn.Conv2d(8, 8, 1)), "alpha = 2"),
     "attention": (_net(lambda s, x: x * s.c(x), c=nn.Conv2d(8, 8, 1)), "only a convolution's output times a gate's"),
     "threshold": (
-        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0.5), c=nn.Conv2d(8, 8, 4, 4), g=nn.Conv2d(8, 1, 3, 1, 1)),
+        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0.5), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(3)),
         "comparison with 0.5",
     ),
     "mask after residual": (
-        _net(lambda s, x: (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 1, 3, 1, 1)),
+        _net(lambda s, x: (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=_grid_conv(3)),
         "mask after the residual",
     ),
     "one-layer channel gate": (
@@ -187,10 +192,10 @@ REFUSED = {
         "channel gate with 1 fully connected",
     ),
     "gate kernel": (
-        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0), c=nn.Conv2d(8, 8, 4, 4), g=nn.Conv2d(8, 1, 5, 1, 2)),
+        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(5)),
         "g: conv2d.*5x5 convolution.*supported are 3x3",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -54,24 +54,22 @@ def test_weights_read_ahead_belong_to_the_layer_whose_they_are() -> None:
     assert layers["conv2"].cycles == hand_run.LAYER_CYCLES["conv2"] + 78  # the stall on them, and their dispatch
 
 
-def test_a_layer_of_which_only_the_weights_are_left_is_still_a_layer() -> None:
+def test_layers_keep_the_networks_order_and_are_all_listed() -> None:
     program = hand_run.hand_program()
-    program.regions = [Region("idle", "weights", 0, 96)]
-    program.layer_kinds["idle"] = "gated"
+    program.layer_kinds = {"end": "control", "conv1": "gated", "idle": "gated", **hand_run.KINDS}
+    program.regions = [Region("idle", "weights", 0, 96)]  # with every channel off, its weights are all that is left
     run = record_run(program, hand_run.hand_result())
-    layers = {layer.name: layer for layer in run.layers}
-    assert (layers["idle"].cycles, layers["idle"].dram_bytes, layers["idle"].macs) == (78, 96, 0)
-    assert sum(layer.cycles for layer in run.layers) == run.cycles
+    assert [layer.name for layer in run.layers] == ["boot", "conv1", "idle", "gate", "conv2", "fc", "end"]
+    idle = run.layers[2]
+    assert (idle.cycles, idle.dram_bytes, idle.macs) == (78, 96, 0)
+    del program.layer_kinds["gate"]
+    with pytest.raises(GatewrightError, match="layer gate no kind"):
+        record_run(program, hand_run.hand_result())
 
 
-def test_layers_are_in_order_of_execution(report: dict[str, Any]) -> None:
+def test_gates_stand_among_the_dense_runs_layers(report: dict[str, Any]) -> None:
     names = [row["name"] for row in report["layers"]]
     assert names == [layer.name for layer in synthetic.image_records(1)[0].run.layers]
-    images = synthetic.image_records(2)
-    less = tuple(layer for layer in images[0].run.layers if layer.name not in ("layer1.1.conv2", "layer2.1.mask_c"))
-    images[0] = replace(images[0], run=replace(images[0].run, layers=less))
-    again = build_report(ARCH, synthetic.NETWORK, synthetic.dense_run(), images, synthetic.flip_rates())
-    assert [row["name"] for row in again["layers"]] == names
 
 
 def test_summary_figures(report: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ def test_random_convolutions_give_every_byte(shape: str) -> None:
         print(case)
         data = contents(case)
         compiled = compile_case(case, data)
-        result = simulate(compiled.program)
+        result = simulate(compiled.program, audit=True)
         output, pooled = expected(case, data)
         for name, want, (address, size) in (("map", output, compiled.output), ("pooled", pooled, compiled.pooled)):
             got = result.scratchpad[address : address + size].view(np.int8).reshape(want.shape)

@@ -192,7 +192,7 @@ def test_early_exit(on: bool) -> None:
         ]
     )
     # A STORE that is under way when the exit is taken ends first.
-    rows.insert(-2, row(Opcode.STORE, dram_address=0, beats=0))
+    rows.insert(-2, row(Opcode.STORE, [(Unit.EPILOGUE, 2)], dram_address=0, beats=0))
     result = simulate(make_program(arch, rows, image))
     store = result.trace.records[len(rows) - 3]
     assert result.scratchpad[0] == (0 if on else 7)

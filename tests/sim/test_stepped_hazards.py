@@ -95,7 +95,7 @@ def test_array_and_epilogue_in_one_accumulator_bank_are_named() -> None:
     sizes = {"tile": 1, "tile_count": 30, "pixel_count": 30, "filter_count": 4, "stationary": Stationary.FILTERS}
     matmul = row(Opcode.MATMUL, patch_vectors=32, weight_vectors=4, taps=1, channels=4, slice_count=1, bank=1, **sizes)
     reduce = {"kind": EpilogueKind.REDUCE_RAW, "parameters": 0, "out_width": 30, "out_height": 1, **sizes}
-    with pytest.raises(GatewrightError, match=r"\(MATMUL\).*\(EPILOGUE\) both use accumulator bank 1|bank 1"):
+    with pytest.raises(GatewrightError, match=r"\(MATMUL\).*\(EPILOGUE\) both use accumulator bank 1"):
         step_simulate(make_program(ARCH, [matmul, row(Opcode.EPILOGUE, bank=1, **reduce)]))
     assert step_simulate(make_program(ARCH, [matmul, row(Opcode.EPILOGUE, bank=0, **reduce)])).cycles > 0
 
@@ -137,10 +137,10 @@ def test_a_program_that_never_ends_is_reported() -> None:
         (row(Opcode.LOAD, dram_address=1 << 20, rows=1, row_beats=1), "DRAM bytes 1048576"),
     ],
 )
-def test_leaving_a_memory_names_instruction_and_place(instruction: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_leaving_a_memory_names_instruction_and_place(instruction: np.ndarray, message: str) -> None:
     image = Image()
     image.reserve(64)
-    with pytest.raises(GatewrightError, match=rf"instruction 0 \(LOAD\).*{message}|{message}"):
+    with pytest.raises(GatewrightError, match=rf"instruction 0 \(LOAD\).*{message}"):
         step_simulate(make_program(ARCH, [instruction], image))
 
 
@@ -167,7 +167,7 @@ def test_the_order_in_which_units_are_stepped_never_matters() -> None:
         rng = np.random.default_rng(seed)
         machine = SteppedMachine(program, program.image)
         while not machine.sequencer.stopped:
-            rng.shuffle(machine.steps)  # type: ignore[arg-type]
+            rng.shuffle(machine.steps)
             machine.step()
         assert machine.shared.clock.cycle == expected.cycles
         np.testing.assert_array_equal(machine.shared.scratchpad.bytes.view(np.uint8), expected.scratchpad)
@@ -180,7 +180,7 @@ def test_the_order_in_which_units_are_stepped_never_matters() -> None:
 
 
 def test_a_taken_exit_ends_the_program_once_every_unit_is_idle() -> None:
-    """INDEX's complement of no bits... a mask bit is set by a THRESHOLD of a bias of 0 over cleared memories."""
+    """THRESHOLD sets the bit: cleared accumulators and a bias of 0 are a logit of 0, which is on."""
     arch = ArchConfig(name="4x4", rows=4, columns=4)
     sizes = {"tile": 1, "tile_count": 1, "pixel_count": 1, "filter_count": 1, "stationary": Stationary.FILTERS}
     threshold = row(Opcode.EPILOGUE, kind=EpilogueKind.THRESHOLD, destination=2 * 1024 + 5, **sizes)

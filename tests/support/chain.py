@@ -1,0 +1,83 @@
+"""One link of the chain: an image's run on the simulator against the integer reference, byte by byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.compile import Compiler
+from gatewright.compiler.context import Decisions
+from gatewright.compiler.reference import ReferenceResult
+from gatewright.isa import Opcode
+from gatewright.program import Placement, Program
+from gatewright.sim.machine import simulate
+from gatewright.sim.result import SimResult
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much was compared, and the names of the tensors and gates that differ."""
+
+    tensors: int
+    values: int
+    gate_bits: int
+    different: tuple[str, ...]
+    result: SimResult
+    program: Program
+
+
+def compare_image(
+    compiler: Compiler,
+    sample: npt.NDArray[np.int8],
+    reference: ReferenceResult,
+    position: int,
+    *,
+    audit: bool = False,
+) -> Comparison:
+    """Compile, run and compare one image of a reference that kept its tensors."""
+    decisions = {name: decided[position] for name, decided in reference.decisions.items()}
+    program = compiler.compile(decisions, sample)
+    result = simulate(program, observe=True, audit=audit)
+    different, values = [], 0
+    for placement in program.placements:
+        got, wanted = result.tensors[placement.tensor], _expected(placement, reference, position, decisions)
+        mask = _defined(placement, decisions)
+        values += int(mask.sum()) * got.shape[-1]
+        if got.shape != wanted.shape or not np.array_equal(got[mask], wanted[mask]):
+            different.append(placement.tensor)
+    bits = 0
+    for gate in program.gates:
+        bits += gate.bits
+        if not np.array_equal(result.gates[gate.name], decisions[gate.name].reshape(-1)):
+            different.append(gate.name)
+    if not np.array_equal(result.logits, reference.logits[position]):
+        different.append("logits in DRAM")
+    return Comparison(len(program.placements), values, bits, tuple(different), result, program)
+
+
+def _expected(
+    placement: Placement, reference: ReferenceResult, position: int, decisions: Decisions
+) -> npt.NDArray[np.int8] | npt.NDArray[np.int32]:
+    if placement.kind == "logits":
+        return reference.logits[position]
+    tensor = reference.tensors[placement.tensor][position]
+    return tensor if placement.channel_gate is None else tensor[..., decisions[placement.channel_gate]]
+
+
+def _defined(placement: Placement, decisions: Decisions) -> npt.NDArray[np.bool_]:
+    """Pixels whose bytes the machine promises: outside active tiles an intermediate map is undefined."""
+    if placement.kind == "logits":
+        return np.ones(placement.channels, np.bool_)
+    pixels = np.ones((placement.height, placement.width), np.bool_)
+    if placement.spatial_gate is not None:
+        decision = decisions[placement.spatial_gate]
+        tile = -(-placement.height // decision.shape[0])
+        pixels = np.kron(decision, np.ones((tile, tile), np.bool_))[: placement.height, : placement.width]
+    return pixels
+
+
+def opcodes(program: Program) -> set[Opcode]:
+    """The kinds of instructions in a program."""
+    return {Opcode(int(value)) for value in np.unique(program.code[:, 0])}
