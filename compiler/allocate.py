@@ -50,8 +50,9 @@ def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
     return uses
 
 
-def _sizes(graph: QuantisedGraph) -> dict[str, int]:
+def _sizes(graph: QuantisedGraph, input_size: int) -> dict[str, int]:
     sizes = {name: s.channels * s.height * s.width for name, s in graph.shapes.items()}
+    sizes[graph.input] = input_size
     for layer in graph.layers:
         if isinstance(layer, Pooling):
             shape = graph.shapes[layer.source]
@@ -63,13 +64,15 @@ def _sizes(graph: QuantisedGraph) -> dict[str, int]:
     return sizes
 
 
-def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int) -> dict[str, int]:
     """Byte addresses of every tensor, pooled map and hidden vector; residual chains share one buffer.
+
+    ``input_size`` is that of the input as it is laid out, in bytes.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
     """
-    uses, sizes = _uses(graph), _sizes(graph)
+    uses, sizes = _uses(graph), _sizes(graph, input_size)
     poolings = {layer.source: layer for layer in graph.layers if isinstance(layer, Pooling)}
     owner: dict[str, _Buffer] = {}
 

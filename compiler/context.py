@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.arch import ACCUMULATOR_BANKS
 from gatewright.compiler.allocate import Ring
 from gatewright.compiler.emit import Emitter
 from gatewright.compiler.graph import Pooling
@@ -110,6 +111,6 @@ class Context:
         return base
 
     def next_bank(self) -> int:
-        """The accumulator bank of the next MATMUL: the banks alternate."""
-        self.bank ^= 1
+        """The accumulator bank of the next MATMUL: the banks take turns."""
+        self.bank = (self.bank + 1) % ACCUMULATOR_BANKS
         return self.bank

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ArchConfig
+from gatewright.arch import ACCUMULATOR_BANKS, ArchConfig
 from gatewright.errors import GatewrightError
 from gatewright.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
@@ -95,7 +95,7 @@ class Emitter:
             "patch": Memory(arch.patch_words, 16),
             "weight": Memory(arch.weight_words, 16),
             "parameter": Memory(arch.parameter_entries, 1),
-            "accumulator": Memory(2, 1),
+            "accumulator": Memory(ACCUMULATOR_BANKS, 1),
             "table": Memory(NO_TABLE, 1),
             "mask": Memory(16, 1),
             "port B": Memory(1, 1),

@@ -132,11 +132,12 @@ class Lowering:
             raise GatewrightError(
                 f"layer {layer.name}: its output is pooled in tiles of {pool.tile} but computed in tiles of {tiles.tile}"
             )
+        rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         source = SourceMap(
             self.image.addresses[layer.source],
             source_shape.height,
             source_shape.width,
-            source_shape.channels if in_gate is None else len(in_gate.entries),
+            rows * source_shape.channels if in_gate is None else len(in_gate.entries),
             in_gate,
             context.gate(layer.input_tiles),
         )
@@ -155,6 +156,8 @@ class Lowering:
         filters = shape.channels if out_gate is None else len(out_gate.entries)
         height, width = layer.weight.shape[1:3]
         kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding)
+        if rows > 1:
+            kernel = Kernel(1, width, 1, 0, layer.padding)
         if filters and len(tiles):
             yield from convolve(context, self.loader, layer.name, source, output, tiles, filters, kernel, self._readers(layer, pool, tiles.tile))
 
@@ -224,10 +227,8 @@ class Lowering:
         code_address = len(static)
         code = self.context.out.finish(code_address)
         image = np.concatenate([static, np.frombuffer(encode(code), np.uint8)])
-        if sample is not None:
-            self.image.place_sample(image, sample)
         starts = self.context.out.page_starts
-        return Program(
+        program = Program(
             arch=self.arch,
             code=code,
             image=image,
@@ -242,7 +243,10 @@ class Lowering:
             layer_kinds=self.kinds,
             macs=self.context.macs,
             page_starts=starts,
+            input_layout=self.image.input_layout,
         )
+        program.image = program.with_sample(sample)
+        return program
 
 
 def _groups(layers: list[QuantisedLayer]) -> list[list[QuantisedLayer]]:

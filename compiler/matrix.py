@@ -72,7 +72,8 @@ def gather_into(
         kernel_height=kernel.height,
         kernel_width=kernel.width,
         stride=kernel.stride,
-        padding=kernel.padding_x,
+        padding_y=kernel.padding_y,
+        padding_x=kernel.padding_x,
         out_width=out_width,
         tile=tiles.tile,
         first_tile=first,
@@ -93,7 +94,7 @@ def matmul(
     sizes: dict[str, int],
     tables: list[int],
 ) -> None:
-    """Multiply gathered patches by a filter bank, into the other accumulator bank than the last time."""
+    """Multiply gathered patches by a filter bank, into the next accumulator bank."""
     bank = context.image.banks[bank_name]
     base, vectors, slices = patches
     target = context.next_bank()

@@ -22,6 +22,10 @@ SCRATCHPAD_BANKS = 4
 OPERAND_BANKS = 4
 """Banks of the patch and weight buffers; vector v of slice s lies in bank (v + s) mod 4."""
 
+ACCUMULATOR_BANKS = 4
+"""Each belongs to ARRAY or to EPILOGUE at a time. With four, a short product in between (a gate's) does
+not make the array wait for the epilogue of the long one before it."""
+
 PARAMETER_BYTES = 8
 """One channel's epilogue parameters: bias int32, multiplier uint16, shift uint8, one byte unused."""
 
@@ -68,7 +72,7 @@ class ArchConfig:
     patch_kib: int = 64
     weight_kib: int = 128
     accumulator_depth: int = 512
-    """Entries (of ``columns`` int32) in each of the two accumulator banks."""
+    """Entries (of ``columns`` int32) in each of the four accumulator banks."""
     parameter_entries: int = 2048
     table_entries: int = 1024
     tables: int = 8

@@ -163,7 +163,8 @@ channel_table 4 table whose count is the channels stored per pixel, or 15
 kernel_height 4 rows of the kernel
 kernel_width 4 columns of the kernel
 stride 3 pixels of input per pixel of output
-padding 4 zero rows and columns around the input
+padding_y 4 zero rows above the input
+padding_x 4 zero columns left of the input
 out_width 9 columns of the output map
 """
                 + _TILES
@@ -197,7 +198,7 @@ slice_count 10 slices at most; fewer if the reduction ends
                 + _PIXELS
                 + """
 accumulator 10 first accumulator entry
-bank 1 accumulator bank
+bank 2 accumulator bank
 accumulate 1 add to the entries, instead of starting from zero
 """
             ),
@@ -221,7 +222,7 @@ compact 1 the channels stored per pixel are the filter table's count
                 + _PIXELS
                 + """
 accumulator 10 first accumulator entry
-bank 1 accumulator bank
+bank 2 accumulator bank
 parameters 12 parameter entry of filter 0; the entry before it is the pooling's
 residual 1 add what the output map holds before the last saturation
 relu 1 saturate at 0 below
@@ -306,6 +307,15 @@ def _layout(opcode: Opcode) -> list[tuple[int, int, int, str]]:
     return layout
 
 
+def _check_waits(code: npt.NDArray[np.int64]) -> None:
+    """Only the six units with queues can be waited for."""
+    for wait in range(WAITS):
+        bad = code[:, 1 + 2 * wait] > Unit.STORE
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise GatewrightError(f"instruction {row} ({Opcode(int(code[row, 0])).name}): waits on no unit")
+
+
 def encode(code: npt.NDArray[np.int64]) -> bytes:
     """The decoded table [n, COLUMNS] as bytes; a value that does not fit its field is an error."""
     words = np.zeros((len(code), INSTRUCTION_BYTES * 8), np.uint8)
@@ -318,6 +328,7 @@ def encode(code: npt.NDArray[np.int64]) -> bytes:
                     f"instruction {worst} ({opcode.name}): {name} = {code[worst, where]} does not fit in {bits} bits"
                 )
             words[rows[:, None], low + np.arange(bits)] = (values[:, None] >> np.arange(bits)) & 1
+    _check_waits(code)
     return np.packbits(words, axis=1, bitorder="little").tobytes()
 
 
@@ -337,10 +348,7 @@ def decode(data: bytes) -> npt.NDArray[np.int64]:
         stray = bits[rows, end:].any(axis=1)
         if stray.any():
             raise GatewrightError(f"instruction {rows[int(np.argmax(stray))]} ({opcode.name}): unused bits are set")
-        for wait in range(WAITS):
-            bad = code[rows, 1 + 2 * wait] > Unit.STORE
-            if bad.any():
-                raise GatewrightError(f"instruction {rows[int(np.argmax(bad))]} ({opcode.name}): waits on no unit")
+    _check_waits(code)
     return code
 
 

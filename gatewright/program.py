@@ -71,6 +71,31 @@ class GateRecord:
     index_instruction: int
 
 
+@dataclass(frozen=True)
+class InputLayout:
+    """How a sample lies in the input region: pixel (y, x) holds, one after the other, the pixels
+    (y - padding ... y - padding + rows - 1, x), zero outside the image.
+
+    With one row this is the plain [y][x][channel]. With a kernel's rows together a first layer of
+    few channels is gathered in one run per pixel.
+    """
+
+    height: int
+    width: int
+    channels: int
+    rows: int = 1
+    padding: int = 0
+
+    def pack(self, sample: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+        """Lay out a quantised sample int8 [height, width, channels] as the region's bytes."""
+        shape = (self.height, self.width, self.channels)
+        if sample.dtype != np.int8 or sample.shape != shape:
+            raise GatewrightError(f"sample: {sample.dtype} {list(sample.shape)} is not int8 {list(shape)}")
+        padded = np.pad(sample, ((self.padding, self.rows), (0, 0), (0, 0)))
+        stacked = np.stack([padded[row : row + self.height] for row in range(self.rows)], axis=2)
+        return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8)
+
+
 @dataclass
 class Program:
     """What runs on the machine for one sample (or, without gates, for every sample).
@@ -96,6 +121,29 @@ class Program:
     """Useful multiply-accumulates per layer, as executed for this sample (tile * tile pixels a tile)."""
     page_starts: list[int] = field(default_factory=list)
     """Row of ``code`` at which each instruction page begins."""
+    input_layout: InputLayout | None = None
+    """None: the sample's bytes as they are."""
+
+    def with_sample(self, sample: npt.NDArray[np.int8] | None) -> npt.NDArray[np.uint8]:
+        """The DRAM image with a quantised sample in its input region; without a sample, the image itself."""
+        if sample is None:
+            return self.image
+        region = self.input_region
+        data = np.ascontiguousarray(sample).reshape(-1).view(np.uint8)
+        if self.input_layout is not None:
+            data = self.input_layout.pack(sample)
+        if sample.dtype != np.int8 or len(data) != region.size:
+            raise GatewrightError(
+                f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region {region.name!r}"
+            )
+        if region.address + region.size > len(self.image):
+            raise GatewrightError(
+                f"region {region.name!r} ends at byte {region.address + region.size} of an image of "
+                f"{len(self.image)} bytes; compile the program again"
+            )
+        image = self.image.copy()
+        image[region.address : region.address + region.size] = data
+        return image
 
     def save(self, path: str | Path) -> None:
         """Write the program; the file appears whole or not at all."""
@@ -115,11 +163,18 @@ class Program:
             "layer_kinds": self.layer_kinds,
             "macs": self.macs,
             "page_starts": self.page_starts,
-            "checksum": _checksum(tensors),
+            "input_layout": vars(self.input_layout) if self.input_layout else None,
         }
+        text = json.dumps(header)
         partial = path.with_name(path.name + ".partial")
-        save_file(tensors, partial, {"format": FORMAT, "program": json.dumps(header, sort_keys=True)})
-        partial.replace(path)
+        try:
+            metadata = {"format": FORMAT, "program": text, "checksum": str(_checksum(tensors, text))}
+            save_file(tensors, partial, metadata)
+            partial.replace(path)
+        except OSError as error:
+            raise GatewrightError(f"cannot write {path}: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     @staticmethod
     def load(path: str | Path) -> Program:
@@ -137,13 +192,14 @@ class Program:
             raise GatewrightError(f"program {path} is not a {FORMAT} file; its format is {metadata.get('format')!r}")
         try:
             header: dict[str, Any] = json.loads(metadata["program"])
-            if header.pop("checksum") != _checksum(tensors):
+            if metadata["checksum"] != str(_checksum(tensors, metadata["program"])):
                 raise GatewrightError(f"program {path} is damaged: its checksum is wrong; compile it again")
             header["arch"] = ArchConfig.from_dict(header["arch"], f"program {path}")
             header["input_region"] = Region(**header["input_region"])
             header["output_region"] = Region(**header["output_region"])
             header["regions"] = [Region(**r) for r in header["regions"]]
             header["placements"] = [Placement(**p) for p in header["placements"]]
+            header["input_layout"] = InputLayout(**header["input_layout"]) if header["input_layout"] else None
             header["gates"] = [
                 GateRecord(**{**g, "decision": tuple(g["decision"]), "table": tuple(g["table"])})
                 for g in header["gates"]
@@ -157,8 +213,8 @@ class Program:
         return Opcode(int(self.code[instruction, 0])).name
 
 
-def _checksum(tensors: dict[str, npt.NDArray[np.uint8]]) -> int:
-    checksum = 0
+def _checksum(tensors: dict[str, npt.NDArray[np.uint8]], text: str) -> int:
+    checksum = zlib.crc32(text.encode())
     for name in sorted(tensors):
         checksum = zlib.crc32(tensors[name].tobytes(), checksum)
     return checksum

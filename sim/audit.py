@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.arch import ACCUMULATOR_BANKS
 from gatewright.errors import GatewrightError
 from gatewright.isa import Opcode, Unit
 from gatewright.sim import dma, sequencer, systolic_array, vector_unit, work
@@ -39,7 +40,7 @@ class Auditor:
     def record(self, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], fetched_from: int) -> None:
         """Note what an instruction touched. Call right after its execution; ``done`` is its work record."""
         accesses(self._geometry, self._state, self._places, row, done, fetched_from, self._touched)
-        listed = self._touched.listed[: self._touched.count[0]].copy()
+        listed = self._touched.listed[: self._touched.listed_count[0]].copy()
         self._locations.append(listed)
         self._uses.append(self._touched.use[listed])
 
@@ -51,8 +52,16 @@ class Auditor:
         ends = np.cumsum([len(listed) for listed in self._locations])
         violation = np.zeros(3, np.int64)
         kind = find_race(
-            trace, ends, np.concatenate(self._locations), np.concatenate(self._uses), self._places.instruction,
-            self._places.dram, self._places.accumulator, self._places.parameter, self._places.total, violation,
+            trace,
+            ends,
+            np.concatenate(self._locations),
+            np.concatenate(self._uses),
+            self._places.instruction,
+            self._places.dram,
+            self._places.accumulator,
+            self._places.parameter,
+            self._places.total,
+            violation,
         )
         if kind:
             second, first, location = (int(number) for number in violation)
@@ -84,7 +93,7 @@ class Auditor:
         opcodes = executed[:, 0]
         busy = done[:, work.BLOCKS] > 0
         matmul, epilogue = (opcodes == Opcode.MATMUL) & busy, (opcodes == Opcode.EPILOGUE) & busy
-        for bank in range(2):
+        for bank in range(ACCUMULATOR_BANKS):
             users = matmul & (executed[:, systolic_array.BANK] == bank)
             users |= epilogue & (executed[:, vector_unit.BANK] == bank)
             _check_exclusive(executed, trace, np.flatnonzero(users), f"uses accumulator bank {bank}")

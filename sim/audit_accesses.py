@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES, MASK_BITS, MASKS
+from gatewright.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASK_BITS, MASKS
 from gatewright.index_table import MASK_WORD_BITS
 from gatewright.isa import NO_TABLE
 from gatewright.sim import dma, dynamic_index, sequencer, systolic_array, vector_unit, work
@@ -46,7 +46,7 @@ class Touched(NamedTuple):
 
     use: npt.NDArray[np.uint8]
     listed: npt.NDArray[np.int64]
-    count: npt.NDArray[np.int64]
+    listed_count: npt.NDArray[np.int64]
 
 
 def places(geometry: Geometry, state: State) -> Places:
@@ -55,7 +55,7 @@ def places(geometry: Geometry, state: State) -> Places:
         len(state.scratchpad) // BEAT_BYTES,
         geometry.patch_words,
         geometry.weight_words,
-        2 * geometry.accumulator_depth,
+        ACCUMULATOR_BANKS * geometry.accumulator_depth,
         geometry.parameter_entries,
         geometry.tables,
         MASKS * MASK_BITS // MASK_WORD_BITS,
@@ -69,8 +69,8 @@ def places(geometry: Geometry, state: State) -> Places:
 @kernel
 def _touch(touched: Touched, location: int, use: int) -> None:
     if touched.use[location] == 0:
-        touched.listed[touched.count[0]] = location
-        touched.count[0] += 1
+        touched.listed[touched.listed_count[0]] = location
+        touched.listed_count[0] += 1
     touched.use[location] |= use
 
 
@@ -137,8 +137,8 @@ def _gather(
     for vector in range(done[work.PIXELS]):
         position = row[dynamic_index.FIRST_TILE] + vector // (tile * tile)
         tile_y, tile_x = tile_at(state, row[dynamic_index.TILE_TABLE], position, grid_columns)
-        top = (tile_y * tile + vector // tile % tile) * row[dynamic_index.STRIDE] - row[dynamic_index.PADDING]
-        left = (tile_x * tile + vector % tile) * row[dynamic_index.STRIDE] - row[dynamic_index.PADDING]
+        top = (tile_y * tile + vector // tile % tile) * row[dynamic_index.STRIDE] - row[dynamic_index.PADDING_Y]
+        left = (tile_x * tile + vector % tile) * row[dynamic_index.STRIDE] - row[dynamic_index.PADDING_X]
         for y in range(max(top, 0), min(top + row[dynamic_index.KERNEL_HEIGHT], row[dynamic_index.HEIGHT])):
             for x in range(max(left, 0), min(left + row[dynamic_index.KERNEL_WIDTH], row[dynamic_index.WIDTH])):
                 if row[dynamic_index.SOURCE_MASK] != NO_TABLE:
@@ -255,9 +255,9 @@ def _accesses_kernel(fingerprint: str) -> Callable[..., None]:
     ) -> None:
         """List what an instruction that was just executed touched; ``done`` is its work record."""
         assert fingerprint
-        for index in range(touched.count[0]):
+        for index in range(touched.listed_count[0]):
             touched.use[touched.listed[index]] = 0
-        touched.count[0] = 0
+        touched.listed_count[0] = 0
         _touch(touched, at.instruction + fetched_from, READ)
         opcode = row[0]
         if opcode == sequencer.LOAD:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.arch import ACCUMULATOR_BANKS
 from gatewright.isa import NO_TABLE
 from gatewright.sim import systolic_array, work
 from gatewright.sim.counts import ceil_div
@@ -41,8 +42,8 @@ def _find_kernel(fingerprint: str) -> Callable[..., bool]:
         found: npt.NDArray[np.int64],
     ) -> bool:
         assert fingerprint
-        updated = np.full((2, geometry.accumulator_depth), -ACCUMULATOR_LATENCY, np.int64)
-        updater = np.full((2, geometry.accumulator_depth), -1, np.int64)
+        updated = np.full((ACCUMULATOR_BANKS, geometry.accumulator_depth), -ACCUMULATOR_LATENCY, np.int64)
+        updater = np.full((ACCUMULATOR_BANKS, geometry.accumulator_depth), -1, np.int64)
         for at in range(len(executed)):
             row, sizes = executed[at], done[at]
             if row[0] != MATMUL or sizes[work.BLOCKS] == 0:

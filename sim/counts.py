@@ -20,6 +20,7 @@ def set_fault(state: State, code: int, value: int, limit: int) -> int:
 
 @kernel
 def ceil_div(dividend: int, divisor: int) -> int:
+    """The quotient, rounded up."""
     return (dividend + divisor - 1) // divisor
 
 

@@ -24,7 +24,8 @@ CHANNEL_TABLE = column(Opcode.GATHER, "channel_table")
 KERNEL_HEIGHT = column(Opcode.GATHER, "kernel_height")
 KERNEL_WIDTH = column(Opcode.GATHER, "kernel_width")
 STRIDE = column(Opcode.GATHER, "stride")
-PADDING = column(Opcode.GATHER, "padding")
+PADDING_Y = column(Opcode.GATHER, "padding_y")
+PADDING_X = column(Opcode.GATHER, "padding_x")
 OUT_WIDTH = column(Opcode.GATHER, "out_width")
 TILE = column(Opcode.GATHER, "tile")
 TILE_TABLE = column(Opcode.GATHER, "tile_table")
@@ -108,7 +109,7 @@ def gather(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: n
         tile_y, tile_x = tile_at(state, row[TILE_TABLE], row[FIRST_TILE] + position, grid_columns)
         y = tile_y * tile + vector // tile % tile
         x = tile_x * tile + vector % tile
-        _read_window(state, row, channels, y * row[STRIDE] - row[PADDING], x * row[STRIDE] - row[PADDING], line)
+        _read_window(state, row, channels, y * row[STRIDE] - row[PADDING_Y], x * row[STRIDE] - row[PADDING_X], line)
         word = base + vector
         for k in range(0, len(line), geometry.rows):
             copy_bytes(patch, word * geometry.rows, line, k, geometry.rows)

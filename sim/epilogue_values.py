@@ -18,7 +18,7 @@ from gatewright.sim.vector_unit import FILTERS, REDUCE, STORE, THRESHOLD
 @kernel
 def requantise(value: int, multiplier: int, shift: int) -> int:
     """The scalar twin of ``arithmetic.requantise``."""
-    rounded = (np.int64(value) * multiplier + (np.int64(1) << (shift - 1))) >> shift
+    rounded = int((np.int64(value) * multiplier + (np.int64(1) << (shift - 1))) >> shift)
     return min(max(rounded, INT16_MIN), INT16_MAX)
 
 
@@ -31,7 +31,7 @@ def saturate(value: int, relu: int) -> int:
 @kernel
 def wrap32(value: int) -> int:
     """A sum as a 32-bit register holds it."""
-    return np.int64(np.int32(value))
+    return int(np.int32(value))
 
 
 @kernel
@@ -169,7 +169,7 @@ def _reduce(
     bank = state.accumulators[row[vector_unit.BANK]]
     for j in range(filters):
         entry = row[vector_unit.ACCUMULATOR] + j // geometry.columns * pixels
-        total = np.int64(state.bias[entries[j]])
+        total = int(state.bias[entries[j]])
         for pixel in range(pixels):
             total += bank[entry + pixel, j % geometry.columns]
         total = wrap32(total)

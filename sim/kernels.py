@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from gatewright import arch, isa, timing
 
+_Bytes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -46,9 +47,7 @@ def sources_fingerprint() -> str:
 
 
 @kernel
-def copy_bytes(
-    target: npt.NDArray[np.int8], at: int, source: npt.NDArray[np.int8], start: int, count: int
-) -> None:
+def copy_bytes(target: _Bytes, at: int, source: _Bytes, start: int, count: int) -> None:
     """Copy ``count`` bytes between flat arrays. Unsigned indices: signed ones may wrap, and do not vectorise."""
     first_target, first_source = np.uintp(at), np.uintp(start)
     for offset in range(np.uintp(count)):

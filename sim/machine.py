@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.errors import GatewrightError
 from gatewright.program import Program
 from gatewright.sim import work
 from gatewright.sim.audit import Auditor
-from gatewright.sim.observe import Tensor, read_placement
+from gatewright.sim.observe import Tensor, read_gate, read_placement
 from gatewright.sim.result import SimResult
 from gatewright.sim.run import Run
 from gatewright.sim.state import State
@@ -27,10 +26,12 @@ def simulate(
     something illegal raises ``GatewrightError`` with the number of the instruction, counted in
     execution order from 0.
     """
-    run = Run(program, _with_sample(program, sample))
+    run = Run(program, program.with_sample(sample))
     auditor = Auditor(run.geometry, run.state) if audit else None
     tensors: dict[str, Tensor] = {}
-    due = sorted({placement.last_write for placement in program.placements}) if observe else []
+    gates: dict[str, npt.NDArray[np.bool_]] = {}
+    moments = {p.last_write for p in program.placements} | {g.index_instruction for g in program.gates}
+    due = sorted(moments) if observe else []
     finished = False
     while not finished:
         stop = run.count + 1 if auditor else (due[0] + 1 if due else -1)
@@ -43,6 +44,9 @@ def simulate(
             for placement in program.placements:
                 if placement.last_write == last_write:
                     tensors[placement.tensor] = read_placement(program, placement, run.state)
+            for gate in program.gates:
+                if gate.index_instruction == last_write:
+                    gates[gate.name] = read_gate(gate, run.state)
     records, cycles = run.schedule()
     executed = slice(1, run.count + 1)
     if auditor:
@@ -58,25 +62,8 @@ def simulate(
         tables=[entries[:count].copy() for entries, count in zip(state.tables, state.counts, strict=True)],
         work=work.as_records(run.work[executed]),
         tensors=tensors,
+        gates=gates,
     )
-
-
-def _with_sample(program: Program, sample: npt.NDArray[np.int8] | None) -> npt.NDArray[np.uint8]:
-    if sample is None:
-        return program.image
-    region = program.input_region
-    if sample.dtype != np.int8 or sample.size != region.size:
-        raise GatewrightError(
-            f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region {region.name!r}"
-        )
-    if region.address + region.size > len(program.image):
-        raise GatewrightError(
-            f"region {region.name!r} ends at byte {region.address + region.size} of an image of "
-            f"{len(program.image)} bytes; compile the program again"
-        )
-    image = program.image.copy()
-    image[region.address : region.address + region.size] = np.ascontiguousarray(sample).reshape(-1).view(np.uint8)
-    return image
 
 
 def _logits(program: Program, state: State) -> npt.NDArray[np.int32]:

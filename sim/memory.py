@@ -42,7 +42,12 @@ def burst_cycles(geometry: Geometry, beats: int) -> int:
 
 @kernel
 def read_bursts(
-    geometry: Geometry, lengths: npt.NDArray[np.int64], first: int, last: int, start: int, channel: npt.NDArray[np.int64]
+    geometry: Geometry,
+    lengths: npt.NDArray[np.int64],
+    first: int,
+    last: int,
+    start: int,
+    channel: npt.NDArray[np.int64],
 ) -> tuple[int, int]:
     """Time bursts ``first`` to ``last`` - 1 of a LOAD that starts at ``start``, at least one.
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.errors import GatewrightError
-from gatewright.program import Placement, Program
+from gatewright.program import GateRecord, Placement, Program
 from gatewright.sim.state import State
 
 Tensor = npt.NDArray[np.int8] | npt.NDArray[np.int32]
@@ -30,6 +30,18 @@ def read_placement(program: Program, placement: Placement, state: State) -> Tens
     if placement.kind not in ("map", "compact"):
         raise GatewrightError(f"placement of {placement.tensor}: unknown kind {placement.kind!r}")
     return data.reshape(shape).copy()
+
+
+def read_gate(gate: GateRecord, state: State) -> npt.NDArray[np.bool_]:
+    """The mask that a gate's INDEX read; the table that it built must be the one the program was compiled for."""
+    mask = state.masks[gate.mask, : gate.bits].copy()
+    if not np.array_equal(mask, np.asarray(gate.decision, np.bool_)):
+        different = int(np.count_nonzero(mask != np.asarray(gate.decision, np.bool_)))
+        raise GatewrightError(
+            f"gate {gate.name}: {different} of {gate.bits} decisions differ from those that the program was compiled "
+            "for; compile it for this sample"
+        )
+    return mask
 
 
 def _active_channels(program: Program, placement: Placement) -> int:

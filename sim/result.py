@@ -31,3 +31,5 @@ class SimResult:
     work: npt.NDArray[np.void]
     """One ``work.WORK_DTYPE`` record per executed instruction, like ``trace.records``."""
     tensors: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]] = field(default_factory=dict)
+    gates: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """For an observed run: the mask of each of the program's gates [bits], as its INDEX read it."""

@@ -92,9 +92,7 @@ class Run:
         rows = self.count + 1
         trace = np.zeros((rows, len(TRACE_DTYPE.names or ())), np.int64)
         bursts = self.bursts[: self.progress[sequencer.BURSTS]]
-        status = sequencer.schedule(
-            self.geometry, self.state, self.executed[:rows], self.work[:rows], bursts, trace
-        )
+        status = sequencer.schedule(self.geometry, self.state, self.executed[:rows], self.work[:rows], bursts, trace)
         if status < 0:
             at = int(trace[0, sequencer.INSTRUCTION])
             raise self._error(status, at - 1, self.executed[at])

@@ -219,9 +219,7 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
                     standing = still
                     free[unit], stream_end, end = systolic_array.time_matmul(geometry, row, done, start, stream_end)
             elif unit == UNIT_LOAD:
-                free[unit], end = dma.time_load(
-                    geometry, done, start, last_done[unit], bursts, next_burst, channel
-                )
+                free[unit], end = dma.time_load(geometry, done, start, last_done[unit], bursts, next_burst, channel)
                 next_burst += done[work.BURSTS]
             else:
                 if opcode == EPILOGUE:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import INSTRUCTION_BYTES, MASK_BITS, MASKS, ArchConfig
+from gatewright.arch import ACCUMULATOR_BANKS, INSTRUCTION_BYTES, MASK_BITS, MASKS, ArchConfig
 
 NOT_LOADED, LEGAL, ILLEGAL = 0, 1, 2
 """What ``State.loaded`` says of an entry of the instruction memory."""
@@ -95,7 +95,7 @@ def new_state(arch: ArchConfig, image: npt.NDArray[np.uint8]) -> State:
         scratchpad=np.zeros(arch.scratchpad_bytes, np.int8),
         patch=np.zeros((arch.patch_words, arch.rows), np.int8),
         weight=np.zeros((arch.weight_words, arch.rows), np.int8),
-        accumulators=np.zeros((2, arch.accumulator_depth, arch.columns), np.int32),
+        accumulators=np.zeros((ACCUMULATOR_BANKS, arch.accumulator_depth, arch.columns), np.int32),
         bias=np.zeros(arch.parameter_entries, np.int32),
         multiplier=np.zeros(arch.parameter_entries, np.int64),
         shift=np.zeros(arch.parameter_entries, np.int64),

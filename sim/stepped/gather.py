@@ -80,7 +80,7 @@ class GatherUnit:
         """One piece a cycle, in the order of the counters."""
         edge, channels = gather["tile"], self._channels
         run = gather["kernel_width"] * channels
-        kernel_height, stride, padding = gather["kernel_height"], gather["stride"], gather["padding"]
+        kernel_height, stride = gather["kernel_height"], gather["stride"]
         widest = self._shared.arch.gather_bytes
         for vector in range(tiles * edge * edge):
             tile, pixel = divmod(vector, edge * edge)
@@ -92,8 +92,8 @@ class GatherUnit:
                     ends_vector = kernel_row == kernel_height - 1 and begin + count == run
                     yield Piece(
                         vector=vector,
-                        y=(tile_y * edge + pixel // edge) * stride + kernel_row - padding,
-                        x=(tile_x * edge + pixel % edge) * stride - padding,
+                        y=(tile_y * edge + pixel // edge) * stride + kernel_row - gather["padding_y"],
+                        x=(tile_x * edge + pixel % edge) * stride - gather["padding_x"],
                         begin=begin,
                         count=count,
                         reduction=reduction,

@@ -93,21 +93,6 @@ def _boot_load(program: Program) -> Instruction:
     return Instruction(-1, code)
 
 
-def _image_with_sample(program: Program, sample: npt.NDArray[np.int8] | None) -> npt.NDArray[np.uint8]:
-    image = program.image.copy()
-    if sample is None:
-        return image
-    region = program.input_region
-    if sample.dtype != np.int8 or sample.size != region.size:
-        raise GatewrightError(
-            f"sample: {sample.dtype} {list(sample.shape)} does not fit; region {region.name} of the program takes "
-            f"{region.size} int8 values"
-        )
-    raw = np.ascontiguousarray(sample).reshape(-1).view(np.uint8)
-    image[region.address : region.address + region.size] = raw
-    return image
-
-
 def step_simulate(
     program: Program,
     sample: npt.NDArray[np.int8] | None = None,
@@ -122,7 +107,7 @@ def step_simulate(
     Raises ``GatewrightError`` for a program that uses a port twice in a cycle, leaves a memory, runs past its
     end, or has not ended after ``max_cycles``.
     """
-    machine = SteppedMachine(program, _image_with_sample(program, sample), fill_seed)
+    machine = SteppedMachine(program, program.with_sample(sample).copy(), fill_seed)
     while not machine.sequencer.stopped:
         if machine.shared.clock.cycle >= max_cycles:
             raise GatewrightError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import PARAMETER_BYTES, ArchConfig
+from gatewright.arch import ACCUMULATOR_BANKS, PARAMETER_BYTES, ArchConfig
 from gatewright.errors import GatewrightError
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.registers import Clock
@@ -91,13 +91,13 @@ class OperandBuffer:
 
 
 class Accumulators:
-    """Two banks of ``columns`` int32 entries; in one cycle a bank belongs to ARRAY or to EPILOGUE."""
+    """Banks of ``columns`` int32 entries; in one cycle a bank belongs to ARRAY or to EPILOGUE."""
 
     def __init__(self, clock: Clock, arch: ArchConfig, fill: np.random.Generator | None) -> None:
         self._clock = clock
-        self._entries = _undefined((2, arch.accumulator_depth, arch.columns), np.int32, fill)
-        self._user: list[Instruction | None] = [None, None]
-        self._cycle = [-1, -1]
+        self._entries = _undefined((ACCUMULATOR_BANKS, arch.accumulator_depth, arch.columns), np.int32, fill)
+        self._user: list[Instruction | None] = [None] * ACCUMULATOR_BANKS
+        self._cycle = [-1] * ACCUMULATOR_BANKS
 
     def _take(self, bank: int, entry: int, user: Instruction) -> None:
         if not 0 <= entry < self._entries.shape[1]:

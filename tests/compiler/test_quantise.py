@@ -15,6 +15,7 @@ from gatewright.compiler.graph import (
     FloatClassifier,
     FloatConv,
     FloatGraph,
+    FloatSpatialGate,
     Pooling,
     QuantisedConv,
     QuantisedSpatialGate,
@@ -78,6 +79,11 @@ def test_pooling_follows_its_map_and_serves_all_gates() -> None:
     assert (fine.weight.shape, fine.stride, fine.padding) == ((1, 3, 3, 16), 1, 1)
     assert (coarse.weight.shape, coarse.stride, coarse.padding) == ((1, 6, 6, 32), 2, 2)
     assert quantised.shapes["layer2.0.conv2.pooled"] == TensorShape(32, 8, 8)
+    # A bin's average is the sum of its pooled tiles over their number: so much is one unit of a logit worth.
+    floats = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatSpatialGate)}
+    for name, tiles_in_bin in (("layer2.0.mask_s", 1), ("layer3.0.mask_s", 4)):
+        step = np.abs(floats[name].weight).max() / 127 * quantised.scales[gates[name].pooling]
+        assert gates[name].bias == round(floats[name].bias * tiles_in_bin / step) != 0
 
 
 def test_pooling_tiles_of_ungated_writers() -> None:

@@ -203,7 +203,14 @@ def set_mask(arch: ArchConfig, image: Image, mask: int, bits: npt.NDArray[np.boo
     base = arch.parameter_entries - 260
     pixels = {"tile": 1, "tile_count": 1, "pixel_count": 1, "tile_table": NO_TABLE, "filter_count": len(bits)}
     return [
-        row(Opcode.LOAD, space=Space.PARAMETERS, dram_address=address, address=base, rows=1, row_beats=-(-len(bits) // 2)),
+        row(
+            Opcode.LOAD,
+            space=Space.PARAMETERS,
+            dram_address=address,
+            address=base,
+            rows=1,
+            row_beats=-(-len(bits) // 2),
+        ),
         row(Opcode.MATMUL, taps=0, slice_count=1, weight_vectors=1023, patch_vectors=1020, **pixels),
         row(Opcode.EPILOGUE, kind=3, destination=mask * 1024, parameters=base, **pixels),
     ]
@@ -290,7 +297,8 @@ def compile_case(case: Case, data: Data, page_size: int | None = None) -> Compil
                 kernel_height=case.kernel,
                 kernel_width=case.kernel,
                 stride=case.stride,
-                padding=case.padding,
+                padding_y=case.padding,
+                padding_x=case.padding,
                 out_width=case.out_width,
                 source_mask=source_mask,
                 source_tile=case.source_tile,

@@ -22,7 +22,9 @@ Waits = list[tuple[Unit, int]]
 
 def gather(waits: Waits = [], **fields: int) -> Row:  # noqa: B006 - never changed
     shape = {"height": 1, "width": 60, "channels": 16, "kernel_height": 1, "kernel_width": 1, "stride": 1}
-    return row(Opcode.GATHER, waits, **{**shape, "out_width": 60, "tile": 1, "tile_count": 60, "patch_vectors": 60, **fields})
+    return row(
+        Opcode.GATHER, waits, **{**shape, "out_width": 60, "tile": 1, "tile_count": 60, "patch_vectors": 60, **fields}
+    )
 
 
 def matmul(waits: Waits = [], **fields: int) -> Row:  # noqa: B006
@@ -117,24 +119,32 @@ RACES: list[tuple[str, list[Row], list[Row], str]] = [
     ),
     (
         "port B used by two",
-        [row(Opcode.STORE, address=65536, beats=64), load()],
-        [row(Opcode.STORE, address=65536, beats=64), load([(Unit.STORE, 1)])],
+        [row(Opcode.STORE, address=65536, dram_address=1024, beats=1), load()],
+        [row(Opcode.STORE, address=65536, dram_address=1024, beats=1), load([(Unit.STORE, 1)])],
         "uses scratchpad port B",
     ),
     (
         "a mask word tested while THRESHOLD writes it",
-        [LOADED, READY, epilogue(kind=3, pixel_count=1, destination=0), row(Opcode.EXIT, mask=0, bit=15)],
         [
             LOADED,
             READY,
-            epilogue(kind=3, pixel_count=1, destination=1040),
-            row(Opcode.EXIT, [(Unit.EPILOGUE, 2)], mask=1, bit=40),
+            epilogue(kind=3, pixel_count=1, filter_count=8, destination=0),
+            row(Opcode.EXIT, mask=0, bit=15),
+        ],
+        [
+            LOADED,
+            READY,
+            epilogue(kind=3, pixel_count=1, filter_count=8, destination=0),
+            row(Opcode.EXIT, [(Unit.EPILOGUE, 2)], mask=0, bit=15),
         ],
         "instruction 3 (EXIT) reads mask 0 bits 0 to 15 before it is written",
     ),
     (
         "DRAM read back before the response",
-        [row(Opcode.STORE, address=65536, dram_address=1024, beats=1), load(dram_address=1024, space=Space.TABLE, row_beats=1)],
+        [
+            row(Opcode.STORE, address=65536, dram_address=1024, beats=1),
+            load(dram_address=1024, space=Space.TABLE, row_beats=1),
+        ],
         [
             row(Opcode.STORE, address=65536, dram_address=1024, beats=1),
             load([(Unit.STORE, 1)], dram_address=1024, space=Space.TABLE, row_beats=1),
@@ -170,10 +180,12 @@ def test_a_page_used_before_it_has_arrived() -> None:
     code = program.code.copy()
     turn = int(np.flatnonzero(code[:, 0] == Opcode.NEXT)[0])
     code[turn, 1:3] = 0
-    rebuilt = make_program(ARCH, list(code[:turn + 1]))  # the second page is left out: only its LOAD remains
+    rebuilt = make_program(ARCH, list(code[: turn + 1]))  # the second page is left out: only its LOAD remains
     image = np.concatenate([rebuilt.image[: 32 * (turn + 1)], program.image[32 * (turn + 1) :]])
     rebuilt.image, rebuilt.boot_count = image, program.boot_count
-    with pytest.raises(GatewrightError, match=r"instruction 6 \(INDEX\) reads instruction entry 512 before it is written"):
+    with pytest.raises(
+        GatewrightError, match=r"instruction 6 \(INDEX\) reads instruction entry 512 before it is written"
+    ):
         simulate(rebuilt, audit=True)
 
 

@@ -74,7 +74,10 @@ BAD: list[tuple[Row, str]] = [
     (epilogue(destination=262144 - 63), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
     (epilogue(channels=7), "(EPILOGUE) writes 8 channels of a pixel that stores 7"),
     (epilogue(compact=1), "(EPILOGUE) compact: needs a filter_table"),
-    (epilogue(pool=1, tile=2, tile_count=2, pixel_count=6), "(EPILOGUE) pool: 6 pixels from pixel 0 are not whole tiles"),
+    (
+        epilogue(pool=1, tile=2, tile_count=2, pixel_count=6),
+        "(EPILOGUE) pool: 6 pixels from pixel 0 are not whole tiles",
+    ),
     (epilogue(pool=1, tile=2, first_pixel=2), "(EPILOGUE) pool: 8 pixels from pixel 2 are not whole tiles"),
     (epilogue(pool=1, stationary=1), "(EPILOGUE) pool: needs kind STORE and stationary filters"),
     (epilogue(pool=1, kind=1), "(EPILOGUE) pool: needs kind STORE and stationary filters"),

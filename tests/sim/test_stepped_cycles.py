@@ -78,7 +78,7 @@ def test_load_rows_split_at_4_kib_and_at_a_rational_rate() -> None:
 def test_gather_moves_one_piece_of_a_kernel_row_a_cycle(rows: int, pieces: int) -> None:
     # 3 x 5 = 15 bytes a kernel row: 48, 12 or 6 bytes a cycle. 2 tiles of 4 pixels, 3 kernel rows.
     sizes = {"height": 8, "width": 8, "channels": 5, "out_width": 8, "tile": 2, "tile_count": 2, "patch_vectors": 8}
-    gather = row(Opcode.GATHER, kernel_height=3, kernel_width=3, stride=1, padding=1, **sizes)
+    gather = row(Opcode.GATHER, kernel_height=3, kernel_width=3, stride=1, padding_y=1, padding_x=1, **sizes)
     end = 1 + 2 * 4 * 3 * pieces + 8
     assert times(arch_of(rows, 4), [gather, gather])[:2] == [(0, 1, 1, end), (1, end, end, 2 * end - 1)]
 
