@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gatewright.arch import ACCUMULATOR_BANKS
 from gatewright.errors import GatewrightError
 from gatewright.isa import Opcode, Unit
-from gatewright.sim import dma, sequencer, systolic_array, vector_unit, work
+from gatewright.sim import dma, systolic_array, vector_unit, work
 from gatewright.sim.audit_accesses import EARLY_READ, READ, WRITE, Touched, accesses, places
 from gatewright.sim.audit_array import quick_accumulations
 from gatewright.sim.kernels import entry, sources_fingerprint
@@ -119,9 +119,10 @@ def _race(
     def told(instruction: int) -> str:
         return f"instruction {instruction} ({Opcode(int(executed[instruction, 0])).name})"
 
+    begun = f"begun in cycle {trace[second, RUN]} (taken in {trace[second, START]})"
     return GatewrightError(
-        f"race: {told(second)} {text}, begun in cycle {trace[second, RUN]} (taken in {trace[second, START]}), by or with "
-        f"{told(first)}, which is done in cycle {trace[first, DONE]}; add a wait on {Unit(int(trace[first, UNIT])).name}"
+        f"race: {told(second)} {text}, {begun}, by or with {told(first)}, which is done in cycle "
+        f"{trace[first, DONE]}; add a wait on {Unit(int(trace[first, UNIT])).name}"
     )
 
 
@@ -174,7 +175,8 @@ def _race_kernel(fingerprint: str) -> Callable[..., int]:
                 last = writer[location]
                 violation[1] = last
                 if use & (READ | EARLY_READ) and last >= 0 and cycle < trace[last, DONE]:
-                    if not (summed and trace[last, UNIT] == UNIT_ARRAY):
+                    in_flight = summed and trace[last, UNIT] == UNIT_ARRAY
+                    if not in_flight:
                         return _READ_TOO_EARLY
                 if use & WRITE:
                     if last >= 0 and trace[last, UNIT] != record[UNIT] and record[RUN] < trace[last, DONE]:
@@ -196,4 +198,4 @@ def _race_kernel(fingerprint: str) -> Callable[..., int]:
     return find_race
 
 
-find_race = _race_kernel(sources_fingerprint())
+find_race = _race_kernel(sources_fingerprint(audit=True))

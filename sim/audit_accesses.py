@@ -284,4 +284,4 @@ def _accesses_kernel(fingerprint: str) -> Callable[..., None]:
     return accesses
 
 
-accesses = _accesses_kernel(sources_fingerprint())
+accesses = _accesses_kernel(sources_fingerprint(audit=True))

@@ -73,4 +73,4 @@ def _find_kernel(fingerprint: str) -> Callable[..., bool]:
     return find
 
 
-_find = _find_kernel(sources_fingerprint())
+_find = _find_kernel(sources_fingerprint(audit=True))

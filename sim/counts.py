@@ -66,11 +66,11 @@ def tile_at(state: State, table: int, position: int, grid_columns: int) -> tuple
     """(y, x) in tiles of the tile at a position of a table, or of the raster."""
     if table == NO_TABLE:
         return position // grid_columns, position % grid_columns
-    entry = np.int64(state.tables[table, position])
+    entry = int(np.int64(state.tables[table, position]))
     return entry >> 8, entry & 255
 
 
 @kernel
 def filter_at(state: State, table: int, position: int) -> int:
     """The filter at a position of a table, or the position itself."""
-    return position if table == NO_TABLE else np.int64(state.tables[table, position])
+    return position if table == NO_TABLE else int(np.int64(state.tables[table, position]))

@@ -48,7 +48,7 @@ _PARAMETERS_PER_BEAT = BEAT_BYTES // PARAMETER_BYTES
 @kernel
 def row_address(state: State, row: npt.NDArray[np.int64], position: int) -> int:
     """DRAM byte address of the row at a position of the transfer."""
-    chosen = position if row[ROW_TABLE] == NO_TABLE else int(state.tables[row[ROW_TABLE], position])
+    chosen = position if row[ROW_TABLE] == NO_TABLE else int(np.int64(state.tables[row[ROW_TABLE], position]))
     return row[DRAM] + chosen * row[_ROW_STRIDE]
 
 

@@ -31,7 +31,7 @@ def saturate(value: int, relu: int) -> int:
 @kernel
 def wrap32(value: int) -> int:
     """A sum as a 32-bit register holds it."""
-    return int(np.int32(value))
+    return int(np.int64(np.int32(value)))
 
 
 @kernel
@@ -169,7 +169,7 @@ def _reduce(
     bank = state.accumulators[row[vector_unit.BANK]]
     for j in range(filters):
         entry = row[vector_unit.ACCUMULATOR] + j // geometry.columns * pixels
-        total = int(state.bias[entries[j]])
+        total = int(np.int64(state.bias[entries[j]]))
         for pixel in range(pixels):
             total += bank[entry + pixel, j % geometry.columns]
         total = wrap32(total)

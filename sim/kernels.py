@@ -17,10 +17,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from gatewright import arch, isa, timing
+from gatewright import arch, arithmetic, index_table, isa, timing
 
 _Bytes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_WITHOUT_KERNELS = ("__init__.py", "machine.py", "run.py", "observe.py", "result.py")
+"""Sources of which nothing is compiled."""
 
 
 def kernel(function: _Function) -> _Function:
@@ -37,12 +40,13 @@ def entry(function: _Function) -> _Function:
     return cast(_Function, numba.njit(function, cache=True))
 
 
-def sources_fingerprint() -> str:
-    """A digest of everything that is compiled into the kernels."""
+def sources_fingerprint(audit: bool = False) -> str:
+    """A digest of everything that is compiled into the kernels; with ``audit`` of the audit's as well."""
     digest = hashlib.sha256(numba.__version__.encode())
-    shared = [Path(module.__file__) for module in (arch, isa, timing) if module.__file__]
+    shared = [Path(module.__file__) for module in (arch, arithmetic, index_table, isa, timing) if module.__file__]
     for path in sorted(Path(__file__).parent.glob("*.py")) + shared:
-        digest.update(path.name.encode() + path.read_bytes())
+        if path.name not in _WITHOUT_KERNELS and (audit or not path.name.startswith("audit")):
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -256,7 +256,7 @@ def test_next_and_exit() -> None:
 def test_counts_wrap_at_16_bits() -> None:
     """After 65 538 instructions of a unit, a wait on count 1 means the last but one."""
     many = 65_536
-    arch = replace(ARCH, instruction_entries=64)
+    arch = replace(ARCH, instruction_entries=4094)
     rows: list[Row] = [row(Opcode.INDEX) for _ in range(many + 2)]
     rows.append(row(Opcode.GATHER, [(Unit.INDEX, 1)], tile=1))
     result = run(rows, arch)

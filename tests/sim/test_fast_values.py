@@ -228,7 +228,7 @@ def test_observed_tensors() -> None:
     shape = (case.out_height, case.out_width, 20)
     last = max(i for i in range(len(program.code)) if program.code[i, 0] == Opcode.EPILOGUE)
     decision = tuple(int(f in (1, 4, 5, 17)) for f in range(20))
-    program.gates.append(GateRecord("gate", "channel", 0, 20, decision, (1, 4, 5, 17), 0))
+    program.gates.append(GateRecord("gate", "channel", 0, 20, decision, (1, 4, 5, 17), len(program.code)))
     program.placements += [
         Placement("after", "compact", address, *shape, last, channel_gate="gate"),
         Placement("before", "map", address, case.out_height, case.out_width, 4, 3),
@@ -243,6 +243,20 @@ def test_observed_tensors() -> None:
     np.testing.assert_array_equal(tensors["source"], data.source)
     assert tensors["words"].tolist() == np.frombuffer(data.source.tobytes()[:16], "<i4").tolist()
     assert simulate(program).tensors == {}
+
+
+def test_observed_gates() -> None:
+    """A gate's mask is collected when its INDEX has read it; one that differs from the compiled one is refused."""
+    arch, image = PRESETS["ultra96"], Image()
+    bits = np.array([True, False, True, True])
+    rows = in_sequence([*set_mask(arch, image, 2, bits), row(Opcode.INDEX, mask=2, bits=4, table=0)])
+    program = make_program(arch, rows, image)
+    record = GateRecord("first", "channel", 2, 4, (1, 0, 1, 1), (0, 2, 3), len(rows) - 1)
+    program.gates.append(record)
+    np.testing.assert_array_equal(simulate(program, observe=True).gates["first"], bits)
+    program.gates[0] = replace(record, decision=(1, 1, 1, 1))
+    with pytest.raises(GatewrightError, match="gate first: 1 of 4 decisions differ"):
+        simulate(program, observe=True)
 
 
 def test_useful_macs_follow_the_tables() -> None:
