@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.arch import ArchConfig
+from gatewright.compiler.context import Decisions
 from gatewright.compiler.graph import (
     QuantisedClassifier,
     QuantisedConv,
     QuantisedGraph,
 )
-from gatewright.compiler.context import Decisions
 from gatewright.compiler.lower import lower
 from gatewright.compiler.network_image import NetworkImage
 from gatewright.program import Program

@@ -16,7 +16,7 @@ PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
 
 AHEAD = 5
-"""Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and hold up the sequencer."""
+"""Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
 
 
 class FilterLoader:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.arch import BEAT_BYTES
+from gatewright.compiler.average_product import AverageProduct
 from gatewright.compiler.context import Context, Decisions, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit import PORT_B, reads, writes
 from gatewright.compiler.filter_loader import AHEAD, FilterLoader
@@ -24,7 +25,6 @@ from gatewright.compiler.graph import (
     QuantisedLayer,
     QuantisedSpatialGate,
 )
-from gatewright.compiler.average_product import AverageProduct
 from gatewright.compiler.lower_gates import GateLowering
 from gatewright.compiler.matrix import convolve
 from gatewright.compiler.network_image import NetworkImage
@@ -130,7 +130,7 @@ class Lowering:
         in_gate, out_gate = context.gate(layer.input_channels), context.gate(layer.output_channels)
         if pool is not None and pool.tile != tiles.tile:
             raise GatewrightError(
-                f"layer {layer.name}: its output is pooled in tiles of {pool.tile} but computed in tiles of {tiles.tile}"
+                f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
             )
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         source = SourceMap(
@@ -159,7 +159,17 @@ class Lowering:
         if rows > 1:
             kernel = Kernel(1, width, 1, 0, layer.padding)
         if filters and len(tiles):
-            yield from convolve(context, self.loader, layer.name, source, output, tiles, filters, kernel, self._readers(layer, pool, tiles.tile))
+            yield from convolve(
+                context,
+                self.loader,
+                layer.name,
+                source,
+                output,
+                tiles,
+                filters,
+                kernel,
+                self._readers(layer, pool, tiles.tile),
+            )
 
     def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
@@ -188,7 +198,14 @@ class Lowering:
         source = SourceMap(self.image.addresses[layer.source], shape.height, shape.width, shape.channels)
         address = self.image.addresses[layer.output]
         return AverageProduct(
-            self.context, self.loader, layer.name, layer.name, source, len(layer.weight), address, EpilogueKind.REDUCE_RAW
+            self.context,
+            self.loader,
+            layer.name,
+            layer.name,
+            source,
+            len(layer.weight),
+            address,
+            EpilogueKind.REDUCE_RAW,
         )
 
     def _classifier(self, layer: QuantisedClassifier) -> None:
@@ -213,7 +230,15 @@ class Lowering:
         tiles = None if layer.residual is not None else layer.output_tiles
         self.placements.append(
             Placement(
-                layer.output, kind, address, shape.height, shape.width, shape.channels, row, tiles, layer.output_channels
+                layer.output,
+                kind,
+                address,
+                shape.height,
+                shape.width,
+                shape.channels,
+                row,
+                tiles,
+                layer.output_channels,
             )
         )
         if pool is not None:

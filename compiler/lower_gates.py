@@ -6,22 +6,26 @@ works on the spatial gate: the block cannot begin before both are decided.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.arch import MASK_BITS, MASKS
+from gatewright.compiler.average_product import AverageProduct
 from gatewright.compiler.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit import Access, reads, writes
 from gatewright.compiler.filter_loader import FilterLoader
 from gatewright.compiler.graph import QuantisedChannelGate, QuantisedConv, QuantisedSpatialGate
-from gatewright.compiler.average_product import AverageProduct
 from gatewright.compiler.layout import padded_vectors, slices_of
 from gatewright.compiler.matrix import gather, gather_into, matmul
 from gatewright.compiler.tiling import all_tiles
 from gatewright.errors import GatewrightError
 from gatewright.index_table import build_table
 from gatewright.isa import EpilogueKind, Opcode, Stationary
-from gatewright.arch import MASK_BITS, MASKS
 from gatewright.program import GateRecord
+
+Gate = QuantisedSpatialGate | QuantisedChannelGate
 
 
 class GateLowering:
@@ -36,7 +40,7 @@ class GateLowering:
         self._mask = self._table = 0
         self._begun: dict[str, _SpatialWork | _ChannelWork] = {}
 
-    def advance(self, gates: list[QuantisedSpatialGate | QuantisedChannelGate], rows: int) -> None:
+    def advance(self, gates: Sequence[Gate], rows: int) -> None:
         """Emit the steps of gates that need no more than the first ``rows`` rows of their pooled map."""
         layer = self.context.out.layer
         for gate in gates:
@@ -45,12 +49,13 @@ class GateLowering:
                 self._work(gate).advance(rows)
         self.context.out.layer = layer
 
-    def emit(self, gates: list[QuantisedSpatialGate | QuantisedChannelGate]) -> None:
+    def emit(self, gates: Sequence[Gate]) -> None:
         """All gates of a block: channel gates up to their hidden layer, spatial gates, channel gates' decisions."""
         context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
-        for gate in [*channel, *spatial]:
+        begun: list[Gate] = [*channel, *spatial]
+        for gate in begun:
             context.out.layer = gate.name
             self._work(gate).finish()
         for gate in spatial:
@@ -71,7 +76,7 @@ class GateLowering:
                     gate.name, "spatial", decided.mask, self._decided(gate.name), True
                 )
 
-    def _work(self, gate: QuantisedSpatialGate | QuantisedChannelGate) -> _SpatialWork | _ChannelWork:
+    def _work(self, gate: Gate) -> _SpatialWork | _ChannelWork:
         if gate.name not in self._begun:
             source, mask = self.pooled_source(gate.pooling), self._take_mask()
             make = _SpatialWork if isinstance(gate, QuantisedSpatialGate) else _ChannelWork

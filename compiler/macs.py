@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gatewright.compiler.context import Decisions
 from gatewright.compiler.graph import (
     QuantisedChannelGate,
     QuantisedClassifier,
@@ -11,7 +12,6 @@ from gatewright.compiler.graph import (
     QuantisedGraph,
     QuantisedSpatialGate,
 )
-from gatewright.compiler.context import Decisions
 
 
 def counted_macs(graph: QuantisedGraph, decisions: Decisions | None) -> int:

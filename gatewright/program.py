@@ -134,7 +134,8 @@ class Program:
             data = self.input_layout.pack(sample)
         if sample.dtype != np.int8 or len(data) != region.size:
             raise GatewrightError(
-                f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region {region.name!r}"
+                f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region "
+                f"{region.name!r}"
             )
         if region.address + region.size > len(self.image):
             raise GatewrightError(

@@ -21,8 +21,9 @@ class Card:
     """What is known about a checkpoint, and how to make it again.
 
     ``command`` repeats the training; ``data`` names the data set and its source; accuracies are
-    percent of the CIFAR-10 test set; ``mac_ratio`` is the mean share of the dense network's MACs
-    that is left; ``sha256`` is that of the checkpoint's file.
+    percent of the CIFAR-10 test set; ``gate_flip_rate`` is the share of gate decisions that int8
+    changes; ``mac_ratio`` is the mean share of the dense network's MACs that is left;
+    ``gate_densities`` the mean share of each gate that is on (in int8); ``sha256`` is that of the checkpoint's file.
     """
 
     name: str
@@ -34,7 +35,9 @@ class Card:
     wall_time_s: float
     top1_float: float
     top1_int8: float | None
+    gate_flip_rate: float
     mac_ratio: float
+    gate_densities: dict[str, float]
     sha256: str
 
     @staticmethod

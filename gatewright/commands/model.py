@@ -12,7 +12,7 @@ import click
 from gatewright.errors import GatewrightError
 
 GATINGS = ("none", "dual", "spatial", "channel")
-RECIPE_NAMES = ("paper", "short", "short-gated")
+RECIPE_NAMES = ("paper", "short", "short-gated", "short-bound")
 
 
 @click.command(

@@ -19,7 +19,9 @@ CARD = {
     "wall_time_s": 1300.0,
     "top1_float": 90.1,
     "top1_int8": None,
+    "gate_flip_rate": 0.0,
     "mac_ratio": 1.0,
+    "gate_densities": {},
 }
 
 
