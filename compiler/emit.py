@@ -8,12 +8,13 @@ also lays the program out in instruction pages, each of which loads the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ACCUMULATOR_BANKS, ArchConfig
+from gatewright.arch import ACCUMULATOR_BANKS, MASKS, ArchConfig
+from gatewright.compiler.users import Users
 from gatewright.errors import GatewrightError
 from gatewright.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
@@ -38,22 +39,7 @@ _MASK_FIELDS = {Opcode.GATHER: [column(Opcode.GATHER, "source_mask")]}
 Clock = list[int]
 
 
-class Memory:
-    """Who wrote and read each granule of a memory last: per unit, the count that its completion makes."""
-
-    def __init__(self, size: int, granule: int) -> None:
-        self.granule = granule
-        shape = (_UNITS, -(-size // granule))
-        self.writers = np.zeros(shape, np.int64)
-        self.readers = np.zeros(shape, np.int64)
-
-    def span(self, low: int, high: int) -> slice:
-        """The granules of the half-open range of addresses."""
-        return slice(low // self.granule, max(low // self.granule + 1, -(-high // self.granule)))
-
-
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """A half-open range of a memory that an instruction reads or writes.
 
     ``early`` marks what it reads before its waits are looked at (the epilogue's parameters).
@@ -90,16 +76,18 @@ class Emitter:
         self.layer = "start"
         self.page_starts = [0]
         self.counts = [0] * _UNITS
-        self._memories = {
-            "scratchpad": Memory(arch.scratchpad_bytes, 64),
-            "patch": Memory(arch.patch_words, 16),
-            "weight": Memory(arch.weight_words, 16),
-            "parameter": Memory(arch.parameter_entries, 1),
-            "accumulator": Memory(ACCUMULATOR_BANKS, 1),
-            "table": Memory(NO_TABLE, 1),
-            "mask": Memory(16, 1),
-            "port B": Memory(1, 1),
-        }
+        self._users = Users(
+            {
+                "scratchpad": (arch.scratchpad_bytes, 64),
+                "patch": (arch.patch_words, 16),
+                "weight": (arch.weight_words, 16),
+                "parameter": (arch.parameter_entries, 1),
+                "accumulator": (ACCUMULATOR_BANKS, 1),
+                "table": (NO_TABLE, 1),
+                "mask": (MASKS, 1),
+                "port B": (1, 1),
+            }
+        )
         self._start_clock: list[Clock] = [[0] * _UNITS for _ in range(_UNITS)]
         self._done_clock: list[list[Clock]] = [[[0] * _UNITS] for _ in range(_UNITS)]
         self._page_size = FIRST_PAGE
@@ -114,20 +102,22 @@ class Emitter:
         """
         self._turn_page_if_full()
         unit = FORMATS[opcode].unit
-        needed = self._needed(unit, accesses)
+        spans = self._users.spans(accesses)
+        needed = self._users.before(spans)
+        # A unit's own order suffices, but for a LOAD that picks rows by a table that a LOAD brings.
+        if unit != Unit.LOAD or not any(a.memory == "table" and not a.write for a in accesses):
+            needed[unit] = 0
         base = self._base_clock(unit)
-        early = self._needed(unit, [a for a in accesses if a.early]) if unit == Unit.EPILOGUE else [0] * _UNITS
-        if any(n > b for n, b in zip(early, base, strict=True)):
-            self._guard(early)
-            base = self._base_clock(unit)
+        if unit == Unit.EPILOGUE:
+            early = self._users.before(self._users.spans([a for a in accesses if a.early]))
+            early[unit] = 0
+            if any(n > b for n, b in zip(early, base, strict=True)):
+                self._guard(early)
+                base = self._base_clock(unit)
         waits = self._prune(needed, base)
         row = self._append(opcode, waits, values)
         self._complete(unit, waits, base)
-        count = self.counts[unit]
-        for access in accesses:
-            memory = self._memories[access.memory]
-            side = memory.writers if access.write else memory.readers
-            side[unit, memory.span(access.low, access.high)] = count
+        self._users.record(spans, unit, self.counts[unit])
         return row
 
     def load_next_page(self) -> None:
@@ -172,19 +162,6 @@ class Emitter:
         self.rows.append(row)
         self.layers.append(self.layer)
         return len(self.rows) - 1
-
-    def _needed(self, unit: Unit, accesses: list[Access]) -> Clock:
-        needed = np.zeros(_UNITS, np.int64)
-        for access in accesses:
-            memory = self._memories[access.memory]
-            span = memory.span(access.low, access.high)
-            np.maximum(needed, memory.writers[:, span].max(axis=1), out=needed)
-            if access.write:
-                np.maximum(needed, memory.readers[:, span].max(axis=1), out=needed)
-        # A unit's own order suffices, but for a LOAD that picks rows by a table that a LOAD brings.
-        if unit != Unit.LOAD or not any(a.memory == "table" and not a.write for a in accesses):
-            needed[unit] = 0
-        return [int(n) for n in needed]
 
     def _base_clock(self, unit: Unit) -> Clock:
         """What is certainly complete when the unit begins its next instruction."""

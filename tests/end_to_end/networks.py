@@ -1,0 +1,78 @@
+"""Captured and quantised small networks, and biases that force their gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.calibrate import calibrate
+from gatewright.compiler.capture import capture
+from gatewright.compiler.graph import QuantisedChannelGate, QuantisedGraph, QuantisedSpatialGate
+from gatewright.compiler.quantise import quantise, quantise_input
+from gatewright.compiler.reference import ReferenceResult, run_reference
+from gatewright.models.datasets import normalise
+from gatewright.models.resnet_cifar import Gating
+from tests.compiler.networks import lively_resnet, random_images
+
+NETWORK_SEED, IMAGE_SEED, IMAGES = 31, 32, 5
+ALWAYS = 1 << 28
+"""A bias beyond every logit of these networks, and far from the end of int32."""
+
+KINDS = {"spatial": QuantisedSpatialGate, "channel": QuantisedChannelGate}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A quantised network, some inputs int8 [N, H, W, 3] and what the reference makes of them."""
+
+    graph: QuantisedGraph
+    inputs: npt.NDArray[np.int8]
+    reference: ReferenceResult
+
+
+def captured(gating: Gating, size: int) -> Case:
+    """A random ResNet-8 through capture, calibration and quantisation; the last two inputs are extreme."""
+    graph = capture(lively_resnet(gating, size, NETWORK_SEED), (3, size, size))
+    images = random_images(IMAGES, size, IMAGE_SEED)
+    quantised = quantise(graph, calibrate(graph, normalise(images)))
+    inputs = quantise_input(images, quantised)
+    extremes = np.stack([np.full(inputs.shape[1:], value, np.int8) for value in (-128, 127)])
+    inputs = np.concatenate([inputs, extremes])
+    return Case(quantised, inputs, run_reference(quantised, inputs, keep=True))
+
+
+def shifted(graph: QuantisedGraph, biases: dict[str, int]) -> QuantisedGraph:
+    """The graph with numbers added to the biases of some gates."""
+    layers = [
+        replace(layer, bias=layer.bias + biases[layer.name])
+        if isinstance(layer, QuantisedSpatialGate | QuantisedChannelGate) and layer.name in biases
+        else layer
+        for layer in graph.layers
+    ]
+    return replace(graph, layers=layers)
+
+
+def forced(graph: QuantisedGraph, kind: str, on: bool) -> QuantisedGraph:
+    """All gates of a kind open, or all closed."""
+    names = [layer.name for layer in graph.layers if isinstance(layer, KINDS[kind])]
+    return shifted(graph, dict.fromkeys(names, ALWAYS if on else -ALWAYS))
+
+
+def only_one(graph: QuantisedGraph, kind: str, sample: npt.NDArray[np.int8]) -> QuantisedGraph:
+    """Gates of a kind open for exactly one tile, or channel, of this sample: the one with the largest logit."""
+    for layer in graph.layers:
+        if not isinstance(layer, KINDS[kind]):
+            continue
+        low, high = -ALWAYS, ALWAYS  # closed, open
+        while high - low > 1:
+            middle = (low + high) // 2
+            decided = run_reference(shifted(graph, {layer.name: middle}), sample[None]).decisions[layer.name]
+            low, high = (low, middle) if decided.any() else (middle, high)
+        graph = shifted(graph, {layer.name: high})
+    decisions = run_reference(graph, sample[None]).decisions
+    for layer in graph.layers:
+        if isinstance(layer, KINDS[kind]):
+            assert decisions[layer.name].sum() == 1, f"{layer.name}: two logits are equal; use another seed"
+    return graph
