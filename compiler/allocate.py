@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gatewright.arch import BEAT_BYTES, ArchConfig
@@ -162,11 +163,18 @@ class Ring:
             raise GatewrightError(
                 f"{name} needs {words} words of the {self.what}, which has {self.size}; use an arch with a larger one"
             )
+        base = self.place(words, self.live)
+        if base is not None:
+            self.live[name] = (base, base + words)
+            self._next = base + words
+        return base
+
+    def place(self, words: int, beside: Iterable[str]) -> int | None:
+        """The base that ``take`` would choose if only the regions ``beside`` were live."""
+        words = -(-words // 16) * 16
         for base in (self._next, 0):
             high = base + words
-            if high <= self.size and not any(low < high and base < end for low, end in self.live.values()):
-                self.live[name] = (base, high)
-                self._next = high
+            if high <= self.size and not any(low < high and base < end for low, end in (self.live[name] for name in beside)):
                 return base
         return None
 

@@ -98,3 +98,4 @@ class AverageProduct:
                 relu=int(self.kind == EpilogueKind.REDUCE),
                 **sizes,
             )
+        context.patches_multiplied(self.base)

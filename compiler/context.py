@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ACCUMULATOR_BANKS
+from gatewright.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
 from gatewright.compiler.allocate import Ring
 from gatewright.compiler.emit import Emitter
 from gatewright.compiler.graph import Pooling
 from gatewright.compiler.network_image import NetworkImage
 from gatewright.compiler.tiling import TileSet, listed_tiles
-from gatewright.isa import NO_TABLE
+from gatewright.errors import GatewrightError
+from gatewright.isa import FORMATS, NO_TABLE, Opcode
 from gatewright.program import GateRecord
 
 Decisions = dict[str, npt.NDArray[np.bool_]]
@@ -82,6 +83,12 @@ class Kernel:
         return self.height * self.width
 
 
+def addressable_words(words: int, field_name: str) -> int:
+    """The words of an operand buffer that MATMUL can name: a machine of few rows has more, narrower ones."""
+    (bits,) = (field.bits for field in FORMATS[Opcode.MATMUL].fields if field.name == field_name)
+    return min(words, OPERAND_BANKS << bits)
+
+
 class Context:
     """One program in the making."""
 
@@ -92,9 +99,9 @@ class Context:
         self.gates: dict[str, DecidedGate] = {}
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}
-        self.patches = Ring(self.arch.patch_words, "patch buffer")
+        self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
         self.bank = 0
-        self._patch_order: list[str] = []
+        self._unread: dict[int, str] = {}
         self._serial = 0
 
     def gate(self, name: str | None) -> DecidedGate | None:
@@ -102,13 +109,27 @@ class Context:
         return None if name is None else self.gates[name]
 
     def take_patches(self, words: int) -> int:
-        """A region of the patch ring; the oldest ones give way (their readers are waited for)."""
+        """A region of the patch ring. The oldest whose products are emitted give way (they are waited for)."""
         self._serial += 1
         name = f"a chunk of {self.out.layer} ({self._serial})"
         while (base := self.patches.take(name, words)) is None:
-            self.patches.release(self._patch_order.pop(0))
-        self._patch_order.append(name)
+            oldest = next((region for region in self.patches.live if region not in self._unread.values()), None)
+            if oldest is None:
+                raise GatewrightError(
+                    f"arch {self.arch.name}: the patch buffer of {self.arch.patch_kib} KiB cannot hold a chunk of "
+                    f"{self.out.layer} beside those that wait for their product; raise patch_kib"
+                )
+            self.patches.release(oldest)
+        self._unread[base] = name
         return base
+
+    def patches_multiplied(self, base: int) -> None:
+        """The last MATMUL of the region that begins at a word is emitted: it may give way."""
+        del self._unread[base]
+
+    def may_gather_ahead(self, words: int) -> bool:
+        """Whether ``take_patches`` would find room beside the regions that wait for their product."""
+        return self.patches.place(words, self._unread.values()) is not None
 
     def next_bank(self) -> int:
         """The accumulator bank of the next MATMUL: the banks take turns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gatewright.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.compiler.allocate import Ring
-from gatewright.compiler.context import Context
+from gatewright.compiler.context import Context, addressable_words
 from gatewright.compiler.emit import reads, writes
 from gatewright.compiler.graph import Pooling, QuantisedChannelGate, QuantisedConv, QuantisedLayer
 from gatewright.compiler.layout import slices_of
@@ -25,7 +25,7 @@ class FilterLoader:
     def __init__(self, context: Context) -> None:
         self.context = context
         arch = context.arch
-        self.ring = Ring(arch.weight_words, "weight buffer")
+        self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
         self.layers = [layer for layer in context.graph.layers if not isinstance(layer, Pooling)]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]

@@ -38,6 +38,7 @@ class GateLowering:
     def __init__(self, context: Context, loader: FilterLoader) -> None:
         self.context, self.loader = context, loader
         self._mask = self._table = 0
+        self._holders: dict[int, str] = {}
         self._begun: dict[str, _SpatialWork | _ChannelWork] = {}
 
     def advance(self, gates: Sequence[Gate], rows: int) -> None:
@@ -54,7 +55,8 @@ class GateLowering:
         context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
-        begun: list[Gate] = [*channel, *spatial]
+        small = all(gate.grid[0] * gate.grid[1] <= context.arch.columns for gate in spatial)
+        begun: list[Gate] = [*spatial, *channel] if small else [*channel, *spatial]
         for gate in begun:
             context.out.layer = gate.name
             self._work(gate).finish()
@@ -104,6 +106,7 @@ class GateLowering:
             "stationary": int(Stationary.FILTERS),
         }
         matmul(context, self.loader, gate.name, vector, 1, patches, sizes, [])
+        context.patches_multiplied(patches[0])
         _threshold(context, gate.name, mask, 0, 1, sizes)
         context.macs[gate.name] += gate.weight.size
         return mask
@@ -119,7 +122,7 @@ class GateLowering:
                 f"gate {name}: its {decision.size} bits do not fit a mask of {MASK_BITS} bits "
                 f"and a table of {context.arch.table_entries} entries (arch {context.arch.name})"
             )
-        table = self._table = (self._table + 1) % context.arch.tables
+        table = self._take_table(name)
         row = context.out.emit(
             Opcode.INDEX,
             [reads("mask", mask, mask + 1), writes("table", table, table + 1)],
@@ -139,6 +142,28 @@ class GateLowering:
         if name not in self.context.decisions:
             raise GatewrightError(f"no decision for gate {name}; run the integer reference on the sample first")
         return self.context.decisions[name]
+
+    def _take_table(self, gate: str) -> int:
+        """The tables take turns; one that a coming layer still names must not be written."""
+        arch = self.context.arch
+        table = self._table = (self._table + 1) % arch.tables
+        holder = self._holders.get(table)
+        if holder is not None and self._last_use(holder) >= self.loader.turn[gate]:
+            raise GatewrightError(
+                f"arch {arch.name}: gate {gate} finds its {arch.tables} index tables taken by gates that are still in "
+                f"use ({holder}); raise tables"
+            )
+        self._holders[table] = gate
+        return table
+
+    def _last_use(self, gate: str) -> int:
+        """The number of the last layer that a gate has a say in."""
+        return max(
+            self.loader.turn[layer.name]
+            for layer in self.context.graph.layers
+            if isinstance(layer, QuantisedConv)
+            and gate in (layer.output_channels, layer.input_channels, layer.output_tiles, layer.input_tiles)
+        )
 
     def _take_mask(self) -> int:
         self._mask = (self._mask + 1) % (MASKS - 1)
@@ -217,6 +242,7 @@ class _SpatialWork:
         }
         patches = self.base, padded_vectors(count), self.slices
         matmul(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
+        self.context.patches_multiplied(self.base)
         _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
 
 

@@ -149,6 +149,8 @@ def convolve(
     for number, piece in enumerate(pieces):
         context.out.layer = name
         for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
+            if len(gathered) > number and not context.may_gather_ahead(slices * padded_vectors(ahead[1] * tiles.area)):
+                break
             gathered.append(gather(context, source, output.width, tiles, *ahead, kernel))
         if number == 1:
             loader.load_until(loader.turn[name] + 3)
@@ -199,6 +201,7 @@ def _multiply(
         }
         matmul(context, loader, name, source, kernel.taps, patches, sizes, tables)
         _store(context, output, tiles, first, count, sizes, tables)
+    context.patches_multiplied(patches[0])
 
 
 def _store(

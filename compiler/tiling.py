@@ -139,7 +139,7 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     smallest = min(limit, max(1, block // tiles.area))
     total = len(tiles)
     if total < 2 * smallest:
-        return _pieces([total])
+        return _pieces(_evenly(total, -(-total // limit)))
     head, tail = [max(1, smallest // 2) if eager else smallest], [smallest]
     left = total - head[0] - tail[0]
     growing, shrinking = 2 * smallest, 3 * smallest
@@ -156,9 +156,14 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     if 0 < left < smallest and head[-1] + left <= limit:
         head[-1] += left
     elif left > 0:
-        count = -(-left // largest)
-        middle = [left * (n + 1) // count - left * n // count for n in range(count)]
+        count = max(-(-left // limit), min(-(-left // largest), max(1, left // smallest)))
+        middle = _evenly(left, count)
     return _pieces(head + middle + tail[::-1])
+
+
+def _evenly(total: int, count: int) -> list[int]:
+    """``count`` sizes that sum up to ``total`` and differ by 1 at most."""
+    return [total * (n + 1) // count - total * n // count for n in range(count)]
 
 
 def _pieces(sizes: list[int]) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ class Users:
 
     def before(self, spans: npt.NDArray[np.int64]) -> list[int]:
         """Per unit, the completions that accesses must follow: earlier writers always, earlier readers for a write."""
-        return _before(self._writers, self._readers, spans).tolist()  # type: ignore[no-any-return]
+        return _before(self._writers, self._readers, spans).tolist()
 
     def record(self, spans: npt.NDArray[np.int64], unit: int, count: int) -> None:
         """Note that an instruction of ``unit``, whose completion makes ``count``, does these accesses."""

@@ -72,9 +72,9 @@ def ranges_path(checkpoint: Path) -> Path:
 
 def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
     """Measure activation ranges on training images and write them beside the checkpoint."""
-    network, _ = load_checkpoint(checkpoint)
+    network, spec = load_checkpoint(checkpoint)
     images = normalise(train_set.images[:CALIBRATION_IMAGES])
-    ranges = calibrate(capture(network), images)
+    ranges = calibrate(capture(network, (3, spec.size, spec.size)), images)
     path = ranges_path(checkpoint)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps({name: float(f"{value:.6g}") for name, value in ranges.items()}, indent=1) + "\n")
@@ -96,7 +96,7 @@ def load_network(name_or_path: str | Path) -> Network:
         ranges = {str(name): float(value) for name, value in json.loads(sidecar.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise GatewrightError(f"activation ranges {sidecar} are damaged ({error}); calibrate again") from error
-    float_graph = capture(network)
+    float_graph = capture(network, (3, spec.size, spec.size))
     return Network(path, spec, float_graph, quantise(float_graph, ranges))
 
 
@@ -188,6 +188,20 @@ def run_images(
                 run=run,
                 image=images.images[position] if position < SHOWN_IMAGES else None,
             )
+
+
+def speedup_line(name_or_path: str | Path, arch: ArchConfig, images: ImageSet) -> str:
+    """Cycles and speedup on a machine, over some images, in one line."""
+    limit_threads()
+    network = load_network(name_or_path)
+    evaluation = evaluate(network, images)
+    dense = dense_record(network, arch, evaluation.inputs[0])
+    cycles = [record.run.cycles for record in run_images(network, arch, images, evaluation)]
+    mean = sum(cycles) / len(cycles)
+    return (
+        f"{arch.name}: {dense.cycles:,} cycles dense, {mean:,.0f} gated (mean of {len(cycles)} images), "
+        f"speedup {dense.cycles / mean:.3f}"
+    )
 
 
 def limit_threads() -> None:

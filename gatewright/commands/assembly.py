@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gatewright.commands.options import expected_arch_option, load_program
 from gatewright.errors import GatewrightError
 
 
@@ -26,12 +27,12 @@ def write_text(text: str, path: Path | None) -> None:
 @click.command(epilog="Example: gatewright disassemble build/demo/gated.safetensors -o gated.s")
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
-def disassemble(program: Path, out: Path | None) -> None:
+@expected_arch_option
+def disassemble(program: Path, out: Path | None, arch_name: str | None) -> None:
     """Write the instructions of PROGRAM as text, one a line, with the layer each belongs to."""
     from gatewright.assembler import disassemble as to_text
-    from gatewright.program import Program
 
-    write_text(to_text(Program.load(program)), out)
+    write_text(to_text(load_program(program, arch_name)), out)
 
 
 @click.command(epilog="Example: gatewright assemble gated.s --data build/demo/gated.safetensors -o edited.safetensors")
@@ -43,7 +44,8 @@ def disassemble(program: Path, out: Path | None) -> None:
     help="Program whose DRAM image, regions and layers are kept.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Program file to write.")
-def assemble(text: Path, data: Path, out: Path) -> None:
+@expected_arch_option
+def assemble(text: Path, data: Path, out: Path, arch_name: str | None) -> None:
     """Make a program of the instructions in TEXT and the data of another program.
 
     TEXT is what `disassemble` writes. Waits and fields may be edited; the number of instructions, the
@@ -51,7 +53,6 @@ def assemble(text: Path, data: Path, out: Path) -> None:
     """
     from gatewright.assembler import assemble as from_text
     from gatewright.assembler import replace_code
-    from gatewright.program import Program
 
     try:
         source = text.read_text()
@@ -61,7 +62,7 @@ def assemble(text: Path, data: Path, out: Path) -> None:
         assembly = from_text(source)
     except GatewrightError as error:
         raise GatewrightError(f"{text}: {error}") from error
-    program = replace_code(Program.load(data), assembly)
+    program = replace_code(load_program(data, arch_name), assembly)
     try:
         program.save(out)
     except OSError as error:

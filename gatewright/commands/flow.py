@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatewright.commands.options import arch_option, data_option, expected_arch_option, load_program
+
 if TYPE_CHECKING:
     from gatewright import flow
     from gatewright.models.datasets import ImageSet
 
 DEMO_NETWORK = "dgnet-resnet20-0.4"
-
-arch_option = click.option(
-    "--arch", "arch_name", default="ultra96", metavar="PRESET_OR_TOML", help="Machine: a preset's name or a TOML file."
-)
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="CIFAR-10: archive or unpacked folder. Without it, the 256 test images that ship with the package.",
-)
 
 
 def _images(data: Path | None) -> ImageSet:
@@ -81,22 +74,16 @@ def compile_program(
 @click.option("--timeline", type=click.Path(path_type=Path), help="Write a timeline that opens in Perfetto.")
 @click.option("--audit", is_flag=True, help="Also prove that no two units race for a memory location.")
 @click.option("--stepped", is_flag=True, help="Also run the stepped model, and compare cycle by cycle (slow).")
-@click.option(
-    "--arch", "arch_name", metavar="PRESET_OR_TOML", help="Check that the program was compiled for this machine."
-)
+@expected_arch_option
 def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, arch_name: str | None) -> None:
     """Run PROGRAM on the cycle simulator and print cycles, utilisation and logits."""
     import numpy as np
 
-    from gatewright.arch import load_arch
     from gatewright.errors import GatewrightError
-    from gatewright.program import Program
     from gatewright.report.timeline import write_timeline
     from gatewright.sim.machine import simulate as run
 
-    loaded = Program.load(program)
-    if arch_name is not None and load_arch(arch_name) != loaded.arch:
-        raise GatewrightError(f"{program} was compiled for arch {loaded.arch.name}, which is not {arch_name}")
+    loaded = load_program(program, arch_name)
     result = run(loaded, audit=audit)
     milliseconds = result.cycles / loaded.arch.clock_mhz / 1000
     useful = sum(loaded.macs.values())

@@ -9,9 +9,11 @@ from typing import get_args
 
 import click
 
+from gatewright.commands.options import data_option, speedup_arch_option
 from gatewright.errors import GatewrightError
 
 GATINGS = ("none", "dual", "spatial", "channel")
+SPEEDUP_IMAGES = 16
 RECIPE_NAMES = ("paper", "short", "short-gated", "short-bound")
 
 
@@ -35,6 +37,7 @@ RECIPE_NAMES = ("paper", "short", "short-gated", "short-bound")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of weights, order, crops and gate noise.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, from its last finished epoch.")
 @click.option("--device", default="cpu", help="PyTorch device to train on.")
+@speedup_arch_option
 def train(
     data: Path,
     out: Path,
@@ -48,12 +51,14 @@ def train(
     seed: int,
     resume: bool,
     device: str,
+    arch_name: str | None,
 ) -> None:
-    """Train a network on CIFAR-10 and write OUT/model.safetensors.
+    """Train a network on CIFAR-10 and write OUT/model.safetensors, with its activation ranges beside it.
 
     One line of figures is printed, and kept in OUT/metrics.jsonl, for every epoch. A run that was
     interrupted goes on with --resume and ends with the same weights.
     """
+    from gatewright.flow import write_ranges
     from gatewright.models.checkpoint import NetworkSpec
     from gatewright.models.datasets import load_cifar10
     from gatewright.models.resnet_cifar import Gating
@@ -70,10 +75,11 @@ def train(
         schedule, epochs=epochs or schedule.epochs, learning_rate=learning_rate or schedule.learning_rate
     )
     spec = NetworkSpec(depth, known[known.index(gating)], target_density)
+    train_set = load_cifar10(data, "train")
     checkpoint = run(
         spec,
         schedule,
-        load_cifar10(data, "train"),
+        train_set,
         load_cifar10(data, "test"),
         out,
         seed=seed,
@@ -83,6 +89,18 @@ def train(
         report=lambda record: click.echo(json.dumps(record)),
     )
     click.echo(f"{spec.name}: {checkpoint}")
+    write_ranges(checkpoint, train_set)
+    if arch_name is not None:
+        _echo_speedup(checkpoint, arch_name)
+
+
+def _echo_speedup(name_or_path: str | Path, arch_name: str) -> None:
+    """Simulate a few images of the packaged sample and print a line."""
+    from gatewright.arch import load_arch
+    from gatewright.flow import speedup_line
+    from gatewright.models.datasets import load_sample
+
+    click.echo(speedup_line(name_or_path, load_arch(arch_name), load_sample().head(SPEEDUP_IMAGES)))
 
 
 def _device(name: str) -> str:
@@ -98,11 +116,7 @@ def _device(name: str) -> str:
 
 @click.command(epilog="Example: gatewright evaluate dgnet-resnet20-0.4 --data cifar-10-python.tar.gz")
 @click.argument("name_or_path")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="CIFAR-10: archive or unpacked folder. Without it, the 256 test images that ship with the package.",
-)
+@data_option
 @click.option("--images", type=click.IntRange(min=1), help="Only this many images, from the first on.")
 @click.option(
     "--int8",
@@ -110,7 +124,10 @@ def _device(name: str) -> str:
     help="Also quantise the network and evaluate its integers. Your own checkpoint needs gatewright calibrate first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
-def evaluate(name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool) -> None:
+@speedup_arch_option
+def evaluate(
+    name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool, arch_name: str | None
+) -> None:
     """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
     from gatewright.models.checkpoint import load_checkpoint
     from gatewright.models.datasets import load_cifar10, load_sample
@@ -141,6 +158,8 @@ def evaluate(name_or_path: str, data: Path | None, images: int | None, int8: boo
         click.echo(f"           {result['top1_int8']:.2f}% (int8)")
         click.echo(f"flips      {100 * integers.flips.overall:.3f}% of gate decisions differ between float32 and int8")
     click.echo(f"MACs ratio {result['mac_ratio']:.4f} of {network.dense_macs():,}")
+    if arch_name is not None:
+        _echo_speedup(name_or_path, arch_name)
 
 
 @click.command(epilog="Example: gatewright zoo")
