@@ -43,7 +43,14 @@ def bound_loss(masks: list[BlockMasks], target_density: float, slack: float) -> 
     return total
 
 
-def gating_loss(network: ResNetCifar, masks: list[BlockMasks], target_density: float, slack: float) -> Tensor:
+def gating_loss(
+    network: ResNetCifar,
+    masks: list[BlockMasks],
+    target_density: float,
+    slack: float,
+    sparsity_weight: float = SPARSITY_WEIGHT,
+    bound_weight: float = BOUND_WEIGHT,
+) -> Tensor:
     """The two regularisers of equation (10), weighted."""
-    sparsity = SPARSITY_WEIGHT * sparsity_loss(network, masks, target_density)
-    return sparsity + BOUND_WEIGHT * bound_loss(masks, target_density, slack)
+    sparsity = sparsity_weight * sparsity_loss(network, masks, target_density)
+    return sparsity + bound_weight * bound_loss(masks, target_density, slack)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from gatewright.errors import GatewrightError
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import MEAN, STD, ImageSet
-from gatewright.models.losses import gating_loss
+from gatewright.models.losses import BOUND_WEIGHT, SPARSITY_WEIGHT, gating_loss
 from gatewright.models.resnet_cifar import ResNetCifar
 
 
@@ -43,6 +43,9 @@ class Recipe:
     """alpha * epochs of the bound's annealing: 0.02 * 300 in the paper (below equation (9)). Less of it keeps
     the density of every gate near the target, which a short run would otherwise not have the time to find."""
 
+    sparsity_weight: float = SPARSITY_WEIGHT
+    bound_weight: float = BOUND_WEIGHT
+
     def rate(self, progress: float) -> float:
         """Learning rate at ``progress`` in [0, 1] of the run."""
         if self.schedule == "step":
@@ -59,6 +62,7 @@ RECIPES = {
     "paper": Recipe(epochs=300, learning_rate=0.1, schedule="step"),
     "short": Recipe(epochs=24, learning_rate=0.2, schedule="one-cycle"),
     "short-gated": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle"),
+    "refine": Recipe(epochs=9, learning_rate=0.05, schedule="one-cycle", sparsity_weight=8.0, bound_weight=0.0),
     "short-bound": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle", slack_decay=1.0),
 }
 
@@ -239,7 +243,14 @@ def _train_epoch(
         loss = nn.functional.cross_entropy(logits.float(), labels)
         losses.append(loss.detach())
         if spec.target_density is not None:
-            regulariser = gating_loss(network, masks, spec.target_density, recipe.slack(epoch))
+            regulariser = gating_loss(
+                network,
+                masks,
+                spec.target_density,
+                recipe.slack(epoch),
+                recipe.sparsity_weight,
+                recipe.bound_weight,
+            )
             regularisers.append(regulariser.detach())
             loss = loss + regulariser
         optimiser.zero_grad(set_to_none=True)

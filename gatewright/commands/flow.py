@@ -84,7 +84,7 @@ def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, a
     from gatewright.sim.machine import simulate as run
 
     loaded = load_program(program, arch_name)
-    result = run(loaded, audit=audit)
+    result = run(loaded, observe=True, audit=audit)  # observing checks that every gate decides as compiled for
     milliseconds = result.cycles / loaded.arch.clock_mhz / 1000
     useful = sum(loaded.macs.values())
     click.echo(f"cycles       {result.cycles:,} ({milliseconds:.3f} ms at {loaded.arch.clock_mhz} MHz)")

@@ -14,7 +14,7 @@ from gatewright.errors import GatewrightError
 
 GATINGS = ("none", "dual", "spatial", "channel")
 SPEEDUP_IMAGES = 16
-RECIPE_NAMES = ("paper", "short", "short-gated", "short-bound")
+RECIPE_NAMES = ("paper", "short", "short-gated", "refine", "short-bound")
 
 
 @click.command(

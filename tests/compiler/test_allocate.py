@@ -129,16 +129,16 @@ def test_tensors_alive_at_the_same_time_do_not_overlap(depth: int, gated: bool, 
             lives[name] = min(lives.get(name, (number,))[0], number), number
     compared = 0
     for a in bytes_of:
-        assert 64 <= addresses[a] and addresses[a] + bytes_of[a] + 64 <= ArchConfig().scratchpad_bytes
+        assert addresses[a] >= 64 and addresses[a] + bytes_of[a] + 64 <= ArchConfig().scratchpad_bytes
         for b in bytes_of:
             if a < b and lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
                 if root.get(a, a) == root.get(b, b):
                     assert addresses[a] == addresses[b]
                     continue
                 compared += 1
-                assert (
-                    addresses[a] + bytes_of[a] <= addresses[b] or addresses[b] + bytes_of[b] <= addresses[a]
-                ), f"{a} and {b} overlap"
+                assert addresses[a] + bytes_of[a] <= addresses[b] or addresses[b] + bytes_of[b] <= addresses[a], (
+                    f"{a} and {b} overlap"
+                )
     assert compared > len(graph.layers)
 
 
@@ -153,5 +153,7 @@ def test_a_residual_that_is_needed_again_is_refused() -> None:
 
 
 def test_a_scratchpad_that_is_too_small_names_the_tensor() -> None:
-    with pytest.raises(GatewrightError, match="arch mine: the scratchpad of 16 KiB cannot hold tensor .*raise scratchpad_kib"):
+    with pytest.raises(
+        GatewrightError, match="arch mine: the scratchpad of 16 KiB cannot hold tensor .*raise scratchpad_kib"
+    ):
         allocate_scratchpad(resnet_graph(8), ArchConfig(name="mine", scratchpad_kib=16), 3 * 32 * 32)

@@ -64,7 +64,12 @@ def test_a_split_is_never_slower_than_the_plain_mapping(
 
 def test_neither_few_filters_nor_few_pixels_are_rounded_up() -> None:
     arch = ArchConfig()
-    for pixels, filters, cycles in ((256, 4, 16 * 4), (4, 256, 16 * 4), (256, 20, 256 + 16 * 4), (20, 256, 256 + 16 * 4)):
+    for pixels, filters, cycles in (
+        (256, 4, 16 * 4),
+        (4, 256, 16 * 4),
+        (256, 20, 256 + 16 * 4),
+        (20, 256, 256 + 16 * 4),
+    ):
         parts = split_chunk(pixels, filters, arch, False, False, 512)
         assert sum(array_cycles(p.stationary, p.pixels, p.filters, arch, False) for p in parts) == cycles
 

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
+from gatewright.arch import PRESETS
 from gatewright.cli import main
 from gatewright.compiler.capture import capture
 from gatewright.compiler.compile import Compiler
@@ -19,7 +20,6 @@ from gatewright.flow import ranges_path, write_ranges
 from gatewright.models.checkpoint import NetworkSpec, save_checkpoint
 from gatewright.models.datasets import load_sample
 from gatewright.program import Program
-from gatewright.arch import PRESETS
 from gatewright.sim.machine import simulate
 from tests.compiler.networks import lively_resnet
 from tests.support.graphs import resnet_graph
@@ -151,7 +151,9 @@ def test_a_flipped_bit_anywhere_is_noticed(program: bytes, tmp_path: Path, out: 
 
 def test_a_program_for_another_machine(program: bytes, tmp_path: Path, out: Path) -> None:
     path = damaged_program(program, tmp_path)
-    refused("simulate", path, "--arch", "8x8", "--timeline", out, saying="was compiled for arch ultra96, which is not 8x8")
+    refused(
+        "simulate", path, "--arch", "8x8", "--timeline", out, saying="was compiled for arch ultra96, which is not 8x8"
+    )
     refused("simulate", tmp_path / "absent", "--timeline", out, saying="no program at")
 
 

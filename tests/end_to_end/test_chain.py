@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ NETWORKS: tuple[tuple[Gating, int], ...] = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def case(gating: Gating, size: int) -> Case:
     """Captured once for the whole module: that takes seconds."""
     return captured(gating, size)
@@ -44,7 +44,9 @@ def test_every_tensor_and_gate_is_the_references(gating: Gating, size: int, pres
         assert compared.different == (), f"image {position}: {compared.different} differ"
         assert compared.gate_bits == sum(d[0].size for d in network.reference.decisions.values())
         placed = {placement.tensor for placement in compared.program.placements}
-        assert placed >= {layer.output for layer in network.graph.layers if isinstance(layer, QuantisedConv) and layer.relu}
+        assert placed >= {
+            layer.output for layer in network.graph.layers if isinstance(layer, QuantisedConv) and layer.relu
+        }
 
 
 @pytest.mark.parametrize(("gating", "size"), [network for network in NETWORKS if network[0] != "none"])
@@ -125,7 +127,9 @@ def test_forced_decisions(name: str) -> None:
         np.testing.assert_array_equal(reference.logits, dense.logits)
 
 
-@pytest.mark.parametrize(("gating", "preset"), [("dual", "8x8"), ("dual", "12x20"), ("dual", "ultra96"), ("channel", "ultra96")])
+@pytest.mark.parametrize(
+    ("gating", "preset"), [("dual", "8x8"), ("dual", "12x20"), ("dual", "ultra96"), ("channel", "ultra96")]
+)
 def test_the_stepped_model_agrees_on_a_whole_network(gating: Gating, preset: str) -> None:
     network = case(gating, 16)
     compared = compare_image(Compiler(network.graph, PRESETS[preset]), network.inputs[0], network.reference, 0)

@@ -13,7 +13,9 @@ from tests.end_to_end import golden
 def test_cycles_and_instructions_are_the_golden_ones(network: str, preset: str) -> None:
     name = golden.key(network, preset)
     wanted, got = golden.read()[name], golden.measure(network, preset)
-    changes = [f"{figure} from {wanted[figure]:,} to {got[figure]:,}" for figure in got if got[figure] != wanted[figure]]
+    changes = [
+        f"{figure} from {wanted[figure]:,} to {got[figure]:,}" for figure in got if got[figure] != wanted[figure]
+    ]
     assert not changes, (
         f"the program of {name} changed: {', '.join(changes)}. If that is intended, write the file again with "
         f"`{golden.COMMAND}` and say in the commit why the figures moved"

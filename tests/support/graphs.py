@@ -26,7 +26,6 @@ STAGES = ((16, 1, 4), (32, 2, 2), (64, 2, 2))
 """Channels, stride of the first block, tile edge in pixels."""
 
 
-
 class _Builder:
     def __init__(self, size: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
