@@ -174,7 +174,9 @@ class Ring:
         words = -(-words // 16) * 16
         for base in (self._next, 0):
             high = base + words
-            if high <= self.size and not any(low < high and base < end for low, end in (self.live[name] for name in beside)):
+            if high <= self.size and not any(
+                low < high and base < end for low, end in (self.live[name] for name in beside)
+            ):
                 return base
         return None
 

@@ -8,12 +8,9 @@ from gatewright.compiler.context import Context, addressable_words
 from gatewright.compiler.emit import reads, writes
 from gatewright.compiler.graph import Pooling, QuantisedChannelGate, QuantisedConv, QuantisedLayer
 from gatewright.compiler.layout import slices_of
-from gatewright.compiler.network_image import FilterBank
+from gatewright.compiler.network_image import PARAMETER_PIECE, FilterBank
 from gatewright.errors import GatewrightError
 from gatewright.isa import NO_TABLE, Opcode, Space
-
-PARAMETER_PIECE = 128
-"""Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
 
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
@@ -30,6 +27,7 @@ class FilterLoader:
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]
         self._parameters = 0
+        self._unreleased = [bank.name for _, bank in self._pending]
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
         """The filter banks of a layer, in order of use."""
@@ -47,7 +45,8 @@ class FilterLoader:
             if self._skipped(turn_of_bank):
                 self._pending.pop(0)
                 continue
-            self._load_parameters(self.context.image.parameter_end[bank.name])
+            if not self._load_parameters(self.context.image.parameter_end[bank.name]):
+                return
             if not self._load(bank):
                 return
             self._pending.pop(0)
@@ -70,6 +69,7 @@ class FilterLoader:
         """The layer's instructions are all emitted."""
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
+            self._unreleased.remove(bank.name)
 
     def _skipped(self, turn: int) -> bool:
         """Whether no tile of the layer is active, so that its filters are not needed."""
@@ -77,22 +77,28 @@ class FilterLoader:
         gate = layer.output_tiles if isinstance(layer, QuantisedConv) else None
         return gate in self.context.gates and not len(self.context.gates[gate].entries)
 
-    def _load_parameters(self, end: int) -> None:
-        """Load the epilogue's parameters up to an entry, in pieces."""
+    def _load_parameters(self, end: int) -> bool:
+        """Load the epilogue's parameters up to an entry, in pieces; False while those in use are in the way."""
         image = self.context.image
+        in_use = min(image.parameter_start[name] for name in self._unreleased)
         while self._parameters < end:
             first = self._parameters
-            last = image.first_parameters if first == 0 else min(first + PARAMETER_PIECE, image.parameters)
+            piece = (first // PARAMETER_PIECE + 1) * PARAMETER_PIECE  # aligned, so that no piece wraps around
+            last = min(piece, image.parameters) if first else image.first_parameters
+            if last - in_use > image.parameter_capacity:
+                return False
+            address = first % image.parameter_capacity
             self.context.out.emit(
                 Opcode.LOAD,
-                [writes("parameter", first, last)],
+                [writes("parameter", address, address + last - first)],
                 dram_address=image.parameter_address + first * PARAMETER_BYTES,
                 space=Space.PARAMETERS,
-                address=first,
+                address=address,
                 rows=1,
                 row_beats=-(-(last - first) * PARAMETER_BYTES // BEAT_BYTES),
             )
             self._parameters = last
+        return True
 
     def _load(self, bank: FilterBank) -> bool:
         gate = self.context.gate(bank.gate)

@@ -30,6 +30,9 @@ from gatewright.errors import GatewrightError
 from gatewright.isa import Space
 from gatewright.program import InputLayout, Region
 
+PARAMETER_PIECE = 128
+"""Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
+
 
 @dataclass(frozen=True)
 class FilterBank:
@@ -63,9 +66,11 @@ class NetworkImage:
     addresses: dict[str, int] = field(init=False)
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
-    """Entry of filter 0 of a layer; the entry before it is its pooling's."""
+    """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring."""
+    parameter_start: dict[str, int] = field(init=False, default_factory=dict)
+    """A layer's first parameters in DRAM, in entries."""
     parameter_end: dict[str, int] = field(init=False, default_factory=dict)
-    """The entry after a layer's last."""
+    """The entry in DRAM after a layer's last."""
     regions: list[Region] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -78,6 +83,7 @@ class NetworkImage:
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
+        self.parameter_capacity = self.arch.parameter_entries // PARAMETER_PIECE * PARAMETER_PIECE
         self._parameters: list[np.ndarray] = []
         self._entries = 0
         self.first_parameters = 0
@@ -89,11 +95,6 @@ class NetworkImage:
         self._pad_parameters()
         if not self.graph.layers or not isinstance(self.graph.layers[-1], QuantisedClassifier):
             raise GatewrightError("the network must end in a classifier")
-        if self._entries > self.arch.parameter_entries:
-            raise GatewrightError(
-                f"arch {self.arch.name}: the network needs {self._entries} parameter entries, "
-                f"parameter_entries is {self.arch.parameter_entries}; raise it"
-            )
         blob = np.concatenate(self._parameters)
         self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
@@ -129,11 +130,11 @@ class NetworkImage:
             self._add_parameters(layer.name, _bias_only(layer.bias), None)
             self._by_vector(layer.name, layer.weight)
 
-    def _pad_parameters(self) -> None:
-        """Whole beats: what is loaded together ends with one."""
-        while self._entries * PARAMETER_BYTES % BEAT_BYTES:
-            self._parameters.append(np.zeros(PARAMETER_BYTES, np.uint8))
-            self._entries += 1
+    def _pad_parameters(self, multiple: int = BEAT_BYTES // PARAMETER_BYTES) -> None:
+        """Unused entries up to a multiple; what is loaded together ends with a whole beat."""
+        count = -self._entries % multiple
+        self._parameters.append(np.zeros(count * PARAMETER_BYTES, np.uint8))
+        self._entries += count
 
     def _pooling_of_consumer(self, layer: QuantisedConv) -> Pooling | None:
         """A shortcut finishes the inactive tiles of the block's output, and pools them."""
@@ -149,11 +150,20 @@ class NetworkImage:
 
     def _add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None) -> None:
         one = np.ones(1, np.int64)
+        count = 1 + len(requantisation.bias)
+        if count > self.parameter_capacity:
+            raise GatewrightError(
+                f"arch {self.arch.name}: {name} needs {count} parameter entries, the buffer holds "
+                f"{self.parameter_capacity}; raise parameter_entries"
+            )
+        if self._entries % self.parameter_capacity + count > self.parameter_capacity:
+            self._pad_parameters(self.parameter_capacity)  # a layer's entries are consecutive on chip
         before = Requantisation(
             0 * one, one * (pooling.multiplier if pooling else 0), one * (pooling.shift if pooling else 1)
         )
         self._parameters += [parameter_bytes(before), parameter_bytes(requantisation)]
-        self.parameter_entry[name] = self._entries + 1
+        self.parameter_start[name] = self._entries
+        self.parameter_entry[name] = self._entries % self.parameter_capacity + 1
         self._entries += 1 + len(requantisation.bias)
         self.parameter_end[name] = self._entries
 

@@ -159,7 +159,7 @@ _RANGES = (
     ("patch_kib", 1, 64),
     ("weight_kib", 1, 256),
     ("accumulator_depth", 16, 1024),
-    ("parameter_entries", 32, 4096),
+    ("parameter_entries", 128, 4096),
     ("table_entries", 16, 4096),
     ("tables", 2, 15),
     ("instruction_entries", 64, 8192),

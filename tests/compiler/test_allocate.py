@@ -49,7 +49,8 @@ def test_live_regions_of_a_ring_never_overlap(size: int, steps: list[tuple[bool,
 @settings(deadline=None, max_examples=200)
 @given(st.integers(2, 40), st.lists(st.integers(1, 300), min_size=1, max_size=60))
 def test_a_ring_finds_room_once_the_oldest_give_way(size: int, requests: list[int]) -> None:
-    ring, alive = Ring(16 * size, "buffer"), []
+    ring = Ring(16 * size, "buffer")
+    alive: list[str] = []
     for number, words in enumerate(requests):
         if words > 16 * size:
             continue

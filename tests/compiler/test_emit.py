@@ -136,18 +136,20 @@ class Order:
         ]
 
     def implied(self, row: int, without: int) -> bool:
-        """Whether the completion of ``without`` precedes the beginning of ``row`` even if ``row`` does not wait for it."""
-        todo = [(False, other) for other in ()]  # (is it a completion?, row)
-        todo += [(True, other) for other in self.waits[row] if other != without]
-        todo += self._own_order(row)
+        """Whether ``without`` is complete before ``row`` begins even if ``row`` does not wait for it.
+
+        An event is (whether it is a completion or a beginning, row).
+        """
+        todo = [(True, other) for other in self.waits[row] if other != without] + self._own_order(row)
         seen = set(todo)
         while todo:
             completion, at = todo.pop()
             if completion and self.units[at] == self.units[without] and at >= without:
                 return True
             follow = self._own_order(at) + [(True, other) for other in self.waits[at]]
-            if completion and self.before[at] is not None:
-                follow.append((True, self.before[at]))
+            before = self.before[at]
+            if completion and before is not None:
+                follow.append((True, before))
             for event in follow:
                 if event not in seen:
                     seen.add(event)
@@ -207,7 +209,7 @@ def test_pages_hold_all_instructions_and_lead_to_the_next(entries: int) -> None:
         emitter.emit(Opcode.GATHER, [writes("patch", 16 * (number % 64), 16 * (number % 64) + 16)])
     code = emitter.finish(4096)
     starts = [*emitter.page_starts, len(code)]
-    for page, (first, end) in enumerate(zip(starts, starts[1:], strict=False)):
+    for page, (first, end) in enumerate(pairwise(starts)):
         assert 0 < end - first <= arch.page_instructions
         last = page == len(starts) - 2
         assert code[end - 1, 0] == (Opcode.END if last else Opcode.NEXT)

@@ -38,7 +38,7 @@ def decisions(reference: ReferenceResult) -> Decisions:
 
 
 FITTING = [
-    {"patch_kib": 24},
+    {"patch_kib": 32},
     {"weight_kib": 40},
     {"scratchpad_kib": 64},
     {"accumulator_depth": 64},

@@ -45,12 +45,12 @@ def captured(gating: Gating, size: int) -> Case:
 
 def shifted(graph: QuantisedGraph, biases: dict[str, int]) -> QuantisedGraph:
     """The graph with numbers added to the biases of some gates."""
-    layers = [
-        replace(layer, bias=layer.bias + biases[layer.name])
-        if isinstance(layer, QuantisedSpatialGate | QuantisedChannelGate) and layer.name in biases
-        else layer
-        for layer in graph.layers
-    ]
+    layers = list(graph.layers)
+    for number, layer in enumerate(layers):
+        if isinstance(layer, QuantisedSpatialGate) and layer.name in biases:
+            layers[number] = replace(layer, bias=layer.bias + biases[layer.name])
+        if isinstance(layer, QuantisedChannelGate) and layer.name in biases:
+            layers[number] = replace(layer, bias=layer.bias + biases[layer.name])
     return replace(graph, layers=layers)
 
 

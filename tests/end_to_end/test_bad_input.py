@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -159,7 +161,12 @@ def test_a_program_for_another_machine(program: bytes, tmp_path: Path, out: Path
 
 def test_a_sample_of_the_wrong_size_or_type() -> None:
     compiled = Compiler(resnet_graph(8, gated=False, size=16), PRESETS["ultra96"]).compile({})
-    for sample in (np.zeros((16, 15, 3), np.int8), np.zeros((16, 16, 3), np.uint8), np.zeros((32, 32, 3), np.int8)):
+    wrong: list[npt.NDArray[Any]] = [
+        np.zeros((16, 15, 3), np.int8),
+        np.zeros((16, 16, 3), np.uint8),
+        np.zeros((32, 32, 3), np.int8),
+    ]
+    for sample in wrong:
         with pytest.raises(GatewrightError, match=r"sample: u?int8 \[\d+, \d+, 3\] is not"):
             simulate(compiled, sample)
 
