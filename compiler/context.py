@@ -131,6 +131,12 @@ class Context:
         """Whether ``take_patches`` would find room beside the regions that wait for their product."""
         return self.patches.place(words, self._unread.values()) is not None
 
+    def may_begin_early(self, words: int) -> bool:
+        """Whether a reader of a map that is still being written may hold a region while the writer's
+        chunks go through the rest of the buffer."""
+        waiting = sum(high - low for low, high in (self.patches.live[name] for name in self._unread.values()))
+        return waiting + words <= self.patches.size // 2 and self.may_gather_ahead(words)
+
     def next_bank(self) -> int:
         """The accumulator bank of the next MATMUL: the banks take turns."""
         self.bank = (self.bank + 1) % ACCUMULATOR_BANKS

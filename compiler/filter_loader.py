@@ -27,6 +27,8 @@ class FilterLoader:
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]
         self._parameters = 0
+        self._short = "", ""
+        """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._unreleased = [bank.name for _, bank in self._pending]
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
@@ -59,9 +61,9 @@ class FilterLoader:
         """The weight buffer word of a loaded bank."""
         if name not in self.ring.live:
             arch = self.context.arch
+            buffer, key = self._short
             raise GatewrightError(
-                f"arch {arch.name}: the weight buffer of {arch.weight_kib} KiB cannot hold the filters of {name} "
-                "beside those in use; raise weight_kib"
+                f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
         return self.ring.live[name][0]
 
@@ -86,6 +88,7 @@ class FilterLoader:
             piece = (first // PARAMETER_PIECE + 1) * PARAMETER_PIECE  # aligned, so that no piece wraps around
             last = min(piece, image.parameters) if first else image.first_parameters
             if last - in_use > image.parameter_capacity:
+                self._short = f"parameter buffer of {image.parameter_capacity} entries", "parameter_entries"
                 return False
             address = first % image.parameter_capacity
             self.context.out.emit(
@@ -106,6 +109,7 @@ class FilterLoader:
         slices = bank.slices if gate is None else slices_of(bank.taps * rows, self.context.arch)
         base = self.ring.take(bank.name, slices * bank.vectors)
         if base is None:
+            self._short = f"weight buffer of {self.context.arch.weight_kib} KiB", "weight_kib"
             return False
         if rows == 0:
             return True

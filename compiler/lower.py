@@ -25,6 +25,7 @@ from gatewright.compiler.graph import (
     QuantisedLayer,
     QuantisedSpatialGate,
 )
+from gatewright.compiler.layout import padded_vectors, slices_of
 from gatewright.compiler.lower_gates import GateLowering
 from gatewright.compiler.matrix import convolve
 from gatewright.compiler.network_image import NetworkImage
@@ -186,9 +187,12 @@ class Lowering:
         def written(rows: int) -> None:
             self.gates.advance(gates, rows)
             if head.source == layer.output and 2 * rows * tile >= self.graph.shapes[head.source].height:
-                if self._head is None:
+                shape = self.graph.shapes[head.source]
+                words = slices_of(shape.channels, self.arch) * padded_vectors(shape.height * shape.width)
+                if self._head is None and self.context.may_begin_early(words):
                     self._head = self._average(head)
-                self._head.gather_rows(rows * tile)
+                if self._head is not None:
+                    self._head.gather_rows(rows * tile)
 
         return written
 

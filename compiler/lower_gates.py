@@ -199,10 +199,13 @@ class _SpatialWork:
         self.base, self.gathered = -1, 0
         context.macs[gate.name] = len(self.tiles) * gate.weight.size
 
-    def advance(self, rows: int) -> None:
+    def advance(self, rows: int, early: bool = True) -> None:
         """Emit what needs no more than the first ``rows`` rows of the pooled map."""
         while self.blocks:
             first, count = self.blocks[0]
+            words = self.slices * padded_vectors(count)
+            if early and not self.gathered and not self.context.may_begin_early(words):
+                return
             ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
             if ready < count:
                 ready = ready // 4 * 4
@@ -216,7 +219,7 @@ class _SpatialWork:
 
     def finish(self) -> None:
         """Emit what is left."""
-        self.advance(self.source.height)
+        self.advance(self.source.height, early=False)
 
     def _bottom(self, cell: int) -> int:
         """Rows of the pooled map that a cell of the grid needs."""
@@ -257,7 +260,10 @@ class _ChannelWork:
 
     def advance(self, rows: int) -> None:
         """Gather the first rows, once three quarters of them are there."""
-        if self.average is None and 4 * rows >= 3 * self.source.height:
+        words = slices_of(self.source.channels, self.context.arch) * padded_vectors(
+            self.source.height * self.source.width
+        )
+        if self.average is None and 4 * rows >= 3 * self.source.height and self.context.may_begin_early(words):
             self.average = self._average()
             self.average.gather_rows(rows)
 

@@ -69,7 +69,7 @@ SMALL = [
     ("patch_kib", (1, 2, 4, 6, 8, 12)),
     ("weight_kib", (1, 8, 32, 36)),
     ("accumulator_depth", (16, 20, 32, 48)),
-    ("parameter_entries", (64, 256)),
+    ("parameter_entries", (128, 256)),
     ("table_entries", (16, 32)),
     ("tables", (2,)),
 ]
