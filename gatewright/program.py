@@ -149,7 +149,6 @@ class Program:
     def save(self, path: str | Path) -> None:
         """Write the program; the file appears whole or not at all."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {"instructions": np.frombuffer(encode(self.code), np.uint8).copy(), "image": self.image}
         header = {
             "arch": self.arch.to_dict(),
@@ -169,13 +168,15 @@ class Program:
         text = json.dumps(header)
         partial = path.with_name(path.name + ".partial")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             metadata = {"format": FORMAT, "program": text, "checksum": str(_checksum(tensors, text))}
             save_file(tensors, partial, metadata)
             partial.replace(path)
         except OSError as error:
             raise GatewrightError(f"cannot write {path}: {error}") from error
         finally:
-            partial.unlink(missing_ok=True)
+            if partial.is_file():
+                partial.unlink()
 
     @staticmethod
     def load(path: str | Path) -> Program:

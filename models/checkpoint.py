@@ -58,7 +58,8 @@ def load_checkpoint(path: str | Path) -> tuple[ResNetCifar, NetworkSpec]:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise GatewrightError(f"checkpoint {path} does not fit {spec.name}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise GatewrightError(f"checkpoint {path} does not fit {spec.name}: {reason[:200]}") from error
     return network.eval(), spec
 
 

@@ -24,7 +24,7 @@ def write_text(text: str, path: Path | None) -> None:
         raise GatewrightError(f"cannot write {path}: {error.strerror}") from error
 
 
-@click.command(epilog="Example: gatewright disassemble build/demo/gated.safetensors -o gated.s")
+@click.command(epilog="Example: gatewright disassemble build/demo/image0.safetensors -o gated.s")
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
 @expected_arch_option
@@ -35,7 +35,7 @@ def disassemble(program: Path, out: Path | None, arch_name: str | None) -> None:
     write_text(to_text(load_program(program, arch_name)), out)
 
 
-@click.command(epilog="Example: gatewright assemble gated.s --data build/demo/gated.safetensors -o edited.safetensors")
+@click.command(epilog="Example: gatewright assemble gated.s --data build/demo/image0.safetensors -o edited.safetensors")
 @click.argument("text", type=click.Path(path_type=Path))
 @click.option(
     "--data",

@@ -176,7 +176,7 @@ def _report(
     paths = write_report(contents, out)
     summary = contents["summary"]
     click.echo(f"images     {summary['images']}, each checked against the integer reference")
-    click.echo(f"top-1      {summary['top1_float']:.2f}% float, {summary['top1_int8']:.2f}% int8")
+    click.echo(f"top-1      {100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8")
     click.echo(f"cycles     {summary['cycles_dense']:,} dense, {summary['cycles_gated_mean']:,.0f} gated (mean)")
     click.echo(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "

@@ -234,3 +234,11 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(GatewrightError, match="image 0"):
         build_report(ARCH, synthetic.NETWORK, dense, bad, synthetic.flip_rates())
     assert summary.MAPS >= 1
+
+
+def test_a_network_without_a_target_density_has_a_page(tmp_path: Path) -> None:
+    """Checkpoints of the public release, and static networks, do not know one."""
+    report = synthetic.report()
+    report["network"]["target_density"] = None
+    _, page = write_report(report, tmp_path)
+    assert "Target density" not in page.read_text()
