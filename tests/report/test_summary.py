@@ -236,9 +236,9 @@ def test_bad_input_is_named() -> None:
     assert summary.MAPS >= 1
 
 
-def test_a_network_without_a_target_density_has_a_page(tmp_path: Path) -> None:
+def test_a_network_without_a_target_density_has_a_page(report: dict[str, Any], tmp_path: Path) -> None:
     """Checkpoints of the public release, and static networks, do not know one."""
-    report = synthetic.report()
-    report["network"]["target_density"] = None
-    _, page = write_report(report, tmp_path)
-    assert "Target density" not in page.read_text()
+    _, known = write_report(report, tmp_path / "known")
+    _, unknown = write_report(report | {"network": report["network"] | {"target_density": None}}, tmp_path / "unknown")
+    assert "Target density" in known.read_text()
+    assert "Target density" not in unknown.read_text()
