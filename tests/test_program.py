@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -66,8 +67,9 @@ def test_an_interrupted_write_does_not_touch_the_file(tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(program_module, "save_file", interrupted)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(GatewrightError, match="cannot write .*No space left"):
         random_program(2).save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p.safetensors"]
     assert_equal(Program.load(path), random_program(1))
 
 
@@ -109,14 +111,30 @@ def edit_header(path: Path, change: dict[str, object], remove: str | None = None
     header.update(change)
     if remove is not None:
         del header[remove]
-    save_file(load_file(path), path, {**metadata, "program": json.dumps(header)})
+    text, tensors = json.dumps(header), load_file(path)
+    checksum = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        checksum = zlib.crc32(tensors[name].tobytes(), checksum)
+    save_file(tensors, path, {**metadata, "program": text, "checksum": str(checksum)})
+
+
+def test_a_changed_header_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    random_program(1).save(path)
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+    changed = metadata["program"].replace('"boot_count": ', '"boot_count": 1')
+    assert changed != metadata["program"]
+    save_file(load_file(path), path, {**metadata, "program": changed})
+    with pytest.raises(GatewrightError, match="damaged: its checksum is wrong"):
+        Program.load(path)
 
 
 @pytest.mark.parametrize(
     ("change", "remove", "message"),
     [
         ({}, "arch", "damaged.*arch"),
-        ({}, "checksum", "damaged.*checksum"),
+        ({}, "input_layout", "damaged.*input_layout"),
         ({"surprise": 1}, None, "damaged.*surprise"),
         ({"gates": [{"name": "s"}]}, None, "damaged"),
         ({"input_region": 3}, None, "damaged"),

@@ -39,7 +39,7 @@ def _instruction(rng: np.random.Generator, opcode: Opcode, waits: list[tuple[Uni
     if opcode == Opcode.GATHER:
         return row(
             opcode, waits, height=8, width=8, channels=int(rng.integers(0, 9)), kernel_height=3, kernel_width=3,
-            stride=1, padding=1, out_width=8, patch_vectors=32, source=1024, **tiles,
+            stride=1, padding_y=1, padding_x=1, out_width=8, patch_vectors=32, source=1024, **tiles,
         )  # fmt: skip
     sizes = {"filter_count": int(rng.integers(0, 10)), "pixel_count": int(rng.integers(0, 21)), **tiles}
     if opcode == Opcode.MATMUL:
@@ -113,7 +113,8 @@ def _serial(latency: int, wait_for_load: bool = True) -> Program:
     """A LOAD, a GATHER and a MATMUL one after another, an INDEX, a GATHER that waits for it, and a MATMUL."""
     arch = replace(PRESETS["4x4"], dram=DramConfig(latency=latency))
     gather = {
-        "height": 8, "width": 8, "channels": 4, "kernel_height": 3, "kernel_width": 3, "stride": 1, "padding": 1,
+        "height": 8, "width": 8, "channels": 4, "kernel_height": 3, "kernel_width": 3,
+        "stride": 1, "padding_y": 1, "padding_x": 1,
         "out_width": 8, "patch_vectors": 32, "tile": 2, "tile_count": 4, "source": 1024,
     }  # fmt: skip
     matmul = {
