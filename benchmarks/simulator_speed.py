@@ -1,6 +1,6 @@
 """How fast the compiler and the simulator go: images per second for a gated ResNet-20, on one process and on two.
 
-``python benchmarks/simulator_speed.py [--network NAME_OR_PATH] [--images N] [--arch A]``
+``python benchmarks/simulator_speed.py [--network NAME_OR_PATH] [--images N] [--arch A] [--data CIFAR10]``
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gatewright import flow
 from gatewright.arch import load_arch
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.context import Decisions
-from gatewright.models.datasets import load_sample
+from gatewright.models.datasets import ImageSet, load_cifar10, load_sample
 from gatewright.program import Program
 from gatewright.sim.machine import simulate
 
@@ -80,11 +80,24 @@ def measure(compiler: Compiler, jobs: list[Job]) -> dict[str, float]:
     return {name: len(jobs) / taken for name, taken in rates.items()}
 
 
+def whole_test_set(network: flow.Network, compiler: Compiler, images: ImageSet) -> None:
+    """Reference, then compile and simulate, on two processes; prints both times and the mean of the cycles."""
+    results: list[flow.Evaluation] = []
+    reference = seconds(lambda: results.append(flow.evaluate(network, images)))
+    evaluation, cycles = results[0], []
+    jobs = ((evaluation.decisions(i), evaluation.inputs[i]) for i in range(len(images)))
+    with ProcessPoolExecutor(2, initializer=start, initargs=(compiler,)) as pool:
+        taken = seconds(lambda: cycles.extend(pool.map(both, jobs, chunksize=16)))
+    print(f"{len(images)} images: float and integer reference {reference:.0f} s, compile and simulate {taken:.0f} s")
+    print(f"{len(images) / taken:.2f} images/s; {np.mean(cycles):,.0f} cycles in the mean")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default=PREFERRED, help="a network of the zoo, or a checkpoint with its ranges")
     parser.add_argument("--images", type=int, default=64, help="of the packaged sample, from the first on")
+    parser.add_argument("--data", help="CIFAR-10; its whole test set is compiled and simulated as well")
     parser.add_argument("--arch", default="ultra96", help="a preset or a TOML file")
     options = parser.parse_args()
     flow.limit_threads()
@@ -99,6 +112,8 @@ def main() -> None:
     print(f"{'work':30} {'images/s':>9} {'ratio':>7}")
     for name, rate in rates.items():
         print(f"{name:30} {rate:9.2f} {rate / one:7.2f}")
+    if options.data is not None:
+        whole_test_set(network, Compiler(network.graph, load_arch(options.arch)), load_cifar10(options.data, "test"))
 
 
 if __name__ == "__main__":
