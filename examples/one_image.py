@@ -27,8 +27,10 @@ def main() -> None:
     dense = simulate(flow.compile_dense(network, arch, answers.inputs[0]))
 
     promised = counted_macs(network.graph, None) / counted_macs(network.graph, decisions)
-    print(f"the image shows a {CLASSES[int(image.labels[0])]}, the network says {CLASSES[int(result.logits.argmax())]}")
-    print(f"{len(gated.code)} instructions, {len(gated.gates)} gates, {result.cycles:,} cycles ({dense.cycles:,} dense)")
+    print(f"the image: a {CLASSES[int(image.labels[0])]}; the network says: a {CLASSES[int(result.logits.argmax())]}")
+    print(
+        f"{len(gated.code)} instructions, {len(gated.gates)} gates, {result.cycles:,} cycles ({dense.cycles:,} dense)"
+    )
     print(f"speedup {dense.cycles / result.cycles:.3f} of the {promised:.3f} that the MAC count promises")
 
 
