@@ -131,7 +131,7 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     Sizes grow from one block of pixels (the array starts early, and the gather of a chunk hides
     behind the product of the one before) and shrink to one block again (the epilogue of a chunk
     hides behind the product of the next, and what waits for the layer waits briefly). Chunks are
-    larger where the reduction is short. ``eager`` halves the first: worth it where filters load fast.
+    larger where the reduction is short. ``eager`` halves the first and the last: worth it where filters load fast.
     """
     block = max(arch.columns, 16)
     limit = max(1, min(patch_words // 4 // slices, arch.accumulator_depth) // tiles.area)
@@ -140,7 +140,8 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     total = len(tiles)
     if total < 2 * smallest:
         return _pieces(_evenly(total, -(-total // limit)))
-    head, tail = [max(1, smallest // 2) if eager else smallest], [smallest]
+    edge = max(1, smallest // 2) if eager else smallest
+    head, tail = [edge], [edge]
     left = total - head[0] - tail[0]
     growing, shrinking = 2 * smallest, 3 * smallest
     while True:
