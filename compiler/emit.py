@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ACCUMULATOR_BANKS, MASKS, ArchConfig
-from gatewright.compiler.users import Users
+from gatewright.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
+from gatewright.compiler.users import UNITS, Users
 from gatewright.errors import GatewrightError
 from gatewright.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
@@ -24,7 +24,6 @@ FIRST_PAGE = 32
 PAGE = 64
 """Instructions of the other pages, if half the memory holds them: more would hold up the filters behind them."""
 
-_UNITS = 7
 _OVERLAPPING = (Unit.LOAD, Unit.ARRAY)
 """Units that may begin an instruction before the one before it is complete."""
 
@@ -75,7 +74,7 @@ class Emitter:
         self.layers: list[str] = []
         self.layer = "start"
         self.page_starts = [0]
-        self.counts = [0] * _UNITS
+        self.counts = [0] * UNITS
         self._users = Users(
             {
                 "scratchpad": (arch.scratchpad_bytes, 64),
@@ -88,8 +87,8 @@ class Emitter:
                 "port B": (1, 1),
             }
         )
-        self._start_clock: list[Clock] = [[0] * _UNITS for _ in range(_UNITS)]
-        self._done_clock: list[list[Clock]] = [[[0] * _UNITS] for _ in range(_UNITS)]
+        self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]
+        self._done_clock: list[list[Clock]] = [[[0] * UNITS] for _ in range(UNITS)]
         self._page_size = FIRST_PAGE
         self._page_load: int | None = None
         self._page_load_count = 0
@@ -140,8 +139,8 @@ class Emitter:
         is_page = (code[:, 0] == Opcode.LOAD) & (code[:, _FIELD_COLUMNS[Opcode.LOAD]["space"]] == Space.INSTRUCTIONS)
         for number, row in enumerate(np.flatnonzero(is_page), start=1):
             if number < len(self.page_starts):
-                code[row, address] = code_address + self.page_starts[number] * 32
-                code[row, beats] = 2 * (ends[number] - self.page_starts[number])
+                code[row, address] = code_address + self.page_starts[number] * INSTRUCTION_BYTES
+                code[row, beats] = (ends[number] - self.page_starts[number]) * INSTRUCTION_BYTES // BEAT_BYTES
             else:
                 code[row, rows_] = 0
         return code
