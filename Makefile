@@ -19,8 +19,9 @@ test: $(STAMP)
 check: ## what continuous integration runs
 	.ci/run
 
-isa: $(STAMP) ## write the generated page again
+isa: $(STAMP) ## write the generated pages again
 	$(VENV)/bin/gatewright isa -o docs/isa.md
+	$(VENV)/bin/gatewright isa --registers -o docs/registers.md
 
 # The stamp is as new as the list of dependencies, so that a second call installs nothing.
 $(STAMP): pyproject.toml .ci/install

@@ -1,4 +1,4 @@
-"""Check the documentation: the generated page is current, links lead somewhere, commands exist.
+"""Check the documentation: the generated pages are current, links lead somewhere, commands exist.
 
 Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and docs/*.md. Prints every fault and exits with 1 if there is one.
 """
@@ -14,6 +14,7 @@ import click
 
 from gatewright.cli import main
 from gatewright.isa_page import isa_page
+from gatewright.registers_page import registers_page
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -78,6 +79,8 @@ def faults() -> list[str]:
     found = []
     if (ROOT / "docs" / "isa.md").read_text() != isa_page():
         found.append("docs/isa.md is not what gatewright isa prints; run make isa")
+    if (ROOT / "docs" / "registers.md").read_text() != registers_page():
+        found.append("docs/registers.md is not what gatewright isa --registers prints; run make isa")
     pages = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
     for page in [*(p for p in pages if p.exists()), *sorted((ROOT / "docs").glob("*.md"))]:
         found += link_faults(page) + command_faults(page)

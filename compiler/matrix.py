@@ -15,6 +15,9 @@ from gatewright.isa import EpilogueKind, Opcode
 GATHER_AHEAD = 2
 """Chunks that are gathered, in program order, before the product of a chunk."""
 
+MASKED_COLUMNS = 4
+"""The widest kernel whose input may have inactive tiles: GATHER looks up the mask of so many columns at once."""
+
 Patches = tuple[int, int, int]
 """A gathered chunk in the patch buffer: base word, vectors of the region, slices."""
 
@@ -60,6 +63,11 @@ def gather_into(
         fields["channel_table"] = source.channel_gate.table
     if source.tile_gate is not None:
         gate = source.tile_gate
+        if kernel.width > MASKED_COLUMNS:
+            raise GatewrightError(
+                f"layer {context.out.layer}: a kernel of {kernel.width} columns reads a map with gated tiles; "
+                f"the machine can mask at most {MASKED_COLUMNS}: use a smaller kernel, or no spatial gate before it"
+            )
         accesses.append(reads("mask", gate.mask, gate.mask + 1))
         fields |= {"source_mask": gate.mask, "source_tile": gate.tile, "source_grid": gate.grid_width}
     context.out.emit(

@@ -89,7 +89,7 @@ class ArchConfig:
                 raise GatewrightError(f"arch {self.name}: {name} = {value!r} must be an integer from {low} to {high}")
         if self.load_vectors not in (1, 2, 4):
             raise GatewrightError(f"arch {self.name}: load_vectors = {self.load_vectors} must be 1, 2 or 4")
-        for name, low in (("latency", 1), ("beats", 1), ("per_cycles", 1), ("burst_gap", 0), ("outstanding", 1)):
+        for name, low in (("latency", 2), ("beats", 1), ("per_cycles", 1), ("burst_gap", 0), ("outstanding", 1)):
             value = getattr(self.dram, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise GatewrightError(f"arch {self.name}: dram.{name} = {value!r} must be an integer of at least {low}")
@@ -152,8 +152,8 @@ class ArchConfig:
 
 
 _RANGES = (
-    ("rows", 1, 16),
-    ("columns", 1, 32),
+    ("rows", 4, 16),
+    ("columns", 4, 32),
     ("clock_mhz", 1, 2000),
     ("scratchpad_kib", 4, 1024),
     ("patch_kib", 1, 64),

@@ -6,29 +6,44 @@ All are in clock cycles.
 
 from __future__ import annotations
 
-FETCH_LATENCY = 2
-"""From a page's arrival to its first dispatch, and from NEXT to the dispatch after it."""
+FETCH_LATENCY = 12
+"""From a page's arrival to its first dispatch, and from NEXT to the dispatch after it: the instruction
+memory's two stages, then the predecoder, which divides where an instruction begins in its map."""
+
+DECODE_LATENCY = 6
+"""From the cycle in which an instruction comes to the head of its unit's queue to its earliest start: its
+sizes are worked out from the tables' counts. They may be read in any of these cycles, so a table
+is final DECODE_LATENCY cycles before the instruction that writes it counts as complete."""
 
 GATHER_LATENCY = 8
-"""Table, address, two scratchpad stages, rotate, mask, two patch-buffer stages."""
+"""Counters, address, two scratchpad stages, rotate, mask, rotate, patch-buffer write."""
+
+TILE_CYCLES = 8
+"""Least cycles that GATHER spends on a tile from a table: meanwhile the next tile's address is multiplied out."""
 
 ACCUMULATOR_LATENCY = 4
 """Read, add, write of one accumulator entry: the least distance of two updates of an entry."""
 
-ARRAY_OVERHEAD = 4
-"""Added to rows + columns: operand read, input register, and the accumulator's write."""
+ARRAY_OVERHEAD = 6
+"""Added to rows + columns: operand read (two stages), input register, product, and the accumulator's write."""
 
-EPILOGUE_LATENCY = 13
+EPILOGUE_LATENCY = 15
 """From the last accumulator read to the last scratchpad write. Odd, so that a residual read and a
 write never meet on the scratchpad's port."""
 
-INDEX_LATENCY = 3
-"""From the last mask word to the table's count."""
+EPILOGUE_SETUP = 10
+"""Least cycles from an EPILOGUE's start to its run: the first pixel's address is multiplied out."""
 
-LOAD_LATENCY = 4
-"""From the last beat on the bus to the last byte in its buffer, and the address's way out."""
+INDEX_LATENCY = 6 + DECODE_LATENCY
+"""From the last mask word to the table's count, and the cycles in which the count must stand still."""
 
-STORE_LATENCY = 4
+LOAD_ISSUE = 5
+"""From a LOAD's start to its first address: row table, row times stride, sum."""
+
+LOAD_LATENCY = 2 + DECODE_LATENCY
+"""From the cycle after the last beat on the bus: its write, and the cycles in which a table must stand still."""
+
+STORE_LATENCY = 8
 """From an instruction's start to its first beat on the bus, and the response's way back."""
 
 

@@ -74,6 +74,7 @@ class Auditor:
             raise _race(executed, trace, first, second, text)
         self._check_port(executed, done, trace)
         self._check_banks(executed, done, trace)
+        _check_tables(executed, done, trace)
         for first, second in quick_accumulations(self._geometry, executed, done, trace):
             raise _race(executed, trace, first, second, "adds to an accumulator entry whose last update is under way")
 
@@ -140,6 +141,19 @@ def _check_exclusive(
             latest[int(trace[user, UNIT])] = user
 
 
+def _check_tables(executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]) -> None:
+    """The tables have one write port. A LOAD without rows sets its count at once, also before older data arrive."""
+    loads = (executed[:, 0] == Opcode.LOAD) & (executed[:, dma.SPACE] == dma.TABLE)
+    users = np.flatnonzero(loads | (executed[:, 0] == Opcode.INDEX))
+    _check_exclusive(executed, trace, users, "uses the tables' write port")
+    loading = -1
+    for load in np.flatnonzero(loads):
+        if done[load, work.BURSTS] > 0:
+            loading = int(load)
+        elif loading >= 0 and trace[loading, DONE] > trace[load, RUN]:
+            raise _race(executed, trace, loading, int(load), "sets a table's count")
+
+
 def _race_kernel(fingerprint: str) -> Callable[..., int]:
     @entry
     def find_race(
@@ -164,6 +178,7 @@ def _race_kernel(fingerprint: str) -> Callable[..., int]:
             for index in range(begin, ends[at]):
                 location, use = locations[index], uses[index]
                 unit, cycle = record[UNIT], record[RUN]
+                # Tables are read from DECODE_LATENCY cycles before on, and are final as long before they are complete.
                 if use & EARLY_READ:
                     cycle = record[START]
                 fetched = first_instruction <= location < first_dram and use & READ

@@ -23,7 +23,7 @@ from gatewright.sim.kernels import entry, kernel, sources_fingerprint
 from gatewright.sim.state import Geometry, State
 
 READ, WRITE, EARLY_READ = 1, 2, 4
-"""How a location is used; an early read may happen from ``start`` on, before the waits."""
+"""How a location is used; an early read may happen from ``start`` - DECODE_LATENCY on, before the waits."""
 
 
 class Places(NamedTuple):
@@ -192,10 +192,10 @@ def _epilogue(
 ) -> None:
     by_filters = row[vector_unit.STATIONARY] == vector_unit.FILTERS
     kind = row[vector_unit.KIND]
-    # Where parameters are read before the waits, the counts that say how many are read as early.
+    # Sizes come from the tables before the waits are looked at; so do parameters, but for the transpose's.
+    _touch_table(touched, at, row[vector_unit.TILE_TABLE], EARLY_READ)
+    _touch_table(touched, at, row[vector_unit.FILTER_TABLE], EARLY_READ)
     early = EARLY_READ if by_filters or kind != vector_unit.STORE else READ
-    _touch_table(touched, at, row[vector_unit.TILE_TABLE], early)
-    _touch_table(touched, at, row[vector_unit.FILTER_TABLE], early)
     pixels, filters = done[work.PIXELS], done[work.FILTERS]
     for position in range(filters):
         _touch(touched, at.parameter + vector_unit.parameter_entry(geometry, state, row, position), early)

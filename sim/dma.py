@@ -14,7 +14,7 @@ from gatewright.sim.kernels import copy_bytes, kernel
 from gatewright.sim.memory import burst_cycles, bursts_of, read_bursts, split_row
 from gatewright.sim.scratchpad import check_bytes, copy_from_dram, copy_to_dram
 from gatewright.sim.state import NOT_LOADED, Geometry, State
-from gatewright.timing import LOAD_LATENCY, STORE_LATENCY
+from gatewright.timing import LOAD_ISSUE, LOAD_LATENCY, STORE_LATENCY
 
 DRAM = column(Opcode.LOAD, "dram_address")
 SPACE = column(Opcode.LOAD, "space")
@@ -248,9 +248,11 @@ def time_load(
 ) -> tuple[int, int]:
     """(free, done) of a LOAD that starts at ``start``; see ``memory.read_bursts`` for ``channel``."""
     if done[work.BURSTS] == 0:
-        return start + 1, max(start + LOAD_LATENCY, previous_done)
-    address, end = read_bursts(geometry, bursts, first_burst, first_burst + done[work.BURSTS], start, channel)
-    return address + 1, max(end + LOAD_LATENCY, previous_done)
+        end = max(start + LOAD_LATENCY, previous_done + 1)
+        return end, end
+    issue = start + LOAD_ISSUE
+    address, end = read_bursts(geometry, bursts, first_burst, first_burst + done[work.BURSTS], issue, channel)
+    return address + 1, max(end + LOAD_LATENCY, previous_done + 1)
 
 
 @kernel

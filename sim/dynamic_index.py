@@ -14,7 +14,7 @@ from gatewright.sim.dma import REGION_UNIT
 from gatewright.sim.kernels import copy_bytes, kernel
 from gatewright.sim.scratchpad import check_bytes
 from gatewright.sim.state import Geometry, State
-from gatewright.timing import GATHER_LATENCY, INDEX_LATENCY
+from gatewright.timing import GATHER_LATENCY, INDEX_LATENCY, TILE_CYCLES
 
 SOURCE = column(Opcode.GATHER, "source")
 HEIGHT = column(Opcode.GATHER, "height")
@@ -44,6 +44,8 @@ TABLE = column(Opcode.INDEX, "table")
 COMPLEMENT = column(Opcode.INDEX, "complement")
 
 NO_MASK = NO_TABLE
+MASK_COLUMNS = 4
+"""Columns of a kernel row whose mask bits GATHER looks up at once: the widest kernel with a source mask."""
 _COORDINATE_BITS = 8
 
 
@@ -81,6 +83,8 @@ def gather(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: n
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
     if channels < 0:
         return channels
+    if row[SOURCE_MASK] != NO_MASK and row[KERNEL_WIDTH] > MASK_COLUMNS:
+        return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
     tile = row[TILE]
     vectors = tiles * tile * tile
     reduction = row[KERNEL_HEIGHT] * row[KERNEL_WIDTH] * channels
@@ -89,9 +93,11 @@ def gather(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: n
     done[work.PIXELS] = vectors
     done[work.REDUCTION] = reduction
     done[work.SLICES] = slices
-    done[work.CYCLES] = vectors * row[KERNEL_HEIGHT] * ceil_div(row[KERNEL_WIDTH] * channels, geometry.gather_bytes)
     if vectors == 0 or reduction == 0:
         return 0
+    pieces = row[KERNEL_HEIGHT] * ceil_div(row[KERNEL_WIDTH] * channels, geometry.gather_bytes)
+    least = 1 if row[TILE_TABLE] == NO_TABLE else TILE_CYCLES
+    done[work.CYCLES] = tiles * max(tile * tile * pieces, least)
     if vectors > row[PATCH_VECTORS]:
         return set_fault(state, faults.PATCH_VECTORS, vectors, row[PATCH_VECTORS])
     base = row[PATCH_BASE] * REGION_UNIT

@@ -45,6 +45,7 @@ SOURCE_TILE = -34
 STORE_ALIGNMENT = -35
 REGION_VECTORS = -36
 POOL_PARAMETER = -37
+MASKED_KERNEL = -38
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number or 15 for none",
@@ -84,6 +85,7 @@ _TEXT = {
     STORE_ALIGNMENT: "address: {0} is not a multiple of {1}",
     REGION_VECTORS: "vectors: writes vector {0} of a region of {1}",
     POOL_PARAMETER: "parameters: {0} leaves no entry before it for the pooling; use at least {1}",
+    MASKED_KERNEL: "kernel_width = {0}; with a source_mask it is at most {1}",
 }
 
 

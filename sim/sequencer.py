@@ -16,7 +16,7 @@ from gatewright.sim.counts import set_fault
 from gatewright.sim.epilogue_values import epilogue
 from gatewright.sim.kernels import entry, kernel, sources_fingerprint
 from gatewright.sim.state import ILLEGAL, NOT_LOADED, Geometry, State
-from gatewright.timing import FETCH_LATENCY
+from gatewright.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.trace import TRACE_DTYPE
 
 PC, EXECUTED, BURSTS, PAGE_FIRST, PAGE_COUNT = range(5)
@@ -204,7 +204,8 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
             if number >= geometry.queue_depth:
                 dispatch = max(dispatch, started_at[unit, number - geometry.queue_depth] + 1)
             turn = dispatch + 1
-            start = max(dispatch + 1, free[unit])
+            head = dispatch if number == 0 else max(dispatch, started_at[unit, number - 1])
+            start = max(head + 1 + DECODE_LATENCY, free[unit])
             if unit != UNIT_EPILOGUE:
                 start = max(start, waits)
             run = start
@@ -213,11 +214,12 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
                 if standing >= 0 and still != standing:
                     start = run = max(start, stream_end)
                 if done[work.BLOCKS] == 0:
-                    free[unit] = start + 1
-                    end = max(start + 1, last_done[unit])
+                    free[unit] = max(start + 1, stream_end)
+                    end = start + 1
                 else:
                     standing = still
                     free[unit], stream_end, end = systolic_array.time_matmul(geometry, row, done, start, stream_end)
+                end = max(end, last_done[unit] + 1)
             elif unit == UNIT_LOAD:
                 free[unit], end = dma.time_load(geometry, done, start, last_done[unit], bursts, next_burst, channel)
                 next_burst += done[work.BURSTS]

@@ -12,7 +12,7 @@ from gatewright.sim import faults, work
 from gatewright.sim.counts import bounded, ceil_div, chunk_tiles, filter_at, set_fault
 from gatewright.sim.kernels import kernel
 from gatewright.sim.state import Geometry, State
-from gatewright.timing import EPILOGUE_LATENCY
+from gatewright.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
 
 KIND = column(Opcode.EPILOGUE, "kind")
 STATIONARY = column(Opcode.EPILOGUE, "stationary")
@@ -139,5 +139,6 @@ def check_mask_bits(state: State, row: npt.NDArray[np.int64], bits: int) -> int:
 @kernel
 def time_epilogue(done: npt.NDArray[np.int64], start: int, waits: int) -> tuple[int, int]:
     """(run, done) of an EPILOGUE that is taken from its queue at ``start``."""
-    run = max(start + done[work.PRELOAD], waits)
+    before = max(done[work.PRELOAD], EPILOGUE_SETUP) if done[work.BLOCKS] > 0 else 0
+    run = max(start + before, waits)
     return run, run + done[work.CYCLES] + EPILOGUE_LATENCY

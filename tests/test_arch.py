@@ -28,7 +28,7 @@ def test_derived_sizes_of_the_default() -> None:
     assert (arch.scratchpad_bytes, arch.patch_words, arch.weight_words) == (262144, 4096, 8192)
 
 
-@pytest.mark.parametrize(("rows", "slices"), [(1, 16), (4, 4), (5, 3), (8, 2), (12, 1), (16, 1)])
+@pytest.mark.parametrize(("rows", "slices"), [(4, 4), (5, 3), (8, 2), (12, 1), (16, 1)])
 def test_a_beat_carries_whole_slices(rows: int, slices: int) -> None:
     assert ArchConfig(rows=rows).slices_per_beat == slices
 
@@ -59,13 +59,13 @@ def test_file_starts_from_a_preset_and_takes_its_own_name(tmp_path: Path) -> Non
         ("[dram]\nlatensy = 8", r"unknown key dram\.latensy"),
         ("dram = 3", "dram must be a table"),
         ('preset = "9x9"', "no preset '9x9'"),
-        ("rows = 17", "rows = 17 must be an integer from 1 to 16"),
+        ("rows = 17", "rows = 17 must be an integer from 4 to 16"),
         ("rows = true", "rows = True must be an integer"),
         ("rows = 8.0", r"rows = 8\.0 must be an integer"),
         ('columns = "16"', "columns = '16' must be an integer"),
         ("load_vectors = 3", "must be 1, 2 or 4"),
         ("[dram]\nbeats = 2\nper_cycles = 1", "at most one beat a cycle"),
-        ("[dram]\nlatency = 0", r"dram\.latency = 0 must be an integer of at least 1"),
+        ("[dram]\nlatency = 1", r"dram\.latency = 1 must be an integer of at least 2"),
     ],
 )
 def test_bad_files_are_named_with_the_fault(tmp_path: Path, text: str, message: str) -> None:

@@ -72,11 +72,13 @@ def assemble(text: Path, data: Path, out: Path, arch_name: str | None) -> None:
 
 @click.command(epilog="Example: gatewright isa -o docs/isa.md")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
-def isa(out: Path | None) -> None:
+@click.option("--registers", is_flag=True, help="The page of the control registers instead.")
+def isa(out: Path | None, registers: bool) -> None:
     """Print the instruction set's reference page (Markdown)."""
     from gatewright.isa_page import isa_page
+    from gatewright.registers_page import registers_page
 
-    write_text(isa_page(), out)
+    write_text(registers_page() if registers else isa_page(), out)
 
 
 COMMANDS: tuple[click.Command, ...] = (disassemble, assemble, isa)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gatewright.isa import COUNT_BITS, WAITS, Opcode, Unit
 from gatewright.program import Program
-from gatewright.timing import FETCH_LATENCY
+from gatewright.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.trace import Trace
 
 BOOT = -1
@@ -138,13 +138,15 @@ class CriticalPath:
         start = self._times[Event.START][position]
         if self._unit[position] == Unit.SEQUENCER:
             return self._turn(position, start, "start")
-        if self._times[Event.DISPATCH][position] + 1 == start:
+        if self._times[Event.DISPATCH][position] + 1 + DECODE_LATENCY == start:
             return _Step(position, Event.DISPATCH, position, False)
         rank = self._rank[position]
         if rank:
             previous = self._members[self._unit[position]][rank - 1]
             if self._times[Event.DONE][previous] == start:
                 return _Step(previous, Event.DONE, previous, True)
+            if self._times[Event.START][previous] + 1 + DECODE_LATENCY == start:
+                return _Step(previous, Event.START, position, False)
             # LOAD addresses its bursts, and the array takes new operands, before they are done.
             if self._times[Event.RUN][previous] < start and self._unit[position] in (Unit.LOAD, Unit.ARRAY):
                 return _Step(previous, Event.RUN, previous, True)

@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.isa import Unit
-from gatewright.sim.stepped.grid import Grid
+from gatewright.sim.stepped.grid import PRODUCT_STAGES, Grid
 from gatewright.sim.stepped.instruction import Instruction, effective_work
 from gatewright.sim.stepped.operand_fetch import Fetched, Fetcher, Slot
 from gatewright.sim.stepped.state import Shared
 from gatewright.timing import ACCUMULATOR_LATENCY, ARRAY_OVERHEAD
 
-OPERAND_STAGES = ARRAY_OVERHEAD + 2 - ACCUMULATOR_LATENCY
-"""Buffer read and input register: from a vector's address to PE(0, 0) at work on it."""
+OPERAND_STAGES = ARRAY_OVERHEAD + 2 - ACCUMULATOR_LATENCY - PRODUCT_STAGES
+"""Buffer read, turn and input register: from a vector's address to PE(0, 0) at work on it."""
 
 READ_BACK, ADD_BACK = ACCUMULATOR_LATENCY - 1, 1
 """Pipeline places, counted back from the write: the entry's read, and the addition."""
 
-assert OPERAND_STAGES == 2, "the buffer's output register and the input register are the two operand stages"
+assert OPERAND_STAGES == 3, "the operand stages: the buffer's output register, the turned words', the input register"
 
 
 @dataclass
@@ -41,13 +41,13 @@ class ArrayUnit:
     Loader: in the cycle in which a MATMUL is taken from the queue, its first load address leaves; the next tile's first
     in the cycle in which the shadow registers are swapped. Streamer: swaps when the shadow registers are full (their
     last address left in an earlier cycle) and the stream before is over; a stream lasts at least
-    ACCUMULATOR_LATENCY cycles, the rest bubbles. An address's word stands at the buffer's output one cycle
-    later and in the input register two cycles later. A slot walks beside its data through rows + columns +
-    ARRAY_OVERHEAD registers; the last ACCUMULATOR_LATENCY of them are the entry's read, its output register,
-    the addition and the write.
+    ACCUMULATOR_LATENCY cycles, the rest bubbles. An address's word stands at the buffer's output one cycle later,
+    behind the banks' multiplexer and the lanes' rotation two, and in the input register three. A slot walks beside
+    its data through rows + columns + ARRAY_OVERHEAD registers; the last ACCUMULATOR_LATENCY of them are the entry's
+    read, its output register, the addition and the write.
 
-    A MATMUL without work leaves the queue like any other, one a cycle, and then only waits for the completion of
-    those before it.
+    A MATMUL without work leaves the queue like any other; the one behind it is taken once the stream is over. It
+    waits for the completion of those before it: one a cycle is counted.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -57,6 +57,7 @@ class ArrayUnit:
         self._fetcher: Fetcher | None = None
         self._tiles: Iterator[Tile] = iter(())
         self._stationary: int | None = None
+        self._after_empty = False
         # Loader: the tile being loaded (or next to be), its addresses, and the tile in the full shadow registers.
         self._loading: Tile | None = None
         self._addresses: Iterator[Fetched] = iter(())
@@ -66,6 +67,7 @@ class ArrayUnit:
         self._streaming: Tile | None = None
         self._position = 0
         self._output: Fetched | None = None
+        self._turned: Fetched | None = None
         self._slots: deque[Slot | None] = deque([None] * (arch.rows + arch.columns + ARRAY_OVERHEAD))
         self._slots_busy = 0
         self._order: deque[tuple[Instruction, bool]] = deque()
@@ -81,9 +83,10 @@ class ArrayUnit:
         if self._streaming is not None:
             fetched = fetched or Fetched()
             slot = self._stream(self._streaming, fetched, swapping)
-        sums = self.grid.step(self._output)
-        self._output = fetched
-        self._accumulate(slot, sums)
+        sums = self.grid.step(self._turned)
+        self._output, self._turned = fetched, self._output
+        if not self._accumulate(slot, sums):
+            self._retire_empty()
 
     def _take(self) -> None:
         """Take a MATMUL if the shadow registers are free, or, without work, as soon as it may start."""
@@ -93,7 +96,7 @@ class ArrayUnit:
         if head is None:
             return
         other_buffer = self._stationary is not None and self._stationary != head["stationary"]
-        if other_buffer and self._streaming is not None:
+        if (other_buffer or self._after_empty) and self._streaming is not None:
             return
         matmul = self._shared.take(Unit.ARRAY)
         if matmul is None:
@@ -101,9 +104,10 @@ class ArrayUnit:
         work = effective_work(matmul, self._shared.tables, self._shared.arch.rows)
         if 0 in (work.pixels, work.filters, work.slices):
             self._order.append((matmul, True))
-            self._retire_empty()
+            self._after_empty = True
             return
         self._order.append((matmul, False))
+        self._after_empty = False
         self._stationary = matmul["stationary"]
         self._tiles = self._walk(Fetcher(self._shared, matmul, work))
         self._next_tile()
@@ -149,12 +153,12 @@ class ArrayUnit:
             self._streaming = None
         return Slot(matmul, entry, bool(matmul["accumulate"]) or tile.slice_number > 0, ends and tile.last)
 
-    def _accumulate(self, slot: Slot | None, sums: npt.NDArray[np.int32] | None) -> None:
-        """The slots move on by one register; those in the accumulator's stages do their work."""
+    def _accumulate(self, slot: Slot | None, sums: npt.NDArray[np.int32] | None) -> bool:
+        """Move the slots on by one register; those in the accumulator's stages do their work. True if one counts."""
         if slot is not None:
             self._slots_busy = len(self._slots) + 1
         if not self._slots_busy:
-            return
+            return False
         self._slots_busy -= 1
         self._slots.appendleft(slot)
         writing = self._slots.pop()
@@ -166,17 +170,21 @@ class ArrayUnit:
                 assert writing.sums is not None
                 accumulators.write(matmul["bank"], writing.entry, writing.sums, matmul)
             if writing.last:
-                self._order.popleft()
-                self._shared.completions.retire(matmul)
-                self._retire_empty()
+                self._retire(matmul)
         if adding is not None and adding.old is not None and adding.sums is not None:
             adding.sums = adding.old + adding.sums
         if reading is not None and reading.entry is not None:
             reading.sums = sums
             if reading.add:
                 reading.old = accumulators.read(reading.instruction["bank"], reading.entry, reading.instruction)
+        return writing is not None and writing.last
+
+    def _retire(self, matmul: Instruction) -> None:
+        oldest, _ = self._order.popleft()
+        assert oldest is matmul, f"{matmul} is complete before {oldest}"
+        self._shared.completions.retire(matmul)
 
     def _retire_empty(self) -> None:
-        """Count the MATMULs without work that nothing older holds back."""
-        while self._order and self._order[0][1]:
-            self._shared.completions.retire(self._order.popleft()[0])
+        """Count a MATMUL without work that nothing older holds back."""
+        if self._order and self._order[0][1]:
+            self._retire(self._order[0][0])

@@ -9,15 +9,16 @@ from gatewright.sim.stepped.epilogue_pipeline import EpiloguePipeline
 from gatewright.sim.stepped.epilogue_walk import EpilogueWalk, Kind, Slot
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
+from gatewright.timing import EPILOGUE_SETUP
 
 
 class EpilogueUnit:
     """A slot machine in front of the pipeline: preload, wait, work, drain.
 
     s: the instruction is taken without a look at its waits, its sizes are registered from the tables of that
-    cycle, and the first parameter's address leaves. r: the first cycle behind the preload in which the waits are met;
-    the first slot enters in it. The next instruction is taken when the last slot has left the pipeline. An
-    instruction without work sends a slot that does nothing in at stage 1 in cycle r.
+    cycle, and the first parameter's address leaves. r: the first cycle behind the preload, and EPILOGUE_SETUP cycles
+    from s on, in which the waits are met; the first slot enters in it. The next instruction is taken when the last
+    slot has left the pipeline. An instruction without work sends a slot that does nothing in at stage 1 in cycle r.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -57,9 +58,11 @@ class EpilogueUnit:
             parameter = next(self._preload, None)
             if parameter is not None:
                 return parameter, None
-            if not self._shared.completions.met(epilogue):
+            now = self._shared.clock.cycle
+            setting_up = not self._walk.empty and now < epilogue.start + EPILOGUE_SETUP
+            if setting_up or not self._shared.completions.met(epilogue):
                 return None, None
-            epilogue.run = self._shared.clock.cycle
+            epilogue.run = now
             if self._walk.empty:
                 self._draining = True
                 return None, Slot(Kind.PARAMETER, last=True, lane=-1)

@@ -13,9 +13,9 @@ from gatewright.sim.stepped.residual import ResidualFetch
 from gatewright.sim.stepped.state import Shared
 from gatewright.timing import EPILOGUE_LATENCY
 
-READ, BIAS, MULTIPLY, SHIFT, SATURATE, COLLECT, POOLED, WRITE = 0, 2, 3, 5, 7, 8, 11, EPILOGUE_LATENCY
-"""Stages. Between them: 1 the memories' output registers; 4 the product's register; 6 the requantised value's;
-9 and 10 the pooling's product; 12 the rotation to the destination's byte."""
+READ, BIAS, MULTIPLY, SHIFT, SATURATE, COLLECT, POOLED, WRITE = 0, 2, 3, 6, 8, 9, 13, EPILOGUE_LATENCY
+"""Stages. Between them: 1 the memories' output registers; 4 and 5 the product's registers; 7 the shift behind the
+rounding's addition in SHIFT; 10 to 12 the pooling's product; 14 the rotation to the destination's byte."""
 
 RAW_LANES = 12
 """int32 values that one write of port B takes: 48 bytes from any byte address."""

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.errors import GatewrightError
 from gatewright.isa import NO_TABLE, Unit
 from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, tile_position
 from gatewright.sim.stepped.state import Shared
-from gatewright.timing import GATHER_LATENCY
+from gatewright.timing import GATHER_LATENCY, TILE_CYCLES
 
 READ_STAGE, MASK_STAGE, WRITE_STAGE = 2, 5, GATHER_LATENCY - 1
-"""Table 0, address 1, scratchpad 2 and 3, rotate 4, mask 5, patch buffer 6 and 7."""
+"""Counters 0, address 1, scratchpad 2 and 3, rotate 4, mask 5, rotate 6, patch buffer 7."""
+
+MASK_COLUMNS = 4
+"""Columns of a kernel row whose mask bits are looked up at once."""
 
 assert WRITE_STAGE > MASK_STAGE
 
@@ -41,19 +45,26 @@ class Piece:
     data: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
 
 
+def _nothing(last: bool) -> Piece:
+    """A piece without bytes."""
+    return Piece(0, 0, 0, 0, 0, 0, 0, last)
+
+
 class GatherUnit:
     """Loop counters (tile, pixel, kernel row, piece) and a pipeline of GATHER_LATENCY stages.
 
     s: the instruction's registers are loaded with the counts of its tables. From s + 1 on one piece a
-    cycle enters the pipeline; the tile's table entry is read in the piece's first stage. Bytes are read from port
+    cycle enters the pipeline. A tile from a table takes at least TILE_CYCLES cycles: behind its last piece the walk
+    idles, while the address of the next tile, whose entry was read ahead, is multiplied out. Bytes are read from port
     A in stage READ_STAGE, lanes of borders and inactive tiles are cleared in MASK_STAGE, and bytes are written at
-    WRITE_STAGE; the last piece of a vector writes the zeros behind its end with it.
+    WRITE_STAGE; the last piece of a vector writes the zeros behind its end with it. The last cycle of the walk, a
+    piece or an idle one, completes the instruction as it leaves the pipeline.
     """
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._active: Instruction | None = None
-        self._pieces: Iterator[Piece] | None = None
+        self._pieces: Iterator[Piece | None] | None = None
         self._channels = 0
         self._stages: list[Piece | None] = [None] * GATHER_LATENCY
 
@@ -65,25 +76,43 @@ class GatherUnit:
                 return
             tiles = effective_tiles(self._active, self._shared.tables)
             self._channels = effective_channels(self._active, self._shared.tables)
+            self._check(self._active)
             steps = tiles * self._active["tile"] * self._active["kernel_height"] * self._active["kernel_width"]
             if steps and self._channels:
                 self._pieces, entering = self._walk(self._active, tiles), None
             else:
-                self._pieces, entering = iter(()), Piece(0, 0, 0, 0, 0, 0, 0, True)
+                self._pieces, entering = iter(()), _nothing(last=True)
             self._stages = [entering, *self._stages[:-1]]
             return
         assert self._pieces is not None
         self._stages = [next(self._pieces, None), *self._stages[:-1]]
         self._move(self._active)
 
-    def _walk(self, gather: Instruction, tiles: int) -> Iterator[Piece]:
-        """One piece a cycle, in the order of the counters."""
+    @staticmethod
+    def _check(gather: Instruction) -> None:
+        if gather["source_mask"] != NO_TABLE and gather["kernel_width"] > MASK_COLUMNS:
+            raise GatewrightError(
+                f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
+            )
+
+    def _walk(self, gather: Instruction, tiles: int) -> Iterator[Piece | None]:
+        """One piece a cycle, in the order of the counters; None in a cycle that waits for the next tile."""
+        edge = gather["tile"]
+        pieces = edge * edge * gather["kernel_height"]
+        pieces *= -(-gather["kernel_width"] * self._channels // self._shared.arch.gather_bytes)
+        idle = 0 if gather["tile_table"] == NO_TABLE else max(0, TILE_CYCLES - pieces)
+        for tile in range(tiles):
+            final = tile == tiles - 1
+            yield from self._walk_tile(gather, tile, final and not idle)
+            for cycle in range(idle):
+                yield _nothing(last=True) if final and cycle == idle - 1 else None
+
+    def _walk_tile(self, gather: Instruction, tile: int, final: bool) -> Iterator[Piece]:
         edge, channels = gather["tile"], self._channels
         run = gather["kernel_width"] * channels
         kernel_height, stride = gather["kernel_height"], gather["stride"]
         widest = self._shared.arch.gather_bytes
-        for vector in range(tiles * edge * edge):
-            tile, pixel = divmod(vector, edge * edge)
+        for pixel in range(edge * edge):
             for kernel_row in range(kernel_height):
                 for begin in range(0, run, widest):
                     tile_y, tile_x = tile_position(gather, self._shared.tables, tile)
@@ -91,14 +120,14 @@ class GatherUnit:
                     reduction = kernel_row * run + begin
                     ends_vector = kernel_row == kernel_height - 1 and begin + count == run
                     yield Piece(
-                        vector=vector,
+                        vector=tile * edge * edge + pixel,
                         y=(tile_y * edge + pixel // edge) * stride + kernel_row - gather["padding_y"],
                         x=(tile_x * edge + pixel % edge) * stride - gather["padding_x"],
                         begin=begin,
                         count=count,
                         reduction=reduction,
                         zeros=-(reduction + count) % self._shared.arch.rows if ends_vector else 0,
-                        last=ends_vector and vector == tiles * edge * edge - 1,
+                        last=final and ends_vector and pixel == edge * edge - 1,
                     )
 
     def _move(self, gather: Instruction) -> None:

@@ -11,6 +11,9 @@ from gatewright.sim.stepped.operand_fetch import Fetched
 
 Registers = npt.NDArray[Any]
 
+PRODUCT_STAGES = 1
+"""Registers between an element's multiplier and its sum."""
+
 
 class Grid:
     """``rows`` x ``columns`` processing elements: sums move down, activations right, one operand stands still.
@@ -21,11 +24,13 @@ class Grid:
     * ``activation`` int8 and ``swap``: what PE(r, c + 1) sees next cycle;
     * ``bus`` [load_vectors] int8, ``first``, ``count``: stationary values on their way right, and the columns
       that they are for: PE(r, c) captures bus lane c mod load_vectors if first <= c < first + count;
-    * ``sum`` int32: what PE(r + 1, c) sees next cycle.
+    * ``product`` int32: activation times stationary value, on its way into the sum;
+    * ``sum`` int32: what PE(r + 1, c) sees next cycle, PE(r, c)'s product of the cycle before included.
 
     A PE that sees ``swap`` multiplies by its shadow value in that cycle already, and a value captured in
     the same cycle goes to the shadow behind it. Row r's inputs pass r skew registers; column c's sums pass
-    columns - 1 - c deskew registers. Everything that enters at local time t so acts at PE(r, c) at t + r + c.
+    columns - 1 - c deskew registers. Everything that enters at local time t so acts at PE(r, c) at t + r + c,
+    and its product is added a cycle later.
     A bubble is activation 0 without flags.
     """
 
@@ -39,6 +44,7 @@ class Grid:
         self.bus: Registers = np.zeros((*grid, load_vectors), np.int8)
         self.first: Registers = np.zeros(grid, np.int64)
         self.count: Registers = np.zeros(grid, np.int64)
+        self.product: Registers = np.zeros(grid, np.int32)
         self.sum: Registers = np.zeros(grid, np.int32)
         # Skew registers: [depth, row]; row r reads depth r, depth 0 is the input register itself.
         self.skew_activation: Registers = np.zeros((rows, rows), np.int8)
@@ -60,7 +66,7 @@ class Grid:
         Returns the deskewed sums, [columns] int32, that stand at the outputs in this cycle; None while nothing moves.
         """
         if entering is not None:
-            self._moving = self.rows + self.columns + 2
+            self._moving = self.rows + self.columns + 2 + PRODUCT_STAGES
             if entering.bus is not None:
                 self._loading = self._moving
         if not self._moving:
@@ -82,7 +88,8 @@ class Grid:
         above[1:] = self.sum[:-1]
         self.deskew[1:] = self.deskew[:-1]
         self.active = np.where(swap, self.shadow, self.active)
-        self.sum = above + activation.astype(np.int32) * self.active
+        self.sum = above + self.product
+        self.product = activation.astype(np.int32) * self.active
         self.deskew[0] = self.sum[-1]
         self.activation, self.swap = activation, swap
         if self._loading:

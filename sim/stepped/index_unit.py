@@ -11,7 +11,12 @@ from gatewright.index_table import MASK_WORD_BITS
 from gatewright.isa import Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
-from gatewright.timing import INDEX_LATENCY
+from gatewright.timing import DECODE_LATENCY, INDEX_LATENCY
+
+WRITE_STAGE = INDEX_LATENCY - 1 - DECODE_LATENCY
+"""Pipeline stage of the table's write: the table stands still for DECODE_LATENCY cycles before the completion."""
+
+assert WRITE_STAGE > 0
 
 
 @dataclass
@@ -23,11 +28,12 @@ class Scan:
 
 
 class IndexUnit:
-    """A scanner of 16-bit words and a pipeline of INDEX_LATENCY stages to the table's write.
+    """A scanner of 16-bit words and a pipeline of INDEX_LATENCY stages to the completion.
 
     s: the instruction's registers are loaded. From s + 1 on, each cycle finds the lowest one left in the word
     and clears it; an empty word takes a cycle too. The entry's position becomes (y, x) in counters that follow the
-    scan. The entry is written in the pipeline's last stage, and the count with the last of them.
+    scan. The entry is written in stage WRITE_STAGE, and the count with the last of them. INDEX is
+    complete, and the next one may start, when the last of them has left the pipeline.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -50,9 +56,12 @@ class IndexUnit:
             return
         assert self._scanner is not None
         self._stages = [next(self._scanner, None), *self._stages[:-1]]
-        found = self._stages[-1]
+        found, leaving = self._stages[WRITE_STAGE], self._stages[-1]
         if found is not None:
             self._write(self._active, found)
+        if leaving is not None and leaving.last:
+            self._shared.completions.retire(self._active)
+            self._active = None
 
     def _scan(self, index: Instruction) -> Iterator[Scan]:
         """One element a cycle."""
@@ -74,5 +83,3 @@ class IndexUnit:
             self._position += 1
         if found.last:
             self._shared.tables.set_count(index["table"], self._position, index)
-            self._shared.completions.retire(index)
-            self._active = None

@@ -11,7 +11,7 @@ from gatewright.isa import NO_TABLE, Space, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load_writer import Beat, BeatWriter
 from gatewright.sim.stepped.state import Shared
-from gatewright.timing import LOAD_LATENCY
+from gatewright.timing import DECODE_LATENCY, LOAD_ISSUE, LOAD_LATENCY
 
 PAGE_BYTES = 4096
 """An AXI burst may not cross a multiple of this."""
@@ -43,12 +43,12 @@ class Retiring:
 class LoadUnit:
     """Three machines that run apart: burst addresses, the data channel, and completion in order.
 
-    An address leaves in the cycle in which its instruction starts, and one in each cycle after, while
+    The first address leaves LOAD_ISSUE cycles after its instruction's start, and one in each cycle after, while
     fewer than ``outstanding`` bursts are in flight. The data channel adds ``beats`` to a phase register each
     cycle of a burst; a beat arrives when it reaches ``per_cycles``. After a burst it idles ``burst_gap``
     cycles. A beat is registered, turned or skewed into its lanes, and written two cycles after its arrival. The count
-    rises LOAD_LATENCY cycles after the cycle that follows the last beat. A load of a table without rows sets the
-    table's count as it completes.
+    rises LOAD_LATENCY cycles after the cycle that follows the last beat, once a cycle. A load without rows keeps the
+    unit until it completes; if it is one of a table, the table's count is set two cycles after its start.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -57,6 +57,7 @@ class LoadUnit:
         self._writer = BeatWriter(shared)
         self._bursts: Iterator[Burst] | None = None
         self._next: Burst | None = None
+        self._issue = 0
         self._flight: deque[Burst] = deque()
         self._current: Burst | None = None
         self._beat = 0
@@ -73,7 +74,7 @@ class LoadUnit:
 
     def step(self) -> None:
         """One clock cycle."""
-        if self._next is None:
+        if self._next is None and not any(load.empty for load in self._retiring):
             started = self._shared.take(Unit.LOAD)
             if started is not None:
                 self._begin(started)
@@ -83,7 +84,9 @@ class LoadUnit:
         self._writer.step()
         if in_flight or self._gap:
             self._receive()
-        if self._next is not None and in_flight < self._dram.outstanding:
+        if self._issue:
+            self._issue -= 1
+        elif self._next is not None and in_flight < self._dram.outstanding:
             self._send()
 
     def _begin(self, instruction: Instruction) -> None:
@@ -96,6 +99,7 @@ class LoadUnit:
         self._retiring.append(Retiring(instruction, None))
         self._bursts = self._split(instruction, rows)
         self._next = next(self._bursts)
+        self._issue = LOAD_ISSUE
 
     def _split(self, instruction: Instruction, rows: int) -> Iterator[Burst]:
         """The bursts of a load, one per address cycle: rows in order, split at 4 KiB."""
@@ -150,15 +154,19 @@ class LoadUnit:
         for load in self._retiring:
             if load.remaining:
                 load.remaining -= 1
-        while self._retiring and self._retiring[0].remaining == 0:
-            load = self._retiring.popleft()
-            instruction = load.instruction
-            if load.empty and instruction["space"] == Space.TABLE:
-                self._shared.tables.set_count(instruction["address"], instruction["count"], instruction)
+                if load.empty and load.remaining == DECODE_LATENCY:
+                    self._set_count(load.instruction)
+        if self._retiring and self._retiring[0].remaining == 0:
+            instruction = self._retiring.popleft().instruction
             if instruction is self._booting:
                 instruction.done = self._shared.clock.cycle + 1
             else:
                 self._shared.completions.retire(instruction)
+
+    def _set_count(self, instruction: Instruction) -> None:
+        """The count of a table that is loaded without rows, DECODE_LATENCY cycles before the completion at least."""
+        if instruction["space"] == Space.TABLE:
+            self._shared.tables.set_count(instruction["address"], instruction["count"], instruction)
 
     @property
     def boot_done(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gatewright.isa import COUNT_BITS, Unit
 from gatewright.sim.stepped.instruction import Instruction
+from gatewright.timing import DECODE_LATENCY
 
 COUNT_MODULUS = 1 << COUNT_BITS
 
@@ -40,12 +41,17 @@ class Clock:
 
 
 class Queue:
-    """The instructions that wait in front of a unit: what is pushed in a cycle is seen in the next."""
+    """The instructions that wait in front of a unit.
+
+    What is pushed or popped in a cycle changes the queue for the next. The unit sees the head once it has been the
+    head for DECODE_LATENCY cycles.
+    """
 
     def __init__(self, clock: Clock, depth: int) -> None:
         self._clock = clock
         self._depth = depth
         self._items: deque[Instruction] = deque()
+        self._visible = 0
 
     @property
     def full(self) -> bool:
@@ -53,13 +59,26 @@ class Queue:
 
     @property
     def head(self) -> Instruction | None:
-        return self._items[0] if self._items else None
+        return self._items[0] if self._items and self._clock.cycle >= self._visible else None
 
     def push(self, instruction: Instruction) -> None:
-        self._clock.later(self._items.append, instruction)
+        self._clock.later(self._append, instruction)
 
     def pop(self) -> None:
-        self._clock.later(self._items.popleft)
+        self._clock.later(self._remove)
+
+    def _append(self, instruction: Instruction) -> None:
+        if not self._items:
+            self._new_head()
+        self._items.append(instruction)
+
+    def _remove(self) -> None:
+        self._items.popleft()
+        self._new_head()
+
+    def _new_head(self) -> None:
+        """At the clock edge: the next cycle is the first with another head."""
+        self._visible = self._clock.cycle + 1 + DECODE_LATENCY
 
 
 class Completions:

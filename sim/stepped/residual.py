@@ -14,8 +14,8 @@ from gatewright.sim.stepped.state import Shared
 DEPTH = 8
 """Pixels whose residual is read ahead."""
 
-READ_STAGES = 3
-"""From a read's cycle to its bytes beside the saturation: the scratchpad's output, the rotation, the queue."""
+READ_STAGES = 5
+"""From a read's cycle to its bytes beside the saturation: the scratchpad's stages, the rotation, the queue."""
 
 
 class ResidualFetch:

@@ -11,8 +11,8 @@ from gatewright.sim.stepped.load import PAGE_BYTES
 from gatewright.sim.stepped.state import Shared
 from gatewright.timing import STORE_LATENCY
 
-BUS_STAGES = STORE_LATENCY - 2
-"""Cycles from a word's read at port B to its beat on the bus: the scratchpad's output, the bus register."""
+BUS_STAGES = STORE_LATENCY - 3
+"""Cycles from a word's read at port B to its beat on the bus: the scratchpad with its rotation, the bus register."""
 
 
 class StoreUnit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,15 +11,22 @@ from gatewright.arch import MASK_BITS, MASKS, ArchConfig
 from gatewright.errors import GatewrightError
 from gatewright.sim.stepped.edge import Edge
 
+if TYPE_CHECKING:
+    from gatewright.sim.stepped.instruction import Instruction
+
 
 class Tables:
-    """Index tables: read without delay (small memories of their own), written at the clock edge."""
+    """Index tables: read without delay (small memories of their own), written at the clock edge.
+
+    The write port takes the entries and the count of one instruction in a cycle; two are an error.
+    """
 
     def __init__(self, edge: Edge, arch: ArchConfig, fill: np.random.Generator | None) -> None:
         self._edge = edge
         shape = (arch.tables, arch.table_entries)
         self._entries = np.zeros(shape, np.uint16) if fill is None else fill.integers(0, 1 << 16, shape, np.uint16)
         self._counts = [0] * arch.tables
+        self._writer: Instruction | None = None
 
     def _check(self, table: int, position: int, user: object) -> None:
         tables, entries = self._entries.shape
@@ -37,15 +46,29 @@ class Tables:
         self._check(table, position, user)
         return int(self._entries[table, position])
 
-    def write(self, table: int, position: int, value: int, user: object) -> None:
+    def write(self, table: int, position: int, value: int, user: Instruction) -> None:
         """Write an entry at the clock edge."""
         self._check(table, position, user)
+        self._take_port(user)
         self._edge.later(self._set_entry, table, position, value)
 
-    def set_count(self, table: int, count: int, user: object) -> None:
+    def set_count(self, table: int, count: int, user: Instruction) -> None:
         """Set a table's count at the clock edge."""
         self._check(table, max(0, count - 1), user)
+        self._take_port(user)
         self._edge.later(self._counts.__setitem__, table, count)
+
+    def _take_port(self, user: Instruction) -> None:
+        if self._writer is None:
+            self._edge.later(self._free_port)
+        elif self._writer is not user:
+            raise GatewrightError(
+                f"{self._writer} and {user} both write an index table in one cycle; add a wait that orders them"
+            )
+        self._writer = user
+
+    def _free_port(self) -> None:
+        self._writer = None
 
     def _set_entry(self, table: int, position: int, value: int) -> None:
         self._entries[table, position] = value

@@ -26,7 +26,7 @@ SEED = 3
 
 TIMINGS = (
     DramConfig(),
-    DramConfig(latency=1, beats=1, per_cycles=1, burst_gap=0),
+    DramConfig(latency=2, beats=1, per_cycles=1, burst_gap=0),
     DramConfig(latency=600, beats=1, per_cycles=4),
     DramConfig(latency=60, beats=1, per_cycles=30, outstanding=1),
 )

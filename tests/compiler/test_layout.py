@@ -22,7 +22,7 @@ from gatewright.sim.machine import simulate
 from tests.support.graphs import random_inputs, resnet_graph
 
 SHAPES = [(1, 1, 1, 1), (5, 3, 3, 7), (16, 3, 3, 16), (33, 1, 1, 20), (3, 5, 5, 3)]
-ROWS = [1, 3, 4, 5, 8, 12, 16]
+ROWS = [4, 5, 7, 8, 12, 16]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from gatewright.arch import BEAT_BYTES, PRESETS, with_changes
 from gatewright.compiler.compile import Compiler, without_gates
 from gatewright.compiler.context import Decisions
-from gatewright.compiler.graph import QuantisedGraph
+from gatewright.compiler.graph import QuantisedConv, QuantisedGraph
 from gatewright.compiler.reference import ReferenceResult, run_reference
 from gatewright.errors import GatewrightError
 from gatewright.isa import NO_TABLE, Opcode, Space, column
@@ -47,11 +48,11 @@ FITTING = [
     {"tables": 3},
     {"tables": 15},
     {"load_vectors": 1},
-    {"columns": 1},
+    {"columns": 4},
     {"columns": 32},
-    {"rows": 3, "columns": 5},
-    {"rows": 2, "columns": 7},
-    {"rows": 5, "columns": 3, "weight_kib": 256},
+    {"rows": 4, "columns": 5},
+    {"rows": 5, "columns": 7},
+    {"rows": 6, "columns": 4, "weight_kib": 256},
 ]
 
 
@@ -169,6 +170,18 @@ def test_gates_cost_cycles_that_skipping_wins_back() -> None:
     dense = Compiler(without_gates(graph), PRESETS["ultra96"]).compile({}, inputs[0])
     gated = Compiler(graph, PRESETS["ultra96"]).compile(decisions(reference), inputs[0])
     assert simulate(gated).cycles < simulate(dense).cycles
+
+
+def test_a_wide_kernel_over_gated_tiles_is_an_error() -> None:
+    graph, _, reference = case(True, 16)
+    layers = list(graph.layers)
+    at = next(i for i, layer in enumerate(layers) if layer.name == "layer1.0.conv2")
+    conv = layers[at]
+    assert isinstance(conv, QuantisedConv)
+    layers[at] = replace(conv, weight=np.pad(conv.weight, ((0, 0), (1, 1), (1, 1), (0, 0))), padding=2)
+    wide = QuantisedGraph(graph.input, layers, graph.shapes, graph.scales)
+    with pytest.raises(GatewrightError, match=r"layer1\.0\.conv2: a kernel of 5 columns .* at most 4"):
+        Compiler(wide, PRESETS["ultra96"]).compile(decisions(reference))
 
 
 def test_a_missing_decision_and_a_missing_classifier_are_errors() -> None:

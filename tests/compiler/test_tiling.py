@@ -12,8 +12,8 @@ from gatewright.isa import Stationary
 
 arches = st.builds(
     ArchConfig,
-    rows=st.integers(1, 16),
-    columns=st.integers(1, 32),
+    rows=st.integers(4, 16),
+    columns=st.integers(4, 32),
     load_vectors=st.sampled_from([1, 2, 4]),
     accumulator_depth=st.integers(16, 1024),
 )

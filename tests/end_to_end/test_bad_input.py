@@ -101,7 +101,7 @@ def test_an_image_that_is_not_there(checkpoint: Path, out: Path) -> None:
     [
         ("row = 8", "unknown key row"),
         ("[dram]\nlatenzy = 3", "unknown key dram.latenzy"),
-        ("rows = 17", "rows = 17 must be an integer from 1 to 16"),
+        ("rows = 17", "rows = 17 must be an integer from 4 to 16"),
         ("rows = ", "is not valid TOML"),
         ('preset = "16x16"', "no preset '16x16'"),
         ("scratchpad_kib = 4", "scratchpad of 4 KiB cannot hold tensor"),

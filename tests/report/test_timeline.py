@@ -27,20 +27,20 @@ def test_units_and_spans_of_the_hand_worked_run() -> None:
     slices = [e for e in document["traceEvents"] if e["ph"] == "X"]
     spans = [(threads[e["tid"]], e["name"], e["ts"], e["ts"] + e["dur"]) for e in slices]
     assert [s for s in spans if s[0].startswith("ARRAY") and "conv1" in s[1]] == [
-        ("ARRAY load", "conv1 MATMUL (first load)", 180, 181),
-        ("ARRAY", "conv1 MATMUL", 181, 191),
-        ("ARRAY drain", "conv1 MATMUL (drain)", 191, 203),
+        ("ARRAY load", "conv1 MATMUL (first load)", 195, 196),
+        ("ARRAY", "conv1 MATMUL", 196, 206),
+        ("ARRAY drain", "conv1 MATMUL (drain)", 206, 220),
     ]
     assert [s[1:] for s in spans if s[0] == "EPILOGUE"][:2] == [
-        ("conv1 EPILOGUE (waiting)", 106, 203),
-        ("conv1 EPILOGUE", 203, 221),
+        ("conv1 EPILOGUE (waiting)", 112, 220),
+        ("conv1 EPILOGUE", 220, 240),
     ]
-    assert ("SEQUENCER", "end END", 400, 401) in spans
+    assert ("SEQUENCER", "end END", 441, 442) in spans
     (matmul,) = (e for e in slices if e["name"] == "conv2 MATMUL")
     assert matmul["args"]["instruction"] == 8
     assert matmul["args"]["waits"] == "GATHER 2"
     assert matmul["args"]["stationary"] == 1
-    assert document["otherData"] == {"time_unit": "1 microsecond shown is 1 clock cycle", "cycles": 401}
+    assert document["otherData"] == {"time_unit": "1 microsecond shown is 1 clock cycle", "cycles": 442}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -30,12 +30,12 @@ def test_layers_fold_by_kind() -> None:
         "useful": 90 + 120,  # the gate's 16 MACs are gate evaluation
         "lane_rounding": 70 + 72,
         "stationary_loads": 2 * 16,
-        "pipeline": (30 + 55) * 16,
-        "index_building": 7 * 16,
-        "gate_evaluation": (41 - 7) * 16,
-        "dram_stalls": (102 + 77) * 16,
-        "dispatch": 2 * 16,
-        "ungated_layers": 70 * 16,
+        "pipeline": (34 + 59) * 16,
+        "index_building": 16 * 16,
+        "gate_evaluation": (54 - 16) * 16,
+        "dram_stalls": (102 + 86) * 16,
+        "dispatch": (7 + 1) * 16,
+        "ungated_layers": 75 * 16,
     }
     with pytest.raises(ValueError, match="layer kind 'odd'"):
         fold_layers(parts, dict.fromkeys(parts, "odd"))
@@ -55,10 +55,10 @@ def test_useful_macs_never_exceed_what_the_network_counts() -> None:
 @pytest.mark.parametrize(
     ("position", "changes", "waits", "message"),
     [
-        (2, {"done": 204}, True, "record 2: a stream at cycle 182"),
-        (0, {"start": 104, "run": 104}, True, "record 0: nothing explains its start at cycle 104"),
-        (7, {}, False, "record 7: nothing explains its start at cycle 262"),
-        (7, {"dispatch": 261}, False, "record 7: nothing explains its dispatch at cycle 261"),
+        (2, {"done": 221}, True, "record 2: a stream at cycle 197"),
+        (0, {"start": 110, "run": 110}, True, "record 0: nothing explains its start at cycle 110"),
+        (7, {}, False, "record 7: nothing explains its start at cycle 294"),
+        (7, {"dispatch": 287}, False, "record 7: nothing explains its dispatch at cycle 287"),
     ],
 )
 def test_a_trace_against_the_rules_is_refused(

@@ -152,6 +152,43 @@ RACES: list[tuple[str, list[Row], list[Row], str]] = [
         "instruction 1 (LOAD) reads DRAM bytes 1024 to 1039 before it is written",
     ),
     (
+        "a table loaded while INDEX fills another",
+        [row(Opcode.INDEX, bits=1000), load(space=Space.TABLE, address=1, row_beats=1, count=8)],
+        [row(Opcode.INDEX, bits=1000), load([(Unit.INDEX, 1)], space=Space.TABLE, address=1, row_beats=1, count=8)],
+        "uses the tables' write port",
+    ),
+    (
+        "an INDEX while another table is loaded",
+        [load(space=Space.TABLE, address=1, row_beats=1, count=8), row(Opcode.INDEX, bits=16)],
+        [load(space=Space.TABLE, address=1, row_beats=1, count=8), row(Opcode.INDEX, [(Unit.LOAD, 1)], bits=16)],
+        "uses the tables' write port",
+    ),
+    (
+        "a table cleared before the entries of the one before are there",
+        [load(space=Space.TABLE, row_beats=1, count=8), load(space=Space.TABLE, rows=0)],
+        [load(space=Space.TABLE, row_beats=1, count=8), load([(Unit.LOAD, 1)], space=Space.TABLE, rows=0)],
+        "instruction 1 (LOAD) sets a table's count",
+    ),
+    (
+        "a tile table that the transpose's EPILOGUE reads before its waits",
+        [
+            LOADED,
+            READY,
+            row(Opcode.INDEX, [(Unit.EPILOGUE, 1)], bits=60, complement=1),
+            matmul([(Unit.INDEX, 1)], stationary=1, tile_table=0),
+            epilogue([(Unit.ARRAY, 1)], stationary=1, tile_table=0),
+        ],
+        [
+            LOADED,
+            READY,
+            row(Opcode.INDEX, [(Unit.EPILOGUE, 1)], bits=60, complement=1),
+            matmul([(Unit.INDEX, 1)], stationary=1, tile_table=0),
+            barrier((Unit.INDEX, 1)),
+            epilogue([(Unit.ARRAY, 1)], stationary=1, tile_table=0),
+        ],
+        "instruction 4 (EPILOGUE) reads table 0 before it is written",
+    ),
+    (
         "an entry updated again after one cycle",
         [matmul(pixel_count=10), matmul(pixel_count=6, accumulator=9, accumulate=1)],
         [matmul(pixel_count=10), matmul(pixel_count=6, accumulator=9)],

@@ -59,6 +59,11 @@ BAD: list[tuple[Row, str]] = [
     (gather(patch_base=1023), "(GATHER) patch_base: reaches word 4107 of a patch buffer of 4096"),
     (gather(source=262144 - 255), "(GATHER) reaches byte 262144 of a scratchpad of 262144"),
     (gather(source_mask=1), "(GATHER) source_tile or source_grid = 0"),
+    (
+        gather(source_mask=1, source_tile=1, source_grid=4, kernel_width=5),
+        "(GATHER) kernel_width = 5; with a source_mask",
+    ),
+    (gather(source_mask=1, kernel_width=5, tile_count=0), "(GATHER) kernel_width = 5; with a source_mask"),
     (gather(source_mask=1, source_tile=1, source_grid=63, height=18), "(GATHER) reaches mask bit 1074 of 1024"),
     (matmul(filter_table=14), "(MATMUL) names table 14, but the machine has 8"),
     (matmul(first_pixel=4, tile_count=12), "(MATMUL) patch_vectors: uses 12 vectors of a region of 8"),
@@ -141,6 +146,8 @@ def test_bad_instruction(bad: Row, message: str) -> None:
     [
         gather(),
         gather(source=262144 - 256, patch_base=1020),
+        gather(source_mask=1, source_tile=1, source_grid=4, kernel_width=4),
+        gather(kernel_width=5),
         matmul(),
         matmul(weight_base=2046, patch_base=1022, accumulator=504, filter_table=0),
         epilogue(),

@@ -45,10 +45,10 @@ def matmul(pixels: int, filters: int, slices: int, waits: list[tuple[Unit, int]]
 
 
 def test_empty_program() -> None:
-    """END alone: 2 beats in 3 cycles after 64, 4 to arrive, 2 to fetch, 1 to stop."""
+    """END alone: 5 to the address, 2 beats in 3 cycles after 64, 8 to arrive, 12 to fetch, 1 to stop."""
     result = run([row(Opcode.END)])
-    assert result.cycles == 64 + 3 + 4 + 2 + 1
-    assert times(result, 0) == (73, 73, 73, 74)
+    assert result.cycles == 5 + 64 + 3 + 8 + 12 + 1
+    assert times(result, 0) == (92, 92, 92, 93)
 
 
 def test_load_bursts() -> None:
@@ -61,14 +61,15 @@ def test_load_bursts() -> None:
         row(Opcode.LOAD, dram_address=0, rows=0, row_beats=3),
     ]
     result = run(rows, FAST, image)
-    # Boot: 4 instructions, 8 beats: address 0, data 10 to 18, done 22, first dispatch 24.
-    # Bursts: a = 25, b = 35, E = 39; a = 26, b = max(36, 39 + 2) = 41, E = 47; free = 27.
-    assert times(result, 0) == (24, 25, 25, 47 + 4)
-    # a = max(27, E two before = 39) = 39, b = max(49, 49) = 49, E = 52; a = max(40, 47) = 47, b = 57, E = 60.
-    assert times(result, 1) == (25, 27, 27, 60 + 4)
-    # Without rows: starts once the address channel is free, done no earlier than the LOAD before.
-    assert times(result, 2) == (26, 48, 48, 64)
-    assert result.cycles == 65
+    # Boot: 4 instructions, 8 beats: address 5, data 15 to 23, done 31, first dispatch 43.
+    # s = 43 + 7, a = 55, b = 65, E = 69; a = 56, b = max(66, 69 + 2) = 71, E = 77; free = 57.
+    assert times(result, 0) == (43, 50, 50, 77 + 8)
+    # Head from 51 on, s = 57; a = max(62, E two before = 69) = 69, b = max(79, 77 + 2) = 79, E = 82;
+    # a = max(70, 77) = 77, b = max(87, 82 + 2) = 87, E = 90.
+    assert times(result, 1) == (44, 57, 57, 90 + 8)
+    # Without rows: starts once the address channel is free, done a cycle after the LOAD before.
+    assert times(result, 2) == (45, 78, 78, 99)
+    assert result.cycles == 100
     assert result.work["bursts"].tolist() == [2, 2, 0, 0]
     assert result.work["bytes"].tolist() == [160, 96, 0, 0]
     assert result.work["cycles"].tolist() == [10, 6, 0, 0]
@@ -79,8 +80,8 @@ def test_dram_rate() -> None:
     image = Image()
     image.reserve(80)
     result = run([row(Opcode.LOAD, rows=1, row_beats=5)], ARCH, image)
-    # Boot: 4 beats, 6 cycles: done 74, dispatch 76.
-    assert times(result, 0) == (76, 77, 77, 77 + 64 + 7 + 4)
+    # Boot: 4 beats, 6 cycles: done 83, dispatch 95.
+    assert times(result, 0) == (95, 102, 102, 102 + 5 + 64 + 7 + 8)
 
 
 @pytest.mark.parametrize(("channels", "per_row"), [(16, 1), (17, 2), (32, 2), (33, 3), (1, 1)])
@@ -106,23 +107,23 @@ def test_gather(channels: int, per_row: int) -> None:
         ]
     )
     _, start, begun, done = times(result, 0)
-    assert start == begun == 77
-    assert done == 77 + 2 * 16 * 3 * per_row + 8
+    assert start == begun == 102
+    assert done == 102 + 2 * 16 * 3 * per_row + 8
 
 
 def test_matmul_sequence() -> None:
     """40 filters in blocks of 16, 16, 8; loads of 4, 4, 2 hide behind streams of 10; then both orders."""
     rows = [matmul(10, 40, 3), matmul(10, 40, 3), matmul(10, 40, 3, stationary=1), matmul(2, 8, 2, filter_count=0)]
     result = run(rows)
-    # Boot: 10 beats, 14 cycles: done 82, dispatch 84. S(0) = 85 + 4, 9 tiles of 10.
-    assert times(result, 0) == (84, 85, 85, 89 + 90 + 36)
-    # The next loads when the last stream begins (169), and streams when it ends (179).
-    assert times(result, 1) == (85, 169, 169, 179 + 90 + 36)
-    # Pixels stand: 1 block, load 3, 3 slices of 40, but not before the stream has ended (269).
-    assert times(result, 2) == (86, 269, 269, 269 + 3 + 120 + 36)
-    # Without work: once the shadow registers are free and, standing otherwise, the stream is over.
-    last_stream = 272 + 80
-    assert times(result, 3) == (87, last_stream + 40, last_stream + 40, 428)
+    # Boot: 10 beats, 14 cycles: done 91, dispatch 103. S(0) = 110 + 4, 9 tiles of 10.
+    assert times(result, 0) == (103, 110, 110, 114 + 90 + 38)
+    # The next loads when the last stream begins (194), and streams when it ends (204).
+    assert times(result, 1) == (104, 194, 194, 204 + 90 + 38)
+    # Pixels stand: 1 block, load 3, 3 slices of 40, but not before the stream has ended (294).
+    assert times(result, 2) == (105, 294, 294, 294 + 3 + 120 + 38)
+    # Without work: once the shadow registers are free and, standing otherwise, the stream is over. Done a cycle later.
+    last_stream = 297 + 80
+    assert times(result, 3) == (106, last_stream + 40, last_stream + 40, 456)
     assert result.work["macs"].tolist() == [10 * 40 * 48] * 3 + [0, 0]
     assert result.work["load_bound"].tolist() == [0] * 5
 
@@ -136,11 +137,11 @@ def test_matmul_waits_for_its_loads() -> None:
     result = run(rows, ARCH, image)
     begun = times(result, 0)[3]
     # Loads 16, 16 | 16, 16 | 8, 8: the first shows whole, three of 16 and two of 8 instead of 4 behind streams.
-    assert times(result, 1)[2:] == (begun, begun + 16 + 3 * 16 + 2 * 8 + 4 + 36)
+    assert times(result, 1)[2:] == (begun, begun + 16 + 3 * 16 + 2 * 8 + 4 + 38)
     assert result.work["load_bound"].tolist() == [0, 3 * 12 + 2 * 4, 0, 0]
     # By order: 4 a cycle, never longer than the stream's 4.
     last_begin = begun + 16 + 3 * 16 + 2 * 8
-    assert times(result, 2)[1:] == (last_begin, last_begin, last_begin + 4 + 6 * 4 + 36)
+    assert times(result, 2)[1:] == (last_begin, last_begin, last_begin + 4 + 6 * 4 + 38)
 
 
 def epilogue(pixels: int, filters: int, waits: list[tuple[Unit, int]] | None = None, **fields: int) -> Row:
@@ -168,7 +169,7 @@ STORE, REDUCE, RAW, THRESHOLD = range(4)
     ],
 )
 def test_epilogue(fields: dict[str, int], preload: int, cycles: int) -> None:
-    """Parameters of the first block before the waits; then blocks; latency 13."""
+    """Parameters of the first block, and 10 cycles of setup, before the waits; then blocks; latency 15."""
     image = Image()
     address = image.add(parameters([(0, 1, 1)] * 44))
     barrier = epilogue(0, 0, [(Unit.LOAD, 1)])
@@ -180,35 +181,36 @@ def test_epilogue(fields: dict[str, int], preload: int, cycles: int) -> None:
     ]
     result = run(rows, ARCH, image)
     free = times(result, 1)[3]
-    assert times(result, 2)[1:] == (free, free + preload, free + preload + cycles + 13)
+    before = max(preload, 10) if cycles else 0
+    assert times(result, 2)[1:] == (free, free + before, free + before + cycles + 15)
     # Waits that are met late leave the preload behind.
     late = [*rows[:3], epilogue(waits=[(Unit.INDEX, 1)], **fields)]
     late.insert(1, row(Opcode.INDEX, bits=1024, complement=1, table=1, waits=[(Unit.LOAD, 1)]))
     result = run(late, ARCH, image)
     index_done = times(result, 1)[3]
-    assert index_done - times(result, 1)[2] == 1024 + 3
+    assert index_done - times(result, 1)[2] == 1024 + 12
     start, begun, done = times(result, 4)[1:]
     assert start < index_done - 200
-    assert (begun, done) == (max(start + preload, index_done), max(start + preload, index_done) + cycles + 13)
+    assert (begun, done) == (index_done, index_done + cycles + 15)
 
 
 def test_index_counts_words_and_ones() -> None:
     """An empty mask costs a cycle a word, its complement one an entry; 20 bits are two words."""
     result = run([row(Opcode.INDEX, bits=20), row(Opcode.INDEX, bits=20, complement=1), row(Opcode.INDEX)])
-    # Boot: 8 beats, 11 cycles: done 79, dispatch 81.
-    assert times(result, 0) == (81, 82, 82, 82 + 2 + 3)
-    assert times(result, 1) == (82, 87, 87, 87 + 20 + 3)
-    assert times(result, 2) == (83, 110, 110, 110 + 0 + 3)
+    # Boot: 8 beats, 11 cycles: done 88, dispatch 100.
+    assert times(result, 0) == (100, 107, 107, 107 + 2 + 12)
+    assert times(result, 1) == (101, 121, 121, 121 + 20 + 12)
+    assert times(result, 2) == (102, 153, 153, 153 + 0 + 12)
 
 
 def test_store() -> None:
-    """Bursts of 4 and 6 beats: 4, the data at 3 in 4 with a gap each, 64 for the response."""
+    """Bursts of 4 and 6 beats: 8, the data at 3 in 4 with a gap each, 64 for the response."""
     image = Image()
     image.reserve(8192)
     result = run([row(Opcode.STORE, dram_address=4096 - 64, beats=10), row(Opcode.STORE)], ARCH, image)
     begun, done = times(result, 0)[2:]
-    assert done - begun == 4 + (6 + 1) + (8 + 1) + 64
-    assert times(result, 1)[1:] == (done, done, done + 4 + 64)
+    assert done - begun == 8 + (6 + 1) + (8 + 1) + 64
+    assert times(result, 1)[1:] == (done, done, done + 8 + 64)
 
 
 def test_full_queue_stalls_dispatch() -> None:
@@ -216,9 +218,9 @@ def test_full_queue_stalls_dispatch() -> None:
     arch = replace(ARCH, queue_depth=2)
     rows = [row(Opcode.INDEX, bits=160) for _ in range(4)] + [row(Opcode.GATHER, tile=1)]
     result = run(rows, arch)
-    # Boot: 12 beats, 16 cycles: done 84, dispatch 86; each INDEX holds its unit for 13.
-    assert [times(result, i)[0] for i in range(5)] == [86, 87, 88, 101, 102]
-    assert [times(result, i)[1] for i in range(5)] == [87, 100, 113, 126, 103]
+    # Boot: 12 beats, 16 cycles: done 93, dispatch 105; each INDEX holds its unit for 22.
+    assert [times(result, i)[0] for i in range(5)] == [105, 106, 113, 135, 136]
+    assert [times(result, i)[1] for i in range(5)] == [112, 134, 156, 178, 143]
 
 
 def test_waits_join() -> None:
@@ -233,7 +235,7 @@ def test_waits_join() -> None:
 
 
 def test_next_and_exit() -> None:
-    """NEXT costs 2 cycles to the dispatch after it, an EXIT not taken 1; both honour waits."""
+    """NEXT costs 12 cycles to the dispatch after it, an EXIT not taken 1; both honour waits."""
     rows = [
         row(Opcode.INDEX, bits=160),
         row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=3, bit=7),
@@ -246,7 +248,7 @@ def test_next_and_exit() -> None:
     assert times(result, 1) == (exit_at, exit_at, exit_at, exit_at + 1)
     assert times(result, 2)[0] == exit_at + 1
     assert times(result, 3) == (exit_at + 2, exit_at + 2, exit_at + 2, exit_at + 3)
-    assert times(result, 4)[0] == exit_at + 4
+    assert times(result, 4)[0] == exit_at + 2 + 12
     assert times(result, 5)[0] == times(result, 4)[3]
     assert result.cycles == times(result, 4)[3] + 1
     units: npt.NDArray[np.int64] = result.trace.records["unit"]
@@ -263,4 +265,4 @@ def test_counts_wrap_at_16_bits() -> None:
     units = result.trace.records["unit"]
     index = result.trace.records[units == Unit.INDEX]
     gather = result.trace.records[units == Unit.GATHER][0]
-    assert gather["run"] == max(gather["dispatch"] + 1, index["done"][many])
+    assert gather["run"] == max(gather["dispatch"] + 7, index["done"][many])

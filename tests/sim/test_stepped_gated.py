@@ -24,7 +24,7 @@ EDGE, INPUTS, HIDDEN, MIDDLE, OUTPUTS = 6, 5, 6, 9, 10
 ALL, NONE = 10**6, -(10**6)
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (4, 4), (8, 8), (12, 20)])
+@pytest.mark.parametrize("shape", [(5, 6), (4, 4), (8, 8), (12, 20)])
 @pytest.mark.parametrize(("tile_bias", "filter_bias"), [(0, 0), (ALL, ALL), (NONE, 0), (0, NONE), (ALL, 0)])
 def test_a_live_gated_block(shape: tuple[int, int], tile_bias: int, filter_bias: int) -> None:
     seed = shape[0] * 10 + shape[1]

@@ -38,10 +38,10 @@ def test_streams_with_loads_behind_them_are_matrix_products(rows: int, columns: 
             step = loads[position] if position < len(loads) else Fetched()
             step.stream, step.swap = vector, position == 0
             entering.append(step)
-    outputs = [grid.step(step) for step in entering + [None] * (rows + columns + 4)]
+    outputs = [grid.step(step) for step in entering + [None] * (rows + columns + 5)]
     expected = np.concatenate([s.astype(np.int64) @ t for s, t in zip(streams, tiles, strict=True)])
-    # The input register, the diagonal (rows - 1 + columns - 1), the sum's register: then at the outputs.
-    latency = rows + columns
+    # The input register, the diagonal (rows - 1 + columns - 1), the product's and the sum's registers.
+    latency = rows + columns + 1
     for number, sums in enumerate(expected):
         np.testing.assert_array_equal(outputs[first + number + latency], sums)
 
@@ -53,13 +53,14 @@ def test_an_element_acts_at_the_local_time_plus_its_row_and_column() -> None:
     loads = load_steps(np.full((rows, columns), 3, np.int8), 1)
     for step in [*loads, Fetched(stream=np.full(rows, 5, np.int8), swap=True)]:
         grid.step(step)
-    for time in range(rows + columns):
+    for time in range(rows + columns + 1):
         grid.step(None)
         for r in range(rows):
             for c in range(columns):
                 assert (grid.active[r, c] == 3) == (time >= r + c), (time, r, c)
                 assert (grid.activation[r, c] == 5) == (time == r + c), (time, r, c)
-                assert grid.sum[r, c] == (15 * (r + 1) if time == r + c else 0), (time, r, c)
+                assert grid.product[r, c] == (15 if time == r + c else 0), (time, r, c)
+                assert grid.sum[r, c] == (15 * (r + 1) if time == r + c + 1 else 0), (time, r, c)
 
 
 def test_a_quiet_grid_holds_its_values_and_does_nothing() -> None:

@@ -100,6 +100,26 @@ def test_array_and_epilogue_in_one_accumulator_bank_are_named() -> None:
     assert step_simulate(make_program(ARCH, [matmul, row(Opcode.EPILOGUE, bank=0, **reduce)])).cycles > 0
 
 
+def test_index_and_load_at_the_tables_write_port_are_named() -> None:
+    image = Image()
+    image.add(np.arange(512, dtype="<u2"))
+    # 600 entries, one a cycle, while 64 beats of a table arrive.
+    fill = row(Opcode.INDEX, bits=600, table=0, complement=1)
+    load = {"space": Space.TABLE, "address": 1, "rows": 1, "row_beats": 64, "count": 512}
+    with pytest.raises(GatewrightError, match=r"\(LOAD\) and instruction 0 \(INDEX\) both write an index table"):
+        step_simulate(make_program(ARCH, [fill, row(Opcode.LOAD, **load)], image))
+    ordered = make_program(ARCH, [fill, row(Opcode.LOAD, [(Unit.INDEX, 1)], **load)], image)
+    assert [len(table) for table in step_simulate(ordered).tables[:2]] == [600, 512]
+
+
+def test_a_wide_kernel_with_a_source_mask_is_an_error() -> None:
+    shape = {"height": 8, "width": 8, "channels": 4, "out_width": 8, "kernel_height": 1, "stride": 1}
+    masked = {"source_mask": 1, "source_tile": 1, "source_grid": 8, "tile": 1, "tile_count": 2, "patch_vectors": 4}
+    with pytest.raises(GatewrightError, match=r"\(GATHER\): kernel_width = 5; with a source_mask it is at most 4"):
+        step_simulate(make_program(ARCH, [row(Opcode.GATHER, kernel_width=5, **shape, **masked)]))
+    assert step_simulate(make_program(ARCH, [row(Opcode.GATHER, kernel_width=4, **shape, **masked)])).cycles > 0
+
+
 def test_next_before_its_page_arrives_is_an_error() -> None:
     index = row(Opcode.INDEX, mask=0, bits=16, table=0)
     program = make_program(ARCH, [index] * 6, page_size=5)

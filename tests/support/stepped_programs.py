@@ -138,15 +138,16 @@ class Builder:
         return Filters(weights, entries, base, vectors, first + 1, [mark])
 
     def load_table(self, table: int, entries: list[int]) -> Mark:
-        """LOAD an index table."""
+        """LOAD an index table, behind the INDEXes so far: they share the tables' write port."""
         raw = np.array(entries, "<u2").tobytes() + bytes(-2 * len(entries) % 16)
         source = self.image.add(raw)
         return self.emit(
             Opcode.LOAD,
+            [self.mark(Unit.INDEX)] if self.counts[Unit.INDEX] else None,
             dram_address=source,
             space=Space.TABLE,
             address=table,
-            rows=1,
+            rows=min(1, len(entries)),
             row_beats=len(raw) // 16,
             count=len(entries),
         )

@@ -1,0 +1,123 @@
+// What AXI asks of a master that sends incrementing bursts of whole 16-byte beats, checked at every clock edge.
+//
+// Also puts the beats of the write channel together with their addresses, in order, for whoever compares them:
+// W beats may be accepted before their AW, so a beat comes out once its address is known, one in a cycle.
+module axi_rules #(
+    parameter int QUEUE = 1024 // bursts or beats that may wait for their other half
+) (
+    input logic clk,
+    input logic rst,
+    input logic clear,         // forget what waits: a new program begins
+    input logic [31:0] m_axi_araddr,
+    input logic [7:0] m_axi_arlen,
+    input logic [2:0] m_axi_arsize,
+    input logic [1:0] m_axi_arburst,
+    input logic m_axi_arvalid,
+    input logic m_axi_arready,
+    input logic [31:0] m_axi_awaddr,
+    input logic [7:0] m_axi_awlen,
+    input logic [2:0] m_axi_awsize,
+    input logic [1:0] m_axi_awburst,
+    input logic m_axi_awvalid,
+    input logic m_axi_awready,
+    input logic [127:0] m_axi_wdata,
+    input logic [15:0] m_axi_wstrb,
+    input logic m_axi_wlast,
+    input logic m_axi_wvalid,
+    input logic m_axi_wready,
+    output logic fault,        // for one cycle, with its number in `difference.py` and an address
+    output logic [7:0] fault_code,
+    output logic [31:0] fault_value,
+    output logic write_seen,   // a beat with its address
+    output logic [31:0] write_address,
+    output logic [127:0] write_data,
+    output logic [15:0] write_strobe,
+    output logic quiet         // no write burst is half done, and nothing is offered
+);
+    localparam logic [7:0] AR_UNSTABLE = 1, AW_UNSTABLE = 2, W_UNSTABLE = 3, AR_KIND = 4, AW_KIND = 5,
+        AR_BOUNDARY = 6, AW_BOUNDARY = 7, W_LAST = 8, AR_IN_RESET = 9, AW_IN_RESET = 10, W_IN_RESET = 11,
+        QUEUE_FULL = 12;
+
+    // The cycle before, to see whether an offer that was not taken still stands.
+    logic ar_offered, aw_offered, w_offered;
+    logic [44:0] ar_before, aw_before;
+    logic [144:0] w_before;
+    wire [44:0] ar_now = {m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst};
+    wire [44:0] aw_now = {m_axi_awaddr, m_axi_awlen, m_axi_awsize, m_axi_awburst};
+    wire [144:0] w_now = {m_axi_wdata, m_axi_wstrb, m_axi_wlast};
+
+    logic [39:0] bursts [QUEUE];  // address, length
+    logic [144:0] beats [QUEUE];
+    int burst_first, burst_count, beat_first, beat_count;
+    logic [8:0] beat;             // of the first burst
+
+    task automatic report(input logic [7:0] code, input logic [31:0] value);
+        fault <= 1;
+        fault_code <= code;
+        fault_value <= value;
+    endtask
+
+    function automatic logic crosses(input logic [31:0] address, input logic [7:0] length);
+        return {1'b0, address[11:0]} + {length + 9'd1, 4'b0} > 13'd4096;
+    endfunction
+
+    always @(posedge clk) begin
+        fault <= 0;
+        write_seen <= 0;
+        ar_offered <= m_axi_arvalid && !m_axi_arready && !rst;
+        aw_offered <= m_axi_awvalid && !m_axi_awready && !rst;
+        w_offered <= m_axi_wvalid && !m_axi_wready && !rst;
+        ar_before <= ar_now;
+        aw_before <= aw_now;
+        w_before <= w_now;
+        if (rst || clear) begin
+            burst_count = 0;
+            beat_count = 0;
+            beat = 0;
+            if (rst && m_axi_arvalid) report(AR_IN_RESET, m_axi_araddr);
+            if (rst && m_axi_awvalid) report(AW_IN_RESET, m_axi_awaddr);
+            if (rst && m_axi_wvalid) report(W_IN_RESET, 0);
+        end else begin
+            if (ar_offered && (!m_axi_arvalid || ar_now != ar_before)) report(AR_UNSTABLE, m_axi_araddr);
+            if (aw_offered && (!m_axi_awvalid || aw_now != aw_before)) report(AW_UNSTABLE, m_axi_awaddr);
+            if (w_offered && (!m_axi_wvalid || w_now != w_before)) report(W_UNSTABLE, 0);
+            if (m_axi_arvalid) begin
+                if (m_axi_arsize != 4 || m_axi_arburst != 1 || m_axi_araddr[3:0] != 0) report(AR_KIND, m_axi_araddr);
+                else if (crosses(m_axi_araddr, m_axi_arlen)) report(AR_BOUNDARY, m_axi_araddr);
+            end
+            if (m_axi_awvalid) begin
+                if (m_axi_awsize != 4 || m_axi_awburst != 1 || m_axi_awaddr[3:0] != 0) report(AW_KIND, m_axi_awaddr);
+                else if (crosses(m_axi_awaddr, m_axi_awlen)) report(AW_BOUNDARY, m_axi_awaddr);
+            end
+            if (m_axi_awvalid && m_axi_awready) begin
+                if (burst_count == QUEUE) report(QUEUE_FULL, m_axi_awaddr);
+                else begin
+                    bursts[(burst_first + burst_count) % QUEUE] = {m_axi_awaddr, m_axi_awlen};
+                    burst_count = burst_count + 1;
+                end
+            end
+            if (m_axi_wvalid && m_axi_wready) begin
+                if (beat_count == QUEUE) report(QUEUE_FULL, 0);
+                else begin
+                    beats[(beat_first + beat_count) % QUEUE] = w_now;
+                    beat_count = beat_count + 1;
+                end
+            end
+            if (burst_count != 0 && beat_count != 0) begin
+                write_seen <= 1;
+                write_address <= bursts[burst_first][39:8] + 32'(beat) * 16;
+                {write_data, write_strobe} <= beats[beat_first][144:1];
+                if (beats[beat_first][0] != (beat == 9'(bursts[burst_first][7:0])))
+                    report(W_LAST, bursts[burst_first][39:8] + 32'(beat) * 16);
+                if (beat == 9'(bursts[burst_first][7:0])) begin
+                    beat = 0;
+                    burst_first = (burst_first + 1) % QUEUE;
+                    burst_count = burst_count - 1;
+                end else beat = beat + 1;
+                beat_first = (beat_first + 1) % QUEUE;
+                beat_count = beat_count - 1;
+            end
+        end
+        quiet <= burst_count == 0 && beat_count == 0 && !m_axi_arvalid && !m_axi_awvalid && !m_axi_wvalid;
+    end
+endmodule

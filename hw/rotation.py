@@ -1,0 +1,48 @@
+"""Barrel shifters over lanes: two bits of the amount (a 4:1 multiplexer) a level, the highest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+
+LEVEL_BITS = 2
+
+
+def _levels(m: Module, lanes: Value, amount: Value, move: Callable[[Value, int], Value], name: str) -> Value:
+    """``move(lanes, n)`` for the n of ``amount``, by levels."""
+    for low in reversed(range(0, len(amount), LEVEL_BITS)):
+        digit = amount[low : low + LEVEL_BITS]
+        moved = Signal(len(lanes), name=f"{name}_{low}")
+        with m.Switch(digit):
+            for value in range(1 << len(digit)):
+                with m.Case(value):
+                    m.d.comb += moved.eq(move(lanes, value << low))
+        lanes = moved
+    return lanes
+
+
+def rotate_down(m: Module, ring: Value, bits: int, amount: Value, name: str) -> Value:
+    """Lane i (of ``bits`` bits) of the result is lane i + ``amount`` of the ring."""
+    return _levels(m, ring, amount, lambda lanes, count: lanes.rotate_right(count * bits), name)
+
+
+def rotate_up(m: Module, ring: Value, bits: int, amount: Value, name: str) -> Value:
+    """Lane i + ``amount`` of the result is lane i of the ring; the inverse of ``rotate_down``."""
+    return _levels(m, ring, amount, lambda lanes, count: lanes.rotate_left(count * bits), name)
+
+
+def shift_up(m: Module, lanes: Value, bits: int, amount: Value, size: int, name: str) -> Value:
+    """``size`` lanes: lane i + ``amount`` of the result is lane i of ``lanes``; the others are zero."""
+    width = size * bits
+
+    def move(value: Value, count: int) -> Value:
+        return Cat(Const(0, min(count * bits, width)), value)[:width]
+
+    return _levels(m, Cat(lanes, Const(0, width - len(lanes))), amount, move, name)
+
+
+def small_product(value: Value, factor: Value) -> Value:
+    """A product as a sum of shifted copies: for a factor of a few bits, not worth a multiplier block."""
+    copies = [(value & bit.replicate(len(value))) << place for place, bit in enumerate(factor)]
+    return sum(copies[1:], copies[0])

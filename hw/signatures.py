@@ -1,0 +1,289 @@
+"""The interfaces between the units and the memories. Every signature is written from the side that asks.
+
+Widths that depend on the machine are functions of ``ArchConfig``. ``valid`` is a request in this cycle; nothing has a
+``ready``: every memory serves a request when it is made, and the program orders those that could collide.
+"""
+
+from __future__ import annotations
+
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gatewright.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASKS, OPERAND_BANKS, PARAMETER_BYTES, ArchConfig
+from gatewright.hw.layouts import COUNTS, head_layout
+from gatewright.isa import Unit
+
+BEAT_BITS = 8 * BEAT_BYTES
+SCRATCHPAD_ADDRESS_BITS = 20
+PORT_BYTES = 48
+"""Bytes that a port of the scratchpad moves in a cycle, from any byte address."""
+TABLE_BITS, POSITION_BITS, TABLE_ENTRY_BITS = 4, 12, 16
+TABLE_ROW_ENTRIES = BEAT_BITS // TABLE_ENTRY_BITS
+MASK_WORD_BITS = 16
+GATHER_COLUMNS = 4
+"""Columns of a kernel row whose mask bits GATHER reads at once."""
+PARAMETER = data.StructLayout({"bias": 32, "multiplier": 16, "shift": 8})
+"""A parameter entry without its unused byte; ``bias`` is signed."""
+
+
+def count_bits(arch: ArchConfig) -> int:
+    """Width of a table's count."""
+    return ceil_log2(arch.table_entries + 1)
+
+
+def table_counts(arch: ArchConfig) -> data.ArrayLayout:
+    """The counts of all index tables."""
+    return data.ArrayLayout(count_bits(arch), arch.tables)
+
+
+def lanes(count: int, bits: int = 8) -> data.ArrayLayout:
+    """``count`` lanes of ``bits`` bits, lane 0 lowest."""
+    return data.ArrayLayout(bits, count)
+
+
+def head_signature(unit: Unit) -> wiring.Signature:
+    """A unit's view of its queue. ``take`` in a cycle is the start s; allowed only while ``valid``.
+
+    ``valid``: the head has been at the head for DECODE_LATENCY cycles. ``waits_met``: its waits hold now.
+    ``head`` holds its value from the cycle in which it comes to the head.
+    """
+    return wiring.Signature({"head": In(head_layout(unit)), "valid": In(1), "waits_met": In(1), "take": Out(1)})
+
+
+def progress_signature() -> wiring.Signature:
+    """What a unit tells: ``start`` in cycle s, ``run`` in cycle r, ``retire`` in cycle e - 1; one cycle each."""
+    return wiring.Signature({"start": Out(1), "run": Out(1), "retire": Out(1)})
+
+
+def completions_signature() -> wiring.Signature:
+    """The units' completion counts."""
+    return wiring.Signature({"counts": In(COUNTS), "idle": In(1)})
+
+
+def table_read() -> wiring.Signature:
+    """A table entry, one cycle after its address."""
+    return wiring.Signature({"table": Out(TABLE_BITS), "position": Out(POSITION_BITS), "entry": In(TABLE_ENTRY_BITS)})
+
+
+def table_write_entry(arch: ArchConfig) -> wiring.Signature:
+    """INDEX writes: an entry, and the count of a table, each at the end of the cycle."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "table": Out(TABLE_BITS),
+            "position": Out(POSITION_BITS),
+            "entry": Out(TABLE_ENTRY_BITS),
+            "set_count": Out(1),
+            "count": Out(count_bits(arch)),
+        }
+    )
+
+
+def table_write_row(arch: ArchConfig) -> wiring.Signature:
+    """LOAD writes: up to 8 entries from position 8 * ``row`` on, and the count of ``table``."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "table": Out(TABLE_BITS),
+            "row": Out(POSITION_BITS - 3),
+            "enable": Out(TABLE_ROW_ENTRIES),
+            "entries": Out(BEAT_BITS),
+            "set_count": Out(1),
+            "count": Out(count_bits(arch)),
+        }
+    )
+
+
+def mask_write(arch: ArchConfig) -> wiring.Signature:
+    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * 1024 + bit) ``address`` on."""
+    return wiring.Signature({"valid": Out(1), "address": Out(14), "count": Out(6), "bits": Out(arch.columns)})
+
+
+def mask_read_columns() -> wiring.Signature:
+    """GATHER: bits ``bit`` ... ``bit`` + 3 of a mask (wrapping within it), one cycle after the address."""
+    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(10), "bits": In(GATHER_COLUMNS)})
+
+
+def mask_read_word() -> wiring.Signature:
+    """INDEX: 16 bits, one cycle after the address."""
+    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "word": Out(6), "bits": In(MASK_WORD_BITS)})
+
+
+def mask_read_bit() -> wiring.Signature:
+    """EXIT: one bit, in the same cycle."""
+    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(10), "value": In(1)})
+
+
+def scratchpad_read(data_bytes: int) -> wiring.Signature:
+    """``data_bytes`` (at most 48) from a byte address, any alignment; ``data`` is there SCRATCHPAD_READ cycles later.
+
+    Addresses beyond the end wrap.
+    """
+    return wiring.Signature({"valid": Out(1), "address": Out(SCRATCHPAD_ADDRESS_BITS), "data": In(lanes(data_bytes))})
+
+
+SCRATCHPAD_READ = 4
+"""From a read's request to its bytes, aligned: bank address, bank, output register and rotation, aligned register."""
+
+SCRATCHPAD_WRITE = 1
+"""From a write's request to the cycle of the write (visible to bank accesses from the next cycle on)."""
+
+
+def scratchpad_write(data_bytes: int) -> wiring.Signature:
+    """Write the first ``count`` of ``data_bytes`` (at most 48) bytes at a byte address, any alignment."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "address": Out(SCRATCHPAD_ADDRESS_BITS),
+            "count": Out(6),
+            "data": Out(lanes(data_bytes)),
+        }
+    )
+
+
+def patch_address_bits(arch: ArchConfig) -> int:
+    """Bits of a word address within a bank of the patch buffer."""
+    return ceil_log2(arch.patch_words // OPERAND_BANKS)
+
+
+def weight_address_bits(arch: ArchConfig) -> int:
+    """Bits of an address within a lane of the weight buffer."""
+    return ceil_log2(arch.weight_words // OPERAND_BANKS)
+
+
+def patch_write(arch: ArchConfig) -> wiring.Signature:
+    """GATHER writes: per bank a word address, ``rows`` byte enables, ``rows`` bytes; written in this cycle."""
+    bank = data.StructLayout({"address": patch_address_bits(arch), "enable": arch.rows, "data": lanes(arch.rows)})
+    return wiring.Signature({"banks": Out(data.ArrayLayout(bank, OPERAND_BANKS))})
+
+
+def patch_read(arch: ArchConfig) -> wiring.Signature:
+    """ARRAY reads: an address per bank, the banks' words OPERAND_READ cycles later."""
+    return wiring.Signature(
+        {
+            "addresses": Out(data.ArrayLayout(patch_address_bits(arch), OPERAND_BANKS)),
+            "words": In(data.ArrayLayout(lanes(arch.rows), OPERAND_BANKS)),
+        }
+    )
+
+
+OPERAND_READ = 2
+"""From an operand buffer's address to its word: the bank, the output register."""
+
+
+def weight_write(arch: ArchConfig) -> wiring.Signature:
+    """LOAD writes: per bank and physical lane an enable, an address and a byte; written in this cycle.
+
+    Lane l of a vector v lies in physical lane (l + v div 4) mod rows of bank (v + s) mod 4.
+    """
+    lane = data.StructLayout({"enable": 1, "address": weight_address_bits(arch), "data": 8})
+    return wiring.Signature({"banks": Out(data.ArrayLayout(data.ArrayLayout(lane, arch.rows), OPERAND_BANKS))})
+
+
+def weight_read(arch: ArchConfig) -> wiring.Signature:
+    """ARRAY reads: an address per bank, the banks' physical lanes OPERAND_READ cycles later."""
+    return wiring.Signature(
+        {
+            "addresses": Out(data.ArrayLayout(weight_address_bits(arch), OPERAND_BANKS)),
+            "words": In(data.ArrayLayout(lanes(arch.rows), OPERAND_BANKS)),
+        }
+    )
+
+
+def accumulator_read(arch: ArchConfig) -> wiring.Signature:
+    """An entry (``columns`` signed 32-bit lanes), ACCUMULATOR_READ cycles after its address."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "bank": Out(ceil_log2(ACCUMULATOR_BANKS)),
+            "entry": Out(ceil_log2(arch.accumulator_depth)),
+            "lanes": In(lanes(arch.columns, 32)),
+        }
+    )
+
+
+ACCUMULATOR_READ = 2
+"""The bank, the output register."""
+
+
+def accumulator_write(arch: ArchConfig) -> wiring.Signature:
+    """Write an entry in this cycle."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "bank": Out(ceil_log2(ACCUMULATOR_BANKS)),
+            "entry": Out(ceil_log2(arch.accumulator_depth)),
+            "lanes": Out(lanes(arch.columns, 32)),
+        }
+    )
+
+
+def parameter_read(arch: ArchConfig) -> wiring.Signature:
+    """A parameter entry, PARAMETER_READ cycles after its address."""
+    return wiring.Signature({"entry": Out(ceil_log2(arch.parameter_entries)), "parameter": In(PARAMETER)})
+
+
+PARAMETER_READ = 2
+
+
+def parameter_write(arch: ArchConfig) -> wiring.Signature:
+    """LOAD writes the two entries of a beat; ``entry`` may be odd. Written in this cycle."""
+    return wiring.Signature(
+        {"valid": Out(1), "entry": Out(ceil_log2(arch.parameter_entries)), "data": Out(2 * 8 * PARAMETER_BYTES)}
+    )
+
+
+def instruction_write(arch: ArchConfig) -> wiring.Signature:
+    """LOAD writes a beat, half an instruction: half ``half`` (0: the low bits) of ``entry``. Written in this cycle."""
+    return wiring.Signature(
+        {"valid": Out(1), "entry": Out(ceil_log2(arch.instruction_entries)), "half": Out(1), "data": Out(BEAT_BITS)}
+    )
+
+
+def boot_signature(arch: ArchConfig) -> wiring.Signature:
+    """The sequencer tells LOAD to read page 0: ``start`` in cycle 0; ``done`` from the cycle e of the boot load on."""
+    return wiring.Signature(
+        {
+            "start": Out(1),
+            "address": Out(32),
+            "beats": Out(ceil_log2(arch.page_instructions * 2 + 1)),
+            "done": In(1),
+        }
+    )
+
+
+def read_bus() -> wiring.Signature:
+    """AXI read channels, from the master: incrementing bursts of 16-byte beats, one ID, in order."""
+    return wiring.Signature(
+        {
+            "ar_valid": Out(1),
+            "ar_ready": In(1),
+            "ar_address": Out(32),
+            "ar_length": Out(8),
+            "r_valid": In(1),
+            "r_ready": Out(1),
+            "r_data": In(BEAT_BITS),
+            "r_response": In(2),
+            "r_last": In(1),
+        }
+    )
+
+
+def write_bus() -> wiring.Signature:
+    """AXI write channels, from the master."""
+    return wiring.Signature(
+        {
+            "aw_valid": Out(1),
+            "aw_ready": In(1),
+            "aw_address": Out(32),
+            "aw_length": Out(8),
+            "w_valid": Out(1),
+            "w_ready": In(1),
+            "w_data": Out(BEAT_BITS),
+            "w_last": Out(1),
+            "b_valid": In(1),
+            "b_ready": Out(1),
+            "b_response": In(2),
+        }
+    )

@@ -1,0 +1,127 @@
+"""The Yosys script: what is done to a design in which order, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MARK = "gatewright step "
+"""Printed by the script before each step."""
+
+TECHMAPS = ("dsp48e1.v", "dsp48e2.v", "carry8.v", "cells.v")
+"""Files of this folder that the script reads."""
+
+LIBRARY, NETLIST, STATISTICS, TIMING = "library.v", "netlist.v", "statistics.json", "timing.txt"
+"""Files that the script reads and writes, in the output folder."""
+
+_XILINX = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf"
+_DSP_LIMITS = (
+    "-D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 -D DSP_A_MAXWIDTH_PARTIAL=18 "
+    "-D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the script that is timed as one."""
+
+    name: str
+    commands: tuple[str, ...]
+
+
+def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
+    """The script for the RTLIL file ``source`` with the top module ``top``.
+
+    Modules in ``kept`` (and the top) are synthesised each on its own, with everything below them; multipliers with
+    an operand narrower than ``dsp_width`` bits become look-up tables.
+    """
+    keep = [f"setattr -mod -set keep_hierarchy 1 {_escape(name)}" for name in kept]
+    return [
+        Step(
+            "read",
+            (
+                "read_verilog -lib -specify +/xilinx/cells_sim.v",
+                f"read_verilog -lib -specify -overwrite {LIBRARY} cells.v",
+                f"read_rtlil {source}",
+                # Wires with an index in their names, from layouts at ports, are mistaken for bits by abc9.
+                r"rename -hide w:*\[*\]",
+                f"hierarchy -check -top {_escape(top)}",
+                *keep,
+            ),
+        ),
+        Step(
+            "prepare",
+            (
+                "proc",
+                "flatten",
+                # Constants, unused and doubled signals across the boundaries that stay.
+                "opt_hier",
+                f"{_XILINX} -run prepare:map_dsp",
+                "opt_hier",
+                "opt",
+            ),
+        ),
+        Step(
+            "multipliers",
+            (
+                "memory_dff",
+                "alumacc -macc-only",
+                "maccmap -unmap",
+                "opt_clean",
+                f"techmap -map +/mul2dsp.v -map dsp48e1.v {_DSP_LIMITS} "
+                f"-D DSP_A_MINWIDTH={dsp_width} -D DSP_B_MINWIDTH={dsp_width}",
+                "select a:mul2dsp",
+                "setattr -unset mul2dsp",
+                "opt_expr -fine",
+                "wreduce",
+                "select -clear",
+                # The packer of registers, post-adders and cascades exists for series 7 only.
+                "xilinx_dsp -family xc7",
+                "chtype -set $mul t:$__soft_mul",
+            ),
+        ),
+        Step("memories", (f"{_XILINX} -run coarse:fine",)),
+        Step(
+            "arithmetic",
+            (
+                "opt -full",
+                "xilinx_srl -variable -minlen 3",
+                "techmap -map +/techmap.v -D LUT_SIZE=6 -map carry8.v",
+                "opt -fast",
+            ),
+        ),
+        Step("tables", (f"{_XILINX} -run map_cells:finalize", "clean")),
+        Step(
+            "timing",
+            (
+                "design -push-copy",
+                "setattr -mod -unset keep_hierarchy *",
+                "flatten",
+                f"tee -q -o {TIMING} sta",
+                "design -pop",
+            ),
+        ),
+        Step(
+            "netlist",
+            (
+                "check -noinit -assert",
+                "techmap -map dsp48e2.v",
+                # Inputs that the packer left open.
+                "setundef -zero -undriven",
+                "clean",
+                f"tee -q -o {STATISTICS} stat -json",
+                f"write_verilog -noattr {NETLIST}",
+            ),
+        ),
+    ]
+
+
+def script(parts: list[Step]) -> str:
+    """The steps as a Yosys script."""
+    lines = []
+    for step in parts:
+        lines += [f"log {MARK}{step.name}", *step.commands]
+    return "\n".join([*lines, f"log {MARK}end", ""])
+
+
+def _escape(name: str) -> str:
+    return name if name.replace("_", "").isalnum() else f"\\{name}"

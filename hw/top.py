@@ -1,0 +1,237 @@
+"""The accelerator: every unit and memory, wired, with the ports of the outside world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from gatewright.arch import BEAT_BYTES, ArchConfig
+from gatewright.hw.accumulators import Accumulators
+from gatewright.hw.array import ArrayUnit
+from gatewright.hw.completions import Completions
+from gatewright.hw.control import Control
+from gatewright.hw.epilogue import EpilogueUnit
+from gatewright.hw.gather import GatherUnit
+from gatewright.hw.index_unit import IndexUnit
+from gatewright.hw.layouts import QUEUED_UNITS, UNITS
+from gatewright.hw.load import LoadUnit
+from gatewright.hw.masks import Masks
+from gatewright.hw.parameters import Parameters
+from gatewright.hw.patch_buffer import PatchBuffer
+from gatewright.hw.ports import BUS_PORTS, LITE_PORTS, port_members
+from gatewright.hw.queue import InstructionQueue
+from gatewright.hw.scratchpad import Scratchpad
+from gatewright.hw.sequencer import Sequencer
+from gatewright.hw.store import StoreUnit
+from gatewright.hw.tables import Tables
+from gatewright.hw.weight_buffer import WeightBuffer
+from gatewright.isa import Unit
+from gatewright.registers import ErrorCode
+
+BURST_SIZE = (BEAT_BYTES - 1).bit_length()
+INCREMENTING = 1
+"""AXI's codes for a beat of 16 bytes and for a burst of rising addresses."""
+
+
+class Accelerator(wiring.Component):
+    """The whole machine. Ports: AXI4-Lite ``s_axi_*``, AXI4 ``m_axi_*``, ``interrupt``, and ``trace_*``.
+
+    The trace ports show each instruction's cycles and each write to the scratchpad; nothing depends on them, and
+    synthesis removes what only they need.
+    """
+
+    def __init__(self, arch: ArchConfig, source_hash: int = 0) -> None:
+        self._arch = arch
+        self._source_hash = source_hash
+        super().__init__(port_members())
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        arch = self._arch
+        control = Control(arch, self._source_hash)
+        m.submodules.control = control
+        clear = Signal()
+        m.d.comb += clear.eq(control.clear)
+
+        def add(name: str, component: Any) -> Any:
+            """A part that the end of a run, or an error, resets."""
+            m.submodules[name] = ResetInserter(clear)(component)
+            return component
+
+        completions = add("completions", Completions())
+        sequencer = add("sequencer", Sequencer(arch))
+        queues = {unit: add(f"queue_{unit.name.lower()}", InstructionQueue(unit, arch)) for unit in QUEUED_UNITS}
+        units = {
+            Unit.LOAD: add("load", LoadUnit(arch)),
+            Unit.GATHER: add("gather", GatherUnit(arch)),
+            Unit.ARRAY: add("array", ArrayUnit(arch)),
+            Unit.EPILOGUE: add("epilogue", EpilogueUnit(arch)),
+            Unit.INDEX: add("index_unit", IndexUnit(arch)),
+            Unit.STORE: add("store", StoreUnit(arch)),
+        }
+        self._connect_control(m, control, sequencer, units)
+        self._connect_instructions(m, sequencer, completions, queues, units)
+        faults = self._connect_memories(m, add, sequencer, units)
+        faults += [
+            (units[Unit.LOAD].error, ErrorCode.READ_BUS),
+            (units[Unit.STORE].error, ErrorCode.WRITE_BUS),
+        ]
+        m.d.comb += [control.fault.eq(sequencer.error), control.fault_code.eq(sequencer.error_code)]
+        for line, code in faults:
+            with m.If(line):
+                m.d.comb += [control.fault.eq(1), control.fault_code.eq(code)]
+        m.d.comb += control.masks_busy.eq(self._masks.busy)
+        self._connect_buses(m, control, units)
+        self._connect_trace(m, control, sequencer, queues, units)
+        return m
+
+    def _connect_control(self, m: Module, control: Control, sequencer: Any, units: dict[Unit, Any]) -> None:
+        load, store = units[Unit.LOAD], units[Unit.STORE]
+        m.d.comb += [
+            sequencer.start.eq(control.start),
+            sequencer.code_address.eq(control.code_address),
+            sequencer.boot_count.eq(control.boot_count),
+            sequencer.halt.eq(control.halt),
+            load.base.eq(control.base),
+            store.base.eq(control.base),
+            load.halt.eq(control.halt),
+            store.halt.eq(control.halt),
+            control.quiet.eq(load.quiet & store.quiet),
+            control.stopped.eq(sequencer.stopped),
+            control.dispatched.eq(sequencer.dispatched),
+            control.entry.eq(sequencer.entry),
+        ]
+        wiring.connect(m, sequencer.boot, load.boot)
+
+    def _connect_instructions(
+        self,
+        m: Module,
+        sequencer: Any,
+        completions: Any,
+        queues: dict[Unit, Any],
+        units: dict[Unit, Any],
+    ) -> None:
+        """Dispatch, queues, completion counts."""
+        m.d.comb += [
+            completions.give.eq(sequencer.push),
+            sequencer.completions.counts.eq(completions.view.counts),
+            sequencer.completions.idle.eq(completions.view.idle),
+            sequencer.given.eq(completions.given),
+        ]
+        self._retires, self._starts, self._runs = Signal(UNITS), Signal(UNITS), Signal(UNITS)
+        for number, queue in queues.items():
+            unit = units[number]
+            m.d.comb += [
+                queue.push.eq(sequencer.push[number]),
+                queue.entry.eq(getattr(sequencer, f"entry_{number.name.lower()}")),
+                sequencer.full[number].eq(queue.full),
+                queue.completions.counts.eq(completions.view.counts),
+                queue.completions.idle.eq(completions.view.idle),
+                self._starts[number].eq(unit.progress.start),
+                self._runs[number].eq(unit.progress.run),
+                self._retires[number].eq(unit.progress.retire),
+            ]
+            wiring.connect(m, queue.unit, unit.queue)
+        epilogue = units[Unit.EPILOGUE]
+        m.d.comb += [
+            completions.retire.eq(self._retires),
+            epilogue.waits.eq(queues[Unit.EPILOGUE].waits),
+            epilogue.completions.counts.eq(completions.view.counts),
+            epilogue.completions.idle.eq(completions.view.idle),
+        ]
+
+    def _connect_memories(self, m: Module, add: Any, sequencer: Any, units: dict[Unit, Any]) -> list[tuple[Any, int]]:
+        """Every memory with its users; returns the conflict lines."""
+        arch = self._arch
+        load, gather, array = units[Unit.LOAD], units[Unit.GATHER], units[Unit.ARRAY]
+        epilogue, index, store = units[Unit.EPILOGUE], units[Unit.INDEX], units[Unit.STORE]
+        tables = add("tables", Tables(arch))
+        masks = self._masks = add("masks", Masks(arch))
+        scratchpad = add("scratchpad", Scratchpad(arch))
+        patch = add("patch_buffer", PatchBuffer(arch))
+        weights = add("weight_buffer", WeightBuffer(arch))
+        accumulators = add("accumulators", Accumulators(arch))
+        parameters = add("parameters", Parameters(arch))
+        for user, memory in (
+            (index.table, tables.index),
+            (load.table, tables.load),
+            (gather.tiles, tables.gather),
+            (array.filters, tables.array),
+            (epilogue.filters, tables.epilogue_filter),
+            (epilogue.tiles, tables.epilogue_tile),
+            (load.rows, tables.load_row),
+            (epilogue.mask, masks.write),
+            (gather.mask, masks.gather),
+            (index.mask, masks.index),
+            (sequencer.mask, masks.exit),
+            (gather.scratchpad, scratchpad.gather),
+            (epilogue.write, scratchpad.epilogue_write),
+            (epilogue.read, scratchpad.epilogue_read),
+            (load.scratchpad, scratchpad.load),
+            (store.scratchpad, scratchpad.store),
+            (gather.patch, patch.write),
+            (array.patch, patch.read),
+            (load.weights, weights.write),
+            (array.weights, weights.read),
+            (array.read, accumulators.array_read),
+            (array.write, accumulators.array_write),
+            (epilogue.accumulators, accumulators.epilogue_read),
+            (load.parameters, parameters.write),
+            (epilogue.parameters, parameters.read),
+            (load.instructions, sequencer.write),
+        ):
+            wiring.connect(m, user, memory)
+        for unit in (gather, array, epilogue, load):
+            m.d.comb += unit.counts.eq(tables.counts)
+        return [
+            (scratchpad.conflict, ErrorCode.SCRATCHPAD_PORT),
+            (accumulators.conflict, ErrorCode.ACCUMULATOR_PORT),
+            (tables.conflict, ErrorCode.TABLE_PORT),
+        ]
+
+    def _connect_buses(self, m: Module, control: Control, units: dict[Unit, Any]) -> None:
+        """The flat AXI ports, and what is constant on them."""
+        for name in LITE_PORTS:
+            inner, outer = getattr(control.bus, name), getattr(self, f"s_axi_{name}")
+            m.d.comb += inner.eq(outer) if LITE_PORTS[name].flow == In else outer.eq(inner)
+        m.d.comb += self.interrupt.eq(control.interrupt)
+        buses = {"read": units[Unit.LOAD].bus, "write": units[Unit.STORE].bus}
+        for name, (bus, member, port) in BUS_PORTS.items():
+            inner, outer = getattr(buses[bus], member), getattr(self, f"m_axi_{name}")
+            m.d.comb += inner.eq(outer) if port.flow == In else outer.eq(inner)
+        m.d.comb += [
+            self.m_axi_arsize.eq(BURST_SIZE),
+            self.m_axi_awsize.eq(BURST_SIZE),
+            self.m_axi_arburst.eq(INCREMENTING),
+            self.m_axi_awburst.eq(INCREMENTING),
+            self.m_axi_wstrb.eq(~0),
+        ]
+
+    def _connect_trace(
+        self, m: Module, control: Control, sequencer: Any, queues: dict[Unit, Any], units: dict[Unit, Any]
+    ) -> None:
+        """The observation ports, and the same events for the counters."""
+        load, epilogue = units[Unit.LOAD].scratchpad, units[Unit.EPILOGUE].write
+        m.d.comb += [
+            control.starts.eq(self._starts),
+            control.retires.eq(self._retires),
+            self.trace_boot.eq(control.start),
+            self.trace_dispatch.eq(sequencer.push.any()),
+            self.trace_control.eq(sequencer.control),
+            self.trace_start.eq(self._starts),
+            self.trace_run.eq(self._runs),
+            self.trace_retire.eq(self._retires),
+            self.trace_stop.eq(sequencer.stopped),
+            self.trace_error.eq(control.fault),
+            self.trace_write.eq(epilogue.valid | load.valid),
+            self.trace_write_unit.eq(Mux(epilogue.valid, Unit.EPILOGUE, Unit.LOAD)),
+            self.trace_write_address.eq(Mux(epilogue.valid, epilogue.address, load.address)),
+            self.trace_write_count.eq(Mux(epilogue.valid, epilogue.count, load.count)),
+            self.trace_write_data.eq(Mux(epilogue.valid, Cat(*epilogue.data), Cat(*load.data))),
+        ]
+        for unit in queues:
+            with m.If(sequencer.push[unit]):
+                m.d.comb += self.trace_dispatch_unit.eq(unit)

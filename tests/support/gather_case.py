@@ -1,0 +1,107 @@
+"""Random GATHER instructions for the RTL's bench: small maps, every kind of tile list, and all that can be odd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import OPERAND_BANKS, ArchConfig
+from gatewright.isa import COLUMNS, FORMATS, NO_TABLE, Opcode, column
+
+MOST_PIECES = 600
+
+
+@dataclass(frozen=True)
+class GatherCase:
+    """``code``: the instruction's decoded row; ``tiles``: entries of its tile table; ``channels`` per pixel, by its
+    channel table's count, if it has one; ``place``: what the predecoder says of its first pixel."""
+
+    code: npt.NDArray[np.int64]
+    fields: dict[str, int]
+    tiles: list[int]
+    channels: int
+    place: dict[str, int]
+
+
+def random_case(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_table: int) -> GatherCase:
+    """A GATHER that fits the machine's patch buffer and takes at most MOST_PIECES pieces."""
+    while True:
+        case = _draw(rng, arch, tile_table, channel_table)
+        if case is not None:
+            return case
+
+
+def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_table: int) -> GatherCase | None:
+    def integer(low: int, high: int) -> int:
+        return int(rng.integers(low, high + 1))
+
+    def chance(probability: float) -> bool:
+        return bool(rng.random() < probability)
+
+    listed, by_count = chance(0.6), chance(0.4)
+    masked = chance(0.5)
+    channels = int(rng.choice([0, 1, 2, 3, 5, 8, arch.rows, 16, 37, 64, 100])) if chance(0.7) else integer(1, 40)
+    if by_count:
+        channels = min(channels, arch.table_entries)
+    kernel_height, kernel_width = integer(1, 4), integer(1, 4)
+    if not masked and chance(0.1):
+        kernel_width = integer(5, 15)
+    if chance(0.05):
+        kernel_height, kernel_width = (0, kernel_width) if chance(0.5) else (kernel_height, 0)
+    tile = integer(1, 5) if chance(0.95) else integer(0, 9)
+    height, width, out_width = integer(1, 14), integer(1, 14), integer(1, 14)
+    grid = -(-out_width // tile) if tile else 1
+    first_tile, tile_count = integer(0, 5), integer(0, 8)
+    tiles = [integer(0, 5) << 8 | integer(0, 5) for _ in range(integer(0, first_tile + tile_count + 2))]
+    if chance(0.05):
+        tiles = [integer(0, 255) << 8 | integer(0, 255) for _ in tiles]
+    count = min(max(0, len(tiles) - first_tile), tile_count) if listed else tile_count
+    vectors = count * tile * tile
+    pieces = vectors * kernel_height * -(-kernel_width * channels // arch.gather_bytes)
+    slices = -(-kernel_height * kernel_width * channels // arch.rows)
+    patch_vectors = max(4, -(-vectors // 4) * 4) + 4 * integer(0, 2)
+    spare = arch.patch_words - slices * patch_vectors
+    if pieces > MOST_PIECES or spare < 0 or patch_vectors > 1023:
+        return None
+    fields = {
+        "source": integer(0, arch.scratchpad_bytes - 1),
+        "height": height,
+        "width": width,
+        "channels": 0 if by_count else channels,
+        "channel_table": channel_table if by_count else NO_TABLE,
+        "kernel_height": kernel_height,
+        "kernel_width": kernel_width,
+        "stride": integer(0, 3) if chance(0.9) else integer(4, 7),
+        "padding_y": integer(0, 3) if chance(0.9) else integer(4, 15),
+        "padding_x": integer(0, 3) if chance(0.9) else integer(4, 15),
+        "out_width": out_width,
+        "tile": tile,
+        "tile_table": tile_table if listed else NO_TABLE,
+        "first_tile": first_tile,
+        "tile_count": tile_count,
+        "patch_base": integer(0, min(spare // OPERAND_BANKS, (1 << 12) - 1)),
+        "patch_vectors": patch_vectors,
+        "source_mask": integer(0, NO_TABLE - 1) if masked else NO_TABLE,
+        "source_tile": integer(1, 5) if chance(0.8) else integer(6, 31),
+        "source_grid": integer(1, 12) if chance(0.9) else integer(13, 63),
+    }
+    tile_y, tile_x = divmod(first_tile, grid)
+    place = {"tile": 0, "inside_y": 0, "inside_x": 0, "tile_y": tile_y, "tile_x": tile_x}
+    return GatherCase(_row(fields), fields, tiles, channels, place)
+
+
+def _row(fields: dict[str, int]) -> npt.NDArray[np.int64]:
+    code = np.zeros(COLUMNS, np.int64)
+    code[0] = Opcode.GATHER
+    assert set(fields) == {field.name for field in FORMATS[Opcode.GATHER].fields}
+    for name, value in fields.items():
+        code[column(Opcode.GATHER, name)] = value
+    return code
+
+
+def head_values(case: GatherCase) -> dict[str, Any]:
+    """The members of the queue's head layout."""
+    return {"operands": case.fields, "place": case.place}

@@ -1,0 +1,54 @@
+"""A small program for the tests of the bench: bytes into the scratchpad and out, over a 4 KiB boundary of DRAM."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gatewright.arch import PRESETS, ArchConfig, DramConfig, with_changes
+from gatewright.isa import NO_TABLE, Opcode, Space, Unit
+from gatewright.program import Program
+from gatewright.verify.expectations import Expectation, WriteSequence, expect
+from tests.support.programs import Image, make_program, row
+
+ARCH = with_changes(PRESETS["4x4"], scratchpad_kib=16)
+
+
+def copy_program(seed: int, arch: ArchConfig = ARCH, rows: int = 3, row_beats: int = 17) -> Program:
+    """LOAD ``rows`` rows, STORE half of them, LOAD again behind it, STORE everything."""
+    beats = rows * row_beats
+    image = Image()
+    source = image.add(np.random.default_rng(seed).integers(0, 256, 16 * beats).astype(np.uint8))
+    image.reserve(4096 - 64 - len(image.array()) % 4096)
+    target = image.reserve(2 * 16 * beats)
+    load = {"space": Space.SCRATCHPAD, "dram_address": source, "rows": rows, "row_beats": row_beats}
+    load |= {"row_stride": 16 * row_beats, "row_table": NO_TABLE}
+    return make_program(
+        arch,
+        [
+            row(Opcode.LOAD, [], **load, address=0x20),
+            row(Opcode.STORE, [(Unit.LOAD, 1)], dram_address=target, address=0x20, beats=beats // 2),
+            row(Opcode.LOAD, [(Unit.STORE, 1)], **load, address=0x1000),
+            row(Opcode.STORE, [(Unit.LOAD, 2)], dram_address=target + 16 * beats, address=0x1000, beats=beats),
+        ],
+        image,
+        output_region=(target, 64),
+    )
+
+
+def expected(seed: int, arch: ArchConfig = ARCH) -> Expectation:
+    return expect(copy_program(seed, arch))
+
+
+def with_epilogue_writes(expectation: Expectation) -> Expectation:
+    """The same, but half of LOAD's writes count as EPILOGUE's: two sequences for the monitor to keep apart."""
+    assert expectation.writes is not None
+    load = expectation.writes[Unit.LOAD]
+    parts = [
+        WriteSequence(load.addresses[at], load.counts[at], load.data[at], load.instructions[at])
+        for at in (slice(0, len(load) // 2), slice(len(load) // 2, None))
+    ]
+    writes = {**expectation.writes, Unit.LOAD: parts[0], Unit.EPILOGUE: parts[1]}
+    return Expectation(**{**vars(expectation), "writes": writes})
+
+
+SLOW_DRAM = DramConfig(latency=9, beats=2, per_cycles=5, burst_gap=3, outstanding=2)

@@ -1,0 +1,136 @@
+"""Scripts for ``replay.sv``: what a machine shows that does as expected, and places to bend it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gatewright.arch import BEAT_BYTES
+from gatewright.isa import Unit
+from gatewright.registers import IDENTIFIER, REGISTERS, UNIT_NAMES
+from gatewright.verify.expectations import Expectation
+from gatewright.verify.hex_files import hex_lines
+from gatewright.verify.lockstep import BASE
+
+_FLAGS = {"dispatch": (32, 1), "dispatch_unit": (33, 3), "control": (36, 1), "start": (37, 8), "run": (45, 8)}
+_FLAGS |= {"retire": (53, 8), "stop": (61, 1), "error": (62, 1), "boot": (63, 1), "write": (64, 1)}
+_FLAGS |= {"write_unit": (65, 3), "write_address": (68, 20), "write_count": (88, 6), "write_data": (96, 384)}
+
+Row = dict[str, int]
+
+
+@dataclass
+class Replay:
+    """Signals by cycle, bursts (cycle on the bus, address, beats) and beats to write (cycle, data, strobe, last)."""
+
+    rows: dict[int, Row] = field(default_factory=lambda: defaultdict(dict))
+    reads: list[tuple[int, int, int]] = field(default_factory=list)
+    writes: list[tuple[int, int, int]] = field(default_factory=list)
+    beats: list[tuple[int, int, int, int]] = field(default_factory=list)
+    registers: dict[str, int] = field(default_factory=dict)
+    unstable: bool = False
+    mute: bool = False
+    answers: int | None = None
+    """Write answers that the end of the program waits for; by default one for each burst."""
+
+    def set(self, cycle: int, name: str, value: int) -> None:
+        """Show a signal in a cycle; bits of start, run and retire are added to those there."""
+        previous = self.rows[cycle].get(name, 0) if name in ("start", "run", "retire") else 0
+        self.rows[cycle][name] = previous | value
+
+    def move(self, name: str, bit: int, cycle: int, to: int | None) -> None:
+        """Show one bit of a signal in another cycle, or not at all."""
+        assert self.rows[cycle].get(name, 0) & bit, (name, bit, cycle)
+        self.rows[cycle][name] &= ~bit
+        if to is not None:
+            self.set(to, name, bit)
+
+    def save(self, folder: Path) -> None:
+        """Write the files for ``replay.sv``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        script = []
+        for cycle in sorted(self.rows):
+            bits = cycle
+            for name, value in self.rows[cycle].items():
+                low, width = _FLAGS[name]
+                assert 0 <= value < 1 << width, (name, value)
+                bits |= value << low
+            script.append(bits.to_bytes(60, "little"))
+        answers = len(self.writes) if self.answers is None else self.answers
+        sizes = (len(script), len(self.reads), len(self.writes), len(self.beats), self.unstable, answers, self.mute, 0)
+        by_offset = {r.offset // 4: self.registers.get(r.name, 0) for r in REGISTERS}
+        bursts = [[(b - 1) | (a + BASE) << 8 | c << 40 for c, a, b in part] for part in (self.reads, self.writes)]
+        beats = [last | strobe << 8 | data << 24 | cycle << 152 for cycle, data, strobe, last in self.beats]
+        for name, width, values in (
+            ("sizes", 4, [int(size) for size in sizes]),
+            ("ar", 9, bursts[0]),
+            ("aw", 9, bursts[1]),
+            ("w", 23, beats),
+            ("registers", 4, [by_offset.get(i, 0) for i in range(64)]),
+        ):
+            _write(folder / f"replay_{name}.hex", [value.to_bytes(width, "little") for value in values])
+        _write(folder / "replay_script.hex", script)
+
+
+def _write(path: Path, words: list[bytes]) -> None:
+    if words:
+        path.write_text(hex_lines(np.frombuffer(b"".join(words), np.uint8).reshape(len(words), -1)))
+
+
+def faithful(expectation: Expectation) -> Replay:
+    """A machine that does as expected. Scratchpad writes are spread over the run; there may be as many as cycles."""
+    replay = Replay()
+    records = expectation.trace.records
+    for record in records:
+        unit, bit = int(record["unit"]), 1 << int(record["unit"])
+        if unit == Unit.SEQUENCER:
+            replay.set(int(record["dispatch"]), "control", 1)
+            continue
+        replay.set(int(record["dispatch"]), "dispatch", 1)
+        replay.set(int(record["dispatch"]), "dispatch_unit", unit)
+        for signal, cycle in (("start", record["start"]), ("run", record["run"]), ("retire", record["done"] - 1)):
+            replay.set(int(cycle), signal, bit)
+    replay.set(expectation.cycles - 1, "stop", 1)
+    writes = expectation.writes or {}
+    cycle = 1
+    for unit in (Unit.LOAD, Unit.EPILOGUE):
+        sequence = writes.get(unit)
+        for row in range(len(sequence) if sequence is not None else 0):
+            assert sequence is not None
+            replay.set(cycle, "write", 1)
+            replay.set(cycle, "write_unit", unit)
+            replay.set(cycle, "write_address", int(sequence.addresses[row]))
+            replay.set(cycle, "write_count", int(sequence.counts[row]))
+            replay.set(cycle, "write_data", int.from_bytes(sequence.data[row].tobytes(), "little"))
+            cycle += 1
+    if Unit.STORE in writes:
+        _store(replay, expectation)
+    registers = {"ID": IDENTIFIER, "CYCLES": expectation.cycles, "INSTRUCTIONS": len(records)}
+    for name in UNIT_NAMES:
+        registers[f"COMPLETED_{name}"] = len(expectation.of_unit(Unit[name]))
+    replay.registers = registers
+    return replay
+
+
+def _store(replay: Replay, expectation: Expectation) -> None:
+    """STORE's bursts, on the bus from the cycle after its start on."""
+    sequence = (expectation.writes or {})[Unit.STORE]
+    starts = {int(r["instruction"]): int(r["start"]) for r in expectation.of_unit(Unit.STORE)}
+    first = 0
+    for row in range(len(sequence)):
+        instruction, address = int(sequence.instructions[row]), int(sequence.addresses[row])
+        following = row + 1
+        last = (
+            following == len(sequence)
+            or int(sequence.instructions[following]) != instruction
+            or int(sequence.addresses[following]) % 4096 == 0
+        )
+        data = int.from_bytes(sequence.data[row][:BEAT_BYTES].tobytes(), "little")
+        replay.beats.append((starts[instruction] + 1, data, 0xFFFF, int(last)))
+        if last:
+            replay.writes.append((starts[instruction] + 1, int(sequence.addresses[first]), following - first))
+            first = following
+        assert address % BEAT_BYTES == 0

@@ -1,0 +1,131 @@
+"""What the RTL is compared with: the simulators' cycles and writes, and the files that carry them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gatewright.compiler.compile import Compiler
+from gatewright.compiler.reference import run_reference
+from gatewright.errors import GatewrightError
+from gatewright.isa import Unit
+from gatewright.verify import expectations
+from gatewright.verify.expectations import Expectation, expect, write_files
+from gatewright.verify.final_state import Registers, final_differences
+from gatewright.verify.hex_files import as_beats, hex_lines, read_hex
+from tests.support.graphs import random_inputs, resnet_graph
+from tests.verify.case import ARCH, copy_program
+
+
+@pytest.fixture(scope="module")
+def network() -> Expectation:
+    """A gated ResNet-8 on a 16x16 image, with the writes of all units."""
+    from gatewright.arch import PRESETS
+
+    graph = resnet_graph(8, gated=True, size=16)
+    sample = random_inputs(graph, 1, 3)
+    decided = run_reference(graph, sample).decisions
+    program = Compiler(graph, PRESETS["8x8"]).compile({name: d[0] for name, d in decided.items()}, sample[0])
+    return expect(program)
+
+
+def test_writes_make_the_final_memories(network: Expectation) -> None:
+    assert network.writes is not None
+    scratchpad = np.zeros_like(network.scratchpad)
+    written = np.zeros(len(scratchpad), np.int64)
+    for unit in (Unit.LOAD, Unit.EPILOGUE):
+        sequence = network.writes[unit]
+        assert len(sequence) > 10
+        for address, count, data in zip(sequence.addresses, sequence.counts, sequence.data, strict=True):
+            written[address : address + count] += 1
+            if unit == Unit.LOAD:
+                scratchpad[address : address + count] = data[:count]
+    once = np.flatnonzero(written == 1)
+    epilogue = network.writes[Unit.EPILOGUE]
+    for address, count, data in zip(epilogue.addresses, epilogue.counts, epilogue.data, strict=True):
+        scratchpad[address : address + count] = data[:count]
+    np.testing.assert_array_equal(scratchpad[once], network.scratchpad[once])
+    assert len(once) > 1000
+
+    dram = network.image.copy()
+    store = network.writes[Unit.STORE]
+    for address, data in zip(store.addresses, store.data, strict=True):
+        dram[address : address + 16] = data[:16]
+    np.testing.assert_array_equal(dram, network.dram)
+    assert not np.array_equal(network.image, network.dram)
+
+
+def test_a_write_belongs_to_an_instruction_of_its_unit(network: Expectation) -> None:
+    assert network.writes is not None
+    records = network.trace.records
+    unit_of = dict(zip(records["instruction"].tolist(), records["unit"].tolist(), strict=True))
+    for unit, sequence in network.writes.items():
+        assert {unit_of[int(i)] for i in sequence.instructions} == {int(unit)}
+        assert np.all(np.diff(sequence.instructions) >= 0)
+
+
+def test_files_say_what_the_trace_says(network: Expectation, tmp_path: Path) -> None:
+    write_files(network, tmp_path, exact=True)
+    settings = read_hex(tmp_path / "settings.hex", 4).view("<u4")
+    events = read_hex(tmp_path / "events.hex", 16).view("<u4").reshape(-1, 4)
+    records = network.trace.records
+    assert settings[3] == network.cycles - 1 and settings[9] == len(records) == len(events)
+    for unit in Unit:
+        first, total = settings[24 + unit], settings[16 + unit]
+        mine = records[records["unit"] == unit]
+        assert total == len(mine)
+        for column, (field, offset) in enumerate((("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))):
+            np.testing.assert_array_equal(events[first : first + total, column], mine[field] + offset)
+    assert read_hex(tmp_path / "order.hex", 1).tolist() == records["unit"].tolist()
+    assert read_hex(tmp_path / "dram.hex", 16)[: len(network.image)].tobytes() == network.image.tobytes()
+    lines = (tmp_path / "epilogue_writes.hex").read_text().split()
+    assert network.writes is not None
+    writes = network.writes[Unit.EPILOGUE]
+    for row in (0, len(writes) // 2, len(writes) - 1):
+        word = int(lines[row], 16)
+        assert word >> 392 == writes.addresses[row] and word >> 384 & 0xFF == writes.counts[row]
+        assert (word & (1 << 384) - 1).to_bytes(48, "little").rstrip(b"\0") == writes.data[row].tobytes().rstrip(b"\0")
+
+
+def test_simulators_that_disagree_are_no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = expectations._step
+
+    def late(*arguments: object) -> object:
+        trace, writes = step(*arguments)  # type: ignore[arg-type]
+        trace.records["run"][1] += 1
+        return trace, writes
+
+    monkeypatch.setattr(expectations, "_step", late)
+    with pytest.raises(GatewrightError, match="disagree"):
+        expect(copy_program(1))
+
+
+def test_hex_files_keep_bytes_in_order(tmp_path: Path) -> None:
+    data = np.random.default_rng(5).integers(0, 256, 16 * 9 + 5).astype(np.uint8)
+    (tmp_path / "a.hex").write_text("// a comment\n@0\n" + hex_lines(as_beats(data)))
+    back = read_hex(tmp_path / "a.hex", 16)
+    assert back[: len(data)].tobytes() == data.tobytes() and not back[len(data) :].any()
+
+
+def test_registers_that_are_wrong_are_named(tmp_path: Path) -> None:
+    expectation = expect(copy_program(1), writes=False)
+    assert expectation.program.arch == ARCH
+    (tmp_path / "dram_out.hex").write_text(hex_lines(as_beats(expectation.dram)))
+    (tmp_path / "scratchpad_out.hex").write_text(hex_lines(expectation.scratchpad.reshape(-1, 1)))
+    right = {"ID": 0x47575254, "ERROR_CODE": 0, "INSTRUCTIONS": 5, "CYCLES": expectation.cycles, "STATUS": 2}
+    right |= {"COMPLETED_LOAD": 2, "COMPLETED_STORE": 2}
+    right |= {f"COMPLETED_{name}": 0 for name in ("GATHER", "ARRAY", "EPILOGUE", "INDEX")}
+
+    def found(interrupt: bool = True, after: bool = False, exact: bool = True, **changes: int) -> list[str]:
+        return final_differences(
+            expectation, tmp_path, Registers({**right, **changes}, interrupt, after, 0.0), exact=exact
+        )
+
+    assert found() == []
+    assert found(CYCLES=1, exact=False) == []
+    for name, value in (("CYCLES", 1), ("INSTRUCTIONS", 6), ("COMPLETED_STORE", 3), ("STATUS", 3), ("ERROR_CODE", 7)):
+        (line,) = found(**{name: value})
+        assert line.startswith(f"register {name}: ")
+    assert len(found(interrupt=False)) == len(found(after=True)) == 1

@@ -1,0 +1,92 @@
+"""Builds are made once, whole, and for exactly what they are of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewright.arch import PRESETS, DramConfig, with_changes
+from gatewright.errors import GatewrightError
+from gatewright.verify import runner
+from gatewright.verify.runner import Capacity
+
+ARCH = PRESETS["4x4"]
+
+
+@pytest.fixture
+def verilated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders in which Verilator would have run."""
+    made: list[Path] = []
+
+    def verilate(folder: Path, *arguments: Any) -> None:
+        made.append(folder)
+        time.sleep(0.05)
+        (folder / "simulator").touch()
+
+    monkeypatch.setenv(runner.BUILDS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(runner, "_verilate", verilate)
+    return made
+
+
+def test_two_that_want_a_build_make_it_once(verilated: list[Path]) -> None:
+    builds: list[runner.Build] = []
+    threads = [
+        threading.Thread(target=lambda: builds.append(runner.build("module", ARCH, Capacity()))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(verilated) == 1 and len({build.folder for build in builds}) == 1
+    assert sum(build.seconds > 0 for build in builds) == 1
+    assert (builds[0].folder / "simulator").is_file()
+
+
+def test_everything_that_matters_makes_another_build(verilated: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    slower = with_changes(ARCH, dram=DramConfig(latency=100))
+    folders = [
+        runner.build("module", ARCH, Capacity()).folder,
+        runner.build("module ", ARCH, Capacity()).folder,
+        runner.build("module", slower, Capacity()).folder,
+        runner.build("module", ARCH, Capacity.of(1, 1, 1 << 24)).folder,
+        runner.build("module", ARCH, Capacity(), waves=True).folder,
+        runner.build("module", ARCH, Capacity(), bench="protocol_bench").folder,
+    ]
+    monkeypatch.setattr(runner, "ARGUMENTS", (*runner.ARGUMENTS, "-DMORE"))
+    folders.append(runner.build("module", ARCH, Capacity()).folder)
+    monkeypatch.setattr(runner, "_version", lambda package: "another")
+    folders.append(runner.build("module", ARCH, Capacity()).folder)
+    assert len(set(folders)) == len(verilated) == len(folders)
+
+
+def test_what_fails_leaves_no_build_and_is_tried_again(
+    verilated: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = runner._verilate
+
+    def fail(folder: Path, *arguments: Any) -> None:
+        raise GatewrightError("Verilator cannot build the design")
+
+    monkeypatch.setattr(runner, "_verilate", fail)
+    with pytest.raises(GatewrightError, match="cannot build"):
+        runner.build("module", ARCH, Capacity())
+    monkeypatch.setattr(runner, "_verilate", works)
+    assert runner.build("module", ARCH, Capacity()).seconds > 0
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_verilog_with_a_fault_is_an_error_that_shows_verilator_s_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(runner.BUILDS_VARIABLE, str(tmp_path))
+    with pytest.raises(GatewrightError, match="no_such_module"):
+        runner.build("module gatewright(); no_such_module inside(); endmodule", ARCH, Capacity())
+
+
+def test_capacity_grows_with_what_is_needed() -> None:
+    assert Capacity.of(10, 10, 10) == Capacity()
+    assert Capacity.of(40_000, 200_000, 3 << 20) == Capacity(1 << 16, 1 << 18, 1 << 18)
