@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gatewright import __version__
-from gatewright.commands import assembly, flow, model, publish, rtl
+from gatewright.commands import assembly, flow, model, publish, rtl, synth, verify
 from gatewright.errors import GatewrightError
 
 USAGE_ERROR = 2
@@ -31,5 +31,5 @@ def main() -> None:
     """
 
 
-for _command in (*flow.COMMANDS, *model.COMMANDS, *assembly.COMMANDS, *publish.COMMANDS, *rtl.COMMANDS):
+for _command in (*flow.COMMANDS, *model.COMMANDS, *assembly.COMMANDS, *publish.COMMANDS, *rtl.COMMANDS, *synth.COMMANDS, *verify.COMMANDS):
     main.add_command(_command)

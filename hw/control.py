@@ -70,7 +70,6 @@ class Control(wiring.Component):
             "TABLE_ENTRIES": Const(self._arch.table_entries, 32),
             "INSTRUCTION_ENTRIES": Const(self._arch.instruction_entries, 32),
             "SOURCE_HASH": Const(self._source_hash, 32),
-            "INSTRUCTIONS": self.dispatched,
         }
         cycles, running = self._run(m)
         self._count_units(m, running)
@@ -103,7 +102,8 @@ class Control(wiring.Component):
         ]
         done, failed, running, ready = Signal(), Signal(), Signal(), Signal()
         code, instruction, entry = Signal(CODE_BITS), Signal(32), Signal(16)
-        cycles = Signal(32)
+        cycles, instructions = Signal(32), Signal(32)
+        self._values["INSTRUCTIONS"] = instructions
         control, status = self._written(m, "CONTROL"), self._written(m, "STATUS")
         data = self._slave.write_data
         with m.If(status):
@@ -115,6 +115,8 @@ class Control(wiring.Component):
         with m.FSM():
             with m.State("CLEAR"):
                 m.d.comb += self.clear.eq(1)
+                # The count of the last instruction, in the cycle before it is cleared.
+                m.d.sync += instructions.eq(self.dispatched)
                 m.next = "IDLE"
             with m.State("IDLE"):
                 m.d.comb += ready.eq(~self.masks_busy)
@@ -127,7 +129,7 @@ class Control(wiring.Component):
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += running.eq(1)
-                m.d.sync += cycles.eq(cycles + 1)
+                m.d.sync += [cycles.eq(cycles + 1), instructions.eq(self.dispatched)]
                 with m.If(self.fault | aborted | over):
                     m.d.sync += [
                         code.eq(Mux(self.fault, self.fault_code, Mux(aborted, ErrorCode.NONE, ErrorCode.CYCLE_LIMIT))),

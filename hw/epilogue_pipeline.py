@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.arch import ArchConfig
@@ -53,7 +53,8 @@ class EpiloguePipeline(wiring.Component):
     """Stages behind the slot (``kind``, ``details``: stage 1), and the registers that stand beside them.
 
     ``parameter`` and ``accumulators`` belong to the slot in stage BIAS. A slot's parameters reach the lanes' registers
-    as the slot passes, so that a parameter slot never disturbs the entries in front of it; collect slots bring their own.
+    as the slot passes, so that a parameter slot never disturbs the entries in front of it; collect slots bring
+    their own.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -209,9 +210,7 @@ class EpiloguePipeline(wiring.Component):
         leaving = kind[OUTPUT]
         where = delayed(m, place, OUTPUT - ADDRESS - 1, "place")
         m.d.comb += [
-            output.valid.eq(
-                ((leaving.entry | leaving.transposed) & ~where.outside) | leaving.pool | leaving.total
-            ),
+            output.valid.eq(((leaving.entry | leaving.transposed) & ~where.outside) | leaving.pool | leaving.total),
             output.address.eq(where.address),
             output.count.eq(details[OUTPUT].count),
             output.data.eq(Mux(leaving.pool, pooled, merged)),

@@ -148,9 +148,7 @@ class EpilogueSetup(wiring.Component):
         """Sums and products of fields. They stand still longer than this takes."""
         edge = Signal(signed(15), reset_less=True)
         first = Signal(SCRATCHPAD_ADDRESS_BITS)
-        m.d.comb += first.eq(
-            Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter))
-        )
+        m.d.comb += first.eq(Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter)))
         m.d.sync += [
             work.base.eq(fields.destination + first),
             work.pool_base.eq(fields.pool_address + fields.first_filter),

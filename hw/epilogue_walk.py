@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -32,7 +30,7 @@ DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": 6, "accumul
 transposer's row. ``count``: lanes with results."""
 
 
-class Step(enum.Enum, shape=3):
+class Step(enum.Enum, shape=3):  # type: ignore[call-arg]
     """The slot that comes next: its place in the loops."""
 
     PARAMETER = 0
@@ -50,8 +48,8 @@ class EpilogueWalk(wiring.Component):
 
     ``take`` in cycle s, with ``prepared``; ``work`` is the same from the next cycle on. The parameters of the first
     block follow from s on, a slot a cycle. ``ready``: the run may begin. ``go``: the first slot of the work enters.
-    ``kind`` and ``details`` are those of the slot of the cycle before, its pipeline's stage 1; ``last`` is 1 with the last one.
-    ``position``: of the parameter of this cycle's slot in the filters' list.
+    ``kind`` and ``details`` are those of the slot of the cycle before, its pipeline's stage 1; ``last`` is 1 with the
+    last one. ``position``: of the parameter of this cycle's slot in the filters' list.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -72,7 +70,7 @@ class EpilogueWalk(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        work, prepared = self.work, self.prepared
+        prepared = self.prepared
         self._step, self._lane = Signal(Step), Signal(LANE_BITS)
         self._loading, self._working = Signal(), Signal()
         self._accumulator = Signal(ENTRY_BITS, reset_less=True)

@@ -57,8 +57,8 @@ class FilterList(wiring.Component):
             self.read.position.eq(Mux(self.own, position, self.next_begin + turn)),
         ]
         m.d.sync += [tag.eq(Mux(self.own, OTHER, turn)), settles.eq(0), second.eq(0)]
-        # In the cycle behind a tile's first ``fire``, the start of the one behind it is not known yet. (A second tile that
-        # comes so soon is of the same block; then what is kept holds.)
+        # In the cycle behind a tile's first ``fire``, the start of the one behind it is not known yet. (A second tile
+        # that comes so soon is of the same block; then what is kept holds.)
         with m.If(self.own | settles):
             m.d.sync += turn.eq(0)
         with m.Else():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
-from gatewright.arch import ArchConfig
+from gatewright.arch import MASK_BITS, ArchConfig
 from gatewright.hw.delay import delayed
 from gatewright.hw.divide import reciprocals
 from gatewright.hw.gather_prepare import COORDINATE_BITS, OPERANDS, gather_sizes, run_bits
@@ -16,9 +17,10 @@ from gatewright.hw.signatures import GATHER_COLUMNS, mask_read_columns
 from gatewright.isa import NO_TABLE
 
 TILE_SIZES = 1 << OPERANDS["source_tile"].width
-MASK_ADDRESS_BITS = 10
-BEFORE = 16
-"""Tiles of the source by which coordinates are moved right and down, so that none is negative: padding is at most 15."""
+MASK_ADDRESS_BITS = ceil_log2(MASK_BITS)
+BEFORE_BITS = OPERANDS["padding_x"].width
+BEFORE = 1 << BEFORE_BITS
+"""Tiles of the source by which coordinates are moved right and down: none is negative then, for any padding."""
 
 SHIFT, RECIPROCALS = reciprocals((1 << COORDINATE_BITS) - 1, range(TILE_SIZES))
 LANE_BITS = 6
@@ -89,9 +91,9 @@ class GatherMask(wiring.Component):
         distance = Signal(LANE_BITS, name=f"{name}_lane", reset_less=True)
         difference = Signal(signed(max(len(bound), len(begin)) + 1), name=f"{name}_difference")
         m.d.comb += difference.eq(bound - begin)
-        with m.If(difference < 0):
+        with m.If(difference[-1]):
             m.d.sync += distance.eq(0)
-        with m.Elif(difference >= 1 << LANE_BITS):
+        with m.Elif(difference[LANE_BITS:].any()):
             m.d.sync += distance.eq((1 << LANE_BITS) - 1)
         with m.Else():
             m.d.sync += distance.eq(difference)
@@ -99,7 +101,7 @@ class GatherMask(wiring.Component):
 
     def _active_columns(self, m: Module) -> list[Value]:
         """Stage 4: for each of four columns whether its tile of the source is active."""
-        running, operands = self.running, self.running.operands
+        operands = self.running.operands
         edge = operands.source_tile
         reciprocal = Signal(range(max(RECIPROCALS) + 1), reset_less=True)
         m.d.sync += reciprocal.eq(Array(RECIPROCALS)[edge])
@@ -109,7 +111,7 @@ class GatherMask(wiring.Component):
         for axis in ("y", "x"):
             place = Signal(COORDINATE_BITS, name=f"moved_{axis}", reset_less=True)
             product = Signal(product_bits, name=f"product_{axis}", reset_less=True)
-            m.d.sync += [place.eq(self.piece[axis] + (edge << 4)), product.eq(place * reciprocal)]
+            m.d.sync += [place.eq(self.piece[axis] + (edge << BEFORE_BITS)), product.eq(place * reciprocal)]
             moved.append(place)
             tiles.append((product >> SHIFT)[:COORDINATE_BITS])
         tile_y, tile_x = tiles
@@ -119,7 +121,7 @@ class GatherMask(wiring.Component):
         m.d.sync += [
             above.eq(small_product(tile_y, operands.source_grid)),
             column.eq(tile_x - BEFORE),
-            bit.eq(above + column - (operands.source_grid << 4)),
+            bit.eq(above + column - (operands.source_grid << BEFORE_BITS)),
         ]
         m.d.comb += [self.mask.mask.eq(operands.source_mask), self.mask.bit.eq(bit)]
         # The remainder is exact in its few bits, from the product's few.

@@ -61,9 +61,9 @@ class _Countdown:
 class GatherWalk(wiring.Component):
     """Counters that run a cycle ahead of the pipeline's stage 0.
 
-    While no instruction walks, they hold the first piece of the one to come (``coming``, ``first_y``, ``first_x``).
-    In the cycle of ``take`` that piece is ``valid``, from then on one in every cycle. A tile from a table takes at least
-    TILE_CYCLES cycles; in those behind its last piece nothing is valid. ``final`` is 1 in the last cycle of the
+    While no instruction walks, they hold the first piece of the one to come (``coming``, ``next_y``, ``next_x``).
+    In the cycle of ``take`` that piece is ``valid``, from then on one in every cycle. A tile from a table takes at
+    least TILE_CYCLES cycles; in those behind its last piece nothing is valid. ``final`` is 1 in the last cycle of the
     walk. ``position`` is the table position of the next tile, whose coordinates come back at ``next_y``, ``next_x``;
     ``last_tile``: there is none, or no instruction walks.
     """

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import amaranth
-from amaranth.back import verilog
 
 import gatewright
 from gatewright import arch as arch_module
 from gatewright import arithmetic, index_table, isa, registers, timing
 from gatewright.arch import ArchConfig
 from gatewright.hw.top import Accelerator
+from gatewright.hw.verilog_text import verilog_text
 from gatewright.registers import REGISTERS, ErrorCode
 
 TOP = "gatewright"
@@ -66,19 +66,9 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-_ZEROED_MEMORY = re.compile(r"  initial begin\n(?:    \S+\[\d+\] = \d+'h0+;\n)+  end\n")
-"""What Amaranth emits for a memory without contents: a zero for every word."""
-
-
 def to_verilog(arch: ArchConfig) -> str:
-    """The machine as one Verilog file, the top module named ``gatewright``.
-
-    Memories that have no contents at power-on get none: a line for each of their words would be nine tenths of the
-    text, and nothing may depend on them.
-    """
-    top = Accelerator(arch, source_hash=int(source_hash()[:8], 16))
-    text: str = verilog.convert(top, name=TOP, emit_src=False, strip_internal_attrs=True)
-    return _ZEROED_MEMORY.sub("", text)
+    """The machine as one Verilog file, the top module named ``gatewright``."""
+    return verilog_text(Accelerator(arch, source_hash=int(source_hash()[:8], 16)), TOP)
 
 
 def header() -> str:

@@ -157,7 +157,7 @@ class IndexUnit(wiring.Component):
             for divisor in range(MASK_WORD_BITS)
             for offset in range(MASK_WORD_BITS)
         ]
-        rom = memory.Memory(shape=part, depth=len(quotients), init=quotients, attrs={"rom_style": "distributed"})
+        rom = memory.Memory(shape=part, depth=len(quotients), init=quotients)
         m.submodules.quotients = rom
         read = rom.read_port()
         found = delayed(m, find, 1, "find")

@@ -109,7 +109,9 @@ class LoadUnit(wiring.Component):
         send = Signal()
         transfer = Signal(transfer_layout(self._arch), reset_less=True)
         m.d.comb += [
-            send.eq(issue.valid & (flying != self._arch.dram.outstanding) & ~self.halt & (~bus.ar_valid | bus.ar_ready)),
+            send.eq(
+                issue.valid & (flying != self._arch.dram.outstanding) & ~self.halt & (~bus.ar_valid | bus.ar_ready)
+            ),
             issue.take.eq(send),
             transfers.push.eq(send & issue.first),
             transfers.entry.eq(transfer),
@@ -133,9 +135,7 @@ class LoadUnit(wiring.Component):
         with m.If(bus.r_valid & (bus.r_response != OKAY)):
             m.d.sync += self.error.eq(1)
 
-    def _complete(
-        self, m: Module, writer: LoadWriter, start: Signal, order: data.View, waiting: Signal
-    ) -> None:
+    def _complete(self, m: Module, writer: LoadWriter, start: Signal, order: data.View, waiting: Signal) -> None:
         """Completions: a delay line behind the last beats, and a countdown for a load without rows (``waiting``)."""
         line = Signal(LOAD_LATENCY)
         pending = Signal(range(self._arch.dram.outstanding + LOAD_LATENCY + 2))

@@ -93,7 +93,9 @@ class WeightLanes(wiring.Component):
         self._reduction = Signal(reset_less=True)
         self._turn = Signal(ceil_log2(rows), reset_less=True)
         # Of each bank: the slice, or the vector within the group, that it holds. Of each lane: the group.
-        self._bank_first = [Signal(BANK_BITS, name=f"bank_first_{bank}", reset_less=True) for bank in range(OPERAND_BANKS)]
+        self._bank_first = [
+            Signal(BANK_BITS, name=f"bank_first_{bank}", reset_less=True) for bank in range(OPERAND_BANKS)
+        ]
         self._lane_group = [Signal(BANK_BITS, name=f"lane_group_{lane}", reset_less=True) for lane in range(rows)]
         self._bank_enable = Signal(OPERAND_BANKS)
         self._lane_enable = Signal(rows, reset_less=True)

@@ -26,7 +26,9 @@ from gatewright.isa import Space
 
 
 class LoadWriter(wiring.Component):
-    """Beats (``valid``, ``data``) into the memories, load by load as ``next`` brings them; ``last``: the load's last beat.
+    """Beats (``valid``, ``data``) into the memories, load by load as ``next`` brings them.
+
+    ``last``: this beat is its load's last.
 
     A beat on the bus in cycle t is registered in t + 1, where the scratchpad is asked to write it, and written by the
     other memories in t + 2. ``start_table`` announces a load of a table. ``set_empty`` gives a table that is loaded
@@ -150,5 +152,3 @@ class LoadWriter(wiring.Component):
             self.table.count.eq(Mux(write, then.count, count)),
             self.table.set_count.eq(Mux(write, then.last, set_now)),
         ]
-
-

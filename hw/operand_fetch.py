@@ -133,7 +133,7 @@ class OperandWalk(wiring.Component):
         return m
 
     def _follow(self, m: Module, begins: Signal, fresh: Signal, following: Any, tile: Any) -> Any:
-        """Work out ``following``, right from the second cycle behind a tile's first; returns an instruction's second tile.
+        """Work out ``following``, right from the second cycle behind a tile's first; returns a MATMUL's second tile.
 
         Both are the start behind a tile's: while ``fresh``, behind ``following`` itself.
         """

@@ -193,9 +193,13 @@ class PixelAddresses(wiring.Component):
         rows, columns = Signal(18, reset_less=True), Signal(14, reset_less=True)
         y, x = Signal(19, reset_less=True), Signal(15, reset_less=True)
         m.d.sync += [rows.eq(tile_y * edge), columns.eq(tile_x * edge)]
-        m.d.sync += [y.eq(rows + delayed(m, inside_y, 1, "inside_y")), x.eq(columns + delayed(m, inside_x, 1, "inside_x"))]
+        m.d.sync += [
+            y.eq(rows + delayed(m, inside_y, 1, "inside_y")),
+            x.eq(columns + delayed(m, inside_x, 1, "inside_x")),
+        ]
         # 5, 6: its number in the map.
-        width = Mux(pooled[3], work.grid_width, work.out_width)
+        width = Signal(work.out_width.shape(), reset_less=True)
+        m.d.sync += width.eq(Mux(pooled[2], work.grid_width, work.out_width))
         outside = Signal(reset_less=True)
         before, number = Signal(18, reset_less=True), Signal(18, reset_less=True)
         m.d.sync += [
@@ -204,7 +208,8 @@ class PixelAddresses(wiring.Component):
             number.eq(before + delayed(m, x, 1, "x")),
         ]
         # 7, 8: its byte.
-        stored = Mux(pooled[5], work.channels, work.stored)
+        stored = Signal(work.stored.shape(), reset_less=True)
+        m.d.sync += stored.eq(Mux(pooled[4], work.channels, work.stored))
         offset = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         base = delayed(m, Mux(averages, self._bases[1], self._bases[0]), _STEPS - 1, "base_of")

@@ -23,8 +23,8 @@ STEP_BITS = SHIFT_MAX.bit_length()
 HALF_BITS = 11
 _COARSE = 16
 _WINDOW = HALF_BITS + _COARSE - 1
-_LOW_BITS = 26
-"""Bits of a value that one multiplier takes (27 with the sign)."""
+_LOW_BITS = 17
+"""Bits of a value's lower part: what a multiplier's cascade shifts by."""
 
 HALVES = data.StructLayout({"value": signed(HALF_BITS), "exceeds": 1, "negative": 1})
 """Twice the result, before rounding; where it ``exceeds`` HALF_BITS only its sign is right."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 LEVEL_BITS = 2
 
@@ -12,12 +12,11 @@ LEVEL_BITS = 2
 def _levels(m: Module, lanes: Value, amount: Value, move: Callable[[Value, int], Value], name: str) -> Value:
     """``move(lanes, n)`` for the n of ``amount``, by levels."""
     for low in reversed(range(0, len(amount), LEVEL_BITS)):
-        digit = amount[low : low + LEVEL_BITS]
+        choices = [move(lanes, value << low) for value in range(1 << len(amount[low : low + LEVEL_BITS]))]
+        for bit in amount[low : low + LEVEL_BITS]:
+            choices = [Mux(bit, odd, even) for even, odd in zip(choices[::2], choices[1::2], strict=True)]
         moved = Signal(len(lanes), name=f"{name}_{low}")
-        with m.Switch(digit):
-            for value in range(1 << len(digit)):
-                with m.Case(value):
-                    m.d.comb += moved.eq(move(lanes, value << low))
+        m.d.comb += moved.eq(choices[0])
         lanes = moved
     return lanes
 

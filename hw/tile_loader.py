@@ -80,16 +80,6 @@ class TileLoader(wiring.Component):
             step.last_slice.eq(last_slice),
             step.final.eq(last_slice & (rest == 0)),
         ]
-        with m.If(~loading):
-            m.d.sync += [
-                matmul.eq(self.matmul),
-                left.eq(self.matmul.first_block),
-                block.eq(self.matmul.first_block),
-                rest.eq(self.matmul.rest),
-                slices.eq(self.matmul.slices),
-                first_slice.eq(1),
-                column.eq(0),
-            ]
         with m.If(~self.streaming):
             m.d.sync += full.eq(0)
         with m.If(step.fire & ~step.last):
@@ -112,4 +102,15 @@ class TileLoader(wiring.Component):
             ]
             with m.If(last_slice):
                 m.d.sync += [block.eq(following), rest.eq(Mux(rest > columns, rest - columns, 0))]
+        # The next MATMUL may be taken in the cycle behind the last load.
+        with m.If(Mux(step.fire, step.last & step.final, ~loading)):
+            m.d.sync += [
+                matmul.eq(self.matmul),
+                left.eq(self.matmul.first_block),
+                block.eq(self.matmul.first_block),
+                rest.eq(self.matmul.rest),
+                slices.eq(self.matmul.slices),
+                first_slice.eq(1),
+                column.eq(0),
+            ]
         return m

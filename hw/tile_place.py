@@ -60,8 +60,8 @@ class TilePlacer(wiring.Component):
         # The subject's constants are registers too, each set no later than the value that it meets.
         edge = Signal(INPUT_TILE_BITS, reset_less=True)
         padding_y, padding_x = (Signal(OPERANDS[f"padding_{axis}"].width, reset_less=True) for axis in "yx")
-        pitch, source, row_rest = (
-            Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("pitch", "source", "row_rest")
+        pitch, row_origin, row_rest = (
+            Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("pitch", "row_origin", "row_rest")
         )
         channels = Signal.like(coming.channels, reset_less=True)
         m.d.sync += [
@@ -70,7 +70,7 @@ class TilePlacer(wiring.Component):
             padding_x.eq(Mux(self.of_head, coming.operands.padding_x, running.operands.padding_x)),
             pitch.eq(Mux(self.of_head, coming.pitch, running.pitch)),
             channels.eq(Mux(self.of_head, coming.channels, running.channels)),
-            source.eq(Mux(self.of_head, coming.operands.source, running.operands.source)),
+            row_origin.eq(Mux(self.of_head, coming.row_origin, running.row_origin)),
             row_rest.eq(coming.row_origin + coming.tile_row_step),
         ]
         tile_y, tile_x = Signal(PLACE["tile_y"].width, reset_less=True), Signal(PLACE["tile_x"].width, reset_less=True)
@@ -80,8 +80,9 @@ class TilePlacer(wiring.Component):
             half = TABLE_ENTRY_BITS // 2
             m.d.sync += [tile_y.eq(self.tiles.entry[half:]), tile_x.eq(self.tiles.entry[:half])]
         below, right = Signal(len(self.y) - 1, reset_less=True), Signal(len(self.x) - 1, reset_less=True)
-        rows, columns = (
-            Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("row_bytes", "column_bytes")
+        rows, columns, beside = (
+            Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True)
+            for name in ("row_bytes", "tile_bytes", "beside")
         )
         y, x = Signal(ROW_SHAPE, reset_less=True), Signal(COLUMN_SHAPE, reset_less=True)
         address, next_row = (
@@ -94,8 +95,9 @@ class TilePlacer(wiring.Component):
             x.eq(right - padding_x),
             # Beyond these bits every byte of the tile is outside the map, and its address does not matter.
             rows.eq(y[:COORDINATE_BITS].as_signed() * pitch),
-            columns.eq(x[:COORDINATE_BITS].as_signed() * channels),
-            address.eq(source + rows + columns),
+            columns.eq(right[:COORDINATE_BITS] * channels),
+            beside.eq(row_origin + columns),
+            address.eq(beside + rows),
             next_row.eq(row_rest + rows),
         ]
         m.d.comb += [self.y.eq(y), self.x.eq(x), self.address.eq(address), self.next_row.eq(next_row)]

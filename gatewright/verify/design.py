@@ -34,9 +34,6 @@ def machine_verilog(arch: ArchConfig) -> str:
 
 
 def _convert(arch: ArchConfig) -> str:
-    from amaranth.back import verilog
+    from gatewright.hw.generate import to_verilog
 
-    from gatewright.hw.top import Accelerator
-
-    text: str = verilog.convert(Accelerator(arch), name=NAME, emit_src=False)
-    return text
+    return to_verilog(arch)

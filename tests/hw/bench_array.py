@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -229,7 +230,7 @@ async def is_its_twin(dut: Any) -> None:
         rewriter.step()
         await bench.step()
     starts = [matmul.start for matmul in oldest]
-    count("back to back", any(b - a == DECODE_LATENCY + 1 for a, b in zip(starts, starts[1:], strict=False)))
+    count("back to back", any(b - a == DECODE_LATENCY + 1 for a, b in pairwise(starts)))
     print(f"machine {arch.name}, seed {seed}: {shared.clock.cycle} cycles, {rewriter.updates} table updates, {seen}")
     assert len(oldest) == INSTRUCTIONS and rewriter.updates > 0
     assert all(seen.values()) and len(seen) >= 11, seen

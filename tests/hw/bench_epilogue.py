@@ -8,6 +8,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+from amaranth.lib import data
 
 from gatewright.hw.layouts import COUNTS, WAIT, head_layout
 from gatewright.hw.signatures import (
@@ -21,7 +22,6 @@ from gatewright.hw.signatures import (
 from gatewright.isa import WAITS, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.timing import DECODE_LATENCY
-from amaranth.lib import data
 from tests.hw.epilogue_cases import FIRST_COUNT, Case, Outcome, random_case, run_twin
 from tests.support.rtl import Bench, pack
 
@@ -191,7 +191,7 @@ async def compare(dut: Any, case: Case) -> None:
 
 @cocotb.test()
 async def same_as_twin(dut: Any) -> None:
-    preset, length = os.environ["PRESET"], int(os.environ["LENGTH"])
+    name, length = os.environ["ARCH"], int(os.environ["LENGTH"])
     for seed in os.environ["SEEDS"].split():
-        cocotb.log.info(f"preset {preset} seed {seed}")
-        await compare(dut, random_case(preset, int(seed), length))
+        cocotb.log.info(f"{name} seed {seed}")
+        await compare(dut, random_case(name, int(seed), length))

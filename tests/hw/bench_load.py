@@ -1,4 +1,4 @@
-"""The RTL's LOAD against its twin: random loads, the DRAM model of the machine's page, or a bus that stalls at random."""
+"""The RTL's LOAD against its twin: random loads, the DRAM model of the machine's page, or a bus that stalls."""
 
 from __future__ import annotations
 
@@ -137,6 +137,11 @@ class Machine:
     def _met(self, row: int) -> bool:
         load = self.case.loads[row]
         return self._clock.cycle >= load.release and (load.after < 0 or load.after < len(self._done))
+
+    @property
+    def beat_came(self) -> bool:
+        """Whether the cycle before had a beat on the bus."""
+        return bool(self._inputs.get("bus__r_valid"))
 
     async def cycle(self) -> None:
         """One clock cycle."""

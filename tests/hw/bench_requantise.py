@@ -15,6 +15,8 @@ LATENCY = 4
 """Of the lane: two registers of the product, two of the shift."""
 AVERAGE_LATENCY = 3
 
+RESULTS = (-32769, -32768, -513, -512, -256, -129, -128, -1, 0, 1, 127, 128, 255, 511, 512, 32767, 32768)
+
 # (value, multiplier, shift, addend, relu, result)
 BY_HAND = [
     (3, 1, 1, 0, 0, 2),  # 1.5, half up
@@ -59,7 +61,25 @@ def boundaries() -> list[tuple[int, int, int, int, int]]:
     cases = []
     for shift in range(1, SHIFT_MAX + 1):
         for multiplier in (1, 3, 32768, 65535):
-            for result in (-32769, -32768, -513, -512, -256, -129, -128, -1, 0, 1, 127, 128, 255, 511, 512, 32767, 32768):
+            for result in (
+                -32769,
+                -32768,
+                -513,
+                -512,
+                -256,
+                -129,
+                -128,
+                -1,
+                0,
+                1,
+                127,
+                128,
+                255,
+                511,
+                512,
+                32767,
+                32768,
+            ):
                 for half in (-1, 0, 1):
                     value = ((2 * result + half) << (shift - 1)) // multiplier
                     for near in (value, value + 1):

@@ -171,3 +171,25 @@ async def halt_stops_dispatch_at_once_and_nothing_is_lost(dut: Any) -> None:
         assert not halt or machine.pushes + machine.controls == before
     assert machine.pushes + machine.controls == 31
     assert bench.get("dispatched") == 31 and bench.get("error") == 0
+
+
+@cocotb.test()
+async def what_was_fetched_past_a_next_is_not_counted_as_given(dut: Any) -> None:
+    """Instructions behind a NEXT are fetched and dropped: a wait for one of them is a wait ahead."""
+    rng = random.Random(int(os.environ["SEED"]))
+    bench = Bench(dut)
+    for ahead in (0, 1):
+        for unit in QUEUED_UNITS:
+            code, given = prefix(rng, rng.randrange(8))
+            dropped = [bits_of(random_row(rng, UNIT_OPCODES[unit], []))] * 12
+            length = len(code) + 1
+            target = length + len(dropped)
+            waits = [(unit, given[unit] + ahead)]
+            last = bits_of(random_row(rng, Opcode.GATHER, waits))
+            machine = Machine(bench)
+            await machine.boot([*code, bits_of(row(Opcode.NEXT, entry=target)), *dropped, last, 0])
+            await machine.run(80)
+            if ahead:
+                await machine.check(ErrorCode.WAIT_AHEAD, length, target, unit.name)
+            else:
+                await machine.check(ErrorCode.ILLEGAL_OPCODE, length + 1, target + 1, unit.name)

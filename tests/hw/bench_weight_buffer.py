@@ -56,7 +56,7 @@ async def words_are_what_was_written(dut: Any) -> None:
             wanted = expected.popleft()
             if wanted is not None:
                 found = bench.get("read__words").to_bytes(OPERAND_BANKS * arch.rows, "little")
-                assert found == bytes(sum(wanted, [])), f"cycle {cycle}"
+                assert found == bytes(byte for word in wanted for byte in word), f"cycle {cycle}"
             known = cycle >= len(initial)
             expected.append([memory[b, asked[b]].tolist() for b in range(OPERAND_BANKS)] if known else None)
             for b, k in zip(*np.nonzero(enable), strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.arch import PRESETS, ArchConfig
+from gatewright.arch import PRESETS, ArchConfig, with_changes
 from gatewright.isa import COLUMNS, FORMATS, NO_TABLE, OPERAND_COLUMN, EpilogueKind, Opcode, Stationary, Unit, column
 from gatewright.sim.stepped.epilogue import EpilogueUnit
 from gatewright.sim.stepped.instruction import Instruction
@@ -15,6 +15,8 @@ from gatewright.sim.stepped.state import Shared
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
 OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
+ARCHS = {**PRESETS, "8x32": with_changes(PRESETS["8x8"], name="8x32", columns=32)}
+
 FIRST_COUNT = 65_520
 """Completion counts begin here, so that they wrap."""
 
@@ -158,9 +160,9 @@ class Generator:
         return -(-still // self.arch.columns) * streamed
 
 
-def random_case(preset: str, seed: int, length: int) -> Case:
+def random_case(name: str, seed: int, length: int) -> Case:
     """``length`` instructions over one tile grid."""
-    arch = PRESETS[preset]
+    arch = ARCHS[name]
     rng = np.random.default_rng(seed)
     draw = Generator(arch, rng)
     tile = (1, 2, 3, 4, 7)[draw.pick(0, 4)]

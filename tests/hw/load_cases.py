@@ -26,7 +26,7 @@ Event = tuple[Any, ...]
 
 @dataclass
 class Load:
-    """A LOAD that is dispatched in cycle ``push`` at the earliest and may begin from ``release`` on, behind ``after``."""
+    """A LOAD, dispatched in cycle ``push`` at the earliest; it may begin from ``release`` on, behind load ``after``."""
 
     fields: dict[str, int]
     push: int = 0

@@ -40,3 +40,9 @@ def test_equals_the_simulator_cycle_by_cycle(rows: int, dram: str) -> None:
 @pytest.mark.parametrize(("rows", "dram"), [(4, "fast"), (16, "page")])
 def test_a_bus_that_stalls_changes_no_byte(rows: int, dram: str) -> None:
     run(rows, dram, True, range(11, 15))
+
+
+@pytest.mark.parametrize(("rows", "dram"), [(4, "fast"), (16, "page")])
+def test_halt_errors_and_counts(rows: int, dram: str) -> None:
+    arch = machine(rows, dram)
+    run_bench(WatchedLoad(arch), "tests.hw.bench_load_directed", env={"ARCH": json.dumps(arch.to_dict())})

@@ -23,16 +23,21 @@ SEED = 20261121
 class RequantiseLane(wiring.Component):
     """A lane of results, and one of averages, as the pipeline has them."""
 
-    value: In(signed(VALUE_BITS))
-    multiplier: In(16)
-    step: In(STEP_BITS)
-    addend: In(8)
-    relu: In(1)
-    result: Out(8)
-    tile_sum: In(signed(18))
-    average_multiplier: In(16)
-    average_step: In(STEP_BITS)
-    average: Out(8)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "value": In(signed(VALUE_BITS)),
+                "multiplier": In(16),
+                "step": In(STEP_BITS),
+                "addend": In(8),
+                "relu": In(1),
+                "result": Out(8),
+                "tile_sum": In(signed(18)),
+                "average_multiplier": In(16),
+                "average_step": In(STEP_BITS),
+                "average": Out(8),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

