@@ -106,7 +106,8 @@ class Network:
             whole = layer.tile**2
             layer.pixel_split = max(1, layer.pixel_split // whole) * whole
         stored = len(layer.filter_list) if layer.compact and layer.filter_list else count
-        target = self.output(out_height, out_width, stored, layer.residual or layer.tiles is not None)
+        partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
+        target = self.output(out_height, out_width, stored, bool(layer.residual or partly))
         pool_count = len(grid) * stored
         if pool:
             layer.pool_address = self.build.room(pool_count, int(rng.integers(16)))
