@@ -20,8 +20,8 @@ from gatewright.registers import REGISTERS
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 
-START, INTERRUPT_ON, CLEAR, READY = 1, 1, 0b110, 0b1000
-"""CONTROL.start; INTERRUPT_ENABLE; STATUS: done and error; STATUS: ready to start."""
+START, INTERRUPT_ON, CLEAR, READY, ERROR = 1, 1, 0b110, 0b1000, 0b100
+"""CONTROL.start; INTERRUPT_ENABLE; STATUS: done and error; STATUS: ready to start; STATUS: error."""
 
 CLOCK_STEPS = 2
 """Simulator time steps of a clock cycle."""
@@ -126,6 +126,12 @@ class Host:
         seconds = time.perf_counter() - begin
         await FallingEdge(dut.clk)
         different = self._is("different")
+        if job.get("error"):
+            # The monitor cannot follow a program that is meant to stop the machine: only the registers tell.
+            for _ in range(PATIENCE):
+                if await self.read("STATUS") & ERROR:
+                    break
+            different = False
         if not different:
             await self._until(lambda: self._is("interrupt"), "no interrupt after the end")
             await FallingEdge(dut.clk)

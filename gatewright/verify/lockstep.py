@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from gatewright.arch import ArchConfig
 from gatewright.errors import GatewrightError
 from gatewright.isa import Unit
+from gatewright.program import Program
+from gatewright.trace import TRACE_DTYPE, Trace
 from gatewright.verify import runner
 from gatewright.verify.difference import Finding, read_outcome, report
 from gatewright.verify.expectations import Expectation, cycle_limit, write_files
@@ -95,8 +99,28 @@ def verify(
         return results
 
 
-def write_jobs(bench: Bench, expectations: Sequence[Expectation], job: Path, first: int = 0) -> None:
-    """Everything that the bench reads, in the folder ``job``."""
+def stops(bench: Bench, programs: Sequence[Program]) -> list[dict[str, int]]:
+    """The control registers behind each of some programs that must stop the machine with an error.
+
+    They run one after the other; the machine recovers by itself in between.
+    """
+    made = bench.build()
+    nothing = Trace(np.zeros(0, TRACE_DTYPE), 0)
+    with tempfile.TemporaryDirectory(prefix="gatewright-") as name:
+        job = Path(name)
+        expectations = [
+            Expectation(p, p.image, nothing, np.zeros(0, np.int32), p.image, np.zeros(0, np.uint8), None)
+            for p in programs
+        ]
+        write_jobs(bench, expectations, job, error=True)
+        runner.run(made, job)
+        return [read_registers(job / f"image_{number}" / "registers.json").values for number in range(len(programs))]
+
+
+def write_jobs(
+    bench: Bench, expectations: Sequence[Expectation], job: Path, first: int = 0, error: bool = False
+) -> None:
+    """Everything that the bench reads, in the folder ``job``. ``error``: the programs stop the machine early."""
     jobs = []
     for number, expectation in enumerate(expectations, start=first):
         program = expectation.program
@@ -111,6 +135,7 @@ def write_jobs(bench: Bench, expectations: Sequence[Expectation], job: Path, fir
                 "code_address": program.code_address,
                 "boot_count": program.boot_count,
                 "stall": bench.stall,
+                "error": int(error),
                 "limit": 2 * cycle_limit(expectation, exact=bench.exact),
             }
         )

@@ -1,0 +1,131 @@
+"""Programs that are wrong in one instruction, and the error code that each must stop the machine with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.arch import INSTRUCTION_BYTES
+from gatewright.isa import FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
+from gatewright.program import Program
+from gatewright.registers import ErrorCode
+
+Instruction = int
+"""The 256 bits of an instruction."""
+
+
+@dataclass(frozen=True)
+class Illegal:
+    """A program whose instruction ``at`` must stop the machine with ``code``; ``what`` says how it was spoilt."""
+
+    program: Program
+    at: int
+    code: ErrorCode
+    what: str
+
+
+def _place(opcode: Opcode, name: str) -> tuple[int, int]:
+    """(low bit, bits) of an operand field, from the format alone."""
+    low = HEADER_BITS
+    for field in FORMATS[opcode].fields:
+        if field.name == name:
+            return low, field.bits
+        low += field.bits
+    raise KeyError(name)
+
+
+def _set(bits: Instruction, low: int, width: int, value: int) -> Instruction:
+    mask = ((1 << width) - 1) << low
+    return bits & ~mask | value << low & mask
+
+
+def _field(bits: Instruction, opcode: Opcode, **values: int) -> Instruction:
+    for name, value in values.items():
+        bits = _set(bits, *_place(opcode, name), value)
+    return bits
+
+
+def _wait(bits: Instruction, unit: int, count: int, which: int = 0) -> Instruction:
+    low = OPCODE_BITS + which * (UNIT_BITS + 16)
+    return _set(_set(bits, low, UNIT_BITS, unit), low + UNIT_BITS, 16, count)
+
+
+def _given(program: Program, at: int, unit: Unit) -> int:
+    """Instructions that a unit was given before instruction ``at``."""
+    return sum(FORMATS[Opcode(int(row[0]))].unit == unit for row in program.code[:at])
+
+
+Spoil = Callable[[np.random.Generator, Program, int, Instruction, Opcode], tuple[Instruction, ErrorCode] | None]
+
+
+def _opcode(rng: np.random.Generator, _: Program, __: int, bits: Instruction, ___: Opcode) -> tuple[int, ErrorCode]:
+    return _set(bits, 0, OPCODE_BITS, int(rng.choice([0, 10, 11, 12, 13, 14, 15]))), ErrorCode.ILLEGAL_OPCODE
+
+
+def _stray(
+    rng: np.random.Generator, _: Program, __: int, bits: Instruction, opcode: Opcode
+) -> tuple[int, ErrorCode] | None:
+    end = HEADER_BITS + FORMATS[opcode].bits
+    if end == 8 * INSTRUCTION_BYTES:
+        return None
+    return bits | 1 << int(rng.integers(end, 8 * INSTRUCTION_BYTES)), ErrorCode.STRAY_BITS
+
+
+def _wait_unit(rng: np.random.Generator, _: Program, __: int, bits: Instruction, ___: Opcode) -> tuple[int, ErrorCode]:
+    return _wait(bits, 7, int(rng.integers(100)), int(rng.integers(WAITS))), ErrorCode.ILLEGAL_WAIT
+
+
+def _wait_ahead(
+    rng: np.random.Generator, program: Program, at: int, bits: Instruction, _: Opcode
+) -> tuple[int, ErrorCode]:
+    unit = Unit(int(rng.integers(1, 7)))
+    ahead = _given(program, at, unit) + int(rng.choice([1, 2, 1000]))
+    return _wait(bits, unit, ahead, int(rng.integers(WAITS))), ErrorCode.WAIT_AHEAD
+
+
+def _operands(
+    rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
+) -> tuple[int, ErrorCode] | None:
+    lacking = program.arch.tables
+    choices: dict[Opcode, list[dict[str, int]]] = {
+        Opcode.LOAD: [{"space": 6}, {"space": 7}, {"row_table": lacking}],
+        Opcode.GATHER: [{"tile_table": lacking}, {"channel_table": 14}, {"source_mask": 0, "kernel_width": 5}],
+        Opcode.MATMUL: [{"tile_table": 14}, {"filter_table": lacking}, {"channel_table": lacking}],
+        Opcode.EPILOGUE: [
+            {"tile_table": lacking},
+            {"filter_table": 13},
+            {"kind": 1, "stationary": 1},
+            {"kind": 2, "stationary": 0, "pool": 1},
+            {"kind": 3, "residual": 1},
+            {"compact": 1, "filter_table": 15},
+        ],
+        Opcode.INDEX: [{"table": lacking}, {"table": 15}],
+    }
+    if opcode not in choices:
+        return None
+    chosen = choices[opcode][int(rng.integers(len(choices[opcode])))]
+    return _field(bits, opcode, **chosen), ErrorCode.ILLEGAL_OPERANDS
+
+
+SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands)
+
+
+def spoil(rng: np.random.Generator, program: Program) -> Illegal:
+    """One instruction of the program, not in front of the first, made illegal in a random way."""
+    while True:
+        at = int(rng.integers(len(program.code)))
+        kind = SPOILERS[int(rng.integers(len(SPOILERS)))]
+        place = program.code_address + at * INSTRUCTION_BYTES
+        raw: npt.NDArray[np.uint8] = program.image[place : place + INSTRUCTION_BYTES]
+        bits = int.from_bytes(raw.tobytes(), "little")
+        spoilt = kind(rng, program, at, bits, Opcode(int(program.code[at, 0])))
+        if spoilt is None:
+            continue
+        image = program.image.copy()
+        image[place : place + INSTRUCTION_BYTES] = np.frombuffer(
+            spoilt[0].to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
+        )
+        return Illegal(replace(program, image=image), at, spoilt[1], f"{kind.__name__[1:]} of instruction {at}")

@@ -1,0 +1,130 @@
+"""Random programs on the RTL and on the simulator, in lockstep.
+
+``python -m tests.cosim.random_lockstep --programs 10000`` runs legal programs (random layers, cuts, tables, gates)
+on one small machine: every event in its cycle, all memories at the end. ``--stall`` lets the memory stall at random and
+compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must refuse.
+A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+from gatewright.arch import ArchConfig, load_arch, with_changes
+from gatewright.errors import GatewrightError
+from gatewright.program import Program
+from gatewright.registers import ErrorCode
+from gatewright.sim.machine import simulate
+from gatewright.verify import design, lockstep, runner
+from gatewright.verify.expectations import Expectation, expect
+from tests.cosim.illegal import spoil
+from tests.cosim.shrink import shrink
+from tests.support.random_programs import random_network
+
+BATCH = 50
+"""Programs in one process of the simulator."""
+
+CAPACITY = runner.Capacity(instructions=1 << 13, writes=1 << 10, beats=1 << 14)
+"""Of the bench's memories, for all programs of the generator: one build serves them."""
+
+
+def small(arch: ArchConfig) -> ArchConfig:
+    """Memories of a size that a simulator's start-up does not notice."""
+    return with_changes(arch, weight_kib=64, scratchpad_kib=64, parameter_entries=1024)
+
+
+def machine_bench(arch: ArchConfig, stall: int = 0) -> lockstep.Bench:
+    """The machine in a bench with room for any random program."""
+    return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
+
+
+def legal(seed: int, arch: ArchConfig) -> Expectation:
+    """A random program that needs no luck: the audit holds it, and its values are those of the oracle."""
+    network, program = random_network(seed, arch)
+    simulate(program, audit=True)
+    expectation = expect(program, writes=False)
+    np.testing.assert_array_equal(expectation.logits, network.logits, err_msg=f"seed {seed}: the simulator is wrong")
+    return expectation
+
+
+def run_legal(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, str | None]:
+    """(programs that agree, report of the first one that does not)."""
+    bench = machine_bench(arch, stall)
+    for first in range(seeds.start, seeds.stop, BATCH):
+        batch = range(first, min(first + BATCH, seeds.stop))
+        expectations = [legal(seed, arch) for seed in batch]
+        results = lockstep.verify(bench, expectations, first=first)
+        failed = results[-1]
+        if failed.difference is not None:
+            return failed.number - seeds.start, _report(bench, expectations[failed.number - first].program, failed)
+    return len(seeds), None
+
+
+def _report(bench: lockstep.Bench, program: Program, failed: lockstep.Verified) -> str:
+    def fails(trial: Program) -> bool:
+        try:
+            expectation = expect(trial, writes=False)
+        except GatewrightError:
+            return False  # without that instruction the program is not legal
+        return lockstep.verify(bench, [expectation])[0].difference is not None
+
+    lines = [f"seed {failed.number}: {failed.difference}"]
+    if fails(program):
+        _, working = shrink(program, fails)
+        lines.append(f"the failure needs the work of instructions {', '.join(map(str, working))} only")
+    else:
+        lines.append("alone the program agrees: it depends on what the programs before it left")
+    return "\n".join(lines)
+
+
+def run_illegal(arch: ArchConfig, seeds: range) -> tuple[int, str | None]:
+    """(programs that both refuse rightly, what the first other one did)."""
+    bench = machine_bench(arch)
+    for first in range(seeds.start, seeds.stop, BATCH):
+        batch = range(first, min(first + BATCH, seeds.stop))
+        wrong = [spoil(np.random.default_rng(seed), random_network(seed, arch)[1]) for seed in batch]
+        for seed, one, registers in zip(batch, wrong, lockstep.stops(bench, [w.program for w in wrong]), strict=True):
+            got = (registers["STATUS"] & 0b111, registers["ERROR_CODE"], registers["ERROR_INSTRUCTION"])
+            if got != (0b100, one.code, one.at):
+                code = ErrorCode(got[1]).name
+                return seed - seeds.start, (
+                    f"seed {seed}, {one.what}: expected {one.code.name} at {one.at}, "
+                    f"got {code} at {got[2]} with STATUS {got[0]:#05b}"
+                )
+            try:
+                simulate(one.program)
+            except GatewrightError:
+                continue
+            return seed - seeds.start, f"seed {seed}, {one.what}: the simulator runs the program"
+    return len(seeds), None
+
+
+def main() -> int:
+    """Parse the options, run, print; 1 if anything differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cosim.random_lockstep", description=__doc__)
+    parser.add_argument("--programs", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--arch", default="4x4", help="a preset or a TOML file; its large memories are made smaller")
+    parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
+    parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")
+    options = parser.parse_args()
+    arch = small(load_arch(options.arch))
+    seeds = range(options.first, options.first + options.programs)
+    begin = time.perf_counter()
+    same, report = run_illegal(arch, seeds) if options.illegal else run_legal(arch, seeds, options.stall)
+    kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
+    print(f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s")
+    if report:
+        print(report)
+        extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
+        seed = options.first + same
+        print(f"again: python -m tests.cosim.random_lockstep --arch {options.arch} --first {seed} --programs 1{extra}")
+    return 1 if report else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
