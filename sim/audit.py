@@ -3,7 +3,8 @@
 The simulator computes values in program order. A machine computes them in the order of the cycles.
 The audit checks, with the cycles of the run, that the two cannot differ: what an instruction reads
 was complete when it began, what it overwrites was no longer needed, and units that share a port or
-an accumulator bank without an arbiter never use it at once.
+an accumulator bank without an arbiter never use it at once. And it checks without the cycles, by the waits alone
+(``audit_order``), that no other memory's timing could make a difference.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from gatewright.arch import ACCUMULATOR_BANKS
 from gatewright.errors import GatewrightError
 from gatewright.isa import Opcode, Unit
-from gatewright.sim import dma, systolic_array, vector_unit, work
+from gatewright.sim import audit_order, dma, systolic_array, vector_unit, work
 from gatewright.sim.audit_accesses import EARLY_READ, READ, WRITE, Touched, accesses, places
 from gatewright.sim.audit_array import quick_accumulations
 from gatewright.sim.kernels import entry, sources_fingerprint
@@ -72,11 +73,47 @@ class Auditor:
                 _WRITE_ORDER: f"writes {where} while another unit still writes it",
             }[kind]
             raise _race(executed, trace, first, second, text)
+        self._order = audit_order.clocks(executed, trace[:, UNIT])
+        self._check_order(executed, trace, ends)
         self._check_port(executed, done, trace)
         self._check_banks(executed, done, trace)
         _check_tables(executed, done, trace)
         for first, second in quick_accumulations(self._geometry, executed, done, trace):
             raise _race(executed, trace, first, second, "adds to an accumulator entry whose last update is under way")
+
+    def _check_order(
+        self, executed: npt.NDArray[np.int64], trace: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> None:
+        """Every read behind its write, every write behind the reads of what it replaces: by waits alone."""
+        violation = np.zeros(3, np.int64)
+        kind = audit_order.find_unordered(
+            trace,
+            *self._order,
+            ends,
+            np.concatenate(self._locations),
+            np.concatenate(self._uses),
+            self._places.instruction,
+            self._places.dram,
+            self._places.total,
+            violation,
+        )
+        if kind:
+            second, first, location = (int(number) for number in violation)
+            raise _unordered(executed, trace, first, second, f"{audit_order.TEXTS[kind]} {self._name(location)}")
+
+    def _check_users(
+        self,
+        executed: npt.NDArray[np.int64],
+        trace: npt.NDArray[np.int64],
+        users: npt.NDArray[np.int64],
+        text: str,
+    ) -> None:
+        """Users of a resource without an arbiter: apart in these cycles, and apart in any."""
+        _check_exclusive(executed, trace, users, text)
+        begin, _, number = self._order
+        pair = audit_order.unordered_users(users, trace[:, UNIT], begin, number)
+        if pair is not None:
+            raise _unordered(executed, trace, pair[1], pair[0], text)
 
     def _check_port(
         self, executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]
@@ -86,7 +123,7 @@ class Auditor:
         users = stores & (done[:, work.PIXELS] > 0)
         users |= (opcodes == Opcode.LOAD) & (executed[:, dma.SPACE] == dma.SCRATCHPAD) & (done[:, work.BYTES] > 0)
         users |= (opcodes == Opcode.STORE) & (done[:, work.BYTES] > 0)
-        _check_exclusive(executed, trace, np.flatnonzero(users), "uses scratchpad port B")
+        self._check_users(executed, trace, np.flatnonzero(users), "uses scratchpad port B")
 
     def _check_banks(
         self, executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]
@@ -97,7 +134,7 @@ class Auditor:
         for bank in range(ACCUMULATOR_BANKS):
             users = matmul & (executed[:, systolic_array.BANK] == bank)
             users |= epilogue & (executed[:, vector_unit.BANK] == bank)
-            _check_exclusive(executed, trace, np.flatnonzero(users), f"uses accumulator bank {bank}")
+            self._check_users(executed, trace, np.flatnonzero(users), f"uses accumulator bank {bank}")
 
     def _name(self, location: int) -> str:
         memories = list(self._places._asdict().items())[:-1]
@@ -124,6 +161,17 @@ def _race(
     return GatewrightError(
         f"race: {told(second)} {text}, {begun}, by or with {told(first)}, which is done in cycle "
         f"{trace[first, DONE]}; add a wait on {Unit(int(trace[first, UNIT])).name}"
+    )
+
+
+def _unordered(
+    executed: npt.NDArray[np.int64], trace: npt.NDArray[np.int64], first: int, second: int, text: str
+) -> GatewrightError:
+    """No race in these cycles, but nothing rules one out."""
+    return GatewrightError(
+        f"race by order: instruction {second} ({Opcode(int(executed[second, 0])).name}) {text}, and no wait puts it "
+        f"behind instruction {first} ({Opcode(int(executed[first, 0])).name}), which has to be complete; "
+        f"add a wait on {Unit(int(trace[first, UNIT])).name}"
     )
 
 

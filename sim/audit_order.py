@@ -19,6 +19,8 @@ from gatewright.sim.sequencer import UNIT, UNIT_ARRAY, UNIT_EPILOGUE, UNIT_LOAD,
 
 READ_UNORDERED, OVERWRITE_UNORDERED, WRITE_UNORDERED = 1, 2, 3
 
+TEXTS = {READ_UNORDERED: "reads", OVERWRITE_UNORDERED: "overwrites what is read of", WRITE_UNORDERED: "also writes"}
+
 _MODULUS = 1 << 16
 _PIPELINED = (UNIT_LOAD, UNIT_ARRAY)
 """Units that begin an instruction while the one before is still under way; their data keep the order."""

@@ -117,7 +117,6 @@ def table(report: SynthesisReport) -> str:
     lines.append(f"{'module':<{width}}" + "".join(f"{heading:>10}" for heading in COLUMNS.values()))
     for name, label in zip(names, labels, strict=True):
         lines.append(f"{label:<{width}}" + _row(report.modules[name]))
-    lines.append(f"{'total':<{width}}" + _row(report.total))
     lines.append(f"{DEVICE:<{width}}" + _row(CAPACITY))
     shares = (getattr(report.total, name) / getattr(CAPACITY, name) for name in COLUMNS)
     lines.append(f"{'share of the chip':<{width}}" + "".join(f"{share:>10.1%}" for share in shares))

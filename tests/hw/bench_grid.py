@@ -14,7 +14,7 @@ from gatewright.sim.stepped.operand_fetch import Fetched
 from tests.hw.array_cases import lanes_of, machine
 from tests.support.rtl import Bench
 
-CYCLES = 3000
+CYCLES = 2000
 
 
 @cocotb.test()

@@ -19,7 +19,7 @@ from gatewright.sim.stepped.tables import Tables
 from tests.hw.array_cases import machine
 from tests.support.rtl import Bench, pack
 
-CASES = 3000
+CASES = 1500
 
 
 def random_instruction(rng: Random, form: Format, tables: int) -> Instruction:

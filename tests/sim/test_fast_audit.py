@@ -238,3 +238,46 @@ def test_overlap_that_is_safe_passes() -> None:
         matmul([(Unit.GATHER, 2)], patch_base=100, bank=1),
     ]
     check(rows)
+
+
+HIDDEN: list[tuple[str, Row, Row, str]] = [
+    (
+        "a read that slack puts behind its write",
+        load(row_beats=60),
+        gather([(Unit.INDEX, 4)]),
+        "instruction 5 (GATHER) reads scratchpad bytes 0 to 15, and no wait puts it behind instruction 0 (LOAD)",
+    ),
+    (
+        "an overwrite that slack puts behind the read",
+        gather(),
+        load([(Unit.INDEX, 4)]),
+        "instruction 5 (LOAD) overwrites what is read of scratchpad bytes 0 to 15, "
+        "and no wait puts it behind instruction 0 (GATHER)",
+    ),
+    (
+        "a port that slack keeps free",
+        load(address=65536),
+        row(Opcode.STORE, [(Unit.INDEX, 4)], dram_address=1024, beats=1),
+        "instruction 5 (STORE) uses scratchpad port B, and no wait puts it behind instruction 0 (LOAD)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"), [case[1:] for case in HIDDEN], ids=[case[0] for case in HIDDEN]
+)
+def test_a_missing_wait_is_a_race_even_where_slack_hides_it(first: Row, second: Row, message: str) -> None:
+    """Four INDEXes take longer than the first instruction; a slower memory would show the race."""
+    delay = [row(Opcode.INDEX, bits=1024, table=table) for table in range(4)]
+    with pytest.raises(GatewrightError, match=re.escape(f"race by order: {message}")):
+        check([first, *delay, second])
+    unit = {Opcode.LOAD: Unit.LOAD, Opcode.GATHER: Unit.GATHER}[Opcode(int(first[0]))]
+    waits = [(Unit.INDEX, 4), (unit, 1)]
+    second[3:5] = waits[1]
+    check([first, *delay, second])
+
+
+def test_waits_of_others_count() -> None:
+    """GATHER waits for INDEX, which waited for the LOAD: that is order enough."""
+    index = row(Opcode.INDEX, [(Unit.LOAD, 1)], bits=16)
+    check([load(row_beats=60), index, gather([(Unit.INDEX, 1)])])

@@ -135,6 +135,8 @@ class Network:
         self.build.emit(Opcode.INDEX, [done], table=REST_TABLE, complement=1 - complement, **index)
         source.ready = [*source.ready, made]
         tiles = [(int(y), int(x)) for y, x in np.argwhere(on != bool(complement))]
+        # The second INDEX, whose table nothing reads, may still read the mask when the next gate writes it.
+        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.INDEX)], mask=15)
         live = {"tile_table": TILE_TABLE, "live": 1, "chunk_tiles": int(self.rng.integers(5, 20)), "residual": 0}
         return self.layer(source, tiles, 1, **live)
 
@@ -146,9 +148,9 @@ class Network:
         # STORE writes whole beats: the bytes behind the logits are written, too.
         logits = self.build.load_map(np.zeros((1, 1, 4 * len(sums) + -4 * len(sums) % 16), np.int8))
         reduced = self.build.room(len(sums), int(self.rng.integers(16)))
-        emit_whole(self.build, source, classes, EpilogueKind.REDUCE, reduced, source.ready)
-        self.checks.append((reduced, finish(sums, classes.entries[1:], True)))
         ready = [*source.ready, *logits.ready]
+        emit_whole(self.build, source, classes, EpilogueKind.REDUCE, reduced, ready)
+        self.checks.append((reduced, finish(sums, classes.entries[1:], True)))
         done = emit_whole(self.build, source, classes, EpilogueKind.REDUCE_RAW, logits.address, ready)
         self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
         output = self.build.store(logits.address, 4 * len(sums), [done])
