@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,7 +106,14 @@ def module_resources(statistics: str, top: str) -> tuple[dict[str, Resources], d
     }
     if top not in resources:
         raise GatewrightError(f"synthesis lost the module {top}")
-    return resources, dict(sorted(total.items()))
+    return _without_numbers(resources), dict(sorted(total.items()))
+
+
+def _without_numbers(resources: dict[str, Resources]) -> dict[str, Resources]:
+    """Names without the numbers that Amaranth adds to avoid clashes with ports; they change with unrelated edits."""
+    plain = {name: re.sub(r"\$\d+", "", name) for name in resources}
+    unique = len(set(plain.values())) == len(plain)
+    return {plain[name] if unique else name: entry for name, entry in resources.items()}
 
 
 def table(report: SynthesisReport) -> str:

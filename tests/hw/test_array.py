@@ -14,6 +14,7 @@ MACHINES = ("4x4x1", "4x4x2", "4x4x4", "8x8x1", "8x8x2", "8x8x4", "5x6x4", "12x2
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_array_is_its_twin(name: str) -> None:
-    for seed in ("1", "2"):
+    # Seed 12 on 4x4x4 has MATMULs taken right behind the last load of one with other sizes.
+    for seed in ("1", "2", "12"):
         print(f"machine {name}, seed {seed}")
         run_bench(ArrayUnit(machine(name)), "tests.hw.bench_array", env={"MACHINE": name, "SEED": seed})

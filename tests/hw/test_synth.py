@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from gatewright.errors import GatewrightError
 from gatewright.hw.synth import CAPACITY, LongestPath, Resources, SynthesisReport, synthesise, table
 from gatewright.hw.synth.device import cost
+from gatewright.hw.synth.report import module_resources
 from gatewright.hw.synth.script import TECHMAPS
 from gatewright.hw.synth.timing import parse_timing
 from gatewright.hw.synth.yosys import run_yosys, step_seconds
@@ -264,3 +266,21 @@ def test_golden_area(tmp_path: Path) -> None:
         golden_area.read()[golden_area.TESTED], golden_area.measure(golden_area.TESTED, tmp_path)
     )
     assert not changed, "\n".join([f"area has changed; if meant, run {golden_area.COMMAND}", *changed])
+
+
+def test_numbers_in_module_names_are_dropped() -> None:
+    statistics = {
+        "modules": {
+            "\\top": {"num_cells_by_type": {"LUT2": 1, "top.control$437": 1}},
+            "\\top.control$437": {"num_cells_by_type": {"FDRE": 5}},
+        }
+    }
+    modules, cells = module_resources(json.dumps(statistics), "top")
+    assert modules == {"top": Resources(lut=1, ff=5), "top.control": Resources(ff=5)}
+    assert cells == {"FDRE": 5, "LUT2": 1}
+
+
+def test_a_module_used_twice_is_an_error() -> None:
+    modules = {"\\top": {"num_cells_by_type": {"top.a": 2}}, "\\top.a": {"num_cells_by_type": {"FDRE": 1}}}
+    with pytest.raises(GatewrightError, match="more or less than once"):
+        module_resources(json.dumps({"modules": modules}), "top")
