@@ -65,7 +65,7 @@ class EpilogueUnit(wiring.Component):
         m = Module()
         m.submodules.setup = setup = EpilogueSetup(self._arch)
         m.submodules.walk = walk = EpilogueWalk(self._arch)
-        m.submodules.pixels = pixels = PixelAddresses(self._arch)
+        m.submodules.pixel_addresses = pixels = PixelAddresses(self._arch)
         m.submodules.residual = residual = ResidualFetch(self._arch)
         m.submodules.pipeline = pipeline = EpiloguePipeline(self._arch)
         work = Signal(work_layout(self._arch), reset_less=True)

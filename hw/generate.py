@@ -31,6 +31,7 @@ WAIVERS: dict[str, str] = {
     "UNSIGNED": "comparisons with a constant 0 that a parameter made",
     "CMPCONST": "comparisons that a parameter made constant",
     "PROCASSINIT": "Yosys gives every combinational variable an initial value besides its process",
+    "SYMRSVDWORD": "the port interrupt has a name that some C++ compilers know; Verilator renames it inside",
     "CASEINCOMPLETE": "Yosys writes a switch's default as an assignment in front of the case",
 }
 """Verilator warnings that the generated Verilog raises, and why they are harmless."""

