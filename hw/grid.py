@@ -26,6 +26,17 @@ def packed_pairs(rows: int, columns: int) -> int:
     return min(-(-excess // rows), columns // 2)
 
 
+def column_strips(rows: int, columns: int, pairs: int) -> list[Column | PackedPair]:
+    """The grid's columns from left to right: packed pairs, then the others."""
+    if not 0 <= pairs <= columns // 2:
+        raise GatewrightError(
+            f"grid of {rows} x {columns}: {pairs} pairs of columns that share multipliers; "
+            f"give 0 to {columns // 2}, half of its columns at most"
+        )
+    packed = [PackedPair(rows, 2 * pair) for pair in range(pairs)]
+    return [*packed, *(Column(rows, column) for column in range(2 * pairs, columns))]
+
+
 class Grid(wiring.Component):
     """``rows`` x ``columns`` processing elements: sums move down, activations right, one operand stands still.
 
@@ -44,16 +55,7 @@ class Grid(wiring.Component):
 
     def __init__(self, rows: int, columns: int, load_vectors: int, pairs: int | None = None) -> None:
         self._rows, self._columns, self._load_vectors = rows, columns, load_vectors
-        pairs = packed_pairs(rows, columns) if pairs is None else pairs
-        if not 0 <= pairs <= columns // 2:
-            raise GatewrightError(
-                f"Grid of {rows} x {columns}: {pairs} pairs of columns that share multipliers; "
-                f"give 0 to {columns // 2}, which is half its columns"
-            )
-        self._strips: list[Column | PackedPair] = [
-            *(PackedPair(rows, 2 * pair) for pair in range(pairs)),
-            *(Column(rows, column) for column in range(2 * pairs, columns)),
-        ]
+        self._strips = column_strips(rows, columns, packed_pairs(rows, columns) if pairs is None else pairs)
         # Cycles after column 0 in which a column acts.
         self._acts_at = [strip.columns[0] for strip in self._strips for _ in strip.columns]
         super().__init__(

@@ -89,7 +89,22 @@ def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
                 "opt -fast",
             ),
         ),
-        Step("tables", (f"{_XILINX} -run map_cells:finalize", "clean")),
+        Step(
+            "tables",
+            (
+                f"{_XILINX} -run map_cells:map_luts",
+                "opt_expr -mux_undef -noclkinv",
+                # The stock script's abc9 counts a table of 3 inputs as 3/5 of one of 6, and makes the rotators of
+                # 2:1 multiplexers. Counted as tables, plain abc needs a fifth less.
+                "abc -lut 6",
+                "clean",
+                "xilinx_srl -fixed -minlen 3",
+                "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+                "xilinx_dffopt",
+                "opt_lut_ins -tech xilinx",
+                "clean",
+            ),
+        ),
         Step(
             "timing",
             (

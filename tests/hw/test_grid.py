@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewright.errors import GatewrightError
-from gatewright.hw.grid import MULTIPLIER_GOAL, Grid, packed_pairs
+from gatewright.hw.grid import MULTIPLIER_GOAL, Grid, column_strips, packed_pairs
 from tests.hw.array_cases import machine
 from tests.support.rtl import run_bench
 
@@ -51,4 +51,4 @@ def test_pairs_of_a_grid() -> None:
 def test_pairs_that_do_not_fit(pairs: int) -> None:
     """More pairs than columns for them, or fewer than none: an error that names the range."""
     with pytest.raises(GatewrightError, match=f"5 x 5: {pairs} pairs .* give 0 to 2"):
-        Grid(5, 5, 4, pairs)
+        column_strips(5, 5, pairs)
