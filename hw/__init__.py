@@ -1,4 +1,1 @@
-"""The RTL of the machine, in Amaranth.
-
-Nothing is here yet. ``docs/architecture.md`` is its contract, and ``sim/stepped`` its model, register by register.
-"""
+"""The machine in Amaranth: synthesizable RTL with the cycles and bytes of the simulators. See docs/rtl.md."""

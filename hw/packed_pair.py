@@ -79,7 +79,7 @@ class PackedPair:
             # The sums so far wait for this chain's, less the register that takes the addition.
             wait = end - start - 1 if start else 0
             first, second = (
-                delayed(m, value, wait, f"above_{start}_{column}")
+                _delayed_to_adder(m, value, wait, f"above_{start}_{column}")
                 for value, column in zip(sums, self.columns, strict=True)
             )
             sums = [
@@ -91,3 +91,12 @@ class PackedPair:
                 sums[1].eq((Cat(1, second).as_signed() + Cat(low[-1], high).as_signed()) >> 1),
             ]
         return sums
+
+
+def _delayed_to_adder(m: Module, value: Any, cycles: int, name: str) -> Any:
+    """``value`` later; the last register is not part of a shift register, whose output would be late for an adder."""
+    if not cycles:
+        return value
+    register = Signal.like(value, name=name, reset_less=True, attrs={"keep": 1, "shreg_extract": "no"})
+    m.d.sync += register.eq(delayed(m, value, cycles - 1, f"{name}_wait"))
+    return register
