@@ -94,9 +94,9 @@ class PackedPair:
 
 
 def _delayed_to_adder(m: Module, value: Any, cycles: int, name: str) -> Any:
-    """``value`` later; the last register is not part of a shift register, whose output would be late for an adder."""
+    """``value`` later. The last register has a reset: it stays out of shift registers, whose output is late to add."""
     if not cycles:
         return value
-    register = Signal.like(value, name=name, reset_less=True, attrs={"keep": 1, "shreg_extract": "no"})
+    register = Signal.like(value, name=name, reset_less=False)
     m.d.sync += register.eq(delayed(m, value, cycles - 1, f"{name}_wait"))
     return register

@@ -136,8 +136,8 @@ class Workplace:
 
 
 def first_line(output: str) -> str:
-    """What a failed check says first: pytest's E line with the reason, or its bench's, else the last line."""
-    lines = output.splitlines()
+    """What a failed check says first: the reason in pytest's E lines, rather the bench's own; else the last line."""
+    lines = [line for line in output.splitlines() if line.strip()]
     reasons = [line[1:].strip() for line in lines if line.startswith("E ")]
-    told = [reason for reason in reasons if "Error: " in reason and "tests failed" not in reason]
-    return (told or reasons or [line for line in lines if line.strip()] or [""])[-1 if not reasons else 0][:300]
+    told = [r for r in reasons if "Error: " in r and "tests failed" not in r and "did not finish" not in r]
+    return (told or reasons or lines[-1:] or [""])[0][:300]
