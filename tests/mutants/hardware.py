@@ -91,7 +91,7 @@ HARDWARE = [
         "tile.add.eq(matmul.accumulate | ~first_slice)",
         "tile.add.eq(matmul.accumulate)",
         "only the last 16 elements of a reduction count",
-        "tests/hw/test_array.py",
+        "tests/hw/test_array.py -k 4x4x4",
     ),
     Mutant(
         "accumulate-ignored",
@@ -99,7 +99,7 @@ HARDWARE = [
         "tile.add.eq(matmul.accumulate | ~first_slice)",
         "tile.add.eq(~first_slice)",
         "a reduction split over instructions keeps its last part only",
-        "tests/hw/test_array.py",
+        "tests/hw/test_array.py -k 4x4x4",
     ),
     Mutant(
         "empty-reduction-not-zero",
@@ -107,7 +107,7 @@ HARDWARE = [
         "product.eq(Mux(zeroing.zero, 0, waiting))",
         "product.eq(waiting)",
         "a layer whose input channels are all off computes with what lies in the patch buffer",
-        "tests/hw/test_array.py",
+        "tests/hw/test_array.py -k 4x4x4",
     ),
     Mutant(
         "residual-a-pixel-late",
@@ -115,7 +115,7 @@ HARDWARE = [
         "write.addr.eq(0), head.addr.eq(0)]",
         "write.addr.eq(0), head.addr.eq(DEPTH - 1)]",
         "every pixel gets its neighbour's residual",
-        "tests/hw/test_epilogue.py",
+        "tests/hw/test_epilogue.py -k 4x4",
     ),
     Mutant(
         "pool-counts-outside",
@@ -123,7 +123,7 @@ HARDWARE = [
         "added = Mux(outside, 0, values[lane]).as_signed()",
         "added = values[lane].as_signed()",
         "averages of tiles at the map's edge are wrong, and gates decide by them",
-        "tests/hw/test_epilogue.py",
+        "tests/hw/test_epilogue.py -k 4x4",
     ),
     Mutant(
         "scratchpad-row-not-carried",
@@ -139,7 +139,7 @@ HARDWARE = [
         "rotation.eq(Mux((place.low + offset)[BANK_BITS], turn_behind, turn))",
         "rotation.eq(turn)",
         "of filters that are loaded together, those behind a multiple of 4 have their channels rotated",
-        "tests/hw/test_array.py",
+        "tests/hw/test_array.py -k 4x4x4",
     ),
     Mutant(
         "load-crosses-4-kib",
@@ -163,7 +163,7 @@ HARDWARE = [
         "filled = ends & (word * rows < end)",
         "filled = ends & 0",
         "reductions that are no multiple of 16 add old bytes of the patch buffer",
-        "tests/hw/test_gather.py",
+        "tests/hw/test_gather.py -k 4x4",
     ),
     Mutant(
         "left-border-mask-short",
@@ -171,7 +171,7 @@ HARDWARE = [
         "left_of_map.eq(Mux(piece.x < 0, -piece.x, 0))",
         "left_of_map.eq(Mux(piece.x < 0, ~piece.x, 0))",
         "the left border reads the row above instead of zeros",
-        "tests/hw/test_gather.py",
+        "tests/hw/test_gather.py -k 4x4",
     ),
     Mutant(
         "source-mask-of-first-column",
@@ -179,7 +179,7 @@ HARDWARE = [
         "active.append(self.mask.bits.bit_select(steps, 1) | unmasked)",
         "active.append(self.mask.bits[0] | unmasked)",
         "pixels beside an inactive tile of the input are zero, too",
-        "tests/hw/test_gather.py",
+        "tests/hw/test_gather.py -k 4x4",
     ),
     Mutant(
         "matmul-completion-lost",
@@ -187,6 +187,6 @@ HARDWARE = [
         "place.eq(count - pops)",
         "place.eq(count)",
         "the order of completions is lost behind a MATMUL without work: cycles differ, or the machine hangs",
-        "tests/hw/test_array.py",
+        "tests/hw/test_array.py -k 4x4x4",
     ),
 ]
