@@ -110,7 +110,7 @@ class Auditor:
     ) -> None:
         """Users of a resource without an arbiter: apart in these cycles, and apart in any."""
         _check_exclusive(executed, trace, users, text)
-        begin, _, number = self._order
+        begin, *_, number = self._order
         pair = audit_order.unordered_users(users, trace[:, UNIT], begin, number)
         if pair is not None:
             raise _unordered(executed, trace, pair[1], pair[0], text)

@@ -29,13 +29,14 @@ _PIPELINED = (UNIT_LOAD, UNIT_ARRAY)
 def clocks(executed: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
     """What is certainly complete when each instruction begins.
 
-    Returns ``(begin, early, number)``: ``begin[i, u]`` and ``early[i, u]`` [instructions, units] are how many
-    instructions of unit u are complete before i's work, and before what i reads ahead of its waits; ``number[i]`` is
-    i's place in its unit.
+    Returns ``(begin, early, fetched, number)``: ``begin[i, u]``, ``early[i, u]`` and ``fetched[i, u]``
+    [instructions, units] are how many instructions of unit u are complete before i's work, before what i reads ahead of
+    its waits, and before i itself is fetched; ``number[i]`` is i's place in its unit.
     """
     rows = len(executed)
     begin = np.zeros((rows, UNITS), np.int64)
     early = np.zeros((rows, UNITS), np.int64)
+    fetched = np.zeros((rows, UNITS), np.int64)
     number = np.zeros(rows, np.int64)
     complete: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(UNITS)]
     started = np.zeros((UNITS, UNITS), np.int64)
@@ -46,7 +47,7 @@ def clocks(executed: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> tup
         number[at] = len(complete[unit])
         if unit not in (*_PIPELINED, UNIT_SEQUENCER) and complete[unit]:
             clock = np.maximum(clock, complete[unit][-1])
-        early[at] = clock
+        early[at], fetched[at] = clock, dispatched
         for wait in range(WAITS):
             other, count = int(executed[at, 1 + 2 * wait]), int(executed[at, 2 + 2 * wait])
             if other == Unit.NONE:
@@ -66,7 +67,7 @@ def clocks(executed: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> tup
         if complete[unit]:
             end = np.maximum(end, complete[unit][-1])
         complete[unit].append(end)
-    return begin, early, number
+    return begin, early, fetched, number
 
 
 def _order_kernel(fingerprint: str) -> Callable[..., int]:
@@ -75,6 +76,7 @@ def _order_kernel(fingerprint: str) -> Callable[..., int]:
         trace: npt.NDArray[np.int64],
         begin: npt.NDArray[np.int64],
         early: npt.NDArray[np.int64],
+        fetched: npt.NDArray[np.int64],
         number: npt.NDArray[np.int64],
         ends: npt.NDArray[np.int64],
         locations: npt.NDArray[np.int64],
@@ -93,14 +95,19 @@ def _order_kernel(fingerprint: str) -> Callable[..., int]:
             unit = trace[at, UNIT]
             for index in range(first, ends[at]):
                 location, use = locations[index], uses[index]
-                # Instructions are fetched by the sequencer, whose own order is that of the program.
-                fetched = first_instruction <= location < first_dram and use & READ
+                # Instructions are fetched by the sequencer: behind the waits of the NEXTs and EXITs before.
+                of_fetch = first_instruction <= location < first_dram and use & READ
                 violation[0], violation[2] = at, location
                 last = writer[location]
                 violation[1] = last
-                if use & (READ | EARLY_READ) and last >= 0 and trace[last, UNIT] != unit:
-                    known = early[at, trace[last, UNIT]] if use & EARLY_READ else begin[at, trace[last, UNIT]]
-                    if not fetched and known <= number[last]:
+                if use & (READ | EARLY_READ) and last >= 0:
+                    writing = trace[last, UNIT]
+                    known = begin[at, writing]
+                    if of_fetch:
+                        known = fetched[at, writing]
+                    elif use & EARLY_READ:
+                        known = early[at, writing]
+                    if (of_fetch or writing != unit) and known <= number[last]:
                         return READ_UNORDERED
                 if use & WRITE:
                     if last >= 0 and trace[last, UNIT] != unit and begin[at, trace[last, UNIT]] <= number[last]:
@@ -113,7 +120,7 @@ def _order_kernel(fingerprint: str) -> Callable[..., int]:
                             return OVERWRITE_UNORDERED
                     writer[location] = at
                     reader[location] = -1
-                if use & (READ | EARLY_READ) and not fetched:
+                if use & (READ | EARLY_READ) and not of_fetch:
                     reader[location, unit] = at
             first = ends[at]
         return 0

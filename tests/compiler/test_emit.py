@@ -72,49 +72,29 @@ def test_no_race_under_any_timing(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", ["ultra96", "8x8"])
 def test_removed_waits_are_races(preset: str) -> None:
-    program, _ = gated(preset)
+    """Nearly every wait is needed, and the audit misses none: what it passes is right on the stepped model, too."""
+    program, logits = gated(preset)
     caught: Counter[tuple[str, str]] = Counter()
+    passed = []
     places = wait_places(program)
     for row, where in places:
         code = program.code.copy()
         code[row, where : where + 2] = 0
-        for dram in TIMINGS:
-            try:
-                simulate(changed(program, code, dram=dram), audit=True)
-            except GatewrightError as error:
-                assert (
-                    "race: " in str(error)
-                    or "nothing was loaded into" in str(error)
-                    or "nothing has written" in str(error)
-                )
-                caught[Opcode(int(program.code[row, 0])).name, Unit(int(program.code[row, where])).name] += 1
-                break
-    print(dict(caught))
-    # A wait may be needless by luck with these timings; of every kind of wait some are not.
-    assert sum(caught.values()) > len(places) / 2
-    kinds = {(Opcode(int(program.code[r, 0])).name, Unit(int(program.code[r, w])).name) for r, w in places}
+        without = changed(program, code)
+        try:
+            simulate(without, audit=True)
+        except GatewrightError as error:
+            assert any(text in str(error) for text in ("race", "nothing was loaded into", "nothing has written"))
+            caught[Opcode(int(program.code[row, 0])).name, Unit(int(program.code[row, where])).name] += 1
+        else:
+            passed.append(row)
+            if len(passed) <= 2:
+                assert tuple(step_simulate(without, fill_seed=SEED).logits.tolist()) == logits
+    print(dict(caught), "needless:", passed)
+    assert len(passed) < len(places) / 50
     needed = {("EPILOGUE", "ARRAY"), ("MATMUL", "GATHER"), ("MATMUL", "EPILOGUE"), ("MATMUL", "LOAD")}
     needed |= {("GATHER", "EPILOGUE"), ("GATHER", "LOAD"), ("INDEX", "EPILOGUE"), ("LOAD", "INDEX"), ("NEXT", "LOAD")}
-    assert needed <= kinds and needed <= set(caught)
-
-
-def test_what_passes_the_audit_is_right_on_the_stepped_model_too() -> None:
-    program, logits = gated("ultra96")
-    rng, checked = np.random.default_rng(SEED), 0
-    places = wait_places(program)
-    for chosen in rng.permutation(len(places)):
-        row, where = places[chosen]
-        code = program.code.copy()
-        code[row, where : where + 2] = 0
-        try:
-            simulate(changed(program, code), audit=True)
-        except GatewrightError:
-            continue
-        assert tuple(step_simulate(changed(program, code), fill_seed=SEED).logits.tolist()) == logits
-        checked += 1
-        if checked == 3:
-            return
-    raise AssertionError("every wait is needed at this timing: look at fewer of them in another way")
+    assert needed <= set(caught)
 
 
 class Order:

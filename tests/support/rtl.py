@@ -30,6 +30,8 @@ BUILDS = ROOT / "build" / "blocks"
 TOP = "block"
 VERILATOR_ARGUMENTS = [
     "-O3",
+    "-CFLAGS",
+    "-O0",  # a bench runs for seconds; compiling its C++ for speed takes six times as long
     "--output-split",
     "0",  # split designs need a precompiled header that the wheel's makefile does not name
     "--no-public-flat-rw",  # everything public costs most of the speed; ports are public through the .vlt file
