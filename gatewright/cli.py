@@ -31,5 +31,6 @@ def main() -> None:
     """
 
 
-for _command in (*flow.COMMANDS, *model.COMMANDS, *assembly.COMMANDS, *publish.COMMANDS, *rtl.COMMANDS, *synth.COMMANDS, *verify.COMMANDS):
-    main.add_command(_command)
+for _module in (flow, model, assembly, publish, rtl, synth, verify):
+    for _command in _module.COMMANDS:
+        main.add_command(_command)

@@ -46,8 +46,9 @@ def registers_page() -> str:
         "| --- | --- | --- |",
         *(f"| {code.value} | {code.name} | {docs.get(code.name, 'no error')} |" for code in ErrorCode),
         "",
-        "After an error nothing more is dispatched; transfers on the bus are completed; then the machine is reset but for "
-        "these registers, and can be started again. BUSY and COMPLETED registers keep their counts until the next start.",
+        "After an error nothing more is dispatched; transfers on the bus are completed; then the machine is reset but "
+        "for these registers, and can be started again. BUSY and COMPLETED registers keep their counts until the next "
+        "start.",
         "",
     ]
     return "\n".join(lines)

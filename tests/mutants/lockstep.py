@@ -12,7 +12,6 @@ from gatewright.errors import GatewrightError
 from gatewright.verify import lockstep
 from tests.cosim.random_lockstep import legal, machine_bench, small
 
-
 BATCH = 10
 """Programs in one process: most faults show in the first ones."""
 
