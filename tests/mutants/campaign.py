@@ -140,4 +140,7 @@ def first_line(output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
     reasons = [line[1:].strip() for line in lines if line.startswith("E ")]
     told = [r for r in reasons if "Error: " in r and "tests failed" not in r and "did not finish" not in r]
-    return (told or reasons or lines[-1:] or [""])[0][:300]
+    if not reasons:
+        return (lines or [""])[-1][:300]
+    begin = reasons.index((told or reasons)[0])
+    return " ".join(reason for reason in reasons[begin : begin + 4] if reason)[:300]
