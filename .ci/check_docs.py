@@ -14,6 +14,8 @@ import click
 
 from gatewright.cli import main
 from gatewright.isa_page import isa_page
+from gatewright.models.zoo import card, names
+from gatewright.models.zoo_table import zoo_table
 from gatewright.registers_page import registers_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +83,8 @@ def faults() -> list[str]:
         found.append("docs/isa.md is not what gatewright isa prints; run make isa")
     if (ROOT / "docs" / "registers.md").read_text() != registers_page():
         found.append("docs/registers.md is not what gatewright isa --registers prints; run make isa")
+    if zoo_table([card(name) for name in names()]) not in (ROOT / "docs" / "training.md").read_text():
+        found.append("docs/training.md lacks the table that gatewright zoo --markdown prints")
     pages = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
     for page in [*(p for p in pages if p.exists()), *sorted((ROOT / "docs").glob("*.md"))]:
         found += link_faults(page) + command_faults(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from gatewright.arch import MASK_COLUMNS
 from gatewright.compiler.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.filter_loader import FilterLoader
@@ -14,9 +15,6 @@ from gatewright.isa import EpilogueKind, Opcode
 
 GATHER_AHEAD = 2
 """Chunks that are gathered, in program order, before the product of a chunk."""
-
-MASKED_COLUMNS = 4
-"""The widest kernel whose input may have inactive tiles: GATHER looks up the mask of so many columns at once."""
 
 Patches = tuple[int, int, int]
 """A gathered chunk in the patch buffer: base word, vectors of the region, slices."""
@@ -63,10 +61,10 @@ def gather_into(
         fields["channel_table"] = source.channel_gate.table
     if source.tile_gate is not None:
         gate = source.tile_gate
-        if kernel.width > MASKED_COLUMNS:
+        if kernel.width > MASK_COLUMNS:
             raise GatewrightError(
                 f"layer {context.out.layer}: a kernel of {kernel.width} columns reads a map with gated tiles; "
-                f"the machine can mask at most {MASKED_COLUMNS}: use a smaller kernel, or no spatial gate before it"
+                f"the machine can mask at most {MASK_COLUMNS}: use a smaller kernel, or no spatial gate before it"
             )
         accesses.append(reads("mask", gate.mask, gate.mask + 1))
         fields |= {"source_mask": gate.mask, "source_tile": gate.tile, "source_grid": gate.grid_width}

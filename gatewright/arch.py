@@ -32,6 +32,8 @@ PARAMETER_BYTES = 8
 INSTRUCTION_BYTES = 32
 MASK_BITS = 1024
 MASKS = 16
+MASK_COLUMNS = 4
+"""Columns of a kernel row whose mask bits GATHER looks up at once: the widest kernel with a ``source_mask``."""
 
 
 @dataclass(frozen=True)

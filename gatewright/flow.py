@@ -190,18 +190,33 @@ def run_images(
             )
 
 
-def speedup_line(name_or_path: str | Path, arch: ArchConfig, images: ImageSet) -> str:
-    """Cycles and speedup on a machine, over some images, in one line."""
+@dataclass(frozen=True)
+class Cycles:
+    """Cycles of an image on a machine: of the dense baseline, and of the gated network, mean over ``images``."""
+
+    arch: str
+    images: int
+    dense: int
+    gated: float | None
+
+    def __str__(self) -> str:
+        if self.gated is None:
+            return f"{self.arch}: {self.dense:,} cycles, no gates"
+        return (
+            f"{self.arch}: {self.dense:,} cycles dense, {self.gated:,.0f} gated (mean of {self.images} images), "
+            f"speedup {self.dense / self.gated:.3f}"
+        )
+
+
+def measure_cycles(network: Network, arch: ArchConfig, images: ImageSet) -> Cycles:
+    """Simulate every image, each checked against the reference, and the dense baseline once."""
     limit_threads()
-    network = load_network(name_or_path)
     evaluation = evaluate(network, images)
     dense = dense_record(network, arch, evaluation.inputs[0])
-    cycles = [record.run.cycles for record in run_images(network, arch, images, evaluation)]
-    mean = sum(cycles) / len(cycles)
-    return (
-        f"{arch.name}: {dense.cycles:,} cycles dense, {mean:,.0f} gated (mean of {len(cycles)} images), "
-        f"speedup {dense.cycles / mean:.3f}"
-    )
+    gated = None
+    if network.spec.gating != "none":
+        gated = float(np.mean([record.run.cycles for record in run_images(network, arch, images, evaluation)]))
+    return Cycles(arch.name, len(images), dense.cycles, gated)
 
 
 def limit_threads() -> None:

@@ -154,7 +154,7 @@ class EpilogueUnit(wiring.Component):
         return busy
 
     def _parameters(self, m: Module, busy: Signal, prepared: Any, work: Any, walk: Any) -> None:
-        """Stages 0 and 1: the filter's number, from its table or counted, and the address of its parameter."""
+        """Stages 0 and 1: the filter's number, from its table or counted; stage 2: the address of its parameter."""
         position = Signal.like(self.filters.position)
         m.d.comb += [
             self.filters.position.eq(position),
@@ -164,4 +164,7 @@ class EpilogueUnit(wiring.Component):
         ]
         counted = delayed(m, position, 1, "position")
         number = Mux(work.filter_table == NO_TABLE, counted, self.filters.entry)
-        m.d.sync += self.parameters.entry.eq(work.parameters + Mux(walk.kind.pool, ~0, number))
+        # The sum is behind the register: a table's entry comes late in its cycle.
+        offset = Signal.like(self.parameters.entry, reset_less=True)
+        m.d.sync += offset.eq(Mux(walk.kind.pool, ~0, number))
+        m.d.comb += self.parameters.entry.eq(work.parameters + offset)

@@ -7,13 +7,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.arch import MASK_BITS, ArchConfig
+from gatewright.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
 from gatewright.hw.delay import delayed
 from gatewright.hw.divide import reciprocals
 from gatewright.hw.gather_prepare import COORDINATE_BITS, OPERANDS, gather_sizes, run_bits
 from gatewright.hw.gather_walk import piece_layout
 from gatewright.hw.rotation import small_product
-from gatewright.hw.signatures import GATHER_COLUMNS, mask_read_columns
+from gatewright.hw.signatures import mask_read_columns
 from gatewright.isa import NO_TABLE
 
 TILE_SIZES = 1 << OPERANDS["source_tile"].width
@@ -130,8 +130,8 @@ class GatherMask(wiring.Component):
         m.d.sync += [whole.eq(small_product(tile_x[: len(edge)], edge)), rest.eq(place_x - whole)]
         unmasked = operands.source_mask == NO_TABLE
         active: list[Value] = [self.mask.bits[0] | unmasked]
-        for column_number in range(1, GATHER_COLUMNS):
-            steps = Signal(range(GATHER_COLUMNS), name=f"steps_{column_number}", reset_less=True)
+        for column_number in range(1, MASK_COLUMNS):
+            steps = Signal(range(MASK_COLUMNS), name=f"steps_{column_number}", reset_less=True)
             reached = rest + column_number
             m.d.sync += steps.eq(sum(reached >= small_product(edge, Const(n)) for n in range(1, column_number + 1)))
             active.append(self.mask.bits.bit_select(steps, 1) | unmasked)

@@ -10,11 +10,10 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.arch import MASK_BITS, ArchConfig
+from gatewright.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
 from gatewright.hw.delay import delayed
 from gatewright.hw.layouts import COUNTS, HEADER, INSTRUCTION_BITS, QUEUED_UNITS, operand_layout
 from gatewright.hw.predecode import Predecoder
-from gatewright.hw.signatures import GATHER_COLUMNS
 from gatewright.isa import (
     COUNT_BITS,
     FORMATS,
@@ -141,7 +140,7 @@ class Legality(wiring.Component):
                 (fields.space == Space.TABLE) & self._lacks_table(fields.address),
             ]
         elif opcode == Opcode.GATHER:
-            unusable = (fields.kernel_width > GATHER_COLUMNS) | (fields.source_tile == 0) | (fields.source_grid == 0)
+            unusable = (fields.kernel_width > MASK_COLUMNS) | (fields.source_tile == 0) | (fields.source_grid == 0)
             lacking.append((fields.source_mask != NO_TABLE) & unusable)
         elif opcode == Opcode.EPILOGUE:
             lacking += self._bad_epilogue(fields)

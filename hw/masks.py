@@ -9,9 +9,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.arch import MASK_BITS, MASKS, ArchConfig
+from gatewright.arch import MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
 from gatewright.hw.signatures import (
-    GATHER_COLUMNS,
     MASK_WORD_BITS,
     mask_read_bit,
     mask_read_columns,
@@ -80,14 +79,14 @@ class Masks(wiring.Component):
             row = Signal(_WORD - _BANK, name=f"gather_row_{number}")
             m.d.comb += [row.eq(word[_BANK:] + (number < word[:_BANK])), read.addr.eq(Cat(row, self.gather.mask))]
             words.append(read.data)
-        following = Array(words[(number + 1) % BANKS][: GATHER_COLUMNS - 1] for number in range(BANKS))
-        pair = Signal(MASK_WORD_BITS + GATHER_COLUMNS - 1, reset_less=True)
+        following = Array(words[(number + 1) % BANKS][: MASK_COLUMNS - 1] for number in range(BANKS))
+        pair = Signal(MASK_WORD_BITS + MASK_COLUMNS - 1, reset_less=True)
         first = Signal(_BIT, reset_less=True)
         m.d.sync += [
             pair.eq(Cat(Array(words)[word[:_BANK]], following[word[:_BANK]])),
             first.eq(self.gather.bit[:_BIT]),
         ]
-        m.d.comb += self.gather.bits.eq(pair.bit_select(first, GATHER_COLUMNS))
+        m.d.comb += self.gather.bits.eq(pair.bit_select(first, MASK_COLUMNS))
 
     def _write(self, m: Module) -> None:
         """EPILOGUE's bits, or zeros after reset."""

@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.arch import OPERAND_BANKS
-from gatewright.hw.filter_list import FilterList
+from gatewright.hw.filter_list import NEXT, FilterList
 from gatewright.hw.signatures import POSITION_BITS, TABLE_BITS, table_read
 
 BANK_BITS = 2
@@ -26,8 +26,8 @@ Its bank is (low + turn) mod 4.
 STEP = data.StructLayout({"fire": 1, "count": 3, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1})
 """What happens to a tile's addresses in a cycle.
 
-``fire``: ``count`` vectors are read; ``last``: they are the last of their tile; ``more``: they and two vectors behind
-them belong to it. With the first of a tile: ``last_slice``: the next tile is of the next block, or instruction;
+``fire``: ``count`` vectors are read; ``last``: they are the last of their tile; ``more``: with them, AHEAD or
+more of it are left. With the first of a tile: ``last_slice``: the next tile is of the next block, or instruction;
 ``final``: it is of the next instruction. ``blocks`` stands still: blocks follow each other in the vectors (this
 operand is loaded), or every block begins with the same vector (it is streamed).
 """
@@ -87,7 +87,7 @@ class OperandWalk(wiring.Component):
         following, tile = Signal(self._origin, reset_less=True), Signal(self._origin, reset_less=True)
         begins = Signal()
         m.d.comb += begins.eq(step.fire & first)
-        second = self._follow(m, begins, fresh, following, tile)
+        second, next_list = self._follow(m, begins, fresh, following, tile)
         with m.If(step.fire):
             m.d.sync += first.eq(step.last)
         with m.If(begins):
@@ -99,7 +99,7 @@ class OperandWalk(wiring.Component):
             starts.eq(Mux(step.fire, step.last, first)),
             start.eq(Mux(begins & fresh, second, following)),
         ]
-        entry, listed = self._listed(m, starts, first, tile, following)
+        entry, listed = self._listed(m, starts, first, tile, following, next_list)
         address = Signal(self._address_bits, reset_less=True)
         behind = Signal(self._address_bits, reset_less=True)
         place = Signal(PLACE, reset_less=True)
@@ -132,10 +132,11 @@ class OperandWalk(wiring.Component):
             m.d.comb += self.addresses[bank].eq(Mux(beyond, behind, address))
         return m
 
-    def _follow(self, m: Module, begins: Signal, fresh: Signal, following: Any, tile: Any) -> Any:
+    def _follow(self, m: Module, begins: Signal, fresh: Signal, following: Any, tile: Any) -> tuple[Any, Any]:
         """Work out ``following``, right from the second cycle behind a tile's first; returns a MATMUL's second tile.
 
-        Both are the start behind a tile's: while ``fresh``, behind ``following`` itself.
+        Both are the start behind a tile's: while ``fresh``, behind ``following`` itself. And returns the list of what
+        will be in ``following``: it is read from the cycle behind a tile's first on.
         """
         block, wraps = Signal(self._origin, reset_less=True), Signal()
         second = Signal(self._origin, reset_less=True)
@@ -167,13 +168,21 @@ class OperandWalk(wiring.Component):
                     behind.place.quad.eq(from_block.place.quad + quads + low[BANK_BITS]),
                 ]
         m.d.sync += [second.eq(behind), following.eq(Mux(fresh, Mux(begins, second, self.origin), behind))]
-        return second
+        next_list = Signal(NEXT)
+        m.d.comb += [
+            next_list.table.eq(Mux(fresh, self.origin.table, tile.table)),
+            next_list.begin.eq(Mux(fresh, self.origin.begin, block.begin)),
+            next_list.moves.eq(~fresh & wraps & self.step.blocks),
+        ]
+        return second, next_list
 
-    def _listed(self, m: Module, starts: Any, first: Signal, tile: Any, following: Any) -> tuple[Any, Any]:
+    def _listed(
+        self, m: Module, starts: Any, first: Signal, tile: Any, following: Any, next_list: Any
+    ) -> tuple[Any, Any]:
         """(the filter of the next address, whether it counts): the list of filters, read ahead."""
         if not self._lists:
             return Const(0, POSITION_BITS), Const(0)
-        m.submodules.list = filters = FilterList()
+        m.submodules.list = filters = FilterList(self._columns)
         wiring.connect(m, filters.read, wiring.flipped(self.filters))
         m.d.comb += [
             filters.fire.eq(self.step.fire),
@@ -181,7 +190,7 @@ class OperandWalk(wiring.Component):
             filters.starts.eq(starts),
             filters.own.eq(~first & self.step.more & tile.listed),
             filters.table.eq(tile.table),
-            filters.next_table.eq(following.table),
-            filters.next_begin.eq(following.begin),
+            filters.begin.eq(following.begin),
+            filters.next.eq(next_list),
         ]
         return filters.entry, Mux(starts | first, following.listed, tile.listed)

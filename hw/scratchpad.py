@@ -6,7 +6,7 @@ program's mistake (``conflict``), and what is then read or written is undefined.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -92,14 +92,15 @@ class Scratchpad(wiring.Component):
 
     def _request(self, m: Module) -> Signal:
         """Port B's address; looks for more than one request."""
-        users = (self.epilogue_write, self.epilogue_read, self.load, self.store)
+        users = (self.epilogue_write, self.load, self.store)
         address = Signal(SCRATCHPAD_ADDRESS_BITS)
-        # An OR of gated addresses, not a chain of choices: only one of them asks.
+        # An OR of gated addresses, not a chain of choices: only one of them asks. When none does, the address is that
+        # of the residual: whether it is read is known too late to be waited for, and a read that nobody wants is none.
         gated = [user.address & user.valid.replicate(SCRATCHPAD_ADDRESS_BITS) for user in users]
-        requests = [user.valid for user in users]
-        pairs = [requests[i] & requests[j] for i in range(len(users)) for j in range(i)]
+        requests = [user.valid for user in (*users, self.epilogue_read)]
+        pairs = [requests[i] & requests[j] for i in range(len(requests)) for j in range(i)]
         m.d.comb += [
-            address.eq(gated[0] | gated[1] | gated[2] | gated[3]),
+            address.eq(Mux(Cat(requests[:-1]).any(), gated[0] | gated[1] | gated[2], self.epilogue_read.address)),
             self.conflict.eq(Cat(pairs).any()),
         ]
         return address

@@ -10,7 +10,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASKS, OPERAND_BANKS, PARAMETER_BYTES, ArchConfig
+from gatewright.arch import (
+    ACCUMULATOR_BANKS,
+    BEAT_BYTES,
+    MASK_COLUMNS,
+    MASKS,
+    OPERAND_BANKS,
+    PARAMETER_BYTES,
+    ArchConfig,
+)
 from gatewright.hw.layouts import COUNTS, head_layout
 from gatewright.isa import Unit
 
@@ -21,8 +29,6 @@ PORT_BYTES = 48
 TABLE_BITS, POSITION_BITS, TABLE_ENTRY_BITS = 4, 12, 16
 TABLE_ROW_ENTRIES = BEAT_BITS // TABLE_ENTRY_BITS
 MASK_WORD_BITS = 16
-GATHER_COLUMNS = 4
-"""Columns of a kernel row whose mask bits GATHER reads at once."""
 PARAMETER = data.StructLayout({"bias": 32, "multiplier": 16, "shift": 8})
 """A parameter entry without its unused byte; ``bias`` is signed."""
 
@@ -62,8 +68,12 @@ def completions_signature() -> wiring.Signature:
 
 
 def table_read() -> wiring.Signature:
-    """A table entry, one cycle after its address."""
+    """A table entry, so many cycles after its address as TABLE_READ says of the reader."""
     return wiring.Signature({"table": Out(TABLE_BITS), "position": Out(POSITION_BITS), "entry": In(TABLE_ENTRY_BITS)})
+
+
+TABLE_READ = {"gather": 1, "array": 2, "epilogue_filter": 1, "epilogue_tile": 1, "load_row": 1}
+"""Readers of the tables, with the cycles from a position to its entry: two where it is a register."""
 
 
 def table_write_entry(arch: ArchConfig) -> wiring.Signature:
@@ -101,8 +111,8 @@ def mask_write(arch: ArchConfig) -> wiring.Signature:
 
 
 def mask_read_columns() -> wiring.Signature:
-    """GATHER: bits ``bit`` ... ``bit`` + 3 of a mask (wrapping within it), one cycle after the address."""
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(10), "bits": In(GATHER_COLUMNS)})
+    """GATHER: MASK_COLUMNS bits from ``bit`` on of a mask (wrapping within it), one cycle after the address."""
+    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(10), "bits": In(MASK_COLUMNS)})
 
 
 def mask_read_word() -> wiring.Signature:

@@ -8,8 +8,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.arch import ArchConfig
+from gatewright.hw.delay import delayed
 from gatewright.hw.signatures import (
     TABLE_ENTRY_BITS,
+    TABLE_READ,
     TABLE_ROW_ENTRIES,
     table_counts,
     table_read,
@@ -17,13 +19,11 @@ from gatewright.hw.signatures import (
     table_write_row,
 )
 
-READERS = ("gather", "array", "epilogue_filter", "epilogue_tile", "load_row")
-
 _IN_ROW = ceil_log2(TABLE_ROW_ENTRIES)
 
 
 class Tables(wiring.Component):
-    """A block memory of rows of 8 entries with a read port for each reader, and counts in registers.
+    """A block memory of rows of 8 entries with a read port for each of TABLE_READ, and counts in registers.
 
     INDEX writes an entry, LOAD a row, or a count, at the end of the cycle; ``conflict``: both do. Addresses wrap at
     the power of two that holds ``table_entries``.
@@ -37,7 +37,7 @@ class Tables(wiring.Component):
                 "index": In(table_write_entry(arch)),
                 "load": In(table_write_row(arch)),
                 "counts": Out(table_counts(arch)),
-                **{reader: In(table_read()) for reader in READERS},
+                **{reader: In(table_read()) for reader in TABLE_READ},
                 "conflict": Out(1),
             }
         )
@@ -68,12 +68,12 @@ class Tables(wiring.Component):
                     m.d.sync += self.counts[number].eq(writer.count)
         m.d.comb += self.conflict.eq((index.valid | index.set_count) & (load.valid | load.set_count))
 
-        for name in READERS:
+        for name, latency in TABLE_READ.items():
             reader, read = getattr(self, name), rows.read_port()
             which = Signal(_IN_ROW, name=f"{name}_place", reset_less=True)
             m.d.sync += which.eq(reader.position[:_IN_ROW])
             m.d.comb += [
                 read.addr.eq(Cat(reader.position[_IN_ROW : _IN_ROW + self._row_bits], reader.table)),
-                reader.entry.eq(read.data[which]),
+                reader.entry.eq(delayed(m, read.data[which], latency - 1, f"{name}_entry")),
             ]
         return m

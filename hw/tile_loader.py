@@ -9,6 +9,7 @@ from amaranth.utils import bits_for, ceil_log2
 
 from gatewright.arch import ACCUMULATOR_BANKS, ArchConfig
 from gatewright.hw.array_prepare import matmul_layout
+from gatewright.hw.filter_list import AHEAD
 from gatewright.hw.operand_fetch import STEP
 from gatewright.hw.signatures import POSITION_BITS
 
@@ -75,7 +76,7 @@ class TileLoader(wiring.Component):
             step.fire.eq((loading | self.take) & ~(full & self.streaming)),
             step.last.eq(left <= width),
             step.count.eq(Mux(step.last, left, width)),
-            step.more.eq(left > 2),
+            step.more.eq(left >= AHEAD),
             step.blocks.eq(1),
             step.last_slice.eq(last_slice),
             step.final.eq(last_slice & (rest == 0)),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gatewright.arch import ArchConfig
 from gatewright.hw.accumulation import target_layout
+from gatewright.hw.filter_list import AHEAD
 from gatewright.hw.operand_fetch import STEP
 from gatewright.hw.signatures import POSITION_BITS
 from gatewright.hw.tile_loader import TILE
@@ -54,7 +55,7 @@ class TileStreamer(wiring.Component):
             step.fire.eq(swaps | (streaming & (vectors != 0))),
             step.count.eq(1),
             step.last.eq(Mux(swaps, self.tile.length == 1, vectors == 1)),
-            step.more.eq(vectors > 2),
+            step.more.eq(vectors >= AHEAD),
             step.blocks.eq(0),
             step.last_slice.eq(self.tile.last_slice),
             step.final.eq(self.tile.final),

@@ -1,4 +1,4 @@
-"""Checkpoints: our safetensors files, and the public DGNet release's ``.pth.tar``."""
+"""Checkpoints: our safetensors files, the public DGNet release's ``.pth.tar``, public static CIFAR ResNets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from gatewright.errors import GatewrightError
+from gatewright.models.padding_shortcuts import from_padding_shortcuts
 from gatewright.models.resnet_cifar import Gating, ResNetCifar
 
 FORMAT = "gatewright-checkpoint-1"
@@ -49,11 +50,11 @@ def save_checkpoint(path: str | Path, network: ResNetCifar, spec: NetworkSpec) -
 
 
 def load_checkpoint(path: str | Path) -> tuple[ResNetCifar, NetworkSpec]:
-    """Read a network in evaluation mode, from ``.safetensors`` or the public release's ``.pth.tar``."""
+    """Read a network in evaluation mode, from ``.safetensors`` or a public release's ``.pth.tar`` or ``.th``."""
     path = Path(path)
     if not path.is_file():
         raise GatewrightError(f"no checkpoint at {path}")
-    spec, tensors = _read_public(path) if path.name.endswith((".pth.tar", ".pth", ".pt")) else _read_own(path)
+    spec, tensors = _read_public(path) if path.name.endswith((".pth.tar", ".pth", ".pt", ".th")) else _read_own(path)
     network = spec.build()
     try:
         network.load_state_dict(tensors)
@@ -85,9 +86,13 @@ def _read_public(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise GatewrightError(f"checkpoint {path} is damaged or not a PyTorch file ({error})") from error
     state = stored.get("state_dict", stored) if isinstance(stored, dict) else None
-    if not isinstance(state, dict) or not {"fc.weight", "module.fc.weight"} & set(state):
+    if not isinstance(state, dict):
+        raise GatewrightError(f"checkpoint {path} holds no CIFAR ResNet (no state_dict)")
+    state = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+    if "linear.weight" in state:
+        state = from_padding_shortcuts(state)
+    if "fc.weight" not in state:
         raise GatewrightError(f"checkpoint {path} holds no CIFAR ResNet (no fc.weight in its state_dict)")
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     blocks = len({name.split(".")[1] for name in state if name.startswith("layer1.")})
     spatial, channel = (any(f".mask_{kind}." in name for name in state) for kind in "sc")
     gating: Gating = "dual" if spatial and channel else "spatial" if spatial else "channel" if channel else "none"

@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from gatewright.errors import GatewrightError
+from gatewright.models.augmentation import Batches
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from gatewright.models.datasets import MEAN, STD, ImageSet
+from gatewright.models.datasets import ImageSet
+from gatewright.models.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.losses import BOUND_WEIGHT, SPARSITY_WEIGHT, gating_loss
-from gatewright.models.resnet_cifar import ResNetCifar
+from gatewright.models.resnet_cifar import BlockMasks, ResNetCifar
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Recipe:
 
     sparsity_weight: float = SPARSITY_WEIGHT
     bound_weight: float = BOUND_WEIGHT
+    teacher_weight: float = 0.9
+    """Share of the teacher in the loss, if there is one; the labels have the rest."""
+    temperature: float = 4.0
+    views: int = 8
+    """Different crops of the whole set that a run with a teacher uses; see ``distillation``."""
 
     def rate(self, progress: float) -> float:
         """Learning rate at ``progress`` in [0, 1] of the run."""
@@ -63,36 +69,17 @@ RECIPES = {
     "short": Recipe(epochs=24, learning_rate=0.2, schedule="one-cycle"),
     "short-gated": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle"),
     "refine": Recipe(epochs=9, learning_rate=0.05, schedule="one-cycle", sparsity_weight=8.0, bound_weight=0.0),
+    "distilled": Recipe(
+        epochs=42,
+        learning_rate=0.1,
+        schedule="one-cycle",
+        batch_size=125,
+        slack_decay=2.0,
+        sparsity_weight=40.0,
+        bound_weight=4.0,
+    ),
     "short-bound": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle", slack_decay=1.0),
 }
-
-
-class _Batches:
-    """Augmented, normalised batches: pad by 4, crop, flip; whole-batch tensor operations."""
-
-    def __init__(self, data: ImageSet, batch_size: int, device: torch.device) -> None:
-        images = torch.from_numpy(data.images).to(device).permute(0, 3, 1, 2)
-        self.padded = F.pad(images, (4, 4, 4, 4))
-        self.labels = torch.from_numpy(data.labels).to(device)
-        self.mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(STD, device=device).view(1, 3, 1, 1) * 255
-        self.batch_size, self.device = batch_size, device
-
-    def epoch(self) -> list[Tensor]:
-        """The indices of each batch, in a fresh order."""
-        return list(torch.randperm(len(self.labels), device=self.device).split(self.batch_size))
-
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented float images [B, 3, 32, 32] (channels last) and labels [B]."""
-        count = len(index)
-        shift = torch.randint(0, 9, (2, count, 1), device=self.device)
-        columns = torch.arange(32, device=self.device)
-        flip = torch.rand(count, 1, device=self.device) < 0.5
-        rows = shift[0] + columns
-        columns = shift[1] + torch.where(flip, columns.flip(0), columns)
-        crops = self.padded.permute(0, 2, 3, 1)[index[:, None, None], rows[:, :, None], columns[:, None, :]]
-        images = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        return images.contiguous(memory_format=torch.channels_last), self.labels[index]
 
 
 def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
@@ -157,6 +144,8 @@ def train(
     *,
     seed: int = 0,
     initial: str | Path | None = None,
+    teacher: str | Path | None = None,
+    compiled: bool = False,
     resume: bool = False,
     evaluate_every: int = 1,
     device: str = "cpu",
@@ -165,7 +154,9 @@ def train(
     """Train a network and return the path of its checkpoint.
 
     With ``resume`` a run goes on from the last finished epoch, random state included; without it
-    a folder that already holds a run is refused.
+    a folder that already holds a run is refused. ``teacher`` is the checkpoint of a static network to
+    learn from beside the labels. ``compiled`` fuses the network's operations with torch.compile, which
+    needs a C++ compiler and draws other gate noise for the same seed.
     """
     if spec.gating != "none" and spec.target_density is None:
         raise GatewrightError("a gated network needs a target density between 0 and 1")
@@ -180,6 +171,8 @@ def train(
     if initial is not None:
         initialise_from(network, initial)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = Batches(train_set, recipe.batch_size, target)
+    answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views)
     optimiser = _optimiser(network, recipe)
     first = 0
     if state_file.exists():
@@ -198,12 +191,12 @@ def train(
     metrics = folder / "metrics.jsonl"
     if metrics.exists():  # an epoch that was logged but not saved is trained, and logged, again
         metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:first]))
-    batches = _Batches(train_set, recipe.batch_size, target)
+    forward = torch.compile(network.forward_with_masks, dynamic=False) if compiled else network.forward_with_masks
     for epoch in range(first, recipe.epochs):
         started = time.monotonic()
         record: dict[str, object] = {
             "epoch": epoch + 1,
-            **_train_epoch(network, spec, recipe, optimiser, batches, epoch),
+            **_train_epoch(network, forward, spec, recipe, optimiser, batches, answers, epoch),
         }
         if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
             result = evaluate_float(network, test_set)
@@ -228,19 +221,31 @@ def train(
 
 
 def _train_epoch(
-    network: ResNetCifar, spec: NetworkSpec, recipe: Recipe, optimiser: torch.optim.SGD, batches: _Batches, epoch: int
+    network: ResNetCifar,
+    forward: Callable[[Tensor], tuple[Tensor, list[BlockMasks]]],
+    spec: NetworkSpec,
+    recipe: Recipe,
+    optimiser: torch.optim.SGD,
+    batches: Batches,
+    answers: TeacherAnswers | None,
+    epoch: int,
 ) -> dict[str, object]:
     network.train()
+    taught = None if answers is None else answers.logits(epoch)
+    crops = None if answers is None else answers.crops(epoch)
     order = batches.epoch()
     losses, regularisers, correct = [], [], 0
     bar = tqdm(order, f"epoch {epoch + 1}/{recipe.epochs}", mininterval=2, leave=False)
     for step, index in enumerate(bar):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate((epoch + step / len(order)) / recipe.epochs)
-        images, labels = batches.batch(index)
+        images, labels = batches.batch(index, None if crops is None else crops.of(index))
         with torch.autocast(images.device.type, torch.bfloat16):
-            logits, masks = network.forward_with_masks(images)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
+            logits, masks = forward(images)
+        if taught is None:
+            loss = nn.functional.cross_entropy(logits.float(), labels)
+        else:
+            loss = distillation_loss(logits.float(), taught[index], labels, recipe.temperature, recipe.teacher_weight)
         losses.append(loss.detach())
         if spec.target_density is not None:
             regulariser = gating_loss(

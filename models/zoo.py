@@ -1,6 +1,7 @@
 """The zoo: trained checkpoints that ship with the package, each with a card that says where it comes from.
 
-A network ``name`` is ``zoo/name.safetensors`` and the card ``zoo/name.json``.
+A network ``name`` is ``zoo/name.safetensors``, the card ``zoo/name.json``, the activation ranges
+``zoo/name.ranges.json`` and the log of its training ``zoo/name.metrics.jsonl``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ class Card:
 
     ``command`` repeats the training; ``data`` names the data set and its source; accuracies are
     percent of the CIFAR-10 test set; ``gate_flip_rate`` is the share of gate decisions that int8
-    changes; ``mac_ratio`` is the mean share of the dense network's MACs that is left;
-    ``gate_densities`` the mean share of each gate that is on (in int8); ``sha256`` is that of the checkpoint's file.
+    changes, ``gate_flips`` that of each gate; ``mac_ratio`` is the mean share of the dense network's MACs that is
+    left, counted as the paper does; ``gate_densities`` the mean share of each gate that is on (in int8);
+    ``cycles_dense`` and ``cycles_gated`` are the mean cycles of an image on the machine ``cycles_arch``, over the
+    first ``cycles_images`` test images (a static network has no ``cycles_gated``); ``sha256`` is that of the
+    checkpoint's file. Beside the card, ``NAME.metrics.jsonl`` holds what the training logged, a line an epoch.
     """
 
     name: str
@@ -36,9 +40,24 @@ class Card:
     top1_float: float
     top1_int8: float | None
     gate_flip_rate: float
+    gate_flips: dict[str, float]
     mac_ratio: float
     gate_densities: dict[str, float]
+    cycles_arch: str
+    cycles_images: int
+    cycles_dense: int
+    cycles_gated: float | None
     sha256: str
+
+    @property
+    def macs_saved(self) -> float:
+        """Percent of the dense network's MACs that the gates save: the paper's "FLOPs reduction"."""
+        return 100 * (1 - self.mac_ratio)
+
+    @property
+    def speedup(self) -> float | None:
+        """Dense cycles by gated ones; None for a static network."""
+        return None if self.cycles_gated is None else self.cycles_dense / self.cycles_gated
 
     @staticmethod
     def load(path: Path) -> Card:
@@ -79,6 +98,11 @@ def find(name_or_path: str | Path, folder: Path | None = None) -> Path:
         return path
     known = ", ".join(names(folder)) or "no networks"
     raise GatewrightError(f"no checkpoint file and no network of the zoo is called {name!r}; the zoo has {known}")
+
+
+def metrics_path(checkpoint: Path) -> Path:
+    """Where the log of a network's training lies: ``name.metrics.jsonl`` beside the checkpoint."""
+    return checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + ".metrics.jsonl")
 
 
 def sha256(path: Path) -> str:

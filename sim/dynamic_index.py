@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import MASK_BITS
+from gatewright.arch import MASK_BITS, MASK_COLUMNS
 from gatewright.index_table import MASK_WORD_BITS
 from gatewright.isa import NO_TABLE, Opcode, column
 from gatewright.sim import faults, work
@@ -44,8 +44,6 @@ TABLE = column(Opcode.INDEX, "table")
 COMPLEMENT = column(Opcode.INDEX, "complement")
 
 NO_MASK = NO_TABLE
-MASK_COLUMNS = 4
-"""Columns of a kernel row whose mask bits GATHER looks up at once: the widest kernel with a source mask."""
 _COORDINATE_BITS = 8
 
 

@@ -9,12 +9,11 @@ from typing import get_args
 
 import click
 
-from gatewright.commands.options import data_option, speedup_arch_option
+from gatewright.commands.options import cycles_arch_option, data_option
 from gatewright.errors import GatewrightError
 
 GATINGS = ("none", "dual", "spatial", "channel")
-SPEEDUP_IMAGES = 16
-RECIPE_NAMES = ("paper", "short", "short-gated", "refine", "short-bound")
+RECIPE_NAMES = ("paper", "short", "short-gated", "refine", "distilled", "short-bound")
 
 
 @click.command(
@@ -34,10 +33,12 @@ RECIPE_NAMES = ("paper", "short", "short-gated", "refine", "short-bound")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint whose weights to start from.")
+@click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
+@click.option("--compile", "compiled", is_flag=True, help="Fuse operations with torch.compile; needs a C++ compiler.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of weights, order, crops and gate noise.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, from its last finished epoch.")
 @click.option("--device", default="cpu", help="PyTorch device to train on.")
-@speedup_arch_option
+@cycles_arch_option
 def train(
     data: Path,
     out: Path,
@@ -48,6 +49,8 @@ def train(
     epochs: int | None,
     learning_rate: float | None,
     initial: Path | None,
+    teacher: Path | None,
+    compiled: bool,
     seed: int,
     resume: bool,
     device: str,
@@ -84,6 +87,8 @@ def train(
         out,
         seed=seed,
         initial=initial,
+        teacher=teacher,
+        compiled=compiled,
         resume=resume,
         device=_device(device),
         report=lambda record: click.echo(json.dumps(record)),
@@ -91,16 +96,18 @@ def train(
     click.echo(f"{spec.name}: {checkpoint}")
     write_ranges(checkpoint, train_set)
     if arch_name is not None:
-        _echo_speedup(checkpoint, arch_name)
+        _echo_cycles(checkpoint, arch_name, None)
 
 
-def _echo_speedup(name_or_path: str | Path, arch_name: str) -> None:
-    """Simulate a few images of the packaged sample and print a line."""
+def _echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -> None:
+    """Simulate images of the packaged sample and print a line."""
+    from gatewright import flow
     from gatewright.arch import load_arch
-    from gatewright.flow import speedup_line
     from gatewright.models.datasets import load_sample
 
-    click.echo(speedup_line(name_or_path, load_arch(arch_name), load_sample().head(SPEEDUP_IMAGES)))
+    sample = load_sample()
+    sample = sample.head(min(images or len(sample), len(sample)))
+    click.echo(f"cycles     {flow.measure_cycles(flow.load_network(name_or_path), load_arch(arch_name), sample)}")
 
 
 def _device(name: str) -> str:
@@ -124,7 +131,7 @@ def _device(name: str) -> str:
     help="Also quantise the network and evaluate its integers. Your own checkpoint needs gatewright calibrate first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
-@speedup_arch_option
+@cycles_arch_option
 def evaluate(
     name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool, arch_name: str | None
 ) -> None:
@@ -140,12 +147,18 @@ def evaluate(
         test_set = test_set.head(images)
     result = evaluate_float(network, test_set, progress=True)
     result.pop("predictions")
+    flips: dict[str, float] = {}
     if int8:
         from gatewright import flow
 
         integers = flow.evaluate(flow.load_network(name_or_path), test_set)
         correct = float((integers.predicted_int8 == test_set.labels).mean() * 100)
-        result |= {"top1_int8": correct, "flipped_decisions": integers.flips.overall}
+        flips = integers.flips.gates
+        result |= {
+            "top1_int8": correct,
+            "flipped_decisions": integers.flips.overall,
+            "flipped_decisions_by_gate": flips,
+        }
     result |= {"network": spec.name, "images": len(test_set), "dense_macs": network.dense_macs()}
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
@@ -156,33 +169,74 @@ def evaluate(
     click.echo(f"top-1      {result['top1']:.2f}% (float32)")
     if int8:
         click.echo(f"           {result['top1_int8']:.2f}% (int8)")
+    if flips:
         click.echo(f"flips      {100 * integers.flips.overall:.3f}% of gate decisions differ between float32 and int8")
-    click.echo(f"MACs ratio {result['mac_ratio']:.4f} of {network.dense_macs():,}")
+        for gate, share in flips.items():
+            click.echo(f"           {100 * share:.3f}% {gate}")
+    ratio = float(str(result["mac_ratio"]))
+    click.echo(f"MACs ratio {ratio:.4f} of {network.dense_macs():,}: {100 * (1 - ratio):.1f}% saved")
+    if data is not None and images is None:
+        _echo_card(name_or_path, result)
     if arch_name is not None:
-        _echo_speedup(name_or_path, arch_name)
+        _echo_cycles(name_or_path, arch_name, images)
+
+
+def _echo_card(name: str, result: dict[str, object]) -> None:
+    """For a network of the zoo, whether the whole test set gives the accuracy of its card, to the digit."""
+    from gatewright.models import zoo as networks
+
+    if name not in networks.names():
+        return
+    known = networks.card(name)
+    claimed = {"top1": known.top1_float} | ({"top1_int8": known.top1_int8} if "top1_int8" in result else {})
+    text = ", ".join(f"{value:.2f}%" for value in claimed.values() if value is not None)
+    differs = [key for key, value in claimed.items() if value is None or f"{result[key]:.2f}" != f"{value:.2f}"]
+    click.echo(f"card       {text}: {'reproduced' if not differs else 'NOT reproduced'}")
 
 
 @click.command(epilog="Example: gatewright zoo")
-def zoo() -> None:
+@click.option("--markdown", is_flag=True, help="The table of docs/training.md: accuracy and cycles beside the paper's.")
+def zoo(markdown: bool) -> None:
     """List the trained networks that ship with the package, and check their files."""
     from gatewright.models.zoo import card, is_intact, names
+    from gatewright.models.zoo_table import zoo_table
 
+    if markdown:
+        click.echo(zoo_table([card(name) for name in names()]), nl=False)
+        return
     if not names():
         click.echo("The zoo is empty; train a network with gatewright train.")
         return
     width = max(len("name"), *(len(name) for name in names()))
-    click.echo(f"{'name':<{width}}  top-1 float  top-1 int8  MACs ratio  epochs  file")
+    click.echo(f"{'name':<{width}}  top-1 float  top-1 int8  MACs ratio  speedup  epochs  file")
     damaged = []
     for name in names():
         entry = card(name)
         if not is_intact(name):
             damaged.append(name)
         int8 = "-" if entry.top1_int8 is None else f"{entry.top1_int8:.2f}%"
+        speedup = "-" if entry.speedup is None else f"{entry.speedup:.3f}"
         state = "damaged" if name in damaged else "intact"
-        row = f"{entry.top1_float:>10.2f}%  {int8:>10}  {entry.mac_ratio:>10.4f}  {entry.epochs:>6}  {state}"
-        click.echo(f"{name:<{width}}  {row}")
+        figures = f"{entry.top1_float:>10.2f}%  {int8:>10}  {entry.mac_ratio:>10.4f}  {speedup:>7}  {entry.epochs:>6}"
+        click.echo(f"{name:<{width}}  {figures}  {state}")
     if damaged:
         raise GatewrightError(f"the files of {', '.join(damaged)} differ from their cards; install gatewright again")
 
 
-COMMANDS: tuple[click.Command, ...] = (train, evaluate, zoo)
+@click.command(epilog="Example: gatewright curves runs/dgnet-0.4 -o build/curves.svg")
+@click.argument("run")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Picture: .svg, .png or .pdf.")
+def curves(run: str, out: Path) -> None:
+    """Draw accuracy, losses and the density of every gate by epoch.
+
+    RUN is the folder of a training run, also of one that still goes on, or a network of the zoo.
+    """
+    from gatewright.models.curves import draw_curves, read_metrics
+    from gatewright.models.zoo import find, metrics_path, names
+
+    log = metrics_path(find(run)) if run in names() else Path(run) / "metrics.jsonl"
+    draw_curves(read_metrics(log), Path(run).name, out)
+    click.echo(out)
+
+
+COMMANDS: tuple[click.Command, ...] = (train, evaluate, zoo, curves)

@@ -18,11 +18,11 @@ expected_arch_option = click.option(
     "--arch", "arch_name", metavar="PRESET_OR_TOML", help="Refuse a program that was compiled for another machine."
 )
 
-speedup_arch_option = click.option(
+cycles_arch_option = click.option(
     "--arch",
     "arch_name",
     metavar="PRESET_OR_TOML",
-    help="Also simulate 16 images on this machine and print cycles and speedup.",
+    help="Also simulate the images that ship with the package on this machine: cycles and speedup.",
 )
 
 data_option = click.option(

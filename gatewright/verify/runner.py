@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,22 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process, and put all back behind the block, what a tool changed in it too.
+
+    cocotb's runner hands them on to its tools; what is passed as its ``extra_env`` would lose against a variable of
+    the same name that the caller happens to have.
+    """
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -173,24 +189,20 @@ def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[st
     ports = [line.split("//")[0].rstrip().rstrip(",").split()[-1] for line in header.splitlines()[1:]]
     public = [f'public_flat_rw -module "{bench}" -var "{port}"' for port in ports]
     (folder / "ports.vlt").write_text("`verilator_config\n" + "\n".join(public) + "\n")
-    before = dict(os.environ)
-    os.environ["PATH"] = _tools()
     try:
-        runner.get_runner("verilator").build(
-            sources=[folder / "ports.vlt", *sources],
-            hdl_toplevel=bench,
-            build_dir=folder / "sim",
-            build_args=[*ARGUMENTS, *(("-DWAVES",) if waves else ())],
-            parameters=parameters,
-            waves=waves,
-            log_file=folder / "build.log",
-            always=True,
-        )
+        with environment({"PATH": _tools()}):
+            runner.get_runner("verilator").build(
+                sources=[folder / "ports.vlt", *sources],
+                hdl_toplevel=bench,
+                build_dir=folder / "sim",
+                build_args=[*ARGUMENTS, *(("-DWAVES",) if waves else ())],
+                parameters=parameters,
+                waves=waves,
+                log_file=folder / "build.log",
+                always=True,
+            )
     except (SystemExit, RuntimeError, subprocess.CalledProcessError) as error:
         raise GatewrightError(f"Verilator cannot build the design ({error}):\n{tail(folder / 'build.log')}") from error
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def run(made: Build, job: Path, plusargs: tuple[str, ...] = ()) -> None:
@@ -200,17 +212,17 @@ def run(made: Build, job: Path, plusargs: tuple[str, ...] = ()) -> None:
 
     log = job / "run.log"
     try:
-        results = get_runner("verilator").test(
-            test_module=BENCH_MODULES[made.bench],
-            hdl_toplevel=made.bench,
-            hdl_toplevel_lang="verilog",
-            build_dir=made.folder / "sim",
-            test_dir=job,
-            results_xml=str(job.absolute() / "results.xml"),
-            extra_env={"GATEWRIGHT_JOB": str(job.absolute())},
-            plusargs=[f"+job={job.absolute()}", *plusargs],
-            log_file=log,
-        )
+        with environment({"GATEWRIGHT_JOB": str(job.absolute())}):
+            results = get_runner("verilator").test(
+                test_module=BENCH_MODULES[made.bench],
+                hdl_toplevel=made.bench,
+                hdl_toplevel_lang="verilog",
+                build_dir=made.folder / "sim",
+                test_dir=job,
+                results_xml=str(job.absolute() / "results.xml"),
+                plusargs=[f"+job={job.absolute()}", *plusargs],
+                log_file=log,
+            )
         tests, failures = get_results(results)
     except (SystemExit, RuntimeError, subprocess.CalledProcessError) as error:
         raise GatewrightError(f"the simulation did not finish ({error}):\n{tail(log)}") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.arch import MASK_COLUMNS
 from gatewright.errors import GatewrightError
 from gatewright.isa import NO_TABLE, Unit
 from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, tile_position
@@ -16,9 +17,6 @@ from gatewright.timing import GATHER_LATENCY, TILE_CYCLES
 
 READ_STAGE, MASK_STAGE, WRITE_STAGE = 2, 5, GATHER_LATENCY - 1
 """Counters 0, address 1, scratchpad 2 and 3, rotate 4, mask 5, rotate 6, patch buffer 7."""
-
-MASK_COLUMNS = 4
-"""Columns of a kernel row whose mask bits are looked up at once."""
 
 assert WRITE_STAGE > MASK_STAGE
 

@@ -135,12 +135,38 @@ def test_names_of_the_zoo_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     listed = call("zoo")
     assert listed.exit_code == 0
-    assert listed.stdout.splitlines()[1].split() == ["resnet8", "90.10%", "-", "1.0000", "24", "intact"]
+    assert listed.stdout.splitlines()[1].split() == ["resnet8", "90.10%", "-", "1.0000", "-", "24", "intact"]
     (folder / "resnet8.safetensors").write_bytes(b"other")
     damaged = call("zoo")
     assert damaged.exit_code == 2 and "resnet8 differ from their cards" in damaged.stderr
     assert damaged.stdout.split()[-1] == "damaged"
     assert hashlib.sha256(b"other").hexdigest() == zoo.sha256(folder / "resnet8.safetensors")
+
+
+def test_evaluate_says_whether_the_card_is_reproduced(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "m.safetensors", NetworkSpec(8).build(), NetworkSpec(8))
+    weights = (tmp_path / "m.safetensors").read_bytes()
+    monkeypatch.setattr(zoo, "FOLDER", make_zoo(tmp_path / "a", weights))
+    printed = call("evaluate", "resnet8", "--data", data).stdout
+    assert "card       90.10%: NOT reproduced" in printed
+    top1 = float(printed.split("top-1")[1].split("%")[0])
+    monkeypatch.setattr(zoo, "FOLDER", make_zoo(tmp_path / "b", weights, top1_float=top1))
+    assert f"card       {top1:.2f}%: reproduced" in call("evaluate", "resnet8", "--data", data).stdout
+    assert "card" not in call("evaluate", "resnet8", "--data", data, "--images", "2").stdout
+
+
+def test_curves_of_a_run_and_of_a_network(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(*options(data, tmp_path / "run")).exit_code == 0
+    assert call("curves", tmp_path / "run", "-o", tmp_path / "run.svg").exit_code == 0
+    folder = make_zoo(tmp_path / "zoo")
+    monkeypatch.setattr(zoo, "FOLDER", folder)
+    (folder / "resnet8.metrics.jsonl").write_bytes((tmp_path / "run" / "metrics.jsonl").read_bytes())
+    assert call("curves", "resnet8", "-o", tmp_path / "zoo.svg").exit_code == 0
+    assert (tmp_path / "zoo.svg").read_text().startswith("<?xml")
+    refused = call("curves", tmp_path, "-o", tmp_path / "none.svg")
+    assert refused.exit_code == 2 and "is not the log of a training run" in refused.stderr
 
 
 def test_an_empty_zoo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import INSTRUCTION_BYTES
+from gatewright.arch import INSTRUCTION_BYTES, MASK_COLUMNS
 from gatewright.isa import FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
 from gatewright.program import Program
 from gatewright.registers import ErrorCode
@@ -92,7 +92,11 @@ def _operands(
     lacking = program.arch.tables
     choices: dict[Opcode, list[dict[str, int]]] = {
         Opcode.LOAD: [{"space": 6}, {"space": 7}, {"row_table": lacking}],
-        Opcode.GATHER: [{"tile_table": lacking}, {"channel_table": 14}, {"source_mask": 0, "kernel_width": 5}],
+        Opcode.GATHER: [
+            {"tile_table": lacking},
+            {"channel_table": 14},
+            {"source_mask": 0, "kernel_width": MASK_COLUMNS + 1},
+        ],
         Opcode.MATMUL: [{"tile_table": 14}, {"filter_table": lacking}, {"channel_table": lacking}],
         Opcode.EPILOGUE: [
             {"tile_table": lacking},
@@ -113,10 +117,10 @@ def _operands(
 SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands)
 
 
-def spoil(rng: np.random.Generator, program: Program) -> Illegal:
-    """One instruction of the program, not in front of the first, made illegal in a random way."""
+def spoil(rng: np.random.Generator, program: Program, executed: int) -> Illegal:
+    """One instruction of those that are executed, the program's first ones, made illegal in a random way."""
     while True:
-        at = int(rng.integers(len(program.code)))
+        at = int(rng.integers(executed))
         kind = SPOILERS[int(rng.integers(len(SPOILERS)))]
         place = program.code_address + at * INSTRUCTION_BYTES
         raw: npt.NDArray[np.uint8] = program.image[place : place + INSTRUCTION_BYTES]

@@ -1,8 +1,10 @@
 """Random programs on the RTL and on the simulator, in lockstep.
 
 ``python -m tests.cosim.random_lockstep --programs 10000`` runs legal programs (random layers, cuts, tables, gates)
-on one small machine: every event in its cycle, all memories at the end. ``--stall`` lets the memory stall at random and
-compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must refuse.
+on one small machine: every event in its cycle, all memories at the end. ``--corners`` has other programs, with early
+exits, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--stall`` lets the memory stall at random
+and compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must
+refuse.
 A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
 """
 
@@ -21,9 +23,10 @@ from gatewright.registers import ErrorCode
 from gatewright.sim.machine import simulate
 from gatewright.verify import design, lockstep, runner
 from gatewright.verify.expectations import Expectation, expect
-from tests.cosim.illegal import spoil
+from tests.cosim.illegal import Illegal, spoil
 from tests.cosim.shrink import shrink
-from tests.support.random_programs import random_network
+from tests.support.random_corners import random_corners
+from tests.support.random_programs import Network, random_network
 
 BATCH = 50
 """Programs in one process of the simulator."""
@@ -42,21 +45,31 @@ def machine_bench(arch: ArchConfig, stall: int = 0) -> lockstep.Bench:
     return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
 
 
-def legal(seed: int, arch: ArchConfig) -> Expectation:
+def generate(seed: int, arch: ArchConfig, corners: bool) -> tuple[Network, Program]:
+    """The program of a seed, of one generator or the other."""
+    return random_corners(seed, arch) if corners else random_network(seed, arch)
+
+
+def legal(seed: int, arch: ArchConfig, corners: bool = False) -> Expectation:
     """A random program that needs no luck: the audit holds it, and its values are those of the oracle."""
-    network, program = random_network(seed, arch)
+    network, program = generate(seed, arch, corners)
     simulate(program, audit=True)
     expectation = expect(program, writes=False)
-    np.testing.assert_array_equal(expectation.logits, network.logits, err_msg=f"seed {seed}: the simulator is wrong")
+    wrong = f"seed {seed}: the simulator is wrong"
+    np.testing.assert_array_equal(expectation.logits, network.logits, err_msg=wrong)
+    for memory, checks in ((expectation.scratchpad, network.checks), (expectation.dram, network.dram_checks)):
+        for address, values in checks:
+            left = memory[address : address + values.size].view(np.int8)
+            np.testing.assert_array_equal(left, values.ravel(), err_msg=f"{wrong} at {address:#x}")
     return expectation
 
 
-def run_legal(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, str | None]:
+def run_legal(arch: ArchConfig, seeds: range, stall: int = 0, corners: bool = False) -> tuple[int, str | None]:
     """(programs that agree, report of the first one that does not)."""
     bench = machine_bench(arch, stall)
     for first in range(seeds.start, seeds.stop, BATCH):
         batch = range(first, min(first + BATCH, seeds.stop))
-        expectations = [legal(seed, arch) for seed in batch]
+        expectations = [legal(seed, arch, corners) for seed in batch]
         results = lockstep.verify(bench, expectations, first=first)
         failed = results[-1]
         if failed.difference is not None:
@@ -81,12 +94,17 @@ def _report(bench: lockstep.Bench, program: Program, failed: lockstep.Verified) 
     return "\n".join(lines)
 
 
-def run_illegal(arch: ArchConfig, seeds: range) -> tuple[int, str | None]:
+def _spoilt(seed: int, arch: ArchConfig, corners: bool) -> Illegal:
+    program = generate(seed, arch, corners)[1]
+    return spoil(np.random.default_rng(seed), program, len(simulate(program).trace.records))
+
+
+def run_illegal(arch: ArchConfig, seeds: range, corners: bool = False) -> tuple[int, str | None]:
     """(programs that both refuse rightly, what the first other one did)."""
     bench = machine_bench(arch)
     for first in range(seeds.start, seeds.stop, BATCH):
         batch = range(first, min(first + BATCH, seeds.stop))
-        wrong = [spoil(np.random.default_rng(seed), random_network(seed, arch)[1]) for seed in batch]
+        wrong = [_spoilt(seed, arch, corners) for seed in batch]
         for seed, one, registers in zip(batch, wrong, lockstep.stops(bench, [w.program for w in wrong]), strict=True):
             got = (registers["STATUS"] & 0b111, registers["ERROR_CODE"], registers["ERROR_INSTRUCTION"])
             if got != (0b100, one.code, one.at):
@@ -109,18 +127,24 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--arch", default="4x4", help="a preset or a TOML file; its large memories are made smaller")
+    parser.add_argument("--corners", action="store_true", help="programs of tests/support/random_corners.py")
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")
     options = parser.parse_args()
     arch = small(load_arch(options.arch))
     seeds = range(options.first, options.first + options.programs)
     begin = time.perf_counter()
-    same, report = run_illegal(arch, seeds) if options.illegal else run_legal(arch, seeds, options.stall)
+    if options.illegal:
+        same, report = run_illegal(arch, seeds, options.corners)
+    else:
+        same, report = run_legal(arch, seeds, options.stall, options.corners)
     kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
+    kind += ", corners" if options.corners else ""
     print(f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s")
     if report:
         print(report)
         extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
+        extra += " --corners" if options.corners else ""
         seed = options.first + same
         print(f"again: python -m tests.cosim.random_lockstep --arch {options.arch} --first {seed} --programs 1{extra}")
     return 1 if report else 0

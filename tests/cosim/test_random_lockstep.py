@@ -23,10 +23,31 @@ def test_random_programs_keep_bytes_and_axi_rules_when_the_memory_stalls() -> No
     assert same == len(seeds), report
 
 
+def test_programs_of_the_corners_run_in_the_simulators_cycles() -> None:
+    seeds = range(1_000_000, 1_000_030)
+    print(f"python -m tests.cosim.random_lockstep --corners --first {seeds.start} --programs {len(seeds)}")
+    same, report = run_legal(ARCH, seeds, corners=True)
+    assert same == len(seeds), report
+
+
+def test_programs_of_the_corners_keep_bytes_and_axi_rules_when_the_memory_stalls() -> None:
+    seeds = range(1_000_100, 1_000_115)
+    print(f"python -m tests.cosim.random_lockstep --corners --first {seeds.start} --programs {len(seeds)} --stall 5")
+    same, report = run_legal(ARCH, seeds, stall=5, corners=True)
+    assert same == len(seeds), report
+
+
 def test_illegal_programs_stop_the_machine_and_the_simulator() -> None:
     seeds = range(1_000_200, 1_000_240)
     print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)} --illegal")
     same, report = run_illegal(ARCH, seeds)
+    assert same == len(seeds), report
+
+
+def test_illegal_programs_of_the_corners_stop_the_machine_and_the_simulator() -> None:
+    seeds = range(1_000_200, 1_000_220)
+    print(f"python -m tests.cosim.random_lockstep --corners --first {seeds.start} --programs {len(seeds)} --illegal")
+    same, report = run_illegal(ARCH, seeds, corners=True)
     assert same == len(seeds), report
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gatewright.arch import OPERAND_BANKS
 from gatewright.hw.layouts import head_layout
-from gatewright.hw.signatures import patch_address_bits, table_counts, weight_address_bits
+from gatewright.hw.signatures import TABLE_READ, patch_address_bits, table_counts, weight_address_bits
 from gatewright.isa import NO_TABLE, Stationary, Unit
 from gatewright.sim.stepped.array import ArrayUnit
 from gatewright.sim.stepped.instruction import Instruction, Work, effective_work
@@ -123,7 +123,7 @@ async def is_its_twin(dut: Any) -> None:
     patch_words: deque[int] = deque([0, 0])
     weight_words: deque[int] = deque([0, 0])
     entries: deque[int] = deque([0, 0])
-    table_entry = 0
+    table_entries: deque[int] = deque([0] * TABLE_READ["array"])
     given, loads_done = 0, 0
     pace = 1.0
     seen: dict[str, int] = {}
@@ -186,7 +186,7 @@ async def is_its_twin(dut: Any) -> None:
             queue__valid=int(visible),
             queue__waits_met=int(met),
             counts=pack(table_counts(arch), list(shared.tables._counts)),
-            filters__entry=table_entry,
+            filters__entry=table_entries.popleft(),
             patch__words=patch_words.popleft(),
             weights__words=weight_words.popleft(),
             read__lanes=entries.popleft(),
@@ -222,7 +222,8 @@ async def is_its_twin(dut: Any) -> None:
         patch_words.append(words(twin.patch_banks, bench.get("patch__addresses"), patch_bits))
         weight_words.append(words(twin.weight_banks, bench.get("weights__addresses"), weight_bits))
         table = min(bench.get("filters__table"), arch.tables - 1)
-        table_entry = int(shared.tables._entries[table, bench.get("filters__position") % arch.table_entries])
+        position = bench.get("filters__position") % arch.table_entries
+        table_entries.append(int(shared.tables._entries[table, position]))
         if taken and first is not None:
             oldest.append(first)
         assert completions._done[Unit.ARRAY] == done

@@ -13,10 +13,9 @@ import cocotb
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import MASK_BITS, MASKS, OPERAND_BANKS, load_arch
+from gatewright.arch import MASK_BITS, MASK_COLUMNS, MASKS, OPERAND_BANKS, load_arch
 from gatewright.hw.layouts import head_layout
 from gatewright.hw.signatures import (
-    GATHER_COLUMNS,
     PORT_BYTES,
     SCRATCHPAD_READ,
     patch_write,
@@ -183,9 +182,9 @@ async def beside_its_twin(dut: Any) -> None:
         table, position = bench.get("tiles__table"), bench.get("tiles__position")
         exists = table < ARCH.tables and position < ARCH.table_entries
         entry = int(shared.tables._entries[table, position]) if exists else int(rng.integers(0, 1 << 16))
-        asked = bench.get("mask__bit") + np.arange(GATHER_COLUMNS)
+        asked = bench.get("mask__bit") + np.arange(MASK_COLUMNS)
         found_bits = shared.masks.read(bench.get("mask__mask"), asked)
-        bits = int(found_bits @ (1 << np.arange(GATHER_COLUMNS)))
+        bits = int(found_bits @ (1 << np.arange(MASK_COLUMNS)))
         shared.clock.tick()
         await bench.step()
         assert cycle < 1_000_000

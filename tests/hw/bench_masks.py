@@ -8,7 +8,7 @@ from typing import Any
 
 import cocotb
 
-from gatewright.arch import MASK_BITS, MASKS
+from gatewright.arch import MASK_BITS, MASK_COLUMNS, MASKS
 from gatewright.hw.masks import ROWS
 from tests.support.rtl import Bench
 
@@ -59,8 +59,8 @@ async def keeps_bits(dut: Any) -> None:
                 assert (bench.get("gather__bits"), bench.get("index__bits")) == expected, cycle
                 ones += sum(expected)
             this = bits[mask * MASK_BITS : (mask + 1) * MASK_BITS]
-            four = sum(this[(bit + i) % MASK_BITS] << i for i in range(4))
-            expected = four, sum(this[16 * word + i] << i for i in range(16))
+            columns_read = sum(this[(bit + i) % MASK_BITS] << i for i in range(MASK_COLUMNS))
+            expected = columns_read, sum(this[16 * word + i] << i for i in range(16))
             if write:
                 for i in range(count):
                     bits[(address + i) % BITS] = value >> i & 1

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import random
+from collections import deque
 from typing import Any
 
 import cocotb
 
 from gatewright.arch import with_changes
-from gatewright.hw.signatures import count_bits, table_counts
-from gatewright.hw.tables import READERS
+from gatewright.hw.signatures import TABLE_READ, count_bits, table_counts
 from tests.hw.instructions import ARCH
 from tests.support.rtl import Bench, unpack
 
 CYCLES = 1200
+
+
+def in_flight() -> dict[str, deque[int | None]]:
+    """What each reader will see, from this cycle on; None is not compared."""
+    return {reader: deque([None] * latency) for reader, latency in TABLE_READ.items()}
 
 
 @cocotb.test()
@@ -26,7 +31,7 @@ async def keeps_entries_and_counts(dut: Any) -> None:
     # Undefined until written: compared from then on only.
     entries: dict[tuple[int, int], int] = {}
     counts = [0] * arch.tables
-    reads: list[tuple[int, int]] = []
+    reads = in_flight()
     compared = conflicts = 0
     for cycle in range(CYCLES):
         rows = -(-arch.table_entries // 8)
@@ -54,17 +59,18 @@ async def keeps_entries_and_counts(dut: Any) -> None:
             quiet["valid"] = quiet["set_count"] = False
         written = list(entries)
         addresses = [
-            rng.choice(written) if written and rng.random() < 0.9 else (load["table"], 8 * load["row"]) for _ in READERS
+            rng.choice(written) if written and rng.random() < 0.9 else (load["table"], 8 * load["row"])
+            for _ in TABLE_READ
         ]
         for name, values in (("index", index), ("load", load)):
             bench.set(**{f"{name}__{key}": int(value) for key, value in values.items()})
-        for reader, (table, position) in zip(READERS, addresses, strict=True):
+        for reader, (table, position) in zip(TABLE_READ, addresses, strict=True):
             bench.set(**{f"{reader}__table": table, f"{reader}__position": position})
         await bench.settle()
         assert bench.get("conflict") == int(clash), cycle
         found = bench.get("counts")
         assert [unpack(table_counts(arch), found, t) for t in range(arch.tables)] == counts, cycle
-        for reader, expected in zip(READERS, reads, strict=False):
+        for reader, expected in ((reader, entries_read.popleft()) for reader, entries_read in reads.items()):
             if expected is not None:
                 assert bench.get(f"{reader}__entry") == expected, (cycle, reader)
                 compared += 1
@@ -72,10 +78,11 @@ async def keeps_entries_and_counts(dut: Any) -> None:
             # The machine stops; what is written is not defined.
             conflicts += 1
             await bench.reset()
-            entries, counts, reads = {}, [0] * arch.tables, []
+            entries, counts, reads = {}, [0] * arch.tables, in_flight()
             continue
         # A read in the cycle of the write finds the old entry.
-        reads = [entries.get(address) for address in addresses]
+        for reader, address in zip(TABLE_READ, addresses, strict=True):
+            reads[reader].append(entries.get(address))
         for writer in (index, load):
             if writer["set_count"]:
                 counts[writer["table"]] = writer["count"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from gatewright.arch import PRESETS, with_changes
+from gatewright.arch import MASK_COLUMNS, PRESETS, with_changes
 from gatewright.hw.layouts import PLACED, QUEUED_UNITS, format_of, operand_layout
 from gatewright.isa import FORMATS, HEADER_BITS, NO_TABLE, OPCODE_BITS, WAITS, EpilogueKind, Opcode, Space, Unit, encode
 from gatewright.registers import ErrorCode
@@ -30,7 +30,7 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
         if fields["space"] == Space.TABLE:
             fields["address"] = rng.randrange(ARCH.tables)
     elif opcode == Opcode.GATHER and fields["source_mask"] != NO_TABLE:
-        fields["kernel_width"] = rng.randint(0, 4)
+        fields["kernel_width"] = rng.randint(0, MASK_COLUMNS)
         fields["source_tile"] = fields["source_tile"] or 1
         fields["source_grid"] = fields["source_grid"] or 63
     elif opcode == Opcode.EPILOGUE:
@@ -161,7 +161,12 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
             elif operand.name == "tile":
                 kinds.append((f"tile 0 of {opcode.name}", opcode, _fields(opcode, tile=0)))
     masked = {"source_mask": 3, "kernel_width": 3, "source_tile": 4, "source_grid": 8}
-    for name, value in (("kernel_width", 5), ("kernel_width", 15), ("source_tile", 0), ("source_grid", 0)):
+    for name, value in (
+        ("kernel_width", MASK_COLUMNS + 1),
+        ("kernel_width", 15),
+        ("source_tile", 0),
+        ("source_grid", 0),
+    ):
         change = _fields(Opcode.GATHER, **{**masked, name: value})
         kinds.append((f"masked gather with {name} {value}", Opcode.GATHER, change))
     for name, changes in _EPILOGUES.items():

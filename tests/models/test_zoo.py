@@ -8,6 +8,8 @@ import pytest
 
 from gatewright.errors import GatewrightError
 from gatewright.models import zoo
+from gatewright.models.curves import read_metrics
+from gatewright.models.zoo_table import zoo_table
 
 CARD = {
     "name": "resnet8",
@@ -20,8 +22,13 @@ CARD = {
     "top1_float": 90.1,
     "top1_int8": None,
     "gate_flip_rate": 0.0,
+    "gate_flips": {},
     "mac_ratio": 1.0,
     "gate_densities": {},
+    "cycles_arch": "ultra96",
+    "cycles_images": 256,
+    "cycles_dense": 1000,
+    "cycles_gated": None,
 }
 
 
@@ -91,3 +98,39 @@ def test_cards_that_cannot_be_read_are_named(tmp_path: Path, content: bytes | No
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_network_that_ships_is_the_one_on_its_card(name: str) -> None:
     assert zoo.is_intact(name)
+
+
+def row(**changes: object) -> list[str]:
+    card = zoo.Card(**{**CARD, "sha256": "", **changes})  # type: ignore[arg-type]
+    lines = zoo_table([card]).splitlines()
+    (found,) = [line for line in lines if f"`{card.name}`" in line]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_the_table_puts_a_network_beside_the_papers() -> None:
+    """Figures of the paper's table 1."""
+    gated = {"name": "dgnet-resnet20-0.4", "mac_ratio": 0.47, "top1_int8": 90.0, "gate_flip_rate": 0.0031}
+    assert row(**gated, cycles_gated=502.5) == [
+        "`dgnet-resnet20-0.4`",
+        "91.90±0.23, 52.4%",
+        "90.10",
+        "90.00",
+        "53.0%",
+        "0.31%",
+        "1,000, 502",
+        "1.990",
+        "24",
+    ]
+    assert row() == ["`resnet8`", "-", "90.10", "-", "-", "-", "1,000", "-", "24"]
+
+
+def test_the_table_names_what_is_missing() -> None:
+    table = zoo_table([])
+    assert "| `dgnet-resnet110-0.3` | 93.87±0.09, 67.2% | not trained |" in table
+    assert len(table.splitlines()) == 2 + 6
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_network_ships_with_the_log_of_its_training(name: str) -> None:
+    records = read_metrics(zoo.metrics_path(zoo.find(name)))
+    assert len(records) == zoo.card(name).epochs

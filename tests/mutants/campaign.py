@@ -43,6 +43,11 @@ def lockstep_check() -> Check:
     return Check(f"lockstep of {PROGRAMS}", ("-m", "tests.mutants.lockstep", str(PROGRAMS)))
 
 
+def corners_check() -> Check:
+    """The same with programs of the corners: early exits, empty reductions, source masks, long STOREs."""
+    return Check(f"lockstep of {PROGRAMS} in corners", ("-m", "tests.mutants.lockstep", str(PROGRAMS), "corners"))
+
+
 def unit_check(bench: str) -> Check:
     """A block against its twin in the stepped simulator."""
     return Check(bench, ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *bench.split()))
@@ -58,8 +63,8 @@ def stepped_check(seeds: int = STEPPED_SEEDS) -> Check:
 def checks_of(mutant: Mutant) -> list[Check]:
     """In the order in which they run."""
     if mutant.in_hw:
-        return [lockstep_check(), unit_check(mutant.bench)]
-    return [stepped_check(), lockstep_check()]
+        return [lockstep_check(), corners_check(), unit_check(mutant.bench)]
+    return [stepped_check(), lockstep_check(), corners_check()]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""Random programs in lockstep up to the first difference: ``python -m tests.mutants.lockstep 40``. Nothing is shrunken.
+"""Random programs in lockstep up to the first difference: ``python -m tests.mutants.lockstep 40 [corners]``.
 
+Nothing is shrunken.
 The exit code is 1 at a difference and anything else where nothing was compared.
 """
 
@@ -16,22 +17,22 @@ BATCH = 10
 """Programs in one process: most faults show in the first ones."""
 
 
-def first_difference(bench: lockstep.Bench, programs: int) -> str | None:
+def first_difference(bench: lockstep.Bench, programs: int, corners: bool) -> str | None:
     """Of the programs of the seeds from 0 on, up to the first batch that has one."""
     for first in range(0, programs, BATCH):
-        expectations = [legal(seed, bench.arch) for seed in range(first, min(first + BATCH, programs))]
+        expectations = [legal(seed, bench.arch, corners) for seed in range(first, min(first + BATCH, programs))]
         last = lockstep.verify(bench, expectations, first=first)[-1]
         if last.difference is not None:
             return f"seed {last.number}: {last.difference}"
     return None
 
 
-def main(programs: int) -> int:
+def main(programs: int, corners: bool) -> int:
     """0 if RTL, simulator and oracle agree on all programs."""
     bench = machine_bench(small(load_arch("4x4")))
     bench.build()
     try:
-        difference = first_difference(bench, programs)
+        difference = first_difference(bench, programs, corners)
     except (AssertionError, GatewrightError) as error:
         difference = f"{type(error).__name__}: {error}"
     if difference is None:
@@ -42,4 +43,4 @@ def main(programs: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:] == ["corners"]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import OPERAND_BANKS, ArchConfig
+from gatewright.arch import MASK_COLUMNS, OPERAND_BANKS, ArchConfig
 from gatewright.isa import COLUMNS, FORMATS, NO_TABLE, Opcode, column
 
 MOST_PIECES = 600
@@ -46,9 +46,9 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
     channels = int(rng.choice([0, 1, 2, 3, 5, 8, arch.rows, 16, 37, 64, 100])) if chance(0.7) else integer(1, 40)
     if by_count:
         channels = min(channels, arch.table_entries)
-    kernel_height, kernel_width = integer(1, 4), integer(1, 4)
+    kernel_height, kernel_width = integer(1, 4), integer(1, MASK_COLUMNS)
     if not masked and chance(0.1):
-        kernel_width = integer(5, 15)
+        kernel_width = integer(MASK_COLUMNS + 1, 15)
     if chance(0.05):
         kernel_height, kernel_width = (0, kernel_width) if chance(0.5) else (kernel_height, 0)
     tile = integer(1, 5) if chance(0.95) else integer(0, 9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,13 +38,17 @@ def random_arch(rng: np.random.Generator, shape: tuple[int, int]) -> ArchConfig:
 
 
 class Network:
-    """A random network on its way into a program; ``checks`` are (address, values) in the final scratchpad."""
+    """A random network on its way into a program.
+
+    ``checks`` are (address, values) in the final scratchpad, ``dram_checks`` the same in the final DRAM.
+    """
 
     def __init__(self, seed: int, machine: tuple[int, int] | ArchConfig) -> None:
         self.rng = np.random.default_rng(seed)
         self.arch = machine if isinstance(machine, ArchConfig) else random_arch(self.rng, machine)
         self.build = Builder(self.arch)
         self.checks: list[tuple[int, npt.NDArray[np.int8]]] = []
+        self.dram_checks: list[tuple[int, npt.NDArray[np.int8]]] = []
         self.logits = np.zeros(0, np.int64)
 
     def filters(self, count: int, kernel: tuple[int, int], channels: int) -> Filters:
@@ -59,17 +65,26 @@ class Network:
         size = height * width * channels
         return Map(self.build.room(size, int(self.rng.integers(16))), np.zeros((height, width, channels), np.int8))
 
+    def kernel(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of a kernel that fits a map."""
+        return int(self.rng.integers(1, min(4, height + 1))), int(self.rng.integers(1, min(4, width + 1)))
+
     def layer(
-        self, source: Map, tiles: list[tuple[int, int]] | None = None, tile: int | None = None, **given: int
+        self,
+        source: Map,
+        tiles: list[tuple[int, int]] | None = None,
+        tile: int | None = None,
+        count: int | None = None,
+        **given: Any,
     ) -> Map:
-        """A random convolution of ``source``; the tiles' list and table may be given."""
+        """A random convolution of ``source``; the tiles' list, the number of filters and more of it may be given."""
         rng = self.rng
         height, width, channels = source.values.shape
-        kernel = (int(rng.integers(1, min(4, height + 1))), int(rng.integers(1, min(4, width + 1))))
+        kernel = self.kernel(height, width)
         stride, padding = int(rng.integers(1, 3)), int(rng.integers(0, max(kernel) // 2 + 1))
         if tile is not None:
             kernel, stride, padding = (3, 3), 1, 1
-        filters = self.filters(int(rng.integers(1, 14)), kernel, channels)
+        filters = self.filters(count or int(rng.integers(1, 14)), kernel, channels)
         count = len(filters.weights)
         plain = conv_sums(source.values, filters.weights, stride, padding)
         out_height, out_width, _ = plain.shape
@@ -105,13 +120,13 @@ class Network:
         if pool:
             whole = layer.tile**2
             layer.pixel_split = max(1, layer.pixel_split // whole) * whole
-        stored = len(layer.filter_list) if layer.compact and layer.filter_list else count
+        stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
         target = self.output(out_height, out_width, stored, bool(layer.residual or partly))
         pool_count = len(grid) * stored
         if pool:
             layer.pool_address = self.build.room(pool_count, int(rng.integers(16)))
-        layer.channel_table = 15
+            layer.most_stored = None
         emit_conv(self.build, source, filters, layer, target, [*extra, *source.ready, *target.ready])
         target.values = conv_values(source.values, filters, layer, target.values)
         self.checks.append((target.address, target.values))

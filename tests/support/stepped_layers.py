@@ -31,6 +31,10 @@ class Layer:
     pool_address: int | None = None
     source_mask: dict[str, int] = field(default_factory=dict)
     channel_table: int = 15
+    most_channels: int | None = None
+    """Given in the instructions where the channel table decides; the map has as many channels as the table entries."""
+    most_stored: int | None = None
+    """The same of a compact output map and its filter table."""
     live: bool = False
     """Give the largest sizes and let the tables decide."""
 
@@ -42,6 +46,7 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     """
     height, width, channels = source.values.shape
     count, kernel_height, kernel_width, _ = filters.weights.shape
+    channels = channels if layer.most_channels is None else layer.most_channels
     out_height, out_width, stored = target.values.shape
     grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
     total = grid[0] * grid[1] if layer.tiles is None or layer.live else len(layer.tiles)
@@ -113,7 +118,7 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                     destination=target.address,
                     out_height=out_height,
                     out_width=out_width,
-                    channels=stored,
+                    channels=stored if layer.most_stored is None else layer.most_stored,
                     compact=int(layer.compact),
                     parameters=filters.parameter,
                     residual=int(layer.residual),

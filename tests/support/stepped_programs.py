@@ -103,8 +103,7 @@ class Builder:
         filters, kernel_height, kernel_width, channels = weights.shape
         taps = kernel_height * kernel_width
         vectors, slices = up(filters, 4), slices_of(self.arch, taps * channels)
-        base = self._weight_word
-        self._weight_word += up(vectors * slices, 4)
+        base = self.weight_room(vectors, slices)
         if reduction_rows:
             beats = taps * -(-filters // 16)
             source = self.image.add(by_reduction(weights.reshape(filters, taps, channels)))
@@ -125,8 +124,7 @@ class Builder:
             **fields,
         )
         raw = parameters(entries)
-        first = self._parameter
-        self._parameter += len(raw) // 8
+        first = self.parameter_room(len(raw) // 8)
         mark = self.emit(
             Opcode.LOAD,
             dram_address=self.image.add(raw),
@@ -137,13 +135,25 @@ class Builder:
         )
         return Filters(weights, entries, base, vectors, first + 1, [mark])
 
-    def load_table(self, table: int, entries: list[int]) -> Mark:
+    def weight_room(self, vectors: int, slices: int) -> int:
+        """The first word of a new region of the weight buffer."""
+        base = self._weight_word
+        self._weight_word += up(vectors * slices, 4)
+        return base
+
+    def parameter_room(self, entries: int) -> int:
+        """The first of some new parameter entries."""
+        first = self._parameter
+        self._parameter += entries
+        return first
+
+    def load_table(self, table: int, entries: list[int], waits: list[Mark] | None = None) -> Mark:
         """LOAD an index table, behind the INDEXes so far: they share the tables' write port."""
         raw = np.array(entries, "<u2").tobytes() + bytes(-2 * len(entries) % 16)
         source = self.image.add(raw)
         return self.emit(
             Opcode.LOAD,
-            [self.mark(Unit.INDEX)] if self.counts[Unit.INDEX] else None,
+            [*(waits or []), *([self.mark(Unit.INDEX)] if self.counts[Unit.INDEX] else [])],
             dram_address=source,
             space=Space.TABLE,
             address=table,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,27 @@ def test_what_fails_leaves_no_build_and_is_tried_again(
     monkeypatch.setattr(runner, "_verilate", works)
     assert runner.build("module", ARCH, Capacity()).seconds > 0
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_job_that_the_caller_s_environment_names_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cocotb's runner takes this process's variables in preference to those that are passed to it."""
+    seen: list[str] = []
+
+    class Runner:
+        def test(self, *, extra_env: Mapping[str, str] | None = None, **arguments: Any) -> Path:
+            seen.append({**(extra_env or {}), **os.environ}["GATEWRIGHT_JOB"])
+            os.environ["LEFT_BEHIND"] = "1"
+            return tmp_path
+
+    monkeypatch.setenv("GATEWRIGHT_JOB", "stale")
+    before = dict(os.environ)
+    monkeypatch.setattr("cocotb_tools.runner.get_runner", lambda name: Runner())
+    monkeypatch.setattr("cocotb_tools.check_results.get_results", lambda path: (1, 0))
+    runner.run(runner.Build(tmp_path, "bench", 0.0), tmp_path / "job")
+    assert seen == [str(tmp_path / "job")]
+    assert dict(os.environ) == before
 
 
 def test_verilog_with_a_fault_is_an_error_that_shows_verilator_s_message(

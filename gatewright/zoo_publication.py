@@ -1,0 +1,98 @@
+"""Putting a trained network into the zoo: its files, and a card whose figures are measured here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from gatewright import flow
+from gatewright.arch import load_arch
+from gatewright.errors import GatewrightError
+from gatewright.models.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.curves import read_metrics
+from gatewright.models.datasets import load_cifar10, load_sample
+from gatewright.models.training import evaluate_float
+from gatewright.models.zoo import FOLDER, Card, card, find, metrics_path, sha256
+
+ARCH = "ultra96"
+DATA = "CIFAR-10, 50,000 training and 10,000 test images"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the log of a run does not say: the commands, the seed and the machine that trained it."""
+
+    command: str
+    seed: int
+    hardware: str
+
+
+def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
+    """Copy a run's checkpoint and log into the zoo, measure its ranges and figures, and write the card."""
+    network, spec = load_checkpoint(checkpoint)
+    log = checkpoint.parent / "metrics.jsonl"
+    records = read_metrics(log)
+    path = FOLDER / f"{spec.name}.safetensors"
+    save_checkpoint(path, network, spec)
+    shutil.copyfile(log, metrics_path(path))
+    flow.write_ranges(path, load_cifar10(data, "train"))
+    blank = Card(
+        name=spec.name,
+        command=origin.command,
+        data=DATA,
+        seed=origin.seed,
+        epochs=len(records),
+        hardware=origin.hardware,
+        wall_time_s=round(sum(record["seconds"] for record in records), 1),
+        top1_float=0.0,
+        top1_int8=None,
+        gate_flip_rate=0.0,
+        gate_flips={},
+        mac_ratio=1.0,
+        gate_densities={},
+        cycles_arch=ARCH,
+        cycles_images=0,
+        cycles_dense=0,
+        cycles_gated=None,
+        sha256=sha256(path),
+    )
+    return _write(_measured(blank, path, data), path)
+
+
+def measure_again(name: str, data: Path) -> Card:
+    """The figures of a network of the zoo, measured anew and written into its card."""
+    path = find(name)
+    known = card(name)
+    if known.sha256 != sha256(path):
+        raise GatewrightError(f"{path} is not the checkpoint that its card describes; install gatewright again")
+    return _write(_measured(known, path, data), path)
+
+
+def _measured(blank: Card, path: Path, data: Path) -> Card:
+    network, _ = load_checkpoint(path)
+    test_set = load_cifar10(data, "test")
+    floats = evaluate_float(network, test_set, progress=True)
+    quantised = flow.load_network(path)
+    integers = flow.evaluate(quantised, test_set)
+    cycles = flow.measure_cycles(quantised, load_arch(blank.cycles_arch), load_sample())
+    return replace(
+        blank,
+        top1_float=round(float(str(floats["top1"])), 4),
+        top1_int8=round(float((integers.predicted_int8 == test_set.labels).mean() * 100), 4),
+        gate_flip_rate=round(integers.flips.overall, 6),
+        gate_flips={name: round(share, 6) for name, share in sorted(integers.flips.gates.items())},
+        mac_ratio=round(float(str(floats["mac_ratio"])), 6),
+        gate_densities={
+            name: round(float(decided.mean()), 4) for name, decided in sorted(integers.reference.decisions.items())
+        },
+        cycles_images=cycles.images,
+        cycles_dense=cycles.dense,
+        cycles_gated=cycles.gated,
+    )
+
+
+def _write(made: Card, path: Path) -> Card:
+    path.with_suffix(".json").write_text(json.dumps(asdict(made), indent=1) + "\n")
+    return made
