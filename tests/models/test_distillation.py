@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gatewright.errors import GatewrightError
-from gatewright.models.augmentation import Batches
+from gatewright.models.augmentation import Batches, Crops
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import MEAN, STD
 from gatewright.models.distillation import TeacherAnswers, distillation_loss
@@ -105,3 +105,30 @@ def test_an_interrupted_run_with_a_teacher_ends_with_the_same_weights(tmp_path: 
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
     plain = load_checkpoint(train(spec, RECIPE, DATA, test, tmp_path / "plain", seed=1))[0].state_dict()
     assert not torch.equal(whole["conv1.weight"], plain["conv1.weight"])
+
+
+def test_each_image_is_trained_on_its_own_crop_and_answer(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are replaced by the images' labels, so a batch must find its own labels in them."""
+    expected = answers(teacher, tmp_path / "views")
+    labels = torch.from_numpy(DATA.labels)
+    monkeypatch.setattr(TeacherAnswers, "logits", lambda self, epoch: torch.eye(10)[labels])
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def loss(logits: torch.Tensor, taught: torch.Tensor, batch_labels: torch.Tensor, *rest: float) -> torch.Tensor:
+        assert torch.equal(taught.argmax(1), batch_labels)
+        return distillation_loss(logits, taught, batch_labels, *rest)
+
+    def batch(self: Batches, index: torch.Tensor, crops: Crops | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        assert crops is not None
+        seen.append((index, crops.shift))
+        return original(self, index, crops)
+
+    original = Batches.batch
+    monkeypatch.setattr("gatewright.models.training.distillation_loss", loss)
+    monkeypatch.setattr(Batches, "batch", batch)
+    train(NetworkSpec(8), RECIPE, DATA, image_set(6, 2), tmp_path / "run", seed=1, teacher=teacher)
+    assert len(seen) == 4 * 3  # epochs, batches
+    for position, (index, shift) in enumerate(seen):
+        assert torch.equal(shift, expected.crops(position // 3).shift[:, index])
