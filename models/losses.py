@@ -8,13 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gatewright.models.recipes import BOUND_WEIGHT, SPARSITY_WEIGHT
 from gatewright.models.resnet_cifar import BlockMasks, ResNetCifar
-
-SPARSITY_WEIGHT = 5.0
-"""lambda of equation (10) for CIFAR-10 (paper, section 4.1)."""
-
-BOUND_WEIGHT = 1.0
-"""gamma of equation (10) for CIFAR-10 (paper, section 4.1)."""
 
 
 def sparsity_loss(network: ResNetCifar, masks: list[BlockMasks], target_density: float) -> Tensor:

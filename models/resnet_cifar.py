@@ -46,7 +46,7 @@ class BasicBlock(nn.Module):
             self.mask_s = SpatialGate(in_channels, height, width, tile)
         if gating in ("dual", "channel"):
             self.mask_c = ChannelGate(in_channels, channels)
-        self.gating = gating
+        self.gating, self.tiles_between = gating, False
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
@@ -60,8 +60,9 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, BlockMasks]:
         """Return the block's output [N, C', H', W'] and its decisions.
 
-        In training only the channel mask is applied between the convolutions; in evaluation both
-        are, so that the second convolution sees zeros outside the active tiles.
+        In evaluation both masks are applied between the convolutions, so that the second one sees zeros
+        outside the active tiles, as on the machine. In training the public release applies the channel mask
+        alone there; with ``tiles_between`` training, too, does as the machine does.
         """
         spatial = self.mask_s(x) if self.gating in ("dual", "spatial") else None
         channel = self.mask_c(x) if self.gating in ("dual", "channel") else None
@@ -69,7 +70,7 @@ class BasicBlock(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         if channel is not None:
             out = out * channel
-        if tiles is not None and not self.training:
+        if tiles is not None and (self.tiles_between or not self.training):
             out = out * tiles
         out = self.bn2(self.conv2(out))
         if tiles is not None:

@@ -1,4 +1,4 @@
-"""Training of static and gated networks: named recipes, seeded, resumable, logged.
+"""Training of static and gated networks by a recipe: seeded, resumable, logged.
 
 A run lives in a folder: ``state.pt`` (to resume), ``metrics.jsonl`` (a line an epoch) and, when
 it is done, ``model.safetensors``.
@@ -7,11 +7,9 @@ it is done, ``model.safetensors``.
 from __future__ import annotations
 
 import json
-import math
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,61 +23,10 @@ from gatewright.models.augmentation import Batches
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import ImageSet
 from gatewright.models.distillation import TeacherAnswers, distillation_loss
-from gatewright.models.losses import BOUND_WEIGHT, SPARSITY_WEIGHT, gating_loss
+from gatewright.models.growth import grow
+from gatewright.models.losses import gating_loss
+from gatewright.models.recipes import Recipe
 from gatewright.models.resnet_cifar import BlockMasks, ResNetCifar
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A training schedule. ``epochs`` rescales the bound's annealing, so that short runs relax it too."""
-
-    epochs: int
-    learning_rate: float
-    schedule: str
-    """``step``: divide by ten at 50% and 75%; ``one-cycle``: linear warm-up, then linear to zero."""
-    batch_size: int = 128
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
-    slack_decay: float = 6.0
-    """alpha * epochs of the bound's annealing: 0.02 * 300 in the paper (below equation (9)). Less of it keeps
-    the density of every gate near the target, which a short run would otherwise not have the time to find."""
-
-    sparsity_weight: float = SPARSITY_WEIGHT
-    bound_weight: float = BOUND_WEIGHT
-    teacher_weight: float = 0.9
-    """Share of the teacher in the loss, if there is one; the labels have the rest."""
-    temperature: float = 4.0
-    views: int = 8
-    """Different crops of the whole set that a run with a teacher uses; see ``distillation``."""
-
-    def rate(self, progress: float) -> float:
-        """Learning rate at ``progress`` in [0, 1] of the run."""
-        if self.schedule == "step":
-            return self.learning_rate * 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
-        warm_up = 0.15
-        return self.learning_rate * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))
-
-    def slack(self, epoch: int) -> float:
-        """p of equation (9)."""
-        return math.exp(-self.slack_decay * epoch / self.epochs)
-
-
-RECIPES = {
-    "paper": Recipe(epochs=300, learning_rate=0.1, schedule="step"),
-    "short": Recipe(epochs=24, learning_rate=0.2, schedule="one-cycle"),
-    "short-gated": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle"),
-    "refine": Recipe(epochs=9, learning_rate=0.05, schedule="one-cycle", sparsity_weight=8.0, bound_weight=0.0),
-    "distilled": Recipe(
-        epochs=42,
-        learning_rate=0.1,
-        schedule="one-cycle",
-        batch_size=125,
-        slack_decay=2.0,
-        sparsity_weight=40.0,
-        bound_weight=4.0,
-    ),
-    "short-bound": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle", slack_decay=1.0),
-}
 
 
 def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
@@ -95,11 +42,12 @@ def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
 
 
 def initialise_from(network: ResNetCifar, checkpoint: str | Path) -> None:
-    """Start a gated network from a static one of the same depth (paper, section 4.1), or from another gated one."""
+    """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown."""
     source, spec = load_checkpoint(checkpoint)
-    if spec.depth != network.depth:
+    if spec.depth > network.depth:
         raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
-    missing, unexpected = network.load_state_dict(source.state_dict(), strict=False)
+    state = grow(source.state_dict(), spec.depth, network.depth)
+    missing, unexpected = network.load_state_dict(state, strict=False)
     if unexpected or any(".mask_" not in name for name in missing):
         raise GatewrightError(f"{checkpoint} does not fit: unexpected {unexpected[:3]}, missing {missing[:3]}")
 
@@ -171,8 +119,10 @@ def train(
     if initial is not None:
         initialise_from(network, initial)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for block in network.blocks():
+        block.tiles_between = recipe.tiles_between
     batches = Batches(train_set, recipe.batch_size, target)
-    answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views)
+    answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views, compiled)
     optimiser = _optimiser(network, recipe)
     first = 0
     if state_file.exists():

@@ -11,9 +11,9 @@ import click
 
 from gatewright.commands.options import cycles_arch_option, data_option
 from gatewright.errors import GatewrightError
+from gatewright.models.recipes import RECIPES
 
 GATINGS = ("none", "dual", "spatial", "channel")
-RECIPE_NAMES = ("paper", "short", "short-gated", "refine", "distilled", "short-bound")
 
 
 @click.command(
@@ -29,12 +29,13 @@ RECIPE_NAMES = ("paper", "short", "short-gated", "refine", "distilled", "short-b
     type=click.FloatRange(0, 1, min_open=True),
     help="Share of the dense network's MACs to aim for; needed with gates.",
 )
-@click.option("--recipe", type=click.Choice(RECIPE_NAMES), default="short", help="Schedule of the training.")
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="short", help="Schedule of the training.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
-@click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint whose weights to start from.")
+@click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
 @click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
 @click.option("--compile", "compiled", is_flag=True, help="Fuse operations with torch.compile; needs a C++ compiler.")
+@click.option("--evaluate-every", type=click.IntRange(min=1), default=1, help="Epochs from one test to the next.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of weights, order, crops and gate noise.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, from its last finished epoch.")
 @click.option("--device", default="cpu", help="PyTorch device to train on.")
@@ -51,6 +52,7 @@ def train(
     initial: Path | None,
     teacher: Path | None,
     compiled: bool,
+    evaluate_every: int,
     seed: int,
     resume: bool,
     device: str,
@@ -65,7 +67,6 @@ def train(
     from gatewright.models.checkpoint import NetworkSpec
     from gatewright.models.datasets import load_cifar10
     from gatewright.models.resnet_cifar import Gating
-    from gatewright.models.training import RECIPES
     from gatewright.models.training import train as run
 
     if gating != "none" and target_density is None:
@@ -90,6 +91,7 @@ def train(
         teacher=teacher,
         compiled=compiled,
         resume=resume,
+        evaluate_every=evaluate_every,
         device=_device(device),
         report=lambda record: click.echo(json.dumps(record)),
     )

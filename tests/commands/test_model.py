@@ -10,13 +10,12 @@ import torch
 from click.testing import CliRunner, Result
 
 from gatewright.cli import main
-from gatewright.commands.model import GATINGS, RECIPE_NAMES
+from gatewright.commands.model import GATINGS
 from gatewright.flow import write_ranges
 from gatewright.models import zoo
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import load_cifar10, load_sample, normalise
 from gatewright.models.resnet_cifar import Gating
-from gatewright.models.training import RECIPES
 from tests.models.test_zoo import make_zoo
 from tests.support import public_dgnet
 from tests.support.cifar import canonical_files, write_folder
@@ -37,7 +36,6 @@ def options(data: Path, out: Path, *more: str) -> tuple[str | Path, ...]:
 
 def test_choices_are_those_of_the_models() -> None:
     assert get_args(Gating) == GATINGS
-    assert tuple(RECIPES) == RECIPE_NAMES
 
 
 def test_train_then_resume_then_evaluate(tmp_path: Path, data: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from gatewright.models.augmentation import Batches, Crops
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import MEAN, STD
 from gatewright.models.distillation import TeacherAnswers, distillation_loss
-from gatewright.models.training import Recipe, train
+from gatewright.models.recipes import Recipe
+from gatewright.models.training import train
 from tests.support.cifar import image_set
 
 DATA = image_set(12, 3)
@@ -132,3 +135,17 @@ def test_each_image_is_trained_on_its_own_crop_and_answer(
     assert len(seen) == 4 * 3  # epochs, batches
     for position, (index, shift) in enumerate(seen):
         assert torch.equal(shift, expected.crops(position // 3).shift[:, index])
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # PyTorch's own, on its first compilation
+def test_compiling_changes_neither_the_teachers_answers_nor_the_training(tmp_path: Path, teacher: Path) -> None:
+    """But for the rounding of bfloat16; a static network, because gates draw other noise when compiled."""
+    recipe, results = replace(RECIPE, epochs=2, batch_size=6, learning_rate=0.001), []
+    for compiled in (False, True):
+        folder = tmp_path / str(compiled)
+        train(NetworkSpec(8), recipe, DATA, DATA, folder, seed=1, teacher=teacher, compiled=compiled)
+        records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        results.append((torch.load(folder / "teacher_view_1.pt"), [record["loss"] for record in records]))
+    (eager, eager_losses), (fused, fused_losses) = results
+    torch.testing.assert_close(fused, eager, rtol=0.03, atol=0.03 * float(eager.abs().max()))
+    assert fused_losses == pytest.approx(eager_losses, rel=0.05)

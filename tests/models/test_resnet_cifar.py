@@ -129,7 +129,7 @@ def test_gated_macs_against_a_loop_over_tiles_and_channels() -> None:
     assert network.gated_macs(masks).double().tolist() == expected.tolist()
 
 
-def test_training_masks_channels_but_not_tiles_between_the_convolutions() -> None:
+def test_training_masks_channels_but_tiles_only_if_told_between_the_convolutions() -> None:
     network, _ = loaded("dual", 1, seed=8)
     block = network.blocks()[0]
     tiles, channels = torch.zeros(1, 1, 8, 8), torch.ones(1, 16, 1, 1)
@@ -141,9 +141,12 @@ def test_training_masks_channels_but_not_tiles_between_the_convolutions() -> Non
     with torch.no_grad():
         block.train()(x)
         block.eval()(x)
-    in_training, in_evaluation = seen
+        block.tiles_between = True
+        block.train()(x)
+    in_training, in_evaluation, as_the_machine = seen
     assert not in_training[:, ::2].any() and bool(in_training[:, 1::2].any())
     assert not in_evaluation.any()
+    assert not as_the_machine.any()
 
 
 @pytest.mark.parametrize("depth", [2, 7, 18, 21])

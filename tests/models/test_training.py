@@ -11,7 +11,8 @@ import torch
 from gatewright.errors import GatewrightError
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import ImageSet, normalise
-from gatewright.models.training import RECIPES, Recipe, evaluate_float, initialise_from, train
+from gatewright.models.recipes import RECIPES, Recipe
+from gatewright.models.training import evaluate_float, initialise_from, train
 from tests.support.cifar import image_set
 
 RECIPE = Recipe(epochs=3, learning_rate=0.05, schedule="one-cycle", batch_size=8)
@@ -146,6 +147,8 @@ def test_schedules() -> None:
 def test_the_bounds_slack_falls_with_the_papers_rate_over_300_epochs() -> None:
     assert RECIPES["paper"].slack(0) == 1
     assert RECIPES["paper"].slack(50) == pytest.approx(math.exp(-1))
+    found = Recipe(epochs=24, learning_rate=0.1, schedule="step", slack_decay=1, slack_start=0.2)
+    assert [found.slack(0), found.slack(24)] == pytest.approx([0.2, 0.2 * math.exp(-1)])
     short = Recipe(epochs=30, learning_rate=0.1, schedule="step")
     assert short.slack(5) == pytest.approx(RECIPES["paper"].slack(50)), "a short run relaxes as far"
 

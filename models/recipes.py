@@ -1,0 +1,95 @@
+"""Named training schedules; ``docs/training.md`` says what each is for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+SPARSITY_WEIGHT = 5.0
+"""lambda of equation (10) for CIFAR-10 (paper, section 4.1)."""
+
+BOUND_WEIGHT = 1.0
+"""gamma of equation (10) for CIFAR-10 (paper, section 4.1)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training schedule. ``epochs`` rescales the bound's annealing, so that short runs relax it too."""
+
+    epochs: int
+    learning_rate: float
+    schedule: str
+    """``step``: divide by ten at 50% and 75%; ``one-cycle``: linear warm-up, then linear to zero."""
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    slack_decay: float = 6.0
+    """alpha * epochs of the bound's annealing: 0.02 * 300 in the paper (below equation (9)). Less of it keeps
+    the density of every gate near the target, which a short run would otherwise not have the time to find."""
+
+    slack_start: float = 1.0
+    """The bound's slack at the start: less than 1 for gates that have found their densities."""
+
+    tiles_between: bool = False
+    """Mask tiles between a block's convolutions in training too, as the machine does; see ``BasicBlock``."""
+
+    sparsity_weight: float = SPARSITY_WEIGHT
+    bound_weight: float = BOUND_WEIGHT
+    teacher_weight: float = 0.9
+    """Share of the teacher in the loss, if there is one; the labels have the rest."""
+    temperature: float = 4.0
+    views: int = 8
+    """Different crops of the whole set that a run with a teacher uses; see ``distillation``."""
+
+    def rate(self, progress: float) -> float:
+        """Learning rate at ``progress`` in [0, 1] of the run."""
+        if self.schedule == "step":
+            return self.learning_rate * 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
+        warm_up = 0.15
+        return self.learning_rate * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))
+
+    def slack(self, epoch: int) -> float:
+        """p of equation (9)."""
+        return self.slack_start * math.exp(-self.slack_decay * epoch / self.epochs)
+
+
+RECIPES = {
+    "paper": Recipe(epochs=300, learning_rate=0.1, schedule="step"),
+    "short": Recipe(epochs=24, learning_rate=0.2, schedule="one-cycle"),
+    "short-gated": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle"),
+    "refine": Recipe(epochs=9, learning_rate=0.05, schedule="one-cycle", sparsity_weight=8.0, bound_weight=0.0),
+    "distilled": Recipe(
+        epochs=42,
+        learning_rate=0.1,
+        schedule="one-cycle",
+        batch_size=125,
+        slack_decay=2.0,
+        sparsity_weight=40.0,
+        bound_weight=4.0,
+    ),
+    "continued": Recipe(
+        epochs=24,
+        learning_rate=0.05,
+        schedule="one-cycle",
+        batch_size=125,
+        slack_decay=1.0,
+        slack_start=0.2,
+        tiles_between=True,
+        sparsity_weight=40.0,
+        bound_weight=4.0,
+        views=24,
+    ),
+    "tightened": Recipe(
+        epochs=10,
+        learning_rate=0.04,
+        schedule="one-cycle",
+        batch_size=125,
+        slack_decay=1.0,
+        slack_start=0.7,
+        tiles_between=True,
+        sparsity_weight=40.0,
+        bound_weight=4.0,
+        views=24,
+    ),
+    "short-bound": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle", slack_decay=1.0),
+}
