@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SPARSITY_WEIGHT = 5.0
 """lambda of equation (10) for CIFAR-10 (paper, section 4.1)."""
@@ -53,43 +53,23 @@ class Recipe:
         return self.slack_start * math.exp(-self.slack_decay * epoch / self.epochs)
 
 
+DISTILLED = Recipe(
+    epochs=42,
+    learning_rate=0.1,
+    schedule="one-cycle",
+    batch_size=125,
+    slack_decay=2.0,
+    sparsity_weight=40.0,
+    bound_weight=4.0,
+)
+CONTINUED = replace(
+    DISTILLED, epochs=24, learning_rate=0.05, slack_decay=1.0, slack_start=0.2, tiles_between=True, views=24
+)
 RECIPES = {
     "paper": Recipe(epochs=300, learning_rate=0.1, schedule="step"),
     "short": Recipe(epochs=24, learning_rate=0.2, schedule="one-cycle"),
     "short-gated": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle"),
-    "refine": Recipe(epochs=9, learning_rate=0.05, schedule="one-cycle", sparsity_weight=8.0, bound_weight=0.0),
-    "distilled": Recipe(
-        epochs=42,
-        learning_rate=0.1,
-        schedule="one-cycle",
-        batch_size=125,
-        slack_decay=2.0,
-        sparsity_weight=40.0,
-        bound_weight=4.0,
-    ),
-    "continued": Recipe(
-        epochs=24,
-        learning_rate=0.05,
-        schedule="one-cycle",
-        batch_size=125,
-        slack_decay=1.0,
-        slack_start=0.2,
-        tiles_between=True,
-        sparsity_weight=40.0,
-        bound_weight=4.0,
-        views=24,
-    ),
-    "tightened": Recipe(
-        epochs=10,
-        learning_rate=0.04,
-        schedule="one-cycle",
-        batch_size=125,
-        slack_decay=1.0,
-        slack_start=0.7,
-        tiles_between=True,
-        sparsity_weight=40.0,
-        bound_weight=4.0,
-        views=24,
-    ),
-    "short-bound": Recipe(epochs=24, learning_rate=0.1, schedule="one-cycle", slack_decay=1.0),
+    "distilled": DISTILLED,
+    "continued": CONTINUED,
+    "tightened": replace(CONTINUED, epochs=10, learning_rate=0.04, slack_start=0.7),
 }
