@@ -48,14 +48,18 @@ class TeacherAnswers:
         self.forward = torch.compile(self.network, dynamic=False, options=frozen) if compiled else self.network
         self.batches, self.folder, self.seed, self.views = batches, folder, seed, views
 
+    def view(self, epoch: int) -> int:
+        """The number of the epoch's view: it decides the crops, whatever the run."""
+        return self.seed * self.views + epoch % self.views
+
     def crops(self, epoch: int) -> Crops:
-        """The crops of the epoch's view, for the whole set; the same for the same seed."""
-        generator = torch.Generator().manual_seed(self.seed * self.views + epoch % self.views)
+        """The crops of the epoch's view, for the whole set."""
+        generator = torch.Generator().manual_seed(self.view(epoch))
         return Crops.draw(len(self.batches.labels), torch.device("cpu"), generator).to(self.batches.device)
 
     def logits(self, epoch: int) -> Tensor:
         """[images, classes], float32, for the crops of the epoch's view."""
-        file = self.folder / f"teacher_view_{epoch % self.views}.pt"
+        file = self.folder / f"teacher_view_{self.view(epoch)}.pt"
         if not file.exists():
             crops, answers = self.crops(epoch), []
             with torch.no_grad(), torch.autocast(self.batches.device.type, torch.bfloat16):

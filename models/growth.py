@@ -6,6 +6,7 @@ stream until training moves that norm. Blocks that change the map's size stay fi
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from gatewright.errors import GatewrightError
@@ -35,5 +36,5 @@ def grow(state: dict[str, Tensor], from_depth: int, to_depth: int) -> dict[str, 
             for name in [name for name in state if name.startswith(prefix)]:
                 part = name.removeprefix(prefix)
                 silent = is_new and part in SILENCED
-                grown[f"layer{stage}.{index}.{part}"] = state[name] * 0 if silent else state[name].clone()
+                grown[f"layer{stage}.{index}.{part}"] = (torch.zeros_like if silent else torch.clone)(state[name])
     return grown

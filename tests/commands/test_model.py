@@ -58,6 +58,11 @@ def test_train_then_resume_then_evaluate(tmp_path: Path, data: Path) -> None:
     assert "dgnet-resnet8-0.5" in result.stdout and "4 (CIFAR-10 test set)" in result.stdout
 
 
+def test_the_test_set_is_asked_every_so_many_epochs(tmp_path: Path, data: Path) -> None:
+    result = call(*options(data, tmp_path / "run", "--evaluate-every", "2"))
+    assert ["top1" in json.loads(line) for line in result.stdout.splitlines()[:2]] == [False, True]
+
+
 def test_a_gated_run_starts_from_a_static_one(tmp_path: Path, data: Path) -> None:
     assert call(*options(data, tmp_path / "static")).exit_code == 0
     initial = tmp_path / "static" / "model.safetensors"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from gatewright.errors import GatewrightError
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets import ImageSet, normalise
 from gatewright.models.recipes import RECIPES, Recipe
+from gatewright.models.resnet_cifar import BasicBlock, BlockMasks
 from gatewright.models.training import evaluate_float, initialise_from, train
 from tests.support.cifar import image_set
 
@@ -133,6 +135,22 @@ def test_networks_that_do_not_fit_cannot_be_started_from(tmp_path: Path) -> None
     save_checkpoint(tmp_path / "gated.safetensors", GATED.build(), GATED)
     with pytest.raises(GatewrightError, match="does not fit: unexpected"):
         initialise_from(STATIC.build(), tmp_path / "gated.safetensors")
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_the_recipe_says_whether_training_masks_tiles_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: bool
+) -> None:
+    seen = set()
+    forward = BasicBlock.forward
+
+    def spy(block: BasicBlock, x: torch.Tensor) -> tuple[torch.Tensor, BlockMasks]:
+        seen.add(block.tiles_between)
+        return forward(block, x)
+
+    monkeypatch.setattr(BasicBlock, "forward", spy)
+    run(tmp_path / "a", recipe=replace(RECIPE, epochs=1, tiles_between=between))
+    assert seen == {between}
 
 
 def test_schedules() -> None:
