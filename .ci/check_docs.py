@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from gatewright.cli import main
-from gatewright.isa_page import isa_page
-from gatewright.models.zoo import card, names
-from gatewright.models.zoo_table import zoo_table
-from gatewright.registers_page import registers_page
+from gatewright.cli.main import main
+from gatewright.listing.isa_page import isa_page
+from gatewright.listing.registers_page import registers_page
+from gatewright.models.zoo.catalogue import card, names
+from gatewright.models.zoo.table import zoo_table
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright import flow
-from gatewright.arch import load_arch
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.context import Decisions
-from gatewright.models.datasets import ImageSet, load_cifar10, load_sample
-from gatewright.program import Program
-from gatewright.sim.machine import simulate
+from gatewright.compiler.emit.context import Decisions
+from gatewright.contract.arch import load_arch
+from gatewright.contract.program import Program
+from gatewright.models.datasets.cifar10 import ImageSet, load_cifar10, load_sample
+from gatewright.sim.fast.machine import simulate
 
 PREFERRED = "dgnet-resnet20-0.4"
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ArchConfig
-from gatewright.compiler.context import Decisions
-from gatewright.compiler.graph import (
+from gatewright.compiler.emit.context import Decisions
+from gatewright.compiler.emit.lower import lower
+from gatewright.compiler.graph.graph import (
     QuantisedClassifier,
     QuantisedConv,
     QuantisedGraph,
 )
-from gatewright.compiler.lower import lower
-from gatewright.compiler.network_image import NetworkImage
-from gatewright.program import Program
+from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.program import Program
 
 
 class Compiler:

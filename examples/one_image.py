@@ -6,11 +6,11 @@ Run from anywhere: ``python examples/one_image.py``.
 from __future__ import annotations
 
 from gatewright import flow
-from gatewright.arch import load_arch
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.macs import counted_macs
-from gatewright.models.datasets import CLASSES, load_sample
-from gatewright.sim.machine import simulate
+from gatewright.compiler.graph.macs import counted_macs
+from gatewright.contract.arch import load_arch
+from gatewright.models.datasets.cifar10 import CLASSES, load_sample
+from gatewright.sim.fast.machine import simulate
 
 
 def main() -> None:

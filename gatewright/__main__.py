@@ -1,5 +1,5 @@
 """``python -m gatewright`` is the same as ``gatewright``."""
 
-from gatewright.cli import main
+from gatewright.cli.main import main
 
 main(prog_name="gatewright")

@@ -13,24 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gatewright.arch import ArchConfig
-from gatewright.compiler.calibrate import calibrate
-from gatewright.compiler.capture import capture
 from gatewright.compiler.compile import Compiler, without_gates
-from gatewright.compiler.context import Decisions
-from gatewright.compiler.flips import FlipReport, flip_report
-from gatewright.compiler.float_executor import run_float
-from gatewright.compiler.graph import FloatGraph, QuantisedGraph
-from gatewright.compiler.macs import counted_macs
-from gatewright.compiler.quantise import quantise, quantise_input
-from gatewright.compiler.reference import ReferenceResult, run_reference
-from gatewright.errors import GatewrightError
+from gatewright.compiler.emit.context import Decisions
+from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.graph.flips import FlipReport, flip_report
+from gatewright.compiler.graph.float_executor import run_float
+from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph
+from gatewright.compiler.graph.macs import counted_macs
+from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.quantise.calibrate import calibrate
+from gatewright.compiler.quantise.quantise import quantise, quantise_input
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program
+from gatewright.measure.records import ImageRecord, RunRecord, record_run
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint
-from gatewright.models.datasets import ImageSet, normalise
-from gatewright.models.zoo import find
-from gatewright.program import Program
-from gatewright.report.records import ImageRecord, RunRecord, record_run
-from gatewright.sim.machine import simulate
+from gatewright.models.datasets.cifar10 import ImageSet, normalise
+from gatewright.models.zoo.catalogue import find
+from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
 
 CALIBRATION_IMAGES = 512

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gatewright import flow
-from gatewright.arch import load_arch
-from gatewright.errors import GatewrightError
+from gatewright.contract.arch import load_arch
+from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoint import load_checkpoint, save_checkpoint
-from gatewright.models.curves import read_metrics
-from gatewright.models.datasets import load_cifar10, load_sample
-from gatewright.models.training import evaluate_float
-from gatewright.models.zoo import FOLDER, Card, card, find, metrics_path, sha256
+from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
+from gatewright.models.training.curves import read_metrics
+from gatewright.models.training.training import evaluate_float
+from gatewright.models.zoo.catalogue import FOLDER, Card, card, find, metrics_path, sha256
 
 ARCH = "ultra96"
 DATA = "CIFAR-10, 50,000 training and 10,000 test images"

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from amaranth.lib import data
 
-from gatewright.arch import INSTRUCTION_BYTES
-from gatewright.isa import COUNT_BITS, FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Format, Opcode, Unit
+from gatewright.contract.arch import INSTRUCTION_BYTES
+from gatewright.contract.isa import (
+    COUNT_BITS,
+    FORMATS,
+    HEADER_BITS,
+    OPCODE_BITS,
+    UNIT_BITS,
+    WAITS,
+    Format,
+    Opcode,
+    Unit,
+)
 
 INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
 

@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.arch import (
+from gatewright.contract.arch import (
     ACCUMULATOR_BANKS,
     BEAT_BYTES,
     MASK_COLUMNS,
@@ -19,8 +19,8 @@ from gatewright.arch import (
     PARAMETER_BYTES,
     ArchConfig,
 )
+from gatewright.contract.isa import Unit
 from gatewright.hw.layouts import COUNTS, head_layout
-from gatewright.isa import Unit
 
 BEAT_BITS = 8 * BEAT_BYTES
 SCRATCHPAD_ADDRESS_BITS = 20

@@ -8,28 +8,28 @@ from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from gatewright.arch import BEAT_BYTES, ArchConfig
-from gatewright.hw.accumulators import Accumulators
-from gatewright.hw.array import ArrayUnit
-from gatewright.hw.completions import Completions
-from gatewright.hw.control import Control
-from gatewright.hw.epilogue import EpilogueUnit
-from gatewright.hw.gather import GatherUnit
-from gatewright.hw.index_unit import IndexUnit
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.isa import Unit
+from gatewright.contract.registers import ErrorCode
+from gatewright.hw.array.unit import ArrayUnit
+from gatewright.hw.control.completions import Completions
+from gatewright.hw.control.queue import InstructionQueue
+from gatewright.hw.control.registers import Control
+from gatewright.hw.control.sequencer import Sequencer
+from gatewright.hw.epilogue.unit import EpilogueUnit
+from gatewright.hw.gather.unit import GatherUnit
+from gatewright.hw.index.unit import IndexUnit
 from gatewright.hw.layouts import QUEUED_UNITS, UNITS
-from gatewright.hw.load import LoadUnit
-from gatewright.hw.masks import Masks
-from gatewright.hw.parameters import Parameters
-from gatewright.hw.patch_buffer import PatchBuffer
+from gatewright.hw.load.unit import LoadUnit
+from gatewright.hw.memories.accumulators import Accumulators
+from gatewright.hw.memories.masks import Masks
+from gatewright.hw.memories.parameters import Parameters
+from gatewright.hw.memories.patch_buffer import PatchBuffer
+from gatewright.hw.memories.scratchpad import Scratchpad
+from gatewright.hw.memories.tables import Tables
+from gatewright.hw.memories.weight_buffer import WeightBuffer
 from gatewright.hw.ports import BUS_PORTS, LITE_PORTS, port_members
-from gatewright.hw.queue import InstructionQueue
-from gatewright.hw.scratchpad import Scratchpad
-from gatewright.hw.sequencer import Sequencer
-from gatewright.hw.store import StoreUnit
-from gatewright.hw.tables import Tables
-from gatewright.hw.weight_buffer import WeightBuffer
-from gatewright.isa import Unit
-from gatewright.registers import ErrorCode
+from gatewright.hw.store.unit import StoreUnit
 
 BURST_SIZE = (BEAT_BYTES - 1).bit_length()
 INCREMENTING = 1

@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from gatewright.errors import GatewrightError
-from gatewright.models.padding_shortcuts import from_padding_shortcuts
-from gatewright.models.resnet_cifar import Gating, ResNetCifar
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.families.padding_shortcuts import from_padding_shortcuts
+from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
 
 FORMAT = "gatewright-checkpoint-1"
 

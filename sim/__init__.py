@@ -1,1 +1,1 @@
-"""The fast simulator: exact values and exact cycles, from the closed forms of ``docs/architecture.md``."""
+"""Two simulators of one machine, and the audit: ``fast`` by closed forms, ``stepped`` register by register."""

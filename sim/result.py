@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.trace import Trace
+from gatewright.contract.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gatewright.errors import GatewrightError
-from gatewright.isa import FORMATS, OPERAND_COLUMN, WAITS, Opcode, Unit
-from gatewright.program import Program
-from gatewright.report.waterfall import stream_span
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import FORMATS, OPERAND_COLUMN, WAITS, Opcode, Unit
+from gatewright.contract.program import Program
+from gatewright.measure.waterfall import stream_span
 from gatewright.sim.result import SimResult
 
 _PROCESS = 1

@@ -11,7 +11,7 @@ import cocotb
 import numpy as np
 from cocotbext.axi import AxiBus, AxiRam
 
-from gatewright.arch import BEAT_BYTES
+from gatewright.contract.arch import BEAT_BYTES
 from gatewright.verify.hex_files import as_beats, hex_lines, read_hex
 from gatewright.verify.host import Host, run_jobs
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-from pathlib import Path
 
-from gatewright.arch import ArchConfig
-from gatewright.errors import GatewrightError
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.sources import sources_digest
 from gatewright.verify.runner import builds_folder, locked
 
 NAME = "gatewright"
@@ -16,15 +15,12 @@ NAME = "gatewright"
 
 def machine_verilog(arch: ArchConfig) -> str:
     """Verilog of ``gatewright.hw.top.Accelerator(arch)``, module ``gatewright``."""
-    package = Path(__file__).resolve().parents[1]
-    hashed = hashlib.sha256(repr(sorted(arch.to_dict().items())).encode())
-    for path in [*sorted(package.glob("*.py")), *sorted((package / "hw").rglob("*.py"))]:
-        hashed.update(path.read_bytes())
     try:
-        hashed.update(importlib.metadata.version("amaranth").encode())
+        amaranth = importlib.metadata.version("amaranth")
     except importlib.metadata.PackageNotFoundError as error:
         raise GatewrightError("the package amaranth is missing; install it with: pip install amaranth") from error
-    path = builds_folder() / f"{NAME}-{hashed.hexdigest()[:16]}.v"
+    key = sources_digest("contract", "hw", salt=repr((sorted(arch.to_dict().items()), amaranth)))[:16]
+    path = builds_folder() / f"{NAME}-{key}.v"
     with locked(path.with_suffix(".lock")):
         if not path.is_file():
             partial = path.with_suffix(".partial")
@@ -34,6 +30,6 @@ def machine_verilog(arch: ArchConfig) -> str:
 
 
 def _convert(arch: ArchConfig) -> str:
-    from gatewright.hw.generate import to_verilog
+    from gatewright.hw.verilog.generate import to_verilog
 
     return to_verilog(arch)

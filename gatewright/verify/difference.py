@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatewright.assembler import format_instruction
-from gatewright.errors import GatewrightError
-from gatewright.isa import Opcode, Unit
-from gatewright.registers import ErrorCode
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.registers import ErrorCode
+from gatewright.listing.assembler import format_instruction
 from gatewright.verify.expectations import Expectation
 
 RULES = {

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES
-from gatewright.errors import GatewrightError
-from gatewright.isa import Unit
-from gatewright.program import Program
-from gatewright.sim.machine import simulate
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Unit
+from gatewright.contract.program import Program
+from gatewright.contract.trace import TRACE_DTYPE, Trace, first_difference
+from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped.machine import SteppedMachine
-from gatewright.trace import TRACE_DTYPE, Trace, first_difference
 from gatewright.verify.hex_files import Bytes, as_beats, hex_lines, little, padded
 
 WRITE_BYTES = 48

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES
-from gatewright.isa import COUNT_BITS, Unit
-from gatewright.program import Program
-from gatewright.registers import IDENTIFIER, UNIT_NAMES
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.isa import COUNT_BITS, Unit
+from gatewright.contract.program import Program
+from gatewright.contract.registers import IDENTIFIER, UNIT_NAMES
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.hex_files import Bytes, read_hex
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES
+from gatewright.contract.arch import BEAT_BYTES
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -16,7 +16,7 @@ from typing import Any
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, SimTimeoutError, with_timeout
 
-from gatewright.registers import REGISTERS
+from gatewright.contract.registers import REGISTERS
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gatewright.arch import ArchConfig
-from gatewright.errors import GatewrightError
-from gatewright.isa import Unit
-from gatewright.program import Program
-from gatewright.trace import TRACE_DTYPE, Trace
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Unit
+from gatewright.contract.program import Program
+from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.verify import runner
 from gatewright.verify.difference import Finding, read_outcome, report
 from gatewright.verify.expectations import Expectation, cycle_limit, write_files

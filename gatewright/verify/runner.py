@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatewright.arch import BEAT_BYTES, ArchConfig
-from gatewright.errors import GatewrightError
-from gatewright.timing import STORE_LATENCY
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.timing import STORE_LATENCY
 
-SOURCES = Path(__file__).parent
+SOURCES = Path(__file__).parent / "sv"
 BUILDS = Path("build") / "verilator"
 BUILDS_VARIABLE = "GATEWRIGHT_BUILDS"
 """Environment variable that names another folder for builds."""

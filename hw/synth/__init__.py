@@ -10,7 +10,7 @@ from typing import Any
 
 from amaranth.back import rtlil
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth.device import CAPACITY, DEVICE, GOALS, Resources
 from gatewright.hw.synth.library import library
 from gatewright.hw.synth.report import REPORT, Goal, SynthesisReport, module_resources, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 
 DEVICE = "ZU3EG"
 

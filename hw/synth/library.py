@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.resources
 import re
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 
 _SOURCES = ("cells_xtra.v", "cells_sim.v")
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth.device import CAPACITY, DEVICE, GOALS, Resources, cost
 from gatewright.hw.synth.timing import MEANING, LongestPath
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 
 MEANING = (
     "The longest path adds up cell delays of an Artix-7 (those of UltraScale+ are not public) and no wire at all: it "

@@ -8,7 +8,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth.script import MARK
 
 LOG = "yosys.log"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, WAITS, Opcode, Stationary, Unit
-from gatewright.sim.stepped.tables import Tables
+from gatewright.contract.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, WAITS, Opcode, Stationary, Unit
+from gatewright.sim.stepped.memories.tables import Tables
 
 
 class Instruction:

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES, INSTRUCTION_BYTES
-from gatewright.errors import GatewrightError
-from gatewright.isa import COLUMNS, NO_TABLE, Opcode, Space, column
-from gatewright.program import Program
-from gatewright.sim.stepped.array import ArrayUnit
-from gatewright.sim.stepped.epilogue import EpilogueUnit
-from gatewright.sim.stepped.gather import GatherUnit
-from gatewright.sim.stepped.index_unit import IndexUnit
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, Space, column
+from gatewright.contract.program import Program
+from gatewright.contract.trace import TRACE_DTYPE, Trace
+from gatewright.sim.stepped.array.unit import ArrayUnit
+from gatewright.sim.stepped.control.sequencer import Sequencer
+from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
+from gatewright.sim.stepped.gather.unit import GatherUnit
+from gatewright.sim.stepped.index.unit import IndexUnit
 from gatewright.sim.stepped.instruction import Instruction
-from gatewright.sim.stepped.load import LoadUnit
-from gatewright.sim.stepped.sequencer import Sequencer
+from gatewright.sim.stepped.load.unit import LoadUnit
 from gatewright.sim.stepped.state import Shared
-from gatewright.sim.stepped.store import StoreUnit
-from gatewright.trace import TRACE_DTYPE, Trace
+from gatewright.sim.stepped.store.unit import StoreUnit
 
 
 @dataclass

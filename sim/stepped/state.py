@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import INSTRUCTION_BYTES, ArchConfig
-from gatewright.isa import Unit
+from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.isa import Unit
+from gatewright.sim.stepped.control.queue import QUEUED_UNITS, Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
-from gatewright.sim.stepped.memories import (
+from gatewright.sim.stepped.memories.memories import (
     Accumulators,
     Dram,
     InstructionMemory,
@@ -16,8 +17,7 @@ from gatewright.sim.stepped.memories import (
     Parameters,
     Scratchpad,
 )
-from gatewright.sim.stepped.registers import QUEUED_UNITS, Clock, Completions, Queue
-from gatewright.sim.stepped.tables import Masks, Tables
+from gatewright.sim.stepped.memories.tables import Masks, Tables
 
 
 class Shared:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.compiler.graph import (
+from gatewright.compiler.graph.graph import (
     Pooling,
     QuantisedChannelGate,
     QuantisedClassifier,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gatewright.models.resnet_cifar import Gating, ResNetCifar
+from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
 
 
 def lively(network: nn.Module, seed: int) -> nn.Module:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import INSTRUCTION_BYTES, MASK_COLUMNS
-from gatewright.isa import FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
-from gatewright.program import Program
-from gatewright.registers import ErrorCode
+from gatewright.contract.arch import INSTRUCTION_BYTES, MASK_COLUMNS
+from gatewright.contract.isa import FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
+from gatewright.contract.program import Program
+from gatewright.contract.registers import ErrorCode
 
 Instruction = int
 """The 256 bits of an instruction."""

@@ -16,11 +16,11 @@ import time
 
 import numpy as np
 
-from gatewright.arch import ArchConfig, load_arch, with_changes
-from gatewright.errors import GatewrightError
-from gatewright.program import Program
-from gatewright.registers import ErrorCode
-from gatewright.sim.machine import simulate
+from gatewright.contract.arch import ArchConfig, load_arch, with_changes
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program
+from gatewright.contract.registers import ErrorCode
+from gatewright.sim.fast.machine import simulate
 from gatewright.verify import design, lockstep, runner
 from gatewright.verify.expectations import Expectation, expect
 from tests.cosim.illegal import Illegal, spoil

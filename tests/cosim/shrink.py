@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gatewright.arch import INSTRUCTION_BYTES
-from gatewright.isa import Opcode, Space, column, encode
-from gatewright.program import Program
+from gatewright.contract.arch import INSTRUCTION_BYTES
+from gatewright.contract.isa import Opcode, Space, column, encode
+from gatewright.contract.program import Program
 
 NOTHING: dict[Opcode, dict[str, int]] = {
     Opcode.LOAD: {"rows": 0},

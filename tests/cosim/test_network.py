@@ -6,7 +6,7 @@ import re
 
 from click.testing import CliRunner
 
-from gatewright.cli import main
+from gatewright.cli.main import main
 
 
 def test_a_gated_and_a_dense_image_of_the_zoo_run_in_lockstep() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatewright.arch import PRESETS, ArchConfig
+from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
 from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, small
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gatewright import flow
-from gatewright.arch import load_arch
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.quantise import quantise_input
-from gatewright.compiler.reference import run_reference
-from gatewright.errors import GatewrightError
-from gatewright.models.datasets import load_sample
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.quantise.quantise import quantise_input
+from gatewright.contract.arch import load_arch
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.datasets.cifar10 import load_sample
 from tests.support.chain import compare_image
 
 PROCESSES = 2

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gatewright.arch import PRESETS
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.reference import run_reference
-from gatewright.program import Program
-from gatewright.sim.machine import simulate
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.contract.arch import PRESETS
+from gatewright.contract.program import Program
+from gatewright.sim.fast.machine import simulate
 from tests.support.graphs import random_inputs, resnet_graph
 
 PATH = Path(__file__).with_name("golden_cycles.json")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.calibrate import calibrate
-from gatewright.compiler.capture import capture
-from gatewright.compiler.graph import QuantisedChannelGate, QuantisedGraph, QuantisedSpatialGate
-from gatewright.compiler.quantise import quantise, quantise_input
-from gatewright.compiler.reference import ReferenceResult, run_reference
-from gatewright.models.datasets import normalise
-from gatewright.models.resnet_cifar import Gating
+from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.graph.graph import QuantisedChannelGate, QuantisedGraph, QuantisedSpatialGate
+from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.quantise.calibrate import calibrate
+from gatewright.compiler.quantise.quantise import quantise, quantise_input
+from gatewright.models.datasets.cifar10 import normalise
+from gatewright.models.families.resnet_cifar import Gating
 from tests.compiler.networks import lively_resnet, random_images
 
 NETWORK_SEED, IMAGE_SEED, IMAGES = 41, 32, 5

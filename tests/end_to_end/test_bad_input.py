@@ -13,16 +13,16 @@ import torch
 from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
-from gatewright.arch import PRESETS
-from gatewright.cli import main
-from gatewright.compiler.capture import capture
+from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
-from gatewright.errors import GatewrightError
+from gatewright.compiler.frontend.capture import capture
+from gatewright.contract.arch import PRESETS
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program
 from gatewright.flow import ranges_path, write_ranges
 from gatewright.models.checkpoint import NetworkSpec, save_checkpoint
-from gatewright.models.datasets import load_sample
-from gatewright.program import Program
-from gatewright.sim.machine import simulate
+from gatewright.models.datasets.cifar10 import load_sample
+from gatewright.sim.fast.machine import simulate
 from tests.compiler.networks import lively_resnet
 from tests.support.graphs import resnet_graph
 

@@ -7,14 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gatewright.arch import PRESETS
 from gatewright.compiler.compile import Compiler, without_gates
-from gatewright.compiler.graph import QuantisedConv, QuantisedGraph
-from gatewright.compiler.reference import run_reference
-from gatewright.models.resnet_cifar import Gating
-from gatewright.sim.machine import simulate
+from gatewright.compiler.graph.graph import QuantisedConv, QuantisedGraph
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.contract.arch import PRESETS
+from gatewright.contract.trace import first_difference
+from gatewright.models.families.resnet_cifar import Gating
+from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped.machine import step_simulate
-from gatewright.trace import first_difference
 from tests.end_to_end.networks import IMAGE_SEED, NETWORK_SEED, Case, captured, forced, only_one
 from tests.support.chain import compare_image
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.arch import PRESETS
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.reference import run_reference
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.contract.arch import PRESETS
 from tests.support.chain import compare_image
 from tests.support.graphs import random_inputs, resnet_graph
 

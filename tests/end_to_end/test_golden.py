@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.arch import PRESETS
+from gatewright.contract.arch import PRESETS
 from tests.end_to_end import golden
 
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from gatewright.arch import MASK_COLUMNS, PRESETS, with_changes
+from gatewright.contract.arch import MASK_COLUMNS, PRESETS, with_changes
+from gatewright.contract.isa import (
+    FORMATS,
+    HEADER_BITS,
+    NO_TABLE,
+    OPCODE_BITS,
+    WAITS,
+    EpilogueKind,
+    Opcode,
+    Space,
+    Unit,
+    encode,
+)
+from gatewright.contract.registers import ErrorCode
 from gatewright.hw.layouts import PLACED, QUEUED_UNITS, format_of, operand_layout
-from gatewright.isa import FORMATS, HEADER_BITS, NO_TABLE, OPCODE_BITS, WAITS, EpilogueKind, Opcode, Space, Unit, encode
-from gatewright.registers import ErrorCode
 from tests.support.programs import Row, row
 
 ARCH = with_changes(PRESETS["4x4"], instruction_entries=72, queue_depth=3, tables=5)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from gatewright.models.resnet_cifar import Gating
+from gatewright.models.families.resnet_cifar import Gating
 from tests.support import public_dgnet
 
 GATES = {"none": (False, False), "spatial": (True, False), "channel": (False, True), "dual": (True, True)}

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from tests.mutants.campaign import Verdict, Workplace
 from tests.mutants.hardware import HARDWARE
 from tests.mutants.simulator import SIMULATOR

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from tests.mutants.mutant import ROOT, Mutant, copy_project
 
 PROGRAMS = 40
@@ -56,7 +56,7 @@ def unit_check(bench: str) -> Check:
 def stepped_check(seeds: int = STEPPED_SEEDS) -> Check:
     """Random programs on both simulators, with the oracle; one with random contents of the memories."""
     chosen = " or ".join(f"[{seed}]" for seed in (*range(seeds), 100))
-    tests = "tests/sim/test_stepped_random.py"
+    tests = "tests/sim/stepped/test_random.py"
     return Check("stepped random", ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests, "-k", chosen))
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from gatewright.arch import load_arch
-from gatewright.errors import GatewrightError
+from gatewright.contract.arch import load_arch
+from gatewright.contract.errors import GatewrightError
 from gatewright.verify import lockstep
 from tests.cosim.random_lockstep import legal, machine_bench, small
 

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from tests.mutants.__main__ import ALL
 from tests.mutants.campaign import Check, Workplace, stepped_check, unit_check
 from tests.mutants.mutant import ROOT, Mutant, copy_project
@@ -20,7 +20,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 @pytest.mark.parametrize(
     ("name", "check"),
     [
-        ("third-wait-not-compared", unit_check("tests/hw/test_queue.py::test_a_queue_is_its_twin[EPILOGUE-3-1]")),
+        (
+            "third-wait-not-compared",
+            unit_check("tests/hw/control/test_queue.py::test_a_queue_is_its_twin[EPILOGUE-3-1]"),
+        ),
         ("stepped-padding-lanes-kept", stepped_check(seeds=2)),
     ],
 )

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gatewright.arch import PRESETS
+from gatewright.contract.arch import PRESETS
+from gatewright.measure.records import ImageRecord
+from gatewright.measure.summary import build_report
 from gatewright.report.gate_pictures import RAMP, cost_png
 from gatewright.report.html import render_html
 from gatewright.report.pictures import waterfall_picture
-from gatewright.report.records import ImageRecord
-from gatewright.report.summary import build_report
 from gatewright.report.svg import ticks
-from tests.report import synthetic
+from tests.measure import synthetic
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gatewright.errors import GatewrightError
+from gatewright.contract.errors import GatewrightError
 from gatewright.report.timeline import timeline, write_timeline
-from gatewright.sim.machine import simulate
-from tests.report import hand_run
-from tests.report.test_attribution_random import random_program
+from gatewright.sim.fast.machine import simulate
+from tests.measure import hand_run
+from tests.measure.test_attribution_random import random_program
 
 
 def _threads(document: dict[str, Any]) -> dict[int, str]:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatewright.arch import ArchConfig
-from gatewright.errors import GatewrightError
-from gatewright.isa import FORMATS, NO_TABLE, Opcode, Space, column, encode
-from gatewright.program import Program
-from gatewright.sim.machine import simulate
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Space, column, encode
+from gatewright.contract.program import Program
+from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
 from tests.support.random_corners import BOUNDARY, CornerNetwork, random_corners
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.context import Decisions
-from gatewright.compiler.reference import ReferenceResult
-from gatewright.isa import Opcode
-from gatewright.program import Placement, Program
-from gatewright.sim.machine import simulate
+from gatewright.compiler.emit.context import Decisions
+from gatewright.compiler.graph.reference import ReferenceResult
+from gatewright.contract.isa import Opcode
+from gatewright.contract.program import Placement, Program
+from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gatewright.models.datasets import ImageSet
+from gatewright.models.datasets.cifar10 import ImageSet
 
 Images = npt.NDArray[np.uint8]
 

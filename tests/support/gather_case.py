@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import MASK_COLUMNS, OPERAND_BANKS, ArchConfig
-from gatewright.isa import COLUMNS, FORMATS, NO_TABLE, Opcode, column
+from gatewright.contract.arch import MASK_COLUMNS, OPERAND_BANKS, ArchConfig
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, Opcode, column
 
 MOST_PIECES = 600
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph import (
+from gatewright.compiler.graph.graph import (
     Pooling,
     QuantisedChannelGate,
     QuantisedClassifier,

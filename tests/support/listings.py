@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 
-from gatewright.arch import load_arch
-from gatewright.isa import COLUMNS, FORMATS, Opcode, encode
-from gatewright.program import GateRecord, Placement, Program, Region
+from gatewright.contract.arch import load_arch
+from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, encode
+from gatewright.contract.program import GateRecord, Placement, Program, Region
 
 CODE_ADDRESS = 64
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ArchConfig
+from gatewright.contract.arch import ArchConfig
 
 
 def slices_of(arch: ArchConfig, reduction: int) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
-from gatewright.isa import COLUMNS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column, encode
-from gatewright.program import Program, Region
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column, encode
+from gatewright.contract.program import Program, Region
 
 Row = npt.NDArray[np.int64]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, ArchConfig
-from gatewright.isa import EpilogueKind, Opcode, Space, Unit
-from gatewright.program import Program
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, ArchConfig
+from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
+from gatewright.contract.program import Program
 from tests.support.random_lists import Listed, ListNetwork
 from tests.support.stepped_layers import emit_whole
 from tests.support.stepped_oracle import conv_sums

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import BEAT_BYTES, MASK_BITS, ArchConfig
-from gatewright.isa import EpilogueKind, Opcode, Space, Unit
+from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, ArchConfig
+from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.random_programs import Network
 from tests.support.stepped_layers import emit_whole

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ArchConfig, DramConfig
-from gatewright.isa import EpilogueKind, Opcode, Stationary, Unit
-from gatewright.program import Program
+from gatewright.contract.arch import ArchConfig, DramConfig
+from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
+from gatewright.contract.program import Program
 from tests.support.stepped_layers import Layer, emit_conv, emit_whole
 from tests.support.stepped_oracle import conv_sums, conv_values, finish, pool_values, random_parameters
 from tests.support.stepped_programs import Builder, Filters, Map

@@ -1,6 +1,6 @@
 """Unit tests of RTL blocks: build a component with Verilator once, run a module of cocotb tests on it.
 
-A pytest test calls ``run_bench(component, "tests.hw.bench_queue", env={"SEED": "3"})``; the bench module holds
+A pytest test calls ``run_bench(component, "tests.hw.control.bench_queue", env={"SEED": "3"})``; the bench module holds
 ``@cocotb.test()`` coroutines. Inside, ``Bench(dut, component)`` drives and samples ports as integers or, for ports
 with an Amaranth layout, through ``pack`` and ``unpack``. Interface members are ports named ``member__signal``.
 
@@ -23,7 +23,7 @@ from amaranth.lib import data, wiring
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from gatewright.hw.verilog_text import verilog_text
+from gatewright.hw.verilog.text import verilog_text
 from gatewright.verify.runner import environment, tool_environment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gatewright.isa import EpilogueKind, Opcode, Stationary, Unit
+from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from tests.support.operands import slices_of
 from tests.support.stepped_programs import Builder, Filters, Map, Mark, up
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.arch import ArchConfig
-from gatewright.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
-from gatewright.program import Program
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
+from gatewright.contract.program import Program
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.programs import Image, Row, make_program, row
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gatewright.arch import PRESETS, ArchConfig, DramConfig, with_changes
-from gatewright.isa import NO_TABLE, Opcode, Space, Unit
-from gatewright.program import Program
+from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, with_changes
+from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
+from gatewright.contract.program import Program
 from gatewright.verify.expectations import Expectation, WriteSequence, expect
 from tests.support.programs import Image, make_program, row
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gatewright.arch import BEAT_BYTES
-from gatewright.isa import Unit
-from gatewright.registers import IDENTIFIER, REGISTERS, UNIT_NAMES
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.isa import Unit
+from gatewright.contract.registers import IDENTIFIER, REGISTERS, UNIT_NAMES
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.hex_files import hex_lines
 from gatewright.verify.lockstep import BASE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gatewright.commands import verify as command
+from gatewright.cli.main import verify as command
 from gatewright.verify import lockstep, runner
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.lockstep import Bench, Verified

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.arch import BEAT_BYTES, DramConfig, with_changes
-from gatewright.timing import STORE_LATENCY
+from gatewright.contract.arch import BEAT_BYTES, DramConfig, with_changes
+from gatewright.contract.timing import STORE_LATENCY
 from gatewright.verify import runner
 from gatewright.verify.lockstep import Bench, judge, write_jobs
 from tests.verify.case import ARCH, SLOW_DRAM, expected

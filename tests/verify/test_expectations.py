@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.reference import run_reference
-from gatewright.errors import GatewrightError
-from gatewright.isa import Unit
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Unit
 from gatewright.verify import expectations
 from gatewright.verify.expectations import Expectation, expect, write_files
 from gatewright.verify.final_state import Registers, final_differences
@@ -22,7 +22,7 @@ from tests.verify.case import ARCH, copy_program
 @pytest.fixture(scope="module")
 def network() -> Expectation:
     """A gated ResNet-8 on a 16x16 image, with the writes of all units."""
-    from gatewright.arch import PRESETS
+    from gatewright.contract.arch import PRESETS
 
     graph = resnet_graph(8, gated=True, size=16)
     sample = random_inputs(graph, 1, 3)

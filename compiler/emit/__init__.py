@@ -1,0 +1,1 @@
+"""From a quantised graph and decisions to instructions."""

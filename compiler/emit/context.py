@@ -1,0 +1,143 @@
+"""What the parts of the lowering share: the program in the making and the gates decided so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.emit.emit import Emitter
+from gatewright.compiler.graph.graph import Pooling
+from gatewright.compiler.plan.allocate import Ring
+from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.tiling import TileSet, listed_tiles
+from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
+from gatewright.contract.program import GateRecord
+
+Decisions = dict[str, npt.NDArray[np.bool_]]
+"""Per gate: [grid height, grid width] for tiles, [channels] for channels."""
+
+
+@dataclass
+class DecidedGate:
+    """A gate whose mask and tables the program has built, and what they hold for this sample."""
+
+    mask: int
+    table: int
+    entries: npt.NDArray[np.uint16]
+    complement_table: int = NO_TABLE
+    complement: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
+    tile: int = 1
+    grid_width: int = 0
+
+    def tiles(self, complement: bool = False) -> TileSet:
+        """The active tiles, or the inactive ones."""
+        if complement:
+            return listed_tiles(self.complement, self.tile, self.complement_table)
+        return listed_tiles(self.entries, self.tile, self.table)
+
+
+@dataclass(frozen=True)
+class SourceMap:
+    """The input map of a GATHER: scratchpad bytes [y][x][channel], perhaps compact and masked."""
+
+    address: int
+    height: int
+    width: int
+    channels: int
+    channel_gate: DecidedGate | None = None
+    tile_gate: DecidedGate | None = None
+
+
+@dataclass(frozen=True)
+class OutputMap:
+    """The output map of an EPILOGUE, its parameters and what is done on the way."""
+
+    address: int
+    height: int
+    width: int
+    channels: int
+    parameters: int
+    channel_gate: DecidedGate | None = None
+    residual: bool = False
+    relu: bool = False
+    pool: Pooling | None = None
+    pool_address: int = 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The geometry of a convolution."""
+
+    height: int = 1
+    width: int = 1
+    stride: int = 1
+    padding_y: int = 0
+    padding_x: int = 0
+
+    @property
+    def taps(self) -> int:
+        return self.height * self.width
+
+
+def addressable_words(words: int, field_name: str) -> int:
+    """The words of an operand buffer that MATMUL can name: a machine of few rows has more, narrower ones."""
+    (bits,) = (field.bits for field in FORMATS[Opcode.MATMUL].fields if field.name == field_name)
+    return min(words, OPERAND_BANKS << bits)
+
+
+class Context:
+    """One program in the making."""
+
+    def __init__(self, image: NetworkImage, decisions: Decisions) -> None:
+        self.image, self.graph, self.arch = image, image.graph, image.arch
+        self.decisions = decisions
+        self.out = Emitter(self.arch)
+        self.gates: dict[str, DecidedGate] = {}
+        self.records: list[GateRecord] = []
+        self.macs: dict[str, int] = {}
+        self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
+        self.bank = 0
+        self._unread: dict[int, str] = {}
+        self._serial = 0
+
+    def gate(self, name: str | None) -> DecidedGate | None:
+        """The gate of that name, which must have been decided; None for no name."""
+        return None if name is None else self.gates[name]
+
+    def take_patches(self, words: int) -> int:
+        """A region of the patch ring. The oldest whose products are emitted give way (they are waited for)."""
+        self._serial += 1
+        name = f"a chunk of {self.out.layer} ({self._serial})"
+        while (base := self.patches.take(name, words)) is None:
+            oldest = next((region for region in self.patches.live if region not in self._unread.values()), None)
+            if oldest is None:
+                raise GatewrightError(
+                    f"arch {self.arch.name}: the patch buffer of {self.arch.patch_kib} KiB cannot hold a chunk of "
+                    f"{self.out.layer} beside those that wait for their product; raise patch_kib"
+                )
+            self.patches.release(oldest)
+        self._unread[base] = name
+        return base
+
+    def patches_multiplied(self, base: int) -> None:
+        """The last MATMUL of the region that begins at a word is emitted: it may give way."""
+        del self._unread[base]
+
+    def may_gather_ahead(self, words: int) -> bool:
+        """Whether ``take_patches`` would find room beside the regions that wait for their product."""
+        return self.patches.place(words, self._unread.values()) is not None
+
+    def may_begin_early(self, words: int) -> bool:
+        """Whether a reader of a map that is still being written may hold a region while the writer's
+        chunks go through the rest of the buffer."""
+        waiting = sum(high - low for low, high in (self.patches.live[name] for name in self._unread.values()))
+        return waiting + words <= self.patches.size // 2 and self.may_gather_ahead(words)
+
+    def next_bank(self) -> int:
+        """The accumulator bank of the next MATMUL: the banks take turns."""
+        self.bank = (self.bank + 1) % ACCUMULATOR_BANKS
+        return self.bank

@@ -1,0 +1,302 @@
+"""Gates on the machine: pooled maps in, masks and index tables out.
+
+The gates of a block are emitted together, so that one unit works on the channel gate while another
+works on the spatial gate: the block cannot begin before both are decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.emit.average_product import AverageProduct
+from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
+from gatewright.compiler.emit.emit import Access, reads, writes
+from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.matrix import gather, gather_into, matmul
+from gatewright.compiler.graph.graph import QuantisedChannelGate, QuantisedConv, QuantisedSpatialGate
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.contract.arch import MASK_BITS, MASKS
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.index_table import build_table
+from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
+from gatewright.contract.program import GateRecord
+
+Gate = QuantisedSpatialGate | QuantisedChannelGate
+
+
+class GateLowering:
+    """Emits gates; remembers which masks and tables are in use.
+
+    A gate's first steps may be emitted while the map that it reads is still being written, as far
+    as rows of the pooled map are complete (``advance``); ``emit`` does what is left.
+    """
+
+    def __init__(self, context: Context, loader: FilterLoader) -> None:
+        self.context, self.loader = context, loader
+        self._mask = self._table = 0
+        self._holders: dict[int, str] = {}
+        self._begun: dict[str, _SpatialWork | _ChannelWork] = {}
+
+    def advance(self, gates: Sequence[Gate], rows: int) -> None:
+        """Emit the steps of gates that need no more than the first ``rows`` rows of their pooled map."""
+        layer = self.context.out.layer
+        for gate in gates:
+            if all(self.loader.is_loaded(bank.name) for bank in self.loader.banks_of(gate)):
+                self.context.out.layer = gate.name
+                self._work(gate).advance(rows)
+        self.context.out.layer = layer
+
+    def emit(self, gates: Sequence[Gate]) -> None:
+        """All gates of a block: channel gates up to their hidden layer, spatial gates, channel gates' decisions."""
+        context = self.context
+        channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
+        spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
+        small = all(gate.grid[0] * gate.grid[1] <= context.arch.columns for gate in spatial)
+        begun: list[Gate] = [*spatial, *channel] if small else [*channel, *spatial]
+        for gate in begun:
+            context.out.layer = gate.name
+            self._work(gate).finish()
+        for gate in spatial:
+            context.out.layer = gate.name
+            mask = self._begun[gate.name].mask
+            table, entries = self._index(gate.name, "spatial", mask, self._decided(gate.name), False)
+            context.gates[gate.name] = DecidedGate(mask, table, entries, tile=gate.tile, grid_width=gate.grid[1])
+        for gate in channel:
+            context.out.layer = gate.name
+            mask = self._channels(gate)
+            table, entries = self._index(gate.name, "channel", mask, self._decided(gate.name), False)
+            context.gates[gate.name] = DecidedGate(mask, table, entries)
+        for gate in spatial:
+            if self._finishes_a_shortcut(gate.name):
+                context.out.layer = gate.name
+                decided = context.gates[gate.name]
+                decided.complement_table, decided.complement = self._index(
+                    gate.name, "spatial", decided.mask, self._decided(gate.name), True
+                )
+
+    def _work(self, gate: Gate) -> _SpatialWork | _ChannelWork:
+        if gate.name not in self._begun:
+            source, mask = self.pooled_source(gate.pooling), self._take_mask()
+            make = _SpatialWork if isinstance(gate, QuantisedSpatialGate) else _ChannelWork
+            self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)  # type: ignore[arg-type]
+        return self._begun[gate.name]
+
+    def pooled_source(self, pooling_name: str) -> SourceMap:
+        """The pooled map that gates read, one pixel per tile."""
+        context = self.context
+        pooling = next(p for p in context.image.poolings.values() if p.name == pooling_name)
+        shape = context.graph.shapes[pooling.source]
+        down, across = -(-shape.height // pooling.tile), -(-shape.width // pooling.tile)
+        return SourceMap(context.image.addresses[pooling_name], down, across, shape.channels)
+
+    def _channels(self, gate: QuantisedChannelGate) -> int:
+        """The second layer: one vector, a bit per filter. Returns the mask."""
+        context, mask = self.context, self._begun[gate.name].mask
+        vector = SourceMap(context.image.addresses[f"{gate.name}.hidden"], 1, 1, len(gate.hidden_weight))
+        patches = gather(context, vector, 1, all_tiles(1, 1, 1), 0, 1, Kernel())
+        sizes = {
+            "tile": 1,
+            "tile_count": 1,
+            "pixel_count": 1,
+            "filter_count": len(gate.weight),
+            "stationary": int(Stationary.FILTERS),
+        }
+        matmul(context, self.loader, gate.name, vector, 1, patches, sizes, [])
+        context.patches_multiplied(patches[0])
+        _threshold(context, gate.name, mask, 0, 1, sizes)
+        context.macs[gate.name] += gate.weight.size
+        return mask
+
+    def _index(
+        self, name: str, kind: str, mask: int, decision: npt.NDArray[np.bool_], complement: bool
+    ) -> tuple[int, npt.NDArray[np.uint16]]:
+        """Emit INDEX; return the table and the entries that it will hold."""
+        context = self.context
+        entries = build_table(decision, complement)
+        if decision.size > min(MASK_BITS, context.arch.table_entries):
+            raise GatewrightError(
+                f"gate {name}: its {decision.size} bits do not fit a mask of {MASK_BITS} bits "
+                f"and a table of {context.arch.table_entries} entries (arch {context.arch.name})"
+            )
+        table = self._take_table(name)
+        row = context.out.emit(
+            Opcode.INDEX,
+            [reads("mask", mask, mask + 1), writes("table", table, table + 1)],
+            mask=mask,
+            bits=decision.size,
+            grid_width=decision.shape[1] if decision.ndim == 2 else 0,
+            table=table,
+            complement=int(complement),
+        )
+        if not complement:
+            bits = tuple(int(bit) for bit in decision.reshape(-1))
+            table_entries = tuple(int(entry) for entry in entries)
+            context.records.append(GateRecord(name, kind, mask, decision.size, bits, table_entries, row))
+        return table, entries
+
+    def _decided(self, name: str) -> npt.NDArray[np.bool_]:
+        if name not in self.context.decisions:
+            raise GatewrightError(f"no decision for gate {name}; run the integer reference on the sample first")
+        return self.context.decisions[name]
+
+    def _take_table(self, gate: str) -> int:
+        """The tables take turns; one that a coming layer still names must not be written."""
+        arch = self.context.arch
+        table = self._table = (self._table + 1) % arch.tables
+        holder = self._holders.get(table)
+        if holder is not None and self._last_use(holder) >= self.loader.turn[gate]:
+            raise GatewrightError(
+                f"arch {arch.name}: gate {gate} finds its {arch.tables} index tables taken by gates that are still in "
+                f"use ({holder}); raise tables"
+            )
+        self._holders[table] = gate
+        return table
+
+    def _last_use(self, gate: str) -> int:
+        """The number of the last layer that a gate has a say in."""
+        return max(
+            self.loader.turn[layer.name]
+            for layer in self.context.graph.layers
+            if isinstance(layer, QuantisedConv)
+            and gate in (layer.output_channels, layer.input_channels, layer.output_tiles, layer.input_tiles)
+        )
+
+    def _take_mask(self) -> int:
+        self._mask = (self._mask + 1) % (MASKS - 1)
+        return self._mask
+
+    def _finishes_a_shortcut(self, gate: str) -> bool:
+        """Whether some layer's output still needs its ReLU where the gate is off."""
+        image = self.context.image
+        return any(
+            isinstance(layer, QuantisedConv)
+            and not layer.relu
+            and (consumer := image.consumer(layer)) is not None
+            and consumer.output_tiles == gate
+            for layer in self.context.graph.layers
+        )
+
+
+class _SpatialWork:
+    """The logits of a spatial gate: pixels stand still, the one filter streams past, block by block.
+
+    A block's patches are gathered grid row by grid row as the pooled map is completed.
+    """
+
+    def __init__(
+        self, context: Context, loader: FilterLoader, gate: QuantisedSpatialGate, source: SourceMap, mask: int
+    ) -> None:
+        self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
+        self.tiles = all_tiles(*gate.grid, 1)
+        self.kernel = Kernel(gate.weight.shape[1], gate.weight.shape[2], gate.stride, gate.padding, gate.padding)
+        self.slices = slices_of(gate.weight[0].size, context.arch)
+        step = context.arch.columns
+        self.blocks = [(first, min(step, len(self.tiles) - first)) for first in range(0, len(self.tiles), step)]
+        self.base, self.gathered = -1, 0
+        context.macs[gate.name] = len(self.tiles) * gate.weight.size
+
+    def advance(self, rows: int, early: bool = True) -> None:
+        """Emit what needs no more than the first ``rows`` rows of the pooled map."""
+        while self.blocks:
+            first, count = self.blocks[0]
+            words = self.slices * padded_vectors(count)
+            if early and not self.gathered and not self.context.may_begin_early(words):
+                return
+            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
+            if ready < count:
+                ready = ready // 4 * 4
+            if ready > self.gathered:
+                self._gather(first, ready, padded_vectors(count))
+            if ready < count:
+                return
+            self._product(first, count)
+            self.blocks.pop(0)
+            self.gathered = 0
+
+    def finish(self) -> None:
+        """Emit what is left."""
+        self.advance(self.source.height, early=False)
+
+    def _bottom(self, cell: int) -> int:
+        """Rows of the pooled map that a cell of the grid needs."""
+        row = cell // self.gate.grid[1]
+        return min(self.source.height, row * self.gate.stride - self.gate.padding + self.kernel.height)
+
+    def _gather(self, first: int, ready: int, vectors: int) -> None:
+        if not self.gathered:
+            self.base = self.context.take_patches(self.slices * vectors)
+        region = self.base + self.gathered, vectors, self.slices
+        low, width = first + self.gathered, self.gate.grid[1]
+        gather_into(self.context, self.source, width, self.tiles, low, ready - self.gathered, self.kernel, region)
+        self.gathered = ready
+
+    def _product(self, first: int, count: int) -> None:
+        sizes = {
+            "tile": 1,
+            "first_tile": first,
+            "tile_count": count,
+            "pixel_count": count,
+            "filter_count": 1,
+            "stationary": int(Stationary.PIXELS),
+        }
+        patches = self.base, padded_vectors(count), self.slices
+        matmul(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
+        self.context.patches_multiplied(self.base)
+        _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
+
+
+class _ChannelWork:
+    """The hidden layer of a channel gate. Most of the pooled map can be gathered before its last rows are there."""
+
+    def __init__(
+        self, context: Context, loader: FilterLoader, gate: QuantisedChannelGate, source: SourceMap, mask: int
+    ) -> None:
+        self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
+        self.average: AverageProduct | None = None
+
+    def advance(self, rows: int) -> None:
+        """Gather the first rows, once three quarters of them are there."""
+        words = slices_of(self.source.channels, self.context.arch) * padded_vectors(
+            self.source.height * self.source.width
+        )
+        if self.average is None and 4 * rows >= 3 * self.source.height and self.context.may_begin_early(words):
+            self.average = self._average()
+            self.average.gather_rows(rows)
+
+    def finish(self) -> None:
+        """Gather what is left, multiply, sum, requantise."""
+        average = self.average or self._average()
+        average.finish()
+
+    def _average(self) -> AverageProduct:
+        gate, context = self.gate, self.context
+        context.macs[gate.name] = 0
+        destination = context.image.addresses[f"{gate.name}.hidden"]
+        bank = f"{gate.name}.hidden"
+        filters = len(gate.hidden_weight)
+        return AverageProduct(
+            context, self.loader, bank, gate.name, self.source, filters, destination, EpilogueKind.REDUCE
+        )
+
+
+def _threshold(context: Context, name: str, mask: int, first_bit: int, width: int, sizes: dict[str, int]) -> None:
+    entry = context.image.parameter_entry[name]
+    context.out.emit(
+        Opcode.EPILOGUE,
+        [
+            reads("accumulator", context.bank, context.bank + 1),
+            Access("parameter", entry, entry + sizes["filter_count"], early=True),
+            writes("mask", mask, mask + 1),
+        ],
+        kind=EpilogueKind.THRESHOLD,
+        destination=mask * MASK_BITS + first_bit,
+        out_height=1,
+        out_width=width,
+        bank=context.bank,
+        parameters=entry,
+        **sizes,
+    )

@@ -1,0 +1,144 @@
+"""From a PyTorch network to a ``FloatGraph``, through ``torch.export``.
+
+Layers are recognised by what they compute, never by class or name: batch norm is folded into the
+convolution before it, and a gate is a comparison whose 0/1 result multiplies a feature map.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from gatewright.compiler.frontend import recognise_gates, recognise_layers
+from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Value
+from gatewright.compiler.frontend.walk import Walk
+from gatewright.compiler.graph.graph import FloatGraph, TensorShape
+from gatewright.contract.errors import GatewrightError
+
+INPUT = "input"
+"""Name of the tensor that holds the image."""
+
+SUPPORTED = (
+    "2-D convolution (groups 1, dilation 1), batch norm after a convolution, ReLU, addition of a residual, "
+    "average pooling, a linear classifier on a global average, and gates (logits >= 0, multiplied)"
+)
+
+
+def capture(network: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)) -> FloatGraph:
+    """Read what a network computes in evaluation mode.
+
+    Parameters
+    ----------
+    network
+        Maps images [N, channels, height, width] to logits [N, classes].
+    input_shape
+        Channels, height and width of an image.
+
+    Raises
+    ------
+    GatewrightError
+        The network holds an operation, or a combination, that the machine has no layer for; the
+        message names the operation, the module and what is supported.
+    """
+    program = _export(network, input_shape)
+    walk = Walk(FloatGraph(INPUT, shapes={INPUT: TensorShape(*input_shape)}), list(program.state_dict))
+    signature = program.graph_signature
+    paths = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    paths |= signature.inputs_to_lifted_tensor_constants
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            if node.name in paths:
+                path = paths[node.name]
+                stored = program.state_dict[path] if path in program.state_dict else program.constants[path]
+                walk.values[node] = Constant(path, stored)
+            else:
+                walk.values[node] = FeatureMap(INPUT)
+        elif node.op == "output":
+            _finish(walk, node)
+        else:
+            _step(walk, node)
+    return walk.graph
+
+
+def _export(network: nn.Module, input_shape: tuple[int, int, int]) -> torch.export.ExportedProgram:
+    """The network's evaluation-mode program in functional form (no operation writes in place)."""
+    like = next(network.parameters(), torch.zeros(()))
+    image = torch.zeros((1, *input_shape), dtype=like.dtype, device=like.device)
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # torch.export warns about its own internals
+            return torch.export.export(network, (image,)).run_decompositions({})
+    except Exception as error:  # the network's own code runs in here and may raise anything
+        name, shape = type(network).__name__, "x".join(map(str, input_shape))
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise GatewrightError(
+            f"torch.export cannot export {name} for a {shape} image: {reason[0]}; its forward must take one image "
+            "tensor and must not branch on the values of tensors in evaluation mode"
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _step(walk: Walk, node: fx.Node) -> None:
+    """Take one operation."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    target = getattr(node.target, "overloadpacket", node.target)
+    operation = "getitem" if target is operator.getitem else str(target).removeprefix("aten.")
+    walk.where = f"{stack[-1][0] if stack and stack[-1][0] else 'the network'}: {operation}"
+    if operation in _NO_VALUE:
+        return
+    if operation not in _HANDLERS:
+        walk.fail(f"this operation is not supported; supported are {SUPPORTED}")
+    walk.values[node] = _HANDLERS[operation](walk, node, _arguments(walk, node))
+
+
+def _arguments(walk: Walk, node: fx.Node) -> dict[str, Any]:
+    """An operation's arguments by the names in its schema, defaults included."""
+    if node.target is operator.getitem:
+        if node.args[1] != 0:
+            walk.fail("only the first result of an operation can be used")
+        return {"self": node.args[0]}
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
+    return {**defaults, **dict(zip((a.name for a in schema), node.args, strict=False)), **node.kwargs}
+
+
+def _finish(walk: Walk, node: fx.Node) -> None:
+    (results,) = node.args
+    assert isinstance(results, tuple | list)
+    if len(results) != 1 or not isinstance(results[0], fx.Node):
+        raise GatewrightError(
+            f"the network returns {len(results)} values in evaluation mode; capture needs one, the logits "
+            "[N, classes]: wrap the network in a module whose forward returns them alone"
+        )
+    recognise_layers.finish(walk, results[0])
+
+
+_NO_VALUE = {"_assert_tensor_metadata", "sym_constrain_range_for_size", "_assert_scalar"}
+"""Checks that torch.export leaves in a program; they hold for the shape it was exported with."""
+
+_HANDLERS: dict[str, Callable[[Walk, fx.Node, dict[str, Any]], Value]] = {
+    "conv2d": recognise_layers.convolution,
+    "linear": recognise_layers.linear,
+    "batch_norm": recognise_layers.batch_norm,
+    "_native_batch_norm_legit_no_training": recognise_layers.batch_norm,
+    "relu": recognise_layers.relu,
+    "add": recognise_layers.add,
+    "mul": recognise_gates.multiply,
+    "ge": recognise_gates.compare,
+    "upsample_nearest2d": recognise_gates.upsample,
+    "_upsample_nearest_exact2d": recognise_gates.upsample,
+    "mean": recognise_gates.mean,
+    "adaptive_avg_pool2d": recognise_gates.adaptive_average,
+    "avg_pool2d": recognise_gates.average_pool,
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "squeeze", "unsqueeze"), recognise_gates.reshape),
+    **dict.fromkeys(("getitem", "_to_copy", "to", "clone", "alias", "detach", "dropout"), recognise_layers.same),
+}

@@ -1,0 +1,161 @@
+"""Recognise pooling, and gates by what they do: ``logits >= 0`` that multiplies a feature map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import fx
+
+from gatewright.compiler.frontend.patterns import DenseChain, GridLogits, Mask, OpenConv, Pooled, Value, describe
+from gatewright.compiler.frontend.walk import Walk
+from gatewright.compiler.graph.graph import FloatChannelGate, FloatSpatialGate
+
+
+def multiply(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A convolution's output times a gate's mask."""
+    left, right = args["self"], args["other"]
+    if isinstance(walk.value(left), Mask):
+        left, right = right, left
+    value, mask = walk.value(left), walk.value(right)
+    if not isinstance(mask, Mask) or not isinstance(value, OpenConv):
+        walk.fail(
+            f"it multiplies {describe(value)} by {describe(mask)}; only a convolution's output times a gate's mask "
+            "(0 or 1 from logits >= 0) is supported"
+        )
+    if value.residual is not None:
+        walk.fail("a mask after the residual; it must act on the convolution before the residual is added")
+    shape, mask_shape = tuple(left.meta["val"].shape), tuple(right.meta["val"].shape)
+    if isinstance(mask.logits, GridLogits):
+        gate, earlier = _spatial_gate(walk, mask.logits, shape, mask_shape), value.output_tiles
+        masked = replace(value, output_tiles=gate)
+    else:
+        gate, earlier = _channel_gate(walk, mask.logits, shape, mask_shape), value.output_channels
+        masked = replace(value, output_channels=gate)
+    if earlier not in (None, gate):
+        walk.fail(f"{describe(value)} is masked by both {earlier} and {gate}; one of a kind is supported")
+    walk.extend(value)
+    return masked
+
+
+def _spatial_gate(walk: Walk, logits: GridLogits, shape: Any, mask_shape: Any) -> str:
+    (rows, columns), (height, width) = logits.grid, shape[2:]
+    tile = height // rows
+    if (tile * rows, tile * columns) != (height, width) or mask_shape[1] != 1:
+        walk.fail(
+            f"a mask of {rows}x{columns} tiles on a {height}x{width} map; the map must be the mask times "
+            "one whole number, in both directions"
+        )
+    if logits not in walk.written:
+        name = walk.unique(_gate_path(walk, logits.modules))
+        walk.written[logits] = name
+        gate = FloatSpatialGate(name, logits.source, logits.grid, tile, logits.weight, float(logits.bias[0]))
+        walk.graph.layers.append(gate)
+    name = walk.written[logits]
+    tiles = {g.tile for g in walk.graph.layers if isinstance(g, FloatSpatialGate) and g.name == name}
+    if tiles != {tile}:
+        walk.fail(f"gate {name} masks maps with tiles of {tile} and of {tiles.pop()} pixels; one tile is supported")
+    return name
+
+
+def _channel_gate(walk: Walk, chain: DenseChain, shape: Any, mask_shape: Any) -> str:
+    if tuple(mask_shape) != (1, shape[1], 1, 1):
+        walk.fail(f"a mask of shape {list(mask_shape)} on a map of {shape[1]} channels; it must be [N, channels, 1, 1]")
+    if [layer.relu for layer in chain.layers] != [True, False]:
+        walk.fail(
+            f"a channel gate with {len(chain.layers)} fully connected layers; supported are two, the first with ReLU"
+        )
+    if chain not in walk.written:
+        hidden, last = chain.layers
+        name = walk.written[chain] = walk.unique(_gate_path(walk, chain.modules))
+        gate = FloatChannelGate(name, chain.source, hidden.weight, hidden.bias, last.weight, last.bias)
+        walk.graph.layers.append(gate)
+    return walk.written[chain]
+
+
+def _gate_path(walk: Walk, modules: list[str]) -> str:
+    """The outermost module that owns the gate's parameters and no others; without one, the gate's last layer."""
+    below = {module: {p for p in walk.parameters if p.startswith(f"{module}.")} for module in modules}
+    owned = set().union(*below.values())
+    path, found = modules[-1], modules[-1]
+    while path:
+        if {p for p in walk.parameters if p.startswith(f"{path}.")} == owned:
+            found = path
+        path = path.rpartition(".")[0]
+    return found
+
+
+def compare(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A gate's decision."""
+    value = walk.value(args["self"])
+    if args["other"] != 0:
+        walk.fail(f"a comparison with {args['other']}; a gate is logits >= 0, so put the threshold into the bias")
+    if not isinstance(value, GridLogits | DenseChain):
+        walk.fail(
+            f"a comparison of {describe(value)}; a gate's logits are a 3x3 convolution on an average-pooled map or "
+            "two fully connected layers on a global average"
+        )
+    return Mask(value)
+
+
+def reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Flattening of a global average, or of what is computed from it."""
+    value = walk.value(args["self"])
+    shape = tuple(node.meta["val"].shape)
+    vector = isinstance(value, DenseChain) or (isinstance(value, Pooled) and value.grid == (1, 1))
+    vector = vector or (isinstance(value, Mask) and isinstance(value.logits, DenseChain))
+    if not vector or len(shape) < 2 or shape[0] != 1 or np.prod(shape) != shape[1]:
+        walk.fail(f"a reshape of {describe(value)} to {list(shape)}; only a global average may be flattened")
+    return value
+
+
+def upsample(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A spatial gate's mask, repeated over the pixels of its tiles."""
+    value = walk.value(args["input"] if "input" in args else args["self"])
+    if not isinstance(value, Mask) or not isinstance(value.logits, GridLogits):
+        walk.fail(f"nearest upsampling of {describe(value)}; only a spatial gate's mask may be upsampled")
+    (rows, columns), (height, width) = value.logits.grid, node.meta["val"].shape[2:]
+    if height % rows or width % columns:
+        walk.fail(f"a mask of {rows}x{columns} tiles upsampled to {height}x{width}: tiles would be uneven")
+    return value
+
+
+# Pooling
+
+
+def mean(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A global average."""
+    if {axis % 4 for axis in args["dim"] or ()} != {2, 3} or len(args["self"].meta["val"].shape) != 4:
+        walk.fail(f"a mean over dimensions {args['dim']}; supported is the mean over height and width (2, 3)")
+    return _pool(walk, args["self"], (1, 1))
+
+
+def adaptive_average(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Average pooling to a given grid."""
+    return _pool(walk, args["self"], tuple(node.meta["val"].shape[2:]))
+
+
+def average_pool(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Average pooling with a given kernel."""
+    kernel = list(args["kernel_size"])
+    size = list(args["self"].meta["val"].shape[2:])
+    if list(args["stride"] or kernel) != kernel or any(args["padding"]) or args["divisor_override"] is not None:
+        walk.fail("average pooling with overlapping, padded or rescaled windows; use stride = kernel, padding 0")
+    if size[0] % kernel[0] or size[1] % kernel[1]:
+        walk.fail(f"average pooling of {size} by {kernel} leaves pixels out; the kernel must divide the map")
+    return _pool(walk, args["self"], (size[0] // kernel[0], size[1] // kernel[1]))
+
+
+def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...]) -> Value:
+    value = walk.value(node)
+    if isinstance(value, Pooled) and value.grid == grid:
+        return value
+    source = walk.tensor(value)
+    shape = walk.graph.shapes[source]
+    if shape.height % grid[0] or shape.width % grid[1]:
+        walk.fail(
+            f"pooling {source} ({shape.height}x{shape.width}) to {grid[0]}x{grid[1]}: the bins would overlap; "
+            "choose an image size and tiles for which the grid divides the map"
+        )
+    return Pooled(source, (grid[0], grid[1]), shape.channels)

@@ -1,0 +1,176 @@
+"""Recognise convolutions, fully connected layers, and what may follow them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import fx
+
+from gatewright.compiler.frontend.patterns import (
+    Array,
+    Dense,
+    DenseChain,
+    GridLogits,
+    Mask,
+    OpenConv,
+    Pooled,
+    Value,
+    describe,
+)
+from gatewright.compiler.frontend.walk import Walk, shape_of
+from gatewright.compiler.graph.graph import FloatClassifier, TensorShape
+
+
+def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A convolution over a feature map, or a gate's over a pooled one."""
+    weight = walk.constant(args["weight"])
+    assert weight is not None
+    bias = walk.constant(args["bias"])
+    module = walk.values[args["weight"]].module  # type: ignore[union-attr]
+    if args["groups"] != 1:
+        walk.fail(f"groups = {args['groups']}; grouped and depthwise convolutions are not supported, use groups=1")
+    if set(args["dilation"]) != {1}:
+        walk.fail(f"dilation = {list(args['dilation'])} is not supported, use dilation=1")
+    stride, padding = _one(walk, "stride", args["stride"]), _padding(walk, args["padding"], weight)
+    offset = np.zeros(len(weight)) if bias is None else bias
+    value = walk.value(args["input"])
+    if isinstance(value, Pooled | DenseChain):
+        return _on_pooled(walk, value, module, weight, offset, stride, padding)
+    source = walk.tensor(value)
+    name = walk.unique(module)
+    walk.graph.shapes[name] = shape_of(node)
+    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, stride, padding)
+
+
+def _on_pooled(
+    walk: Walk, value: Pooled | DenseChain, module: str, weight: Array, bias: Array, stride: int, padding: int
+) -> Value:
+    """A convolution over a pooled map: 3x3 to one channel decides tiles, 1x1 on one bin is fully connected."""
+    out_channels, _, height, width = weight.shape
+    if (height, width, stride, padding) == (1, 1, 1, 0):
+        return _dense(walk, value, module, weight[:, :, 0, 0], bias)
+    if isinstance(value, Pooled) and (out_channels, height, width, stride, padding) == (1, 3, 3, 1, 1):
+        return GridLogits(value.source, value.grid, module, weight.transpose(0, 2, 3, 1).copy(), bias)
+    walk.fail(
+        f"a {height}x{width} convolution (stride {stride}, padding {padding}) to {out_channels} channels on "
+        f"{describe(value)}; supported are 3x3 with padding 1 to one channel (a spatial gate) and 1x1 on a global "
+        "average (a channel gate)"
+    )
+
+
+def _dense(walk: Walk, value: Pooled | DenseChain, module: str, weight: Array, bias: Array) -> DenseChain:
+    if isinstance(value, Pooled):
+        if value.grid != (1, 1):
+            walk.fail(f"a fully connected layer on {value.grid[0]}x{value.grid[1]} bins; pool to 1x1")
+        value = DenseChain(value.source, ())
+    return DenseChain(value.source, (*value.layers, Dense(module, weight, bias)))
+
+
+def linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A fully connected layer on a global average."""
+    value, weight, bias = walk.value(args["input"]), walk.constant(args["weight"]), walk.constant(args["bias"])
+    assert weight is not None
+    if not isinstance(value, Pooled | DenseChain):
+        walk.fail(f"it reads {describe(value)}; a linear layer must read a global average")
+    module = walk.values[args["weight"]].module  # type: ignore[union-attr]
+    return _dense(walk, value, module, weight, np.zeros(len(weight)) if bias is None else bias)
+
+
+def _one(walk: Walk, what: str, pair: Any) -> int:
+    values = set(pair)
+    if len(values) != 1:
+        walk.fail(f"{what} = {list(pair)}; it must be the same for rows and columns")
+    return int(values.pop())
+
+
+def _padding(walk: Walk, padding: Any, weight: Array) -> int:
+    if padding == "valid":
+        return 0
+    if padding == "same":
+        if any(edge % 2 == 0 for edge in weight.shape[2:]):
+            walk.fail("padding 'same' with an even kernel pads unevenly; use an odd kernel")
+        padding = [edge // 2 for edge in weight.shape[2:]]
+    return _one(walk, "padding", padding)
+
+
+def batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Batch norm, folded into the layer before it."""
+    value = walk.value(args["input"])
+    if args.get("training"):
+        walk.fail("batch norm uses the batch's own statistics; it needs running statistics in evaluation mode")
+    mean, variance = walk.constant(args["running_mean"]), walk.constant(args["running_var"])
+    if mean is None or variance is None:
+        walk.fail("batch norm without running statistics cannot be folded into a convolution")
+    weight, bias = walk.constant(args["weight"]), walk.constant(args["bias"])
+    factor = (1.0 if weight is None else weight) / np.sqrt(variance + args["eps"])
+    offset = (0.0 if bias is None else bias) - mean * factor
+    if isinstance(value, OpenConv) and value.plain:
+        walk.extend(value)
+        return value.normalised(factor, offset)
+    if isinstance(value, GridLogits) or (isinstance(value, DenseChain) and not value.layers[-1].relu):
+        return value.normalised(factor, offset, walk.value(args["running_mean"]).module)  # type: ignore[union-attr]
+    walk.fail(f"batch norm after {describe(value)}; it is supported directly after a convolution only")
+
+
+# What may follow
+
+
+def relu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """The activation of a convolution or of a fully connected layer."""
+    value = walk.value(args["self"])
+    if isinstance(value, DenseChain):
+        return value.last(relu=True)
+    if not isinstance(value, OpenConv):
+        walk.fail(f"ReLU of {describe(value)}; it must follow a convolution, its batch norm or its residual")
+    walk.extend(value)
+    return replace(value, relu=True)
+
+
+def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A residual, added to a convolution's output."""
+    if args.get("alpha", 1) != 1:
+        walk.fail(f"a residual scaled by alpha = {args['alpha']} is not supported")
+    operands = [walk.value(args["self"]), walk.value(args["other"])]
+    if args["self"].meta["val"].shape != args["other"].meta["val"].shape:
+        walk.fail("the two feature maps have different shapes; broadcasting is not supported")
+    # The adding convolution is a masked one, else the one that reads the later map: the other is its residual.
+    adders = [v for v in operands if isinstance(v, OpenConv) and _may_add(walk, v)]
+    if not adders or operands[0] is operands[1]:
+        walk.fail(
+            f"it adds {describe(operands[0])} and {describe(operands[1])}; one of them must be a convolution "
+            "without ReLU and without a channel gate, used nowhere else"
+        )
+    adder = max(adders, key=lambda v: (v.output_tiles is not None, walk.order[v.source]))
+    residual = walk.tensor(operands[1] if adder is operands[0] else operands[0])
+    walk.extend(adder)
+    return replace(adder, residual=residual)
+
+
+def _may_add(walk: Walk, value: OpenConv) -> bool:
+    fresh = value not in walk.written and value not in walk.extended
+    return fresh and not (value.relu or value.residual or value.output_channels)
+
+
+def same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Casts, copies and reshapes that change no number."""
+    value = walk.value(args["self"] if "self" in args else args["input"])
+    if args.get("train") or args.get("training"):
+        walk.fail("dropout is active in evaluation mode")
+    target = node.meta["val"]
+    if not isinstance(value, Mask) and not target.dtype.is_floating_point:
+        walk.fail(f"a cast of {describe(value)} to {target.dtype}; networks are captured in floating point")
+    return value
+
+
+def finish(walk: Walk, node: fx.Node) -> None:
+    """Take the program's result: it must be a classifier's logits."""
+    walk.where = "the network's result"
+    value = walk.values[node]
+    if not isinstance(value, DenseChain) or len(value.layers) != 1 or value.layers[0].relu:
+        walk.fail(f"it is {describe(value)}, not the logits of one linear layer on a global average")
+    layer = value.layers[0]
+    name = walk.unique(layer.module)
+    walk.graph.layers.append(FloatClassifier(name, value.source, name, layer.weight, layer.bias))
+    walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)

@@ -1,0 +1,118 @@
+"""The state of capture's walk through a program, and the feature maps written so far."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from torch import fx
+
+from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, OpenConv, Value, describe
+from gatewright.compiler.graph.graph import FloatConv, FloatGraph, TensorShape
+from gatewright.contract.errors import GatewrightError
+
+
+class Walk:
+    """Builds a ``FloatGraph`` from the operations it is shown, in order.
+
+    Members
+    -------
+    graph
+        The layers written so far. A convolution is written when its result is first used, so that
+        its batch norm, activation, masks and residual are all known.
+    values
+        What each node of the program is.
+    parameters
+        The paths of the network's parameters and buffers.
+    written, extended
+        Values that became a layer, with its name; values that another operation continued.
+    order
+        Feature maps by when they are written.
+    masked
+        The convolutions that wrote a map in which skipped places are zero.
+    where
+        Module and operation that are being read, for error messages.
+    """
+
+    def __init__(self, graph: FloatGraph, parameters: list[str]) -> None:
+        self.graph = graph
+        self.values: dict[fx.Node, Value] = {}
+        self.parameters = parameters
+        self.written: dict[Value, str] = {}
+        self.extended: set[Value] = set()
+        self.order: dict[str, int] = {graph.input: 0}
+        self.masked: dict[str, FloatConv] = {}
+        self.where = "the network"
+
+    def fail(self, reason: str) -> NoReturn:
+        """Refuse the network: say where and why."""
+        raise GatewrightError(f"{self.where}: {reason}")
+
+    def value(self, argument: object) -> Value:
+        """What an operand is."""
+        if not isinstance(argument, fx.Node):
+            self.fail(f"an operand is the number {argument!r}; only tensors of the network are supported here")
+        return self.values[argument]
+
+    def constant(self, argument: object) -> Array | None:
+        """A parameter's value in float64; None if the operation has none."""
+        if argument is None:
+            return None
+        value = self.value(argument)
+        if not isinstance(value, Constant):
+            self.fail(f"{describe(value)} is used as a weight; weights must be parameters of the network")
+        return value.numpy()
+
+    def extend(self, value: Value) -> None:
+        """A convolution's result gains one more step; nobody may use it without that step."""
+        if value in self.written or value in self.extended:
+            self.fail(
+                f"{describe(value)} is used here and also elsewhere; a convolution's batch norm, ReLU, masks and "
+                "residual must be the only users of what they read"
+            )
+        self.extended.add(value)
+
+    def tensor(self, value: Value) -> str:
+        """The name of a feature map, which is written out if it was not yet."""
+        if isinstance(value, FeatureMap):
+            return value.tensor
+        if not isinstance(value, OpenConv):
+            self.fail(f"it reads {describe(value)}, where only a feature map is supported")
+        if value in self.written:
+            return self.written[value]
+        self.extend(value)
+        self.written[value] = value.name
+        self.order[value.name] = len(self.order)
+        source = self.masked.get(value.source)
+        conv = FloatConv(
+            value.name,
+            value.source,
+            value.name,
+            value.weight,
+            value.bias,
+            value.stride,
+            value.padding,
+            value.relu,
+            value.residual,
+            value.output_channels,
+            source.output_channels if source else None,
+            value.output_tiles,
+            source.output_tiles if source else None,
+        )
+        self.graph.layers.append(conv)
+        if conv.residual is None:  # with a residual the skipped places are not zero
+            self.masked[conv.output] = conv
+        return value.name
+
+    def unique(self, name: str) -> str:
+        """The name, numbered if a module runs more than once."""
+        taken = {layer.name for layer in self.graph.layers} | set(self.graph.shapes)
+        number, candidate = 2, name
+        while candidate in taken:
+            candidate, number = f"{name}#{number}", number + 1
+        return candidate
+
+
+def shape_of(node: object) -> TensorShape:
+    """The feature map's shape that torch.export recorded for a node."""
+    assert isinstance(node, fx.Node)
+    return TensorShape(*(int(edge) for edge in node.meta["val"].shape[1:]))

@@ -1,0 +1,1 @@
+"""Where things lie and how layers are cut: DRAM layout, scratchpad, rings, tiling."""

@@ -1,0 +1,185 @@
+"""Where things lie: feature maps in the scratchpad, operand regions in their rings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gatewright.compiler.graph.graph import (
+    Pooling,
+    QuantisedChannelGate,
+    QuantisedClassifier,
+    QuantisedConv,
+    QuantisedGraph,
+    QuantisedSpatialGate,
+)
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.errors import GatewrightError
+
+SLACK_BYTES = 64
+"""Around every map: the gather's four banks may read beyond a run; nothing of it is used."""
+
+
+@dataclass
+class _Buffer:
+    """A piece of scratchpad that one or more tensors share, from its first writer to its last reader."""
+
+    names: list[str]
+    size: int
+    first: int
+    last: int
+    address: int = -1
+
+
+def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
+    """Layer numbers at which each scratchpad tensor is written or read."""
+    uses: dict[str, list[int]] = {graph.input: [-1]}
+    for number, layer in enumerate(graph.layers):
+        names: list[str] = []
+        if isinstance(layer, QuantisedConv):
+            names = [layer.source, layer.output] + ([layer.residual] if layer.residual else [])
+        elif isinstance(layer, Pooling):
+            names = [layer.source, layer.name]
+        elif isinstance(layer, QuantisedSpatialGate):
+            names = [layer.pooling]
+        elif isinstance(layer, QuantisedChannelGate):
+            names = [layer.pooling, f"{layer.name}.hidden"]
+        elif isinstance(layer, QuantisedClassifier):
+            names = [layer.source, layer.output]
+        for name in names:
+            uses.setdefault(name, []).append(number)
+    return uses
+
+
+def _sizes(graph: QuantisedGraph, input_size: int) -> dict[str, int]:
+    sizes = {name: s.channels * s.height * s.width for name, s in graph.shapes.items()}
+    sizes[graph.input] = input_size
+    for layer in graph.layers:
+        if isinstance(layer, Pooling):
+            shape = graph.shapes[layer.source]
+            sizes[layer.name] = -(-shape.height // layer.tile) * -(-shape.width // layer.tile) * shape.channels
+        elif isinstance(layer, QuantisedChannelGate):
+            sizes[f"{layer.name}.hidden"] = len(layer.hidden_weight)
+        elif isinstance(layer, QuantisedClassifier):
+            sizes[layer.output] = 4 * len(layer.weight)
+    return sizes
+
+
+def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int) -> dict[str, int]:
+    """Byte addresses of every tensor, pooled map and hidden vector; residual chains share one buffer.
+
+    ``input_size`` is that of the input as it is laid out, in bytes.
+
+    A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
+    their average there.
+    """
+    uses, sizes = _uses(graph), _sizes(graph, input_size)
+    poolings = {layer.source: layer for layer in graph.layers if isinstance(layer, Pooling)}
+    owner: dict[str, _Buffer] = {}
+
+    def share(name: str, other: str | None) -> None:
+        first, last = min(uses[name]), max(uses[name])
+        if other is not None and other in owner:
+            buffer = owner[other]
+            buffer.names.append(name)
+            buffer.last = max(buffer.last, last)
+            buffer.size = max(buffer.size, sizes[name])
+        else:
+            buffer = _Buffer([name], sizes[name], first, last)
+        owner[name] = buffer
+
+    share(graph.input, None)
+    for number, layer in enumerate(graph.layers):
+        if isinstance(layer, QuantisedConv):
+            if layer.residual is not None and max(uses[layer.residual]) > number:
+                raise GatewrightError(
+                    f"layer {layer.name}: its residual {layer.residual} is read again later; "
+                    "the machine adds residuals in place"
+                )
+            share(layer.output, layer.residual)
+        elif isinstance(layer, Pooling):
+            before = _residual_of(graph, layer.source)
+            earlier = poolings.get(before) if before else None
+            share(layer.name, earlier.name if earlier and earlier.tile == layer.tile else None)
+        elif isinstance(layer, QuantisedChannelGate):
+            share(f"{layer.name}.hidden", None)
+        elif isinstance(layer, QuantisedClassifier):
+            share(layer.output, None)
+    for pooling in poolings.values():  # a pooled map is written along with its source
+        writer = min(uses[pooling.source])
+        owner[pooling.name].first = min(owner[pooling.name].first, writer, _first_part(graph, pooling.source))
+    placed: list[_Buffer] = []
+    for buffer in {id(b): b for b in owner.values()}.values():
+        _place(buffer, placed, arch)
+    return {name: buffer.address for name, buffer in owner.items()}
+
+
+def _residual_of(graph: QuantisedGraph, tensor: str) -> str | None:
+    for layer in graph.layers:
+        if isinstance(layer, QuantisedConv) and layer.output == tensor:
+            return layer.residual
+    return None
+
+
+def _first_part(graph: QuantisedGraph, tensor: str) -> int:
+    """The first layer that may write a part of a tensor: the shortcut, for a block's inactive tiles."""
+    residual = _residual_of(graph, tensor)
+    names = {tensor, residual}
+    return min(n for n, layer in enumerate(graph.layers) if getattr(layer, "output", None) in names)
+
+
+def _place(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
+    """First fit among the buffers that live at the same time."""
+    size = -(-(buffer.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
+    address = SLACK_BYTES
+    alive = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
+    for other in sorted(alive, key=lambda b: b.address):
+        if address + size <= other.address:
+            break
+        end = other.address + -(-(other.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
+        address = max(address, end)
+    if address + size > arch.scratchpad_bytes:
+        raise GatewrightError(
+            f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
+            f"({buffer.size} bytes) beside what lives with it; raise scratchpad_kib"
+        )
+    buffer.address = address
+    placed.append(buffer)
+
+
+@dataclass
+class Ring:
+    """Consecutive regions of an operand buffer, reused in order; live regions are never overlapped."""
+
+    size: int
+    what: str
+    live: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _next: int = 0
+
+    def take(self, name: str, words: int) -> int | None:
+        """The base of a region of ``words`` words, or None while live regions are in the way."""
+        words = -(-words // 16) * 16
+        if words > self.size:
+            raise GatewrightError(
+                f"{name} needs {words} words of the {self.what}, which has {self.size}; use an arch with a larger one"
+            )
+        base = self.place(words, self.live)
+        if base is not None:
+            self.live[name] = (base, base + words)
+            self._next = base + words
+        return base
+
+    def place(self, words: int, beside: Iterable[str]) -> int | None:
+        """The base that ``take`` would choose if only the regions ``beside`` were live."""
+        words = -(-words // 16) * 16
+        for base in (self._next, 0):
+            high = base + words
+            if high <= self.size and not any(
+                low < high and base < end for low, end in (self.live[name] for name in beside)
+            ):
+                return base
+        return None
+
+    def release(self, name: str) -> None:
+        """Nothing after this point in the program reads the region."""
+        self.live.pop(name, None)

@@ -1,0 +1,234 @@
+"""What all programs of a network share: weights and parameters in DRAM, and where they go on chip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gatewright.compiler.graph.graph import (
+    Pooling,
+    QuantisedChannelGate,
+    QuantisedClassifier,
+    QuantisedConv,
+    QuantisedGraph,
+    QuantisedSpatialGate,
+    Requantisation,
+)
+from gatewright.compiler.plan.allocate import allocate_scratchpad
+from gatewright.compiler.plan.layout import (
+    ImageBuilder,
+    beats_by_vector,
+    padded_vectors,
+    parameter_bytes,
+    slices_of,
+    weights_by_reduction,
+    weights_by_vector,
+)
+from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Space
+from gatewright.contract.program import InputLayout, Region
+
+PARAMETER_PIECE = 128
+"""Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
+
+
+@dataclass(frozen=True)
+class FilterBank:
+    """A weight matrix in DRAM and its shape in the weight buffer.
+
+    ``gate`` names the channel gate whose table picks the rows to read, for banks by reduction.
+    """
+
+    name: str
+    address: int
+    space: Space
+    rows: int
+    row_beats: int
+    vectors: int
+    slices: int
+    taps: int
+    gate: str | None = None
+
+    @property
+    def words(self) -> int:
+        """Weight buffer words at most."""
+        return self.slices * self.vectors
+
+
+@dataclass
+class NetworkImage:
+    """The sample-independent part of every program of a quantised graph on an architecture."""
+
+    graph: QuantisedGraph
+    arch: ArchConfig
+    addresses: dict[str, int] = field(init=False)
+    banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
+    parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
+    """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring."""
+    parameter_start: dict[str, int] = field(init=False, default_factory=dict)
+    """A layer's first parameters in DRAM, in entries."""
+    parameter_end: dict[str, int] = field(init=False, default_factory=dict)
+    """The entry in DRAM after a layer's last."""
+    regions: list[Region] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.poolings = {p.source: p for p in self.graph.layers if isinstance(p, Pooling)}
+        self._builder = ImageBuilder()
+        shape = self.graph.shapes[self.graph.input]
+        self.input_layout = _input_layout(self.graph, self.arch)
+        size = self.input_layout.rows * shape.channels * shape.height * shape.width
+        self.addresses = allocate_scratchpad(self.graph, self.arch, size)
+        self.input_beats = -(-size // BEAT_BYTES)
+        address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
+        self.input_region = Region("input", "input", address, size)
+        self.parameter_capacity = self.arch.parameter_entries // PARAMETER_PIECE * PARAMETER_PIECE
+        self._parameters: list[np.ndarray] = []
+        self._entries = 0
+        self.first_parameters = 0
+        for layer in self.graph.layers:
+            self._add(layer)
+            if self._entries and not self.first_parameters:
+                self._pad_parameters()
+                self.first_parameters = self._entries
+        self._pad_parameters()
+        if not self.graph.layers or not isinstance(self.graph.layers[-1], QuantisedClassifier):
+            raise GatewrightError("the network must end in a classifier")
+        blob = np.concatenate(self._parameters)
+        self.parameters = self._entries
+        self.parameter_address = self._builder.add(blob)
+        self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
+        head = self.graph.layers[-1]
+        self.output_beats = -(-4 * len(head.weight) // BEAT_BYTES)
+        address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
+        self.output_region = Region("logits", "output", address, 4 * len(head.weight))
+        self.regions += [self.input_region, self.output_region]
+        self.static_image = self._builder.build()
+
+    def _add(self, layer: object) -> None:
+        if isinstance(layer, QuantisedConv):
+            pooling = self.poolings.get(layer.output) or self._pooling_of_consumer(layer)
+            self._add_parameters(layer.name, layer.requantisation, pooling)
+            if layer.source == self.graph.input and self.input_layout.rows > 1:
+                filters, height, width, channels = layer.weight.shape
+                weight = layer.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, height * channels)
+                self._by_vector(layer.name, weight)
+            elif layer.input_channels is None:
+                self._by_vector(layer.name, layer.weight)
+            else:
+                self._by_reduction(layer)
+        elif isinstance(layer, QuantisedSpatialGate):
+            self._add_parameters(layer.name, _bias_only(np.asarray([layer.bias])), None)
+            self._by_vector(layer.name, layer.weight)
+        elif isinstance(layer, QuantisedChannelGate):
+            self._add_parameters(f"{layer.name}.hidden", layer.hidden, None)
+            self._by_vector(f"{layer.name}.hidden", layer.hidden_weight)
+            self._add_parameters(layer.name, _bias_only(layer.bias), None)
+            self._by_vector(layer.name, layer.weight)
+        elif isinstance(layer, QuantisedClassifier):
+            self._add_parameters(layer.name, _bias_only(layer.bias), None)
+            self._by_vector(layer.name, layer.weight)
+
+    def _pad_parameters(self, multiple: int = BEAT_BYTES // PARAMETER_BYTES) -> None:
+        """Unused entries up to a multiple; what is loaded together ends with a whole beat."""
+        count = -self._entries % multiple
+        self._parameters.append(np.zeros(count * PARAMETER_BYTES, np.uint8))
+        self._entries += count
+
+    def _pooling_of_consumer(self, layer: QuantisedConv) -> Pooling | None:
+        """A shortcut finishes the inactive tiles of the block's output, and pools them."""
+        consumer = self.consumer(layer)
+        return None if consumer is None else self.poolings.get(consumer.output)
+
+    def consumer(self, layer: QuantisedConv) -> QuantisedConv | None:
+        """The convolution that adds onto this one's output, if any."""
+        for other in self.graph.layers:
+            if isinstance(other, QuantisedConv) and other.residual == layer.output:
+                return other
+        return None
+
+    def _add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None) -> None:
+        one = np.ones(1, np.int64)
+        count = 1 + len(requantisation.bias)
+        if count > self.parameter_capacity:
+            raise GatewrightError(
+                f"arch {self.arch.name}: {name} needs {count} parameter entries, the buffer holds "
+                f"{self.parameter_capacity}; raise parameter_entries"
+            )
+        if self._entries % self.parameter_capacity + count > self.parameter_capacity:
+            self._pad_parameters(self.parameter_capacity)  # a layer's entries are consecutive on chip
+        before = Requantisation(
+            0 * one, one * (pooling.multiplier if pooling else 0), one * (pooling.shift if pooling else 1)
+        )
+        self._parameters += [parameter_bytes(before), parameter_bytes(requantisation)]
+        self.parameter_start[name] = self._entries
+        self.parameter_entry[name] = self._entries % self.parameter_capacity + 1
+        self._entries += 1 + len(requantisation.bias)
+        self.parameter_end[name] = self._entries
+
+    def _by_vector(self, name: str, weight: np.ndarray) -> None:
+        reduction = weight[0].size
+        data = weights_by_vector(weight, self.arch)
+        address = self._builder.add(data)
+        self.regions.append(Region(name, "weights", address, data.size))
+        self._bank(
+            FilterBank(
+                name,
+                address,
+                Space.WEIGHTS_BY_VECTOR,
+                len(weight),
+                beats_by_vector(reduction, self.arch),
+                padded_vectors(len(weight)),
+                slices_of(reduction, self.arch),
+                reduction // weight.shape[-1],
+            )
+        )
+
+    def _by_reduction(self, layer: QuantisedConv) -> None:
+        data = weights_by_reduction(layer.weight)
+        address = self._builder.add(data)
+        self.regions.append(Region(layer.name, "weights", address, data.size))
+        taps = layer.weight.shape[1] * layer.weight.shape[2]
+        self._bank(
+            FilterBank(
+                layer.name,
+                address,
+                Space.WEIGHTS_BY_REDUCTION,
+                len(data),
+                data.shape[1] // BEAT_BYTES,
+                padded_vectors(len(layer.weight)),
+                slices_of(layer.weight[0].size, self.arch),
+                taps,
+                layer.input_channels,
+            )
+        )
+
+    def _bank(self, bank: FilterBank) -> None:
+        if bank.words > self.arch.weight_words:
+            raise GatewrightError(
+                f"arch {self.arch.name}: the filters of {bank.name} need {bank.words} words of the weight buffer, "
+                f"which has {self.arch.weight_words}; raise weight_kib"
+            )
+        self.banks[bank.name] = bank
+
+
+def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:
+    """A kernel's rows together in each pixel, where that saves the first layer gather cycles."""
+    shape = graph.shapes[graph.input]
+    plain = InputLayout(shape.height, shape.width, shape.channels)
+    readers = [layer for layer in graph.layers if getattr(layer, "source", None) == graph.input]
+    if len(readers) != 1 or not isinstance(readers[0], QuantisedConv):
+        return plain
+    layer = readers[0]
+    _, height, width, channels = layer.weight.shape
+    output = graph.shapes[layer.output]
+    separate = height * -(-width * channels // arch.gather_bytes)
+    together = -(-height * width * channels // arch.gather_bytes)
+    if layer.stride != 1 or output.height != shape.height or together >= separate:
+        return plain
+    return InputLayout(shape.height, shape.width, shape.channels, height, layer.padding)
+
+
+def _bias_only(bias: np.ndarray) -> Requantisation:
+    return Requantisation(bias.astype(np.int64), np.zeros(len(bias), np.int64), np.ones(len(bias), np.int64))

@@ -1,0 +1,173 @@
+"""Which pixels go together, and which operand stands still: the mapping of one layer.
+
+Pure arithmetic on sizes; nothing here knows about instructions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import Stationary
+from gatewright.contract.timing import ACCUMULATOR_LATENCY
+
+
+@dataclass(frozen=True)
+class TileSet:
+    """Tiles of an output map, in table order; ``table`` is None for all tiles in raster order.
+
+    ``rows`` are the tiles' first output rows [n].
+    """
+
+    tile: int
+    table: int | None
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def area(self) -> int:
+        """Vectors per tile."""
+        return self.tile * self.tile
+
+
+def all_tiles(height: int, width: int, tile: int) -> TileSet:
+    """Every tile of a map, raster order."""
+    down, across = -(-height // tile), -(-width // tile)
+    return TileSet(tile, None, np.repeat(np.arange(down) * tile, across))
+
+
+def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int) -> TileSet:
+    """The tiles of an index table."""
+    return TileSet(tile, table, (entries.astype(np.int64) >> 8) * tile)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One MATMUL and its EPILOGUE: a range of a chunk's pixels by a range of filters."""
+
+    stationary: Stationary
+    first_pixel: int
+    pixels: int
+    first_filter: int
+    filters: int
+
+
+@lru_cache(maxsize=4096)
+def split_chunk(
+    pixels: int, filters: int, arch: ArchConfig, indirect: bool, filters_only: bool, capacity: int
+) -> tuple[Part, ...]:
+    """Cut a chunk's pixel x filter rectangle into parts with the fewest array cycles per slice.
+
+    The candidates: filters stand still; pixels stand still; whole blocks of filters stand still and
+    the remaining filters stream past standing pixels; and the same the other way round. ``indirect``
+    filters load one vector a cycle; ``filters_only`` forbids standing pixels (residual, pooling);
+    ``capacity`` bounds the streamed vectors (accumulator entries).
+    """
+    columns = arch.columns
+    whole_filters, whole_pixels = filters // columns * columns, pixels // columns * columns
+    candidates = [[(Stationary.FILTERS, 0, pixels, 0, filters)]]
+    if not filters_only:
+        candidates.append([(Stationary.PIXELS, 0, pixels, 0, filters)])
+        if 0 < whole_filters < filters:
+            candidates.append(
+                [
+                    (Stationary.FILTERS, 0, pixels, 0, whole_filters),
+                    (Stationary.PIXELS, 0, pixels, whole_filters, filters - whole_filters),
+                ]
+            )
+        if 0 < whole_pixels < pixels:
+            candidates.append(
+                [
+                    (Stationary.PIXELS, 0, whole_pixels, 0, filters),
+                    (Stationary.FILTERS, whole_pixels, pixels - whole_pixels, 0, filters),
+                ]
+            )
+    best = min(candidates, key=lambda parts: sum(_cycles(part, arch, indirect) for part in parts))
+    return tuple(piece for part in best for piece in _blocks(part, columns, capacity))
+
+
+def _cycles(part: tuple[Stationary, int, int, int, int], arch: ArchConfig, indirect: bool) -> int:
+    """Array cycles per slice."""
+    stationary, _, pixels, _, filters = part
+    still, stream = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)
+    total = 0
+    for first in range(0, still, arch.columns):
+        block = min(arch.columns, still - first)
+        slow = indirect and stationary == Stationary.FILTERS
+        load = block if slow else -(-block // arch.load_vectors)
+        total += max(stream, ACCUMULATOR_LATENCY, load)
+    return total
+
+
+def _blocks(part: tuple[Stationary, int, int, int, int], columns: int, capacity: int) -> list[Part]:
+    """One block of the stationary operand per part, so that the epilogue follows closely."""
+    stationary, first_pixel, pixels, first_filter, filters = part
+    if stationary == Stationary.FILTERS:
+        steps = (capacity, columns)
+    else:
+        steps = (columns, capacity)
+    return [
+        Part(
+            stationary,
+            first_pixel + p,
+            min(steps[0], pixels - p),
+            first_filter + f,
+            min(steps[1], filters - f),
+        )
+        for p in range(0, pixels, steps[0])
+        for f in range(0, filters, steps[1])
+    ]
+
+
+def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eager: bool) -> list[tuple[int, int]]:
+    """Cut a tile list into (first, count) chunks that are gathered, multiplied and written in turn.
+
+    Sizes grow from one block of pixels (the array starts early, and the gather of a chunk hides
+    behind the product of the one before) and shrink to one block again (the epilogue of a chunk
+    hides behind the product of the next, and what waits for the layer waits briefly). Chunks are
+    larger where the reduction is short. ``eager`` halves the first and the last: worth it where filters load fast.
+    """
+    block = max(arch.columns, 16)
+    limit = max(1, min(patch_words // 4 // slices, arch.accumulator_depth) // tiles.area)
+    largest = min(limit, max(1, block * max(1, min(8, 64 // slices)) // tiles.area))
+    smallest = min(limit, max(1, block // tiles.area))
+    total = len(tiles)
+    if total < 2 * smallest:
+        return _pieces(_evenly(total, -(-total // limit)))
+    edge = max(1, smallest // 2) if eager else smallest
+    head, tail = [edge], [edge]
+    left = total - head[0] - tail[0]
+    growing, shrinking = 2 * smallest, 3 * smallest
+    while True:
+        if growing < largest and growing <= left:
+            head.append(growing)
+            left, growing = left - growing, 2 * growing
+        elif shrinking < largest and shrinking <= left:
+            tail.append(shrinking)
+            left, shrinking = left - shrinking, 3 * shrinking
+        else:
+            break
+    middle: list[int] = []
+    if 0 < left < smallest and head[-1] + left <= limit:
+        head[-1] += left
+    elif left > 0:
+        count = max(-(-left // limit), min(-(-left // largest), max(1, left // smallest)))
+        middle = _evenly(left, count)
+    return _pieces(head + middle + tail[::-1])
+
+
+def _evenly(total: int, count: int) -> list[int]:
+    """``count`` sizes that sum up to ``total`` and differ by 1 at most."""
+    return [total * (n + 1) // count - total * n // count for n in range(count)]
+
+
+def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
+    """Consecutive (first, count) pairs."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]

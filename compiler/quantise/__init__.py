@@ -1,0 +1,1 @@
+"""From a float graph and its ranges to the machine's integers."""

@@ -1,0 +1,92 @@
+"""Which tensors must share a scale, and how finely each feature map is pooled for the gates.
+
+The machine adds a residual in place, so every map of a residual stream has one scale. It also
+leaves the pooled averages of skipped tiles in place, so a stream's pooled maps have one scale and
+one tile as well.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gatewright.compiler.graph.graph import FloatChannelGate, FloatConv, FloatGraph, FloatSpatialGate, TensorShape
+from gatewright.contract.errors import GatewrightError
+
+CHANNEL_TILES = (8, 4, 2, 1)
+"""Tiles to pool over, largest first, where only channel gates look at maps that no spatial gate writes."""
+
+
+def pooled_name(tensor: str) -> str:
+    """The name of a feature map's pooled map."""
+    return f"{tensor}.pooled"
+
+
+def hidden_name(gate: str) -> str:
+    """The name of a channel gate's hidden layer."""
+    return f"{gate}.hidden"
+
+
+def residual_streams(graph: FloatGraph) -> dict[str, str]:
+    """For every feature map the first map of its residual stream (itself, where nothing is added)."""
+    first = {graph.input: graph.input}
+    for layer in graph.layers:
+        if not isinstance(layer, FloatConv):
+            continue
+        first[layer.output] = layer.output
+        if layer.residual is not None:
+            first[layer.output] = first[layer.residual]
+    return first
+
+
+def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
+    """The tile edge, in pixels, of the pooled map of every feature map that a gate looks at.
+
+    A stream whose writers are spatially gated is pooled in their tiles. Otherwise it is pooled in
+    the coarsest tiles that fit the bins of all spatial gates that look at it; without any, in the
+    largest of ``CHANNEL_TILES`` that divides the map.
+    """
+    streams = residual_streams(graph)
+    gates = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatSpatialGate)}
+    written: dict[str, set[int]] = {}
+    bins: dict[str, dict[str, tuple[int, int]]] = {}
+    looked_at: list[str] = []
+    for layer in graph.layers:
+        if isinstance(layer, FloatConv) and layer.output_tiles is not None:
+            written.setdefault(streams[layer.output], set()).add(gates[layer.output_tiles].tile)
+        if isinstance(layer, FloatSpatialGate):
+            shape = graph.shapes[layer.source]
+            edges = shape.height // layer.grid[0], shape.width // layer.grid[1]
+            bins.setdefault(streams[layer.source], {})[layer.name] = edges
+        if isinstance(layer, FloatSpatialGate | FloatChannelGate) and layer.source not in looked_at:
+            looked_at.append(layer.source)
+    tiles = {}
+    for tensor in looked_at:
+        if tensor == graph.input:
+            raise GatewrightError(
+                f"a gate looks at the network's input {tensor!r}; gates must look at a convolution's output, which the "
+                "machine pools as it writes it"
+            )
+        stream = streams[tensor]
+        tiles[tensor] = _tile(tensor, graph.shapes[tensor], written.get(stream, set()), bins.get(stream, {}))
+    return tiles
+
+
+def _tile(tensor: str, shape: TensorShape, written: set[int], bins: dict[str, tuple[int, int]]) -> int:
+    if len(written) > 1:
+        raise GatewrightError(
+            f"feature map {tensor}: its residual stream is written in tiles of {sorted(written)} pixels; all spatial "
+            "gates of a stream need the same tile"
+        )
+    if written:
+        (tile,) = written
+    elif bins:
+        tile = math.gcd(*(edge for pair in bins.values() for edge in pair))
+    else:
+        tile = next(t for t in CHANNEL_TILES if shape.height % t == 0 and shape.width % t == 0)
+    for gate, (height, width) in bins.items():
+        if height % tile or width % tile or height != width:
+            raise GatewrightError(
+                f"gate {gate} averages {height}x{width} pixels of {tensor}, which is written in tiles of {tile}; "
+                "a gate's bins must be square and whole tiles"
+            )
+    return tile

@@ -1,0 +1,36 @@
+"""The command line: ``gatewright COMMAND``. The commands are in the modules beside this one."""
+
+from __future__ import annotations
+
+import click
+
+from gatewright import __version__
+from gatewright.cli import assembly, networks, publish, rtl, runs, synth, verify
+from gatewright.contract.errors import GatewrightError
+
+USAGE_ERROR = 2
+
+
+class _Group(click.Group):
+    """A group whose commands report a ``GatewrightError`` in one line; other exceptions keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except GatewrightError as error:
+            click.echo(f"gatewright: error: {error}", err=True)
+            ctx.exit(USAGE_ERROR)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="gatewright")
+def main() -> None:
+    """Hardware/software co-design for convolutional networks whose gates decide per image what to skip.
+
+    Every command explains itself: gatewright COMMAND --help.
+    """
+
+
+for _module in (runs, networks, assembly, publish, rtl, synth, verify):
+    for _command in _module.COMMANDS:
+        main.add_command(_command)

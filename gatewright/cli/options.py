@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gatewright.contract.arch import load_arch
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program
+
+arch_option = click.option(
+    "--arch", "arch_name", default="ultra96", metavar="PRESET_OR_TOML", help="Machine: a preset's name or a TOML file."
+)
+
+expected_arch_option = click.option(
+    "--arch", "arch_name", metavar="PRESET_OR_TOML", help="Refuse a program that was compiled for another machine."
+)
+
+cycles_arch_option = click.option(
+    "--arch",
+    "arch_name",
+    metavar="PRESET_OR_TOML",
+    help="Also simulate the images that ship with the package on this machine: cycles and speedup.",
+)
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="CIFAR-10: archive or unpacked folder. Without it, the 256 test images that ship with the package.",
+)
+
+
+def load_program(path: Path, arch_name: str | None) -> Program:
+    """Load a program; with an arch, one that was compiled for it."""
+    program = Program.load(path)
+    if arch_name is not None and load_arch(arch_name) != program.arch:
+        raise GatewrightError(f"{path} was compiled for arch {program.arch.name}, which is not {arch_name}")
+    return program

@@ -1,0 +1,189 @@
+"""Commands about the machine: calibrate, compile, simulate, report, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gatewright.cli.options import arch_option, data_option, expected_arch_option, load_program
+
+if TYPE_CHECKING:
+    from gatewright import flow
+    from gatewright.models.datasets.cifar10 import ImageSet
+
+DEMO_NETWORK = "dgnet-resnet20-0.4"
+
+
+def _images(data: Path | None) -> ImageSet:
+    from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
+
+    return load_sample() if data is None else load_cifar10(data, "test")
+
+
+@click.command(epilog="Example: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="CIFAR-10: archive or unpacked folder.")
+def calibrate(checkpoint: Path, data: Path) -> None:
+    """Measure a checkpoint's activation ranges on 512 training images and write them beside it."""
+    from gatewright.flow import write_ranges
+    from gatewright.models.datasets.cifar10 import load_cifar10
+
+    click.echo(f"{write_ranges(checkpoint, load_cifar10(data, 'train'))}")
+
+
+@click.command("compile", epilog="Example: gatewright compile dgnet-resnet20-0.4 --image 3 -o build/image3.safetensors")
+@click.argument("name_or_path")
+@click.option("--image", "position", type=click.IntRange(min=0), default=0, help="Position of the image in the set.")
+@click.option("--dense", is_flag=True, help="Compile the network without its gates.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Program file to write.")
+@data_option
+@arch_option
+def compile_program(
+    name_or_path: str, position: int, dense: bool, out: Path, data: Path | None, arch_name: str
+) -> None:
+    """Compile a network of the zoo, or a checkpoint, for one image: instructions, index tables, data."""
+    from gatewright import flow
+    from gatewright.compiler.compile import Compiler
+    from gatewright.contract.arch import load_arch
+    from gatewright.contract.errors import GatewrightError
+    from gatewright.models.datasets.cifar10 import ImageSet
+
+    arch = load_arch(arch_name)
+    images = _images(data)
+    if position >= len(images):
+        raise GatewrightError(f"there is no image {position}: the set has {len(images)}, counted from 0")
+    network = flow.load_network(name_or_path)
+    one = slice(position, position + 1)
+    image = ImageSet(images.images[one], images.labels[one], images.indices[one])
+    evaluation = flow.evaluate(network, image)
+    if dense:
+        program = flow.compile_dense(network, arch, evaluation.inputs[0])
+    else:
+        program = Compiler(network.graph, arch).compile(evaluation.decisions(0), evaluation.inputs[0])
+    program.save(out)
+    click.echo(
+        f"{out}: {len(program.code)} instructions, {len(program.image):,} bytes of DRAM, "
+        f"{sum(program.macs.values()):,} multiply-accumulates"
+    )
+
+
+@click.command(epilog="Example: gatewright simulate build/image3.safetensors --timeline build/image3.trace.json")
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("--timeline", type=click.Path(path_type=Path), help="Write a timeline that opens in Perfetto.")
+@click.option("--audit", is_flag=True, help="Also prove that no two units race for a memory location.")
+@click.option("--stepped", is_flag=True, help="Also run the stepped model, and compare cycle by cycle (slow).")
+@expected_arch_option
+def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, arch_name: str | None) -> None:
+    """Run PROGRAM on the cycle simulator and print cycles, utilisation and logits."""
+    import numpy as np
+
+    from gatewright.contract.errors import GatewrightError
+    from gatewright.report.timeline import write_timeline
+    from gatewright.sim.fast.machine import simulate as run
+
+    loaded = load_program(program, arch_name)
+    result = run(loaded, observe=True, audit=audit)  # observing checks that every gate decides as compiled for
+    milliseconds = result.cycles / loaded.arch.clock_mhz / 1000
+    useful = sum(loaded.macs.values())
+    click.echo(f"cycles       {result.cycles:,} ({milliseconds:.3f} ms at {loaded.arch.clock_mhz} MHz)")
+    click.echo(
+        f"utilisation  {useful / (result.cycles * loaded.arch.peak_macs):.4f} of {loaded.arch.peak_macs} MACs/cycle"
+    )
+    click.echo(f"instructions {len(result.trace.records):,} executed")
+    click.echo(f"logits       {' '.join(str(value) for value in result.logits)}")
+    click.echo(f"class        {int(np.argmax(result.logits))}")
+    if audit:
+        click.echo("audit        no races")
+    if timeline is not None:
+        write_timeline(loaded, result, timeline)
+        click.echo(f"timeline     {timeline}")
+    if stepped:
+        from gatewright.contract.trace import first_difference
+        from gatewright.sim.stepped.machine import step_simulate
+
+        other = step_simulate(loaded)
+        difference = first_difference(result.trace, other.trace)
+        if difference is not None:
+            raise GatewrightError(f"{program}: the stepped model differs: {difference}")
+        if not np.array_equal(result.dram, other.dram):
+            raise GatewrightError(f"{program}: the stepped model leaves other bytes in DRAM")
+        click.echo("stepped      same cycles for every instruction, same bytes")
+
+
+@click.command(epilog="Example: gatewright report dgnet-resnet20-0.4 --images 64 --out build/report")
+@click.argument("name_or_path")
+@click.option("--images", "count", type=click.IntRange(min=1), default=256, help="Images, from the first on.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for report.json and report.html.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
+@data_option
+@arch_option
+def report(name_or_path: str, count: int, out: Path, workers: int | None, data: Path | None, arch_name: str) -> None:
+    """Run many images on the simulator and report speedups, and where the rest of them went."""
+    _report(name_or_path, _images(data).head(count), out, workers, arch_name)
+
+
+@click.command(epilog="Example: gatewright demo --out build/demo")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo"), help="Folder for the report.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
+@arch_option
+def demo(out: Path, workers: int | None, arch_name: str) -> None:
+    """The main job on what ships with the package: a trained DGNet, 256 CIFAR-10 images, the report.
+
+    Also writes the program and the timeline of the first image.
+    """
+    from gatewright import flow
+    from gatewright.compiler.compile import Compiler
+    from gatewright.contract.arch import load_arch
+    from gatewright.report.timeline import write_timeline
+    from gatewright.sim.fast.machine import simulate as run
+
+    images = _images(None)
+    network, evaluation = _report(DEMO_NETWORK, images, out, workers, arch_name)
+    arch = load_arch(arch_name)
+    program = Compiler(network.graph, arch).compile(evaluation.decisions(0), evaluation.inputs[0])
+    program.save(out / "image0.safetensors")
+    flow.compile_dense(network, arch, evaluation.inputs[0]).save(out / "dense.safetensors")
+    write_timeline(program, run(program), out / "image0.trace.json")
+    click.echo(f"program    {out / 'image0.safetensors'} (gatewright disassemble shows it)")
+    click.echo(f"timeline   {out / 'image0.trace.json'} (open it at ui.perfetto.dev)")
+
+
+def _report(
+    name_or_path: str, images: ImageSet, out: Path, workers: int | None, arch_name: str
+) -> tuple[flow.Network, flow.Evaluation]:
+    from tqdm import tqdm
+
+    from gatewright import flow
+    from gatewright.contract.arch import load_arch
+    from gatewright.measure.summary import build_report, write_report
+
+    arch = load_arch(arch_name)
+    flow.limit_threads()
+    click.echo(f"capture and quantise {name_or_path}", err=True)
+    network = flow.load_network(name_or_path)
+    evaluation = flow.evaluate(network, images)
+    dense = flow.dense_record(network, arch, evaluation.inputs[0])
+    runs = flow.run_images(network, arch, images, evaluation, workers)
+    records = list(tqdm(runs, "compile and simulate", total=len(images), unit="image"))
+    about = {
+        "name": network.spec.name,
+        "checkpoint": network.path.name,
+        "target_density": network.spec.target_density,
+    }
+    contents = build_report(arch, about, dense, records, evaluation.flips.gates)
+    paths = write_report(contents, out)
+    summary = contents["summary"]
+    click.echo(f"images     {summary['images']}, each checked against the integer reference")
+    click.echo(f"top-1      {100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8")
+    click.echo(f"cycles     {summary['cycles_dense']:,} dense, {summary['cycles_gated_mean']:,.0f} gated (mean)")
+    click.echo(
+        f"speedup    {summary['speedup_realised_mean']:.3f} realised, "
+        f"{summary['speedup_theoretical_mean']:.3f} theoretical (means)"
+    )
+    click.echo(f"report     {paths[0]}, {paths[1]}")
+    return network, evaluation
+
+
+COMMANDS: tuple[click.Command, ...] = (calibrate, compile_program, simulate, report, demo)

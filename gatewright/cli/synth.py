@@ -1,0 +1,38 @@
+"""The command that synthesises the machine for the ZU3EG: synth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gatewright.cli.options import arch_option
+from gatewright.contract.arch import load_arch
+
+
+@click.command(epilog="Example: gatewright synth --arch ultra96 -o build/synth")
+@arch_option
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for netlist, log and report.")
+@click.option(
+    "--depth",
+    type=click.IntRange(0, 4),
+    default=1,
+    show_default=True,
+    help="Levels of modules that are kept and reported; 0 flattens everything.",
+)
+def synth(arch_name: str, out: Path, depth: int) -> None:
+    """Synthesise the machine with Yosys for the ZU3EG: resources per module, goals, longest path.
+
+    Exits with status 1 if a goal is missed.
+    """
+    from gatewright.hw.synth import synthesise, table
+    from gatewright.hw.top import Accelerator
+
+    arch = load_arch(arch_name)
+    report = synthesise(Accelerator(arch), None, "gatewright", out, depth=depth)
+    click.echo(table(report))
+    if not all(goal.met for goal in report.goals()):
+        raise SystemExit(1)
+
+
+COMMANDS: tuple[click.Command, ...] = (synth,)

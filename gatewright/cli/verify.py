@@ -1,0 +1,142 @@
+"""Commands about the RTL: verify."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gatewright.cli.options import arch_option, data_option
+
+if TYPE_CHECKING:
+    from gatewright.contract.arch import ArchConfig
+    from gatewright.contract.program import Program
+    from gatewright.verify.lockstep import Verified
+
+DEFAULT_NETWORK = "dgnet-resnet20-0.4"
+
+WRITES_UP_TO = 4
+"""Images for which single writes are compared unless asked otherwise: the stepped simulator takes seconds for each."""
+
+BATCH = 4
+"""Images in one process of the simulator."""
+
+
+@click.command(epilog="Example: gatewright verify dgnet-resnet20-0.4 --images 4")
+@click.argument("name_or_path", default=DEFAULT_NETWORK)
+@click.option("--images", "count", type=click.IntRange(min=1), default=1, help="Images, from the first on.")
+@click.option("--dense", is_flag=True, help="Compile the network without its gates.")
+@click.option(
+    "--writes/--no-writes",
+    default=None,
+    show_default=f"for up to {WRITES_UP_TO} images",
+    help="Compare the address and bytes of every single write, too.",
+)
+@click.option(
+    "--stall-seed",
+    type=click.IntRange(min=1),
+    help="Let the memory stall at random: order and bytes are compared, cycles are not.",
+)
+@click.option(
+    "--waves",
+    type=click.Path(path_type=Path),
+    default=Path("build/verify/difference.vcd"),
+    help="File for a window of waveforms around the first difference.",
+)
+@click.option("--no-waves", is_flag=True, help="Do not run again for waveforms.")
+@click.option("--verilog", type=click.Path(path_type=Path), help="Verify this Verilog instead of the generated one.")
+@data_option
+@arch_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    name_or_path: str,
+    count: int,
+    dense: bool,
+    writes: bool | None,
+    stall_seed: int | None,
+    waves: Path,
+    no_waves: bool,
+    verilog: Path | None,
+    data: Path | None,
+    arch_name: str,
+) -> None:
+    """Run the RTL in Verilator in lockstep with the simulator, on a network of the zoo or a checkpoint.
+
+    Every instruction's dispatch, start, run and completion must come in the simulator's cycle; memories, logits and
+    registers must end alike. At the first difference both sides are shown, and the exit code is 1.
+    """
+    from gatewright.contract.arch import load_arch
+    from gatewright.contract.errors import GatewrightError
+    from gatewright.verify import design, lockstep
+    from gatewright.verify.expectations import expect
+
+    arch = load_arch(arch_name)
+    if verilog is not None and not verilog.is_file():
+        raise GatewrightError(f"there is no Verilog at {verilog}")
+    programs = _programs(name_or_path, arch, count, dense, data)
+    text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
+    compare_writes = len(programs) <= WRITES_UP_TO if writes is None else writes
+    results: list[Verified] = []
+    building = 0.0
+    for first in range(0, len(programs), BATCH):
+        begin = time.perf_counter()
+        expectations = [expect(program, writes=compare_writes) for program in programs[first : first + BATCH]]
+        simulated = time.perf_counter() - begin
+        capacity = lockstep.capacity_for(expectations)
+        bench = lockstep.Bench(text, arch, capacity, stall=stall_seed or 0)
+        building += bench.build().seconds
+        begin = time.perf_counter()
+        results += lockstep.verify(bench, expectations, first=first, waves=None if no_waves else waves)
+        run = time.perf_counter() - begin
+        click.echo(f"images {first} to {results[-1].number}: simulator {simulated:.1f} s, RTL {run:.1f} s", err=True)
+        if results[-1].difference is not None:
+            break
+    _print(results, building, compare_writes, stall_seed)
+    if results[-1].difference is not None:
+        ctx.exit(1)
+
+
+def _programs(name_or_path: str, arch: ArchConfig, count: int, dense: bool, data: Path | None) -> list[Program]:
+    """The network compiled for each of the first images."""
+    from gatewright import flow
+    from gatewright.compiler.compile import Compiler
+    from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
+
+    images = (load_sample() if data is None else load_cifar10(data, "test")).head(count)
+    flow.limit_threads()
+    network = flow.load_network(name_or_path)
+    evaluation = flow.evaluate(network, images)
+    if dense:
+        return [flow.compile_dense(network, arch, sample) for sample in evaluation.inputs]
+    compiler = Compiler(network.graph, arch)
+    return [compiler.compile(evaluation.decisions(i), evaluation.inputs[i]) for i in range(len(images))]
+
+
+def _print(results: list[Verified], building: float, writes: bool, stall_seed: int | None) -> None:
+    """The verdict and its figures."""
+    same = [result for result in results if result.difference is None]
+    seconds = sum(result.seconds for result in results) / len(results)
+    compared = "order and bytes" if stall_seed else "cycles and bytes"
+    click.echo(f"{'PASS' if len(same) == len(results) else 'DIFFERENCE'}         {compared}")
+    seed = "" if stall_seed is None else f", seed {stall_seed}"
+    click.echo(f"images       {len(same)} without a difference{seed}")
+    click.echo(f"instructions {sum(r.instructions for r in results):,}, {sum(r.events for r in results):,} events")
+    how = "each compared" if writes else "their final state compared"
+    click.echo(
+        f"writes       {sum(r.writes for r in results):,} to the scratchpad, "
+        f"{sum(r.dram_writes for r in results):,} beats to DRAM, {how}"
+    )
+    click.echo(f"bytes        {sum(r.compared_bytes for r in results):,}")
+    click.echo(f"cycles       {sum(r.cycles for r in results):,}")
+    click.echo(f"time         {seconds:.2f} s an image in Verilator, {building:.0f} s to build")
+    different = results[-1]
+    if different.difference is not None:
+        click.echo(f"image {different.number}: {different.difference}")
+        if different.waves is not None:
+            click.echo(f"waveforms    {different.waves}")
+
+
+COMMANDS: tuple[click.Command, ...] = (verify,)

@@ -1,0 +1,204 @@
+"""What a user may choose about the machine, the presets, and the widths that follow.
+
+Every buffer depth, bank count and address width in the simulator, the compiler and the RTL comes
+from here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from gatewright.contract.errors import GatewrightError
+
+BEAT_BYTES = 16
+"""Bytes of one AXI data beat and of one scratchpad word."""
+
+SCRATCHPAD_BANKS = 4
+"""Word-interleaved banks: any 49 consecutive bytes can be read or written in one cycle."""
+
+OPERAND_BANKS = 4
+"""Banks of the patch and weight buffers; vector v of slice s lies in bank (v + s) mod 4."""
+
+ACCUMULATOR_BANKS = 4
+"""Each belongs to ARRAY or to EPILOGUE at a time. With four, a short product in between (a gate's) does
+not make the array wait for the epilogue of the long one before it."""
+
+PARAMETER_BYTES = 8
+"""One channel's epilogue parameters: bias int32, multiplier uint16, shift uint8, one byte unused."""
+
+INSTRUCTION_BYTES = 32
+MASK_BITS = 1024
+MASKS = 16
+MASK_COLUMNS = 4
+"""Columns of a kernel row whose mask bits GATHER looks up at once: the widest kernel with a ``source_mask``."""
+
+
+@dataclass(frozen=True)
+class DramConfig:
+    """The DRAM model: a fixed latency, then beats at a rational rate, bursts in order.
+
+    Reads and writes are separate AXI channels and do not slow each other in the model.
+    """
+
+    latency: int = 64
+    """Cycles from a burst's address to its first beat, when the data channel is free."""
+    beats: int = 3
+    """``beats`` beats of 16 bytes take ``per_cycles`` cycles."""
+    per_cycles: int = 4
+    burst_gap: int = 1
+    """Idle cycles of the data channel between two bursts."""
+    outstanding: int = 16
+    """Read bursts that may be in flight."""
+
+    def burst_cycles(self, beats: int) -> int:
+        """Cycles that a burst of ``beats`` beats holds the data channel."""
+        return -(-beats * self.per_cycles // self.beats)
+
+
+@dataclass(frozen=True)
+class ArchConfig:
+    """The parameters of one machine. Validated when made; use ``load_arch`` for presets and files."""
+
+    name: str = "ultra96"
+    rows: int = 16
+    """Rows of the array: consecutive reduction (k) values of one operand vector, a *slice*."""
+    columns: int = 16
+    """Columns of the array: stationary vectors held at once."""
+    clock_mhz: int = 300
+    load_vectors: int = 4
+    """Stationary vectors loaded per cycle (1, 2 or 4)."""
+    scratchpad_kib: int = 256
+    patch_kib: int = 64
+    weight_kib: int = 128
+    accumulator_depth: int = 512
+    """Entries (of ``columns`` int32) in each of the four accumulator banks."""
+    parameter_entries: int = 2048
+    table_entries: int = 1024
+    tables: int = 8
+    instruction_entries: int = 1024
+    """Instruction memory, used as two pages."""
+    queue_depth: int = 8
+    """Instructions that wait in front of each unit."""
+    dram: DramConfig = field(default_factory=DramConfig)
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise GatewrightError(f"arch {self.name}: {name} = {value!r} must be an integer from {low} to {high}")
+        if self.load_vectors not in (1, 2, 4):
+            raise GatewrightError(f"arch {self.name}: load_vectors = {self.load_vectors} must be 1, 2 or 4")
+        for name, low in (("latency", 2), ("beats", 1), ("per_cycles", 1), ("burst_gap", 0), ("outstanding", 1)):
+            value = getattr(self.dram, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise GatewrightError(f"arch {self.name}: dram.{name} = {value!r} must be an integer of at least {low}")
+        if self.dram.beats > self.dram.per_cycles:
+            raise GatewrightError(f"arch {self.name}: dram delivers at most one beat a cycle; lower dram.beats")
+
+    @property
+    def gather_bytes(self) -> int:
+        """Bytes that the dynamic index module moves from the scratchpad to the patch buffer per cycle."""
+        return 3 * min(self.rows, BEAT_BYTES)
+
+    @property
+    def slices_per_beat(self) -> int:
+        """Weight slices of ``rows`` bytes that one DRAM beat carries; the beat's rest is padding."""
+        return max(1, BEAT_BYTES // self.rows)
+
+    @property
+    def scratchpad_bytes(self) -> int:
+        return self.scratchpad_kib * 1024
+
+    @property
+    def patch_words(self) -> int:
+        """Words of ``rows`` bytes in the patch buffer."""
+        return self.patch_kib * 1024 // (4 * self.rows) * 4
+
+    @property
+    def weight_words(self) -> int:
+        """Words of ``rows`` bytes in the weight buffer."""
+        return self.weight_kib * 1024 // (4 * self.rows) * 4
+
+    @property
+    def page_instructions(self) -> int:
+        """Instructions in a page: half of the instruction memory."""
+        return self.instruction_entries // 2
+
+    @property
+    def peak_macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.rows * self.columns
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameters as plain data, for reports and saved programs."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any], origin: str = "arch") -> ArchConfig:
+        """The inverse of ``to_dict``; unknown keys are an error that names them."""
+        known = {f.name for f in fields(ArchConfig)}
+        known_dram = {f.name for f in fields(DramConfig)}
+        dram = data.get("dram", {})
+        if not isinstance(dram, dict):
+            raise GatewrightError(f"{origin}: dram must be a table of {', '.join(sorted(known_dram))}")
+        unknown = sorted(set(data) - known) + [f"dram.{key}" for key in sorted(set(dram) - known_dram)]
+        if unknown:
+            raise GatewrightError(
+                f"{origin}: unknown key {', '.join(unknown)}; "
+                f"the keys are {', '.join(sorted(known))} and dram.{{{', '.join(sorted(known_dram))}}}"
+            )
+        return ArchConfig(**{**data, "dram": DramConfig(**dram)})
+
+
+_RANGES = (
+    ("rows", 4, 16),
+    ("columns", 4, 32),
+    ("clock_mhz", 1, 2000),
+    ("scratchpad_kib", 4, 1024),
+    ("patch_kib", 1, 64),
+    ("weight_kib", 1, 256),
+    ("accumulator_depth", 16, 1024),
+    ("parameter_entries", 128, 4096),
+    ("table_entries", 16, 4096),
+    ("tables", 2, 15),
+    ("instruction_entries", 64, 8192),
+    ("queue_depth", 2, 64),
+)
+
+PRESETS = {
+    "ultra96": ArchConfig(),
+    "8x8": ArchConfig(name="8x8", rows=8, columns=8),
+    "16x8": ArchConfig(name="16x8", rows=16, columns=8),
+    "4x4": ArchConfig(name="4x4", rows=4, columns=4),
+    "12x20": ArchConfig(name="12x20", rows=12, columns=20),
+}
+
+
+def load_arch(name_or_path: str) -> ArchConfig:
+    """A preset by name, or a TOML file with any of the keys of ``ArchConfig`` (``preset`` to start from one)."""
+    if name_or_path in PRESETS:
+        return PRESETS[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise GatewrightError(f"no arch preset or file {name_or_path!r}; presets are {', '.join(PRESETS)}")
+    try:
+        data = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GatewrightError(f"arch file {path} is not valid TOML: {error}") from error
+    preset = data.pop("preset", "ultra96")
+    if preset not in PRESETS:
+        raise GatewrightError(f"arch file {path}: no preset {preset!r}; presets are {', '.join(PRESETS)}")
+    base = PRESETS[preset].to_dict()
+    dram = data.get("dram", {})
+    merged = {"name": path.stem, **{k: v for k, v in base.items() if k != "name"}, **data}
+    if isinstance(dram, dict):
+        merged["dram"] = {**base["dram"], **dram}
+    return ArchConfig.from_dict(merged, f"arch file {path}")
+
+
+def with_changes(arch: ArchConfig, **changes: Any) -> ArchConfig:
+    """A copy with some parameters changed, validated."""
+    return replace(arch, **changes)

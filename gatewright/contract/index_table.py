@@ -1,0 +1,35 @@
+"""The dynamic index table: what a gate's mask becomes before anything can be skipped.
+
+A table is a count and a list of 16-bit entries. A table of tiles holds ``y << 8 | x``, in raster
+order; a table of channels holds plain indices, ascending. In DRAM a table is its entries, little
+endian, padded to a whole beat; its count is the LOAD instruction's ``count``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import BEAT_BYTES
+
+ENTRY_BYTES = 2
+MASK_WORD_BITS = 16
+"""Mask bits that the index unit looks at in one cycle; a word with n ones takes max(1, n) cycles."""
+
+
+def build_table(mask: npt.NDArray[np.bool_], complement: bool = False) -> npt.NDArray[np.uint16]:
+    """The entries for a mask: tiles for shape [grid height, grid width], plain indices for shape [channels].
+
+    ``complement`` lists the positions that are off.
+    """
+    chosen = ~mask if complement else mask
+    if chosen.ndim == 1:
+        return np.flatnonzero(chosen).astype(np.uint16)
+    y, x = np.nonzero(chosen)
+    return (y << 8 | x).astype(np.uint16)
+
+
+def table_bytes(entries: npt.NDArray[np.uint16]) -> bytes:
+    """The entries as they lie in DRAM, padded with zeros to a whole beat."""
+    raw = entries.astype("<u2").tobytes()
+    return raw + bytes(-len(raw) % BEAT_BYTES)

@@ -1,0 +1,174 @@
+"""What a machine was waiting for: the chain of events that led to an instruction's start.
+
+The trace gives four cycles per instruction and the program its waits. Walking back from an
+instruction, each event is explained by the latest thing that allowed it: a wait that was met, the
+unit that became free, the dispatch, a full queue, a page of instructions. Every cycle on the way
+belongs to the instruction that was at work then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.isa import COUNT_BITS, WAITS, Opcode, Unit
+from gatewright.contract.program import Program
+from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
+from gatewright.contract.trace import Trace
+
+BOOT = -1
+"""The position that stands for the boot LOAD, which has no trace record."""
+
+
+class Event(IntEnum):
+    """The four moments of an instruction."""
+
+    DISPATCH = 0
+    START = 1
+    RUN = 2
+    DONE = 3
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Cycles [begin, end) that the instruction at ``position`` of the trace is answerable for.
+
+    ``working`` is false where the sequencer was the limit (dispatch, page changes).
+    """
+
+    begin: int
+    end: int
+    position: int
+    working: bool
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The event before an event, and who is answerable for the cycles between the two."""
+
+    position: int
+    event: Event
+    owner: int
+    working: bool
+
+
+class CriticalPath:
+    """Walks back through one run's trace.
+
+    A trace that breaks the machine's timing rules raises ``ValueError`` with the record's number.
+    """
+
+    def __init__(self, program: Program, trace: Trace) -> None:
+        records = trace.records
+        self._unit = [int(u) for u in records["unit"]]
+        self._times = [[int(t) for t in records[name]] for name in ("dispatch", "start", "run", "done")]
+        self._opcode = [int(o) for o in program.code[records["instruction"], 0]]
+        self._depth = program.arch.queue_depth
+        self._members: dict[int, list[int]] = {unit: [] for unit in Unit}
+        self._rank: list[int] = []
+        self._waits: list[list[int]] = []
+        for position, row in enumerate(program.code[records["instruction"], 1 : 1 + 2 * WAITS]):
+            self._waits.append(self._resolve(row))
+            members = self._members[self._unit[position]]
+            self._rank.append(len(members))
+            members.append(position)
+
+    def waits(self, position: int) -> list[int]:
+        """The trace positions that the instruction at ``position`` waits for."""
+        return self._waits[position]
+
+    def segments(self, position: int, event: Event, since: int) -> list[Segment]:
+        """Explain the cycles from ``since`` up to an event, latest first, without gaps."""
+        found: list[Segment] = []
+        cursor = self._times[event][position]
+        while cursor > since:
+            step = self._before(position, event)
+            position, event = step.position, step.event
+            time = 0 if position == BOOT else self._times[event][position]
+            begin = max(time, since)
+            if begin < cursor:
+                found.append(Segment(begin, cursor, step.owner, step.working))
+            cursor = time
+        return found
+
+    def _resolve(self, row: npt.NDArray[np.int64]) -> list[int]:
+        """Positions waited for. Counts wrap around, and only instructions seen so far can be meant."""
+        found = []
+        for unit, count in zip(row[0::2], row[1::2], strict=True):
+            members = self._members[int(unit)]
+            target = len(members) - (len(members) - int(count)) % (1 << COUNT_BITS)
+            if unit != Unit.NONE and target > 0:
+                found.append(members[target - 1])
+        return found
+
+    def _before(self, position: int, event: Event) -> _Step:
+        if event == Event.DONE:
+            return _Step(position, Event.RUN, position, True)
+        if event == Event.START and self._unit[position] == Unit.EPILOGUE:
+            return self._before_start(position)
+        if event in (Event.START, Event.RUN):  # all other units are taken from the queue when their waits are met
+            return self._before_run(position)
+        return self._before_dispatch(position)
+
+    def _before_run(self, position: int) -> _Step:
+        run = self._times[Event.RUN][position]
+        if self._opcode[position] == Opcode.END or (
+            self._opcode[position] == Opcode.EXIT and position == len(self._opcode) - 1
+        ):
+            return self._before_stop(position)
+        for waited in self._waits[position]:
+            if self._times[Event.DONE][waited] == run:
+                return _Step(waited, Event.DONE, position, True)
+        if self._unit[position] == Unit.EPILOGUE:  # between start and run it reads its parameters
+            return _Step(position, Event.START, position, True)
+        return self._before_start(position)
+
+    def _before_stop(self, position: int) -> _Step:
+        """END, or an EXIT that is taken, stops at the last completion of any unit, or at its turn."""
+        run = self._times[Event.RUN][position]
+        for earlier in range(position - 1, -1, -1):
+            if self._times[Event.DONE][earlier] == run:
+                return _Step(earlier, Event.DONE, position, False)
+        return self._before_start(position)
+
+    def _before_start(self, position: int) -> _Step:
+        start = self._times[Event.START][position]
+        if self._unit[position] == Unit.SEQUENCER:
+            return self._turn(position, start, "start")
+        if self._times[Event.DISPATCH][position] + 1 + DECODE_LATENCY == start:
+            return _Step(position, Event.DISPATCH, position, False)
+        rank = self._rank[position]
+        if rank:
+            previous = self._members[self._unit[position]][rank - 1]
+            if self._times[Event.DONE][previous] == start:
+                return _Step(previous, Event.DONE, previous, True)
+            if self._times[Event.START][previous] + 1 + DECODE_LATENCY == start:
+                return _Step(previous, Event.START, position, False)
+            # LOAD addresses its bursts, and the array takes new operands, before they are done.
+            if self._times[Event.RUN][previous] < start and self._unit[position] in (Unit.LOAD, Unit.ARRAY):
+                return _Step(previous, Event.RUN, previous, True)
+        raise ValueError(f"trace record {position}: nothing explains its start at cycle {start}")
+
+    def _before_dispatch(self, position: int) -> _Step:
+        dispatch = self._times[Event.DISPATCH][position]
+        rank = self._rank[position]
+        if rank >= self._depth:
+            leaver = self._members[self._unit[position]][rank - self._depth]
+            if self._times[Event.START][leaver] + 1 == dispatch:
+                return _Step(leaver, Event.START, position, False)
+        return self._turn(position, dispatch, "dispatch")
+
+    def _turn(self, position: int, time: int, event: str) -> _Step:
+        """The sequencer came to this instruction as soon as it was through with the one before."""
+        if not position:
+            return _Step(BOOT, Event.DONE, BOOT, True)
+        previous = position - 1
+        latency = FETCH_LATENCY if self._opcode[previous] == Opcode.NEXT else 1
+        if self._times[Event.DISPATCH][previous] + latency != time:
+            raise ValueError(f"trace record {position}: nothing explains its {event} at cycle {time}")
+        if self._unit[previous] == Unit.SEQUENCER:
+            return _Step(previous, Event.RUN, previous, False)
+        return _Step(previous, Event.DISPATCH, position, False)

@@ -1,0 +1,233 @@
+"""The report as data: every figure that the page shows, ready for JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.measure.causes import MEANINGS, TITLES, Cause
+from gatewright.measure.gate_statistics import cost_map, gate_rows, overall_flip_rate
+from gatewright.measure.layer_rows import layer_rows
+from gatewright.measure.records import ImageRecord, RunRecord
+from gatewright.measure.units import UNITS
+from gatewright.measure.waterfall import ACCOUNTING, Waterfall, waterfall
+from gatewright.report.html import render_html
+
+FORMAT = "gatewright-report-1"
+MAPS = 8
+"""Images whose gate maps the report carries."""
+
+_STEP_TITLES = {ACCOUNTING: "MACs outside the ratio", **{str(cause): title for cause, title in TITLES.items()}}
+_STEP_MEANINGS = {
+    ACCOUNTING: "Useful MACs beyond or short of the MAC ratio, which counts the gates' own MACs as well: "
+    "those are part of gate evaluation here.",
+    **{str(cause): meaning for cause, meaning in MEANINGS.items()},
+}
+
+
+def build_report(
+    arch: ArchConfig,
+    network: dict[str, Any],
+    dense: RunRecord,
+    images: list[ImageRecord],
+    flips: dict[str, float],
+) -> dict[str, Any]:
+    """Everything the report says, as plain data.
+
+    Parameters
+    ----------
+    arch
+        The machine that all runs were made for.
+    network
+        ``name``, ``checkpoint`` and ``target_density``; further keys are kept, their values must be text.
+    dense
+        The run of the same network without gates.
+    images
+        One record per image; at least one.
+    flips
+        Per gate, the share of its decisions that differ between float and int8.
+    """
+    if not images:
+        raise GatewrightError("a report needs at least one image")
+    missing = sorted({"name", "checkpoint", "target_density"} - set(network))
+    if missing:
+        raise GatewrightError(f"the report's network lacks {', '.join(missing)}")
+    if any(run.peak != arch.peak_macs for run in (dense, *(image.run for image in images))):
+        raise GatewrightError(f"the report's runs were not made for arch {arch.name} of {arch.peak_macs} MACs a cycle")
+    kinds = dict(dense.kinds)
+    for image in images:  # the gated network knows which of the dense run's layers its gates touch
+        kinds.update(image.run.kinds)
+    waterfalls = [_waterfall(dense, image.run, kinds) for image in images]
+    gates = gate_rows(images, flips)
+    return {
+        "format": FORMAT,
+        "arch": arch.to_dict(),
+        "network": dict(network),
+        "summary": _summary(arch, dense, images, waterfalls, overall_flip_rate(gates)),
+        "waterfall": _mean_waterfall(waterfalls),
+        "cycles_by_cause": _cycles_by_cause(dense, images, kinds),
+        "images": [_image_row(dense, image, fall) for image, fall in zip(images, waterfalls, strict=True)],
+        "layers": layer_rows(dense, [image.run for image in images], kinds),
+        "gates": gates,
+        "roofline": {
+            "peak_macs": arch.peak_macs,
+            "dram_bytes_per_cycle": BEAT_BYTES * arch.dram.beats / arch.dram.per_cycles,
+        },
+        "maps": [_map(image) for image in images if image.image is not None][:MAPS],
+        "units": dict(UNITS),
+    }
+
+
+def write_report(report: dict[str, Any], folder: str | Path) -> tuple[Path, Path]:
+    """Write ``report.json`` and ``report.html`` into ``folder``; both appear whole, or neither is touched."""
+    folder = Path(folder)
+    texts = {
+        folder / "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
+        folder / "report.html": render_html(report),
+    }
+    if folder.exists() and not folder.is_dir():
+        raise GatewrightError(f"cannot write the report: {folder} is a file; name a folder")
+    partials = {path: path.with_name(path.name + ".partial") for path in texts}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in texts.items():
+            partials[path].write_text(text, encoding="utf-8")
+        for path, partial in partials.items():
+            partial.replace(path)
+    except OSError as error:
+        raise GatewrightError(f"cannot write the report to {folder}: {error}") from error
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+    return folder / "report.json", folder / "report.html"
+
+
+def _waterfall(dense: RunRecord, run: RunRecord, kinds: Mapping[str, str]) -> Waterfall:
+    return waterfall(dense.folded(kinds), run.folded(kinds), run.peak, dense.macs, run.macs)
+
+
+def _summary(
+    arch: ArchConfig,
+    dense: RunRecord,
+    images: Sequence[ImageRecord],
+    falls: Sequence[Waterfall],
+    flip_rate: float,
+) -> dict[str, float | int]:
+    cycles = np.array([image.run.cycles for image in images])
+    theoretical = np.array([fall.theoretical for fall in falls])
+    realised = np.array([fall.realised for fall in falls])
+    # A percentile is the cycles of a real image, not a value between two.
+    p50, p95, p99 = (int(np.percentile(cycles, p, method="inverted_cdf")) for p in (50, 95, 99))
+    clock = arch.clock_mhz * 1e6
+    return {
+        "images": len(images),
+        "top1_float": float(np.mean([image.predicted_float == image.label for image in images])),
+        "top1_int8": float(np.mean([image.predicted_int8 == image.label for image in images])),
+        "gate_flip_rate": flip_rate,
+        "macs_dense": dense.macs,
+        "macs_gated_mean": float(np.mean([image.run.macs for image in images])),
+        "speedup_theoretical_mean": float(theoretical.mean()),
+        "speedup_realised_mean": float(realised.mean()),
+        "speedup_realised_of_means": float(dense.cycles / cycles.mean()),
+        "realised_over_theoretical_mean": float((realised / theoretical).mean()),
+        "realised_over_theoretical_of_means": float(realised.mean() / theoretical.mean()),
+        "cycles_dense": dense.cycles,
+        "cycles_gated_mean": float(cycles.mean()),
+        "cycles_gated_p50": p50,
+        "cycles_gated_p95": p95,
+        "cycles_gated_p99": p99,
+        "utilisation_dense": dense.utilisation,
+        "utilisation_gated_mean": float(np.mean([image.run.utilisation for image in images])),
+        "frames_per_second_dense": float(clock / dense.cycles),
+        "frames_per_second_gated": float(clock / cycles.mean()),
+    }
+
+
+def _mean_waterfall(falls: Sequence[Waterfall]) -> dict[str, Any]:
+    """The mean over images of every step; a mean of exact sums, so it too ends at the mean realised speedup."""
+    speedup = float(np.mean([fall.theoretical for fall in falls]))
+    steps: list[dict[str, str | float]] = []
+    result: dict[str, Any] = {"theoretical": speedup, "steps": steps}
+    for number, step in enumerate(falls[0].steps):
+        after = float(np.mean([fall.steps[number].speedup_after for fall in falls]))
+        steps.append(
+            {
+                "cause": step.cause,
+                "title": _STEP_TITLES[step.cause],
+                "meaning": _STEP_MEANINGS[step.cause],
+                "cycles": float(np.mean([fall.steps[number].cycles for fall in falls])),
+                "speedup_before": speedup,
+                "speedup_after": after,
+                "speedup_lost": speedup - after,
+            }
+        )
+        speedup = after
+    result["realised"] = float(np.mean([fall.realised for fall in falls]))
+    return result
+
+
+def _cycles_by_cause(
+    dense: RunRecord, images: Sequence[ImageRecord], kinds: Mapping[str, str]
+) -> list[dict[str, str | float]]:
+    folded = [image.run.folded(kinds) for image in images]
+    parts = dense.folded(kinds)
+    return [
+        {
+            "cause": str(cause),
+            "title": TITLES[cause],
+            "meaning": MEANINGS[cause],
+            "cycles_dense": parts[cause] / dense.peak,
+            "cycles_gated_mean": float(np.mean([run[cause] for run in folded])) / dense.peak,
+        }
+        for cause in Cause
+    ]
+
+
+def _image_row(dense: RunRecord, image: ImageRecord, fall: Waterfall) -> dict[str, Any]:
+    return {
+        "index": int(image.index),
+        "label": int(image.label),
+        "predicted_float": int(image.predicted_float),
+        "predicted_int8": int(image.predicted_int8),
+        "macs_dense": dense.macs,
+        "macs_gated": image.run.macs,
+        "cycles_dense": dense.cycles,
+        "cycles_gated": image.run.cycles,
+        "speedup_theoretical": fall.theoretical,
+        "speedup_realised": fall.realised,
+        "utilisation": image.run.utilisation,
+        "waterfall": [
+            {
+                "cause": step.cause,
+                "cycles": step.cycles,
+                "speedup_before": step.speedup_before,
+                "speedup_after": step.speedup_after,
+                "speedup_lost": step.lost,
+            }
+            for step in fall.steps
+        ],
+    }
+
+
+def _map(image: ImageRecord) -> dict[str, Any]:
+    assert image.image is not None
+    pixels = image.image
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise GatewrightError(f"image {image.index} must be uint8 [height, width, 3] to be shown")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return {
+        "index": int(image.index),
+        "image_png": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        "blocks": sum(gate.kind == "spatial" for gate in image.run.gates),
+        "cost": cost_map(image.run.gates, pixels.shape[0], pixels.shape[1]).tolist(),
+    }

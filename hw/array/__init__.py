@@ -1,0 +1,1 @@
+"""ARRAY: the systolic grid, and what feeds and drains it."""

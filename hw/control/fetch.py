@@ -1,0 +1,108 @@
+"""Fetch: instructions ahead of their dispatch, through memory, checks and predecoder."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import FORMATS, Opcode
+from gatewright.contract.registers import ErrorCode
+from gatewright.contract.timing import FETCH_LATENCY
+from gatewright.hw.control.instruction_memory import InstructionMemory
+from gatewright.hw.control.legality import ERROR_BITS, Legality, splits_a_tile
+from gatewright.hw.control.predecode import Predecoder
+from gatewright.hw.control.queue import HeadQueue
+from gatewright.hw.layouts import COUNTS, INSTRUCTION_BITS, PLACE
+from gatewright.hw.lib.delay import delayed
+from gatewright.hw.signatures import instruction_write
+
+FETCHED = data.StructLayout({"instruction": INSTRUCTION_BITS, "place": PLACE, "error": ERROR_BITS})
+"""An instruction, and what was found out about it."""
+
+TARGET_BITS = sum(field.bits for field in FORMATS[Opcode.NEXT].fields)
+ENTRY_BITS = TARGET_BITS + 1
+"""One more than the entry of NEXT has: fetching may run past the largest."""
+
+FROM_FETCHED = FETCH_LATENCY - 1
+"""Cycles from a jump to the first instruction at ``head``: a register follows it at dispatch."""
+
+_PIPELINE = InstructionMemory.READ + Predecoder.LATENCY
+_SPARE = FROM_FETCHED - (1 + _PIPELINE + 1)
+"""Cycles of FETCH_LATENCY that the address, the pipeline and the queue behind it do not need."""
+assert _SPARE >= 0, f"fetch takes {FETCH_LATENCY - _SPARE} cycles"
+
+
+class Fetch(wiring.Component):
+    """The instructions from entry ``target`` of a ``jump`` on, in order, at ``head`` while ``present``.
+
+    The pipeline never stalls: an instruction is fetched only if the queue behind it has a place for it. ``jump`` drops
+    everything that is on its way. What was fetched past a NEXT is dropped so; nothing here looks at opcodes.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "write": In(instruction_write(arch)),
+                "given": In(COUNTS),
+                "jump": In(1),
+                "target": In(TARGET_BITS),
+                "head": Out(FETCHED),
+                "present": Out(1),
+                "take": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # Enough places to cover the way from the address to dispatch at one instruction a cycle.
+        places = 1 << ceil_log2(FETCH_LATENCY)
+        m.submodules.memory = instructions = InstructionMemory(self._arch)
+        m.submodules.predecoder = predecoder = Predecoder()
+        m.submodules.legality = legality = Legality(self._arch)
+        m.submodules.queue = queue = HeadQueue(FETCHED, places)
+        wiring.connect(m, wiring.flipped(self.write), instructions.write)
+
+        entry, running, beyond, issue = Signal(ENTRY_BITS), Signal(), Signal(), Signal()
+        # Instructions on their way or in the queue: one counter with a bit that means full.
+        reserved = Signal(range(places + 1))
+        m.d.comb += [
+            issue.eq(running & ~reserved[-1]),
+            beyond.eq(entry >= self._arch.instruction_entries),
+            instructions.entry.eq(entry),
+        ]
+        m.d.sync += reserved.eq(reserved + issue - queue.take)
+        with m.If(issue):
+            m.d.sync += [entry.eq(entry + 1), running.eq(~beyond)]
+
+        arrives = Signal(_PIPELINE + _SPARE)
+        m.d.sync += arrives.eq(Cat(issue, arrives[:-1]))
+        instruction = instructions.instruction
+        m.d.comb += [
+            predecoder.instruction.eq(instruction),
+            legality.instruction.eq(instruction),
+            legality.valid.eq(arrives[InstructionMemory.READ - 1]),
+            legality.beyond.eq(delayed(m, beyond, InstructionMemory.READ, "beyond")),
+            legality.flush.eq(self.jump),
+            legality.given.eq(self.given),
+        ]
+        known = Signal(FETCHED)
+        along = delayed(m, instruction, Predecoder.LATENCY, "instruction")
+        split = (legality.error == ErrorCode.NONE) & splits_a_tile(along, predecoder.place)
+        m.d.comb += [
+            known.instruction.eq(along),
+            known.place.eq(predecoder.place),
+            known.error.eq(Mux(split, ErrorCode.ILLEGAL_OPERANDS, legality.error)),
+            queue.push.eq(arrives[-1]),
+            queue.entry.eq(delayed(m, known, _SPARE, "known")),
+            queue.take.eq(self.take),
+            queue.flush.eq(self.jump),
+            self.head.eq(queue.head),
+            self.present.eq(queue.present),
+        ]
+        with m.If(self.jump):
+            m.d.sync += [entry.eq(self.target), running.eq(1), reserved.eq(0), arrives.eq(0)]
+        return m

@@ -1,0 +1,150 @@
+"""Instruction queues, and the comparison of waits with the completion counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import COUNT_BITS, WAITS, Unit
+from gatewright.contract.timing import DECODE_LATENCY
+from gatewright.hw.layouts import COUNTS, WAIT, entry_layout
+from gatewright.hw.signatures import completions_signature, head_signature
+
+WAIT_LIST = data.ArrayLayout(WAIT, WAITS)
+
+DISTANCE = data.StructLayout({"met": WAITS, "next": WAITS})
+"""Of each wait, a cycle ago: whether the count had been reached, or lacked one instruction."""
+
+
+class WaitDistance(wiring.Component):
+    """How far the ``counts`` were from the ``waits`` in the cycle before.
+
+    The subtraction is kept off the path to a unit's start: a count rises by at most one a cycle, so ``waits_met``
+    needs the distance of the cycle before and the counts' lowest bits.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"waits": In(WAIT_LIST), "counts": In(COUNTS), "distance": Out(DISTANCE)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        counts = Array(self.counts)
+        for number in range(WAITS):
+            wait = self.waits[number]
+            ahead = Signal(COUNT_BITS, name=f"ahead_{number}")
+            m.d.comb += ahead.eq(counts[wait.unit] - wait.count)
+            m.d.sync += [
+                self.distance.met[number].eq(~ahead[-1] | (wait.unit == Unit.NONE)),
+                self.distance.next[number].eq(ahead.all()),
+            ]
+        return m
+
+
+def waits_met(distance: Any, waits: Any, counts: Any) -> Value:
+    """Whether ``waits`` hold now, with their ``distance`` of the cycle before; the counts have moved by 0 or 1."""
+    lowest = Array(counts[unit][0] for unit in range(len(Unit)))
+    met = [distance.met[n] | (distance.next[n] & (lowest[waits[n].unit] == waits[n].count[0])) for n in range(WAITS)]
+    return Cat(*met).all()
+
+
+class HeadQueue(wiring.Component):
+    """A queue of ``depth`` entries with its head in a register.
+
+    What is pushed in a cycle is at the head in the next if nothing is in front of it; after a ``take`` the next entry
+    is at the head in the next cycle. ``push`` is allowed while not ``full``, ``take`` while ``present``. ``flush``
+    empties the queue, whatever is pushed or taken with it.
+    """
+
+    def __init__(self, layout: data.Layout, depth: int) -> None:
+        self._layout, self._depth = layout, depth
+        super().__init__(
+            {
+                "push": In(1),
+                "entry": In(layout),
+                "full": Out(1),
+                "head": Out(layout),
+                "present": Out(1),
+                "take": In(1),
+                "flush": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # Behind the head register: small memory in LUTs, read without delay.
+        places = 1 << max(1, ceil_log2(self._depth - 1))
+        m.submodules.behind = behind = memory.Memory(shape=self._layout, depth=places, init=[])
+        write, read = behind.write_port(), behind.read_port(domain="comb")
+        count = Signal(range(self._depth))
+        first, last, others = Signal(range(places)), Signal(range(places)), Signal()
+        passes, loads = Signal(), Signal()
+        m.d.comb += [
+            others.eq(count != 0),
+            self.full.eq(self.present & (count == self._depth - 1)),
+            # An entry that is pushed into an empty queue, or while the only one leaves, goes to the head at once.
+            passes.eq(~others & (self.take | ~self.present)),
+            loads.eq(self.take & others),
+            write.addr.eq(last),
+            write.data.eq(self.entry),
+            write.en.eq(self.push & ~passes),
+            read.addr.eq(first),
+        ]
+        with m.If(self.take | ~self.present):
+            m.d.sync += [
+                self.head.eq(Mux(others, read.data, self.entry)),
+                self.present.eq(others | self.push),
+            ]
+        with m.If(loads):
+            m.d.sync += first.eq(first + 1)
+        with m.If(write.en):
+            m.d.sync += last.eq(last + 1)
+        m.d.sync += count.eq(count + write.en - loads)
+        with m.If(self.flush):
+            m.d.sync += [self.present.eq(0), count.eq(0), first.eq(0), last.eq(0)]
+        return m
+
+
+class InstructionQueue(wiring.Component):
+    """The instructions that wait in front of a unit: ``queue_depth`` of them, the head included.
+
+    ``unit.valid`` is 1 from DECODE_LATENCY cycles after an instruction came to the head; ``waits``: the head's.
+    """
+
+    def __init__(self, unit: Unit, arch: ArchConfig) -> None:
+        self._unit, self._depth = unit, arch.queue_depth
+        super().__init__(
+            {
+                "push": In(1),
+                "entry": In(entry_layout(unit)),
+                "full": Out(1),
+                "completions": Out(completions_signature()),
+                "unit": In(head_signature(unit)),
+                "waits": Out(WAIT_LIST),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = HeadQueue(entry_layout(self._unit), self._depth)
+        m.submodules.distance = distance = WaitDistance()
+        # One bit for each cycle at the head.
+        age = Signal(DECODE_LATENCY)
+        m.d.sync += age.eq(Mux(self.unit.take, 0, Cat(queue.present, age[:-1])))
+        m.d.comb += [
+            queue.push.eq(self.push),
+            queue.entry.eq(self.entry),
+            queue.take.eq(self.unit.take),
+            self.full.eq(queue.full),
+            self.waits.eq(queue.head.waits),
+            self.unit.head.eq(queue.head.head),
+            self.unit.valid.eq(age[-1]),
+            distance.waits.eq(queue.head.waits),
+            distance.counts.eq(self.completions.counts),
+            self.unit.waits_met.eq(waits_met(distance.distance, queue.head.waits, self.completions.counts)),
+        ]
+        return m

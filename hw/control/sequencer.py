@@ -1,0 +1,159 @@
+"""The sequencer: boot, dispatch, and the instructions that it runs itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.isa import HEADER_BITS, Opcode, Unit
+from gatewright.contract.registers import ErrorCode
+from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
+from gatewright.hw.control.legality import ERROR_BITS, operands_of
+from gatewright.hw.control.queue import WaitDistance, waits_met
+from gatewright.hw.layouts import COUNTS, HEADER, PLACED, QUEUED_UNITS, UNITS, entry_layout, format_of
+from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
+
+INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
+
+
+class Sequencer(wiring.Component):
+    """Boots page 0, hands instructions to the queues in program order, and runs NEXT, EXIT and END.
+
+    ``start`` is cycle 0. ``control``: NEXT, EXIT or END runs in this cycle; ``stopped``: the program ends in it. An
+    illegal instruction sets ``error`` in the cycle behind its turn; ``error_code``, ``entry`` (where it lies) and
+    ``dispatched`` (instructions before it, those of the sequencer included) then hold until reset. ``halt`` stops
+    dispatch at once. After ``stopped`` or ``error`` a reset has to come before the next ``start``.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "start": In(1),
+                "halt": In(1),
+                "code_address": In(32),
+                "boot_count": In(16),
+                "boot": Out(boot_signature(arch)),
+                "write": In(instruction_write(arch)),
+                "push": Out(UNITS),
+                **{f"entry_{unit.name.lower()}": Out(entry_layout(unit)) for unit in QUEUED_UNITS},
+                "full": In(UNITS),
+                "completions": Out(completions_signature()),
+                "given": In(COUNTS),
+                "mask": Out(mask_read_bit()),
+                "control": Out(1),
+                "stopped": Out(1),
+                "error": Out(1),
+                "error_code": Out(ERROR_BITS),
+                "entry": Out(ENTRY_BITS),
+                "dispatched": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fetch = fetch = Fetch(self._arch)
+        wiring.connect(m, wiring.flipped(self.write), fetch.write)
+        m.d.comb += fetch.given.eq(self.given)
+
+        # The instruction register, decoded as far as dispatch needs it.
+        valid, current = Signal(), Signal(FETCHED, reset_less=True)
+        bad = Signal(reset_less=True)
+        decoded = {opcode: Signal(name=f"is_{opcode.name.lower()}", reset_less=True) for opcode in Opcode}
+        load, advance, jump = Signal(), Signal(), Signal()
+        m.d.comb += [load.eq(fetch.present & (advance | ~valid)), fetch.take.eq(load), fetch.jump.eq(jump)]
+        with m.If(load):
+            opcode = fetch.head.instruction[: HEADER["opcode"].width]
+            m.d.sync += [current.eq(fetch.head), bad.eq(fetch.head.error != ErrorCode.NONE)]
+            m.d.sync += [line.eq(opcode == number) for number, line in decoded.items()]
+        m.d.sync += valid.eq(~jump & (load | (valid & ~advance)))
+        header = data.View(HEADER, current.instruction[:HEADER_BITS])
+
+        # ``leaving``: END, or an EXIT that was taken, waits for the units. ``ended``: it is over.
+        leaving, ended, turn = Signal(), Signal(), Signal()
+        m.d.comb += turn.eq(valid & ~(bad | leaving | ended | self.error | self.halt))
+        for unit in QUEUED_UNITS:
+            m.d.comb += self.push[unit].eq(turn & decoded[format_of(unit).opcode] & ~self.full[unit])
+            self._connect_entry(m, unit, header, current)
+
+        met = self._control_waits(m, fetch.head, header.waits, load)
+        runs, leaves = Signal(), Signal()
+        m.d.comb += [
+            runs.eq(turn & met & (decoded[Opcode.NEXT] | decoded[Opcode.EXIT] | decoded[Opcode.END])),
+            # An EXIT advances before its mask bit is known; ``leaving`` holds back what follows.
+            advance.eq(self.push.any() | runs),
+            self.mask.mask.eq(operands_of(Opcode.EXIT, current.instruction).mask),
+            self.mask.bit.eq(operands_of(Opcode.EXIT, current.instruction).bit),
+            leaves.eq(runs & (decoded[Opcode.END] | (decoded[Opcode.EXIT] & self.mask.value))),
+            self.stopped.eq((leaves | leaving) & self.completions.idle & ~(ended | self.error | self.halt)),
+            self.control.eq((runs & ~leaves) | self.stopped),
+        ]
+        with m.If(leaves):
+            m.d.sync += leaving.eq(1)
+        with m.If(self.stopped):
+            m.d.sync += ended.eq(1)
+
+        started = self._boot(m)
+        m.d.comb += [
+            jump.eq(started | (runs & decoded[Opcode.NEXT])),
+            fetch.target.eq(Mux(started, 0, operands_of(Opcode.NEXT, current.instruction).entry)),
+        ]
+        with m.If(jump):
+            m.d.sync += self.entry.eq(fetch.target)
+        with m.Elif(advance):
+            m.d.sync += self.entry.eq(self.entry + 1)
+        with m.If(advance):
+            m.d.sync += self.dispatched.eq(self.dispatched + 1)
+        with m.If(valid & bad & ~(leaving | ended | self.error | self.halt)):
+            m.d.sync += [self.error.eq(1), self.error_code.eq(current.error)]
+        return m
+
+    def _connect_entry(self, m: Module, unit: Unit, header: Any, current: Any) -> None:
+        """The instruction register as a unit's queue entry."""
+        entry = getattr(self, f"entry_{unit.name.lower()}")
+        m.d.comb += [
+            entry.waits.eq(header.waits),
+            entry.head.operands.eq(operands_of(format_of(unit).opcode, current.instruction)),
+        ]
+        if unit in PLACED:
+            m.d.comb += entry.head.place.eq(current.place)
+
+    def _control_waits(self, m: Module, following: Any, waits: Any, load: Signal) -> Any:
+        """Whether the instruction register's waits hold, from its first cycle on.
+
+        Their distance is taken in the cycle before: from the fetched instruction if it moves into the register.
+        """
+        m.submodules.before = before = WaitDistance()
+        m.submodules.during = during = WaitDistance()
+        moved = Signal()
+        counts = self.completions.counts
+        m.d.sync += moved.eq(load)
+        m.d.comb += [
+            before.waits.eq(data.View(HEADER, following.instruction[:HEADER_BITS]).waits),
+            during.waits.eq(waits),
+            before.counts.eq(counts),
+            during.counts.eq(counts),
+        ]
+        return Mux(moved, waits_met(before.distance, waits, counts), waits_met(during.distance, waits, counts))
+
+    def _boot(self, m: Module) -> Signal:
+        """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""
+        booting, started, fits = Signal(), Signal(), Signal()
+        m.d.comb += [
+            fits.eq(self.boot_count <= self._arch.page_instructions),
+            self.boot.start.eq(self.start & fits),
+            self.boot.address.eq(self.code_address),
+            self.boot.beats.eq(self.boot_count * INSTRUCTION_BEATS),
+            started.eq(booting & self.boot.done),
+        ]
+        with m.If(self.start):
+            # More instructions than a page holds would run into the other page, or beyond the memory.
+            m.d.sync += [booting.eq(fits), self.error.eq(~fits)]
+            m.d.sync += self.error_code.eq(Mux(fits, ErrorCode.NONE, ErrorCode.FETCH_RANGE))
+        with m.If(started):
+            m.d.sync += booting.eq(0)
+        return started

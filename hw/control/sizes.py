@@ -1,0 +1,142 @@
+"""Section 3 of the machine's page: what the tables' counts leave of the instruction at the head of a queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import NO_TABLE, Unit
+from gatewright.hw.layouts import format_of, operand_layout
+from gatewright.hw.signatures import count_bits, table_counts
+
+
+def reciprocal(divisor: int, largest: int) -> tuple[int, int]:
+    """(multiplier, shift) with ``n // divisor == n * multiplier >> shift`` for all n from 0 to ``largest``."""
+    shift = 0
+    while True:
+        multiplier = -(-(1 << shift) // divisor)
+        # Rounding the multiplier up adds n * error / (divisor << shift): less than 1 / divisor changes no quotient.
+        if largest * (multiplier * divisor - (1 << shift)) < 1 << shift:
+            return multiplier, shift
+        shift += 1
+
+
+class Sizes(wiring.Component):
+    """The effective sizes of a GATHER, a MATMUL or an EPILOGUE, right LATENCY cycles after the inputs stand still.
+
+    Stages: the count of each table; subtract and clamp; multiply; subtract and clamp, or divide by ``rows``; clamp.
+    The head's fields are not pipelined: they stand still, only counts change. Members, all registers:
+
+    * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
+    * MATMUL, EPILOGUE: ``pixels``, ``filters``;
+    * GATHER, MATMUL: ``channels`` stored per pixel, ``reduction`` = taps * channels; MATMUL: ``slices``;
+    * EPILOGUE: ``stored``, the channels stored per pixel of the output.
+    """
+
+    LATENCY = 5
+
+    def __init__(self, unit: Unit, arch: ArchConfig) -> None:
+        self._unit = unit
+        self._rows, self._count_bits = arch.rows, count_bits(arch)
+        form = format_of(unit)
+        bits = self._bits = {field.name: field.bits for field in form.fields}
+        # Channels by table may be more than the field of the instruction can say.
+        stored = max(bits["channels"], count_bits(arch))
+        results = {"tiles": bits["tile_count"], "chunk": bits["tile_count"] + 2 * bits["tile"], "empty": 1}
+        if unit == Unit.EPILOGUE:
+            results["stored"] = stored
+        else:
+            taps = bits["taps"] if unit == Unit.ARRAY else bits["kernel_height"] + bits["kernel_width"]
+            results |= {"channels": stored, "reduction": taps + stored}
+        if unit != Unit.GATHER:
+            results |= {"pixels": bits["pixel_count"], "filters": bits["filter_count"]}
+        if unit == Unit.ARRAY:
+            results["slices"] = bits["slice_count"]
+        self._results = results
+        super().__init__(
+            {
+                "head": In(operand_layout(form.opcode)),
+                "counts": In(table_counts(arch)),
+                **{name: Out(width) for name, width in results.items()},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        head = self.head
+        results = {name: Signal(width, name=f"{name}_q", reset_less=True) for name, width in self._results.items()}
+        m.d.comb += [getattr(self, name).eq(register) for name, register in results.items()]
+        self._limit_by_table(m, head.tile_table, head.first_tile, head.tile_count, results["tiles"])
+        area = Signal(2 * self._bits["tile"], reset_less=True)
+        m.d.sync += [area.eq(head.tile * head.tile), results["chunk"].eq(results["tiles"] * area)]
+        if self._unit == Unit.EPILOGUE:
+            stored = Mux(head.compact, self.counts[head.filter_table], head.channels)
+            m.d.sync += results["stored"].eq(stored)
+        else:
+            self._reduce(m, results["channels"], results["reduction"])
+        if self._unit == Unit.GATHER:
+            bare = (head.tile == 0) | (head.kernel_height == 0) | (head.kernel_width == 0)
+            m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
+            return m
+        self._limit_by_table(m, head.filter_table, head.first_filter, head.filter_count, results["filters"])
+        self._clamp(m, results["chunk"], head.first_pixel, head.pixel_count, results["pixels"])
+        nothing = (results["pixels"] == 0) | (results["filters"] == 0)
+        if self._unit == Unit.ARRAY:
+            whole = self._whole_slices(m, results["reduction"])
+            self._clamp(m, whole, head.first_slice, head.slice_count, results["slices"])
+            nothing = nothing | (whole <= head.first_slice) | (head.slice_count == 0)
+        m.d.sync += results["empty"].eq(nothing)
+        return m
+
+    @staticmethod
+    def _clamp(m: Module, value: Any, first: Any, limit: Any, result: Signal, direct: Any = 0) -> None:
+        """``result`` = ``direct`` ? limit : clamp(value - first, 0, limit), a cycle later.
+
+        ``first`` and ``limit`` stand still, so that both bounds are compared at once.
+        """
+        end = Signal(bits_for((1 << len(first)) + (1 << len(limit)) - 2), name=f"{result.name}_end", reset_less=True)
+        # Between the bounds the difference is less than the limit, so its low bits are all of it.
+        inside = (value - first)[: len(result)]
+        m.d.sync += [
+            end.eq(first + limit),
+            result.eq(Mux(direct | (value >= end), limit, Mux(value <= first, 0, inside))),
+        ]
+
+    def _limit_by_table(self, m: Module, table: Any, first: Any, limit: Any, result: Signal) -> None:
+        """Entries of a list that an instruction takes, two cycles later."""
+        count = Signal(self._count_bits, name=f"{result.name}_count", reset_less=True)
+        m.d.sync += count.eq(self.counts[table])
+        self._clamp(m, count, first, limit, result, direct=table == NO_TABLE)
+
+    def _reduce(self, m: Module, channels: Signal, reduction: Signal) -> None:
+        """The channels in a cycle, the reduction in two."""
+        head = self.head
+        listed = head.channel_table != NO_TABLE
+        if self._unit == Unit.ARRAY:
+            taps = head.taps
+        else:
+            taps = Signal(self._bits["kernel_height"] + self._bits["kernel_width"], reset_less=True)
+            m.d.sync += taps.eq(head.kernel_height * head.kernel_width)
+        m.d.sync += [
+            channels.eq(Mux(listed, self.counts[head.channel_table], head.channels)),
+            reduction.eq(taps * channels),
+        ]
+
+    def _whole_slices(self, m: Module, reduction: Signal) -> Signal:
+        """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach."""
+        rows = self._rows
+        reach = (1 << self._bits["first_slice"]) + (1 << self._bits["slice_count"]) - 2
+        longest = reach * rows
+        clipped = Signal(bits_for(longest), reset_less=True)
+        whole = Signal(bits_for(reach), reset_less=True)
+        multiplier, shift = reciprocal(rows, longest + rows - 1)
+        m.d.sync += [
+            clipped.eq(Mux(reduction == 0, 1, Mux(reduction > longest, longest, reduction))),
+            whole.eq(((clipped + (rows - 1)) * multiplier) >> shift),
+        ]
+        return whole

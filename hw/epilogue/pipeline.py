@@ -1,0 +1,230 @@
+"""The pipeline of EPILOGUE: from an accumulator entry's read to the write of its bytes, or of its mask bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.hw.epilogue.output import EpilogueOutput
+from gatewright.hw.epilogue.pixel_address import PLACED
+from gatewright.hw.epilogue.requantise import (
+    STEP_BITS,
+    VALUE_BITS,
+    above_halves,
+    halves,
+    halves_shared,
+    product,
+    saturated,
+)
+from gatewright.hw.epilogue.setup import work_layout
+from gatewright.hw.epilogue.transposer import Transposer
+from gatewright.hw.epilogue.walk import DETAILS, KIND
+from gatewright.hw.lib.delay import delayed
+from gatewright.hw.signatures import (
+    PARAMETER,
+    SCRATCHPAD_ADDRESS_BITS,
+    accumulator_read,
+    lanes,
+    mask_write,
+    scratchpad_write,
+)
+
+READ, BIAS, STEP, ADDRESS, SATURATE, COLLECT, POOLED, OUTPUT, MASK = 2, 4, 6, 8, 9, 10, 12, 13, 14
+"""Stages whose results are registers of the next one. READ: the accumulator's address is a register in this one, its
+data arrive in BIAS, with the slot's parameter; then a value goes through two registers of the product and two of the
+shift. ADDRESS: taken from its queue. COLLECT: transposer, sums of tiles; from there on averages have a product of
+their own, which ends in POOLED. OUTPUT: into the request to the scratchpad, MASK: to the masks."""
+
+RAW_STAGE = BIAS + 1
+"""Raw totals leave from here: their slots enter RAW_DELAY cycles later than others."""
+
+RAW_DELAY = 6
+"""Raw totals are written in the three last stages of the contract, the first of them OUTPUT - 2."""
+
+SUM_BITS = 18
+"""The sum of a tile's bytes."""
+
+
+class EpiloguePipeline(wiring.Component):
+    """Stages behind the slot (``kind``, ``details``: stage 1), and the registers that stand beside them.
+
+    ``parameter`` and ``accumulators`` belong to the slot in stage BIAS. A slot's parameters reach the lanes' registers
+    as the slot passes, so that a parameter slot never disturbs the entries in front of it; collect slots bring
+    their own.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "start": In(1),
+                "prepared": In(work_layout(arch)),
+                "work": In(work_layout(arch)),
+                "kind": In(KIND),
+                "details": In(DETAILS),
+                "accumulators": Out(accumulator_read(arch)),
+                "parameter": In(PARAMETER),
+                "pixel": In(PLACED),
+                "take_pixel": Out(1),
+                "tile": In(SCRATCHPAD_ADDRESS_BITS),
+                "take_tile": Out(1),
+                "residual": In(lanes(arch.columns)),
+                "take_residual": Out(1),
+                "write": Out(scratchpad_write(48)),
+                "mask": Out(mask_write(arch)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._stages(m)
+        read, details = self._kind[READ], self._details[READ]
+        m.d.comb += [
+            self.accumulators.valid.eq(read.entry | read.sum | read.sign | read.collect),
+            self.accumulators.bank.eq(self.work.bank),
+            self.accumulators.entry.eq(details.accumulator),
+        ]
+        biased, multipliers = self._bias(m)
+        values = self._requantise(m, biased, multipliers)
+        place = self._addresses(m)
+        averages = self._average(m, values, delayed(m, place.outside, COLLECT - ADDRESS - 1, "outside"))
+        self._leave(m, biased, values, averages, place)
+        return m
+
+    def _stages(self, m: Module) -> None:
+        """``self._kind[n]``, ``self._details[n]``: the slot in stage n."""
+        kinds: list[Any] = [None, self.kind]
+        for stage in range(2, MASK + 1):
+            kind = Signal(KIND, name=f"kind_{stage}")
+            m.d.sync += kind.eq(kinds[-1])
+            if stage == RAW_STAGE + 1:
+                # A raw total has left, and the next instruction may come before its slot is at the end.
+                m.d.sync += kind.total.eq(kinds[-1].total & ~self.work.raw)
+            kinds.append(kind)
+        self._kind = kinds
+        self._details = [None, self.details]
+        for stage in range(2, MASK + 1):
+            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}"))
+
+    def _bias(self, m: Module) -> tuple[list[Signal], list[Signal]]:
+        """Stage BIAS: (value, multiplier) of each lane in the next stage."""
+        kind, details, work, parameter = self._kind[BIAS], self._details[BIAS], self.work, self.parameter
+        values, multipliers = [], []
+        for lane in range(self._arch.columns):
+            bias = Signal(signed(32), name=f"bias_{lane}", reset_less=True)
+            multiplier = Signal(16, name=f"multiplier_{lane}", reset_less=True)
+            total = Signal(signed(32), name=f"total_{lane}", reset_less=True)
+            value = Signal(signed(VALUE_BITS), name=f"value_{lane}", reset_less=True)
+            factor = Signal(16, name=f"factor_{lane}", reset_less=True)
+            entry = self.accumulators.lanes[lane].as_signed()
+            with m.If(kind.parameter & (work.single | (details.lane == lane))):
+                m.d.sync += [bias.eq(parameter.bias), multiplier.eq(parameter.multiplier)]
+            with m.If(kind.sum):
+                m.d.sync += total.eq(entry + Mux(details.first, 0, total))
+            # A raw total stands still until it is written: nothing but totals comes here meanwhile.
+            with m.If(~work.raw | kind.total):
+                own = Mux(kind.collect, parameter.bias.as_signed(), bias)
+                m.d.sync += value.eq(Mux(kind.total, total, entry) + own)
+            m.d.sync += factor.eq(Mux(kind.collect, parameter.multiplier, multiplier))
+            values.append(value)
+            multipliers.append(factor)
+        return values, multipliers
+
+    def _requantise(self, m: Module, biased: list[Signal], multipliers: list[Signal]) -> Any:
+        """Stages BIAS + 1 to SATURATE: the bytes of all lanes in stage COLLECT."""
+        work, kind, details = self.work, self._kind[STEP], self._details[STEP]
+        own = delayed(m, (self.parameter.shift - 1)[:STEP_BITS], STEP - BIAS, "own_step")
+        values = Signal(lanes(self._arch.columns), reset_less=True)
+        for lane, (value, multiplier) in enumerate(zip(biased, multipliers, strict=True)):
+            step = Signal(STEP_BITS, name=f"step_{lane}", reset_less=True)
+            chosen = Signal(STEP_BITS, name=f"chosen_step_{lane}", reset_less=True)
+            with m.If(kind.parameter & (work.single | (details.lane == lane))):
+                m.d.sync += step.eq(own)
+            m.d.sync += chosen.eq(Mux(kind.collect, own, step))
+            scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
+            addend = Mux(work.residual, self.residual[lane], 0)
+            m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))
+        m.d.comb += self.take_residual.eq(self._kind[SATURATE].entry & work.residual)
+        return values
+
+    def _addresses(self, m: Module) -> Any:
+        """Stage ADDRESS: where the slot's results go, in the next stage."""
+        kind, work = self._kind[ADDRESS], self.work
+        of_block = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
+        with m.If((work.raw & self._kind[RAW_STAGE].total) | kind.total | kind.sign):
+            m.d.sync += of_block.eq(of_block + Mux(work.raw, 4 * self._arch.columns, self._arch.columns))
+        with m.If(self.start):
+            m.d.sync += of_block.eq(self.prepared.base)
+        self._of_block = of_block
+        place = Signal(PLACED, reset_less=True)
+        from_pixel = kind.entry | kind.transposed
+        m.d.comb += [self.take_pixel.eq(from_pixel), self.take_tile.eq(kind.pool)]
+        m.d.sync += [
+            place.address.eq(Mux(from_pixel, self.pixel.address, Mux(kind.pool, self.tile, of_block))),
+            place.outside.eq(from_pixel & self.pixel.outside),
+        ]
+        return place
+
+    def _average(self, m: Module, values: Any, outside: Any) -> list[Any]:
+        """Stages COLLECT to POOLED: a tile's averages as HALVES in stage OUTPUT. They share one parameter."""
+        kind, details = self._kind[COLLECT], self._details[COLLECT]
+        multiplier, step = Signal(16, reset_less=True), Signal(STEP_BITS, reset_less=True)
+        with m.If(self._kind[BIAS].pool):
+            m.d.sync += [multiplier.eq(self.parameter.multiplier), step.eq(self.parameter.shift - 1)]
+        width = SUM_BITS + len(multiplier)
+        above = Signal(width, reset_less=True)
+        m.d.sync += above.eq(above_halves(step, width))
+        averages = []
+        for lane in range(self._arch.columns):
+            tile_sum = Signal(signed(SUM_BITS), name=f"tile_sum_{lane}", reset_less=True)
+            partial = Signal(signed(width), name=f"average_product_{lane}", reset_less=True)
+            scaled = Signal(signed(width), name=f"average_{lane}", reset_less=True)
+            with m.If(kind.entry):
+                added = Mux(outside, 0, values[lane]).as_signed()
+                m.d.sync += tile_sum.eq(Mux(details.first, 0, tile_sum) + added)
+            m.d.sync += [partial.eq(tile_sum * multiplier), scaled.eq(partial)]
+            averages.append(halves_shared(m, scaled, step, above, f"average_{lane}"))
+        return averages
+
+    def _leave(self, m: Module, biased: list[Signal], values: Any, averages: list[Any], place: Any) -> None:
+        """Stages COLLECT to OUTPUT and MASK: transposed or not, to the scratchpad or to the masks."""
+        kind, details, work = self._kind, self._details, self.work
+        m.submodules.transposer = transposer = Transposer(self._arch.columns)
+        m.d.comb += [
+            transposer.write.eq(kind[COLLECT].collect),
+            transposer.row.eq(details[COLLECT].lane),
+            transposer.data.eq(values),
+            transposer.column.eq(details[COLLECT].lane),
+        ]
+        straight = Cat(*(byte for byte in delayed(m, values, POOLED - COLLECT, "values")))
+        merged = Signal(max(len(straight), 128), reset_less=True)
+        turned = Cat(*transposer.result)
+        m.d.sync += merged.eq(Mux(kind[POOLED].transposed, turned, straight))
+        pooled = Cat(saturated(average, Const(0, 8), Const(0)) for average in averages)
+
+        m.submodules.output = output = EpilogueOutput(self._arch)
+        leaving = kind[OUTPUT]
+        where = delayed(m, place, OUTPUT - ADDRESS - 1, "place")
+        m.d.comb += [
+            output.valid.eq(((leaving.entry | leaving.transposed) & ~where.outside) | leaving.pool | leaving.total),
+            output.address.eq(where.address),
+            output.count.eq(details[OUTPUT].count),
+            output.data.eq(Mux(leaving.pool, pooled, merged)),
+            output.raw.eq(work.raw & kind[RAW_STAGE].total),
+            output.raw_address.eq(self._of_block),
+            output.raw_count.eq(details[RAW_STAGE].count),
+            output.raw_lanes.eq(Cat(value[:32] for value in biased)),
+        ]
+        wiring.connect(m, wiring.flipped(self.write), output.write)
+
+        signs = Cat(~value[-1] for value in biased)
+        m.d.sync += [
+            self.mask.valid.eq(kind[MASK].sign),
+            self.mask.address.eq(delayed(m, where.address, MASK - OUTPUT, "mask_address")),
+            self.mask.count.eq(details[MASK].count),
+            self.mask.bits.eq(delayed(m, signs, MASK - BIAS - 1, "signs")),
+        ]

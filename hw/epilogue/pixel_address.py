@@ -1,0 +1,245 @@
+"""Byte addresses of an EPILOGUE's pixels and tiles, in the order in which its slots need them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import NO_TABLE
+from gatewright.hw.epilogue.setup import VECTOR_BITS, work_layout
+from gatewright.hw.lib.delay import delayed
+from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, table_read
+
+DEPTH = 32
+"""Addresses that are kept. Those of pixels are read twice: by the residual, which runs ahead, and by the results."""
+
+ROOM = 22
+"""Pixels on their way or kept, up to which more are begun; it is looked at with a delay of two cycles."""
+
+PLACED = data.StructLayout({"address": SCRATCHPAD_ADDRESS_BITS, "outside": 1})
+"""A pixel's address, unless it is outside the map."""
+
+RASTER = data.StructLayout(
+    {
+        "position": POSITION_BITS,
+        "inside_y": 5,
+        "inside_x": 5,
+        "tile_y": 13,
+        "tile_x": 9,
+        "columns_left": signed(15),
+    }
+)
+"""A pixel: its tile's position in the list and its place inside it. Without a tile table also the tile's place in the
+grid, and the columns of the map from the tile's first one on."""
+
+_STEPS = 8
+"""From the walk's registers to the address."""
+
+
+def copied(target: Any, source: Any) -> list[Any]:
+    """Assignments of the RASTER members of ``source``."""
+    return [getattr(target, name).eq(getattr(source, name)) for name, _ in RASTER]
+
+
+class PixelAddresses(wiring.Component):
+    """A walk over the pixels in the order of the slots, multiplied out in a pipeline, and queues behind it.
+
+    ``start`` in cycle s, with ``prepared``; ``work`` is the same from the next cycle on. The first address is there in
+    cycle s + EPILOGUE_SETUP. ``pixel`` and ``tile``: the next address of a result and of an average, removed by
+    ``take_pixel`` and ``take_tile``; ``ahead``: the residual's, if ``ahead_available``, removed by ``take_ahead``.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "start": In(1),
+                "prepared": In(work_layout(arch)),
+                "work": In(work_layout(arch)),
+                "tiles": Out(table_read()),
+                "pixel": Out(PLACED),
+                "take_pixel": In(1),
+                "tile": Out(SCRATCHPAD_ADDRESS_BITS),
+                "take_tile": In(1),
+                "ahead": Out(PLACED),
+                "ahead_available": Out(1),
+                "take_ahead": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        issue, averages = Signal(), Signal()
+        self._here = Signal(RASTER, reset_less=True)
+        self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("base", "pool_base")]
+        room = Signal()
+        self._walk(m, issue, averages, room)
+        address, outside, arrives, average = self._multiply(m, issue, averages)
+        self._queues(m, address, outside, arrives, average)
+        held = Signal(range(DEPTH + 1))
+        m.d.sync += [
+            held.eq(held + (issue & ~averages) - self.take_pixel),
+            room.eq(held < ROOM),
+        ]
+        with m.If(self.start):
+            m.d.sync += [held.eq(0), room.eq(1)]
+        return m
+
+    def _walk(self, m: Module, issue: Signal, averages: Signal, room: Signal) -> None:
+        """Which pixel is next; after the last pixel of a tile with ``pool`` the tile itself."""
+        work, here, columns = self.work, self._here, self._arch.columns
+        walking = Signal()
+        saved, following = Signal(RASTER, reset_less=True), Signal(RASTER)
+        pixels, filters = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
+        inner, size = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
+        column_ends, tile_ends, advance = Signal(), Signal(), Signal()
+        m.d.comb += [
+            issue.eq(walking & room),
+            column_ends.eq(here.inside_x == work.tile - 1),
+            tile_ends.eq(column_ends & (here.inside_y == work.tile - 1)),
+            advance.eq(issue & (averages | ~(work.pool & tile_ends))),
+            following.eq(here),
+            following.inside_x.eq(Mux(column_ends, 0, here.inside_x + 1)),
+        ]
+        with m.If(column_ends):
+            m.d.comb += following.inside_y.eq(Mux(tile_ends, 0, here.inside_y + 1))
+        with m.If(tile_ends):
+            m.d.comb += [
+                following.position.eq(here.position + 1),
+                following.tile_x.eq(here.tile_x + 1),
+                following.columns_left.eq(here.columns_left - work.tile),
+            ]
+            with m.If(here.columns_left <= work.tile):
+                m.d.comb += [
+                    following.tile_x.eq(0),
+                    following.tile_y.eq(here.tile_y + 1),
+                    following.columns_left.eq(work.out_width),
+                ]
+        base, pool_base = self._bases
+        with m.If(issue):
+            m.d.sync += averages.eq(work.pool & tile_ends & ~averages)
+        with m.If(advance):
+            m.d.sync += [here.eq(following), inner.eq(inner - 1)]
+            with m.If(inner == 1):
+                with m.If(filters > work.group):
+                    # The same pixels once more, for the next filters.
+                    m.d.sync += [
+                        here.eq(saved),
+                        inner.eq(size),
+                        filters.eq(filters - work.group),
+                        base.eq(base + work.group),
+                        pool_base.eq(pool_base + work.group),
+                    ]
+                with m.Else():
+                    left, begun = Signal(VECTOR_BITS), Signal(VECTOR_BITS)
+                    m.d.comb += [left.eq(pixels - columns), begun.eq(Mux(left < columns, left, columns))]
+                    m.d.sync += [
+                        walking.eq(work.by_pixel & (pixels > columns)),
+                        saved.eq(following),
+                        pixels.eq(left),
+                        inner.eq(begun),
+                        size.eq(begun),
+                        filters.eq(work.filters),
+                        base.eq(work.base),
+                    ]
+        prepared = self.prepared
+        block = Signal(VECTOR_BITS)
+        m.d.comb += block.eq(Mux(prepared.by_pixel, prepared.last_lane + 1, prepared.pixels))
+        with m.If(self.start):
+            m.d.sync += [
+                *copied(here, prepared),
+                *copied(saved, prepared),
+                walking.eq(prepared.store & ~prepared.empty),
+                averages.eq(0),
+                pixels.eq(prepared.pixels),
+                filters.eq(prepared.filters),
+                inner.eq(block),
+                size.eq(block),
+                base.eq(prepared.base),
+                pool_base.eq(prepared.pool_base),
+            ]
+
+    def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any]:
+        """(address, outside, arrives, average) of what was issued _STEPS cycles ago.
+
+        y = tile y * tile + inside y, and x alike; position = y * width + x; address = position * channels + base. For
+        an average with tile 1, the grid's width and the pooled map's base.
+        """
+        work, here = self.work, self._here
+        m.d.comb += [self.tiles.table.eq(work.tile_table), self.tiles.position.eq(here.position)]
+        valid, pooled = Signal(_STEPS), Signal(_STEPS)
+        m.d.sync += [valid.eq(Cat(issue, valid[:-1])), pooled.eq(Cat(averages, pooled[:-1]))]
+        with m.If(self.start):
+            m.d.sync += valid.eq(0)
+
+        listed = work.tile_table != NO_TABLE
+        raster = delayed(m, here, 1, "raster")
+        # 2: the tile and its edge.
+        tile_y, tile_x = Signal(13, reset_less=True), Signal(9, reset_less=True)
+        edge = Signal(work.tile.shape(), reset_less=True)
+        inside_y, inside_x = Signal(5, reset_less=True), Signal(5, reset_less=True)
+        m.d.sync += [
+            tile_y.eq(Mux(listed, self.tiles.entry[8:], raster.tile_y)),
+            tile_x.eq(Mux(listed, self.tiles.entry[:8], raster.tile_x)),
+            edge.eq(Mux(pooled[0], 1, work.tile)),
+            inside_y.eq(Mux(pooled[0], 0, raster.inside_y)),
+            inside_x.eq(Mux(pooled[0], 0, raster.inside_x)),
+        ]
+        # 3, 4: the pixel.
+        rows, columns = Signal(18, reset_less=True), Signal(14, reset_less=True)
+        y, x = Signal(19, reset_less=True), Signal(15, reset_less=True)
+        m.d.sync += [rows.eq(tile_y * edge), columns.eq(tile_x * edge)]
+        m.d.sync += [
+            y.eq(rows + delayed(m, inside_y, 1, "inside_y")),
+            x.eq(columns + delayed(m, inside_x, 1, "inside_x")),
+        ]
+        # 5, 6: its number in the map.
+        width = Signal(work.out_width.shape(), reset_less=True)
+        m.d.sync += width.eq(Mux(pooled[2], work.grid_width, work.out_width))
+        outside = Signal(reset_less=True)
+        before, number = Signal(18, reset_less=True), Signal(18, reset_less=True)
+        m.d.sync += [
+            outside.eq((y >= work.out_height) | (x >= work.out_width)),
+            before.eq(y[:9] * width),
+            number.eq(before + delayed(m, x, 1, "x")),
+        ]
+        # 7, 8: its byte.
+        stored = Signal(work.stored.shape(), reset_less=True)
+        m.d.sync += stored.eq(Mux(pooled[4], work.channels, work.stored))
+        offset = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
+        address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
+        base = delayed(m, Mux(averages, self._bases[1], self._bases[0]), _STEPS - 1, "base_of")
+        m.d.sync += [offset.eq(number * stored), address.eq(offset + base)]
+        return address, delayed(m, outside, 3, "outside"), valid[-1], pooled[-1]
+
+    def _queues(self, m: Module, address: Any, outside: Any, arrives: Any, average: Any) -> None:
+        """Small memories in LUTs; the one of the pixels has two readers."""
+        m.submodules.pixels = pixels = memory.Memory(shape=PLACED, depth=DEPTH, init=[])
+        m.submodules.averages = averages = memory.Memory(shape=SCRATCHPAD_ADDRESS_BITS, depth=DEPTH, init=[])
+        write, pixel, ahead = pixels.write_port(), pixels.read_port(domain="comb"), pixels.read_port(domain="comb")
+        write_average, tile = averages.write_port(), averages.read_port(domain="comb")
+        m.d.comb += [
+            write.data.address.eq(address),
+            write.data.outside.eq(outside),
+            write.en.eq(arrives & ~average),
+            write_average.data.eq(address),
+            write_average.en.eq(arrives & average),
+            self.pixel.eq(pixel.data),
+            self.ahead.eq(ahead.data),
+            self.tile.eq(tile.data),
+        ]
+        places = {"last": (write, write.en), "first": (pixel, self.take_pixel), "second": (ahead, self.take_ahead)}
+        places |= {"last_tile": (write_average, write_average.en), "first_tile": (tile, self.take_tile)}
+        pointers = {}
+        for name, (port, moves) in places.items():
+            pointers[name] = pointer = Signal(range(DEPTH), name=name)
+            m.d.comb += port.addr.eq(pointer)
+            with m.If(moves):
+                m.d.sync += pointer.eq(pointer + 1)
+            with m.If(self.start):
+                m.d.sync += pointer.eq(0)
+        m.d.comb += self.ahead_available.eq(pointers["second"] != pointers["last"])

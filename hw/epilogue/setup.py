@@ -1,0 +1,159 @@
+"""What an EPILOGUE needs to know from its start on, worked out while it waits at its queue's head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
+from gatewright.contract.timing import EPILOGUE_SETUP
+from gatewright.hw.control.sizes import Sizes
+from gatewright.hw.epilogue.transposer import GROUP
+from gatewright.hw.layouts import PLACE, head_layout, operand_layout
+from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
+
+_FIELDS = operand_layout(Opcode.EPILOGUE)
+COPIED = (
+    "out_height",
+    "out_width",
+    "tile",
+    "tile_table",
+    "filter_table",
+    "first_filter",
+    "channels",
+    "accumulator",
+    "bank",
+    "parameters",
+    "residual",
+    "relu",
+    "pool",
+    "grid_width",
+)
+"""Operands that stand in WORK as they are."""
+
+VECTOR_BITS = 12
+"""Pixels or filters of an instruction."""
+
+
+def work_layout(arch: ArchConfig) -> data.StructLayout:
+    """The instruction at work. Of its kind, exactly one of ``store``, ``reduce``, ``raw`` and ``threshold`` is 1.
+
+    ``pixels``, ``filters``: effective counts. ``standing``: those of the stationary operand, ``more`` of them behind
+    the first block (negative if there is room in it), ``last_lane`` the last of the first block. ``group``: filters
+    that an address moves on by. ``preload``: parameters are read before the run, ``single``: just one, for all lanes;
+    ``preload_ends``: the one of the start is the last. ``setup``: cycles from the start to the run, less one.
+    ``base``: byte address of channel 0 of the list, or the first mask bit. ``last_inside``: the last pixel of a tile.
+    ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on.
+    """
+    lane = ceil_log2(arch.columns)
+    return data.StructLayout(
+        {
+            **{name: _FIELDS[name].width for name in COPIED},
+            "empty": 1,
+            "store": 1,
+            "reduce": 1,
+            "raw": 1,
+            "threshold": 1,
+            "by_pixel": 1,
+            "pixels": VECTOR_BITS,
+            "filters": VECTOR_BITS,
+            "standing": VECTOR_BITS,
+            "more": signed(VECTOR_BITS + 1),
+            "last_lane": lane,
+            "group": 6,
+            "preload": 1,
+            "single": 1,
+            "preload_ends": 1,
+            "setup": 6,
+            "base": SCRATCHPAD_ADDRESS_BITS,
+            "pool_base": SCRATCHPAD_ADDRESS_BITS,
+            "stored": count_bits(arch) if count_bits(arch) > VECTOR_BITS else VECTOR_BITS,
+            "last_inside": 2 * _FIELDS["tile"].width,
+            "position": POSITION_BITS,
+            "inside_y": PLACE["inside_y"].width,
+            "inside_x": PLACE["inside_x"].width,
+            "tile_y": PLACE["tile_y"].width,
+            "tile_x": PLACE["tile_x"].width,
+            "columns_left": signed(15),
+        }
+    )
+
+
+class EpilogueSetup(wiring.Component):
+    """``work`` of the instruction in ``head``: right one cycle after its sizes are."""
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "head": In(head_layout(Unit.EPILOGUE)),
+                "counts": In(table_counts(arch)),
+                "work": Out(work_layout(arch)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.sizes = sizes = Sizes(Unit.EPILOGUE, self._arch)
+        fields, place, work = self.head.operands, self.head.place, self.work
+        m.d.comb += [sizes.head.eq(fields), sizes.counts.eq(self.counts)]
+        # The head stands still: what is a field of it needs no register.
+        m.d.comb += [getattr(work, name).eq(getattr(fields, name)) for name in COPIED]
+        m.d.comb += [
+            work.store.eq(fields.kind == EpilogueKind.STORE),
+            work.reduce.eq(fields.kind == EpilogueKind.REDUCE),
+            work.raw.eq(fields.kind == EpilogueKind.REDUCE_RAW),
+            work.threshold.eq(fields.kind == EpilogueKind.THRESHOLD),
+            work.by_pixel.eq(fields.stationary == Stationary.PIXELS),
+            work.single.eq(work.threshold & work.by_pixel),
+            work.inside_y.eq(place.inside_y),
+            work.inside_x.eq(place.inside_x),
+            work.tile_y.eq(place.tile_y),
+            work.tile_x.eq(place.tile_x),
+        ]
+        self._counts(m, work, sizes)
+        self._addresses(m, work, fields, place)
+        return m
+
+    def _counts(self, m: Module, work: Any, sizes: Any) -> None:
+        """What follows from the sizes, in one cycle."""
+        columns = self._arch.columns
+        standing, filled = Signal(VECTOR_BITS), Signal()
+        parameters = Signal(6)
+        m.d.comb += [
+            standing.eq(Mux(work.by_pixel, sizes.pixels, sizes.filters)),
+            filled.eq(standing >= columns),
+            parameters.eq(Mux(work.by_pixel, 0, Mux(filled, columns, standing))),
+        ]
+        m.d.sync += [
+            work.empty.eq(sizes.empty),
+            work.pixels.eq(sizes.pixels),
+            work.filters.eq(sizes.filters),
+            work.stored.eq(sizes.stored),
+            work.standing.eq(standing),
+            work.more.eq(standing - columns),
+            work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
+            work.group.eq(Mux(work.by_pixel, GROUP, columns)),
+            work.preload.eq(~sizes.empty & (~work.by_pixel | work.threshold)),
+            work.preload_ends.eq(work.single | (standing == 1)),
+            work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
+        ]
+
+    def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
+        """Sums and products of fields. They stand still longer than this takes."""
+        edge = Signal(signed(15), reset_less=True)
+        first = Signal(SCRATCHPAD_ADDRESS_BITS)
+        m.d.comb += first.eq(Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter)))
+        m.d.sync += [
+            work.base.eq(fields.destination + first),
+            work.pool_base.eq(fields.pool_address + fields.first_filter),
+            work.last_inside.eq(fields.tile * fields.tile - 1),
+            work.position.eq(fields.first_tile + place.tile),
+            edge.eq(place.tile_x * fields.tile),
+            work.columns_left.eq(fields.out_width - edge),
+        ]

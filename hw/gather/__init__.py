@@ -1,0 +1,1 @@
+"""GATHER, the dynamic index module: im2col of active tiles and channels."""

@@ -1,0 +1,138 @@
+"""Which of a piece's bytes exist: lanes of borders and of inactive tiles of the source read as zero."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
+from gatewright.contract.isa import NO_TABLE
+from gatewright.hw.gather.prepare import COORDINATE_BITS, OPERANDS, gather_sizes, run_bits
+from gatewright.hw.gather.walk import piece_layout
+from gatewright.hw.lib.delay import delayed
+from gatewright.hw.lib.divide import reciprocals
+from gatewright.hw.lib.rotation import small_product
+from gatewright.hw.signatures import mask_read_columns
+
+TILE_SIZES = 1 << OPERANDS["source_tile"].width
+MASK_ADDRESS_BITS = ceil_log2(MASK_BITS)
+BEFORE_BITS = OPERANDS["padding_x"].width
+BEFORE = 1 << BEFORE_BITS
+"""Tiles of the source by which coordinates are moved right and down: none is negative then, for any padding."""
+
+SHIFT, RECIPROCALS = reciprocals((1 << COORDINATE_BITS) - 1, range(TILE_SIZES))
+LANE_BITS = 6
+assert (1 << OPERANDS["height"].width) + BEFORE * TILE_SIZES <= 1 << COORDINATE_BITS
+
+
+class GatherMask(wiring.Component):
+    """From a piece of the walk (a cycle before its stage 0) to ``kept``, one bit for each of its lanes in stage 4.
+
+    The columns inside the map are a range of the kernel row's columns, so the bytes that exist are a range of its
+    bytes, and there is no division by the channels; a row outside the map has none. Of a source mask the bits of up to
+    four columns are looked up: the tile of the first one by a multiplication with a reciprocal, those of the others,
+    which are the same or follow it, by the remainder. A lane's column comes from comparisons with 1, 2 and 3 times the
+    channels.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "piece": In(piece_layout(arch)),
+                "running": In(gather_sizes(arch)),
+                "mask": Out(mask_read_columns()),
+                "kept": Out(arch.gather_bytes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        begin = delayed(m, self.piece.begin, 3, "begin")
+        channels = self.running.channels
+        low, high = self._byte_range(m)
+        inside = Signal(self._arch.gather_bytes, reset_less=True)
+        m.d.sync += inside.eq(~self._below(m, low, begin, "low") & self._below(m, high, begin, "high"))
+        before: list[Value] = []
+        for number, bound in enumerate((channels, channels << 1, self.running.triple)):
+            lanes = Signal(self._arch.gather_bytes, name=f"before_column_{number + 1}", reset_less=True)
+            m.d.sync += lanes.eq(self._below(m, bound, begin, f"column_{number + 1}"))
+            before.append(lanes)
+        active = self._active_columns(m)
+        first, second, third = before
+        columns = [first, ~first & second, ~second & third, ~third]
+        active_lanes: Value = Const(0, 1)
+        for lanes, bit in zip(columns, active, strict=True):
+            active_lanes = active_lanes | (lanes & bit.replicate(len(lanes)))
+        m.d.comb += self.kept.eq(inside & active_lanes)
+        return m
+
+    def _byte_range(self, m: Module) -> tuple[Signal, Signal]:
+        """Stage 2: the first byte of the kernel row inside the map, and the first byte behind those."""
+        piece, operands = self.piece, self.running.operands
+        columns, channels = operands.kernel_width, self.running.channels
+        y = delayed(m, piece.y, 1, "y")
+        left_of_map = Signal(len(columns), reset_less=True)
+        to_edge = Signal(signed(len(piece.x) + 1), reset_less=True)
+        m.d.sync += [left_of_map.eq(Mux(piece.x < 0, -piece.x, 0)), to_edge.eq(operands.width - piece.x)]
+        first, behind = Signal.like(columns, reset_less=True), Signal.like(columns, reset_less=True)
+        m.d.sync += [first.eq(left_of_map), behind.eq(Mux(to_edge < columns, to_edge, columns))]
+        with m.If((y < 0) | (y >= operands.height) | (to_edge < 0)):
+            m.d.sync += behind.eq(0)
+        low, high = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("low_byte", "high_byte"))
+        m.d.sync += [low.eq(small_product(channels, first)), high.eq(small_product(channels, behind))]
+        return low, high
+
+    def _below(self, m: Module, bound: Value, begin: Value, name: str) -> Value:
+        """For stage 4, from values of stage 2: the lanes of the piece before a byte of the kernel row."""
+        lanes = self._arch.gather_bytes
+        distance = Signal(LANE_BITS, name=f"{name}_lane", reset_less=True)
+        difference = Signal(signed(max(len(bound), len(begin)) + 1), name=f"{name}_difference")
+        m.d.comb += difference.eq(bound - begin)
+        with m.If(difference[-1]):
+            m.d.sync += distance.eq(0)
+        with m.Elif(difference[LANE_BITS:].any()):
+            m.d.sync += distance.eq((1 << LANE_BITS) - 1)
+        with m.Else():
+            m.d.sync += distance.eq(difference)
+        return Cat(lane < distance for lane in range(lanes))
+
+    def _active_columns(self, m: Module) -> list[Value]:
+        """Stage 4: for each of four columns whether its tile of the source is active."""
+        operands = self.running.operands
+        edge = operands.source_tile
+        reciprocal = Signal(range(max(RECIPROCALS) + 1), reset_less=True)
+        m.d.sync += reciprocal.eq(Array(RECIPROCALS)[edge])
+        product_bits = COORDINATE_BITS + len(reciprocal)
+        tiles: list[Value] = []
+        moved: list[Signal] = []
+        for axis in ("y", "x"):
+            place = Signal(COORDINATE_BITS, name=f"moved_{axis}", reset_less=True)
+            product = Signal(product_bits, name=f"product_{axis}", reset_less=True)
+            m.d.sync += [place.eq(self.piece[axis] + (edge << BEFORE_BITS)), product.eq(place * reciprocal)]
+            moved.append(place)
+            tiles.append((product >> SHIFT)[:COORDINATE_BITS])
+        tile_y, tile_x = tiles
+        above = Signal(MASK_ADDRESS_BITS, reset_less=True)
+        column = Signal(MASK_ADDRESS_BITS, reset_less=True)
+        bit = Signal(MASK_ADDRESS_BITS, reset_less=True)
+        m.d.sync += [
+            above.eq(small_product(tile_y, operands.source_grid)),
+            column.eq(tile_x - BEFORE),
+            bit.eq(above + column - (operands.source_grid << BEFORE_BITS)),
+        ]
+        m.d.comb += [self.mask.mask.eq(operands.source_mask), self.mask.bit.eq(bit)]
+        # The remainder is exact in its few bits, from the product's few.
+        whole, rest = Signal(len(edge), reset_less=True), Signal(len(edge), reset_less=True)
+        place_x = delayed(m, moved[1][: len(edge)], 2, "remainder_x")
+        m.d.sync += [whole.eq(small_product(tile_x[: len(edge)], edge)), rest.eq(place_x - whole)]
+        unmasked = operands.source_mask == NO_TABLE
+        active: list[Value] = [self.mask.bits[0] | unmasked]
+        for column_number in range(1, MASK_COLUMNS):
+            steps = Signal(range(MASK_COLUMNS), name=f"steps_{column_number}", reset_less=True)
+            reached = rest + column_number
+            m.d.sync += steps.eq(sum(reached >= small_product(edge, Const(n)) for n in range(1, column_number + 1)))
+            active.append(self.mask.bits.bit_select(steps, 1) | unmasked)
+        return active

@@ -1,0 +1,1 @@
+"""INDEX: masks become index tables."""

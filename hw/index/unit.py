@@ -1,0 +1,197 @@
+"""INDEX: a mask becomes a table, word by word, one entry a cycle."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import Out
+from amaranth.utils import ceil_log2
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
+from gatewright.hw.layouts import operand_layout
+from gatewright.hw.lib.delay import delayed
+from gatewright.hw.signatures import (
+    MASK_WORD_BITS,
+    TABLE_ENTRY_BITS,
+    count_bits,
+    head_signature,
+    mask_read_word,
+    progress_signature,
+    table_write_entry,
+)
+
+WRITE_STAGE = INDEX_LATENCY - 1 - DECODE_LATENCY
+"""Pipeline stage of the table's write: the table stands still for DECODE_LATENCY cycles before the completion."""
+
+COORDINATE_BITS = TABLE_ENTRY_BITS // 2
+
+_OFFSET = ceil_log2(MASK_WORD_BITS)
+_FIELDS = operand_layout(Opcode.INDEX)
+_WIDTH, _PLACE = _FIELDS["grid_width"].width, _FIELDS["bits"].width
+_STEPS = MASK_WORD_BITS.bit_length()
+
+_FIND = data.StructLayout({"entry": 1, "last": 1, "offset": _OFFSET, "y": _PLACE, "x": _WIDTH, "first": _PLACE})
+"""What a cycle of the scan finds: an entry at bit ``offset`` of a word, or nothing; ``last`` ends the table. The word
+begins at position ``first``, and that is (``y``, ``x``)."""
+
+_STAGES = 5
+"""Registers from the scan to the entry: the find, its offset as rows and columns, sums, (y, x), the entry."""
+assert WRITE_STAGE >= _STAGES
+
+
+class IndexUnit(wiring.Component):
+    """A scanner of 16-bit words and a pipeline to the table's write.
+
+    From s + 1 on each cycle finds the lowest one left in the word; an empty word takes a cycle too. The mask is read
+    a word ahead. While the unit is idle its registers follow the queue's head, so they need no load.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                "queue": Out(head_signature(Unit.INDEX)),
+                "progress": Out(progress_signature()),
+                "mask": Out(mask_read_word()),
+                "table": Out(table_write_entry(arch)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        active, scanning = Signal(), Signal()
+        fields = Signal(_FIELDS, reset_less=True)
+        head, progress = self.queue.head.operands, self.progress
+        m.d.comb += [
+            self.queue.take.eq(self.queue.valid & self.queue.waits_met & ~active),
+            progress.start.eq(self.queue.take),
+            progress.run.eq(self.queue.take),
+        ]
+        with m.If(~active):
+            m.d.sync += [fields.eq(head), active.eq(self.queue.take), scanning.eq(self.queue.take & (head.bits != 0))]
+        with m.If(progress.retire):
+            m.d.sync += active.eq(0)
+
+        find = Signal(_FIND)
+        ends = self._scan(m, active, scanning, fields, find)
+        self._follow(m, active, ends, find)
+        # Without a word to look at, the end of the table enters the pipeline at once.
+        with m.If(self.queue.take):
+            m.d.comb += find.last.eq(head.bits == 0)
+        lasts = Signal(INDEX_LATENCY - 1)
+        m.d.sync += lasts.eq(Cat(find.last, lasts[:-1]))
+        m.d.comb += progress.retire.eq(lasts[-1])
+        self._write(m, active, fields, find, lasts[WRITE_STAGE - 1])
+        return m
+
+    def _scan(self, m: Module, active: Signal, scanning: Signal, fields: data.View, find: data.View) -> Signal:
+        """Drives the mask's address and what is found; returns the line that is 1 as a word ends."""
+        fresh, following = Signal(), Signal(_FIELDS["bits"].width - _OFFSET)
+        left, rest = Signal(_PLACE, reset_less=True), Signal(MASK_WORD_BITS, reset_less=True)
+        word, limit, remaining = (Signal(MASK_WORD_BITS, name=name) for name in ("word", "limit", "remaining"))
+        final, ends = Signal(), Signal()
+        m.d.comb += [
+            self.mask.mask.eq(Mux(active, fields.mask, self.queue.head.operands.mask)),
+            self.mask.word.eq(Mux(active, following, 0)),
+            final.eq(left <= MASK_WORD_BITS),
+            limit.eq(Mux(final, Cat(bit < left[: _OFFSET + 1] for bit in range(MASK_WORD_BITS)), ~0)),
+            word.eq(Mux(fresh, (self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS)) & limit, rest)),
+            remaining.eq(word & (word - 1)),
+            ends.eq(scanning & (remaining == 0)),
+            find.entry.eq(scanning & (word != 0)),
+            find.last.eq(ends & final),
+        ]
+        lowest = word & ~remaining
+        m.d.comb += find.offset.eq(
+            Cat(Cat(lowest[n] for n in range(MASK_WORD_BITS) if n >> bit & 1).any() for bit in range(_OFFSET))
+        )
+        with m.If(~active):
+            m.d.sync += [fresh.eq(1), following.eq(1), left.eq(self.queue.head.operands.bits)]
+        with m.Else():
+            m.d.sync += [fresh.eq(ends), rest.eq(remaining)]
+        with m.If(ends):
+            m.d.sync += [following.eq(following + 1), left.eq(left - MASK_WORD_BITS), scanning.eq(~final)]
+        return ends
+
+    def _follow(self, m: Module, active: Signal, ends: Signal, find: data.View) -> None:
+        """Counters of the word's first position, and of its place in rows of ``grid_width``."""
+        head_width = self.queue.head.operands.grid_width
+        step_y, step_x = Signal(_STEPS, reset_less=True), Signal(_STEPS, reset_less=True)
+        less = Signal(signed(_WIDTH + 2), reset_less=True)
+        y, x = Signal(_PLACE, reset_less=True), Signal(_WIDTH, reset_less=True)
+        first = Signal(_PLACE, reset_less=True)
+        stepped = Signal(signed(_WIDTH + 2))
+        rows, columns = Signal(_STEPS), Signal(_STEPS)
+        m.d.comb += columns.eq(MASK_WORD_BITS)
+        with m.Switch(head_width):
+            for width in range(1, MASK_WORD_BITS + 1):
+                with m.Case(width):
+                    m.d.comb += [rows.eq(MASK_WORD_BITS // width), columns.eq(MASK_WORD_BITS % width)]
+        with m.If(~active):
+            m.d.sync += [
+                step_y.eq(rows),
+                step_x.eq(columns),
+                less.eq(columns - head_width),
+                y.eq(0),
+                x.eq(0),
+                first.eq(0),
+            ]
+        m.d.comb += stepped.eq(x + less)
+        with m.If(ends):
+            m.d.sync += [
+                y.eq(y + step_y + (stepped >= 0)),
+                x.eq(Mux(stepped >= 0, stepped, x + step_x)),
+                first.eq(first + MASK_WORD_BITS),
+            ]
+        m.d.comb += [find.y.eq(y), find.x.eq(x), find.first.eq(first)]
+
+    def _write(self, m: Module, active: Signal, fields: data.View, find: data.View, last: Signal) -> None:
+        """From the find to the table."""
+        width = fields.grid_width
+        # Rows narrower than a word may end more than once in it: their quotients come from a table.
+        part = data.StructLayout({"rows": _OFFSET, "columns": _OFFSET})
+        quotients = [
+            {"rows": offset // divisor if divisor else 0, "columns": offset % divisor if divisor else 0}
+            for divisor in range(MASK_WORD_BITS)
+            for offset in range(MASK_WORD_BITS)
+        ]
+        rom = memory.Memory(shape=part, depth=len(quotients), init=quotients)
+        m.submodules.quotients = rom
+        read = rom.read_port()
+        found = delayed(m, find, 1, "find")
+        second = delayed(m, found, 1, "find_second")
+        m.d.comb += read.addr.eq(Cat(found.offset, width[:_OFFSET]))
+
+        narrow = width < MASK_WORD_BITS
+        along, less = Signal(_WIDTH + 1, reset_less=True), Signal(signed(_WIDTH + 2), reset_less=True)
+        row, y = Signal(_PLACE, reset_less=True), Signal(_PLACE, reset_less=True)
+        x = Signal(_WIDTH, reset_less=True)
+        entry = Signal(TABLE_ENTRY_BITS, reset_less=True)
+        columns = Mux(narrow, read.data.columns, second.offset)
+        position = delayed(m, Cat(second.offset, second.first[_OFFSET:]), 2, "position")
+        m.d.sync += [
+            row.eq(second.y + Mux(narrow, read.data.rows, 0)),
+            along.eq(second.x + columns),
+            less.eq(second.x + columns - width),
+            y.eq(row + (less >= 0)),
+            x.eq(Mux(less >= 0, less, along)),
+            entry.eq(Mux(width == 0, position, y << COORDINATE_BITS | x)),
+        ]
+
+        count, table = Signal(count_bits(self._arch), reset_less=True), self.table
+        writes = Signal(WRITE_STAGE)
+        m.d.sync += writes.eq(Cat(find.entry, writes[:-1]))
+        m.d.comb += [
+            table.valid.eq(writes[-1]),
+            table.table.eq(fields.table),
+            table.position.eq(count),
+            table.entry.eq(delayed(m, entry, WRITE_STAGE - _STAGES, "entry")),
+            table.set_count.eq(last),
+            table.count.eq(count + table.valid),
+        ]
+        with m.If(~active):
+            m.d.sync += count.eq(0)
+        with m.Elif(table.valid):
+            m.d.sync += count.eq(count + 1)

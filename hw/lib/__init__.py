@@ -1,0 +1,1 @@
+"""Parts that several units use and that know nothing of the machine."""

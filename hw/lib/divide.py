@@ -1,0 +1,77 @@
+"""Division by one of a few divisors: multiplication by a rounded-up reciprocal from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth import Module, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from gatewright.hw.lib.delay import delayed
+
+
+def reciprocals(largest: int, divisors: Sequence[int]) -> tuple[int, list[int]]:
+    """(shift, multipliers) so that ``n * multiplier >> shift`` is n div divisor for all n up to ``largest``.
+
+    With m = ceil(2**shift / d) and its error e = m * d - 2**shift, n * m / 2**shift exceeds n / d by
+    n * e / (d * 2**shift). n / d is at most (d - 1) / d above its floor, so the floor is hit if n * e < 2**shift.
+    The smallest such shift is taken. A divisor 0 gets multiplier 0, and so quotient 0.
+    """
+    shift = 0
+    while any(largest * (-(1 << shift) % d) >= 1 << shift for d in divisors if d):
+        shift += 1
+    return shift, [-(-(1 << shift) // d) if d else 0 for d in divisors]
+
+
+class ReciprocalDivider(wiring.Component):
+    """``dividend`` (at most ``largest``) divided by ``divisors[select]``, a new division in every cycle.
+
+    ``quotient`` is there QUOTIENT_LATENCY cycles after its dividend, ``remainder`` REMAINDER_LATENCY cycles, with a
+    subtraction behind the last register. A divisor 0 gives quotient 0 and the dividend's low bits.
+    """
+
+    QUOTIENT_LATENCY = 3
+    """The table, the product, its second register."""
+    REMAINDER_LATENCY = QUOTIENT_LATENCY + 1
+
+    def __init__(self, largest: int, divisors: Sequence[int]) -> None:
+        self._divisors = tuple(divisors)
+        self._shift, self._multipliers = reciprocals(largest, divisors)
+        self._quotient_bits = bits_for(largest // min(d for d in divisors if d))
+        self._remainder_bits = bits_for(max(max(divisors) - 1, 1))
+        super().__init__(
+            {
+                "dividend": In(bits_for(largest)),
+                "select": In(range(len(self._divisors))),
+                "quotient": Out(self._quotient_bits),
+                "remainder": Out(self._remainder_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # The remainder is exact in its few bits, so the divisor and the quotient are only needed in as many.
+        mask = (1 << self._remainder_bits) - 1
+        row = data.StructLayout({"multiplier": bits_for(max(self._multipliers)), "divisor": self._remainder_bits})
+        rows = [
+            {"multiplier": multiplier, "divisor": divisor & mask}
+            for multiplier, divisor in zip(self._multipliers, self._divisors, strict=True)
+        ]
+        m.submodules.table = table = memory.Memory(shape=row, depth=len(rows), init=rows)
+        read = table.read_port()
+        dividend = delayed(m, self.dividend, 1, "dividend")
+        product = Signal(len(dividend) + row["multiplier"].width, reset_less=True)
+        result = Signal.like(product)
+        part = Signal(self._remainder_bits, reset_less=True)
+        divisor = delayed(m, read.data.divisor, self.QUOTIENT_LATENCY - 1, "divisor")
+        last = delayed(m, dividend[: self._remainder_bits], self.REMAINDER_LATENCY - 1, "dividend_low")
+        m.d.comb += read.addr.eq(self.select)
+        m.d.sync += [
+            product.eq(dividend * read.data.multiplier),
+            result.eq(product),
+            part.eq(self.quotient[: self._remainder_bits] * divisor),
+        ]
+        m.d.comb += [self.quotient.eq(result >> self._shift), self.remainder.eq(last - part)]
+        return m

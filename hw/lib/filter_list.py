@@ -1,0 +1,103 @@
+"""Filters listed by an index table, read ahead so that one is there in every cycle of a load or a stream."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gatewright.contract.timing import ACCUMULATOR_LATENCY, DECODE_LATENCY
+from gatewright.hw.signatures import POSITION_BITS, TABLE_BITS, TABLE_READ, table_read
+
+READ = TABLE_READ["array"]
+AHEAD = READ + 2
+"""Entries at the head of a tile's list that are kept in registers."""
+
+OTHER = AHEAD
+"""Tag of an entry that is none of these."""
+
+NEXT = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS, "moves": 1})
+"""Where the list of a tile begins: at a position of a table, or if it ``moves`` as many behind it as there are columns.
+"""
+
+# All of the head are read within the cycles in which a table stands still before its MATMUL; entry 0 READ + 1 cycles
+# before the first ``fire``, and at the earliest in the cycle behind the first of the tile before.
+assert AHEAD + READ <= DECODE_LATENCY
+assert READ + 2 <= ACCUMULATOR_LATENCY
+
+
+class FilterList(wiring.Component):
+    """``entry`` is the filter whose address is registered at the end of this cycle.
+
+    That is, of a tile's list, the entry behind the one whose address stands in the address register, or entry 0 when
+    the next tile's start is taken (``starts``). A position goes to the table's memory READ cycles before its entry is
+    there, and nobody can tell so early whether the one before it will be used. So as long as a tile has not begun
+    (``first``), its first AHEAD entries are read in turn, again and again, into registers; the table may still
+    change. Behind the first ``fire`` an entry is used in every cycle: while AHEAD or more are left, position i +
+    AHEAD - 1 is read when entry i fires (``own``). Then the next tile's turn begins.
+
+    ``next``: of the tile with the next first ``fire``, in that cycle too. In that cycle ``begin`` is the tile's first
+    position. (Two tiles' firsts may be less than AHEAD cycles apart only with the same list; what is kept holds then.)
+    """
+
+    def __init__(self, columns: int) -> None:
+        # Shorter tiles that follow each other at once are of the same block.
+        assert columns >= ACCUMULATOR_LATENCY
+        self._columns = columns
+        super().__init__(
+            {
+                "fire": In(1),
+                "first": In(1),
+                "starts": In(1),
+                "own": In(1),
+                "table": In(TABLE_BITS),
+                "begin": In(POSITION_BITS),
+                "next": In(NEXT),
+                "entry": Out(POSITION_BITS),
+                "read": Out(table_read()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        arriving = self.read.entry[:POSITION_BITS]
+        turn, begins = Signal(range(AHEAD)), Signal()
+        tags = [Signal(range(AHEAD + 1), name=f"tag_{cycle + 1}", init=OTHER) for cycle in range(READ)]
+        # Cycles behind a tile's first ``fire``, one bit each.
+        behind = Signal(AHEAD - 2)
+        position = Signal(POSITION_BITS, reset_less=True)
+        kept = [Signal(POSITION_BITS, name=f"kept_{n}", reset_less=True) for n in range(AHEAD)]
+        values = [Signal(POSITION_BITS, name=f"value_{n}") for n in range(AHEAD)]
+        for number, (register, value) in enumerate(zip(kept, values, strict=True)):
+            m.d.comb += value.eq(Mux(tags[-1] == number, arriving, register))
+            m.d.sync += register.eq(value)
+        # A function of few bits in front of a single adder.
+        moved = Array([self._columns + number for number in range(AHEAD)])[turn]
+        following = self.next.begin + Mux(self.next.moves, moved, turn)
+        m.d.comb += [
+            begins.eq(self.fire & self.first),
+            self.read.table.eq(Mux(self.own, self.table, self.next.table)),
+            self.read.position.eq(Mux(self.own, position, following)),
+        ]
+        m.d.sync += [tags[0].eq(Mux(self.own, OTHER, turn)), behind.eq(Cat(begins, behind))]
+        m.d.sync += [later.eq(tag) for tag, later in pairwise(tags)]
+        with m.If(self.own | begins):
+            m.d.sync += turn.eq(0)
+        with m.Else():
+            m.d.sync += turn.eq(Mux(turn == AHEAD - 1, 0, turn + 1))
+        with m.If(begins):
+            m.d.sync += position.eq(self.begin + AHEAD)
+        with m.Elif(self.fire):
+            m.d.sync += position.eq(position + 1)
+        with m.If(self.starts):
+            m.d.comb += self.entry.eq(values[0])
+        with m.Elif(self.first):
+            m.d.comb += self.entry.eq(values[1])
+        for number in range(2, AHEAD):
+            with m.Elif(behind[number - 2]):
+                m.d.comb += self.entry.eq(values[number])
+        with m.Else():
+            m.d.comb += self.entry.eq(arriving)
+        return m

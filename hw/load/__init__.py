@@ -1,0 +1,1 @@
+"""LOAD: from DRAM into the machine's memories."""

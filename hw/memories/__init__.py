@@ -1,0 +1,1 @@
+"""The machine's memories, with one port for each user."""

@@ -1,0 +1,149 @@
+"""The scratchpad: four word-interleaved banks with two ports; any 49 consecutive bytes in a cycle on each.
+
+Port A serves GATHER alone. Port B serves one request of EPILOGUE, LOAD or STORE in a cycle; more than one is the
+program's mistake (``conflict``), and what is then read or written is undefined.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gatewright.contract.arch import BEAT_BYTES, SCRATCHPAD_BANKS, ArchConfig
+from gatewright.hw.lib.delay import delayed
+from gatewright.hw.lib.rotation import rotate_down, rotate_up
+from gatewright.hw.signatures import (
+    PORT_BYTES,
+    SCRATCHPAD_ADDRESS_BITS,
+    SCRATCHPAD_READ,
+    SCRATCHPAD_WRITE,
+    scratchpad_read,
+    scratchpad_write,
+)
+
+RING_BYTES = SCRATCHPAD_BANKS * BEAT_BYTES
+"""Bytes of one word of every bank."""
+
+RING_BITS, WORD_BITS = ceil_log2(RING_BYTES), ceil_log2(BEAT_BYTES)
+
+assert (SCRATCHPAD_READ, SCRATCHPAD_WRITE) == (4, 1)
+
+
+class Scratchpad(wiring.Component):
+    """Four banks of 16-byte words; byte address = word * 16 + byte, word w in bank w mod 4.
+
+    A request sets registers: the banks' addresses, and for a write its bytes, turned to their places. The banks work
+    in the next cycle. A read goes on through the banks' output registers and a rotation into the aligned register.
+    Addresses wrap at the next power of two from the scratchpad's size.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._depth = arch.scratchpad_bytes // RING_BYTES
+        super().__init__(
+            {
+                "gather": In(scratchpad_read(PORT_BYTES)),
+                "epilogue_write": In(scratchpad_write(PORT_BYTES)),
+                "epilogue_read": In(scratchpad_read(2 * BEAT_BYTES)),
+                "load": In(scratchpad_write(BEAT_BYTES)),
+                "store": In(scratchpad_read(BEAT_BYTES)),
+                "conflict": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = 8 * BEAT_BYTES
+        address_b = self._request(m)
+        rows_a = self._bank_addresses(m, self.gather.address, "a")
+        rows_b = self._bank_addresses(m, address_b, "b")
+        enables, words = self._turned_write(m, address_b)
+        reading_a = Signal(reset_less=True)
+        m.d.sync += reading_a.eq(self.gather.valid)
+        read_a: list[Value] = []
+        read_b: list[Value] = []
+        for number in range(SCRATCHPAD_BANKS):
+            bank = Memory(shape=bits, depth=self._depth, init=[])
+            m.submodules[f"bank_{number}"] = bank
+            port_a, port_b, write_b = bank.read_port(), bank.read_port(), bank.write_port(granularity=8)
+            m.d.comb += [
+                port_a.addr.eq(rows_a[number]),
+                port_a.en.eq(reading_a),
+                # One address for reading and writing, and no read enable, make the two one port of the block memory.
+                port_b.addr.eq(rows_b[number]),
+                write_b.addr.eq(rows_b[number]),
+                write_b.data.eq(words[number]),
+                write_b.en.eq(enables[number]),
+            ]
+            for port, read, side in ((port_a, read_a, "a"), (port_b, read_b, "b")):
+                output = Signal(bits, name=f"output_{side}_{number}", reset_less=True)
+                m.d.sync += output.eq(port.data)
+                read.append(output)
+        aligned_a = self._aligned(m, read_a, self.gather.address, PORT_BYTES, "a")
+        aligned_b = self._aligned(m, read_b, address_b, 2 * BEAT_BYTES, "b")
+        m.d.comb += [
+            self.gather.data.eq(aligned_a),
+            self.epilogue_read.data.eq(aligned_b),
+            self.store.data.eq(aligned_b[: 8 * BEAT_BYTES]),
+        ]
+        return m
+
+    def _request(self, m: Module) -> Signal:
+        """Port B's address; looks for more than one request."""
+        users = (self.epilogue_write, self.load, self.store)
+        address = Signal(SCRATCHPAD_ADDRESS_BITS)
+        # An OR of gated addresses, not a chain of choices: only one of them asks. When none does, the address is that
+        # of the residual: whether it is read is known too late to be waited for, and a read that nobody wants is none.
+        gated = [user.address & user.valid.replicate(SCRATCHPAD_ADDRESS_BITS) for user in users]
+        requests = [user.valid for user in (*users, self.epilogue_read)]
+        pairs = [requests[i] & requests[j] for i in range(len(requests)) for j in range(i)]
+        m.d.comb += [
+            address.eq(Mux(Cat(requests[:-1]).any(), gated[0] | gated[1] | gated[2], self.epilogue_read.address)),
+            self.conflict.eq(Cat(pairs).any()),
+        ]
+        return address
+
+    def _bank_addresses(self, m: Module, address: Value, side: str) -> list[Signal]:
+        """Registers: each bank's word address for the ring of bytes that begins at a byte address."""
+        first_bank = address[WORD_BITS:RING_BITS]
+        row = address[RING_BITS : RING_BITS + ceil_log2(self._depth)]
+        rows = []
+        for number in range(SCRATCHPAD_BANKS):
+            register = Signal(ceil_log2(self._depth), name=f"row_{side}_{number}", reset_less=True)
+            m.d.sync += register.eq(row + (number < first_bank))
+            rows.append(register)
+        return rows
+
+    def _turned_write(self, m: Module, address: Value) -> tuple[list[Signal], list[Signal]]:
+        """Registers: each bank's byte enables and word of port B's write."""
+        wide, narrow = self.epilogue_write, self.load
+        low = 8 * BEAT_BYTES
+        narrow_bytes = narrow.data.as_value() & narrow.valid.replicate(low)
+        wide_bytes = wide.data.as_value()
+        wide_bytes = Cat((wide_bytes[:low] & wide.valid.replicate(low)) | narrow_bytes, wide_bytes[low:])
+        count = (wide.count & wide.valid.replicate(6)) | (narrow.count & narrow.valid.replicate(6))
+        present = Cat(lane < count for lane in range(PORT_BYTES))
+        spare = RING_BYTES - PORT_BYTES
+        amount = address[:RING_BITS]
+        turned = rotate_up(m, Cat(wide_bytes, Const(0, 8 * spare)), 8, amount, "turn")
+        turned_enable = rotate_up(m, Cat(present, Const(0, spare)), 1, amount, "turn_enable")
+        enables, words = [], []
+        for number in range(SCRATCHPAD_BANKS):
+            enable = Signal(BEAT_BYTES, name=f"enable_{number}")
+            word = Signal(8 * BEAT_BYTES, name=f"word_{number}", reset_less=True)
+            m.d.sync += [
+                enable.eq(turned_enable.word_select(number, BEAT_BYTES)),
+                word.eq(turned.word_select(number, 8 * BEAT_BYTES)),
+            ]
+            enables.append(enable)
+            words.append(word)
+        return enables, words
+
+    def _aligned(self, m: Module, outputs: list[Value], address: Value, count: int, side: str) -> Signal:
+        """The first ``count`` bytes from a read's byte address on, SCRATCHPAD_READ cycles after its request."""
+        amount = delayed(m, address[:RING_BITS], SCRATCHPAD_READ - 1, f"amount_{side}")
+        register = Signal(8 * count, name=f"aligned_{side}", reset_less=True)
+        m.d.sync += register.eq(rotate_down(m, Cat(outputs), 8, amount, f"align_{side}")[: 8 * count])
+        return register

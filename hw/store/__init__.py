@@ -1,0 +1,1 @@
+"""STORE: from the scratchpad to DRAM."""

@@ -1,0 +1,1 @@
+"""From Amaranth to Verilog and what goes with it: header, waivers, manifest."""

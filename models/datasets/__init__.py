@@ -1,0 +1,1 @@
+"""Images and labels: readers, normalisation, augmentation."""

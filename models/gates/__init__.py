@@ -1,0 +1,1 @@
+"""Gates: small modules that decide per image what is computed."""

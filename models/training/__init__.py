@@ -1,0 +1,1 @@
+"""Training: recipes, losses, the loop, distillation, and the picture of a run."""

@@ -1,0 +1,73 @@
+"""Distillation: a static teacher's softened answers beside the labels (Hinton, Vinyals and Dean, 2015, section 2).
+
+A short run has no time to learn what the labels do not say; a deeper network knows it already. Its answers depend on
+the crop, and asking it for every crop of every epoch would cost more than the training. So crops come from a fixed
+number of *views* of the whole set: epoch ``e`` trains on view ``e % views``, and the teacher sees each view once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.checkpoint import load_checkpoint
+from gatewright.models.datasets.augmentation import Batches, Crops
+
+BATCH = 250
+
+
+def distillation_loss(logits: Tensor, taught: Tensor, labels: Tensor, temperature: float, weight: float) -> Tensor:
+    """``(1 - weight)`` cross entropy with the labels and ``weight`` T^2 KL divergence from the teacher, per sample.
+
+    ``logits`` and ``taught`` are [N, classes], ``labels`` [N]; the factor T^2 keeps the size of the gradient.
+    """
+    hard = F.cross_entropy(logits, labels)
+    log_student = F.log_softmax(logits / temperature, 1)
+    log_teacher = F.log_softmax(taught / temperature, 1)
+    soft = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return (1 - weight) * hard + weight * temperature**2 * soft
+
+
+class TeacherAnswers:
+    """The teacher's logits for every image of a view; kept in ``folder``, so that a resumed run does not ask again."""
+
+    def __init__(
+        self, checkpoint: str | Path, batches: Batches, folder: Path, seed: int, views: int, compiled: bool = False
+    ) -> None:
+        self.network, self.spec = load_checkpoint(checkpoint)
+        if self.spec.gating != "none":
+            raise GatewrightError(f"{checkpoint} has gates; a teacher is a static network")
+        self.network.to(batches.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        frozen: dict[str, Any] = {"freezing": True}  # folds the batch norms into the filters
+        self.forward = torch.compile(self.network, dynamic=False, options=frozen) if compiled else self.network
+        self.batches, self.folder, self.seed, self.views = batches, folder, seed, views
+
+    def view(self, epoch: int) -> int:
+        """The number of the epoch's view: it decides the crops, whatever the run."""
+        return self.seed * self.views + epoch % self.views
+
+    def crops(self, epoch: int) -> Crops:
+        """The crops of the epoch's view, for the whole set."""
+        generator = torch.Generator().manual_seed(self.view(epoch))
+        return Crops.draw(len(self.batches.labels), torch.device("cpu"), generator).to(self.batches.device)
+
+    def logits(self, epoch: int) -> Tensor:
+        """[images, classes], float32, for the crops of the epoch's view."""
+        file = self.folder / f"teacher_view_{self.view(epoch)}.pt"
+        if not file.exists():
+            crops, answers = self.crops(epoch), []
+            with torch.no_grad(), torch.autocast(self.batches.device.type, torch.bfloat16):
+                for index in tqdm(torch.arange(len(self.batches.labels)).split(BATCH), "teacher", leave=False):
+                    index = index.to(self.batches.device)
+                    images, _ = self.batches.batch(index, crops.of(index))
+                    answers.append(self.forward(images).float().cpu())
+            partial = file.with_suffix(".partial")
+            torch.save(torch.cat(answers), partial)
+            partial.replace(file)
+        return torch.load(file, map_location=self.batches.device, weights_only=True)

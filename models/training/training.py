@@ -1,0 +1,220 @@
+"""Training of static and gated networks by a recipe: seeded, resumable, logged.
+
+A run lives in a folder: ``state.pt`` (to resume), ``metrics.jsonl`` (a line an epoch) and, when
+it is done, ``model.safetensors``.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.datasets.augmentation import Batches
+from gatewright.models.datasets.cifar10 import ImageSet
+from gatewright.models.families.growth import grow
+from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
+from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
+from gatewright.models.training.losses import gating_loss
+from gatewright.models.training.recipes import Recipe
+
+
+def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; no weight decay on the gates (paper, section 4.1)."""
+    gates = [p for name, p in network.named_parameters() if ".mask_" in name]
+    others = [p for name, p in network.named_parameters() if ".mask_" not in name]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if gates:
+        groups.append({"params": gates, "weight_decay": 0.0})
+    return torch.optim.SGD(
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
+
+
+def initialise_from(network: ResNetCifar, checkpoint: str | Path) -> None:
+    """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown."""
+    source, spec = load_checkpoint(checkpoint)
+    if spec.depth > network.depth:
+        raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
+    state = grow(source.state_dict(), spec.depth, network.depth)
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    if unexpected or any(".mask_" not in name for name in missing):
+        raise GatewrightError(f"{checkpoint} does not fit: unexpected {unexpected[:3]}, missing {missing[:3]}")
+
+
+def evaluate_float(
+    network: ResNetCifar, data: ImageSet, batch_size: int = 500, progress: bool = False
+) -> dict[str, object]:
+    """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32."""
+    from gatewright.models.datasets.cifar10 import normalise
+
+    device = next(network.parameters()).device
+    network.eval()
+    predictions, macs = [], []
+    spatial: list[list[float]] = []
+    channel: list[list[float]] = []
+    weights: list[int] = []
+    with torch.no_grad():
+        for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
+            images = torch.from_numpy(normalise(data.images[start : start + batch_size])).to(device)
+            logits, masks = network.forward_with_masks(images)
+            predictions.append(logits.argmax(1).cpu().numpy())
+            macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
+            weights.append(len(images))
+            spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
+            channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
+    predicted = np.concatenate(predictions)
+    return {
+        "top1": float((predicted == data.labels).mean() * 100),
+        "predictions": predicted,
+        "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
+        "spatial_density": np.average(spatial, 0, weights).tolist(),
+        "channel_density": np.average(channel, 0, weights).tolist(),
+    }
+
+
+def train(
+    spec: NetworkSpec,
+    recipe: Recipe,
+    train_set: ImageSet,
+    test_set: ImageSet,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    initial: str | Path | None = None,
+    teacher: str | Path | None = None,
+    compiled: bool = False,
+    resume: bool = False,
+    evaluate_every: int = 1,
+    device: str = "cpu",
+    report: Callable[[dict[str, object]], None] = lambda record: None,
+) -> Path:
+    """Train a network and return the path of its checkpoint.
+
+    With ``resume`` a run goes on from the last finished epoch, random state included; without it
+    a folder that already holds a run is refused. ``teacher`` is the checkpoint of a static network to
+    learn from beside the labels. ``compiled`` fuses the network's operations with torch.compile, which
+    needs a C++ compiler and draws other gate noise for the same seed.
+    """
+    if spec.gating != "none" and spec.target_density is None:
+        raise GatewrightError("a gated network needs a target density between 0 and 1")
+    folder = Path(folder)
+    state_file = folder / "state.pt"
+    if state_file.exists() and not resume:
+        raise GatewrightError(f"{folder} already holds a run; continue it with --resume or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    target = torch.device(device)
+    network = spec.build()
+    if initial is not None:
+        initialise_from(network, initial)
+    network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for block in network.blocks():
+        block.tiles_between = recipe.tiles_between
+    batches = Batches(train_set, recipe.batch_size, target)
+    answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views, compiled)
+    optimiser = _optimiser(network, recipe)
+    first = 0
+    if state_file.exists():
+        try:
+            state = torch.load(state_file, map_location=target, weights_only=True)
+            network.load_state_dict(state["network"])
+            optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["random"].cpu())
+            if "device_random" in state:
+                torch.cuda.set_rng_state(state["device_random"].cpu(), target)
+            first = state["epoch"]
+        except (RuntimeError, ValueError, KeyError, pickle.UnpicklingError, EOFError) as error:
+            raise GatewrightError(
+                f"{state_file} is damaged or of another network than {spec.name} ({error})"
+            ) from error
+    metrics = folder / "metrics.jsonl"
+    if metrics.exists():  # an epoch that was logged but not saved is trained, and logged, again
+        metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:first]))
+    forward = torch.compile(network.forward_with_masks, dynamic=False) if compiled else network.forward_with_masks
+    for epoch in range(first, recipe.epochs):
+        started = time.monotonic()
+        record: dict[str, object] = {
+            "epoch": epoch + 1,
+            **_train_epoch(network, forward, spec, recipe, optimiser, batches, answers, epoch),
+        }
+        if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
+            result = evaluate_float(network, test_set)
+            record |= {key: value for key, value in result.items() if key != "predictions"}
+        record["seconds"] = round(time.monotonic() - started, 1)
+        with metrics.open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        report(record)
+        partial = folder / "state.partial"
+        snapshot = {
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "epoch": epoch + 1,
+        }
+        if target.type == "cuda":
+            snapshot["device_random"] = torch.cuda.get_rng_state(target)
+        torch.save(snapshot, partial)
+        partial.replace(state_file)
+    save_checkpoint(folder / "model.safetensors", network, spec)
+    return folder / "model.safetensors"
+
+
+def _train_epoch(
+    network: ResNetCifar,
+    forward: Callable[[Tensor], tuple[Tensor, list[BlockMasks]]],
+    spec: NetworkSpec,
+    recipe: Recipe,
+    optimiser: torch.optim.SGD,
+    batches: Batches,
+    answers: TeacherAnswers | None,
+    epoch: int,
+) -> dict[str, object]:
+    network.train()
+    taught = None if answers is None else answers.logits(epoch)
+    crops = None if answers is None else answers.crops(epoch)
+    order = batches.epoch()
+    losses, regularisers, correct = [], [], 0
+    bar = tqdm(order, f"epoch {epoch + 1}/{recipe.epochs}", mininterval=2, leave=False)
+    for step, index in enumerate(bar):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate((epoch + step / len(order)) / recipe.epochs)
+        images, labels = batches.batch(index, None if crops is None else crops.of(index))
+        with torch.autocast(images.device.type, torch.bfloat16):
+            logits, masks = forward(images)
+        if taught is None:
+            loss = nn.functional.cross_entropy(logits.float(), labels)
+        else:
+            loss = distillation_loss(logits.float(), taught[index], labels, recipe.temperature, recipe.teacher_weight)
+        losses.append(loss.detach())
+        if spec.target_density is not None:
+            regulariser = gating_loss(
+                network,
+                masks,
+                spec.target_density,
+                recipe.slack(epoch),
+                recipe.sparsity_weight,
+                recipe.bound_weight,
+            )
+            regularisers.append(regulariser.detach())
+            loss = loss + regulariser
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        correct += int((logits.argmax(1) == labels).sum())
+    return {
+        "loss": float(torch.stack(losses).mean()),
+        "gating_loss": float(torch.stack(regularisers).mean()) if regularisers else 0.0,
+        "train_top1": 100 * correct / len(batches.labels),
+        "learning_rate": optimiser.param_groups[0]["lr"],
+    }

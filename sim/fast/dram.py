@@ -1,0 +1,68 @@
+"""DRAM timing: bursts that never cross 4 KiB, a fixed latency, beats at a rational rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.sim.fast.kernels import kernel
+from gatewright.sim.fast.sizes import ceil_div
+from gatewright.sim.fast.state import Geometry
+
+BURST_BOUNDARY = 4096
+"""AXI: no burst crosses an address that is a multiple of this."""
+
+
+@kernel
+def bursts_of(address: int, beats: int) -> int:
+    """Bursts that a row of ``beats`` beats at a byte address is split into."""
+    if beats == 0:
+        return 0
+    return (address + beats * BEAT_BYTES - 1) // BURST_BOUNDARY - address // BURST_BOUNDARY + 1
+
+
+@kernel
+def split_row(address: int, beats: int, lengths: npt.NDArray[np.int64], first: int) -> int:
+    """Write the beats of each burst of a row to ``lengths`` from ``first`` on; return the next free place."""
+    while beats > 0:
+        length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+        lengths[first] = length
+        first += 1
+        address += length * BEAT_BYTES
+        beats -= length
+    return first
+
+
+@kernel
+def burst_cycles(geometry: Geometry, beats: int) -> int:
+    """Cycles that a burst holds the data channel."""
+    return ceil_div(beats * geometry.dram_per_cycles, geometry.dram_beats)
+
+
+@kernel
+def read_bursts(
+    geometry: Geometry,
+    lengths: npt.NDArray[np.int64],
+    first: int,
+    last: int,
+    start: int,
+    channel: npt.NDArray[np.int64],
+) -> tuple[int, int]:
+    """Time bursts ``first`` to ``last`` - 1 of a LOAD that starts at ``start``, at least one.
+
+    Bursts are numbered over the whole run. ``channel`` [1 + bursts] holds the last address cycle, then
+    each burst's end. Returns the last address cycle and the last end.
+    """
+    for burst in range(first, last):
+        address = start
+        if burst > 0:
+            address = max(address, channel[0] + 1)
+        if burst >= geometry.outstanding:
+            address = max(address, channel[1 + burst - geometry.outstanding])
+        data = address + geometry.dram_latency
+        if burst > 0:
+            data = max(data, channel[burst] + geometry.burst_gap)
+        channel[0] = address
+        channel[1 + burst] = data + burst_cycles(geometry, lengths[burst])
+    return channel[0], channel[last]

@@ -1,0 +1,144 @@
+"""EPILOGUE: its effective sizes, checks and cycles; ``epilogue_values`` holds what it computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import MASK_BITS, MASKS
+from gatewright.contract.arithmetic import SHIFT_MAX
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, column
+from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
+from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.kernels import kernel
+from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, filter_at, set_fault
+from gatewright.sim.fast.state import Geometry, State
+
+KIND = column(Opcode.EPILOGUE, "kind")
+STATIONARY = column(Opcode.EPILOGUE, "stationary")
+DESTINATION = column(Opcode.EPILOGUE, "destination")
+OUT_HEIGHT = column(Opcode.EPILOGUE, "out_height")
+OUT_WIDTH = column(Opcode.EPILOGUE, "out_width")
+CHANNELS = column(Opcode.EPILOGUE, "channels")
+COMPACT = column(Opcode.EPILOGUE, "compact")
+TILE = column(Opcode.EPILOGUE, "tile")
+TILE_TABLE = column(Opcode.EPILOGUE, "tile_table")
+FIRST_TILE = column(Opcode.EPILOGUE, "first_tile")
+TILE_COUNT = column(Opcode.EPILOGUE, "tile_count")
+FIRST_PIXEL = column(Opcode.EPILOGUE, "first_pixel")
+PIXEL_COUNT = column(Opcode.EPILOGUE, "pixel_count")
+FIRST_FILTER = column(Opcode.EPILOGUE, "first_filter")
+FILTER_COUNT = column(Opcode.EPILOGUE, "filter_count")
+FILTER_TABLE = column(Opcode.EPILOGUE, "filter_table")
+ACCUMULATOR = column(Opcode.EPILOGUE, "accumulator")
+BANK = column(Opcode.EPILOGUE, "bank")
+PARAMETERS = column(Opcode.EPILOGUE, "parameters")
+RESIDUAL = column(Opcode.EPILOGUE, "residual")
+RELU = column(Opcode.EPILOGUE, "relu")
+POOL = column(Opcode.EPILOGUE, "pool")
+POOL_ADDRESS = column(Opcode.EPILOGUE, "pool_address")
+GRID_WIDTH = column(Opcode.EPILOGUE, "grid_width")
+
+STORE = int(EpilogueKind.STORE)
+REDUCE = int(EpilogueKind.REDUCE)
+REDUCE_RAW = int(EpilogueKind.REDUCE_RAW)
+THRESHOLD = int(EpilogueKind.THRESHOLD)
+FILTERS = int(Stationary.FILTERS)
+
+TRANSPOSE_FILTERS = 16
+"""Filters that the transpose of a block of pixels takes at once: one scratchpad word."""
+
+
+@kernel
+def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+    """Effective sizes and cycles of an EPILOGUE into its work record. Returns 0 or a fault."""
+    tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
+    if tiles < 0:
+        return tiles
+    filters = bounded(state, row[FILTER_TABLE], row[FIRST_FILTER], row[FILTER_COUNT])
+    if filters < 0:
+        return filters
+    pixels = min(max(tiles * row[TILE] * row[TILE] - row[FIRST_PIXEL], 0), row[PIXEL_COUNT])
+    status = _check_kind(state, row, pixels, filters)
+    if status < 0 or pixels == 0 or filters == 0:
+        return status
+    by_filters = row[STATIONARY] == FILTERS
+    still = filters if by_filters else pixels
+    streamed = pixels if by_filters else filters
+    blocks = ceil_div(still, geometry.columns)
+    entries = row[ACCUMULATOR] + blocks * streamed
+    if entries > geometry.accumulator_depth:
+        return set_fault(state, faults.ACCUMULATOR_RANGE, entries - 1, geometry.accumulator_depth)
+    done[work.PIXELS] = pixels
+    done[work.FILTERS] = filters
+    done[work.BLOCKS] = blocks
+    if row[POOL]:
+        done[work.TILES] = pixels // (row[TILE] * row[TILE])
+    if by_filters:
+        done[work.PRELOAD] = min(filters, geometry.columns)
+        parameters = filters - done[work.PRELOAD]
+        if row[KIND] == STORE:
+            done[work.CYCLES] = parameters + blocks * (pixels * (1 + row[RESIDUAL]) + done[work.TILES])
+        elif row[KIND] == THRESHOLD:
+            done[work.CYCLES] = parameters + blocks
+        else:
+            done[work.CYCLES] = parameters + blocks * (pixels + 1)
+    elif row[KIND] == STORE:
+        done[work.CYCLES] = blocks * filters + ceil_div(filters, TRANSPOSE_FILTERS) * pixels
+    else:
+        done[work.PRELOAD] = 1
+        done[work.CYCLES] = blocks
+    return 0
+
+
+@kernel
+def _check_kind(state: State, row: npt.NDArray[np.int64], pixels: int, filters: int) -> int:
+    """0 if kind, stationary operand and options go together, else a fault."""
+    kind, stationary = row[KIND], row[STATIONARY]
+    plain = kind == STORE and stationary == FILTERS
+    if row[POOL]:
+        area = row[TILE] * row[TILE]
+        if not plain:
+            return set_fault(state, faults.POOL_KIND, kind, stationary)
+        if pixels % area or row[FIRST_PIXEL] % area:
+            return set_fault(state, faults.POOL_PARTIAL, pixels, row[FIRST_PIXEL])
+        if row[PARAMETERS] == 0:
+            return set_fault(state, faults.POOL_PARAMETER, 0, 1)
+    if row[RESIDUAL] and not plain:
+        return set_fault(state, faults.RESIDUAL_KIND, kind, stationary)
+    if row[COMPACT] and row[FILTER_TABLE] == NO_TABLE:
+        return set_fault(state, faults.COMPACT_TABLE, row[FILTER_TABLE], NO_TABLE)
+    if (kind == REDUCE or kind == REDUCE_RAW) and stationary != FILTERS:
+        return set_fault(state, faults.REDUCE_STATIONARY, kind, stationary)
+    if kind == THRESHOLD:
+        streamed = pixels if stationary == FILTERS else filters
+        if streamed > 1:
+            return set_fault(state, faults.THRESHOLD_SHAPE, streamed, stationary)
+    return 0
+
+
+@kernel
+def parameter_entry(geometry: Geometry, state: State, row: npt.NDArray[np.int64], position: int) -> int:
+    """The parameter entry of the filter at a position of this instruction, or a fault."""
+    entry = row[PARAMETERS] + np.int64(filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER] + position))
+    if entry >= geometry.parameter_entries:
+        return set_fault(state, faults.PARAMETER_RANGE, entry, geometry.parameter_entries)
+    if (row[KIND] == STORE or row[KIND] == REDUCE) and not 1 <= state.shift[entry] <= SHIFT_MAX:
+        return set_fault(state, faults.PARAMETER_SHIFT, state.shift[entry], SHIFT_MAX)
+    return entry
+
+
+@kernel
+def check_mask_bits(state: State, row: npt.NDArray[np.int64], bits: int) -> int:
+    """0 if a THRESHOLD's bits exist, else a fault."""
+    if row[DESTINATION] + bits > MASKS * MASK_BITS:
+        return set_fault(state, faults.MASK_RANGE, row[DESTINATION] + bits - 1, MASKS * MASK_BITS)
+    return 0
+
+
+@kernel
+def time(done: npt.NDArray[np.int64], start: int, waits: int) -> tuple[int, int]:
+    """(run, done) of an EPILOGUE that is taken from its queue at ``start``."""
+    before = max(done[work.PRELOAD], EPILOGUE_SETUP) if done[work.BLOCKS] > 0 else 0
+    run = max(start + before, waits)
+    return run, run + done[work.CYCLES] + EPILOGUE_LATENCY

@@ -1,0 +1,95 @@
+"""What can be wrong with a running program. Kernels report a code and two numbers; this is their text.
+
+A kernel returns a result of at least 0, or one of these negative codes after leaving the offending
+value and the limit in ``State.fault``.
+"""
+
+from __future__ import annotations
+
+from gatewright.contract.errors import GatewrightError
+
+TABLE_NUMBER = -1
+TABLE_UNWRITTEN = -2
+TABLE_FULL = -3
+TILE_ZERO = -4
+DRAM_RANGE = -5
+DRAM_ALIGNMENT = -6
+SCRATCHPAD_RANGE = -7
+PATCH_VECTORS = -8
+PATCH_RANGE = -9
+WEIGHT_VECTORS = -10
+WEIGHT_RANGE = -11
+ACCUMULATOR_RANGE = -12
+PARAMETER_RANGE = -13
+PARAMETER_SHIFT = -14
+MASK_RANGE = -15
+POOL_PARTIAL = -16
+POOL_KIND = -17
+RESIDUAL_KIND = -18
+REDUCE_STATIONARY = -19
+THRESHOLD_SHAPE = -20
+COMPACT_TABLE = -21
+CHANNEL_RANGE = -22
+POOL_GRID = -23
+LOAD_SPACE = -24
+LOAD_SHORT = -25
+LOAD_BEATS = -26
+INSTRUCTION_RANGE = -27
+INSTRUCTION_SPLIT = -28
+FETCH_RANGE = -29
+FETCH_UNWRITTEN = -30
+FETCH_ILLEGAL = -31
+WAIT_AHEAD = -32
+INDEX_GRID = -33
+SOURCE_TILE = -34
+STORE_ALIGNMENT = -35
+REGION_VECTORS = -36
+POOL_PARAMETER = -37
+MASKED_KERNEL = -38
+
+_TEXT = {
+    TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number or 15 for none",
+    TABLE_UNWRITTEN: "uses table {0}, which nothing has written yet; run INDEX or LOAD it before",
+    TABLE_FULL: "fills a table with {0} entries, but a table holds {1}",
+    TILE_ZERO: "has tile = 0; a tile's edge is at least 1",
+    DRAM_RANGE: "dram_address: reaches byte {0} of a DRAM image of {1} bytes",
+    DRAM_ALIGNMENT: "dram_address: a row begins at byte {0}, which is not a multiple of {1}",
+    SCRATCHPAD_RANGE: "reaches byte {0} of a scratchpad of {1} bytes (source, address, destination or pool_address)",
+    PATCH_VECTORS: "patch_vectors: uses {0} vectors of a region of {1}",
+    PATCH_RANGE: "patch_base: reaches word {0} of a patch buffer of {1} words",
+    WEIGHT_VECTORS: "weight_vectors: uses vector {0} of a region of {1}",
+    WEIGHT_RANGE: "weight_base or address: reaches word {0} of a weight buffer of {1} words",
+    ACCUMULATOR_RANGE: "accumulator: reaches entry {0} of a bank of {1} entries",
+    PARAMETER_RANGE: "parameters or address: reaches entry {0} of {1} parameter entries",
+    PARAMETER_SHIFT: "parameters: the entry's shift is {0}; shifts are 1 to {1}",
+    MASK_RANGE: "reaches mask bit {0} of {1} (destination, bits, or the source mask's grid)",
+    POOL_PARTIAL: "pool: {0} pixels from pixel {1} are not whole tiles",
+    POOL_KIND: "pool: needs kind STORE and stationary filters (kind {0}, stationary {1})",
+    RESIDUAL_KIND: "residual: needs kind STORE and stationary filters (kind {0}, stationary {1})",
+    REDUCE_STATIONARY: "stationary: kind {0} needs stationary filters, not {1}",
+    THRESHOLD_SHAPE: "kind THRESHOLD needs one streamed vector, not {0} (stationary {1})",
+    COMPACT_TABLE: "compact: needs a filter_table, not {0} (none is {1})",
+    CHANNEL_RANGE: "writes {0} channels of a pixel that stores {1} (channels, or the filter table's count)",
+    POOL_GRID: "grid_width: writes column {0} of a pooled map of {1} columns",
+    LOAD_SPACE: "space = {0} is not one of 0 to {1}",
+    LOAD_SHORT: "count: needs {0} beats but the rows have {1}",
+    LOAD_BEATS: "row_beats = {0}, but a row of this layout has {1} beats",
+    INSTRUCTION_RANGE: "address or entry: reaches entry {0} of an instruction memory of {1} entries",
+    INSTRUCTION_SPLIT: "row_beats: {0} beats are not whole instructions of {1} beats",
+    FETCH_RANGE: "is fetched at entry {0} of an instruction memory of {1} entries; end the page with NEXT or END",
+    FETCH_UNWRITTEN: "is fetched at entry {0}, which nothing was loaded into; end the page with NEXT or END",
+    FETCH_ILLEGAL: "is fetched at entry {0} and is illegal: {note}",
+    WAIT_AHEAD: "waits for completion {0} of a unit that has been given {1} instructions; wait for earlier ones only",
+    INDEX_GRID: "grid_width: position {0} does not fit an entry's {1} bits a coordinate",
+    SOURCE_TILE: "source_tile or source_grid = {0}; with a source_mask it is at least {1}",
+    STORE_ALIGNMENT: "address: {0} is not a multiple of {1}",
+    REGION_VECTORS: "vectors: writes vector {0} of a region of {1}",
+    POOL_PARAMETER: "parameters: {0} leaves no entry before it for the pooling; use at least {1}",
+    MASKED_KERNEL: "kernel_width = {0}; with a source_mask it is at most {1}",
+}
+
+
+def fault(instruction: int, opcode: str, code: int, value: int, limit: int, note: str = "") -> GatewrightError:
+    """The error for a fault code in the instruction of this number (0 is the first executed)."""
+    who = "the boot page" if instruction < 0 else f"instruction {instruction} ({opcode})"
+    return GatewrightError(f"{who} {_TEXT[code].format(value, limit, note=note)}")

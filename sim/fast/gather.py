@@ -1,0 +1,144 @@
+"""GATHER, the dynamic index module: maps become im2col vectors of the tiles that a table lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS
+from gatewright.contract.isa import NO_TABLE, Opcode, column
+from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
+from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.kernels import copy_bytes, kernel
+from gatewright.sim.fast.load import REGION_UNIT
+from gatewright.sim.fast.scratchpad import check_bytes
+from gatewright.sim.fast.sizes import ceil_div, chunk_tiles, count_or, set_fault, tile_at
+from gatewright.sim.fast.state import Geometry, State
+
+SOURCE = column(Opcode.GATHER, "source")
+HEIGHT = column(Opcode.GATHER, "height")
+WIDTH = column(Opcode.GATHER, "width")
+CHANNELS = column(Opcode.GATHER, "channels")
+CHANNEL_TABLE = column(Opcode.GATHER, "channel_table")
+KERNEL_HEIGHT = column(Opcode.GATHER, "kernel_height")
+KERNEL_WIDTH = column(Opcode.GATHER, "kernel_width")
+STRIDE = column(Opcode.GATHER, "stride")
+PADDING_Y = column(Opcode.GATHER, "padding_y")
+PADDING_X = column(Opcode.GATHER, "padding_x")
+OUT_WIDTH = column(Opcode.GATHER, "out_width")
+TILE = column(Opcode.GATHER, "tile")
+TILE_TABLE = column(Opcode.GATHER, "tile_table")
+FIRST_TILE = column(Opcode.GATHER, "first_tile")
+TILE_COUNT = column(Opcode.GATHER, "tile_count")
+PATCH_BASE = column(Opcode.GATHER, "patch_base")
+PATCH_VECTORS = column(Opcode.GATHER, "patch_vectors")
+SOURCE_MASK = column(Opcode.GATHER, "source_mask")
+SOURCE_TILE = column(Opcode.GATHER, "source_tile")
+SOURCE_GRID = column(Opcode.GATHER, "source_grid")
+
+NO_MASK = NO_TABLE
+
+
+@kernel
+def pixel_address(state: State, row: npt.NDArray[np.int64], channels: int, y: int, x: int) -> int:
+    """Scratchpad address of an input pixel, or -1 where zeros are read."""
+    if y < 0 or y >= row[HEIGHT] or x < 0 or x >= row[WIDTH]:
+        return -1
+    if row[SOURCE_MASK] != NO_MASK:
+        bit = y // row[SOURCE_TILE] * row[SOURCE_GRID] + x // row[SOURCE_TILE]
+        if not state.masks[row[SOURCE_MASK], bit]:
+            return -1
+    return row[SOURCE] + (y * row[WIDTH] + x) * channels
+
+
+@kernel
+def _check_source(state: State, row: npt.NDArray[np.int64], channels: int) -> int:
+    """0 if the whole input map, and its tiles' mask bits, exist, else a fault."""
+    if row[SOURCE_MASK] != NO_MASK:
+        if min(row[SOURCE_TILE], row[SOURCE_GRID]) == 0:
+            return set_fault(state, faults.SOURCE_TILE, 0, 1)
+        last_y, last_x = max(row[HEIGHT] - 1, 0) // row[SOURCE_TILE], max(row[WIDTH] - 1, 0) // row[SOURCE_TILE]
+        bit = last_y * row[SOURCE_GRID] + last_x
+        if bit >= MASK_BITS:
+            return set_fault(state, faults.MASK_RANGE, bit, MASK_BITS)
+    return check_bytes(state, row[SOURCE], row[HEIGHT] * row[WIDTH] * channels)
+
+
+@kernel
+def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+    """Execute a GATHER. Returns 0 or a fault."""
+    tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
+    if tiles < 0:
+        return tiles
+    channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
+    if channels < 0:
+        return channels
+    if row[SOURCE_MASK] != NO_MASK and row[KERNEL_WIDTH] > MASK_COLUMNS:
+        return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
+    tile = row[TILE]
+    vectors = tiles * tile * tile
+    reduction = row[KERNEL_HEIGHT] * row[KERNEL_WIDTH] * channels
+    slices = ceil_div(reduction, geometry.rows)
+    done[work.TILES] = tiles
+    done[work.PIXELS] = vectors
+    done[work.REDUCTION] = reduction
+    done[work.SLICES] = slices
+    if vectors == 0 or reduction == 0:
+        return 0
+    pieces = row[KERNEL_HEIGHT] * ceil_div(row[KERNEL_WIDTH] * channels, geometry.gather_bytes)
+    least = 1 if row[TILE_TABLE] == NO_TABLE else TILE_CYCLES
+    done[work.CYCLES] = tiles * max(tile * tile * pieces, least)
+    if vectors > row[PATCH_VECTORS]:
+        return set_fault(state, faults.PATCH_VECTORS, vectors, row[PATCH_VECTORS])
+    base = row[PATCH_BASE] * REGION_UNIT
+    last = base + (slices - 1) * row[PATCH_VECTORS] + vectors - 1
+    if last >= geometry.patch_words:
+        return set_fault(state, faults.PATCH_RANGE, last, geometry.patch_words)
+    status = _check_source(state, row, channels)
+    if status < 0:
+        return status
+    grid_columns = max(1, ceil_div(row[OUT_WIDTH], tile))
+    line = np.zeros(slices * geometry.rows, np.int8)
+    patch = state.patch.reshape(-1)
+    for vector in range(vectors):
+        position = vector // (tile * tile)
+        tile_y, tile_x = tile_at(state, row[TILE_TABLE], row[FIRST_TILE] + position, grid_columns)
+        y = tile_y * tile + vector // tile % tile
+        x = tile_x * tile + vector % tile
+        _read_window(state, row, channels, y * row[STRIDE] - row[PADDING_Y], x * row[STRIDE] - row[PADDING_X], line)
+        word = base + vector
+        for k in range(0, len(line), geometry.rows):
+            copy_bytes(patch, word * geometry.rows, line, k, geometry.rows)
+            word += row[PATCH_VECTORS]
+    return 0
+
+
+@kernel
+def _read_window(
+    state: State, row: npt.NDArray[np.int64], channels: int, top: int, left: int, line: npt.NDArray[np.int8]
+) -> None:
+    """Fill a vector from the window whose corner is (``top``, ``left``); what lies beyond K stays zero."""
+    length = row[KERNEL_WIDTH] * channels
+    for kernel_y in range(row[KERNEL_HEIGHT]):
+        first = kernel_y * length
+        inside = left >= 0 and left + row[KERNEL_WIDTH] <= row[WIDTH]
+        if inside and row[SOURCE_MASK] == NO_MASK:
+            address = pixel_address(state, row, channels, top + kernel_y, left)
+            if address >= 0:
+                copy_bytes(line, first, state.scratchpad, address, length)
+            else:
+                line[first : first + length] = 0
+            continue
+        for kernel_x in range(row[KERNEL_WIDTH]):
+            address = pixel_address(state, row, channels, top + kernel_y, left + kernel_x)
+            if address >= 0:
+                copy_bytes(line, first, state.scratchpad, address, channels)
+            else:
+                line[first : first + channels] = 0
+            first += channels
+
+
+@kernel
+def time(done: npt.NDArray[np.int64], start: int) -> int:
+    """The cycle at which a GATHER is done and its unit free."""
+    return start + done[work.CYCLES] + GATHER_LATENCY

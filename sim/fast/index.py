@@ -1,0 +1,62 @@
+"""INDEX: masks become tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import MASK_BITS
+from gatewright.contract.index_table import MASK_WORD_BITS
+from gatewright.contract.isa import Opcode, column
+from gatewright.contract.timing import INDEX_LATENCY
+from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.kernels import kernel
+from gatewright.sim.fast.sizes import ceil_div, set_fault
+from gatewright.sim.fast.state import Geometry, State
+
+MASK = column(Opcode.INDEX, "mask")
+BITS = column(Opcode.INDEX, "bits")
+GRID_WIDTH = column(Opcode.INDEX, "grid_width")
+TABLE = column(Opcode.INDEX, "table")
+COMPLEMENT = column(Opcode.INDEX, "complement")
+
+_COORDINATE_BITS = 8
+
+
+@kernel
+def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+    """Execute an INDEX. Returns 0 or a fault."""
+    table, bits, grid = row[TABLE], row[BITS], row[GRID_WIDTH]
+    if table >= geometry.tables:
+        return set_fault(state, faults.TABLE_NUMBER, table, geometry.tables)
+    if bits > MASK_BITS:
+        return set_fault(state, faults.MASK_RANGE, bits - 1, MASK_BITS)
+    wanted = row[COMPLEMENT] == 0
+    count = 0
+    cycles = 0
+    for word in range(ceil_div(bits, MASK_WORD_BITS)):
+        before = count
+        for bit in range(word * MASK_WORD_BITS, min((word + 1) * MASK_WORD_BITS, bits)):
+            if state.masks[row[MASK], bit] != wanted:
+                continue
+            if count == geometry.table_entries:
+                return set_fault(state, faults.TABLE_FULL, count + 1, geometry.table_entries)
+            entry = bit
+            if grid > 0:
+                if max(bit // grid, bit % grid) >> _COORDINATE_BITS:
+                    return set_fault(state, faults.INDEX_GRID, bit, _COORDINATE_BITS)
+                entry = bit // grid << _COORDINATE_BITS | bit % grid
+            state.tables[table, count] = entry
+            count += 1
+        cycles += max(1, count - before)
+    state.counts[table] = count
+    state.written[table] = True
+    done[work.FILTERS] = count
+    done[work.CYCLES] = cycles
+    return 0
+
+
+@kernel
+def time(done: npt.NDArray[np.int64], start: int) -> int:
+    """The cycle at which an INDEX is done and its unit free."""
+    return start + done[work.CYCLES] + INDEX_LATENCY

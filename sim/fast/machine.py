@@ -1,0 +1,72 @@
+"""The fast simulator's face: run a program on one sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.program import Program
+from gatewright.contract.trace import Trace
+from gatewright.sim.audit.audit import Auditor
+from gatewright.sim.fast import work
+from gatewright.sim.fast.observe import Tensor, read_gate, read_placement
+from gatewright.sim.fast.run import Run
+from gatewright.sim.fast.state import State
+from gatewright.sim.result import SimResult
+
+
+def simulate(
+    program: Program, sample: npt.NDArray[np.int8] | None = None, *, observe: bool = False, audit: bool = False
+) -> SimResult:
+    """Run ``program`` to its end, exactly in values and in cycles.
+
+    ``sample`` (int8, as many bytes as the program's input region; [height, width, channels]) replaces
+    the input region in a private copy of the image. ``observe`` collects the program's tensors.
+    ``audit`` checks afterwards that no two units race for a memory location. A program that does
+    something illegal raises ``GatewrightError`` with the number of the instruction, counted in
+    execution order from 0.
+    """
+    run = Run(program, program.with_sample(sample))
+    auditor = Auditor(run.geometry, run.state) if audit else None
+    tensors: dict[str, Tensor] = {}
+    gates: dict[str, npt.NDArray[np.bool_]] = {}
+    moments = {p.last_write for p in program.placements} | {g.index_instruction for g in program.gates}
+    due = sorted(moments) if observe else []
+    finished = False
+    while not finished:
+        stop = run.count + 1 if auditor else (due[0] + 1 if due else -1)
+        fetched_from = run.pc
+        finished = run.advance(stop + 1 if stop >= 0 else stop)
+        if auditor:
+            auditor.record(run.executed[run.count], run.work[run.count], fetched_from)
+        while due and due[0] < run.count:
+            last_write = due.pop(0)
+            for placement in program.placements:
+                if placement.last_write == last_write:
+                    tensors[placement.tensor] = read_placement(program, placement, run.state)
+            for gate in program.gates:
+                if gate.index_instruction == last_write:
+                    gates[gate.name] = read_gate(gate, run.state)
+    records, cycles = run.schedule()
+    executed = slice(1, run.count + 1)
+    if auditor:
+        auditor.check(run.executed[executed], run.work[executed], records)
+    state = run.state
+    return SimResult(
+        cycles=cycles,
+        trace=Trace(records, cycles),
+        logits=_logits(program, state),
+        dram=state.dram,
+        scratchpad=state.scratchpad.view(np.uint8),
+        masks=state.masks,
+        tables=[entries[:count].copy() for entries, count in zip(state.tables, state.counts, strict=True)],
+        work=work.as_records(run.work[executed]),
+        tensors=tensors,
+        gates=gates,
+    )
+
+
+def _logits(program: Program, state: State) -> npt.NDArray[np.int32]:
+    region = program.output_region
+    raw = state.dram[region.address : region.address + region.size // 4 * 4]
+    return np.frombuffer(raw.tobytes(), "<i4").astype(np.int32)

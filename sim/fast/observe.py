@@ -1,0 +1,55 @@
+"""Tensors of the quantised graph, read from the scratchpad at the moment they are final."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import GateRecord, Placement, Program
+from gatewright.sim.fast.state import State
+
+Tensor = npt.NDArray[np.int8] | npt.NDArray[np.int32]
+
+
+def read_placement(program: Program, placement: Placement, state: State) -> Tensor:
+    """A private copy of the tensor that a placement describes."""
+    channels = placement.channels
+    if placement.kind == "compact":
+        channels = _active_channels(program, placement)
+    shape = (placement.height, placement.width, channels)
+    size = 4 * placement.channels if placement.kind == "logits" else int(np.prod(shape))
+    data = state.scratchpad[placement.address : placement.address + size]
+    if len(data) < size:
+        raise GatewrightError(
+            f"placement of {placement.tensor}: {size} bytes at {placement.address} do not fit "
+            f"the scratchpad of {len(state.scratchpad)} bytes; compile the program for this architecture"
+        )
+    if placement.kind == "logits":
+        return np.frombuffer(data.tobytes(), "<i4").astype(np.int32)
+    if placement.kind not in ("map", "compact"):
+        raise GatewrightError(f"placement of {placement.tensor}: unknown kind {placement.kind!r}")
+    return data.reshape(shape).copy()
+
+
+def read_gate(gate: GateRecord, state: State) -> npt.NDArray[np.bool_]:
+    """The mask that a gate's INDEX read; the table that it built must be the one the program was compiled for."""
+    mask = state.masks[gate.mask, : gate.bits].copy()
+    if not np.array_equal(mask, np.asarray(gate.decision, np.bool_)):
+        different = int(np.count_nonzero(mask != np.asarray(gate.decision, np.bool_)))
+        raise GatewrightError(
+            f"gate {gate.name}: {different} of {gate.bits} decisions differ from those that the program was compiled "
+            "for; compile it for this sample"
+        )
+    return mask
+
+
+def _active_channels(program: Program, placement: Placement) -> int:
+    if placement.channel_gate is None:
+        return placement.channels
+    for gate in program.gates:
+        if gate.name == placement.channel_gate:
+            return sum(gate.decision)
+    raise GatewrightError(
+        f"placement of {placement.tensor}: the program has no gate {placement.channel_gate!r}; compile it again"
+    )

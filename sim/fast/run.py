@@ -1,0 +1,132 @@
+"""One run in progress: the memories, the tables that the kernels fill, and what stops the kernels."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, decode
+from gatewright.contract.program import Program
+from gatewright.contract.trace import TRACE_DTYPE
+from gatewright.sim.fast import faults, load, sequencer, work
+from gatewright.sim.fast.state import ILLEGAL, LEGAL, geometry, new_state
+
+INSTRUCTION_LIMIT = 250_000
+"""A program that executes more instructions than this is taken for an endless loop."""
+
+_FIRST_BURSTS = 4096
+
+
+@lru_cache(maxsize=256)
+def decode_page(data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], dict[int, str]]:
+    """Decoded rows, LEGAL or ILLEGAL for each, and what is wrong with the illegal ones."""
+    count = len(data) // INSTRUCTION_BYTES
+    legal = np.full(count, LEGAL, np.uint8)
+    try:
+        return decode(data), legal, {}
+    except GatewrightError:
+        code, notes = np.zeros((count, COLUMNS), np.int64), {}
+    for entry in range(count):
+        try:
+            code[entry] = decode(data[entry * INSTRUCTION_BYTES : (entry + 1) * INSTRUCTION_BYTES])[0]
+        except GatewrightError as error:
+            legal[entry] = ILLEGAL
+            notes[entry] = str(error).split(": ", 1)[-1]
+    return code, legal, notes
+
+
+class Run:
+    """A program, the machine's state, and how far it got.
+
+    Row 0 of ``executed`` and ``work`` is the boot page's LOAD, row i + 1 is instruction i.
+    """
+
+    def __init__(self, program: Program, image: npt.NDArray[np.uint8]) -> None:
+        arch = program.arch
+        self.geometry = geometry(arch)
+        self.state = new_state(arch, image)
+        self.memory = np.zeros((arch.instruction_entries, COLUMNS), np.int64)
+        self.notes: dict[int, str] = {}
+        self.progress = np.zeros(sequencer.PROGRESS_COLUMNS, np.int64)
+        self.executed = np.zeros((len(program.code) + 2, COLUMNS), np.int64)
+        self.work = np.zeros((len(program.code) + 2, work.WORK_COLUMNS), np.int64)
+        self.bursts = np.zeros(_FIRST_BURSTS, np.int64)
+        self.executed[0] = _boot_row(program)
+        self.advance(1)
+
+    @property
+    def count(self) -> int:
+        """Instructions executed so far, without the boot page's LOAD."""
+        return int(self.progress[sequencer.EXECUTED]) - 1
+
+    @property
+    def pc(self) -> int:
+        """Instruction memory entry of the next instruction."""
+        return int(self.progress[sequencer.PC])
+
+    def advance(self, stop: int = -1) -> bool:
+        """Execute until END (returns True), or until ``stop`` rows, the boot LOAD included, are done."""
+        while True:
+            status = sequencer.run_values(
+                self.geometry, self.state, self.memory, self.progress, self.executed, self.work, self.bursts, stop
+            )
+            if status < 0:
+                raise self._error(status, self.count, self.executed[self.count + 1])
+            if status == sequencer.FINISHED:
+                return True
+            if status == sequencer.STOPPED:
+                return False
+            if status == sequencer.PAGE_LOADED:
+                self._decode_page()
+            elif status == sequencer.BURSTS_FULL:
+                self.bursts = np.concatenate([self.bursts, np.zeros_like(self.bursts)])
+            else:
+                self._grow()
+
+    def schedule(self) -> tuple[npt.NDArray[np.void], int]:
+        """Trace records of all executed instructions, and the total cycles. Call once the run has ended."""
+        rows = self.count + 1
+        trace = np.zeros((rows, len(TRACE_DTYPE.names or ())), np.int64)
+        bursts = self.bursts[: self.progress[sequencer.BURSTS]]
+        status = sequencer.schedule(self.geometry, self.state, self.executed[:rows], self.work[:rows], bursts, trace)
+        if status < 0:
+            at = int(trace[0, sequencer.INSTRUCTION])
+            raise self._error(status, at - 1, self.executed[at])
+        return trace[1:].view(TRACE_DTYPE)[:, 0], int(trace[-1, sequencer.DONE])
+
+    def _decode_page(self) -> None:
+        first, count = (int(self.progress[c]) for c in (sequencer.PAGE_FIRST, sequencer.PAGE_COUNT))
+        code, legal, notes = decode_page(self.state.instructions[first : first + count].tobytes())
+        self.memory[first : first + count] = code
+        self.state.loaded[first : first + count] = legal
+        self.notes.update({first + entry: note for entry, note in notes.items()})
+
+    def _grow(self) -> None:
+        if len(self.executed) > INSTRUCTION_LIMIT:
+            raise GatewrightError(
+                f"the program executed {INSTRUCTION_LIMIT} instructions without reaching END; check its NEXT entries"
+            )
+        self.executed = np.concatenate([self.executed, np.zeros_like(self.executed)])
+        self.work = np.concatenate([self.work, np.zeros_like(self.work)])
+
+    def _error(self, code: int, instruction: int, row: npt.NDArray[np.int64]) -> GatewrightError:
+        value, limit = (int(number) for number in self.state.fault)
+        if code in (faults.FETCH_RANGE, faults.FETCH_UNWRITTEN, faults.FETCH_ILLEGAL):
+            return faults.fault(instruction, "fetch", code, value, limit, self.notes.get(value, ""))
+        return faults.fault(instruction, Opcode(int(row[0])).name, code, value, limit)
+
+
+def _boot_row(program: Program) -> npt.NDArray[np.int64]:
+    """The boot page's LOAD; its row may be longer than an instruction's field allows."""
+    row = np.zeros(COLUMNS, np.int64)
+    row[0] = Opcode.LOAD
+    row[load.SPACE] = load.INSTRUCTIONS
+    row[load.DRAM] = program.code_address
+    row[load.ROWS] = 1
+    row[load.ROW_BEATS] = program.boot_count * (INSTRUCTION_BYTES // BEAT_BYTES)
+    row[load.ROW_TABLE] = NO_TABLE
+    return row

@@ -1,0 +1,50 @@
+"""STORE: what it moves and what it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.isa import Opcode, column
+from gatewright.contract.timing import STORE_LATENCY
+from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.dram import burst_cycles, bursts_of, split_row
+from gatewright.sim.fast.kernels import kernel
+from gatewright.sim.fast.scratchpad import check_bytes, copy_to_dram
+from gatewright.sim.fast.sizes import set_fault
+from gatewright.sim.fast.state import Geometry, State
+
+DRAM = column(Opcode.STORE, "dram_address")
+ADDRESS = column(Opcode.STORE, "address")
+BEATS = column(Opcode.STORE, "beats")
+
+
+@kernel
+def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+    """Execute a STORE. Returns 0 or a fault."""
+    address, dram_address, beats = row[ADDRESS], row[DRAM], row[BEATS]
+    if dram_address % BEAT_BYTES:
+        return set_fault(state, faults.DRAM_ALIGNMENT, dram_address, BEAT_BYTES)
+    if address % BEAT_BYTES:
+        return set_fault(state, faults.STORE_ALIGNMENT, address, BEAT_BYTES)
+    if dram_address + beats * BEAT_BYTES > len(state.dram):
+        return set_fault(state, faults.DRAM_RANGE, dram_address + beats * BEAT_BYTES - 1, len(state.dram))
+    status = check_bytes(state, address, beats * BEAT_BYTES)
+    if status < 0:
+        return status
+    copy_to_dram(state, address, dram_address, beats)
+    done[work.BYTES] = beats * BEAT_BYTES
+    done[work.BURSTS] = bursts_of(dram_address, beats)
+    lengths = np.empty(done[work.BURSTS], np.int64)
+    split_row(dram_address, beats, lengths, 0)
+    for length in lengths:
+        done[work.CYCLES] += burst_cycles(geometry, length)
+    return 0
+
+
+@kernel
+def time(geometry: Geometry, done: npt.NDArray[np.int64], start: int) -> int:
+    """The cycle at which a STORE is done and its unit free."""
+    data = done[work.CYCLES] + done[work.BURSTS] * geometry.burst_gap
+    return start + STORE_LATENCY + data + geometry.dram_latency

@@ -1,0 +1,1 @@
+"""ARRAY, register by register."""

@@ -1,0 +1,1 @@
+"""Instructions on their way to the units: fetch, dispatch, queues, completion counts."""

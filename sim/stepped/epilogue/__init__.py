@@ -1,0 +1,1 @@
+"""EPILOGUE, register by register."""

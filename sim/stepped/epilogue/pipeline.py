@@ -1,0 +1,167 @@
+"""The pipeline of EPILOGUE: EPILOGUE_LATENCY + 1 stages from an entry's read to the bytes' write."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arithmetic import requantise, saturate
+from gatewright.contract.isa import EpilogueKind
+from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.sim.stepped.epilogue.residual import ResidualFetch
+from gatewright.sim.stepped.epilogue.walk import GROUP, Kind, Slot
+from gatewright.sim.stepped.instruction import Instruction
+from gatewright.sim.stepped.state import Shared
+
+READ, BIAS, MULTIPLY, SHIFT, SATURATE, COLLECT, POOLED, WRITE = 0, 2, 3, 6, 8, 9, 13, EPILOGUE_LATENCY
+"""Stages. Between them: 1 the memories' output registers; 4 and 5 the product's registers; 7 the shift behind the
+rounding's addition in SHIFT; 10 to 12 the pooling's product; 14 the rotation to the destination's byte."""
+
+RAW_LANES = 12
+"""int32 values that one write of port B takes: 48 bytes from any byte address."""
+
+RAW_WRITES = 3
+"""Last stages in which a raw total is written, RAW_LANES at a time: enough for the widest array."""
+
+Wide = npt.NDArray[np.int64]
+
+
+class EpiloguePipeline:
+    """The stages' registers and the registers that stand beside them.
+
+    A slot's parameters reach the lanes' registers as the slot passes: bias in stage BIAS, multiplier in MULTIPLY,
+    shift in SHIFT, so that a parameter slot never disturbs the entries in front of it. COLLECT slots
+    bring their own. The transposer and the tiles' sums are written and read in stage COLLECT; the pooling has a
+    multiplier of its own behind it. A total's int32 values are written in the last RAW_WRITES stages.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        columns = shared.arch.columns
+        self._stages: list[Slot | None] = [None] * (EPILOGUE_LATENCY + 1)
+        self.residual = ResidualFetch(shared)
+        self.bias = np.zeros(columns, np.int64)
+        self.multiplier = np.zeros(columns, np.int64)
+        self.shift = np.ones(columns, np.int64)
+        self.total = np.zeros(columns, np.int64)
+        self.tile_sum = np.zeros(columns, np.int64)
+        self.transposer = np.zeros((GROUP, columns), np.int8)
+        self._work = {
+            READ: self._read,
+            BIAS: self._bias,
+            MULTIPLY: self._multiply,
+            SHIFT: self._shift,
+            SATURATE: self._saturate,
+            COLLECT: self._collect,
+            POOLED: self._pooled,
+            WRITE - 1: self._write_raw,
+            WRITE: self._write,
+        }
+
+    def step(self, epilogue: Instruction, entering: Slot | None, early: Slot | None) -> bool:
+        """One clock cycle; true if the instruction's last slot is in the last stage."""
+        self._stages = [entering, *self._stages[:-1]]
+        if early is not None:
+            self._stages[1] = early
+        for stage, work in self._work.items():
+            slot = self._stages[stage]
+            if slot is not None and slot.lane != -1:
+                work(epilogue, slot)
+        leaving = self._stages[WRITE]
+        writes = leaving is not None and leaving.address is not None
+        self.residual.step(epilogue, port_free=not writes)
+        return leaving is not None and leaving.last
+
+    def _read(self, epilogue: Instruction, slot: Slot) -> None:
+        if slot.kind in (Kind.PARAMETER, Kind.COLLECT, Kind.POOL):
+            slot.raw = self._shared.parameters.read(slot.parameter, epilogue)
+        if slot.kind in (Kind.ENTRY, Kind.SUM, Kind.SIGN, Kind.COLLECT):
+            entry = self._shared.accumulators.read(epilogue["bank"], slot.entry, epilogue)
+            slot.value = entry.astype(np.int64)
+
+    def _own(self, slot: Slot, which: int, register: Wide) -> Wide | int:
+        """A parameter of a slot: its own, or the lanes'."""
+        return slot.raw[which] if slot.kind == Kind.COLLECT else register.copy()
+
+    def _set(self, slot: Slot, which: int, register: Wide) -> None:
+        register[slice(None) if slot.lane is None else slot.lane] = slot.raw[which]
+
+    def _bias(self, _: Instruction, slot: Slot) -> None:
+        if slot.kind == Kind.PARAMETER:
+            self._set(slot, 0, self.bias)
+        elif slot.kind == Kind.SUM:
+            assert slot.value is not None
+            self.total = slot.value if slot.first else self.total + slot.value
+        elif slot.kind == Kind.TOTAL:
+            slot.value = self.total + self.bias
+        elif slot.value is not None:
+            slot.value = slot.value + self._own(slot, 0, self.bias)
+
+    def _multiply(self, _: Instruction, slot: Slot) -> None:
+        if slot.kind == Kind.PARAMETER:
+            self._set(slot, 1, self.multiplier)
+        elif slot.value is not None:
+            slot.multiplier = np.asarray(self._own(slot, 1, self.multiplier), np.int64)
+
+    def _shift(self, epilogue: Instruction, slot: Slot) -> None:
+        if slot.kind == Kind.PARAMETER:
+            self._set(slot, 2, self.shift)
+        elif slot.kind in (Kind.ENTRY, Kind.COLLECT) or (slot.kind == Kind.TOTAL and not self._is_raw(epilogue)):
+            assert slot.value is not None and slot.multiplier is not None
+            slot.value = requantise(slot.value, slot.multiplier, self._own(slot, 2, self.shift))
+
+    @staticmethod
+    def _is_raw(epilogue: Instruction) -> bool:
+        return epilogue["kind"] == EpilogueKind.REDUCE_RAW
+
+    def _saturate(self, epilogue: Instruction, slot: Slot) -> None:
+        if slot.kind in (Kind.ENTRY, Kind.COLLECT, Kind.TOTAL):
+            assert slot.value is not None
+            if self._is_raw(epilogue):
+                slot.data = slot.value.astype(np.int32).astype("<i4").view(np.int8)
+                return
+            if slot.kind == Kind.ENTRY and epilogue["residual"]:
+                residual = self.residual.take(epilogue)
+                if residual is not None:
+                    slot.value[: slot.count] += residual
+            slot.data = saturate(slot.value, bool(epilogue["relu"]))
+
+    def _collect(self, epilogue: Instruction, slot: Slot) -> None:
+        if slot.kind == Kind.COLLECT:
+            assert slot.data is not None
+            self.transposer[slot.lane] = slot.data
+        elif slot.kind == Kind.TRANSPOSED:
+            slot.data = self.transposer[:, slot.lane].copy()
+        elif slot.kind == Kind.ENTRY and epilogue["pool"]:
+            assert slot.data is not None
+            added = slot.data.astype(np.int64) if slot.address is not None else np.zeros_like(self.tile_sum)
+            self.tile_sum = added if slot.first else self.tile_sum + added
+        elif slot.kind == Kind.POOL:
+            slot.value = self.tile_sum
+
+    def _pooled(self, epilogue: Instruction, slot: Slot) -> None:
+        if slot.kind == Kind.POOL:
+            assert slot.value is not None
+            slot.data = saturate(requantise(slot.value, slot.raw[1], slot.raw[2]), False)
+        else:
+            self._write_raw(epilogue, slot)
+
+    def _write_raw(self, epilogue: Instruction, slot: Slot) -> None:
+        """One of the RAW_WRITES writes of a raw total: the stages count the lanes."""
+        if slot.kind != Kind.TOTAL or not self._is_raw(epilogue):
+            return
+        stage = next(s for s in range(WRITE - RAW_WRITES + 1, WRITE + 1) if self._stages[s] is slot)
+        begin = (stage - (WRITE - RAW_WRITES + 1)) * RAW_LANES
+        end = min(begin + RAW_LANES, slot.count)
+        if begin < end:
+            assert slot.address is not None and slot.data is not None
+            self._shared.scratchpad.write_b(slot.address + 4 * begin, slot.data[4 * begin : 4 * end], epilogue)
+
+    def _write(self, epilogue: Instruction, slot: Slot) -> None:
+        if slot.kind == Kind.SIGN:
+            assert slot.value is not None and slot.address is not None
+            self._shared.masks.write(slot.address, slot.value[: slot.count] >= 0, epilogue)
+        elif slot.kind == Kind.TOTAL and self._is_raw(epilogue):
+            self._write_raw(epilogue, slot)
+        elif slot.data is not None and slot.address is not None:
+            self._shared.scratchpad.write_b(slot.address, slot.data[: slot.count], epilogue)

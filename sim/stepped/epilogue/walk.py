@@ -1,0 +1,202 @@
+"""The slots of an EPILOGUE: what enters its pipeline in each cycle, in the order of its counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Stationary
+from gatewright.sim.stepped.instruction import Instruction, effective_work, filter_number, tile_position
+from gatewright.sim.stepped.state import Shared
+
+GROUP = 16
+"""Filters whose bytes the transposer collects for one write."""
+
+
+class Kind(Enum):
+    """What a slot does on its way down the pipeline."""
+
+    PARAMETER = auto()
+    """Read a parameter entry into one lane's registers, or into all."""
+    ENTRY = auto()
+    """Turn an accumulator entry into bytes and write them (one pixel, some filters)."""
+    SUM = auto()
+    """Add an accumulator entry to the reduction registers."""
+    TOTAL = auto()
+    """Turn the reduction registers into bytes, or into int32, and write them."""
+    SIGN = auto()
+    """Turn an accumulator entry into mask bits."""
+    COLLECT = auto()
+    """Turn an accumulator entry (one filter, some pixels) into bytes for the transposer."""
+    TRANSPOSED = auto()
+    """Write one pixel's bytes from the transposer."""
+    POOL = auto()
+    """Turn a tile's sums into bytes and write them to the pooled map."""
+
+
+@dataclass
+class Slot:
+    """One cycle of the pipeline. ``address`` is a byte or a mask bit; None where nothing is to be written."""
+
+    kind: Kind
+    last: bool = False
+    entry: int = 0
+    lane: int | None = None
+    """PARAMETER: the lane, None for all. TRANSPOSED: the pixel's lane. COLLECT: the transposer's row."""
+    parameter: int = 0
+    address: int | None = None
+    count: int = 0
+    """Lanes with results."""
+    first: bool = False
+    """SUM: the first of its block. ENTRY with pool: the first of its tile."""
+    # Pipeline registers.
+    raw: tuple[int, int, int] = (0, 0, 0)
+    value: npt.NDArray[np.int64] | None = None
+    multiplier: npt.NDArray[np.int64] | None = None
+    data: npt.NDArray[np.int8] | None = None
+
+
+class EpilogueWalk:
+    """The counters of one EPILOGUE; its sizes are registered as it starts. Table entries are read slot by slot."""
+
+    def __init__(self, shared: Shared, instruction: Instruction) -> None:
+        self._tables, self._columns = shared.tables, shared.arch.columns
+        self._fields = instruction
+        work = effective_work(instruction, shared.tables, shared.arch.rows)
+        self._pixels, self._filters = work.pixels, work.filters
+        self._by_filter = instruction["stationary"] == Stationary.FILTERS
+        self._standing = work.filters if self._by_filter else work.pixels
+        self.empty = 0 in (work.pixels, work.filters)
+        self._check()
+        compact = bool(instruction["compact"])
+        self._stored = shared.tables.count(instruction["filter_table"]) if compact else instruction["channels"]
+
+    def _check(self) -> None:
+        fields, kind = self._fields, self._fields["kind"]
+        fault = None
+        if kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW) and not self._by_filter:
+            fault = "a reduction needs stationary filters"
+        elif kind == EpilogueKind.THRESHOLD and (self._pixels if self._by_filter else self._filters) > 1:
+            fault = "a threshold takes one pixel, or one filter with stationary pixels"
+        elif (fields["pool"] or fields["residual"]) and not (kind == EpilogueKind.STORE and self._by_filter):
+            fault = "pool and residual need kind STORE and stationary filters"
+        elif fields["pool"] and (fields["first_pixel"] % fields["tile"] ** 2 or self._pixels % fields["tile"] ** 2):
+            fault = "pool needs whole tiles"
+        elif fields["compact"] and fields["filter_table"] == NO_TABLE:
+            fault = "compact needs a filter_table"
+        if fault:
+            raise GatewrightError(f"{fields}: {fault}")
+
+    def preload(self) -> Iterator[Slot]:
+        """The parameters of the first block, one a cycle; none without work, or where each slot brings its own."""
+        if self.empty:
+            return
+        if self._by_filter:
+            yield from self._parameters(0)
+        elif self._fields["kind"] == EpilogueKind.THRESHOLD:
+            yield Slot(Kind.PARAMETER, parameter=self._parameter(0))
+
+    def work(self) -> Iterator[Slot | None]:
+        """The slots from the cycle r on; None for a cycle that only waits for port B."""
+        kind = self._fields["kind"]
+        blocks = -(-self._standing // self._columns)
+        for block in range(blocks):
+            final = block == blocks - 1
+            if self._by_filter and block > 0:
+                yield from self._parameters(block)
+            if kind == EpilogueKind.THRESHOLD:
+                first_bit = self._fields["destination"] + block * self._columns
+                entry = self._fields["accumulator"] + block
+                yield Slot(Kind.SIGN, final, entry, address=first_bit, count=self._lanes(block))
+            elif kind == EpilogueKind.STORE:
+                yield from self._store_pixels(block, final) if self._by_filter else self._transpose(block, final)
+            else:
+                yield from self._reduce(block, final)
+
+    def _lanes(self, block: int) -> int:
+        return min(self._columns, self._standing - block * self._columns)
+
+    def _parameter(self, position: int) -> int:
+        return self._fields["parameters"] + filter_number(self._fields, self._tables, position)
+
+    def _parameters(self, block: int) -> Iterator[Slot]:
+        for lane in range(self._lanes(block)):
+            yield Slot(Kind.PARAMETER, lane=lane, parameter=self._parameter(block * self._columns + lane))
+
+    def _place(self, pixel: int) -> tuple[int, int, int, int]:
+        """(tile y, tile x, y, x) of a pixel of the instruction."""
+        edge = self._fields["tile"]
+        tile, inside = divmod(self._fields["first_pixel"] + pixel, edge * edge)
+        tile_y, tile_x = tile_position(self._fields, self._tables, tile)
+        return tile_y, tile_x, tile_y * edge + inside // edge, tile_x * edge + inside % edge
+
+    def _address(self, pixel: int, position: int) -> int | None:
+        """Byte address of a pixel's channel at a position of the filter list; None outside the map."""
+        fields = self._fields
+        _, _, y, x = self._place(pixel)
+        if y >= fields["out_height"] or x >= fields["out_width"]:
+            return None
+        at = fields["first_filter"] + position
+        return fields["destination"] + (y * fields["out_width"] + x) * self._stored + at
+
+    def _store_pixels(self, block: int, final: bool) -> Iterator[Slot | None]:
+        fields, lanes, edge = self._fields, self._lanes(block), self._fields["tile"]
+        position = block * self._columns
+        for pixel in range(self._pixels):
+            if fields["residual"]:
+                yield None
+            ends_block = pixel == self._pixels - 1
+            ends_tile = bool(fields["pool"]) and (pixel + 1) % (edge * edge) == 0
+            entry = fields["accumulator"] + block * self._pixels + pixel
+            yield Slot(
+                Kind.ENTRY,
+                final and ends_block and not ends_tile,
+                entry,
+                address=self._address(pixel, position),
+                count=lanes,
+                first=pixel % (edge * edge) == 0,
+            )
+            if ends_tile:
+                tile_y, tile_x, _, _ = self._place(pixel)
+                tile = tile_y * fields["grid_width"] + tile_x
+                address = fields["pool_address"] + tile * fields["channels"] + fields["first_filter"] + position
+                yield Slot(
+                    Kind.POOL,
+                    final and ends_block,
+                    parameter=fields["parameters"] - 1,
+                    address=address,
+                    count=lanes,
+                )
+
+    def residual_reads(self) -> Iterator[tuple[int | None, int]]:
+        """(address or None, bytes) of the residual of each pixel slot, in the slots' order."""
+        for block in range(-(-self._standing // self._columns)):
+            for pixel in range(self._pixels):
+                yield self._address(pixel, block * self._columns), self._lanes(block)
+
+    def _transpose(self, block: int, final: bool) -> Iterator[Slot]:
+        lanes, entries = self._lanes(block), self._fields["accumulator"] + block * self._filters
+        for begin in range(0, self._filters, GROUP):
+            size = min(GROUP, self._filters - begin)
+            for row in range(size):
+                position = begin + row
+                parameter = self._parameter(position)
+                yield Slot(Kind.COLLECT, entry=entries + position, lane=row, parameter=parameter, count=lanes)
+            for lane in range(lanes):
+                address = self._address(block * self._columns + lane, begin)
+                ends = final and begin + size == self._filters and lane == lanes - 1
+                yield Slot(Kind.TRANSPOSED, ends, lane=lane, address=address, count=size)
+
+    def _reduce(self, block: int, final: bool) -> Iterator[Slot]:
+        entries = self._fields["accumulator"] + block * self._pixels
+        for pixel in range(self._pixels):
+            yield Slot(Kind.SUM, entry=entries + pixel, first=pixel == 0)
+        bytes_each = 4 if self._fields["kind"] == EpilogueKind.REDUCE_RAW else 1
+        at = self._fields["first_filter"] + block * self._columns
+        address = self._fields["destination"] + bytes_each * at
+        yield Slot(Kind.TOTAL, final, address=address, count=self._lanes(block))

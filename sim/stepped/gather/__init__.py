@@ -1,0 +1,1 @@
+"""GATHER, register by register."""

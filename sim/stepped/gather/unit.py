@@ -1,0 +1,160 @@
+"""GATHER, the dynamic index module: it forms im2col vectors of the tiles that a table lists, and of no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import MASK_COLUMNS
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import NO_TABLE, Unit
+from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
+from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, tile_position
+from gatewright.sim.stepped.state import Shared
+
+READ_STAGE, MASK_STAGE, WRITE_STAGE = 2, 5, GATHER_LATENCY - 1
+"""Counters 0, address 1, scratchpad 2 and 3, rotate 4, mask 5, rotate 6, patch buffer 7."""
+
+assert WRITE_STAGE > MASK_STAGE
+
+Lanes = npt.NDArray[np.int64]
+
+
+@dataclass
+class Piece:
+    """At most ``gather_bytes`` consecutive bytes of one kernel row of one pixel, on their way.
+
+    ``y`` and ``x`` are the input row and the first input column of the run, ``begin`` and ``count`` the
+    piece's bytes in it, ``reduction`` the element k of its first byte and ``zeros`` the lanes behind the vector's end.
+    A piece with count 0 moves nothing (``last`` only).
+    """
+
+    vector: int
+    y: int
+    x: int
+    begin: int
+    count: int
+    reduction: int
+    zeros: int
+    last: bool
+    data: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
+
+
+def _nothing(last: bool) -> Piece:
+    """A piece without bytes."""
+    return Piece(0, 0, 0, 0, 0, 0, 0, last)
+
+
+class GatherUnit:
+    """Loop counters (tile, pixel, kernel row, piece) and a pipeline of GATHER_LATENCY stages.
+
+    s: the instruction's registers are loaded with the counts of its tables. From s + 1 on one piece a
+    cycle enters the pipeline. A tile from a table takes at least TILE_CYCLES cycles: behind its last piece the walk
+    idles, while the address of the next tile, whose entry was read ahead, is multiplied out. Bytes are read from port
+    A in stage READ_STAGE, lanes of borders and inactive tiles are cleared in MASK_STAGE, and bytes are written at
+    WRITE_STAGE; the last piece of a vector writes the zeros behind its end with it. The last cycle of the walk, a
+    piece or an idle one, completes the instruction as it leaves the pipeline.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._active: Instruction | None = None
+        self._pieces: Iterator[Piece | None] | None = None
+        self._channels = 0
+        self._stages: list[Piece | None] = [None] * GATHER_LATENCY
+
+    def step(self) -> None:
+        """One clock cycle."""
+        if self._active is None:
+            self._active = self._shared.take(Unit.GATHER)
+            if self._active is None:
+                return
+            tiles = effective_tiles(self._active, self._shared.tables)
+            self._channels = effective_channels(self._active, self._shared.tables)
+            self._check(self._active)
+            steps = tiles * self._active["tile"] * self._active["kernel_height"] * self._active["kernel_width"]
+            if steps and self._channels:
+                self._pieces, entering = self._walk(self._active, tiles), None
+            else:
+                self._pieces, entering = iter(()), _nothing(last=True)
+            self._stages = [entering, *self._stages[:-1]]
+            return
+        assert self._pieces is not None
+        self._stages = [next(self._pieces, None), *self._stages[:-1]]
+        self._move(self._active)
+
+    @staticmethod
+    def _check(gather: Instruction) -> None:
+        if gather["source_mask"] != NO_TABLE and gather["kernel_width"] > MASK_COLUMNS:
+            raise GatewrightError(
+                f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
+            )
+
+    def _walk(self, gather: Instruction, tiles: int) -> Iterator[Piece | None]:
+        """One piece a cycle, in the order of the counters; None in a cycle that waits for the next tile."""
+        edge = gather["tile"]
+        pieces = edge * edge * gather["kernel_height"]
+        pieces *= -(-gather["kernel_width"] * self._channels // self._shared.arch.gather_bytes)
+        idle = 0 if gather["tile_table"] == NO_TABLE else max(0, TILE_CYCLES - pieces)
+        for tile in range(tiles):
+            final = tile == tiles - 1
+            yield from self._walk_tile(gather, tile, final and not idle)
+            for cycle in range(idle):
+                yield _nothing(last=True) if final and cycle == idle - 1 else None
+
+    def _walk_tile(self, gather: Instruction, tile: int, final: bool) -> Iterator[Piece]:
+        edge, channels = gather["tile"], self._channels
+        run = gather["kernel_width"] * channels
+        kernel_height, stride = gather["kernel_height"], gather["stride"]
+        widest = self._shared.arch.gather_bytes
+        for pixel in range(edge * edge):
+            for kernel_row in range(kernel_height):
+                for begin in range(0, run, widest):
+                    tile_y, tile_x = tile_position(gather, self._shared.tables, tile)
+                    count = min(widest, run - begin)
+                    reduction = kernel_row * run + begin
+                    ends_vector = kernel_row == kernel_height - 1 and begin + count == run
+                    yield Piece(
+                        vector=tile * edge * edge + pixel,
+                        y=(tile_y * edge + pixel // edge) * stride + kernel_row - gather["padding_y"],
+                        x=(tile_x * edge + pixel % edge) * stride - gather["padding_x"],
+                        begin=begin,
+                        count=count,
+                        reduction=reduction,
+                        zeros=-(reduction + count) % self._shared.arch.rows if ends_vector else 0,
+                        last=final and ends_vector and pixel == edge * edge - 1,
+                    )
+
+    def _move(self, gather: Instruction) -> None:
+        """The work of the stages in this cycle."""
+        reading, masking, writing = (self._stages[s] for s in (READ_STAGE, MASK_STAGE, WRITE_STAGE))
+        if reading is not None and reading.count:
+            start = gather["source"] + (reading.y * gather["width"] + reading.x) * self._channels + reading.begin
+            reading.data = self._shared.scratchpad.read_a(start + np.arange(reading.count))
+        if masking is not None and masking.count:
+            self._mask(gather, masking)
+        if writing is not None:
+            self._write(gather, writing)
+
+    def _mask(self, gather: Instruction, piece: Piece) -> None:
+        columns: Lanes = piece.x + (piece.begin + np.arange(piece.count)) // self._channels
+        kept = (columns >= 0) & (columns < gather["width"]) & (0 <= piece.y < gather["height"])
+        if gather["source_mask"] != NO_TABLE:
+            tile = gather["source_tile"]
+            bits = piece.y // tile * gather["source_grid"] + columns // tile
+            kept &= self._shared.masks.read(gather["source_mask"], bits)
+        piece.data = np.where(kept, piece.data, np.int8(0))
+
+    def _write(self, gather: Instruction, piece: Piece) -> None:
+        if piece.count:
+            rows = self._shared.arch.rows
+            element: Lanes = piece.reduction + np.arange(piece.count + piece.zeros)
+            words = gather["patch_base"] * 4 + element // rows * gather["patch_vectors"] + piece.vector
+            data = np.concatenate([piece.data, np.zeros(piece.zeros, np.int8)])
+            self._shared.patch.write(words, element % rows, data, gather)
+        if piece.last:
+            self._shared.completions.retire(gather)
+            self._active = None

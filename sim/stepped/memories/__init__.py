@@ -1,0 +1,1 @@
+"""The machine's memories and their ports."""

@@ -1,0 +1,1 @@
+"""STORE, register by register."""

@@ -1,0 +1,233 @@
+"""Capture: the graph computes what the network does, and what it cannot read it refuses clearly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.graph.float_executor import run_float
+from gatewright.compiler.graph.graph import FloatChannelGate, FloatClassifier, FloatConv, FloatSpatialGate
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.datasets.cifar10 import normalise
+from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
+from tests.compiler.networks import lively, lively_resnet, random_images
+
+
+@pytest.mark.parametrize("gating", ["dual", "spatial", "channel", "none"])
+@pytest.mark.parametrize("size", [16, 32])
+def test_graph_computes_the_network_and_its_decisions(gating: Gating, size: int) -> None:
+    network = lively_resnet(gating, size)
+    images = normalise(random_images(6, size))
+    result = run_float(capture(network, (3, size, size)), images)
+    with torch.no_grad():
+        logits, masks = network.forward_with_masks(torch.from_numpy(images))
+    np.testing.assert_allclose(result.logits, logits.numpy(), atol=1e-4)
+    expected = {}
+    for number, mask in enumerate(masks, start=1):
+        if mask.spatial is not None:
+            expected[f"layer{number}.0.mask_s"] = mask.spatial[:, 0].numpy() > 0
+        if mask.channel is not None:
+            expected[f"layer{number}.0.mask_c"] = mask.channel[:, :, 0, 0].numpy() > 0
+    assert result.decisions.keys() == expected.keys()
+    for name, decisions in expected.items():
+        np.testing.assert_array_equal(result.decisions[name], decisions, err_msg=name)
+    if expected:
+        everything = np.concatenate([d.ravel() for d in expected.values()])
+        assert 0.1 < everything.mean() < 0.9, "the test needs gates that decide both ways"
+
+
+def test_dual_block_has_gates_before_convolutions_and_masks_attached() -> None:
+    graph = capture(ResNetCifar(8, "dual"))
+    layers = {layer.name: layer for layer in graph.layers}
+    names = list(layers)
+    assert names[:2] == ["conv1", "layer1.0.mask_c"]
+    assert max(names.index("layer2.0.mask_s"), names.index("layer2.0.mask_c")) < names.index("layer2.0.conv1")
+    assert names.index("layer2.0.downsample.0") < names.index("layer2.0.conv2") and names[-1] == "fc"
+
+    gate, channels = layers["layer3.0.mask_s"], layers["layer3.0.mask_c"]
+    assert isinstance(gate, FloatSpatialGate) and isinstance(channels, FloatChannelGate)
+    assert (gate.source, gate.grid, gate.tile, gate.weight.shape) == ("layer2.0.conv2", (4, 4), 2, (1, 3, 3, 32))
+    assert (channels.source, channels.hidden_weight.shape, channels.weight.shape) == (
+        "layer2.0.conv2",
+        (8, 32),
+        (64, 8),
+    )
+
+    first, second, shortcut = (layers[f"layer2.0.{name}"] for name in ("conv1", "conv2", "downsample.0"))
+    assert isinstance(first, FloatConv) and isinstance(second, FloatConv) and isinstance(shortcut, FloatConv)
+    assert (first.stride, first.padding, first.relu, first.residual) == (2, 1, True, None)
+    assert (first.output_channels, first.output_tiles) == ("layer2.0.mask_c", "layer2.0.mask_s")
+    assert (first.input_channels, first.input_tiles) == (None, None)
+    assert (second.source, second.residual, second.relu) == ("layer2.0.conv1", "layer2.0.downsample.0", True)
+    assert (second.input_channels, second.input_tiles) == ("layer2.0.mask_c", "layer2.0.mask_s")
+    assert (second.output_channels, second.output_tiles) == (None, "layer2.0.mask_s")
+    assert (shortcut.stride, shortcut.padding, shortcut.relu) == (2, 0, False)
+    assert {shortcut.output_channels, shortcut.output_tiles, shortcut.input_channels, shortcut.input_tiles} == {None}
+    shape = graph.shapes["layer2.0.conv2"]
+    assert (shape.channels, shape.height, shape.width) == (32, 16, 16)
+
+
+class _LooseBlock(nn.Module):
+    """The same mathematics written differently: nothing here is one of our gate classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tile_atten = nn.Conv2d(8, 1, 3, padding=1)
+        self.squeeze_atten, self.excite_atten = nn.Linear(8, 4), nn.Linear(4, 8)
+        self.first, self.second = nn.Conv2d(8, 8, 3, padding="same"), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.act = nn.BatchNorm2d(8), nn.ReLU(inplace=True)
+        self.up = nn.Upsample(scale_factor=4, mode="nearest")
+
+    def forward(self, x: Tensor) -> Tensor:
+        tiles = self.up((self.tile_atten(F.avg_pool2d(x, 4)) >= 0).float())
+        squeezed = self.act(self.squeeze_atten(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
+        channels = (self.excite_atten(squeezed) >= 0).to(x.dtype).view(-1, 8, 1, 1)
+        out = tiles * (channels * self.act(self.first(x)))
+        out = tiles * self.norm(self.second(out))
+        out += x
+        result: Tensor = self.act(out)
+        return result
+
+
+class _LooseNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Conv2d(3, 8, 3, 2, 1), _LooseBlock(), nn.Linear(8, 5)
+        self.pool, self.drop = nn.AvgPool2d(8), nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.block(F.relu(self.stem(x))))
+        logits: Tensor = self.head(self.drop(x.view(x.size(0), -1)))
+        return logits
+
+
+def test_other_spellings_are_read_by_what_they_do() -> None:
+    network = lively(_LooseNet(), 3)
+    images = normalise(random_images(5))
+    graph = capture(network, (3, 16, 16))
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    result = run_float(graph, images)
+    np.testing.assert_allclose(result.logits, expected, atol=1e-5)
+    assert set(result.decisions) == {"block.tile_atten", "block.excite_atten"}
+    second = next(layer for layer in graph.layers if layer.name == "block.second")
+    assert isinstance(second, FloatConv) and isinstance(graph.layers[-1], FloatClassifier)
+    assert (second.input_channels, second.output_tiles, second.residual) == (
+        "block.excite_atten",
+        "block.tile_atten",
+        "stem",
+    )
+
+
+def test_a_module_that_runs_twice_becomes_two_layers() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.same, self.fc = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.same(self.same(self.stem(x))).mean((2, 3)))
+            return logits
+
+    assert [layer.name for layer in capture(Twice(), (3, 4, 4)).layers] == ["stem", "same", "same#2", "fc"]
+
+
+def test_capture_leaves_the_training_mode_alone() -> None:
+    network = ResNetCifar(8, "none")
+    network.train()
+    network.bn1.eval()
+    capture(network)
+    assert network.training and network.conv1.training and not network.bn1.training
+
+
+def _net(body: Callable[..., Tensor], **modules: nn.Module) -> nn.Module:
+    """Stem, some body between, and a head."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4)
+            for name, module in modules.items():
+                setattr(self, name, module)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(body(self, self.stem(x)).mean((2, 3)))
+            return logits
+
+    return Net()
+
+
+def _grid_conv(kernel: int) -> nn.Module:
+    """Logits of a spatial gate."""
+    return nn.Conv2d(8, 1, kernel, padding=kernel // 2)
+
+
+REFUSED = {
+    "sigmoid": (_net(lambda s, x: s.act(x), act=nn.Sigmoid()), "act: sigmoid.*supported are 2-D convolution"),
+    "maxpool": (_net(lambda s, x: s.shrink(x), shrink=nn.MaxPool2d(2)), "shrink: max_pool2d.*supported are"),
+    "groups": (_net(lambda s, x: s.mix(x), mix=nn.Conv2d(8, 8, 3, groups=8)), "mix: conv2d.*groups = 8"),
+    "dilation": (_net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, dilation=2)), "wide: conv2d.*dilation"),
+    "stride": (_net(lambda s, x: s.thin(x), thin=nn.Conv2d(8, 8, 3, stride=(1, 2))), r"thin.*stride = \[1, 2\]"),
+    "late norm": (_net(lambda s, x: s.bn(F.relu(x)), bn=nn.BatchNorm2d(8)), "bn: .*batch norm after"),
+    "relu shared": (_net(lambda s, x: s.c(F.relu(x)) + x, c=nn.Conv2d(8, 8, 1)), "stem.*used here and also elsewhere"),
+    "constant": (_net(lambda s, x: x + 1.0), "the number 1.0"),
+    "scaled residual": (_net(lambda s, x: torch.add(s.c(x), x, alpha=2), c=nn.Conv2d(8, 8, 1)), "alpha = 2"),
+    "attention": (_net(lambda s, x: x * s.c(x), c=nn.Conv2d(8, 8, 1)), "only a convolution's output times a gate's"),
+    "threshold": (
+        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0.5), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(3)),
+        "comparison with 0.5",
+    ),
+    "mask after residual": (
+        _net(lambda s, x: (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=_grid_conv(3)),
+        "mask after the residual",
+    ),
+    "one-layer channel gate": (
+        _net(lambda s, x: s.c(x) * (s.g(F.adaptive_avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 8, 1)),
+        "channel gate with 1 fully connected",
+    ),
+    "gate kernel": (
+        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(5)),
+        "g: conv2d.*5x5 convolution.*supported are 3x3",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_understood_is_refused_by_name(case: str) -> None:
+    network, message = REFUSED[case]
+    with pytest.raises(GatewrightError, match=message):
+        capture(network, (3, 16, 16))
+
+
+def test_overlapping_bins_are_refused() -> None:
+    # 20 pixels: stage 3 has maps of 5x5 and tiles of 2, so its gate pools 10x10 to 3x3.
+    with pytest.raises(GatewrightError, match=r"layer3\.0\.mask_s.*10x10.*3x3.*bins would overlap"):
+        capture(ResNetCifar(8, "spatial", size=20), (3, 20, 20))
+
+
+def test_more_than_logits_is_refused() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = ResNetCifar(8, "none", size=8)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.network(x), x
+
+    with pytest.raises(GatewrightError, match="returns 2 values.*wrap the network"):
+        capture(Both(), (3, 8, 8))
+
+
+def test_a_network_that_cannot_be_exported_says_why() -> None:
+    class Branching(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(GatewrightError, match="cannot export Branching for a 3x8x8 image.*must not branch"):
+        capture(Branching(), (3, 8, 8))

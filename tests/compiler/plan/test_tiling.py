@@ -1,0 +1,101 @@
+"""The mapping of a layer: parts that cover a chunk, chunks that cover a tile list, within the machine's limits."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatewright.compiler.plan.tiling import TileSet, all_tiles, chunks, listed_tiles, split_chunk
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import Stationary
+
+arches = st.builds(
+    ArchConfig,
+    rows=st.integers(4, 16),
+    columns=st.integers(4, 32),
+    load_vectors=st.sampled_from([1, 2, 4]),
+    accumulator_depth=st.integers(16, 1024),
+)
+
+
+def array_cycles(stationary: Stationary, pixels: int, filters: int, arch: ArchConfig, indirect: bool) -> int:
+    """Cycles of one slice of one MATMUL by section 5 of the architecture: the larger of stream and load, at least 4."""
+    still, stream = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)
+    total = 0
+    while still > 0:
+        block = min(still, arch.columns)
+        one_by_one = indirect and stationary == Stationary.FILTERS
+        total += max(stream, 4, block if one_by_one else -(-block // arch.load_vectors))
+        still -= block
+    return total
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(1, 300), st.integers(1, 130), arches, st.booleans(), st.booleans(), st.integers(16, 512))
+def test_parts_cover_every_pixel_and_filter_once(
+    pixels: int, filters: int, arch: ArchConfig, indirect: bool, filters_only: bool, capacity: int
+) -> None:
+    parts = split_chunk(pixels, filters, arch, indirect, filters_only, capacity)
+    covered = np.zeros((pixels, filters), int)
+    for part in parts:
+        area = covered[part.first_pixel :, part.first_filter :][: part.pixels, : part.filters]
+        assert area.shape == (part.pixels, part.filters) and area.size > 0
+        area += 1
+        still, stream = part.filters, part.pixels
+        if part.stationary == Stationary.PIXELS:
+            assert not filters_only
+            still, stream = stream, still
+        assert still <= arch.columns and stream <= capacity
+    assert (covered == 1).all()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(1, 300), st.integers(1, 130), arches, st.booleans(), st.booleans())
+def test_a_split_is_never_slower_than_the_plain_mapping(
+    pixels: int, filters: int, arch: ArchConfig, indirect: bool, filters_only: bool
+) -> None:
+    parts = split_chunk(pixels, filters, arch, indirect, filters_only, 1024)
+    chosen = sum(array_cycles(part.stationary, part.pixels, part.filters, arch, indirect) for part in parts)
+    assert chosen <= array_cycles(Stationary.FILTERS, pixels, filters, arch, indirect)
+    if not filters_only:
+        assert chosen <= array_cycles(Stationary.PIXELS, pixels, filters, arch, indirect)
+
+
+def test_neither_few_filters_nor_few_pixels_are_rounded_up() -> None:
+    arch = ArchConfig()
+    for pixels, filters, cycles in (
+        (256, 4, 16 * 4),
+        (4, 256, 16 * 4),
+        (256, 20, 256 + 16 * 4),
+        (20, 256, 256 + 16 * 4),
+    ):
+        parts = split_chunk(pixels, filters, arch, False, False, 512)
+        assert sum(array_cycles(p.stationary, p.pixels, p.filters, arch, False) for p in parts) == cycles
+
+
+def tile_set(tiles: int, tile: int) -> TileSet:
+    return TileSet(tile, None, np.arange(tiles) * tile)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.integers(1, 2000), st.sampled_from([1, 2, 4, 8]), st.integers(1, 80), arches, st.booleans())
+def test_chunks_follow_one_another_and_fit(tiles: int, tile: int, slices: int, arch: ArchConfig, eager: bool) -> None:
+    pieces = chunks(tile_set(tiles, tile), slices, arch, arch.patch_words, eager)
+    end = 0
+    for first, count in pieces:
+        assert first == end and count > 0
+        end += count
+    assert end == tiles
+    largest = max(count for _, count in pieces)
+    pixels = largest * tile * tile
+    # Less than a tile there is not: whether that fits is checked where it is gathered and multiplied.
+    assert largest == 1 or (pixels <= arch.accumulator_depth and pixels * slices <= arch.patch_words // 4)
+
+
+def test_tiles_in_raster_order_with_their_first_rows() -> None:
+    tiles = all_tiles(9, 6, 4)
+    assert (len(tiles), tiles.area, tiles.table) == (6, 16, None)
+    assert tiles.rows.tolist() == [0, 0, 4, 4, 8, 8]
+    listed = listed_tiles(np.array([0x0003, 0x0200, 0x0A01], np.uint16), 2, 5)
+    assert (listed.rows.tolist(), listed.table, listed.area) == ([0, 4, 20], 5, 4)

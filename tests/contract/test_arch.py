@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, load_arch, with_changes
+from gatewright.contract.errors import GatewrightError
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns"), [("ultra96", 16, 16), ("8x8", 8, 8), ("16x8", 16, 8), ("4x4", 4, 4), ("12x20", 12, 20)]
+)
+def test_presets_have_the_shape_in_their_name(name: str, rows: int, columns: int) -> None:
+    arch = load_arch(name)
+    assert (arch.name, arch.rows, arch.columns, arch.peak_macs) == (name, rows, columns, rows * columns)
+
+
+def test_every_preset_is_listed_and_loads() -> None:
+    assert {load_arch(name).name for name in PRESETS} == set(PRESETS)
+
+
+def test_derived_sizes_of_the_default() -> None:
+    arch = load_arch("ultra96")
+    assert (arch.gather_bytes, arch.slices_per_beat, arch.page_instructions) == (48, 1, 512)
+    assert (arch.scratchpad_bytes, arch.patch_words, arch.weight_words) == (262144, 4096, 8192)
+
+
+@pytest.mark.parametrize(("rows", "slices"), [(4, 4), (5, 3), (8, 2), (12, 1), (16, 1)])
+def test_a_beat_carries_whole_slices(rows: int, slices: int) -> None:
+    assert ArchConfig(rows=rows).slices_per_beat == slices
+
+
+def test_a_burst_takes_the_rational_rate_rounded_up() -> None:
+    dram = DramConfig(beats=3, per_cycles=4)
+    assert [dram.burst_cycles(beats) for beats in range(7)] == [0, 2, 3, 4, 6, 7, 8]
+
+
+def test_dictionary_round_trip_survives_json() -> None:
+    for arch in PRESETS.values():
+        assert ArchConfig.from_dict(json.loads(json.dumps(arch.to_dict()))) == arch
+
+
+def test_file_starts_from_a_preset_and_takes_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "narrow.toml"
+    path.write_text('preset = "8x8"\nqueue_depth = 3\n[dram]\nlatency = 200\n')
+    arch = load_arch(str(path))
+    assert (arch.name, arch.rows, arch.columns, arch.queue_depth) == ("narrow", 8, 8, 3)
+    assert (arch.dram.latency, arch.dram.beats) == (200, DramConfig().beats)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rows = ", "not valid TOML"),
+        ("rowz = 8", "unknown key rowz"),
+        ("[dram]\nlatensy = 8", r"unknown key dram\.latensy"),
+        ("dram = 3", "dram must be a table"),
+        ('preset = "9x9"', "no preset '9x9'"),
+        ("rows = 17", "rows = 17 must be an integer from 4 to 16"),
+        ("rows = true", "rows = True must be an integer"),
+        ("rows = 8.0", r"rows = 8\.0 must be an integer"),
+        ('columns = "16"', "columns = '16' must be an integer"),
+        ("load_vectors = 3", "must be 1, 2 or 4"),
+        ("[dram]\nbeats = 2\nper_cycles = 1", "at most one beat a cycle"),
+        ("[dram]\nlatency = 1", r"dram\.latency = 1 must be an integer of at least 2"),
+    ],
+)
+def test_bad_files_are_named_with_the_fault(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(GatewrightError, match=message) as caught:
+        load_arch(str(path))
+    assert "bad" in str(caught.value)
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(GatewrightError, match="not valid TOML"):
+        load_arch(str(path))
+
+
+def test_unknown_name_lists_the_presets() -> None:
+    with pytest.raises(GatewrightError, match=r"'17x17'.*ultra96, 8x8"):
+        load_arch("17x17")
+
+
+@pytest.mark.parametrize("change", [{"queue_depth": 1}, {"tables": 16}, {"weight_kib": 0}])
+def test_changes_are_validated(change: dict[str, Any]) -> None:
+    with pytest.raises(GatewrightError, match=next(iter(change))):
+        with_changes(load_arch("ultra96"), **change)

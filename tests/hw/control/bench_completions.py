@@ -1,0 +1,45 @@
+"""cocotb: the completion counts against their twin."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import cocotb
+
+from gatewright.contract.isa import COUNT_BITS, Unit
+from gatewright.hw.layouts import COUNTS, QUEUED_UNITS
+from tests.support.rtl import Bench, pack
+
+
+@cocotb.test()
+async def counts(dut: Any) -> None:
+    """Past 2**16 instructions of a unit; never more complete than given."""
+    rng = random.Random(int(os.environ["SEED"]))
+    bench = Bench(dut)
+    await bench.reset()
+    # STORE has one instruction after the other for nearly 2**16 cycles, and then every unit some.
+    many = (1 << COUNT_BITS) - 500
+    bench.set(give=1 << Unit.STORE, retire=0)
+    await bench.step()
+    bench.set(retire=1 << Unit.STORE)
+    await bench.step(many)
+    done, given, idle = [0] * len(Unit), [0] * len(Unit), 0
+    done[Unit.STORE], given[Unit.STORE] = many, many + 1
+    modulus = 1 << COUNT_BITS
+    for cycle in range(2500):
+        give = [u for u in QUEUED_UNITS if rng.random() < 0.3]
+        retire = [u for u in QUEUED_UNITS if done[u] < given[u] and rng.random() < 0.7]
+        bench.set(give=sum(1 << u for u in give), retire=sum(1 << u for u in retire))
+        await bench.settle()
+        assert bench.get("view__idle") == int(done == given), cycle
+        assert bench.get("view__counts") == pack(COUNTS, [n % modulus for n in done]), cycle
+        assert bench.get("given") == pack(COUNTS, [n % modulus for n in given]), cycle
+        idle += done == given
+        for unit in give:
+            given[unit] += 1
+        for unit in retire:
+            done[unit] += 1
+        await bench.step()
+    assert done[Unit.STORE] > modulus and idle > 0

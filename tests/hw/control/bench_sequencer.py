@@ -1,0 +1,212 @@
+"""cocotb: the sequencer against its twin, cycle by cycle, with units of random speed around both."""
+
+from __future__ import annotations
+
+import os
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from gatewright.contract.arch import MASKS
+from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, WAITS, Opcode, Space, Unit
+from gatewright.hw.layouts import COUNTS, PLACE, QUEUED_UNITS, format_of, operand_layout
+from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
+from gatewright.sim.stepped.state import Shared
+from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, has_place, place_of, random_row
+from tests.support.programs import Row, row
+from tests.support.rtl import Bench, pack
+
+PAGE = ARCH.page_instructions
+WAIT_BITS = HEADER_BITS - OPCODE_BITS
+
+
+def random_program(rng: random.Random, pages: int, exits: float) -> list[list[Row]]:
+    """Pages that load each other; waits name any earlier instruction, mostly recent ones."""
+    given = dict.fromkeys(QUEUED_UNITS, 0)
+
+    def waits() -> list[tuple[Unit, int]]:
+        units = rng.choices(QUEUED_UNITS, k=rng.choice((0, 0, 0, 1, 2, WAITS)))
+        return [(unit, max(0, given[unit] - rng.choice((0, 0, 1, 2, 5, 40)))) for unit in units]
+
+    program = []
+    for page in range(pages):
+        rows: list[Row] = []
+        if page + 1 < pages:
+            target = (page + 1) % 2 * PAGE
+            rows.append(row(Opcode.LOAD, waits(), space=Space.INSTRUCTIONS, address=target, dram_address=page + 1))
+            given[Unit.LOAD] += 1
+            loaded = given[Unit.LOAD]
+        favourite = rng.choice(QUEUED_UNITS)
+        for _ in range(rng.choice((0, 3, PAGE - 2, rng.randrange(PAGE - 1)))):
+            if rng.random() < exits:
+                rows.append(random_row(rng, Opcode.EXIT, waits()))
+                continue
+            unit = rng.choice((favourite, *QUEUED_UNITS))
+            rows.append(random_row(rng, UNIT_OPCODES[unit], waits()))
+            given[unit] += 1
+        if page + 1 < pages:
+            rows.append(row(Opcode.NEXT, [*waits()[:2], (Unit.LOAD, loaded)], entry=target))
+        else:
+            rows.append(row(Opcode.END, waits()))
+        program.append(rows)
+    return program
+
+
+def entry_bits(bits: int, unit: Unit) -> int:
+    """The queue entry of an encoded instruction."""
+    size = operand_layout(format_of(unit).opcode).size
+    entry = bits >> OPCODE_BITS & ((1 << WAIT_BITS) - 1)
+    entry |= (bits >> HEADER_BITS & ((1 << size) - 1)) << WAIT_BITS
+    if has_place(unit):
+        entry |= pack(PLACE, place_of(bits)) << (WAIT_BITS + size)
+    return entry
+
+
+class Units:
+    """Takes instructions from the twin's queues and completes them, each unit at its speed; LOAD brings pages."""
+
+    def __init__(self, shared: Shared, rng: random.Random, pages: list[list[Row]]) -> None:
+        self._shared, self._rng = shared, rng
+        self._pages = [[bits_of(r) for r in page] for page in pages]
+        self._speed = {unit: rng.choice((1.0, 1.0, 0.6, 0.15)) for unit in QUEUED_UNITS}
+        self._under_way: dict[Unit, list[Any]] = {unit: [] for unit in QUEUED_UNITS}
+        self._beats: list[tuple[int, int]] = []
+        self.page_writes: list[tuple[int, int]] = []
+        """(beat's number in the instruction memory, data): one for each cycle to come."""
+
+    def load_page(self, number: int) -> None:
+        first = number % 2 * PAGE
+        for i, bits in enumerate(self._pages[number]):
+            self.page_writes += [(2 * (first + i), bits & ((1 << 128) - 1)), (2 * (first + i) + 1, bits >> 128)]
+
+    def step(self) -> tuple[int, int] | None:
+        """One cycle; returns the beat that is written to the instruction memory in it."""
+        for unit in QUEUED_UNITS:
+            queue, under_way = self._shared.queues[unit], self._under_way[unit]
+            brings = [i for i in under_way if unit == Unit.LOAD and i["space"] == Space.INSTRUCTIONS]
+            if under_way and not (brings and self.page_writes) and self._rng.random() < self._speed[unit]:
+                self._shared.completions.retire(under_way.pop(0))
+            head = queue.head
+            free = len(under_way) < 3 and not brings
+            if (
+                head is not None
+                and free
+                and self._shared.completions.met(head)
+                and self._rng.random() < self._speed[unit]
+            ):
+                queue.pop()
+                under_way.append(head)
+                if unit == Unit.LOAD and head["space"] == Space.INSTRUCTIONS:
+                    self.load_page(head["dram_address"])
+        if not self.page_writes:
+            return None
+        beat, data = self.page_writes.pop(0)
+        self._shared.instructions.write(16 * beat, np.frombuffer(data.to_bytes(16, "little"), np.uint8), None)  # type: ignore[arg-type]
+        return beat, data
+
+
+def drive(bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | None) -> None:
+    """The registers around the sequencer, in this cycle."""
+    completions = shared.completions
+    modulus = 1 << COUNT_BITS
+    bench.set(
+        full=sum(1 << unit for unit in QUEUED_UNITS if shared.queues[unit].full),
+        completions__counts=pack(COUNTS, [completions._done[u] % modulus for u in Unit]),
+        completions__idle=int(completions.idle),
+        given=pack(COUNTS, [completions._given[u] % modulus for u in Unit]),
+        boot__done=int(done),
+        write__valid=int(write is not None),
+    )
+    if write is not None:
+        bench.set(write__entry=write[0] // 2, write__half=write[0] % 2, write__data=write[1])
+
+
+PROGRAMS = 30
+
+
+@cocotb.test()
+async def dispatches_like_its_twin(dut: Any) -> None:
+    """Every push with its entry, every NEXT, EXIT and END, in the same cycles, to the end of the program."""
+    rng = random.Random(int(os.environ["SEED"]))
+    bench = Bench(dut)
+    total = np.zeros(3, np.int64)
+    for _ in range(PROGRAMS):
+        total += await run_program(bench, rng)
+    print(
+        f"seed {os.environ['SEED']}: {PROGRAMS} programs, {total[0]} instructions, {total[1]} cycles, "
+        f"{total[2]} of them with a full queue and no dispatch"
+    )
+    assert total[2] > 0, "no queue was ever full"
+
+
+async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
+    """Reset, and one random program; returns instructions, cycles and stalls."""
+    pages = random_program(rng, rng.randint(1, 7), rng.choice((0.0, 0.05, 0.4)))
+    shared = Shared(ARCH, np.zeros(64, np.uint8), None)
+    offset = rng.choice((0, 0, 65500))
+    for unit in QUEUED_UNITS:
+        # Counts that pass 2**16 on the way, and waits relative to them.
+        shared.completions._done[unit] = shared.completions._given[unit] = offset
+    shared.masks._bits[:] = [rng.random() < 0.03 for _ in range(MASKS * 1024)]
+    for page in pages:
+        for instruction in page:
+            shift_waits(instruction, offset)
+    code = np.array([instruction for page in pages for instruction in page])
+    encoded = [bits_of(instruction) for instruction in code]
+    program = SimpleNamespace(code=code, opcode_name=lambda n: Opcode(int(code[n, 0])).name)
+    twin = Twin(shared, program)  # type: ignore[arg-type]
+    units = Units(shared, rng, pages)
+    units.load_page(0)
+
+    await bench.reset()
+    address = rng.getrandbits(32)
+    bench.set(start=1, code_address=address, boot_count=len(pages[0]), halt=0)
+    done, stalls = False, 0
+    while not twin.stopped:
+        assert bench.cycle < 60000, "the twin has not ended"
+        done = done or (bench.cycle > 3 and not units.page_writes)
+        drive(bench, shared, done, units.step())
+        await bench.settle()
+        assert bench.get("boot__start") == (bench.cycle == 0)
+        if bench.cycle == 0:
+            assert bench.get("boot__address") == address and bench.get("boot__beats") == 2 * len(pages[0])
+        value = shared.masks.read(bench.get("mask__mask"), np.array([bench.get("mask__bit")]))[0]
+        bench.set(mask__value=int(value))
+        await bench.settle()
+        before, full = len(twin.executed), any(shared.queues[unit].full for unit in QUEUED_UNITS)
+        twin.step(done)
+        executed = twin.executed[before:]
+        push = control = 0
+        for instruction in executed:
+            if instruction.unit == Unit.SEQUENCER:
+                control = 1
+            else:
+                push = 1 << instruction.unit
+                expected = entry_bits(encoded[instruction.row], instruction.unit)
+                assert bench.get(f"entry_{instruction.unit.name.lower()}") == expected, instruction
+        where = f"cycle {bench.cycle}, {[str(i) for i in executed]}"
+        assert bench.get("push") == push, where
+        assert bench.get("control") == control, where
+        assert bench.get("stopped") == int(twin.stopped), where
+        assert bench.get("error") == 0, where
+        stalls += full and not executed
+        shared.clock.tick()
+        await bench.step()
+        bench.set(start=0)
+    assert bench.get("dispatched") == len(twin.executed)
+    cycles = bench.cycle
+    for _ in range(20):
+        await bench.settle()
+        assert not any(bench.get(name) for name in ("push", "control", "stopped", "error"))
+        await bench.step()
+    return len(twin.executed), cycles, stalls
+
+
+def shift_waits(instruction: Row, offset: int) -> None:
+    """Adds ``offset`` to every wait's count, modulo 2**16."""
+    for wait in range(WAITS):
+        if instruction[1 + 2 * wait]:
+            instruction[2 + 2 * wait] = (instruction[2 + 2 * wait] + offset) % (1 << COUNT_BITS)

@@ -1,0 +1,236 @@
+"""Random EPILOGUEs with the memories that they read, and what the stepped simulator makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gatewright.contract.arch import PRESETS, ArchConfig, with_changes
+from gatewright.contract.isa import (
+    COLUMNS,
+    FORMATS,
+    NO_TABLE,
+    OPERAND_COLUMN,
+    EpilogueKind,
+    Opcode,
+    Stationary,
+    Unit,
+    column,
+)
+from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
+from gatewright.sim.stepped.instruction import Instruction
+from gatewright.sim.stepped.state import Shared
+
+FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
+OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
+ARCHS = {**PRESETS, "8x32": with_changes(PRESETS["8x8"], name="8x32", columns=32)}
+
+FIRST_COUNT = 65_520
+"""Completion counts begin here, so that they wrap."""
+
+
+@dataclass
+class Case:
+    """Instructions in order, with the cycles in which they are pushed; ``completions``: units that complete then."""
+
+    arch: ArchConfig
+    shared: Shared
+    instructions: list[Instruction]
+    gaps: list[int]
+    completions: dict[int, list[Unit]]
+    pushes: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What happened, with cycles: (start, run, done); writes (cycle, address, bytes); mask writes; residual reads."""
+
+    times: list[tuple[int, int, int]] = field(default_factory=list)
+    writes: list[tuple[int, int, bytes]] = field(default_factory=list)
+    masks: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+
+
+def instruction(number: int, waits: list[tuple[int, int]], **fields: int) -> Instruction:
+    """An EPILOGUE; operands that are not named are 0, tables none."""
+    code = np.zeros(COLUMNS, np.int64)
+    code[0] = Opcode.EPILOGUE
+    for index, (unit, count) in enumerate(waits):
+        code[1 + 2 * index], code[2 + 2 * index] = unit, count
+    for name, value in {"tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE, **fields}.items():
+        code[column(Opcode.EPILOGUE, name)] = value
+    bits = {f.name: f.bits for f in FORMATS[Opcode.EPILOGUE].fields}
+    for index, (name, width) in enumerate(bits.items()):
+        assert 0 <= code[OPERAND_COLUMN + index] < 1 << width, (name, code[OPERAND_COLUMN + index])
+    return Instruction(number, code)
+
+
+class Generator:
+    """Draws legal instructions for one filling of the memories."""
+
+    def __init__(self, arch: ArchConfig, rng: np.random.Generator) -> None:
+        self.arch, self.rng = arch, rng
+        self.shared = Shared(arch, np.zeros(64, np.uint8), rng)
+        self._fill()
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def pick(self, low: int, high: int) -> int:
+        """An integer from ``low`` to ``high``, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def _fill(self) -> None:
+        """Parameters of every magnitude, small accumulators in banks 2 and 3 (for reductions), tables."""
+        rng, shared = self.rng, self.shared
+        raw = shared.parameters._raw
+        entries = len(raw)
+        magnitude = 1 << rng.integers(2, 31, entries)
+        raw[:, :4] = rng.integers(-magnitude, magnitude).astype("<i4").view(np.uint8).reshape(entries, 4)
+        raw[:, 6] = np.where(rng.random(entries) < 0.3, rng.integers(1, 48, entries), rng.integers(18, 46, entries))
+        banks = shared.accumulators._entries
+        banks[:] = rng.integers(-(1 << 30), 1 << 30, banks.shape)
+        banks >>= rng.integers(0, 20, banks.shape).astype(np.int32)
+        banks[2:] >>= 12
+        shared.tables._counts[FILTER_TABLE] = count = self.pick(1, min(3 * self.arch.columns, 48))
+        shared.tables._entries[FILTER_TABLE, :count] = np.sort(rng.permutation(60)[:count])
+
+    def tile_table(self, rows: int, columns: int) -> None:
+        """Some tiles of a grid, in any order; each once, as a residual may be read ahead."""
+        tiles = self.rng.permutation(rows * columns)[: self.pick(1, rows * columns)]
+        tables = self.shared.tables
+        tiles = tiles[: tables._entries.shape[1]]
+        tables._entries[TILE_TABLE, : len(tiles)] = tiles // columns << 8 | tiles % columns
+        tables._counts[TILE_TABLE] = len(tiles)
+
+    def draw(self, number: int, waits: list[tuple[int, int]], rows: int, columns: int, tile: int) -> Instruction:
+        """An instruction over a grid of ``rows`` by ``columns`` tiles."""
+        kinds = [(EpilogueKind.STORE, Stationary.FILTERS)] * 4 + [(EpilogueKind.STORE, Stationary.PIXELS)] * 2
+        kinds += [(EpilogueKind.REDUCE, Stationary.FILTERS), (EpilogueKind.REDUCE_RAW, Stationary.FILTERS)]
+        kinds += [(EpilogueKind.THRESHOLD, Stationary.FILTERS), (EpilogueKind.THRESHOLD, Stationary.PIXELS)]
+        kind, stationary = kinds[self.pick(0, len(kinds) - 1)]
+        arch, shared = self.arch, self.shared
+        plain = kind == EpilogueKind.STORE and stationary == Stationary.FILTERS
+        reduces = kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW)
+        out_height, out_width = self.pick(max(1, (rows - 1) * tile), rows * tile), columns * tile
+        out_width -= self.pick(0, tile - 1)
+        fields: dict[str, int] = {"kind": kind, "stationary": stationary, "tile": tile}
+        fields |= {"out_height": out_height, "out_width": out_width, "grid_width": columns}
+        listed = self.chance(0.5)
+        tiles = shared.tables.count(TILE_TABLE) if listed else rows * columns
+        fields["tile_table"] = TILE_TABLE if listed else NO_TABLE
+        fields["first_tile"] = self.pick(0, tiles - 1) if self.chance(0.5) else 0
+        fields["tile_count"] = self.pick(1, tiles) if listed else tiles - fields["first_tile"]
+        tiles = min(fields["tile_count"], tiles - fields["first_tile"])
+        area = tile * tile
+        fields["pool"] = int(plain and self.chance(0.5))
+        fields["residual"] = int(plain and self.chance(0.5))
+        first, count = self.pick(0, tiles * area - 1) if self.chance(0.5) else 0, self.pick(1, tiles * area)
+        if fields["pool"]:
+            first, count = first // area * area, max(area, count // area * area)
+        by_table = self.chance(0.5)
+        filters = shared.tables.count(FILTER_TABLE) if by_table else self.pick(1, min(3 * arch.columns, 48))
+        first_filter = self.pick(0, filters - 1) if self.chance(0.3) else 0
+        filters -= first_filter
+        fields["compact"] = int(by_table and self.chance(0.7))
+        stored = shared.tables.count(FILTER_TABLE) if fields["compact"] else first_filter + filters + self.pick(0, 5)
+        if kind == EpilogueKind.THRESHOLD:
+            if stationary == Stationary.FILTERS:
+                count = 1
+            else:
+                filters = 1
+        # All entries must be in the bank.
+        pixels = min(count, tiles * area - first)
+        while self._entries(stationary, pixels, filters) > arch.accumulator_depth:
+            count = pixels = area if fields["pool"] else 1
+            filters = min(filters, arch.columns)
+        if self.chance(0.06):
+            count = 0
+        fields["accumulator"] = self.pick(0, arch.accumulator_depth - self._entries(stationary, pixels, filters))
+        fields["bank"] = self.pick(2, 3) if reduces else self.pick(0, 3)
+        fields |= {"first_pixel": first, "pixel_count": count, "first_filter": first_filter, "filter_count": filters}
+        fields |= {"filter_table": FILTER_TABLE if by_table else NO_TABLE, "channels": stored}
+        if self.chance(0.04):
+            fields |= {"filter_table": EMPTY_TABLE, "first_filter": 0}
+        fields["parameters"] = self.pick(1, arch.parameter_entries - 64 - 48)
+        fields["relu"] = self.pick(0, 1)
+        size = out_height * out_width * stored
+        scratchpad = arch.scratchpad_bytes
+        fields["pool_address"] = self.pick(scratchpad // 2, scratchpad - rows * columns * stored - 1)
+        if kind == EpilogueKind.THRESHOLD:
+            fields["destination"] = self.pick(0, (1 << 14) - max(pixels, filters))
+        else:
+            fields["destination"] = self.pick(0, scratchpad // 2 - max(size, 4 * stored) - 1)
+        return instruction(number, waits, **fields)
+
+    def _entries(self, stationary: int, pixels: int, filters: int) -> int:
+        still, streamed = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)
+        return -(-still // self.arch.columns) * streamed
+
+
+def random_case(name: str, seed: int, length: int) -> Case:
+    """``length`` instructions over one tile grid."""
+    arch = ARCHS[name]
+    rng = np.random.default_rng(seed)
+    draw = Generator(arch, rng)
+    tile = (1, 2, 3, 4, 7)[draw.pick(0, 4)]
+    rows, columns = draw.pick(1, max(1, 12 // tile)), draw.pick(1, max(1, 12 // tile))
+    draw.tile_table(rows, columns)
+    waits_on: dict[Unit, int] = dict.fromkeys(OTHERS, 0)
+    instructions, gaps = [], []
+    for number in range(length):
+        waits = []
+        for unit in rng.permutation(OTHERS)[: draw.pick(0, 3)]:
+            waits_on[Unit(unit)] += draw.pick(0, 2)
+            waits.append((int(unit), (FIRST_COUNT + waits_on[Unit(unit)]) % (1 << 16)))
+        instructions.append(draw.draw(number, waits, rows, columns, tile))
+        gaps.append(draw.pick(0, 3) if draw.chance(0.7) else draw.pick(0, 200))
+    completions: dict[int, list[Unit]] = {}
+    for unit, number in waits_on.items():
+        for cycle in np.cumsum(rng.integers(1, 60 if draw.chance(0.5) else 300, number)):
+            completions.setdefault(int(cycle), []).append(unit)
+    draw.shared.completions._done = [FIRST_COUNT] * len(Unit)
+    return Case(arch, draw.shared, instructions, gaps, completions)
+
+
+def run_twin(case: Case, limit: int = 400_000) -> Outcome:
+    """The stepped simulator's epilogue on a case; sets ``case.pushes``."""
+    shared, outcome = case.shared, Outcome()
+    unit, queue = EpilogueUnit(shared), shared.queues[Unit.EPILOGUE]
+    _record(shared, outcome)
+    waiting = list(zip(case.instructions, case.gaps, strict=True))
+    ready = 0
+    while case.instructions[-1].done < 0:
+        now = shared.clock.cycle
+        assert now < limit, "the instructions do not end"
+        unit.step()
+        if waiting and now >= ready + waiting[0][1] and not queue.full:
+            queue.push(waiting.pop(0)[0])
+            case.pushes.append(now)
+            ready = now + 1
+        for other in case.completions.get(now, []):
+            shared.clock.later(shared.completions._add, shared.completions._done, other)
+        shared.clock.tick()
+    outcome.times = [(i.start, i.run, i.done) for i in case.instructions]
+    return outcome
+
+
+def _record(shared: Shared, outcome: Outcome) -> None:
+    scratchpad, masks, clock = shared.scratchpad, shared.masks, shared.clock
+    read_b, write_b, write_mask = scratchpad.read_b, scratchpad.write_b, masks.write
+
+    def reading(address: int, count: int, user: Instruction) -> Any:
+        outcome.reads.append(address)
+        return read_b(address, count, user)
+
+    def writing(address: int, values: Any, user: Instruction) -> None:
+        outcome.writes.append((clock.cycle, address, values.tobytes()))
+        write_b(address, values, user)
+
+    def masking(first: int, bits: Any, user: Instruction) -> None:
+        outcome.masks.append((clock.cycle, first, tuple(int(b) for b in bits)))
+        write_mask(first, bits, user)
+
+    scratchpad.read_b, scratchpad.write_b, masks.write = reading, writing, masking  # type: ignore[method-assign]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gatewright.models.gates.dgnet import ChannelGate, SpatialGate, straight_through_gate
+
+TEMPERATURE = 2 / 3
+
+
+def test_in_evaluation_a_gate_is_on_from_zero_upwards() -> None:
+    smallest = np.nextafter(np.float32(0), np.float32(1)).item()
+    logits = torch.tensor([-3.0, -smallest, -0.0, 0.0, smallest, 3.0])
+    assert straight_through_gate(logits, training=False).tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_in_evaluation_nothing_is_random() -> None:
+    logits = torch.zeros(1000) - 1e-3
+    assert not straight_through_gate(logits, training=False).any()
+
+
+def test_in_training_the_mask_is_binary_and_the_gradient_is_the_relaxed_gates() -> None:
+    values = torch.linspace(-4, 4, 400)
+    logits = values.clone().requires_grad_()
+    torch.manual_seed(5)
+    mask = straight_through_gate(logits, training=True)
+    weights = torch.linspace(0.5, 1.5, 400)
+    (mask * weights).sum().backward()  # type: ignore[no-untyped-call]
+
+    torch.manual_seed(5)
+    uniform = torch.rand(400).double()
+    noise = torch.log(uniform) - torch.log1p(-uniform)
+    soft = 1 / (1 + torch.exp(-(values.double() + noise) / TEMPERATURE))
+    # d sigmoid(z / t) / dz = s (1 - s) / t
+    expected = weights.double() * soft * (1 - soft) / TEMPERATURE
+    assert torch.equal(mask.detach().double(), (soft >= 0.5).double())
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad.double(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("logit", [-2.0, -0.5, 0.0, 1.0, 3.0])
+def test_the_noise_is_logistic(logit: float) -> None:
+    """P(logit + noise >= 0) is the logistic distribution's sigmoid(logit); five standard deviations are allowed."""
+    torch.manual_seed(11)
+    count = 200_000
+    share = straight_through_gate(torch.full((count,), logit), training=True).mean().item()
+    expected = 1 / (1 + math.exp(-logit))
+    assert abs(share - expected) < 5 * math.sqrt(expected * (1 - expected) / count)
+
+
+def test_extreme_noise_gives_finite_gradients() -> None:
+    logits = torch.zeros(2_000_000, requires_grad=True)
+    torch.manual_seed(1)
+    straight_through_gate(logits, training=True).sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None and bool(torch.isfinite(logits.grad).all())
+
+
+def test_half_precision_logits_keep_their_type() -> None:
+    for training in (False, True):
+        assert straight_through_gate(torch.zeros(4, dtype=torch.bfloat16), training).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "cells"), [(32, 4, 8), (16, 2, 8), (8, 2, 4), (7, 2, 4), (9, 4, 3), (3, 8, 1)]
+)
+def test_spatial_gate_decides_once_per_tile(size: int, tile: int, cells: int) -> None:
+    gate = SpatialGate(5, size, size, tile).eval()
+    assert gate(torch.zeros(2, 5, size, size)).shape == (2, 1, cells, cells)
+    assert gate.macs() == sum(5 for _ in range(cells * cells) for _ in range(3 * 3))
+
+
+def test_spatial_gate_is_a_3x3_convolution_over_cell_averages() -> None:
+    gate = SpatialGate(2, 7, 7, 2).eval()  # four overlapping cells of a map of seven
+    x = torch.from_numpy(np.random.default_rng(2).normal(size=(1, 2, 7, 7)).astype(np.float32))
+    assert gate.atten_s.bias is not None
+    weight, bias = gate.atten_s.weight.detach().double().numpy(), gate.atten_s.bias.item()
+    pooled = np.zeros((2, 6, 6))  # a border of zeros around the 4x4 cells
+    for y in range(4):
+        for xx in range(4):
+            rows = slice(y * 7 // 4, -(-(y + 1) * 7 // 4))
+            columns = slice(xx * 7 // 4, -(-(xx + 1) * 7 // 4))
+            pooled[:, y + 1, xx + 1] = x[0].double().numpy()[:, rows, columns].mean((1, 2))
+    logits = [[(pooled[:, y : y + 3, c : c + 3] * weight[0]).sum() + bias for c in range(4)] for y in range(4)]
+    assert np.abs(logits).min() > 1e-5, "no decision may hang on rounding"
+    assert gate(x)[0, 0].tolist() == (np.array(logits) >= 0).astype(float).tolist()
+
+
+def test_channel_gate_is_two_layers_over_the_average() -> None:
+    gate = ChannelGate(8, 12).eval()
+    assert gate.hidden == 2 and gate.macs() == 8 * 2 + 2 * 12
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(3, 8, 5, 5)).astype(np.float32))
+    first, last = gate.atten_c[0], gate.atten_c[3]
+    average = x.double().numpy().mean((2, 3))
+    # A fresh batch normalisation divides by sqrt(1 + 1e-5).
+    hidden = np.maximum(average @ first.weight.detach().double().numpy()[:, :, 0, 0].T / np.sqrt(1 + 1e-5), 0)
+    logits = hidden @ last.weight.detach().double().numpy()[:, :, 0, 0].T + last.bias.detach().double().numpy()
+    mask = gate(x)
+    assert mask.shape == (3, 12, 1, 1)
+    assert mask[:, :, 0, 0].tolist() == (logits >= 0).astype(float).tolist()
+
+
+def test_reset_opens_the_gates() -> None:
+    spatial, channel = SpatialGate(4, 8, 8, 2), ChannelGate(8, 8)
+    for gate in (spatial, channel):
+        gate.reset_gate()
+    assert spatial.atten_s.bias is not None
+    assert spatial.atten_s.bias.tolist() == [2.0]
+    assert channel.atten_c[3].bias.tolist() == [2.0] * 8

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.datasets.cifar10 import ImageSet, normalise
+from gatewright.models.families.resnet_cifar import BasicBlock, BlockMasks
+from gatewright.models.training.recipes import RECIPES, Recipe
+from gatewright.models.training.training import evaluate_float, initialise_from, train
+from tests.support.cifar import image_set
+
+RECIPE = Recipe(epochs=3, learning_rate=0.05, schedule="one-cycle", batch_size=8)
+STATIC = NetworkSpec(8)
+GATED = NetworkSpec(8, "dual", 0.5)
+TRAIN, TEST = image_set(20, 1), image_set(6, 2)
+
+
+def run(folder: Path, spec: NetworkSpec = GATED, recipe: Recipe = RECIPE, **options: object) -> dict[str, torch.Tensor]:
+    path = train(spec, recipe, TRAIN, TEST, folder, **options)  # type: ignore[arg-type]
+    assert path == folder / "model.safetensors"
+    return load_checkpoint(path)[0].state_dict()
+
+
+def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+def metrics(folder: Path) -> list[dict[str, object]]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
+
+
+def test_the_seed_decides_everything(tmp_path: Path) -> None:
+    first = run(tmp_path / "a", seed=3)
+    assert_same(first, run(tmp_path / "b", seed=3))
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    other = run(tmp_path / "c", seed=4)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+
+
+class _Interrupt(Exception):
+    pass
+
+
+@pytest.mark.parametrize("spec", [STATIC, GATED], ids=["static", "gated"])
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, spec: NetworkSpec) -> None:
+    whole = run(tmp_path / "whole", spec, seed=1)
+
+    def stop(record: dict[str, object]) -> None:
+        if record["epoch"] == 2:
+            raise _Interrupt
+
+    with pytest.raises(_Interrupt):
+        run(tmp_path / "parts", spec, seed=1, report=stop)
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    assert_same(run(tmp_path / "parts", spec, seed=1, resume=True), whole)
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:
+    whole = run(tmp_path / "a")
+    assert_same(run(tmp_path / "a", resume=True), whole)
+    assert len(metrics(tmp_path / "a")) == 3
+
+
+def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "a", STATIC)
+    before = (tmp_path / "a" / "model.safetensors").read_bytes()
+    with pytest.raises(GatewrightError, match="already holds a run; continue it with --resume"):
+        run(tmp_path / "a", STATIC, seed=9)
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
+
+
+def test_resuming_with_another_network_or_a_damaged_state_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "a", STATIC)
+    with pytest.raises(GatewrightError, match=r"state\.pt is damaged or of another network than dgnet-resnet8-0\.5"):
+        run(tmp_path / "a", GATED, resume=True)
+    state = tmp_path / "a" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(GatewrightError, match=r"state\.pt is damaged"):
+        run(tmp_path / "a", STATIC, resume=True)
+
+
+def test_gates_without_a_target_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(GatewrightError, match="needs a target density"):
+        run(tmp_path / "a", NetworkSpec(8, "dual"))
+    assert not (tmp_path / "a").exists()
+
+
+def test_metrics_tell_every_epoch(tmp_path: Path) -> None:
+    reported: list[dict[str, object]] = []
+    run(tmp_path / "a", report=reported.append, evaluate_every=2)
+    records = metrics(tmp_path / "a")
+    assert [record["epoch"] for record in records] == [1, 2, 3] == [record["epoch"] for record in reported]
+    assert ["top1" in record for record in records] == [False, True, True]  # every second, and the last
+    assert all(float(str(record["gating_loss"])) > 0 for record in records)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """Red against green; the loss of guessing among ten classes is log 10 = 2.3."""
+    images = np.zeros((20, 32, 32, 3), np.uint8)
+    images[:10, :, :, 0] = images[10:, :, :, 1] = 200
+    colours = ImageSet(images, np.repeat(np.array([3, 7]), 10), np.arange(20))
+    recipe = Recipe(epochs=10, learning_rate=0.05, schedule="one-cycle", batch_size=10)
+    train(STATIC, recipe, colours, colours, tmp_path / "a", evaluate_every=100)
+    losses = [float(str(record["loss"])) for record in metrics(tmp_path / "a")]
+    assert losses[0] > 2.2 and losses[-1] < 0.5
+
+
+def test_a_gated_network_starts_from_a_static_one(tmp_path: Path) -> None:
+    static = STATIC.build()
+    save_checkpoint(tmp_path / "static.safetensors", static, STATIC)
+    torch.manual_seed(5)
+    gated = GATED.build()
+    fresh = {name: value.clone() for name, value in gated.state_dict().items()}
+    initialise_from(gated, tmp_path / "static.safetensors")
+    for name, value in gated.state_dict().items():
+        assert torch.equal(value, fresh[name] if ".mask_" in name else static.state_dict()[name]), name
+
+
+def test_networks_that_do_not_fit_cannot_be_started_from(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "deep.safetensors", NetworkSpec(14).build(), NetworkSpec(14))
+    with pytest.raises(GatewrightError, match="is a ResNet-14; a ResNet-8 cannot start from it"):
+        initialise_from(GATED.build(), tmp_path / "deep.safetensors")
+    save_checkpoint(tmp_path / "gated.safetensors", GATED.build(), GATED)
+    with pytest.raises(GatewrightError, match="does not fit: unexpected"):
+        initialise_from(STATIC.build(), tmp_path / "gated.safetensors")
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_the_recipe_says_whether_training_masks_tiles_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: bool
+) -> None:
+    seen = set()
+    forward = BasicBlock.forward
+
+    def spy(block: BasicBlock, x: torch.Tensor) -> tuple[torch.Tensor, BlockMasks]:
+        seen.add(block.tiles_between)
+        return forward(block, x)
+
+    monkeypatch.setattr(BasicBlock, "forward", spy)
+    run(tmp_path / "a", recipe=replace(RECIPE, epochs=1, tiles_between=between))
+    assert seen == {between}
+
+
+def test_schedules() -> None:
+    step = Recipe(epochs=10, learning_rate=0.1, schedule="step")
+    rates = [step.rate(progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 1)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    cycle = Recipe(epochs=10, learning_rate=0.2, schedule="one-cycle")
+    rates = [cycle.rate(progress) for progress in (0, 0.075, 0.15, 0.575, 1)]
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
+
+
+def test_the_bounds_slack_falls_with_the_papers_rate_over_300_epochs() -> None:
+    assert RECIPES["paper"].slack(0) == 1
+    assert RECIPES["paper"].slack(50) == pytest.approx(math.exp(-1))
+    found = Recipe(epochs=24, learning_rate=0.1, schedule="step", slack_decay=1, slack_start=0.2)
+    assert [found.slack(0), found.slack(24)] == pytest.approx([0.2, 0.2 * math.exp(-1)])
+    short = Recipe(epochs=30, learning_rate=0.1, schedule="step")
+    assert short.slack(5) == pytest.approx(RECIPES["paper"].slack(50)), "a short run relaxes as far"
+
+
+@pytest.mark.parametrize("spec", [STATIC, GATED], ids=["static", "gated"])
+def test_evaluation_against_one_image_at_a_time(spec: NetworkSpec) -> None:
+    torch.manual_seed(2)
+    network = spec.build().eval()
+    for block in network.blocks():
+        if spec.gating == "dual":  # a fresh gate is open whatever it sees
+            block.mask_s.atten_s.bias.data.zero_()  # type: ignore[union-attr]
+            block.mask_c.atten_c[3].bias.data.zero_()
+    correct, macs, densities = 0, 0.0, []
+    for image, label in zip(TEST.images, TEST.labels, strict=True):
+        with torch.no_grad():
+            logits, masks = network.forward_with_masks(torch.from_numpy(normalise(image[None])))
+        correct += int(logits.argmax()) == label
+        macs += float(network.gated_macs(masks).double().mean())
+        densities.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
+    result = evaluate_float(network, TEST, batch_size=4)  # batches of 4 and 2
+    assert result["top1"] == pytest.approx(100 * correct / 6)
+    assert result["mac_ratio"] == pytest.approx(macs / 6 / network.dense_macs(), rel=1e-6)
+    assert result["spatial_density"] == pytest.approx(np.mean(densities, 0).tolist())
+    assert (spec.gating == "none") == (result["mac_ratio"] == 1.0)

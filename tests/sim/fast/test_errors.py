@@ -1,0 +1,201 @@
+"""Programs that the machine cannot run: each is refused with the instruction, the field and the number."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Opcode, Space, Unit
+from gatewright.sim.fast.machine import simulate
+from tests.sim.fast.convolution_case import load_table
+from tests.support.operands import parameters
+from tests.support.programs import Image, Row, make_program, row
+
+ARCH = ArchConfig()
+DOT = {"tile": 1, "tile_count": 8, "pixel_count": 8, "filter_count": 8}
+
+
+def prepared() -> tuple[Image, list[Row]]:
+    """Table 0 holds 0 to 7 and parameters 0 to 63 are good, 64 and 65 have shift 0 and 48."""
+    image = Image()
+    entries = image.add(parameters([(0, 1, 1)] * 64 + [(0, 1, 0), (0, 1, 48)]))
+    rows = [
+        load_table(image, 0, list(range(8))),
+        row(Opcode.LOAD, space=Space.PARAMETERS, dram_address=entries, rows=1, row_beats=33),
+    ]
+    return image, rows
+
+
+def gather(**fields: int) -> Row:
+    shape = {"height": 4, "width": 4, "channels": 16, "kernel_height": 1, "kernel_width": 1, "stride": 1}
+    chunk = {"out_width": 4, "tile": 2, "tile_count": 4, "patch_vectors": 16}
+    return row(Opcode.GATHER, **{**shape, **chunk, **fields})
+
+
+def matmul(**fields: int) -> Row:
+    operands = {"taps": 1, "channels": 16, "slice_count": 1, "patch_vectors": 8, "weight_vectors": 8}
+    return row(Opcode.MATMUL, **{**operands, **DOT, **fields})
+
+
+def epilogue(**fields: int) -> Row:
+    target = {"out_height": 1, "out_width": 8, "channels": 8, "grid_width": 8, "parameters": 1}
+    return row(Opcode.EPILOGUE, **{**target, **DOT, **fields})
+
+
+def load(space: Space, **fields: int) -> Row:
+    return row(Opcode.LOAD, space=space, **{"rows": 1, "row_beats": 1, **fields})
+
+
+BAD: list[tuple[Row, str]] = [
+    (gather(tile_table=9), "(GATHER) names table 9, but the machine has 8"),
+    (gather(channel_table=3), "(GATHER) uses table 3, which nothing has written"),
+    (gather(tile=0), "(GATHER) has tile = 0"),
+    (gather(patch_vectors=12), "(GATHER) patch_vectors: uses 16 vectors of a region of 12"),
+    (gather(patch_base=1023), "(GATHER) patch_base: reaches word 4107 of a patch buffer of 4096"),
+    (gather(source=262144 - 255), "(GATHER) reaches byte 262144 of a scratchpad of 262144"),
+    (gather(source_mask=1), "(GATHER) source_tile or source_grid = 0"),
+    (
+        gather(source_mask=1, source_tile=1, source_grid=4, kernel_width=5),
+        "(GATHER) kernel_width = 5; with a source_mask",
+    ),
+    (gather(source_mask=1, kernel_width=5, tile_count=0), "(GATHER) kernel_width = 5; with a source_mask"),
+    (gather(source_mask=1, source_tile=1, source_grid=63, height=18), "(GATHER) reaches mask bit 1074 of 1024"),
+    (matmul(filter_table=14), "(MATMUL) names table 14, but the machine has 8"),
+    (matmul(first_pixel=4, tile_count=12), "(MATMUL) patch_vectors: uses 12 vectors of a region of 8"),
+    (matmul(patch_base=1023), "(MATMUL) patch_base: reaches word 4099 of a patch buffer of 4096"),
+    (matmul(first_filter=1), "(MATMUL) weight_vectors: uses vector 8 of a region of 8"),
+    (matmul(filter_table=0, weight_vectors=4), "(MATMUL) weight_vectors: uses vector 4 of a region of 4"),
+    (matmul(weight_base=2047), "(MATMUL) weight_base or address: reaches word 8192 of a weight buffer of 8192"),
+    (matmul(accumulator=505), "(MATMUL) accumulator: reaches entry 512 of a bank of 512"),
+    (epilogue(accumulator=505), "(EPILOGUE) accumulator: reaches entry 512 of a bank of 512"),
+    (epilogue(kind=2, parameters=2041), "(EPILOGUE) parameters or address: reaches entry 2048 of 2048"),
+    (epilogue(parameters=57), "(EPILOGUE) parameters: the entry's shift is 0; shifts are 1 to 47"),
+    (epilogue(parameters=65, filter_count=1), "(EPILOGUE) parameters: the entry's shift is 48; shifts are 1 to 47"),
+    (epilogue(destination=262144 - 63), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
+    (epilogue(channels=7), "(EPILOGUE) writes 8 channels of a pixel that stores 7"),
+    (epilogue(compact=1), "(EPILOGUE) compact: needs a filter_table"),
+    (
+        epilogue(pool=1, tile=2, tile_count=2, pixel_count=6),
+        "(EPILOGUE) pool: 6 pixels from pixel 0 are not whole tiles",
+    ),
+    (epilogue(pool=1, tile=2, first_pixel=2), "(EPILOGUE) pool: 8 pixels from pixel 2 are not whole tiles"),
+    (epilogue(pool=1, stationary=1), "(EPILOGUE) pool: needs kind STORE and stationary filters"),
+    (epilogue(pool=1, kind=1), "(EPILOGUE) pool: needs kind STORE and stationary filters"),
+    (epilogue(pool=1, parameters=0), "(EPILOGUE) parameters: 0 leaves no entry before it"),
+    (epilogue(pool=1, grid_width=7), "(EPILOGUE) grid_width: writes column 7 of a pooled map of 7 columns"),
+    (epilogue(pool=1, pool_address=262140), "(EPILOGUE) reaches byte 262147 of a scratchpad of 262144"),
+    (epilogue(residual=1, stationary=1), "(EPILOGUE) residual: needs kind STORE and stationary filters"),
+    (epilogue(kind=2, stationary=1), "(EPILOGUE) stationary: kind 2 needs stationary filters"),
+    (epilogue(kind=2, destination=262144 - 31), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
+    (epilogue(kind=3), "(EPILOGUE) kind THRESHOLD needs one streamed vector, not 8"),
+    (epilogue(kind=3, pixel_count=1, destination=16377), "(EPILOGUE) reaches mask bit 16384 of 16384"),
+    (row(Opcode.INDEX, table=8), "(INDEX) names table 8, but the machine has 8"),
+    (row(Opcode.INDEX, bits=1025), "(INDEX) reaches mask bit 1024 of 1024"),
+    (row(Opcode.INDEX, bits=257, grid_width=300, complement=1), "(INDEX) grid_width: position 256 does not fit"),
+    (row(Opcode.STORE, dram_address=8, beats=1), "(STORE) dram_address: a row begins at byte 8"),
+    (row(Opcode.STORE, address=8, beats=1), "(STORE) address: 8 is not a multiple of 16"),
+    (row(Opcode.STORE, address=262128, beats=2), "(STORE) reaches byte 262159 of a scratchpad of 262144"),
+    (row(Opcode.STORE, dram_address=1 << 20, beats=1), "(STORE) dram_address: reaches byte 1048591 of a DRAM image"),
+    (load(Space.SCRATCHPAD, dram_address=4), "(LOAD) dram_address: a row begins at byte 4, which is not a multiple"),
+    (load(Space.SCRATCHPAD, rows=2, row_stride=8), "(LOAD) dram_address: a row begins at byte 8"),
+    (load(Space.SCRATCHPAD, row_beats=4000), "(LOAD) dram_address: reaches byte 63999 of a DRAM image"),
+    (load(Space.SCRATCHPAD, address=262136), "(LOAD) reaches byte 262151 of a scratchpad of 262144"),
+    (load(Space.SCRATCHPAD, row_table=5), "(LOAD) uses table 5, which nothing has written"),
+    (load(Space.WEIGHTS_BY_VECTOR, vectors=4, count=2), "(LOAD) count: needs 2 beats but the rows have 1"),
+    (load(Space.WEIGHTS_BY_VECTOR, rows=5, vectors=4, count=1), "(LOAD) vectors: writes vector 4 of a region of 4"),
+    (
+        load(Space.WEIGHTS_BY_VECTOR, vectors=4, count=1, address=2048),
+        "(LOAD) weight_base or address: reaches word 8192 of a weight buffer of 8192",
+    ),
+    (load(Space.WEIGHTS_BY_REDUCTION, vectors=20, taps=2), "(LOAD) row_beats = 1, but a row of this layout has 4"),
+    (
+        load(Space.WEIGHTS_BY_REDUCTION, vectors=4, taps=1, address=2048),
+        "(LOAD) weight_base or address: reaches word 8195 of a weight buffer of 8192",
+    ),
+    (load(Space.PARAMETERS, address=2047), "(LOAD) parameters or address: reaches entry 2048 of 2048"),
+    (load(Space.TABLE, address=8), "(LOAD) names table 8, but the machine has 8"),
+    (load(Space.TABLE, count=1025, row_beats=20), "(LOAD) fills a table with 1025 entries, but a table holds 1024"),
+    (load(Space.TABLE, count=9), "(LOAD) count: needs 2 beats but the rows have 1"),
+    (load(Space.INSTRUCTIONS, address=1023, row_beats=4), "(LOAD) address or entry: reaches entry 1024"),
+    (load(Space.INSTRUCTIONS, row_beats=3), "(LOAD) row_beats: 3 beats are not whole instructions of 2 beats"),
+    (row(Opcode.LOAD, space=7, rows=1, row_beats=1), "(LOAD) space = 7 is not one of 0 to 5"),
+    (row(Opcode.NEXT, entry=1024), "(fetch) is fetched at entry 1024 of an instruction memory of 1024"),
+    (row(Opcode.NEXT, entry=900), "(fetch) is fetched at entry 900, which nothing was loaded into"),
+    (row(Opcode.INDEX, [(Unit.LOAD, 3)]), "(INDEX) waits for completion 3 of a unit that has been given 2"),
+    (row(Opcode.INDEX, [(Unit.INDEX, 1)]), "(INDEX) waits for completion 1 of a unit that has been given 0"),
+    (row(Opcode.EXIT, [(Unit.STORE, 65000)]), "(EXIT) waits for completion 65000 of a unit that has been given 0"),
+]
+
+
+@pytest.mark.parametrize(("bad", "message"), BAD, ids=[message[:60] for _, message in BAD])
+def test_bad_instruction(bad: Row, message: str) -> None:
+    """The error says which instruction, which field, what it reaches and what there is."""
+    image, rows = prepared()
+    number = 3 if "(fetch)" in message else 2
+    with pytest.raises(GatewrightError, match=re.escape(f"instruction {number} {message}")):
+        simulate(make_program(ARCH, [*rows, bad], image))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        gather(),
+        gather(source=262144 - 256, patch_base=1020),
+        gather(source_mask=1, source_tile=1, source_grid=4, kernel_width=4),
+        gather(kernel_width=5),
+        matmul(),
+        matmul(weight_base=2046, patch_base=1022, accumulator=504, filter_table=0),
+        epilogue(),
+        epilogue(destination=262144 - 64, accumulator=504, parameters=56),
+        epilogue(pool=1, pool_address=262144 - 64),
+        row(Opcode.INDEX, bits=1024, complement=1, grid_width=256),
+    ],
+)
+def test_the_same_instructions_at_their_limits_run(good: Row) -> None:
+    """One step less and each of the above is legal: the checks are not off by one."""
+    image, rows = prepared()
+    result = simulate(make_program(ARCH, [*rows, good], image))
+    assert len(result.trace.records) == 4
+
+
+def test_illegal_opcode_and_stray_bits() -> None:
+    """Cleared memory and damaged words stop the machine where they would be executed, not before."""
+    rows = [row(Opcode.INDEX), row(Opcode.INDEX), row(Opcode.END), row(Opcode.INDEX)]
+    program = make_program(ARCH, rows)
+    third = program.code_address + 3 * 32
+    program.image[third : third + 32] = 0
+    assert len(simulate(program).trace.records) == 3
+    second = program.code_address + 32
+    program.image[second] &= 0xF0
+    with pytest.raises(GatewrightError, match=r"instruction 1 \(fetch\) .* entry 1 and is illegal: illegal opcode 0"):
+        simulate(program)
+    program = make_program(ARCH, rows)
+    program.image[second + 31] = 0x80
+    with pytest.raises(GatewrightError, match=r"instruction 1 .* is illegal: unused bits are set"):
+        simulate(program)
+
+
+def test_the_image_runs_not_the_listing() -> None:
+    """What is executed is decoded from DRAM; ``Program.code`` may say something else."""
+    program = make_program(ARCH, [row(Opcode.INDEX, bits=32, complement=1)])
+    other = make_program(ARCH, [row(Opcode.INDEX, bits=32)])
+    lying = replace(program, code=other.code)
+    np.testing.assert_array_equal(simulate(lying).tables[0], np.arange(32))
+
+
+def test_endless_loop() -> None:
+    """A program without an end is stopped."""
+    with pytest.raises(GatewrightError, match="without reaching END"):
+        simulate(make_program(ARCH, [row(Opcode.NEXT, entry=0)]))
+
+
+def test_boot_page_outside_the_image() -> None:
+    """A program whose code is not in its image says so."""
+    program = replace(make_program(ARCH, [row(Opcode.INDEX)]), code_address=1 << 16)
+    with pytest.raises(GatewrightError, match=r"boot page.* dram_address: reaches byte"):
+        simulate(program)

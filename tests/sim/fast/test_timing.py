@@ -1,0 +1,268 @@
+"""The cycles of each instruction, worked out by hand from the machine's document."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gatewright.contract.arch import ArchConfig, DramConfig
+from gatewright.contract.isa import Opcode, Space, Unit
+from gatewright.sim.fast.machine import simulate
+from gatewright.sim.result import SimResult
+from tests.support.operands import parameters
+from tests.support.programs import Image, Row, make_program, row
+
+ARCH = ArchConfig()  # 16 x 16, 4 stationary vectors a cycle; DRAM 64 cycles, 3 beats in 4 cycles, gap 1
+FAST = replace(ARCH, dram=DramConfig(latency=10, beats=1, per_cycles=1, burst_gap=2, outstanding=2))
+PIXELS = {"tile": 1, "tile_count": 1000, "filter_count": 1}
+
+
+def run(rows: list[Row], arch: ArchConfig = ARCH, image: Image | None = None, **options: int) -> SimResult:
+    return simulate(make_program(arch, rows, image, **options))
+
+
+def times(result: SimResult, instruction: int) -> tuple[int, int, int, int]:
+    """(dispatch, start, run, done)"""
+    record = result.trace.records[instruction]
+    return tuple(int(record[name]) for name in ("dispatch", "start", "run", "done"))  # type: ignore[return-value]
+
+
+def matmul(pixels: int, filters: int, slices: int, waits: list[tuple[Unit, int]] | None = None, **fields: int) -> Row:
+    fields = {**PIXELS, "pixel_count": pixels, "filter_count": filters, **fields}
+    return row(
+        Opcode.MATMUL,
+        waits or [],
+        taps=slices,
+        channels=16,
+        slice_count=slices,
+        patch_vectors=64,
+        weight_vectors=64,
+        **fields,
+    )
+
+
+def test_empty_program() -> None:
+    """END alone: 5 to the address, 2 beats in 3 cycles after 64, 8 to arrive, 12 to fetch, 1 to stop."""
+    result = run([row(Opcode.END)])
+    assert result.cycles == 5 + 64 + 3 + 8 + 12 + 1
+    assert times(result, 0) == (92, 92, 92, 93)
+
+
+def test_load_bursts() -> None:
+    """A row across 4 KiB, a second LOAD behind it, and at most two bursts in flight."""
+    image = Image()
+    image.reserve(4096 * 2)
+    rows = [
+        row(Opcode.LOAD, dram_address=4096 - 64, rows=1, row_beats=10),  # bursts of 4 and 6 beats
+        row(Opcode.LOAD, dram_address=0, rows=2, row_beats=3, row_stride=64),
+        row(Opcode.LOAD, dram_address=0, rows=0, row_beats=3),
+    ]
+    result = run(rows, FAST, image)
+    # Boot: 4 instructions, 8 beats: address 5, data 15 to 23, done 31, first dispatch 43.
+    # s = 43 + 7, a = 55, b = 65, E = 69; a = 56, b = max(66, 69 + 2) = 71, E = 77; free = 57.
+    assert times(result, 0) == (43, 50, 50, 77 + 8)
+    # Head from 51 on, s = 57; a = max(62, E two before = 69) = 69, b = max(79, 77 + 2) = 79, E = 82;
+    # a = max(70, 77) = 77, b = max(87, 82 + 2) = 87, E = 90.
+    assert times(result, 1) == (44, 57, 57, 90 + 8)
+    # Without rows: starts once the address channel is free, done a cycle after the LOAD before.
+    assert times(result, 2) == (45, 78, 78, 99)
+    assert result.cycles == 100
+    assert result.work["bursts"].tolist() == [2, 2, 0, 0]
+    assert result.work["bytes"].tolist() == [160, 96, 0, 0]
+    assert result.work["cycles"].tolist() == [10, 6, 0, 0]
+
+
+def test_dram_rate() -> None:
+    """5 beats at 3 in 4 cycles take ceil(20 / 3) = 7; two units' instructions dispatch in turn."""
+    image = Image()
+    image.reserve(80)
+    result = run([row(Opcode.LOAD, rows=1, row_beats=5)], ARCH, image)
+    # Boot: 4 beats, 6 cycles: done 83, dispatch 95.
+    assert times(result, 0) == (95, 102, 102, 102 + 5 + 64 + 7 + 8)
+
+
+@pytest.mark.parametrize(("channels", "per_row"), [(16, 1), (17, 2), (32, 2), (33, 3), (1, 1)])
+def test_gather(channels: int, per_row: int) -> None:
+    """Two 4 x 4 tiles of a 3 x 3 kernel: 3 runs a vector, each ceil(3 * C / 48) cycles, latency 8."""
+    result = run(
+        [
+            row(
+                Opcode.GATHER,
+                height=8,
+                width=8,
+                channels=channels,
+                kernel_height=3,
+                kernel_width=3,
+                stride=1,
+                padding_y=1,
+                padding_x=1,
+                out_width=8,
+                tile=4,
+                tile_count=2,
+                patch_vectors=32,
+            )
+        ]
+    )
+    _, start, begun, done = times(result, 0)
+    assert start == begun == 102
+    assert done == 102 + 2 * 16 * 3 * per_row + 8
+
+
+def test_matmul_sequence() -> None:
+    """40 filters in blocks of 16, 16, 8; loads of 4, 4, 2 hide behind streams of 10; then both orders."""
+    rows = [matmul(10, 40, 3), matmul(10, 40, 3), matmul(10, 40, 3, stationary=1), matmul(2, 8, 2, filter_count=0)]
+    result = run(rows)
+    # Boot: 10 beats, 14 cycles: done 91, dispatch 103. S(0) = 110 + 4, 9 tiles of 10.
+    assert times(result, 0) == (103, 110, 110, 114 + 90 + 38)
+    # The next loads when the last stream begins (194), and streams when it ends (204).
+    assert times(result, 1) == (104, 194, 194, 204 + 90 + 38)
+    # Pixels stand: 1 block, load 3, 3 slices of 40, but not before the stream has ended (294).
+    assert times(result, 2) == (105, 294, 294, 294 + 3 + 120 + 38)
+    # Without work: once the shadow registers are free and, standing otherwise, the stream is over. Done a cycle later.
+    last_stream = 297 + 80
+    assert times(result, 3) == (106, last_stream + 40, last_stream + 40, 456)
+    assert result.work["macs"].tolist() == [10 * 40 * 48] * 3 + [0, 0]
+    assert result.work["load_bound"].tolist() == [0] * 5
+
+
+def test_matmul_waits_for_its_loads() -> None:
+    """Short streams: 1 pixel counts as 4 cycles; filters by table load one a cycle."""
+    image = Image()
+    table = image.add(np.arange(40, dtype="<u2"))
+    load = row(Opcode.LOAD, space=Space.TABLE, dram_address=table, rows=1, row_beats=5, address=0, count=40)
+    rows = [load, matmul(1, 40, 2, [(Unit.LOAD, 1)], filter_table=0), matmul(1, 40, 2, accumulator=5)]
+    result = run(rows, ARCH, image)
+    begun = times(result, 0)[3]
+    # Loads 16, 16 | 16, 16 | 8, 8: the first shows whole, three of 16 and two of 8 instead of 4 behind streams.
+    assert times(result, 1)[2:] == (begun, begun + 16 + 3 * 16 + 2 * 8 + 4 + 38)
+    assert result.work["load_bound"].tolist() == [0, 3 * 12 + 2 * 4, 0, 0]
+    # By order: 4 a cycle, never longer than the stream's 4.
+    last_begin = begun + 16 + 3 * 16 + 2 * 8
+    assert times(result, 2)[1:] == (last_begin, last_begin, last_begin + 4 + 6 * 4 + 38)
+
+
+def epilogue(pixels: int, filters: int, waits: list[tuple[Unit, int]] | None = None, **fields: int) -> Row:
+    fields = {**PIXELS, "pixel_count": pixels, "filter_count": filters, "channels": 64, "parameters": 1, **fields}
+    return row(Opcode.EPILOGUE, waits or [], out_height=100, out_width=8, grid_width=8, pool_address=60000, **fields)
+
+
+STORE, REDUCE, RAW, THRESHOLD = range(4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "preload", "cycles"),
+    [
+        ({"pixels": 20, "filters": 40}, 16, 20 + (16 + 20) + (8 + 20)),
+        ({"pixels": 20, "filters": 12}, 12, 20),
+        ({"pixels": 20, "filters": 40, "residual": 1}, 16, 40 + (16 + 40) + (8 + 40)),
+        ({"pixels": 8, "filters": 20, "pool": 1, "tile": 2, "tile_count": 2}, 16, (8 + 2) + (4 + 8 + 2)),
+        ({"pixels": 20, "filters": 40, "stationary": 1}, 0, 3 * (16 + 4) + 2 * (16 + 16 + 8)),
+        ({"pixels": 20, "filters": 40, "kind": REDUCE}, 16, 21 + 16 + 21 + 8 + 21),
+        ({"pixels": 20, "filters": 3, "kind": RAW}, 3, 21),
+        ({"pixels": 1, "filters": 40, "kind": THRESHOLD}, 16, 1 + (16 + 1) + (8 + 1)),
+        ({"pixels": 40, "filters": 1, "kind": THRESHOLD, "stationary": 1}, 1, 3),
+        ({"pixels": 0, "filters": 40}, 0, 0),
+        ({"pixels": 20, "filters": 0, "stationary": 1}, 0, 0),
+    ],
+)
+def test_epilogue(fields: dict[str, int], preload: int, cycles: int) -> None:
+    """Parameters of the first block, and 10 cycles of setup, before the waits; then blocks; latency 15."""
+    image = Image()
+    address = image.add(parameters([(0, 1, 1)] * 44))
+    barrier = epilogue(0, 0, [(Unit.LOAD, 1)])
+    rows = [
+        row(Opcode.LOAD, space=Space.PARAMETERS, dram_address=address, rows=1, row_beats=22),
+        barrier,
+        epilogue(**fields),
+        epilogue(**fields),
+    ]
+    result = run(rows, ARCH, image)
+    free = times(result, 1)[3]
+    before = max(preload, 10) if cycles else 0
+    assert times(result, 2)[1:] == (free, free + before, free + before + cycles + 15)
+    # Waits that are met late leave the preload behind.
+    late = [*rows[:3], epilogue(waits=[(Unit.INDEX, 1)], **fields)]
+    late.insert(1, row(Opcode.INDEX, bits=1024, complement=1, table=1, waits=[(Unit.LOAD, 1)]))
+    result = run(late, ARCH, image)
+    index_done = times(result, 1)[3]
+    assert index_done - times(result, 1)[2] == 1024 + 12
+    start, begun, done = times(result, 4)[1:]
+    assert start < index_done - 200
+    assert (begun, done) == (index_done, index_done + cycles + 15)
+
+
+def test_index_counts_words_and_ones() -> None:
+    """An empty mask costs a cycle a word, its complement one an entry; 20 bits are two words."""
+    result = run([row(Opcode.INDEX, bits=20), row(Opcode.INDEX, bits=20, complement=1), row(Opcode.INDEX)])
+    # Boot: 8 beats, 11 cycles: done 88, dispatch 100.
+    assert times(result, 0) == (100, 107, 107, 107 + 2 + 12)
+    assert times(result, 1) == (101, 121, 121, 121 + 20 + 12)
+    assert times(result, 2) == (102, 153, 153, 153 + 0 + 12)
+
+
+def test_store() -> None:
+    """Bursts of 4 and 6 beats: 8, the data at 3 in 4 with a gap each, 64 for the response."""
+    image = Image()
+    image.reserve(8192)
+    result = run([row(Opcode.STORE, dram_address=4096 - 64, beats=10), row(Opcode.STORE)], ARCH, image)
+    begun, done = times(result, 0)[2:]
+    assert done - begun == 8 + (6 + 1) + (8 + 1) + 64
+    assert times(result, 1)[1:] == (done, done, done + 8 + 64)
+
+
+def test_full_queue_stalls_dispatch() -> None:
+    """With two places, instruction 2 of a unit is dispatched after instruction 0 has started."""
+    arch = replace(ARCH, queue_depth=2)
+    rows = [row(Opcode.INDEX, bits=160) for _ in range(4)] + [row(Opcode.GATHER, tile=1)]
+    result = run(rows, arch)
+    # Boot: 12 beats, 16 cycles: done 93, dispatch 105; each INDEX holds its unit for 22.
+    assert [times(result, i)[0] for i in range(5)] == [105, 106, 113, 135, 136]
+    assert [times(result, i)[1] for i in range(5)] == [112, 134, 156, 178, 143]
+
+
+def test_waits_join() -> None:
+    """Work begins with the latest of the waits; a count of 0 is no wait."""
+    rows = [
+        row(Opcode.INDEX, bits=160),
+        row(Opcode.GATHER, tile=1),
+        row(Opcode.STORE, [(Unit.INDEX, 1), (Unit.GATHER, 1), (Unit.LOAD, 0)], beats=1),
+    ]
+    result = run(rows)
+    assert times(result, 1)[3] < times(result, 0)[3] == times(result, 2)[1] == times(result, 2)[2]
+
+
+def test_next_and_exit() -> None:
+    """NEXT costs 12 cycles to the dispatch after it, an EXIT not taken 1; both honour waits."""
+    rows = [
+        row(Opcode.INDEX, bits=160),
+        row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=3, bit=7),
+        row(Opcode.INDEX, bits=16),
+        row(Opcode.NEXT, entry=4),
+        row(Opcode.INDEX, bits=16),
+    ]
+    result = run(rows)
+    exit_at = times(result, 0)[3]
+    assert times(result, 1) == (exit_at, exit_at, exit_at, exit_at + 1)
+    assert times(result, 2)[0] == exit_at + 1
+    assert times(result, 3) == (exit_at + 2, exit_at + 2, exit_at + 2, exit_at + 3)
+    assert times(result, 4)[0] == exit_at + 2 + 12
+    assert times(result, 5)[0] == times(result, 4)[3]
+    assert result.cycles == times(result, 4)[3] + 1
+    units: npt.NDArray[np.int64] = result.trace.records["unit"]
+    assert units.tolist() == [Unit.INDEX, Unit.SEQUENCER, Unit.INDEX, Unit.SEQUENCER, Unit.INDEX, Unit.SEQUENCER]
+
+
+def test_counts_wrap_at_16_bits() -> None:
+    """After 65 538 instructions of a unit, a wait on count 1 means the last but one."""
+    many = 65_536
+    arch = replace(ARCH, instruction_entries=4094)
+    rows: list[Row] = [row(Opcode.INDEX) for _ in range(many + 2)]
+    rows.append(row(Opcode.GATHER, [(Unit.INDEX, 1)], tile=1))
+    result = run(rows, arch)
+    units = result.trace.records["unit"]
+    index = result.trace.records[units == Unit.INDEX]
+    gather = result.trace.records[units == Unit.GATHER][0]
+    assert gather["run"] == max(gather["dispatch"] + 7, index["done"][many])

@@ -1,0 +1,92 @@
+"""Random legal programs: the stepped simulator's values against a numpy oracle, its cycles against the fast simulator.
+
+A program is a random chain of layers: cuts into chunks, splits of pixels, filters and slices, both stationary
+operands, tables of tiles and filters (loaded, or made by gates that run on the machine), compact maps,
+masked sources, residuals, pooling, and logits that STORE writes to DRAM. Those of the corners have early exits, empty
+reductions, lists of input channels, source masks, row tables and STOREs across 4 KiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gatewright.contract.program import Program
+from gatewright.contract.trace import first_difference
+from gatewright.sim.fast.machine import simulate
+from gatewright.sim.stepped import SteppedResult, step_simulate
+from gatewright.sim.stepped.memories.memories import Accumulators, Scratchpad
+from tests.measure.test_attribution_random import random_program
+from tests.support.random_corners import random_corners
+from tests.support.random_programs import Network, random_network
+
+Generate = Callable[[int, tuple[int, int]], tuple[Network, Program]]
+
+SHAPES = [(4, 8), (4, 4), (8, 8), (12, 20), (16, 16), (5, 7), (16, 32), (6, 4)]
+
+
+def assert_same(program: Program, stepped: SteppedResult) -> None:
+    """The fast simulator ran the same program in the same cycles to the same memories."""
+    fast = simulate(program, audit=True)
+    difference = first_difference(stepped.trace, fast.trace)
+    assert difference is None, f"{difference}: {program.opcode_name(min(difference.position, len(program.code) - 1))}"
+    assert stepped.cycles == fast.cycles
+    np.testing.assert_array_equal(stepped.dram, fast.dram)
+    np.testing.assert_array_equal(stepped.scratchpad, fast.scratchpad)
+    np.testing.assert_array_equal(stepped.masks, fast.masks)
+    np.testing.assert_array_equal(stepped.logits, fast.logits)
+    for number, (left, right) in enumerate(zip(stepped.tables, fast.tables, strict=True)):
+        np.testing.assert_array_equal(left, right, err_msg=f"table {number}")
+
+
+def assert_expected(network: Network, result: SteppedResult) -> None:
+    """The bytes that the oracle expects are there."""
+    for memory, checks in ((result.scratchpad, network.checks), (result.dram, network.dram_checks)):
+        for address, values in checks:
+            left = memory.view(np.int8)[address : address + values.size]
+            np.testing.assert_array_equal(left.reshape(values.shape), values)
+    np.testing.assert_array_equal(result.logits, network.logits)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_networks_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
+    shape = SHAPES[seed % len(SHAPES)]
+    print(f"seed {seed}, array {shape[0]}x{shape[1]}")
+    network, program = random_network(seed, shape)
+    stepped = step_simulate(program)
+    assert_expected(network, stepped)
+    assert_same(program, stepped)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_programs_of_the_corners_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
+    shape = SHAPES[seed % len(SHAPES)]
+    print(f"seed {seed}, array {shape[0]}x{shape[1]}")
+    network, program = random_corners(seed, shape)
+    stepped = step_simulate(program)
+    assert_expected(network, stepped)
+    assert_same(program, stepped)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_any_mix_of_instructions_takes_the_same_cycles(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instructions without work among others, waits at random: only cycles are compared, so ports may collide."""
+    print(f"seed {seed}")
+    monkeypatch.setattr(Scratchpad, "_take_port_b", lambda *_: None)
+    monkeypatch.setattr(Accumulators, "_take", lambda *_: None)
+    program = random_program(seed)
+    difference = first_difference(step_simulate(program).trace, simulate(program).trace)
+    assert difference is None, f"{difference}"
+
+
+@pytest.mark.parametrize("generate", [random_network, random_corners])
+@pytest.mark.parametrize("seed", [100, 101, 102])
+def test_nothing_depends_on_memory_that_was_never_written(seed: int, generate: Generate) -> None:
+    """Random contents at power-on change no cycle and no result."""
+    print(f"seed {seed}")
+    network, program = generate(seed, SHAPES[seed % 4])
+    zeros, noise = step_simulate(program), step_simulate(program, fill_seed=seed)
+    assert first_difference(zeros.trace, noise.trace) is None
+    assert_expected(network, noise)
