@@ -131,10 +131,10 @@ class Auditor:
     ) -> None:
         opcodes = executed[:, 0]
         busy = done[:, work.BLOCKS] > 0
-        matmul, epilogue = (opcodes == Opcode.MATMUL) & busy, (opcodes == Opcode.EPILOGUE) & busy
+        products, epilogues = (opcodes == Opcode.MATMUL) & busy, (opcodes == Opcode.EPILOGUE) & busy
         for bank in range(ACCUMULATOR_BANKS):
-            users = matmul & (executed[:, array.BANK] == bank)
-            users |= epilogue & (executed[:, epilogue.BANK] == bank)
+            users = products & (executed[:, array.BANK] == bank)
+            users |= epilogues & (executed[:, epilogue.BANK] == bank)
             self._check_users(executed, trace, np.flatnonzero(users), f"uses accumulator bank {bank}")
 
     def _name(self, location: int) -> str:
