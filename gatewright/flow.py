@@ -102,7 +102,7 @@ def load_network(name_or_path: str | Path) -> Network:
 
 def evaluate(network: Network, images: ImageSet) -> Evaluation:
     """Float and integer answers on a set of images."""
-    inputs = quantise_input(images.images, network.graph)
+    inputs = quantise_input(normalise(images.images), network.graph)
     floats = run_float(network.float_graph, normalise(images.images))
     reference = run_reference(network.graph, inputs)
     return Evaluation(

@@ -11,6 +11,7 @@ from gatewright.contract.isa import (
     HEADER_BITS,
     OPCODE_BITS,
     UNIT_BITS,
+    UNITS,
     WAITS,
     Format,
     Opcode,
@@ -18,11 +19,6 @@ from gatewright.contract.isa import (
 )
 
 INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
-
-UNITS = len(Unit)
-"""Entries of a table by unit: indexed by ``Unit``, with unused ones for NONE and SEQUENCER."""
-
-QUEUED_UNITS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.EPILOGUE, Unit.INDEX, Unit.STORE)
 
 WAIT = data.StructLayout({"unit": UNIT_BITS, "count": COUNT_BITS})
 HEADER = data.StructLayout({"opcode": OPCODE_BITS, "waits": data.ArrayLayout(WAIT, WAITS)})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from amaranth.lib.wiring import In, Member, Out
 
-from gatewright.contract.isa import UNIT_BITS
+from gatewright.contract.isa import UNIT_BITS, UNITS
 from gatewright.contract.registers import ADDRESS_BITS
 from gatewright.hw.control.axi_lite import axi_lite_signature
-from gatewright.hw.layouts import UNITS
 from gatewright.hw.signatures import BEAT_BITS, PORT_BYTES, SCRATCHPAD_ADDRESS_BITS
 
 LITE_PORTS: dict[str, Member] = dict(axi_lite_signature(ADDRESS_BITS).members)

@@ -19,6 +19,7 @@ from gatewright.contract.arch import (
     PARAMETER_BYTES,
     ArchConfig,
 )
+from gatewright.contract.encodings import MASK_WORD_BITS, PARAMETER_DTYPE, TABLE_ENTRIES_PER_BEAT, TABLE_ENTRY_BITS
 from gatewright.contract.isa import Unit
 from gatewright.hw.layouts import COUNTS, head_layout
 
@@ -26,10 +27,8 @@ BEAT_BITS = 8 * BEAT_BYTES
 SCRATCHPAD_ADDRESS_BITS = 20
 PORT_BYTES = 48
 """Bytes that a port of the scratchpad moves in a cycle, from any byte address."""
-TABLE_BITS, POSITION_BITS, TABLE_ENTRY_BITS = 4, 12, 16
-TABLE_ROW_ENTRIES = BEAT_BITS // TABLE_ENTRY_BITS
-MASK_WORD_BITS = 16
-PARAMETER = data.StructLayout({"bias": 32, "multiplier": 16, "shift": 8})
+TABLE_BITS, POSITION_BITS = 4, 12
+PARAMETER = data.StructLayout({name: 8 * PARAMETER_DTYPE[name].itemsize for name in ("bias", "multiplier", "shift")})
 """A parameter entry without its unused byte; ``bias`` is signed."""
 
 
@@ -97,7 +96,7 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
             "valid": Out(1),
             "table": Out(TABLE_BITS),
             "row": Out(POSITION_BITS - 3),
-            "enable": Out(TABLE_ROW_ENTRIES),
+            "enable": Out(TABLE_ENTRIES_PER_BEAT),
             "entries": Out(BEAT_BITS),
             "set_count": Out(1),
             "count": Out(count_bits(arch)),

@@ -8,8 +8,9 @@ from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.isa import Unit
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.axi import BURST_SIZE, INCREMENTING
+from gatewright.contract.isa import QUEUED_UNITS, UNITS, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.array.unit import ArrayUnit
 from gatewright.hw.control.completions import Completions
@@ -19,7 +20,6 @@ from gatewright.hw.control.sequencer import Sequencer
 from gatewright.hw.epilogue.unit import EpilogueUnit
 from gatewright.hw.gather.unit import GatherUnit
 from gatewright.hw.index.unit import IndexUnit
-from gatewright.hw.layouts import QUEUED_UNITS, UNITS
 from gatewright.hw.load.unit import LoadUnit
 from gatewright.hw.memories.accumulators import Accumulators
 from gatewright.hw.memories.masks import Masks
@@ -30,10 +30,6 @@ from gatewright.hw.memories.tables import Tables
 from gatewright.hw.memories.weight_buffer import WeightBuffer
 from gatewright.hw.ports import BUS_PORTS, LITE_PORTS, port_members
 from gatewright.hw.store.unit import StoreUnit
-
-BURST_SIZE = (BEAT_BYTES - 1).bit_length()
-INCREMENTING = 1
-"""AXI's codes for a beat of 16 bytes and for a burst of rising addresses."""
 
 
 class Accelerator(wiring.Component):

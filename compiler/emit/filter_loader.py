@@ -9,6 +9,7 @@ from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.network_image import PARAMETER_PIECE, FilterBank
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 
@@ -121,7 +122,7 @@ class FilterLoader:
             accesses,
             dram_address=bank.address,
             space=bank.space,
-            address=base // 4,
+            address=base // REGION_UNIT,
             rows=bank.rows,
             row_beats=bank.row_beats,
             row_stride=bank.row_beats * BEAT_BYTES,

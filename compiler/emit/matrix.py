@@ -10,6 +10,7 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import TileSet, chunks, split_chunk
 from gatewright.contract.arch import MASK_COLUMNS
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -84,7 +85,7 @@ def gather_into(
         tile=tiles.tile,
         first_tile=first,
         tile_count=count,
-        patch_base=base // 4,
+        patch_base=base // REGION_UNIT,
         patch_vectors=vectors,
         **fields,
     )
@@ -113,14 +114,14 @@ def matmul(
     if source.channels:
         weight_base = loader.base(bank_name)
         accesses.append(reads("weight", weight_base, weight_base + slices * bank.vectors))
-        extra["weight_base"] = weight_base // 4
+        extra["weight_base"] = weight_base // REGION_UNIT
     if source.channel_gate is not None:
         extra["channel_table"] = source.channel_gate.table
         accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
     context.out.emit(
         Opcode.MATMUL,
         accesses,
-        patch_base=base // 4,
+        patch_base=base // REGION_UNIT,
         patch_vectors=vectors,
         weight_vectors=bank.vectors,
         taps=taps,

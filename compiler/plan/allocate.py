@@ -14,6 +14,7 @@ from gatewright.compiler.graph.graph import (
     QuantisedSpatialGate,
 )
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 
 SLACK_BYTES = 64
@@ -61,7 +62,7 @@ def _sizes(graph: QuantisedGraph, input_size: int) -> dict[str, int]:
         elif isinstance(layer, QuantisedChannelGate):
             sizes[f"{layer.name}.hidden"] = len(layer.hidden_weight)
         elif isinstance(layer, QuantisedClassifier):
-            sizes[layer.output] = 4 * len(layer.weight)
+            sizes[layer.output] = LOGIT_BYTES * len(layer.weight)
     return sizes
 
 

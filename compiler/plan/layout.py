@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import Requantisation
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import PARAMETER_DTYPE, REGION_UNIT
 
 
 def padded_vectors(count: int) -> int:
     """Vectors of an operand region: a multiple of the banks."""
-    return -(-count // 4) * 4
+    return -(-count // REGION_UNIT) * REGION_UNIT
 
 
 def slices_of(reduction: int, arch: ArchConfig) -> int:
@@ -52,9 +53,9 @@ def weights_by_reduction(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
 
 def parameter_bytes(requantisation: Requantisation) -> npt.NDArray[np.uint8]:
     """Epilogue parameters [channels * 8] bytes: bias int32, multiplier uint16, shift uint8, zero."""
-    entries = np.zeros(len(requantisation.bias), np.dtype([("b", "<i4"), ("m", "<u2"), ("s", "u1"), ("z", "u1")]))
+    entries = np.zeros(len(requantisation.bias), PARAMETER_DTYPE)
     assert entries.itemsize == PARAMETER_BYTES
-    entries["b"], entries["m"], entries["s"] = (
+    entries["bias"], entries["multiplier"], entries["shift"] = (
         requantisation.bias,
         requantisation.multiplier,
         requantisation.shift,

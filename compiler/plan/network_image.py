@@ -26,6 +26,7 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import InputLayout, Region
@@ -100,9 +101,9 @@ class NetworkImage:
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
         head = self.graph.layers[-1]
-        self.output_beats = -(-4 * len(head.weight) // BEAT_BYTES)
+        self.output_beats = -(-LOGIT_BYTES * len(head.weight) // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
-        self.output_region = Region("logits", "output", address, 4 * len(head.weight))
+        self.output_region = Region("logits", "output", address, LOGIT_BYTES * len(head.weight))
         self.regions += [self.input_region, self.output_region]
         self.static_image = self._builder.build()
 

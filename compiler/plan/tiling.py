@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import Stationary
 from gatewright.contract.timing import ACCUMULATOR_LATENCY
 
@@ -44,7 +45,7 @@ def all_tiles(height: int, width: int, tile: int) -> TileSet:
 
 def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int) -> TileSet:
     """The tiles of an index table."""
-    return TileSet(tile, table, (entries.astype(np.int64) >> 8) * tile)
+    return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile)
 
 
 @dataclass(frozen=True)

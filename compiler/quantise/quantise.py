@@ -25,7 +25,6 @@ from gatewright.compiler.graph.graph import (
 from gatewright.compiler.quantise.streams import hidden_name, pooled_name, pooling_tiles
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, quantise_scale
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import normalise
 
 ACCUMULATOR_MAX = (1 << 31) - 1
 
@@ -68,16 +67,16 @@ def quantise(graph: FloatGraph, ranges: dict[str, float]) -> QuantisedGraph:
     return quantiser.result
 
 
-def quantise_input(images: npt.NDArray[np.uint8], graph: QuantisedGraph) -> npt.NDArray[np.int8]:
-    """RGB images [N, H, W, 3] as the machine's input: normalised, divided by the input's scale, rounded, saturated."""
+def quantise_input(images: npt.NDArray[np.float32], graph: QuantisedGraph) -> npt.NDArray[np.int8]:
+    """Normalised images [N, C, H, W] as the machine's input [N, H, W, C]: divided by its scale, rounded, saturated."""
     shape = graph.shapes[graph.input]
-    expected = (shape.height, shape.width, shape.channels)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+    expected = (shape.channels, shape.height, shape.width)
+    if images.dtype != np.float32 or images.ndim != 4 or images.shape[1:] != expected:
         raise GatewrightError(
-            f"images are {images.dtype} {list(images.shape)}; this network takes uint8 "
+            f"images are {images.dtype} {list(images.shape)}; this network takes normalised float32 "
             f"[N, {', '.join(map(str, expected))}]"
         )
-    scaled = normalise(images).transpose(0, 2, 3, 1).astype(np.float64) / graph.input_scale
+    scaled = images.transpose(0, 2, 3, 1).astype(np.float64) / graph.input_scale
     return np.ascontiguousarray(np.clip(np.rint(scaled), INT8_MIN, INT8_MAX).astype(np.int8))
 
 

@@ -157,7 +157,8 @@ def _report(
 
     from gatewright import flow
     from gatewright.contract.arch import load_arch
-    from gatewright.measure.summary import build_report, write_report
+    from gatewright.measure.summary import build_report
+    from gatewright.report.write import write_report
 
     arch = load_arch(arch_name)
     flow.limit_threads()

@@ -11,10 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES
-
-ENTRY_BYTES = 2
-MASK_WORD_BITS = 16
-"""Mask bits that the index unit looks at in one cycle; a word with n ones takes max(1, n) cycles."""
+from gatewright.contract.encodings import COORDINATE_BITS
 
 
 def build_table(mask: npt.NDArray[np.bool_], complement: bool = False) -> npt.NDArray[np.uint16]:
@@ -26,7 +23,7 @@ def build_table(mask: npt.NDArray[np.bool_], complement: bool = False) -> npt.ND
     if chosen.ndim == 1:
         return np.flatnonzero(chosen).astype(np.uint16)
     y, x = np.nonzero(chosen)
-    return (y << 8 | x).astype(np.uint16)
+    return (y << COORDINATE_BITS | x).astype(np.uint16)
 
 
 def table_bytes(entries: npt.NDArray[np.uint16]) -> bytes:

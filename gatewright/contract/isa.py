@@ -278,6 +278,14 @@ bit 10 bit of the mask
     )
 }
 
+QUEUED_UNITS: tuple[Unit, ...] = tuple(
+    unit for unit in Unit if any(f.unit == unit for f in FORMATS.values()) and unit != Unit.SEQUENCER
+)
+"""Units with a queue and a count of completed instructions, which waits compare."""
+
+UNITS = len(Unit)
+"""Entries of a table by unit: indexed by ``Unit``, with unused ones for NONE and SEQUENCER."""
+
 HEADER_BITS = OPCODE_BITS + WAITS * (UNIT_BITS + COUNT_BITS)
 OPERAND_COLUMN = 1 + 2 * WAITS
 COLUMNS = OPERAND_COLUMN + max(len(f.fields) for f in FORMATS.values())
@@ -310,7 +318,7 @@ def _layout(opcode: Opcode) -> list[tuple[int, int, int, str]]:
 def _check_waits(code: npt.NDArray[np.int64]) -> None:
     """Only the six units with queues can be waited for."""
     for wait in range(WAITS):
-        bad = code[:, 1 + 2 * wait] > Unit.STORE
+        bad = ~np.isin(code[:, 1 + 2 * wait], (Unit.NONE, *QUEUED_UNITS))
         if bad.any():
             row = int(np.argmax(bad))
             raise GatewrightError(f"instruction {row} ({Opcode(int(code[row, 0])).name}): waits on no unit")

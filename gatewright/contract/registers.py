@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gatewright.contract.isa import QUEUED_UNITS
+
 
 class ErrorCode(IntEnum):
     """Why the machine stopped early."""
@@ -37,13 +39,37 @@ class ErrorCode(IntEnum):
 
 
 @dataclass(frozen=True)
+class Bit:
+    """A named bit of a register."""
+
+    name: str
+    position: int
+    doc: str
+
+    @property
+    def mask(self) -> int:
+        return 1 << self.position
+
+
+@dataclass(frozen=True)
 class Register:
     """A 32-bit register: ``access`` is ro, rw, or w1 (writing ones acts)."""
 
     name: str
     offset: int
     access: str
-    doc: str
+    summary: str
+    bits: tuple[Bit, ...] = ()
+
+    @property
+    def doc(self) -> str:
+        """Its bits, then what else there is to say."""
+        bits = "; ".join(f"bit {bit.position}: {bit.doc}" for bit in self.bits)
+        return ". ".join(text for text in (bits, self.summary) if text)
+
+    def bit(self, name: str) -> Bit:
+        """The bit of that name."""
+        return next(bit for bit in self.bits if bit.name == name)
 
 
 IDENTIFIER = 0x47575254
@@ -52,20 +78,37 @@ IDENTIFIER = 0x47575254
 VERSION = 1
 """Of the register map and the ISA together."""
 
-UNIT_NAMES = ("LOAD", "GATHER", "ARRAY", "EPILOGUE", "INDEX", "STORE")
+UNIT_NAMES = tuple(unit.name for unit in QUEUED_UNITS)
+
+CONTROL = Register(
+    "CONTROL",
+    0x08,
+    "w1",
+    "",
+    (Bit("START", 0, "start (ignored while busy)"), Bit("ABORT", 1, "abort, as an error with code NONE")),
+)
+STATUS = Register(
+    "STATUS",
+    0x0C,
+    "w1",
+    "Writing bit 1 or 2 clears it, and the interrupt with them",
+    (
+        Bit("BUSY", 0, "busy"),
+        Bit("DONE", 1, "done"),
+        Bit("ERROR", 2, "error"),
+        Bit("READY", 3, "ready to start"),
+    ),
+)
+INTERRUPT_ENABLE = Register(
+    "INTERRUPT_ENABLE", 0x10, "rw", "", (Bit("ENABLE", 0, "interrupt while done or error is set"),)
+)
 
 REGISTERS: tuple[Register, ...] = (
     Register("ID", 0x00, "ro", "GWRT, 0x47575254"),
     Register("VERSION", 0x04, "ro", "version of the register map and the ISA"),
-    Register("CONTROL", 0x08, "w1", "bit 0: start (ignored while busy); bit 1: abort, as an error with code NONE"),
-    Register(
-        "STATUS",
-        0x0C,
-        "w1",
-        "bit 0: busy; bit 1: done; bit 2: error; bit 3: ready to start. "
-        "Writing bit 1 or 2 clears it, and the interrupt with them",
-    ),
-    Register("INTERRUPT_ENABLE", 0x10, "rw", "bit 0: interrupt while done or error is set"),
+    CONTROL,
+    STATUS,
+    INTERRUPT_ENABLE,
     Register("ERROR_CODE", 0x14, "ro", "see the error codes"),
     Register("ERROR_INSTRUCTION", 0x18, "ro", "instructions dispatched before the one that stopped the machine"),
     Register("ERROR_ENTRY", 0x1C, "ro", "its instruction memory entry"),

@@ -1,6 +1,8 @@
-"""Latencies of the units, as data: the only numbers of this kind in the project.
+"""Latencies of the units that the rules of the machine name, as data.
 
-The rules that use them are in ``docs/architecture.md``; the simulator and the RTL read them here.
+The rules that use them are in ``docs/architecture.md``; the simulators and the RTL read them here. Latencies of
+a single port or register stage that no rule names stand beside the signature they belong to, in
+``hw/signatures.py``.
 All are in clock cycles.
 """
 
@@ -45,6 +47,9 @@ LOAD_LATENCY = 2 + DECODE_LATENCY
 
 STORE_LATENCY = 8
 """From an instruction's start to its first beat on the bus, and the response's way back."""
+
+STORE_BUS_START = STORE_LATENCY - 3
+"""From a write's address on the bus, the cycle after its STORE's start, to the slot of its first beat."""
 
 
 def array_latency(rows: int, columns: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.contract.program import GateRecord, Program
@@ -16,9 +17,6 @@ from gatewright.measure.causes import Cause, fold_layers
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers
 from gatewright.measure.waterfall import attribute
 from gatewright.sim.result import SimResult
-
-BURST_BOUNDARY = 4096
-"""No AXI burst crosses a multiple of this many bytes."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,6 @@ from gatewright.measure.layer_rows import layer_rows
 from gatewright.measure.records import ImageRecord, RunRecord
 from gatewright.measure.units import UNITS
 from gatewright.measure.waterfall import ACCOUNTING, Waterfall, waterfall
-from gatewright.report.html import render_html
 
 FORMAT = "gatewright-report-1"
 MAPS = 8
@@ -85,30 +82,6 @@ def build_report(
         "maps": [_map(image) for image in images if image.image is not None][:MAPS],
         "units": dict(UNITS),
     }
-
-
-def write_report(report: dict[str, Any], folder: str | Path) -> tuple[Path, Path]:
-    """Write ``report.json`` and ``report.html`` into ``folder``; both appear whole, or neither is touched."""
-    folder = Path(folder)
-    texts = {
-        folder / "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
-        folder / "report.html": render_html(report),
-    }
-    if folder.exists() and not folder.is_dir():
-        raise GatewrightError(f"cannot write the report: {folder} is a file; name a folder")
-    partials = {path: path.with_name(path.name + ".partial") for path in texts}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            partials[path].write_text(text, encoding="utf-8")
-        for path, partial in partials.items():
-            partial.replace(path)
-    except OSError as error:
-        raise GatewrightError(f"cannot write the report to {folder}: {error}") from error
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)
-    return folder / "report.json", folder / "report.html"
 
 
 def _waterfall(dense: RunRecord, run: RunRecord, kinds: Mapping[str, str]) -> Waterfall:

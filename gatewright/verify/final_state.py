@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.isa import COUNT_BITS, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.registers import IDENTIFIER, UNIT_NAMES
+from gatewright.contract.registers import IDENTIFIER, STATUS, UNIT_NAMES
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.hex_files import Bytes, read_hex
 
-BUSY, DONE, ERROR = 1, 2, 4
-"""Bits of register STATUS."""
+BUSY, DONE, ERROR = (STATUS.bit(name).mask for name in ("BUSY", "DONE", "ERROR"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def final_differences(expectation: Expectation, folder: Path, registers: Registe
         *_bytes("scratchpad", expectation.scratchpad, scratchpad, lambda at: _placement(program, at)),
     ]
     region = program.output_region
-    logits = dram[region.address : region.address + region.size // 4 * 4].copy().view("<i4")
+    logits = dram[region.address : region.address + region.size // LOGIT_BYTES * LOGIT_BYTES].copy().view("<i4")
     if not np.array_equal(logits, expectation.logits):
         found.append(f"logits: expected {expectation.logits.tolist()}, got {logits.tolist()}")
     return found + _registers(expectation, registers, exact)
@@ -77,7 +77,7 @@ def _region(program: Program, address: int) -> str:
 
 def _placement(program: Program, address: int) -> str:
     def size(height: int, width: int, channels: int, kind: str) -> int:
-        return 4 * channels if kind == "logits" else height * width * channels
+        return LOGIT_BYTES * channels if kind == "logits" else height * width * channels
 
     names = [
         p.tensor

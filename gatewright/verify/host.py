@@ -16,12 +16,12 @@ from typing import Any
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, SimTimeoutError, with_timeout
 
-from gatewright.contract.registers import REGISTERS
+from gatewright.contract.registers import CONTROL, INTERRUPT_ENABLE, REGISTERS, STATUS
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 
-START, INTERRUPT_ON, CLEAR, READY, ERROR = 1, 1, 0b110, 0b1000, 0b100
-"""CONTROL.start; INTERRUPT_ENABLE; STATUS: done and error; STATUS: ready to start; STATUS: error."""
+START, INTERRUPT_ON = CONTROL.bit("START").mask, INTERRUPT_ENABLE.bit("ENABLE").mask
+DONE, ERROR, READY = (STATUS.bit(name).mask for name in ("DONE", "ERROR", "READY"))
 
 CLOCK_STEPS = 2
 """Simulator time steps of a clock cycle."""
@@ -137,7 +137,7 @@ class Host:
             await FallingEdge(dut.clk)
         registers = {register.name: await self.read(register.name) for register in REGISTERS}
         interrupt = self._is("interrupt")
-        await self.write("STATUS", CLEAR)
+        await self.write("STATUS", DONE | ERROR)
         await FallingEdge(dut.clk)
         notes = {"interrupt": interrupt, "interrupt_after_clear": self._is("interrupt"), "seconds": seconds}
         await self._pulse("dump")

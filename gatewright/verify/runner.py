@@ -21,7 +21,7 @@ from pathlib import Path
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.timing import STORE_LATENCY
+from gatewright.contract.timing import STORE_BUS_START
 
 SOURCES = Path(__file__).parent / "sv"
 BUILDS = Path("build") / "verilator"
@@ -43,9 +43,6 @@ ARGUMENTS = (
     "-Wno-BLKSEQ",  # the memory and the monitor are programs with variables; what leaves them is a register
     "-Wno-DECLFILENAME",
 )
-
-BUS_WRITE_START = STORE_LATENCY - 3
-"""From a write's address on the bus, the cycle after its STORE's start, to the slot of its first beat."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, i
             "RATE_CYCLES": arch.dram.per_cycles,
             "BURST_GAP": arch.dram.burst_gap,
             "OUTSTANDING": arch.dram.outstanding,
-            "WRITE_START": BUS_WRITE_START,
+            "WRITE_START": STORE_BUS_START,
         }
     return parameters
 

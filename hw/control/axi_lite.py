@@ -6,7 +6,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-OKAY, SLAVE_ERROR = 0, 2
+from gatewright.contract.axi import OKAY, SLAVE_ERROR
+
 """AXI responses."""
 
 FULL_STROBE = 0xF

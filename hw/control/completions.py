@@ -6,7 +6,8 @@ from amaranth import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.hw.layouts import COUNTS, QUEUED_UNITS, UNITS
+from gatewright.contract.isa import QUEUED_UNITS, UNITS
+from gatewright.hw.layouts import COUNTS
 from gatewright.hw.signatures import completions_signature
 
 

@@ -16,6 +16,7 @@ from gatewright.contract.isa import (
     FORMATS,
     HEADER_BITS,
     NO_TABLE,
+    QUEUED_UNITS,
     WAITS,
     EpilogueKind,
     Opcode,
@@ -25,7 +26,7 @@ from gatewright.contract.isa import (
 )
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.control.predecode import Predecoder
-from gatewright.hw.layouts import COUNTS, HEADER, INSTRUCTION_BITS, QUEUED_UNITS, operand_layout
+from gatewright.hw.layouts import COUNTS, HEADER, INSTRUCTION_BITS, operand_layout
 from gatewright.hw.lib.delay import delayed
 
 ERROR_BITS = max(ErrorCode).bit_length()

@@ -7,9 +7,18 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.registers import ADDRESS_BITS, IDENTIFIER, REGISTERS, VERSION, ErrorCode, Register
+from gatewright.contract.isa import QUEUED_UNITS, UNITS
+from gatewright.contract.registers import (
+    ADDRESS_BITS,
+    CONTROL,
+    IDENTIFIER,
+    REGISTERS,
+    STATUS,
+    VERSION,
+    ErrorCode,
+    Register,
+)
 from gatewright.hw.control.axi_lite import AxiLiteSlave, axi_lite_signature
-from gatewright.hw.layouts import QUEUED_UNITS, UNITS
 
 CODE_BITS = 4
 IN_FLIGHT_BITS = 8
@@ -107,9 +116,12 @@ class Control(wiring.Component):
         control, status = self._written(m, "CONTROL"), self._written(m, "STATUS")
         data = self._slave.write_data
         with m.If(status):
-            m.d.sync += [done.eq(done & ~data[1]), failed.eq(failed & ~data[2])]
+            m.d.sync += [
+                done.eq(done & ~data[STATUS.bit("DONE").position]),
+                failed.eq(failed & ~data[STATUS.bit("ERROR").position]),
+            ]
         aborted = Signal()
-        m.d.comb += aborted.eq(control & data[1])
+        m.d.comb += aborted.eq(control & data[CONTROL.bit("ABORT").position])
         over = Signal()
         m.d.sync += over.eq(running & (limit != 0) & (cycles >= limit))
         with m.FSM():
@@ -120,7 +132,7 @@ class Control(wiring.Component):
                 m.next = "IDLE"
             with m.State("IDLE"):
                 m.d.comb += ready.eq(~self.masks_busy)
-                with m.If(control & data[0] & ready):
+                with m.If(control & data[CONTROL.bit("START").position] & ready):
                     m.d.sync += [done.eq(0), failed.eq(0), code.eq(ErrorCode.NONE), cycles.eq(0)]
                     m.next = "START"
             with m.State("START"):
@@ -148,7 +160,9 @@ class Control(wiring.Component):
         m.d.comb += self.interrupt.eq(enable & (done | failed))
         busy = Signal()
         m.d.comb += busy.eq(running | self.halt)
-        self._values["STATUS"] = Cat(busy, done, failed, ready)
+        lines = {"BUSY": busy, "DONE": done, "ERROR": failed, "READY": ready}
+        self._values["STATUS"] = Cat(*(lines[bit.name] for bit in STATUS.bits))
+        assert [bit.position for bit in STATUS.bits] == list(range(len(lines)))
         self._values["ERROR_CODE"] = code
         self._values["ERROR_INSTRUCTION"] = instruction
         self._values["ERROR_ENTRY"] = entry

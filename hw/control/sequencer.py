@@ -9,12 +9,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
-from gatewright.contract.isa import HEADER_BITS, Opcode, Unit
+from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitDistance, waits_met
-from gatewright.hw.layouts import COUNTS, HEADER, PLACED, QUEUED_UNITS, UNITS, entry_layout, format_of
+from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, format_of
 from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
 
 INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES

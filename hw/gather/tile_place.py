@@ -7,10 +7,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import TABLE_ENTRY_BITS
 from gatewright.contract.timing import DECODE_LATENCY, TILE_CYCLES
 from gatewright.hw.gather.prepare import COORDINATE_BITS, OPERANDS, gather_sizes
 from gatewright.hw.layouts import PLACE
-from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, TABLE_ENTRY_BITS, table_read
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, table_read
 
 INPUT_TILE_BITS = OPERANDS["tile"].width + OPERANDS["stride"].width
 ROW_SHAPE = signed(PLACE["tile_y"].width + INPUT_TILE_BITS + 1)

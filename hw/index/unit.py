@@ -8,24 +8,16 @@ from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS, TABLE_ENTRY_BITS
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import (
-    MASK_WORD_BITS,
-    TABLE_ENTRY_BITS,
-    count_bits,
-    head_signature,
-    mask_read_word,
-    progress_signature,
-    table_write_entry,
-)
+from gatewright.hw.signatures import count_bits, head_signature, mask_read_word, progress_signature, table_write_entry
 
 WRITE_STAGE = INDEX_LATENCY - 1 - DECODE_LATENCY
 """Pipeline stage of the table's write: the table stands still for DECODE_LATENCY cycles before the completion."""
 
-COORDINATE_BITS = TABLE_ENTRY_BITS // 2
 
 _OFFSET = ceil_log2(MASK_WORD_BITS)
 _FIELDS = operand_layout(Opcode.INDEX)

@@ -8,14 +8,12 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.axi import BURST_BEATS
 from gatewright.hw.control.queue import HeadQueue
 from gatewright.hw.load.prepare import ROW_BITS, order_layout, row_beats_bits
 from gatewright.hw.signatures import table_read
 
-PAGE_BYTES = 4096
-"""An AXI burst may not cross a multiple of this; 256 beats, so no burst is too long either."""
-
-OFFSET_BITS = ceil_log2(PAGE_BYTES // BEAT_BYTES)
+OFFSET_BITS = ceil_log2(BURST_BEATS)
 WORD_ADDRESS = 32 - ceil_log2(BEAT_BYTES)
 """Width of an address in beats."""
 
@@ -104,7 +102,7 @@ class BurstIssue(wiring.Component):
         m.d.comb += [queue.push.eq(moving[-1]), queue.entry.address.eq(address[-WORD_ADDRESS:])]
 
     def _split_rows(self, m: Module, held: data.View, queue: HeadQueue) -> None:
-        """Cut the row at the queue's head at multiples of PAGE_BYTES."""
+        """Cut the row at the queue's head at multiples of BURST_BOUNDARY."""
         inside = Signal()
         page = Signal(WORD_ADDRESS - OFFSET_BITS, reset_less=True)
         rest = Signal(row_beats_bits(self._arch), reset_less=True)

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.axi import OKAY
 from gatewright.contract.isa import Space, Unit
 from gatewright.contract.timing import DECODE_LATENCY, LOAD_LATENCY
 from gatewright.hw.control.queue import HeadQueue
@@ -29,9 +30,6 @@ from gatewright.hw.signatures import (
 )
 
 assert PREPARE_LATENCY <= DECODE_LATENCY
-
-OKAY = 0
-"""The only AXI response that is not an error here."""
 
 
 class LoadUnit(wiring.Component):

@@ -7,10 +7,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.isa import Space
 from gatewright.hw.load.prepare import GROUP_BITS, transfer_layout
 from gatewright.hw.load.weights import GROUPS_PER_BEAT, WeightWalk, weight_place
-from gatewright.hw.signatures import TABLE_ROW_ENTRIES
 
 _NEXT_STEP = {
     Space.SCRATCHPAD: BEAT_BYTES,
@@ -111,7 +111,7 @@ class BeatWalk(wiring.Component):
         """The place, and what is left of the entries, slices or taps."""
         transfer = self.transfer
         step = Signal(range(BEAT_BYTES + 1))
-        taken = Signal(range(TABLE_ROW_ENTRIES + 1))
+        taken = Signal(range(TABLE_ENTRIES_PER_BEAT + 1))
         with m.Switch(transfer.space):
             for space, size in _NEXT_STEP.items():
                 with m.Case(space):
@@ -123,7 +123,7 @@ class BeatWalk(wiring.Component):
         with m.Elif(self._reduction):
             m.d.comb += taken.eq(self._tap_ends)
         with m.Else():
-            m.d.comb += taken.eq(TABLE_ROW_ENTRIES)
+            m.d.comb += taken.eq(TABLE_ENTRIES_PER_BEAT)
         m.d.sync += [
             self.place.eq(self.place + step),
             self.left.eq(Mux(self.left > taken, self.left - taken, 0)),

@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.isa import Space
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.load.lanes import WeightLanes
@@ -15,7 +16,6 @@ from gatewright.hw.load.walk import BeatWalk
 from gatewright.hw.signatures import (
     BEAT_BITS,
     TABLE_BITS,
-    TABLE_ROW_ENTRIES,
     count_bits,
     instruction_write,
     parameter_write,
@@ -122,7 +122,7 @@ class LoadWriter(wiring.Component):
     def _table(self, m: Module, walk: BeatWalk, beat: Signal, chosen: Signal) -> None:
         """Entries up to the count, and the count with the last beat; the count alone of an empty load."""
         control = data.StructLayout(
-            {"enable": TABLE_ROW_ENTRIES, "last": 1, "table": TABLE_BITS, "count": count_bits(self._arch)}
+            {"enable": TABLE_ENTRIES_PER_BEAT, "last": 1, "table": TABLE_BITS, "count": count_bits(self._arch)}
         )
         now, then = Signal(control, reset_less=True), Signal(control, reset_less=True)
         write = Signal()
@@ -132,7 +132,7 @@ class LoadWriter(wiring.Component):
         pending, set_now = Signal(), Signal()
         table, count = Signal(TABLE_BITS, reset_less=True), Signal(count_bits(self._arch), reset_less=True)
         m.d.sync += [
-            now.enable.eq((1 << Mux(walk.left < TABLE_ROW_ENTRIES, walk.left[:4], TABLE_ROW_ENTRIES)) - 1),
+            now.enable.eq((1 << Mux(walk.left < TABLE_ENTRIES_PER_BEAT, walk.left[:4], TABLE_ENTRIES_PER_BEAT)) - 1),
             now.last.eq(walk.last),
             now.table.eq(walk.transfer.address),
             now.count.eq(walk.transfer.limit),

@@ -10,13 +10,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
-from gatewright.hw.signatures import (
-    MASK_WORD_BITS,
-    mask_read_bit,
-    mask_read_columns,
-    mask_read_word,
-    mask_write,
-)
+from gatewright.contract.encodings import MASK_WORD_BITS
+from gatewright.hw.signatures import mask_read_bit, mask_read_columns, mask_read_word, mask_write
 
 BANKS = 4
 ROWS = MASKS * MASK_BITS // MASK_WORD_BITS // BANKS

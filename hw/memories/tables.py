@@ -8,18 +8,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT, TABLE_ENTRY_BITS
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import (
-    TABLE_ENTRY_BITS,
-    TABLE_READ,
-    TABLE_ROW_ENTRIES,
-    table_counts,
-    table_read,
-    table_write_entry,
-    table_write_row,
-)
+from gatewright.hw.signatures import TABLE_READ, table_counts, table_read, table_write_entry, table_write_row
 
-_IN_ROW = ceil_log2(TABLE_ROW_ENTRIES)
+_IN_ROW = ceil_log2(TABLE_ENTRIES_PER_BEAT)
 
 
 class Tables(wiring.Component):
@@ -31,7 +24,7 @@ class Tables(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._tables = arch.tables
-        self._row_bits = max(1, ceil_log2(-(-arch.table_entries // TABLE_ROW_ENTRIES)))
+        self._row_bits = max(1, ceil_log2(-(-arch.table_entries // TABLE_ENTRIES_PER_BEAT)))
         super().__init__(
             {
                 "index": In(table_write_entry(arch)),
@@ -44,11 +37,11 @@ class Tables(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        row = data.ArrayLayout(TABLE_ENTRY_BITS, TABLE_ROW_ENTRIES)
+        row = data.ArrayLayout(TABLE_ENTRY_BITS, TABLE_ENTRIES_PER_BEAT)
         m.submodules.rows = rows = memory.Memory(shape=row, depth=self._tables << self._row_bits, init=[])
         write = rows.write_port(granularity=1)
         index, load = self.index, self.load
-        place = Signal(TABLE_ROW_ENTRIES)
+        place = Signal(TABLE_ENTRIES_PER_BEAT)
         m.d.comb += place.eq(1 << index.position[:_IN_ROW])
         with m.If(load.valid):
             m.d.comb += [
@@ -59,7 +52,7 @@ class Tables(wiring.Component):
         with m.Else():
             m.d.comb += [
                 write.addr.eq(Cat(index.position[_IN_ROW : _IN_ROW + self._row_bits], index.table)),
-                write.data.eq(index.entry.replicate(TABLE_ROW_ENTRIES)),
+                write.data.eq(index.entry.replicate(TABLE_ENTRIES_PER_BEAT)),
                 write.en.eq(Mux(index.valid, place, 0)),
             ]
         for number in range(self._tables):

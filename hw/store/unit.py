@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.axi import BURST_BEATS, OKAY
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.timing import STORE_LATENCY
 from gatewright.hw.control.queue import HeadQueue
@@ -22,10 +23,7 @@ from gatewright.hw.signatures import (
     write_bus,
 )
 
-OKAY = 0
-"""The only AXI response that is not an error here."""
-
-OFFSET_BITS = ceil_log2(4096 // BEAT_BYTES)
+OFFSET_BITS = ceil_log2(BURST_BEATS)
 """Of an address in beats: its place within 4 KiB, at which bursts are cut."""
 
 WORD_ADDRESS = 32 - ceil_log2(BEAT_BYTES)

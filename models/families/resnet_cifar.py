@@ -78,6 +78,13 @@ class BasicBlock(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(out + shortcut), BlockMasks(spatial, channel)
 
+    def set_logit_limit(self, limit: float | None) -> None:
+        """Hold the gates' logits within a magnitude in training; see ``gates.dgnet.limited``."""
+        if self.gating in ("dual", "spatial"):
+            self.mask_s.logit_limit = limit
+        if self.gating in ("dual", "channel"):
+            self.mask_c.logit_limit = limit
+
     def dense_macs(self) -> int:
         """MACs of the block without gates: both convolutions and the shortcut."""
         pixels = self.height * self.width

@@ -22,15 +22,27 @@ GATE_BIAS = 2.0
 """Initial bias of a gate's last layer: every gate starts open (public release, option ``--bias``)."""
 
 
-def straight_through_gate(logits: Tensor, training: bool) -> Tensor:
+def limited(logits: Tensor, limit: float) -> Tensor:
+    """Logits within -limit to limit, their signs and so every decision kept.
+
+    The forward value is clamped; the gradient is that of the logits as they are. A logit far outside, whose noise
+    has no say and whose relaxed gate has next to no gradient, is drawn back to where both have.
+    """
+    return logits + (logits.clamp(-limit, limit) - logits).detach()
+
+
+def straight_through_gate(logits: Tensor, training: bool, limit: float | None = None) -> Tensor:
     """Turn logits into a binary mask of the same shape.
 
     In evaluation a gate is on where ``logit >= 0`` (paper, equation (3); ties are on). In
     training logistic noise is added (equation (6)), the forward value is the hard decision and
-    the gradient is that of the relaxed one.
+    the gradient is that of the relaxed one. With a ``limit`` training sees ``limited`` logits, which the
+    paper does not have.
     """
     if not training:
         return (logits >= 0).to(logits.dtype)
+    if limit is not None:
+        logits = limited(logits, limit)
     uniform = torch.rand_like(logits, dtype=torch.float32)
     noise = torch.log(uniform + 1e-8) - torch.log(1 - uniform + 1e-8)
     soft = torch.sigmoid((logits.float() + noise) / GUMBEL_TEMPERATURE)
@@ -54,6 +66,9 @@ class SpatialGate(nn.Module):
     def __init__(self, channels: int, height: int, width: int, tile: int) -> None:
         super().__init__()
         self.channels = channels
+        self.logit_limit: float | None = None
+        self.training_logits: Tensor | None = None
+        """What the last decisions in training were made of, of the mask's shape, before noise: for a loss."""
         self.mask_height = math.ceil(height / tile)
         self.mask_width = math.ceil(width / tile)
         self.atten_s = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=True)
@@ -65,8 +80,10 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
-        pooled = F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width))
-        return straight_through_gate(self.atten_s(pooled), self.training)
+        logits = self.atten_s(F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width)))
+        if self.training:
+            self.training_logits = logits
+        return straight_through_gate(logits, self.training, self.logit_limit)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""
@@ -78,6 +95,7 @@ class ChannelGate(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
+        self.logit_limit: float | None = None
         self.hidden = in_channels // CHANNEL_REDUCTION
         self.in_channels, self.out_channels = in_channels, out_channels
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
@@ -94,7 +112,7 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""
-        return straight_through_gate(self.atten_c(self.avg_pool(x)), self.training)
+        return straight_through_gate(self.atten_c(self.avg_pool(x)), self.training, self.logit_limit)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
+
+BoundGradient = Literal["mean", "official"]
 
 SPARSITY_WEIGHT = 5.0
 """lambda of equation (10) for CIFAR-10 (paper, section 4.1)."""
@@ -29,6 +32,19 @@ class Recipe:
 
     slack_start: float = 1.0
     """The bound's slack at the start: less than 1 for gates that have found their densities."""
+
+    bound_gradient: BoundGradient = "mean"
+    """Gradient of a density in the bound's loss: ``mean`` as equation (9) is written, the same for every decision;
+    ``official`` that of the 1-norm in the public code, zero where a gate was sampled off."""
+
+    logit_limit: float | None = None
+    """Gates' logits are held within this magnitude in training; see ``gates.dgnet.limited``. None: as the paper."""
+
+    liveness_weight: float = 0.0
+    """Weight of ``losses.liveness_loss``, which the paper does not have."""
+
+    fresh_gates: bool = False
+    """Of the checkpoint that a run starts from, leave the gates: they begin anew, all open."""
 
     tiles_between: bool = False
     """Mask tiles between a block's convolutions in training too, as the machine does; see ``BasicBlock``."""
@@ -72,4 +88,15 @@ RECIPES = {
     "distilled": DISTILLED,
     "continued": CONTINUED,
     "tightened": replace(CONTINUED, epochs=10, learning_rate=0.04, slack_start=0.7),
+    "alive": replace(
+        CONTINUED,
+        epochs=120,
+        learning_rate=0.1,
+        views=40,
+        slack_start=0.5,
+        slack_decay=2.0,
+        logit_limit=4.0,
+        liveness_weight=1.0,
+        fresh_gates=True,
+    ),
 }

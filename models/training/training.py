@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -41,12 +42,17 @@ def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
-def initialise_from(network: ResNetCifar, checkpoint: str | Path) -> None:
-    """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown."""
+def initialise_from(network: ResNetCifar, checkpoint: str | Path, fresh_gates: bool = False) -> None:
+    """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown.
+
+    With ``fresh_gates`` the checkpoint's gates are left where they are.
+    """
     source, spec = load_checkpoint(checkpoint)
     if spec.depth > network.depth:
         raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
     state = grow(source.state_dict(), spec.depth, network.depth)
+    if fresh_gates:
+        state = {name: tensor for name, tensor in state.items() if ".mask_" not in name}
     missing, unexpected = network.load_state_dict(state, strict=False)
     if unexpected or any(".mask_" not in name for name in missing):
         raise GatewrightError(f"{checkpoint} does not fit: unexpected {unexpected[:3]}, missing {missing[:3]}")
@@ -64,6 +70,7 @@ def evaluate_float(
     spatial: list[list[float]] = []
     channel: list[list[float]] = []
     weights: list[int] = []
+    decided: list[list[npt.NDArray[np.bool_]]] = []
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
             images = torch.from_numpy(normalise(data.images[start : start + batch_size])).to(device)
@@ -71,6 +78,7 @@ def evaluate_float(
             predictions.append(logits.argmax(1).cpu().numpy())
             macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
             weights.append(len(images))
+            decided.append([m.spatial.flatten(1).bool().cpu().numpy() for m in masks if m.spatial is not None])
             spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
             channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
     predicted = np.concatenate(predictions)
@@ -80,6 +88,22 @@ def evaluate_float(
         "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
         "spatial_density": np.average(spatial, 0, weights).tolist(),
         "channel_density": np.average(channel, 0, weights).tolist(),
+        **_dependence([np.concatenate(d) for d in zip(*decided, strict=True)]),
+    }
+
+
+def _dependence(decided: list[npt.NDArray[np.bool_]]) -> dict[str, object]:
+    """How much spatial gates depend on the image: of each gate's decisions [N, tiles] over N images.
+
+    ``spatial_dependent`` is the share of all decisions (tiles of gates) that are on for between 1% and 99% of the
+    images, ``blocks_closed`` the number of gates that are off for all of them.
+    """
+    if not decided:
+        return {}
+    shares = np.concatenate([d.mean(0) for d in decided])
+    return {
+        "spatial_dependent": float(((shares >= 0.01) & (shares <= 0.99)).mean()),
+        "blocks_closed": sum(not d.any() for d in decided),
     }
 
 
@@ -117,10 +141,11 @@ def train(
     target = torch.device(device)
     network = spec.build()
     if initial is not None:
-        initialise_from(network, initial)
+        initialise_from(network, initial, recipe.fresh_gates)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     for block in network.blocks():
         block.tiles_between = recipe.tiles_between
+        block.set_logit_limit(recipe.logit_limit)
     batches = Batches(train_set, recipe.batch_size, target)
     answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views, compiled)
     optimiser = _optimiser(network, recipe)
@@ -205,6 +230,8 @@ def _train_epoch(
                 recipe.slack(epoch),
                 recipe.sparsity_weight,
                 recipe.bound_weight,
+                recipe.liveness_weight,
+                recipe.bound_gradient,
             )
             regularisers.append(regulariser.detach())
             loss = loss + regulariser

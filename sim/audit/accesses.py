@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASK_BITS, MASKS
-from gatewright.contract.index_table import MASK_WORD_BITS
+from gatewright.contract.encodings import MASK_WORD_BITS, REGION_UNIT
 from gatewright.contract.isa import NO_TABLE
 from gatewright.sim.fast import array, epilogue, gather, index, load, sequencer, store, work
 from gatewright.sim.fast.kernels import entry, kernel, sources_fingerprint
-from gatewright.sim.fast.load import REGION_UNIT
 from gatewright.sim.fast.sizes import ceil_div, count_or, filter_at, tile_at
 from gatewright.sim.fast.state import Geometry, State
 

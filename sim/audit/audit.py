@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.isa import UNITS, Opcode, Unit
 from gatewright.sim.audit import order
 from gatewright.sim.audit.accesses import EARLY_READ, READ, WRITE, Touched, accesses, places
 from gatewright.sim.audit.accumulators import quick_accumulations
 from gatewright.sim.fast import array, epilogue, load, work
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
-from gatewright.sim.fast.sequencer import DISPATCH, DONE, RUN, START, UNIT, UNIT_ARRAY, UNIT_SEQUENCER, UNITS
+from gatewright.sim.fast.sequencer import DISPATCH, DONE, RUN, START, UNIT, UNIT_ARRAY, UNIT_SEQUENCER
 from gatewright.sim.fast.state import Geometry, State
 
 _READ_TOO_EARLY, _OVERWRITTEN, _WRITE_ORDER = 1, 2, 3

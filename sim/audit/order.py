@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.isa import WAITS, Unit
+from gatewright.contract.isa import UNITS, WAITS, Unit
 from gatewright.sim.audit.accesses import EARLY_READ, READ, WRITE
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
-from gatewright.sim.fast.sequencer import UNIT, UNIT_ARRAY, UNIT_EPILOGUE, UNIT_LOAD, UNIT_SEQUENCER, UNITS
+from gatewright.sim.fast.sequencer import UNIT, UNIT_ARRAY, UNIT_EPILOGUE, UNIT_LOAD, UNIT_SEQUENCER
 
 READ_UNORDERED, OVERWRITE_UNORDERED, WRITE_UNORDERED = 1, 2, 3
 

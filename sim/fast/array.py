@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Opcode, Stationary, column
 from gatewright.contract.timing import ACCUMULATOR_LATENCY, array_latency
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.kernels import copy_bytes, kernel
-from gatewright.sim.fast.load import REGION_UNIT
 from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, count_or, filter_at, set_fault
 from gatewright.sim.fast.state import Geometry, State
 

@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import ceil_div
 from gatewright.sim.fast.state import Geometry
-
-BURST_BOUNDARY = 4096
-"""AXI: no burst crosses an address that is a multiple of this."""
 
 
 @kernel

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Opcode, column
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.kernels import copy_bytes, kernel
-from gatewright.sim.fast.load import REGION_UNIT
 from gatewright.sim.fast.scratchpad import check_bytes
 from gatewright.sim.fast.sizes import ceil_div, chunk_tiles, count_or, set_fault, tile_at
 from gatewright.sim.fast.state import Geometry, State

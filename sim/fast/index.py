@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS
-from gatewright.contract.index_table import MASK_WORD_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import INDEX_LATENCY
 from gatewright.sim.fast import faults, work
@@ -19,8 +19,6 @@ BITS = column(Opcode.INDEX, "bits")
 GRID_WIDTH = column(Opcode.INDEX, "grid_width")
 TABLE = column(Opcode.INDEX, "table")
 COMPLEMENT = column(Opcode.INDEX, "complement")
-
-_COORDINATE_BITS = 8
 
 
 @kernel
@@ -43,9 +41,9 @@ def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: 
                 return set_fault(state, faults.TABLE_FULL, count + 1, geometry.table_entries)
             entry = bit
             if grid > 0:
-                if max(bit // grid, bit % grid) >> _COORDINATE_BITS:
-                    return set_fault(state, faults.INDEX_GRID, bit, _COORDINATE_BITS)
-                entry = bit // grid << _COORDINATE_BITS | bit % grid
+                if max(bit // grid, bit % grid) >> COORDINATE_BITS:
+                    return set_fault(state, faults.INDEX_GRID, bit, COORDINATE_BITS)
+                entry = bit // grid << COORDINATE_BITS | bit % grid
             state.tables[table, count] = entry
             count += 1
         cycles += max(1, count - before)

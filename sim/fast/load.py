@@ -6,7 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
-from gatewright.contract.index_table import ENTRY_BYTES
+from gatewright.contract.encodings import (
+    INSTRUCTION_BEATS,
+    PARAMETERS_PER_BEAT,
+    REGION_UNIT,
+    TABLE_ENTRIES_PER_BEAT,
+    TABLE_ENTRY_BYTES,
+)
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, column
 from gatewright.contract.timing import LOAD_ISSUE, LOAD_LATENCY
 from gatewright.sim.fast import faults, work
@@ -33,12 +39,6 @@ WEIGHTS_BY_REDUCTION = int(Space.WEIGHTS_BY_REDUCTION)
 PARAMETERS = int(Space.PARAMETERS)
 TABLE = int(Space.TABLE)
 INSTRUCTIONS = int(Space.INSTRUCTIONS)
-
-REGION_UNIT = 4
-"""Weight and patch regions begin at a multiple of this many words."""
-_INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
-_ENTRIES_PER_BEAT = BEAT_BYTES // ENTRY_BYTES
-_PARAMETERS_PER_BEAT = BEAT_BYTES // PARAMETER_BYTES
 
 
 @kernel
@@ -179,7 +179,7 @@ def _to_weights_by_reduction(geometry: Geometry, state: State, row: npt.NDArray[
 
 @kernel
 def _to_parameters(geometry: Geometry, state: State, row: npt.NDArray[np.int64], rows: int) -> int:
-    per_row = row[ROW_BEATS] * _PARAMETERS_PER_BEAT
+    per_row = row[ROW_BEATS] * PARAMETERS_PER_BEAT
     if row[ADDRESS] + rows * per_row > geometry.parameter_entries:
         last = row[ADDRESS] + rows * per_row - 1
         return set_fault(state, faults.PARAMETER_RANGE, last, geometry.parameter_entries)
@@ -203,11 +203,11 @@ def _to_table(geometry: Geometry, state: State, row: npt.NDArray[np.int64], rows
         return set_fault(state, faults.TABLE_NUMBER, table, geometry.tables)
     if count > geometry.table_entries:
         return set_fault(state, faults.TABLE_FULL, count, geometry.table_entries)
-    if ceil_div(count, _ENTRIES_PER_BEAT) > rows * row[ROW_BEATS]:
-        return set_fault(state, faults.LOAD_SHORT, ceil_div(count, _ENTRIES_PER_BEAT), rows * row[ROW_BEATS])
-    per_row = row[ROW_BEATS] * _ENTRIES_PER_BEAT
+    if ceil_div(count, TABLE_ENTRIES_PER_BEAT) > rows * row[ROW_BEATS]:
+        return set_fault(state, faults.LOAD_SHORT, ceil_div(count, TABLE_ENTRIES_PER_BEAT), rows * row[ROW_BEATS])
+    per_row = row[ROW_BEATS] * TABLE_ENTRIES_PER_BEAT
     for index in range(count):
-        source = row_address(state, row, index // per_row) + index % per_row * ENTRY_BYTES
+        source = row_address(state, row, index // per_row) + index % per_row * TABLE_ENTRY_BYTES
         state.tables[table, index] = np.int64(state.dram[source]) | np.int64(state.dram[source + 1]) << 8
     state.counts[table] = count
     state.written[table] = True
@@ -217,9 +217,9 @@ def _to_table(geometry: Geometry, state: State, row: npt.NDArray[np.int64], rows
 @kernel
 def _to_instructions(geometry: Geometry, state: State, row: npt.NDArray[np.int64], rows: int) -> int:
     beats = rows * row[ROW_BEATS]
-    if beats % _INSTRUCTION_BEATS:
-        return set_fault(state, faults.INSTRUCTION_SPLIT, beats, _INSTRUCTION_BEATS)
-    entries = beats // _INSTRUCTION_BEATS
+    if beats % INSTRUCTION_BEATS:
+        return set_fault(state, faults.INSTRUCTION_SPLIT, beats, INSTRUCTION_BEATS)
+    entries = beats // INSTRUCTION_BEATS
     if row[ADDRESS] + entries > geometry.instruction_entries:
         last = row[ADDRESS] + entries - 1
         return set_fault(state, faults.INSTRUCTION_RANGE, last, geometry.instruction_entries)

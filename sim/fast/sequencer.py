@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.isa import FORMATS, WAITS, Opcode, Unit, column
+from gatewright.contract.isa import FORMATS, UNITS, WAITS, Opcode, Unit, column
 from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import array, epilogue, epilogue_values, faults, gather, index, load, store, work
@@ -37,7 +37,6 @@ assert TRACE_DTYPE.names == ("instruction", "unit", "dispatch", "start", "run", 
 
 UNIT_LOAD, UNIT_ARRAY = int(Unit.LOAD), int(Unit.ARRAY)
 UNIT_EPILOGUE, UNIT_SEQUENCER = int(Unit.EPILOGUE), int(Unit.SEQUENCER)
-UNITS = len(Unit)
 _UNIT_OF = np.zeros(max(FORMATS) + 1, np.int64)
 for _format in FORMATS.values():
     _UNIT_OF[_format.opcode] = _format.unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gatewright.contract.encodings import COORDINATE_BITS, COORDINATE_MASK
 from gatewright.contract.isa import NO_TABLE
 from gatewright.sim.fast import faults
 from gatewright.sim.fast.kernels import kernel
@@ -67,7 +68,7 @@ def tile_at(state: State, table: int, position: int, grid_columns: int) -> tuple
     if table == NO_TABLE:
         return position // grid_columns, position % grid_columns
     entry = int(np.int64(state.tables[table, position]))
-    return entry >> 8, entry & 255
+    return entry >> COORDINATE_BITS, entry & COORDINATE_MASK
 
 
 @kernel

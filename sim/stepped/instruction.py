@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.encodings import COORDINATE_BITS, COORDINATE_MASK
 from gatewright.contract.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, WAITS, Opcode, Stationary, Unit
 from gatewright.sim.stepped.memories.tables import Tables
 
@@ -90,5 +91,5 @@ def tile_position(instruction: Instruction, tables: Tables, number: int) -> tupl
     at = instruction["first_tile"] + number
     if instruction["tile_table"] != NO_TABLE:
         entry = tables.read(instruction["tile_table"], at, instruction)
-        return entry >> 8, entry & 0xFF
+        return entry >> COORDINATE_BITS, entry & COORDINATE_MASK
     return divmod(at, -(-instruction["out_width"] // instruction["tile"]))

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
-from gatewright.contract.isa import Unit
-from gatewright.sim.stepped.control.queue import QUEUED_UNITS, Clock, Completions, Queue
+from gatewright.contract.isa import QUEUED_UNITS, Unit
+from gatewright.sim.stepped.control.queue import Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.memories.memories import (
     Accumulators,

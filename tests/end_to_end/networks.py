@@ -37,7 +37,7 @@ def captured(gating: Gating, size: int) -> Case:
     graph = capture(lively_resnet(gating, size, NETWORK_SEED), (3, size, size))
     images = random_images(IMAGES, size, IMAGE_SEED)
     quantised = quantise(graph, calibrate(graph, normalise(images)))
-    inputs = quantise_input(images, quantised)
+    inputs = quantise_input(normalise(images), quantised)
     extremes = np.stack([np.full(inputs.shape[1:], value, np.int8) for value in (-128, 127)])
     inputs = np.concatenate([inputs, extremes])
     return Case(quantised, inputs, run_reference(quantised, inputs, keep=True))

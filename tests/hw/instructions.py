@@ -11,6 +11,7 @@ from gatewright.contract.isa import (
     HEADER_BITS,
     NO_TABLE,
     OPCODE_BITS,
+    QUEUED_UNITS,
     WAITS,
     EpilogueKind,
     Opcode,
@@ -19,7 +20,7 @@ from gatewright.contract.isa import (
     encode,
 )
 from gatewright.contract.registers import ErrorCode
-from gatewright.hw.layouts import PLACED, QUEUED_UNITS, format_of, operand_layout
+from gatewright.hw.layouts import PLACED, format_of, operand_layout
 from tests.support.programs import Row, row
 
 ARCH = with_changes(PRESETS["4x4"], instruction_entries=72, queue_depth=3, tables=5)

@@ -18,7 +18,8 @@ from gatewright.measure import summary
 from gatewright.measure.causes import Cause
 from gatewright.measure.gate_statistics import cost_map
 from gatewright.measure.records import GateDecision, record_run
-from gatewright.measure.summary import build_report, write_report
+from gatewright.measure.summary import build_report
+from gatewright.report.write import write_report
 from tests.measure import hand_run, synthetic
 
 ARCH = PRESETS["ultra96"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Stationary
 from gatewright.sim.stepped.instruction import Instruction, Work, filter_number
 from gatewright.sim.stepped.state import Shared
@@ -61,12 +62,12 @@ class Fetcher:
         at_slice = fields["first_slice"] + slice_number
         if is_filter:
             place = filter_number(fields, self._shared.tables, vector)
-            word = fields["weight_base"] * 4 + at_slice * fields["weight_vectors"] + place
+            word = fields["weight_base"] * REGION_UNIT + at_slice * fields["weight_vectors"] + place
             return self._shared.weights.read(word, fields)
         if self.work.reduction == 0:
             # GATHER wrote nothing: without input channels the operand's lanes are all cleared.
             return np.zeros(self._shared.arch.rows, np.int8)
-        word = fields["patch_base"] * 4 + at_slice * fields["patch_vectors"] + fields["first_pixel"] + vector
+        word = fields["patch_base"] * REGION_UNIT + at_slice * fields["patch_vectors"] + fields["first_pixel"] + vector
         return self._shared.patch.read(word, fields)
 
     def load(self, block: int, slice_number: int) -> Iterator[Fetched]:

@@ -16,9 +16,6 @@ from gatewright.sim.stepped.instruction import Instruction
 
 COUNT_MODULUS = 1 << COUNT_BITS
 
-QUEUED_UNITS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.EPILOGUE, Unit.INDEX, Unit.STORE)
-"""The units with a queue."""
-
 
 class Clock:
     """The current cycle, and the writes that take effect at its end."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_COLUMNS
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Unit
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
@@ -152,7 +153,7 @@ class GatherUnit:
         if piece.count:
             rows = self._shared.arch.rows
             element: Lanes = piece.reduction + np.arange(piece.count + piece.zeros)
-            words = gather["patch_base"] * 4 + element // rows * gather["patch_vectors"] + piece.vector
+            words = gather["patch_base"] * REGION_UNIT + element // rows * gather["patch_vectors"] + piece.vector
             data = np.concatenate([piece.data, np.zeros(piece.zeros, np.int8)])
             self._shared.patch.write(words, element % rows, data, gather)
         if piece.last:

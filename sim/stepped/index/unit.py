@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gatewright.contract.index_table import MASK_WORD_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS
 from gatewright.contract.isa import Unit
 from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
@@ -75,7 +75,7 @@ class IndexUnit:
                 yield Scan(None, final)
             for number, place in enumerate(ones):
                 y, x = divmod(int(place), width) if width else (0, int(place))
-                yield Scan(y << 8 | x, final and number == len(ones) - 1)
+                yield Scan(y << COORDINATE_BITS | x, final and number == len(ones) - 1)
 
     def _write(self, index: Instruction, found: Scan) -> None:
         if found.entry is not None:

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import NO_TABLE, Space, Unit
 from gatewright.contract.timing import DECODE_LATENCY, LOAD_ISSUE, LOAD_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load.writer import Beat, BeatWriter
 from gatewright.sim.stepped.state import Shared
-
-PAGE_BYTES = 4096
-"""An AXI burst may not cross a multiple of this."""
 
 
 @dataclass
@@ -110,7 +108,9 @@ class LoadUnit:
             address = instruction["dram_address"] + source * instruction["row_stride"]
             column = 0
             while column < instruction["row_beats"]:
-                beats = min(instruction["row_beats"] - column, (PAGE_BYTES - address % PAGE_BYTES) // BEAT_BYTES)
+                beats = min(
+                    instruction["row_beats"] - column, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES
+                )
                 last = row == rows - 1 and column + beats == instruction["row_beats"]
                 yield Burst(instruction, address, beats, row, rows, column, last)
                 address += beats * BEAT_BYTES

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
+from gatewright.contract.encodings import REGION_UNIT, TABLE_ENTRY_BYTES
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.index_table import ENTRY_BYTES
 from gatewright.contract.isa import Space
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
@@ -68,7 +68,7 @@ class BeatWriter:
             shared.parameters.write(load["address"] + position * len(entries), entries, load)
         elif space == Space.TABLE:
             values = beat.data.view("<u2")
-            first = position * (BEAT_BYTES // ENTRY_BYTES)
+            first = position * (BEAT_BYTES // TABLE_ENTRY_BYTES)
             for offset, value in enumerate(values[: max(0, load["count"] - first)]):
                 shared.tables.write(load["address"], first + offset, int(value), load)
             if beat.last:
@@ -83,7 +83,7 @@ class BeatWriter:
         lanes = np.arange(arch.slices_per_beat * arch.rows)
         slices = beat.column * arch.slices_per_beat + lanes // arch.rows
         kept = slices < load["count"]
-        words = load["address"] * 4 + slices * load["vectors"] + beat.row
+        words = load["address"] * REGION_UNIT + slices * load["vectors"] + beat.row
         data = beat.data.view(np.int8)[: len(lanes)]
         self._shared.weights.write(words[kept], (lanes % arch.rows)[kept], data[kept], load)
 
@@ -95,7 +95,7 @@ class BeatWriter:
         first = piece * BEAT_BYTES
         count = min(BEAT_BYTES, load["vectors"] - first)
         reduction = tap * beat.rows + beat.row
-        base = load["address"] * 4 + reduction // arch.rows * load["vectors"] + first
+        base = load["address"] * REGION_UNIT + reduction // arch.rows * load["vectors"] + first
         words = base + np.arange(count)
         lanes = np.full(count, reduction % arch.rows)
         self._shared.weights.write(words, lanes, beat.data.view(np.int8)[:count], load)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import PARAMETER_DTYPE
 from gatewright.contract.errors import GatewrightError
 from gatewright.sim.stepped.control.queue import Clock
 from gatewright.sim.stepped.instruction import Instruction
@@ -136,12 +137,8 @@ class Parameters:
     def read(self, entry: int, user: Instruction) -> tuple[int, int, int]:
         """(bias, multiplier, shift) of an entry, now."""
         self._check(entry, user)
-        raw = self._raw[entry].tobytes()
-        return (
-            int.from_bytes(raw[0:4], "little", signed=True),
-            int.from_bytes(raw[4:6], "little"),
-            raw[6],
-        )
+        parameter = self._raw[entry].view(PARAMETER_DTYPE)[0]
+        return int(parameter["bias"]), int(parameter["multiplier"]), int(parameter["shift"])
 
     def write(self, entry: int, data: npt.NDArray[np.uint8], user: Instruction) -> None:
         """Consecutive entries, [entries, 8] bytes, at the clock edge."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import Unit
-from gatewright.contract.timing import STORE_LATENCY
+from gatewright.contract.timing import STORE_BUS_START, STORE_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
-from gatewright.sim.stepped.load.unit import PAGE_BYTES
 from gatewright.sim.stepped.state import Shared
 
-BUS_STAGES = STORE_LATENCY - 3
 """Cycles from a word's read at port B to its beat on the bus: the scratchpad with its rotation, the bus register."""
 
 
@@ -19,7 +18,7 @@ class StoreUnit:
     """One burst after another, at the DRAM's rate, and a wait for the last response.
 
     s: the instruction's registers are loaded. From s + 1 on a word is read at port B whenever the
-    phase register passes ``per_cycles``; its beat is on the bus BUS_STAGES cycles later and is then in DRAM. After
+    phase register passes ``per_cycles``; its beat is on the bus STORE_BUS_START cycles later and is then in DRAM. After
     each burst come ``burst_gap`` idle cycles. After the last, the beats' way out, the write's DRAM
     latency and the response register make up STORE_LATENCY - 1 + latency cycles.
     """
@@ -35,7 +34,7 @@ class StoreUnit:
         self._phase = 0
         self._gap = 0
         self._response: int | None = None
-        self._bus: list[tuple[int, np.ndarray[tuple[int], np.dtype[np.uint8]]] | None] = [None] * BUS_STAGES
+        self._bus: list[tuple[int, np.ndarray[tuple[int], np.dtype[np.uint8]]] | None] = [None] * STORE_BUS_START
 
     def step(self) -> None:
         """One clock cycle."""
@@ -65,7 +64,7 @@ class StoreUnit:
 
     def _transfer(self, store: Instruction) -> None:
         if self._burst_left == 0:
-            self._burst_left = min(self._left, (PAGE_BYTES - self._dram_address % PAGE_BYTES) // BEAT_BYTES)
+            self._burst_left = min(self._left, (BURST_BOUNDARY - self._dram_address % BURST_BOUNDARY) // BEAT_BYTES)
             self._phase = 0
         self._phase += self._dram.beats
         if self._phase < self._dram.per_cycles:

@@ -28,7 +28,7 @@ def network(gating: Gating) -> tuple[ResNetCifar, QuantisedGraph, ReferenceResul
     graph = capture(module, (3, 16, 16))
     images = random_images(IMAGES)
     quantised = quantise(graph, calibrate(graph, normalise(images)))
-    return module, quantised, run_reference(quantised, quantise_input(images, quantised))
+    return module, quantised, run_reference(quantised, quantise_input(normalise(images), quantised))
 
 
 def masks_of(module: ResNetCifar, reference: ReferenceResult, position: int) -> list[BlockMasks]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import cocotb
 
-from gatewright.contract.isa import COUNT_BITS, Unit
-from gatewright.hw.layouts import COUNTS, QUEUED_UNITS
+from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, Unit
+from gatewright.hw.layouts import COUNTS
 from tests.support.rtl import Bench, pack
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import cocotb
 
-from gatewright.contract.isa import COUNT_BITS, WAITS, Unit
-from gatewright.hw.layouts import COUNTS, QUEUED_UNITS, entry_layout, format_of, head_layout
+from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, WAITS, Unit
+from gatewright.hw.layouts import COUNTS, entry_layout, format_of, head_layout
 from gatewright.sim.stepped.control.queue import Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
 from tests.hw.instructions import has_place, random_row

@@ -11,8 +11,8 @@ import cocotb
 import numpy as np
 
 from gatewright.contract.arch import MASKS
-from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, WAITS, Opcode, Space, Unit
-from gatewright.hw.layouts import COUNTS, PLACE, QUEUED_UNITS, format_of, operand_layout
+from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, QUEUED_UNITS, WAITS, Opcode, Space, Unit
+from gatewright.hw.layouts import COUNTS, PLACE, format_of, operand_layout
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
 from gatewright.sim.stepped.state import Shared
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, has_place, place_of, random_row

@@ -8,9 +8,9 @@ from typing import Any
 
 import cocotb
 
-from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
-from gatewright.hw.layouts import COUNTS, QUEUED_UNITS
+from gatewright.hw.layouts import COUNTS
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, illegal_kinds, random_row
 from tests.support.programs import row
 from tests.support.rtl import Bench, pack

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gatewright.models.gates.dgnet import ChannelGate, SpatialGate, straight_through_gate
+from gatewright.models.gates.dgnet import ChannelGate, SpatialGate, limited, straight_through_gate
 
 TEMPERATURE = 2 / 3
 
@@ -109,3 +109,17 @@ def test_reset_opens_the_gates() -> None:
     assert spatial.atten_s.bias is not None
     assert spatial.atten_s.bias.tolist() == [2.0]
     assert channel.atten_c[3].bias.tolist() == [2.0] * 8
+
+
+def test_a_limit_keeps_signs_and_gradients_and_leaves_evaluation_alone() -> None:
+    logits = torch.tensor([-100.0, -3.0, -0.0, 0.5, 70.0], requires_grad=True)
+    held = limited(logits, 4.0)
+    assert held.tolist() == pytest.approx([-4.0, -3.0, 0.0, 0.5, 4.0])
+    assert (straight_through_gate(held, False) == straight_through_gate(logits, False)).all()
+    held.sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None and logits.grad.tolist() == [1.0] * 5
+    torch.manual_seed(2)
+    far = torch.full((20_000,), -50.0)
+    assert not straight_through_gate(far, True).any()
+    share = straight_through_gate(far, True, limit=2.0).mean().item()
+    assert share == pytest.approx(1 / (1 + math.exp(2)), abs=0.02), "noise has its say again"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
-from gatewright.models.training.losses import bound_loss, gating_loss, sparsity_loss
+from gatewright.models.training.losses import bound_loss, gating_loss, liveness_loss, sparsity_loss
 
 
 def mask(shape: tuple[int, ...], on: int) -> torch.Tensor:
@@ -101,3 +101,59 @@ def test_the_regulariser_reaches_every_gate() -> None:
     for name, parameter in network.named_parameters():
         if name.endswith(("atten_s.weight", "atten_c.3.weight", "atten_c.0.weight")):
             assert parameter.grad is not None and bool(parameter.grad.any()), name
+
+
+def test_the_official_gradient_is_that_of_the_1_norm() -> None:
+    """Same value as the mean; no gradient where a gate was sampled off, as ``torch.norm`` of the public code has."""
+    root, slack = 0.5, 1.0
+    for on in (2, 9):  # below the low bound, above the high one
+        values = {}
+        for gradient in ("mean", "official"):
+            sampled = mask((1, 1, 2, 5), on).requires_grad_()
+            loss = bound_loss([BlockMasks(sampled, None)], root**2, slack, gradient)  # type: ignore[arg-type]
+            loss.backward()  # type: ignore[no-untyped-call]
+            values[gradient] = (loss.item(), sampled.grad)
+        official = mask((1, 1, 2, 5), on).requires_grad_()
+        density = torch.norm(official, p=1) / official.numel()
+        low, high = slack * root, 1 - slack * (1 - root)
+        expected = torch.relu(low - density) ** 2 + torch.relu(density - high) ** 2
+        expected.backward()  # type: ignore[no-untyped-call]
+        assert values["official"][0] == pytest.approx(values["mean"][0]) == pytest.approx(expected.item())
+        torch.testing.assert_close(values["official"][1], official.grad)
+        assert values["mean"][1] is not None and bool((values["mean"][1] != 0).all())
+        assert official.grad is not None and not official.grad.flatten()[on:].any()
+
+
+def set_logits(network: ResNetCifar, *logits: torch.Tensor) -> None:
+    """What the spatial gates of a ResNet-8 decided on in training: [N, 1, height, width] of each block."""
+    for block, values in zip(network.blocks(), logits, strict=True):
+        block.mask_s.training_logits = values
+
+
+def test_liveness_is_zero_where_every_tile_is_on_for_some_images_and_off_for_others() -> None:
+    network = ResNetCifar(8, "spatial")
+    # Of 40 images 5% are 2: the mean of the two highest logits of each tile is 1, of the two lowest -1.
+    logits = torch.zeros(40, 1, 8, 8)
+    logits[3], logits[17], logits[20], logits[39] = 0.5, 1.5, -2.0, 0.0
+    logits[5] = -1e-3
+    set_logits(network, logits, logits, logits)
+    assert liveness_loss(network).item() == 0
+
+
+def test_liveness_pulls_a_tile_that_is_closed_for_all_however_far_out() -> None:
+    network = ResNetCifar(8, "spatial")
+    alive = torch.linspace(-3, 3, 40).view(40, 1, 1, 1).expand(40, 1, 8, 8)
+    closed = (alive - 100).clone().requires_grad_()
+    set_logits(network, closed, alive, alive)
+    loss = liveness_loss(network)
+    highest = (closed.detach()[38:].mean()).item()
+    assert loss.item() == pytest.approx((0.5 - highest) / 3, rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert closed.grad is not None
+    # Up for the two highest images of each of the 64 tiles, nothing for the others: a third of a gate's mean each.
+    torch.testing.assert_close(closed.grad[38:], torch.full((2, 1, 8, 8), -1 / (3 * 64 * 2)))
+    assert not closed.grad[:38].any()
+
+
+def test_liveness_of_a_network_without_spatial_gates_is_zero() -> None:
+    assert liveness_loss(ResNetCifar(8, "channel")).item() == 0

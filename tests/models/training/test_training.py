@@ -128,6 +128,32 @@ def test_a_gated_network_starts_from_a_static_one(tmp_path: Path) -> None:
         assert torch.equal(value, fresh[name] if ".mask_" in name else static.state_dict()[name]), name
 
 
+def test_fresh_gates_begin_anew_though_the_checkpoint_has_some(tmp_path: Path) -> None:
+    trained = GATED.build()
+    save_checkpoint(tmp_path / "gated.safetensors", trained, GATED)
+    torch.manual_seed(5)
+    network = GATED.build()
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
+    initialise_from(network, tmp_path / "gated.safetensors", fresh_gates=True)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, fresh[name] if ".mask_" in name else trained.state_dict()[name]), name
+
+
+def test_a_recipe_with_liveness_opens_what_was_closed_for_all(tmp_path: Path) -> None:
+    """A gate that starts closed for every image stays closed by the paper's losses, and opens with the others."""
+    closed = GATED.build()
+    for block in closed.blocks():
+        block.mask_s.atten_s.bias.data.fill_(-30.0)  # type: ignore[union-attr]
+    save_checkpoint(tmp_path / "closed.safetensors", closed, GATED)
+    paper = replace(RECIPE, epochs=16)
+    alive = replace(paper, logit_limit=4.0, liveness_weight=2.0, learning_rate=0.2)
+    counts = []
+    for name, recipe in (("paper", paper), ("alive", alive)):
+        run(tmp_path / name, recipe=recipe, initial=tmp_path / "closed.safetensors")
+        counts.append(metrics(tmp_path / name)[-1]["blocks_closed"])
+    assert counts == [3, 0]
+
+
 def test_networks_that_do_not_fit_cannot_be_started_from(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "deep.safetensors", NetworkSpec(14).build(), NetworkSpec(14))
     with pytest.raises(GatewrightError, match="is a ResNet-14; a ResNet-8 cannot start from it"):
@@ -180,14 +206,22 @@ def test_evaluation_against_one_image_at_a_time(spec: NetworkSpec) -> None:
             block.mask_s.atten_s.bias.data.zero_()  # type: ignore[union-attr]
             block.mask_c.atten_c[3].bias.data.zero_()
     correct, macs, densities = 0, 0.0, []
+    decided: list[list[float]] = []
     for image, label in zip(TEST.images, TEST.labels, strict=True):
         with torch.no_grad():
             logits, masks = network.forward_with_masks(torch.from_numpy(normalise(image[None])))
         correct += int(logits.argmax()) == label
         macs += float(network.gated_macs(masks).double().mean())
         densities.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
+        decided.append([float(bit) for m in masks if m.spatial is not None for bit in m.spatial.flatten()])
     result = evaluate_float(network, TEST, batch_size=4)  # batches of 4 and 2
     assert result["top1"] == pytest.approx(100 * correct / 6)
     assert result["mac_ratio"] == pytest.approx(macs / 6 / network.dense_macs(), rel=1e-6)
     assert result["spatial_density"] == pytest.approx(np.mean(densities, 0).tolist())
     assert (spec.gating == "none") == (result["mac_ratio"] == 1.0)
+    if spec.gating == "dual":
+        changing = [0 < sum(bits) < len(decided) for bits in zip(*decided, strict=True)]
+        assert result["spatial_dependent"] == pytest.approx(sum(changing) / len(changing))
+        assert result["blocks_closed"] == 0
+    else:
+        assert "spatial_dependent" not in result

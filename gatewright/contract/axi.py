@@ -1,0 +1,22 @@
+"""AXI as the machine uses it: 4 KiB, responses, burst codes."""
+
+from __future__ import annotations
+
+from gatewright.contract.arch import BEAT_BYTES
+
+BURST_BOUNDARY = 4096
+"""No burst crosses an address that is a multiple of this; at 16 bytes a beat, 256 beats, so none is too long either."""
+
+BURST_BEATS = BURST_BOUNDARY // BEAT_BYTES
+"""Beats between two boundaries."""
+
+OKAY = 0
+"""The only response that is not an error here."""
+
+SLAVE_ERROR = 2
+
+BURST_SIZE = (BEAT_BYTES - 1).bit_length()
+"""AxSIZE of a beat of BEAT_BYTES."""
+
+INCREMENTING = 1
+"""AxBURST of rising addresses."""

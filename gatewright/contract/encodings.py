@@ -1,0 +1,37 @@
+"""How data lie in memories and in instruction fields: numbers that the compiler, both simulators and the RTL share.
+
+Only numbers and layouts are here. How they are used is written more than once on purpose: two algorithms that agree
+are evidence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
+
+REGION_UNIT = 4
+"""Regions of the patch and weight buffers begin at a multiple of this many words; fields hold base div REGION_UNIT.
+Vectors of a region are a multiple of it, too."""
+
+TABLE_ENTRY_BITS = 16
+TABLE_ENTRY_BYTES = TABLE_ENTRY_BITS // 8
+TABLE_ENTRIES_PER_BEAT = BEAT_BYTES // TABLE_ENTRY_BYTES
+
+COORDINATE_BITS = TABLE_ENTRY_BITS // 2
+"""An entry of a table of tiles is y << COORDINATE_BITS | x, in tiles."""
+
+COORDINATE_MASK = (1 << COORDINATE_BITS) - 1
+
+MASK_WORD_BITS = 16
+"""Mask bits that INDEX looks at in one cycle; a word with n ones takes max(1, n) cycles."""
+
+PARAMETER_DTYPE = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("unused", "u1")])
+"""One filter's epilogue parameters, in DRAM and on chip."""
+
+PARAMETERS_PER_BEAT = BEAT_BYTES // PARAMETER_BYTES
+INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
+LOGIT_BYTES = 4
+"""A logit, and every other raw total that EPILOGUE writes, is an int32."""
+
+assert PARAMETER_DTYPE.itemsize == PARAMETER_BYTES
