@@ -7,6 +7,7 @@ checkpoints load.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +23,32 @@ GATE_BIAS = 2.0
 """Initial bias of a gate's last layer: every gate starts open (public release, option ``--bias``)."""
 
 
+class _Limited(torch.autograd.Function):
+    """See ``limited``."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, limit: float) -> Tensor:
+        ctx.save_for_backward(logits)
+        ctx.limit = limit
+        return logits.clamp(-limit, limit)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        (logits,) = ctx.saved_tensors
+        outward = (logits.abs() > ctx.limit) & (gradient * logits < 0)
+        return gradient.masked_fill(outward, 0), None
+
+
 def limited(logits: Tensor, limit: float) -> Tensor:
     """Logits within -limit to limit, their signs and so every decision kept.
 
-    The forward value is clamped; the gradient is that of the logits as they are. A logit far outside, whose noise
-    has no say and whose relaxed gate has next to no gradient, is drawn back to where both have.
+    The forward value is clamped. The gradient passes unless it would move a logit that is outside further out: a logit
+    far out, whose noise has no say and whose relaxed gate has next to no gradient, is drawn back to where
+    both have, and none drifts away.
     """
-    return logits + (logits.clamp(-limit, limit) - logits).detach()
+    result: Tensor = _Limited.apply(logits, limit)
+    return result
 
 
 def straight_through_gate(logits: Tensor, training: bool, limit: float | None = None) -> Tensor:
