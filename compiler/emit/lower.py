@@ -105,17 +105,16 @@ class Lowering:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         shape = self.graph.shapes[layer.output]
         gate = self.context.gate(layer.output_tiles)
-        consumer = self.image.consumer(layer)
-        finishes = self.context.gate(consumer.output_tiles) if consumer and not layer.relu else None
+        completer = self.image.completer(layer)
+        finishes = self.context.gate(completer.output_tiles) if completer else None
         self.kinds[layer.name] = "gated" if gate or layer.output_channels or layer.input_channels else "ungated"
         self.context.macs[layer.name] = 0
-        pool = self.image.poolings.get(layer.output)
-        if finishes is not None:
-            assert consumer is not None
-            after = self.image.poolings.get(consumer.output)
+        if completer is not None and finishes is not None:
+            after = self.image.pooling_of(layer)
             yield from self._conv_tiles(layer, finishes.tiles(), relu=False, pool=None)
-            yield from self._conv_tiles(layer, finishes.tiles(complement=True), relu=consumer.relu, pool=after)
-            return  # the map is complete once the consumer has added to it
+            yield from self._conv_tiles(layer, finishes.tiles(complement=True), relu=completer.relu, pool=after)
+            return  # the map is complete once the adder has added to it
+        pool = self.image.poolings.get(layer.output)
         if gate is not None:
             yield from self._conv_tiles(layer, gate.tiles(), layer.relu, pool)
         else:

@@ -161,8 +161,7 @@ class GateLowering:
         return max(
             self.loader.turn[layer.name]
             for layer in self.context.graph.layers
-            if isinstance(layer, QuantisedConv)
-            and gate in (layer.output_channels, layer.input_channels, layer.output_tiles, layer.input_tiles)
+            if isinstance(layer, QuantisedConv) and gate in layer.gates
         )
 
     def _take_mask(self) -> int:
@@ -170,13 +169,12 @@ class GateLowering:
         return self._mask
 
     def _finishes_a_shortcut(self, gate: str) -> bool:
-        """Whether some layer's output still needs its ReLU where the gate is off."""
+        """Whether a shortcut must be finished where the gate is off."""
         image = self.context.image
         return any(
             isinstance(layer, QuantisedConv)
-            and not layer.relu
-            and (consumer := image.consumer(layer)) is not None
-            and consumer.output_tiles == gate
+            and (completer := image.completer(layer)) is not None
+            and completer.output_tiles == gate
             for layer in self.context.graph.layers
         )
 

@@ -143,7 +143,7 @@ def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
             "without ReLU and without a channel gate, used nowhere else"
         )
     adder = max(adders, key=lambda v: (v.output_tiles is not None, walk.order[v.source]))
-    residual = walk.tensor(operands[1] if adder is operands[0] else operands[0])
+    residual = walk.tensor(operands[1] if adder is operands[0] else operands[0], adder.name)
     walk.extend(adder)
     return replace(adder, residual=residual)
 

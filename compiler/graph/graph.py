@@ -26,29 +26,54 @@ class TensorShape:
 
 
 @dataclass(frozen=True)
-class FloatConv:
-    """A convolution with its folded batch normalisation, and what follows it.
+class Convolution:
+    """What a convolution is in either graph; the subclasses say its numbers.
 
-    ``residual`` names a tensor that is added before the activation. ``output_channels`` names the
-    channel gate that masks the output (those filters are skipped), ``input_channels`` the one that
-    masked the input (those input channels are zero). ``output_tiles`` names the spatial gate whose
-    inactive tiles contribute nothing (only the residual is left there), ``input_tiles`` the one
-    whose inactive tiles are zero in the input.
+    ``residual`` names a tensor that is added before the activation. ``completed_by`` marks a
+    shortcut: it names the convolution whose residual this output is and that supplies the ReLU;
+    nobody else reads the output. ``output_channels`` names the channel gate that masks the output
+    (those filters are skipped), ``input_channels`` the one that masked the input (those input
+    channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
+    nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
+    in the input.
     """
 
     name: str
     source: str
     output: str
-    weight: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64]
     stride: int
     padding: int
     relu: bool
     residual: str | None = None
+    completed_by: str | None = None
     output_channels: str | None = None
     input_channels: str | None = None
     output_tiles: str | None = None
     input_tiles: str | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.source,) if self.residual is None else (self.source, self.residual)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return (self.output,)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates whose decisions the layer needs."""
+        names = (self.output_channels, self.input_channels, self.output_tiles, self.input_tiles)
+        return tuple(name for name in names if name is not None)
+
+
+@dataclass(frozen=True)
+class FloatConv(Convolution):
+    """A convolution with its batch normalisation folded into ``weight`` and ``bias`` [out channels]."""
+
+    weight: npt.NDArray[np.float64] = field(kw_only=True)
+    bias: npt.NDArray[np.float64] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -66,6 +91,16 @@ class FloatSpatialGate:
     weight: npt.NDArray[np.float64]
     bias: float
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return ()
+
 
 @dataclass(frozen=True)
 class FloatChannelGate:
@@ -81,6 +116,21 @@ class FloatChannelGate:
     weight: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
 
+    @property
+    def hidden_name(self) -> str:
+        """The name of the hidden layer."""
+        return f"{self.name}.hidden"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return (self.hidden_name,)
+
 
 @dataclass(frozen=True)
 class FloatClassifier:
@@ -91,6 +141,16 @@ class FloatClassifier:
     output: str
     weight: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return (self.output,)
 
 
 FloatLayer = FloatConv | FloatSpatialGate | FloatChannelGate | FloatClassifier
@@ -115,22 +175,11 @@ class Requantisation:
 
 
 @dataclass(frozen=True)
-class QuantisedConv:
-    """As ``FloatConv``; ``weight`` is int8. The residual has the output's scale."""
+class QuantisedConv(Convolution):
+    """A convolution in integers. The residual has the output's scale."""
 
-    name: str
-    source: str
-    output: str
-    weight: npt.NDArray[np.int8]
-    requantisation: Requantisation
-    stride: int
-    padding: int
-    relu: bool
-    residual: str | None = None
-    output_channels: str | None = None
-    input_channels: str | None = None
-    output_tiles: str | None = None
-    input_tiles: str | None = None
+    weight: npt.NDArray[np.int8] = field(kw_only=True)
+    requantisation: Requantisation = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -146,6 +195,16 @@ class Pooling:
     tile: int
     multiplier: int
     shift: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return (self.name,)
 
 
 @dataclass(frozen=True)
@@ -165,6 +224,16 @@ class QuantisedSpatialGate:
     padding: int
     bias: int
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.pooling,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return ()
+
 
 @dataclass(frozen=True)
 class QuantisedChannelGate:
@@ -181,6 +250,21 @@ class QuantisedChannelGate:
     weight: npt.NDArray[np.int8]
     bias: npt.NDArray[np.int64]
 
+    @property
+    def hidden_name(self) -> str:
+        """The name of the hidden layer."""
+        return f"{self.name}.hidden"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.pooling,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return (self.hidden_name,)
+
 
 @dataclass(frozen=True)
 class QuantisedClassifier:
@@ -193,6 +277,16 @@ class QuantisedClassifier:
     bias: npt.NDArray[np.int64]
     scale: float
     """One unit of the integer logits."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes."""
+        return (self.output,)
 
 
 QuantisedLayer = QuantisedConv | Pooling | QuantisedSpatialGate | QuantisedChannelGate | QuantisedClassifier

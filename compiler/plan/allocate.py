@@ -90,13 +90,8 @@ def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int
         owner[name] = buffer
 
     share(graph.input, None)
-    for number, layer in enumerate(graph.layers):
+    for layer in graph.layers:
         if isinstance(layer, QuantisedConv):
-            if layer.residual is not None and max(uses[layer.residual]) > number:
-                raise GatewrightError(
-                    f"layer {layer.name}: its residual {layer.residual} is read again later; "
-                    "the machine adds residuals in place"
-                )
             share(layer.output, layer.residual)
         elif isinstance(layer, Pooling):
             before = _residual_of(graph, layer.source)

@@ -60,7 +60,7 @@ class FilterBank:
 
 @dataclass
 class NetworkImage:
-    """The sample-independent part of every program of a quantised graph on an architecture."""
+    """The sample-independent part of every program of a verified quantised graph on an architecture."""
 
     graph: QuantisedGraph
     arch: ArchConfig
@@ -94,13 +94,12 @@ class NetworkImage:
                 self._pad_parameters()
                 self.first_parameters = self._entries
         self._pad_parameters()
-        if not self.graph.layers or not isinstance(self.graph.layers[-1], QuantisedClassifier):
-            raise GatewrightError("the network must end in a classifier")
         blob = np.concatenate(self._parameters)
         self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
         head = self.graph.layers[-1]
+        assert isinstance(head, QuantisedClassifier)
         self.output_beats = -(-LOGIT_BYTES * len(head.weight) // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
         self.output_region = Region("logits", "output", address, LOGIT_BYTES * len(head.weight))
@@ -109,8 +108,7 @@ class NetworkImage:
 
     def _add(self, layer: object) -> None:
         if isinstance(layer, QuantisedConv):
-            pooling = self.poolings.get(layer.output) or self._pooling_of_consumer(layer)
-            self._add_parameters(layer.name, layer.requantisation, pooling)
+            self._add_parameters(layer.name, layer.requantisation, self.pooling_of(layer))
             if layer.source == self.graph.input and self.input_layout.rows > 1:
                 filters, height, width, channels = layer.weight.shape
                 weight = layer.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, height * channels)
@@ -137,17 +135,17 @@ class NetworkImage:
         self._parameters.append(np.zeros(count * PARAMETER_BYTES, np.uint8))
         self._entries += count
 
-    def _pooling_of_consumer(self, layer: QuantisedConv) -> Pooling | None:
-        """A shortcut finishes the inactive tiles of the block's output, and pools them."""
-        consumer = self.consumer(layer)
-        return None if consumer is None else self.poolings.get(consumer.output)
+    def completer(self, layer: QuantisedConv) -> QuantisedConv | None:
+        """The convolution that completes a shortcut; None for any other layer."""
+        if layer.completed_by is None:
+            return None
+        (adder,) = (a for a in self.graph.layers if isinstance(a, QuantisedConv) and a.name == layer.completed_by)
+        return adder
 
-    def consumer(self, layer: QuantisedConv) -> QuantisedConv | None:
-        """The convolution that adds onto this one's output, if any."""
-        for other in self.graph.layers:
-            if isinstance(other, QuantisedConv) and other.residual == layer.output:
-                return other
-        return None
+    def pooling_of(self, layer: QuantisedConv) -> Pooling | None:
+        """The pooled map that a layer writes along; a shortcut writes that of the sum that completes it."""
+        completer = self.completer(layer)
+        return self.poolings.get(layer.output if completer is None else completer.output)
 
     def _add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None) -> None:
         one = np.ones(1, np.int64)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import (
+    Convolution,
     FloatChannelGate,
     FloatClassifier,
     FloatConv,
@@ -22,6 +24,7 @@ from gatewright.compiler.graph.graph import (
     Requantisation,
     TensorShape,
 )
+from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.quantise.streams import hidden_name, pooled_name, pooling_tiles
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, quantise_scale
 from gatewright.contract.errors import GatewrightError
@@ -64,6 +67,7 @@ def quantise(graph: FloatGraph, ranges: dict[str, float]) -> QuantisedGraph:
                 quantiser.channel_gate(layer)
             case FloatClassifier():
                 quantiser.classifier(layer)
+    verify_quantised(quantiser.result)
     return quantiser.result
 
 
@@ -99,22 +103,9 @@ class _Quantiser:
             )
         weight, scale = _weights(conv.weight.reshape(len(conv.weight), -1), conv.bias / source)
         requantisation = self._requantisation(conv.name, weight, conv.bias / (scale * source), scale * source / output)
+        geometry = {field.name: getattr(conv, field.name) for field in fields(Convolution)}
         self.result.layers.append(
-            QuantisedConv(
-                conv.name,
-                conv.source,
-                conv.output,
-                weight.reshape(conv.weight.shape),
-                requantisation,
-                conv.stride,
-                conv.padding,
-                conv.relu,
-                conv.residual,
-                conv.output_channels,
-                conv.input_channels,
-                conv.output_tiles,
-                conv.input_tiles,
-            )
+            QuantisedConv(**geometry, weight=weight.reshape(conv.weight.shape), requantisation=requantisation)
         )
 
     def pooling(self, tensor: str) -> None:

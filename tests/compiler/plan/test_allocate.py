@@ -143,16 +143,6 @@ def test_tensors_alive_at_the_same_time_do_not_overlap(depth: int, gated: bool, 
     assert compared > len(graph.layers)
 
 
-def test_a_residual_that_is_needed_again_is_refused() -> None:
-    graph = resnet_graph(14, gated=False, size=16)
-    late = next(layer for layer in graph.layers if layer.name == "layer1.1.conv2")
-    assert isinstance(late, QuantisedConv)
-    again = QuantisedConv(**{**vars(late), "residual": "conv1"})
-    graph.layers[graph.layers.index(late)] = again
-    with pytest.raises(GatewrightError, match=r"layer1\.0\.conv2: its residual conv1 is read again later"):
-        allocate_scratchpad(graph, ArchConfig(), 3 * 16 * 16)
-
-
 def test_a_scratchpad_that_is_too_small_names_the_tensor() -> None:
     with pytest.raises(
         GatewrightError, match="arch mine: the scratchpad of 16 KiB cannot hold tensor .*raise scratchpad_kib"

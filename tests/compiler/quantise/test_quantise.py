@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.flips import flip_report
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import (
+    Convolution,
     FloatClassifier,
     FloatConv,
     FloatGraph,
@@ -92,7 +93,7 @@ def test_pooling_tiles_of_ungated_writers() -> None:
 
 
 def _one_layer(weight: np.ndarray, bias: np.ndarray, channels: int, size: int = 1) -> FloatGraph:
-    conv = FloatConv("conv", "input", "conv", weight, bias, 1, weight.shape[1] // 2, False)
+    conv = FloatConv("conv", "input", "conv", 1, weight.shape[1] // 2, False, weight=weight, bias=bias)
     head = FloatClassifier("fc", "conv", "fc", np.ones((2, len(weight))), np.zeros(2))
     shapes = {"input": TensorShape(channels, size, size), "conv": TensorShape(len(weight), size, size)}
     return FloatGraph("input", [conv, head], shapes)
@@ -207,6 +208,5 @@ def test_quantised_layers_keep_the_graph() -> None:
     floats = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatConv)}
     for layer in quantised.layers:
         if isinstance(layer, QuantisedConv):
-            same = replace(floats[layer.name])
-            for field in ("source", "output", "stride", "padding", "relu", "residual", "output_tiles", "input_tiles"):
-                assert getattr(layer, field) == getattr(same, field)
+            for field in fields(Convolution):
+                assert getattr(layer, field.name) == getattr(floats[layer.name], field.name)
