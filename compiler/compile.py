@@ -7,14 +7,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.emit.context import Decisions
 from gatewright.compiler.emit.lower import lower
-from gatewright.compiler.graph.graph import (
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-)
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.verify import verify_quantised
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import Program

@@ -13,19 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import Context, Decisions, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.matrix import convolve
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedLayer,
-    QuantisedSpatialGate,
-)
+from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.tiling import TileSet, all_tiles
@@ -178,7 +176,7 @@ class Lowering:
             for reader in self.graph.layers
             if isinstance(reader, QuantisedSpatialGate | QuantisedChannelGate)
             and pool is not None
-            and (reader.pooling, layer.output) == (pool.name, pool.source)
+            and (reader.source, layer.output) == (pool.name, pool.source)
         ]
         head = self.graph.layers[-1]
         assert isinstance(head, QuantisedClassifier)

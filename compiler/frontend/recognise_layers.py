@@ -20,7 +20,8 @@ from gatewright.compiler.frontend.patterns import (
     describe,
 )
 from gatewright.compiler.frontend.walk import Walk, shape_of
-from gatewright.compiler.graph.graph import FloatClassifier, TensorShape
+from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.kinds.classifier import FloatClassifier
 
 
 def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

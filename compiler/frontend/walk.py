@@ -7,7 +7,8 @@ from typing import NoReturn
 from torch import fx
 
 from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, OpenConv, Value, describe
-from gatewright.compiler.graph.graph import FloatConv, FloatGraph, TensorShape
+from gatewright.compiler.graph.graph import FloatGraph, TensorShape
+from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.contract.errors import GatewrightError
 
 

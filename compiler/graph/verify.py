@@ -8,26 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gatewright.compiler.graph.graph import (
-    Convolution,
-    FloatClassifier,
-    FloatGraph,
-    Pooling,
-    QuantisedClassifier,
-    QuantisedGraph,
-)
-from gatewright.compiler.graph.verify_layers import (
-    ChannelGate,
-    Graph,
-    Layer,
-    SpatialGate,
-    broken,
-    grids_fit_their_pooled_maps,
-    numbers_are_what_the_machine_has,
-    refuse,
-    shape_of,
-    weights_fit_their_maps,
-)
+from gatewright.compiler.graph.checks import broken, refuse, shape_of
+from gatewright.compiler.graph.graph import FloatGraph, Graph, Layer, QuantisedGraph
+from gatewright.compiler.kinds.channel_gate import ChannelGate
+from gatewright.compiler.kinds.classifier import Classifier
+from gatewright.compiler.kinds.convolution import Convolution
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import SpatialGate
 from gatewright.contract.errors import GatewrightError
 
 
@@ -48,7 +35,7 @@ def verify_quantised(graph: QuantisedGraph) -> None:
 
 def ends_in_a_classifier(graph: Graph) -> None:
     """The last layer gives the logits, and no other does."""
-    heads = [layer for layer in graph.layers if isinstance(layer, FloatClassifier | QuantisedClassifier)]
+    heads = [layer for layer in graph.layers if isinstance(layer, Classifier)]
     if not heads or heads[0] is not graph.layers[-1]:
         raise GatewrightError("the network must end in a classifier, its only one: a linear layer on a global average")
 
@@ -87,7 +74,13 @@ def gates_decide_before_they_are_used(graph: Graph) -> None:
                 broken(layer.name, f"its channels are masked by {gate}, which is no channel gate before it")
 
 
-# Shapes
+# Shapes and numbers
+
+
+def layers_fit_their_maps(graph: Graph) -> None:
+    """Every layer's weights and numbers fit what it reads and writes, and what the machine has: its kind knows."""
+    for layer in graph.layers:
+        layer.check(graph)
 
 
 def masks_fit_their_maps(graph: Graph) -> None:
@@ -102,12 +95,8 @@ def masks_fit_their_maps(graph: Graph) -> None:
         ):
             if name is None:
                 continue
-            gate, shape = gates[name], shape_of(graph, tensor)
-            if isinstance(gate, SpatialGate):
-                fits = (gate.grid[0] * gate.tile, gate.grid[1] * gate.tile) == (shape.height, shape.width)
-            else:
-                fits = len(gate.weight) == shape.channels
-            if not fits:
+            shape = shape_of(graph, tensor)
+            if not gates[name].fits(shape):
                 broken(conv.name, f"the mask of {name} does not fit {tensor}, which is {shape}")
 
 
@@ -217,7 +206,7 @@ def pooled_averages_of_skipped_tiles_are_there(graph: QuantisedGraph) -> None:
 def poolings_follow_their_convolution(graph: QuantisedGraph) -> None:
     """A map is pooled once, as the convolution before it in the order writes it."""
     for number, layer in enumerate(graph.layers):
-        if isinstance(layer, Pooling) and (number == 0 or graph.layers[number - 1] is not _writer(graph, layer.source)):
+        if isinstance(layer, Pooling) and (number == 0 or layer.source not in graph.layers[number - 1].writes):
             broken(layer.name, f"it does not follow the convolution that writes {layer.source}")
 
 
@@ -226,7 +215,7 @@ RULES: tuple[Callable[[Graph], None], ...] = (
     names_are_unique,
     tensors_are_written_before_they_are_read,
     gates_decide_before_they_are_used,
-    weights_fit_their_maps,
+    layers_fit_their_maps,
     masks_fit_their_maps,
     readers_know_how_a_map_is_masked,
     residuals_fit,
@@ -238,8 +227,6 @@ RULES: tuple[Callable[[Graph], None], ...] = (
 
 QUANTISED_RULES: tuple[Callable[[QuantisedGraph], None], ...] = (
     poolings_follow_their_convolution,
-    grids_fit_their_pooled_maps,
-    numbers_are_what_the_machine_has,
     pooled_averages_of_skipped_tiles_are_there,
 )
 

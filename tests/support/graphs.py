@@ -11,16 +11,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-    Requantisation,
-    TensorShape,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation, TensorShape
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 
 STAGES = ((16, 1, 4), (32, 2, 2), (64, 2, 2))
 """Channels, stride of the first block, tile edge in pixels."""

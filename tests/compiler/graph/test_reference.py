@@ -5,17 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-    Requantisation,
-    TensorShape,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation, TensorShape
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.contract.errors import GatewrightError
 from tests.compiler.naive import evaluate
 

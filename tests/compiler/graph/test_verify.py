@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.graph.checks import BrokenGraph
 from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph, TensorShape
 from gatewright.compiler.graph.verify import verify_float, verify_quantised
-from gatewright.compiler.graph.verify_layers import BrokenGraph
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.resnet_cifar import ResNetCifar
@@ -149,7 +149,7 @@ OURS: dict[str, tuple[Change, str]] = {
 
 QUANTISED: dict[str, tuple[Change, str]] = {
     "a gate on a map that is not pooled": (
-        changed("layer1.0.mask_c", pooling="conv1"),
+        changed("layer1.0.mask_c", source="conv1"),
         r"layer layer1\.0\.mask_c: it looks at conv1, which is no pooled map",
     ),
     "a residual of another scale": (

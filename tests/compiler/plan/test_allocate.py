@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.allocate import Ring, allocate_scratchpad
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
@@ -96,9 +94,9 @@ def uses(graph: QuantisedGraph) -> list[set[str]]:
             case Pooling():
                 names = {layer.source, layer.name}
             case QuantisedSpatialGate():
-                names = {layer.pooling}
+                names = {layer.source}
             case QuantisedChannelGate():
-                names = {layer.pooling, f"{layer.name}.hidden"}
+                names = {layer.source, f"{layer.name}.hidden"}
             case QuantisedClassifier():
                 names = {layer.source, layer.output}
         touched.append({name for name in names if name})

@@ -10,18 +10,12 @@ import pytest
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.flips import flip_report
 from gatewright.compiler.graph.float_executor import run_float
-from gatewright.compiler.graph.graph import (
-    Convolution,
-    FloatClassifier,
-    FloatConv,
-    FloatGraph,
-    FloatSpatialGate,
-    Pooling,
-    QuantisedConv,
-    QuantisedSpatialGate,
-    TensorShape,
-)
+from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.convolution import Convolution, FloatConv, QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate, QuantisedSpatialGate
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.compiler.quantise.streams import pooling_tiles
@@ -83,7 +77,7 @@ def test_pooling_follows_its_map_and_serves_all_gates() -> None:
     # A bin's average is the sum of its pooled tiles over their number: so much is one unit of a logit worth.
     floats = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatSpatialGate)}
     for name, tiles_in_bin in (("layer2.0.mask_s", 1), ("layer3.0.mask_s", 4)):
-        step = np.abs(floats[name].weight).max() / 127 * quantised.scales[gates[name].pooling]
+        step = np.abs(floats[name].weight).max() / 127 * quantised.scales[gates[name].source]
         assert gates[name].bias == round(floats[name].bias * tiles_in_bin / step) != 0
 
 
