@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gatewright import flow
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.emit.context import Decisions
+from gatewright.compiler.graph.graph import Decisions
 from gatewright.contract.arch import load_arch
 from gatewright.contract.program import Program
 from gatewright.models.datasets.cifar10 import ImageSet, load_cifar10, load_sample

@@ -7,23 +7,25 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.emit.context import Decisions
 from gatewright.compiler.emit.lower import lower
-from gatewright.compiler.graph.graph import (
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-)
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
+from gatewright.compiler.graph.verify import verify_quantised
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import Program
 
 
 class Compiler:
-    """Compiles one network for one architecture; weights are laid out once."""
+    """Compiles one network for one architecture; weights are laid out once.
+
+    Raises ``GatewrightError`` where the network breaks a rule of ``verify_quantised`` or does not fit.
+    """
 
     def __init__(self, graph: QuantisedGraph, arch: ArchConfig) -> None:
         self.graph, self.arch = graph, arch
+        verify_quantised(graph)
         self.image = NetworkImage(graph, arch)
 
     def compile(self, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:

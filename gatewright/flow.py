@@ -13,16 +13,15 @@ import numpy.typing as npt
 import torch
 
 from gatewright.compiler.compile import Compiler, without_gates
-from gatewright.compiler.emit.context import Decisions
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.flips import FlipReport, flip_report
 from gatewright.compiler.graph.float_executor import run_float
-from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph
+from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
-from gatewright.compiler.ranges import read_ranges, save_ranges
+from gatewright.compiler.quantise.ranges import read_ranges, save_ranges
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.emit import Emitter
-from gatewright.compiler.graph.graph import Pooling
+from gatewright.compiler.graph.graph import Decisions
+from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.tiling import TileSet, listed_tiles
@@ -16,9 +17,6 @@ from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
 from gatewright.contract.program import GateRecord
-
-Decisions = dict[str, npt.NDArray[np.bool_]]
-"""Per gate: [grid height, grid width] for tiles, [channels] for channels."""
 
 
 @dataclass

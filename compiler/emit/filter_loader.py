@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
-from gatewright.compiler.graph.graph import Pooling, QuantisedChannelGate, QuantisedConv, QuantisedLayer
+from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.network_image import PARAMETER_PIECE, FilterBank
@@ -24,7 +25,7 @@ class FilterLoader:
         self.context = context
         arch = context.arch
         self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
-        self.layers = [layer for layer in context.graph.layers if not isinstance(layer, Pooling)]
+        self.layers = [layer for layer in context.graph.layers if layer.banks]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]
         self._parameters = 0
@@ -34,10 +35,7 @@ class FilterLoader:
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
         """The filter banks of a layer, in order of use."""
-        names = [layer.name]
-        if isinstance(layer, QuantisedChannelGate):
-            names.insert(0, f"{layer.name}.hidden")
-        return [self.context.image.banks[name] for name in names]
+        return [self.context.image.banks[name] for name in layer.banks]
 
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""

@@ -13,19 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import Context, Decisions, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.matrix import convolve
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedLayer,
-    QuantisedSpatialGate,
-)
+from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.tiling import TileSet, all_tiles
@@ -105,17 +103,16 @@ class Lowering:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         shape = self.graph.shapes[layer.output]
         gate = self.context.gate(layer.output_tiles)
-        consumer = self.image.consumer(layer)
-        finishes = self.context.gate(consumer.output_tiles) if consumer and not layer.relu else None
+        completer = self.image.completer(layer)
+        finishes = self.context.gate(completer.output_tiles) if completer else None
         self.kinds[layer.name] = "gated" if gate or layer.output_channels or layer.input_channels else "ungated"
         self.context.macs[layer.name] = 0
-        pool = self.image.poolings.get(layer.output)
-        if finishes is not None:
-            assert consumer is not None
-            after = self.image.poolings.get(consumer.output)
+        if completer is not None and finishes is not None:
+            after = self.image.pooling_of(layer)
             yield from self._conv_tiles(layer, finishes.tiles(), relu=False, pool=None)
-            yield from self._conv_tiles(layer, finishes.tiles(complement=True), relu=consumer.relu, pool=after)
-            return  # the map is complete once the consumer has added to it
+            yield from self._conv_tiles(layer, finishes.tiles(complement=True), relu=completer.relu, pool=after)
+            return  # the map is complete once the adder has added to it
+        pool = self.image.poolings.get(layer.output)
         if gate is not None:
             yield from self._conv_tiles(layer, gate.tiles(), layer.relu, pool)
         else:
@@ -179,7 +176,7 @@ class Lowering:
             for reader in self.graph.layers
             if isinstance(reader, QuantisedSpatialGate | QuantisedChannelGate)
             and pool is not None
-            and (reader.pooling, layer.output) == (pool.name, pool.source)
+            and (reader.source, layer.output) == (pool.name, pool.source)
         ]
         head = self.graph.layers[-1]
         assert isinstance(head, QuantisedClassifier)

@@ -16,7 +16,9 @@ from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, Sourc
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import gather, gather_into, matmul
-from gatewright.compiler.graph.graph import QuantisedChannelGate, QuantisedConv, QuantisedSpatialGate
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.arch import MASK_BITS, MASKS
@@ -80,7 +82,7 @@ class GateLowering:
 
     def _work(self, gate: Gate) -> _SpatialWork | _ChannelWork:
         if gate.name not in self._begun:
-            source, mask = self.pooled_source(gate.pooling), self._take_mask()
+            source, mask = self.pooled_source(gate.source), self._take_mask()
             make = _SpatialWork if isinstance(gate, QuantisedSpatialGate) else _ChannelWork
             self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)  # type: ignore[arg-type]
         return self._begun[gate.name]
@@ -96,7 +98,7 @@ class GateLowering:
     def _channels(self, gate: QuantisedChannelGate) -> int:
         """The second layer: one vector, a bit per filter. Returns the mask."""
         context, mask = self.context, self._begun[gate.name].mask
-        vector = SourceMap(context.image.addresses[f"{gate.name}.hidden"], 1, 1, len(gate.hidden_weight))
+        vector = SourceMap(context.image.addresses[gate.hidden_name], 1, 1, len(gate.hidden_weight))
         patches = gather(context, vector, 1, all_tiles(1, 1, 1), 0, 1, Kernel())
         sizes = {
             "tile": 1,
@@ -161,8 +163,7 @@ class GateLowering:
         return max(
             self.loader.turn[layer.name]
             for layer in self.context.graph.layers
-            if isinstance(layer, QuantisedConv)
-            and gate in (layer.output_channels, layer.input_channels, layer.output_tiles, layer.input_tiles)
+            if isinstance(layer, QuantisedConv) and gate in layer.gates
         )
 
     def _take_mask(self) -> int:
@@ -170,13 +171,12 @@ class GateLowering:
         return self._mask
 
     def _finishes_a_shortcut(self, gate: str) -> bool:
-        """Whether some layer's output still needs its ReLU where the gate is off."""
+        """Whether a shortcut must be finished where the gate is off."""
         image = self.context.image
         return any(
             isinstance(layer, QuantisedConv)
-            and not layer.relu
-            and (consumer := image.consumer(layer)) is not None
-            and consumer.output_tiles == gate
+            and (completer := image.completer(layer)) is not None
+            and completer.output_tiles == gate
             for layer in self.context.graph.layers
         )
 
@@ -275,8 +275,8 @@ class _ChannelWork:
     def _average(self) -> AverageProduct:
         gate, context = self.gate, self.context
         context.macs[gate.name] = 0
-        destination = context.image.addresses[f"{gate.name}.hidden"]
-        bank = f"{gate.name}.hidden"
+        destination = context.image.addresses[gate.hidden_name]
+        bank = gate.hidden_name
         filters = len(gate.hidden_weight)
         return AverageProduct(
             context, self.loader, bank, gate.name, self.source, filters, destination, EpilogueKind.REDUCE

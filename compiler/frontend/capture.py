@@ -18,6 +18,7 @@ from gatewright.compiler.frontend import recognise_gates, recognise_layers
 from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Value
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
+from gatewright.compiler.graph.verify import verify_float
 from gatewright.contract.errors import GatewrightError
 
 INPUT = "input"
@@ -62,6 +63,7 @@ def capture(network: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32))
             _finish(walk, node)
         else:
             _step(walk, node)
+    verify_float(walk.graph)
     return walk.graph
 
 

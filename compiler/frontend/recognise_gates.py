@@ -10,7 +10,8 @@ from torch import fx
 
 from gatewright.compiler.frontend.patterns import DenseChain, GridLogits, Mask, OpenConv, Pooled, Value, describe
 from gatewright.compiler.frontend.walk import Walk
-from gatewright.compiler.graph.graph import FloatChannelGate, FloatSpatialGate
+from gatewright.compiler.kinds.channel_gate import FloatChannelGate
+from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 
 
 def multiply(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

@@ -20,7 +20,8 @@ from gatewright.compiler.frontend.patterns import (
     describe,
 )
 from gatewright.compiler.frontend.walk import Walk, shape_of
-from gatewright.compiler.graph.graph import FloatClassifier, TensorShape
+from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.kinds.classifier import FloatClassifier
 
 
 def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
@@ -145,7 +146,7 @@ def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
             "without ReLU and without a channel gate, used nowhere else"
         )
     adder = max(adders, key=lambda v: (v.output_tiles is not None, walk.order[v.source]))
-    residual = walk.tensor(operands[1] if adder is operands[0] else operands[0])
+    residual = walk.tensor(operands[1] if adder is operands[0] else operands[0], adder.name)
     walk.extend(adder)
     return replace(adder, residual=residual)
 

@@ -7,7 +7,8 @@ from typing import NoReturn
 from torch import fx
 
 from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, OpenConv, Value, describe
-from gatewright.compiler.graph.graph import FloatConv, FloatGraph, TensorShape
+from gatewright.compiler.graph.graph import FloatGraph, TensorShape
+from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.contract.errors import GatewrightError
 
 
@@ -73,8 +74,12 @@ class Walk:
             )
         self.extended.add(value)
 
-    def tensor(self, value: Value) -> str:
-        """The name of a feature map, which is written out if it was not yet."""
+    def tensor(self, value: Value, adder: str | None = None) -> str:
+        """The name of a feature map, which is written out if it was not yet.
+
+        ``adder`` is the convolution that reads it as its residual, if that is the reader. A plain
+        convolution that is first read so is a shortcut, and the adder completes it.
+        """
         if isinstance(value, FeatureMap):
             return value.tensor
         if not isinstance(value, OpenConv):
@@ -89,16 +94,17 @@ class Walk:
             value.name,
             value.source,
             value.name,
-            value.weight,
-            value.bias,
             value.stride,
             value.padding,
             value.relu,
-            value.residual,
-            value.output_channels,
-            source.output_channels if source else None,
-            value.output_tiles,
-            source.output_tiles if source else None,
+            residual=value.residual,
+            completed_by=adder if value.plain else None,
+            output_channels=value.output_channels,
+            input_channels=source.output_channels if source else None,
+            output_tiles=value.output_tiles,
+            input_tiles=source.output_tiles if source else None,
+            weight=value.weight,
+            bias=value.bias,
         )
         self.graph.layers.append(conv)
         if conv.residual is None:  # with a residual the skipped places are not zero

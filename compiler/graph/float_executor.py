@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from gatewright.compiler.graph.graph import FloatChannelGate, FloatClassifier, FloatConv, FloatGraph, FloatSpatialGate
+from gatewright.compiler.graph.graph import FloatGraph
 
 BATCH = 128
 """Images at a time: bounds the memory of a run."""
@@ -35,9 +34,11 @@ class FloatResult:
 
 def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Observer | None = None) -> FloatResult:
     """Evaluate normalised images [N, C, H, W]; the observer sees every tensor, batch by batch."""
-    runner = _Runner(graph, observer)
+    parameters = {
+        layer.name: [torch.from_numpy(a.astype(np.float32)) for a in layer.parameters()] for layer in graph.layers
+    }
     with torch.no_grad():
-        results = [runner.run(batch) for batch in _batches(images)]
+        results = [_run(graph, Batch(parameters, observer), part) for part in _batches(images)]
     logits = np.concatenate([logits for logits, _ in results])
     return FloatResult(
         logits, {gate: np.concatenate([decided[gate] for _, decided in results]) for gate in results[0][1]}
@@ -49,57 +50,35 @@ def _batches(images: npt.NDArray[np.float32]) -> Iterator[Tensor]:
         yield torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH], np.float32))
 
 
-class _Runner:
-    """The graph with its weights as float32 tensors."""
+def _run(
+    graph: FloatGraph, batch: Batch, images: Tensor
+) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
+    """Logits and decisions of one batch."""
+    batch.write(graph.input, images)
+    for layer in graph.layers:
+        layer.run(batch)
+    (logits,) = (batch.maps[tensor] for tensor in graph.layers[-1].writes)
+    return logits.numpy(), {name: mask.numpy() for name, mask in batch.masks.items()}
 
-    def __init__(self, graph: FloatGraph, observer: Observer | None) -> None:
-        self.graph, self.observer = graph, observer
-        self.parameters: dict[str, list[Tensor]] = {}
-        for layer in graph.layers:
-            arrays = [layer.weight, np.atleast_1d(layer.bias)]
-            if isinstance(layer, FloatConv | FloatSpatialGate):
-                arrays[0] = layer.weight.transpose(0, 3, 1, 2)
-            if isinstance(layer, FloatChannelGate):
-                arrays += [layer.hidden_weight, layer.hidden_bias]
-            self.parameters[layer.name] = [torch.from_numpy(a.astype(np.float32)) for a in arrays]
 
-    def run(self, images: Tensor) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
-        """Logits and decisions of one batch."""
-        maps = {self.graph.input: images}
-        masks: dict[str, Tensor] = {}
-        self._observe(self.graph.input, images)
-        for layer in self.graph.layers:
-            weight, bias, *hidden = self.parameters[layer.name]
-            source = maps[layer.source]
-            match layer:
-                case FloatConv():
-                    maps[layer.output] = self._convolve(layer, source, maps, masks)
-                    self._observe(layer.output, maps[layer.output])
-                case FloatSpatialGate():
-                    pooled = F.adaptive_avg_pool2d(source, layer.grid)
-                    masks[layer.name] = F.conv2d(pooled, weight, bias, padding=1)[:, 0] >= 0
-                case FloatChannelGate():
-                    neurons = F.relu(F.linear(source.mean((2, 3)), *hidden))
-                    self._observe(f"{layer.name}.hidden", neurons)
-                    masks[layer.name] = F.linear(neurons, weight, bias) >= 0
-                case FloatClassifier():
-                    maps[layer.output] = F.linear(source.mean((2, 3)), weight, bias)
-        logits = maps[self.graph.layers[-1].output]  # type: ignore[union-attr]
-        return logits.numpy(), {name: mask.numpy() for name, mask in masks.items()}
+class Batch:
+    """One batch's tensors, which the layers read and write.
 
-    def _convolve(self, conv: FloatConv, source: Tensor, maps: dict[str, Tensor], masks: dict[str, Tensor]) -> Tensor:
-        weight, bias = self.parameters[conv.name]
-        value = F.conv2d(source, weight, bias, conv.stride, conv.padding)
-        if conv.output_channels is not None:
-            value = value * masks[conv.output_channels][:, :, None, None]
-        if conv.output_tiles is not None:
-            mask = masks[conv.output_tiles]
-            tile = value.shape[2] // mask.shape[1]
-            value = value * mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, None]
-        if conv.residual is not None:
-            value = value + maps[conv.residual]
-        return F.relu(value) if conv.relu else value
+    ``maps`` are [B, C, H, W], ``masks`` bool [B, grid height, grid width] or [B, channels];
+    ``parameters`` has each layer's weights as float32 tensors.
+    """
 
-    def _observe(self, name: str, values: Tensor) -> None:
-        if self.observer is not None:
-            self.observer(name, values)
+    def __init__(self, parameters: dict[str, list[Tensor]], observer: Observer | None) -> None:
+        self.parameters, self._observer = parameters, observer
+        self.maps: dict[str, Tensor] = {}
+        self.masks: dict[str, Tensor] = {}
+
+    def write(self, name: str, values: Tensor) -> None:
+        """A feature map is computed."""
+        self.maps[name] = values
+        self.observe(name, values)
+
+    def observe(self, name: str, values: Tensor) -> None:
+        """Show a tensor to the observer."""
+        if self._observer is not None:
+            self._observer(name, values)

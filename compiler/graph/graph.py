@@ -3,17 +3,28 @@
 ``FloatGraph`` is what capture recognises in a torch program: convolutions with folded batch
 normalisation, in execution order, and the gates that decide what of them is skipped.
 ``QuantisedGraph`` is the same network in the machine's integer arithmetic. Tensors have names;
-every layer writes one.
+every layer writes one. The layers themselves are in ``compiler.kinds``, a file for each kind.
 
 Weights are [out channels, kernel height, kernel width, in channels]: the machine's reduction order.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from gatewright.compiler.graph import float_executor, reference
+    from gatewright.compiler.plan.network_image import NetworkImage
+    from gatewright.compiler.quantise.quantise import Quantiser
+
+Decisions = dict[str, npt.NDArray[np.bool_]]
+"""Per gate: [grid height, grid width] for tiles, [channels] for channels."""
 
 
 @dataclass(frozen=True)
@@ -24,85 +35,10 @@ class TensorShape:
     height: int
     width: int
 
-
-@dataclass(frozen=True)
-class FloatConv:
-    """A convolution with its folded batch normalisation, and what follows it.
-
-    ``residual`` names a tensor that is added before the activation. ``output_channels`` names the
-    channel gate that masks the output (those filters are skipped), ``input_channels`` the one that
-    masked the input (those input channels are zero). ``output_tiles`` names the spatial gate whose
-    inactive tiles contribute nothing (only the residual is left there), ``input_tiles`` the one
-    whose inactive tiles are zero in the input.
-    """
-
-    name: str
-    source: str
-    output: str
-    weight: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64]
-    stride: int
-    padding: int
-    relu: bool
-    residual: str | None = None
-    output_channels: str | None = None
-    input_channels: str | None = None
-    output_tiles: str | None = None
-    input_tiles: str | None = None
-
-
-@dataclass(frozen=True)
-class FloatSpatialGate:
-    """Average pooling of ``source`` to a grid, a 3x3 convolution to one channel, logit >= 0.
-
-    ``weight`` is [1, 3, 3, channels]; ``grid`` is (height, width); ``tile`` the edge of a tile in
-    pixels of the maps that it gates.
-    """
-
-    name: str
-    source: str
-    grid: tuple[int, int]
-    tile: int
-    weight: npt.NDArray[np.float64]
-    bias: float
-
-
-@dataclass(frozen=True)
-class FloatChannelGate:
-    """Global average of ``source``, two fully connected layers (the first with ReLU), logit >= 0.
-
-    Batch normalisation is folded: ``hidden_weight`` [hidden, channels], ``weight`` [outputs, hidden].
-    """
-
-    name: str
-    source: str
-    hidden_weight: npt.NDArray[np.float64]
-    hidden_bias: npt.NDArray[np.float64]
-    weight: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FloatClassifier:
-    """Global average of ``source`` and a fully connected layer: the logits."""
-
-    name: str
-    source: str
-    output: str
-    weight: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64]
-
-
-FloatLayer = FloatConv | FloatSpatialGate | FloatChannelGate | FloatClassifier
-
-
-@dataclass
-class FloatGraph:
-    """Layers in execution order; ``shapes`` gives every feature map's shape, the input's included."""
-
-    input: str
-    layers: list[FloatLayer] = field(default_factory=list)
-    shapes: dict[str, TensorShape] = field(default_factory=dict)
+    @property
+    def size(self) -> int:
+        """Values in the map."""
+        return self.channels * self.height * self.width
 
 
 @dataclass(frozen=True)
@@ -113,89 +49,91 @@ class Requantisation:
     multiplier: npt.NDArray[np.int64]
     shift: npt.NDArray[np.int64]
 
-
-@dataclass(frozen=True)
-class QuantisedConv:
-    """As ``FloatConv``; ``weight`` is int8. The residual has the output's scale."""
-
-    name: str
-    source: str
-    output: str
-    weight: npt.NDArray[np.int8]
-    requantisation: Requantisation
-    stride: int
-    padding: int
-    relu: bool
-    residual: str | None = None
-    output_channels: str | None = None
-    input_channels: str | None = None
-    output_tiles: str | None = None
-    input_tiles: str | None = None
+    @staticmethod
+    def bias_only(bias: npt.NDArray[np.int64]) -> Requantisation:
+        """For sums that are compared or stored as they are."""
+        return Requantisation(bias.astype(np.int64), np.zeros(len(bias), np.int64), np.ones(len(bias), np.int64))
 
 
 @dataclass(frozen=True)
-class Pooling:
-    """A feature map's tile averages in int8: requantise(sum over a tile's pixels).
-
-    One per feature map that gates look at. ``tile`` is the edge in pixels; the pooled map is
-    [ceil(height/tile), ceil(width/tile), channels].
-    """
+class Layer(ABC):
+    """What both graphs ask of a layer."""
 
     name: str
-    source: str
-    tile: int
-    multiplier: int
-    shift: int
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+
+    @property
+    @abstractmethod
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the layer writes; a gate's mask is none."""
+
+    @abstractmethod
+    def check(self, graph: Any) -> None:
+        """The rules of the layer alone: raises ``BrokenGraph`` if its weights and numbers do not fit the graph."""
 
 
 @dataclass(frozen=True)
-class QuantisedSpatialGate:
-    """A convolution over the pooled map, in tiles, to one logit per cell of the grid.
+class FloatLayer(Layer):
+    """A layer of a captured network: how it computes, and how it becomes integers."""
 
-    ``weight`` is [1, k, k, channels] with ``stride`` and ``padding`` in pooled tiles: where the
-    grid is coarser than the pooled map the kernel is enlarged, which is the same sum.
-    """
+    @abstractmethod
+    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
+        """The arrays that ``run`` finds as float32 tensors in ``batch.parameters``."""
 
-    name: str
-    pooling: str
-    grid: tuple[int, int]
-    tile: int
-    weight: npt.NDArray[np.int8]
-    stride: int
-    padding: int
-    bias: int
+    @abstractmethod
+    def run(self, batch: float_executor.Batch) -> None:
+        """Compute the layer's tensors, or its mask, in floating point."""
 
-
-@dataclass(frozen=True)
-class QuantisedChannelGate:
-    """hidden = requantise(sum over all pooled tiles of W0 x + b0) with ReLU; logits = W1 hidden + b1 >= 0.
-
-    The hidden layer sums over the pooled tiles *after* the product, which is exact. ``hidden_weight``
-    is [hidden, channels] int8, ``weight`` [outputs, hidden] int8, ``bias`` [outputs] int64.
-    """
-
-    name: str
-    pooling: str
-    hidden_weight: npt.NDArray[np.int8]
-    hidden: Requantisation
-    weight: npt.NDArray[np.int8]
-    bias: npt.NDArray[np.int64]
+    @abstractmethod
+    def quantise(self, quantiser: Quantiser) -> QuantisedLayer:
+        """The layer in integers; what it reads is quantised already."""
 
 
 @dataclass(frozen=True)
-class QuantisedClassifier:
-    """logits = sum over pixels of W x, plus bias, in int32. ``weight`` is [classes, channels] int8."""
+class QuantisedLayer(Layer):
+    """A layer in integers: its arithmetic, its MACs, and where its data lie."""
 
-    name: str
-    source: str
-    output: str
-    weight: npt.NDArray[np.int8]
-    bias: npt.NDArray[np.int64]
-    scale: float
-    """One unit of the integer logits."""
+    @abstractmethod
+    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
+        """MACs of one sample as the paper counts them; without decisions those of the dense network."""
+
+    @abstractmethod
+    def run(self, batch: reference.Batch) -> None:
+        """Compute the layer's tensors, or its mask, exactly."""
+
+    @abstractmethod
+    def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
+        """Scratchpad bytes of every tensor that the layer writes."""
+
+    def in_place_of(self, graph: QuantisedGraph) -> str | None:
+        """The tensor whose place the layer's output takes; None where it needs a place of its own."""
+        return None
+
+    def begun_with(self, graph: QuantisedGraph) -> tuple[str, ...]:
+        """Tensors of other layers with whose first pixels a part of this layer's output is written."""
+        return ()
+
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """The names of the layer's filter banks, in order of use."""
+        return (self.name,)
+
+    @abstractmethod
+    def lay_out(self, image: NetworkImage) -> None:
+        """Give the epilogue's parameters and the weights of every bank to the image."""
 
 
-QuantisedLayer = QuantisedConv | Pooling | QuantisedSpatialGate | QuantisedChannelGate | QuantisedClassifier
+@dataclass
+class FloatGraph:
+    """Layers in execution order; ``shapes`` gives every feature map's shape, the input's included."""
+
+    input: str
+    layers: list[FloatLayer] = field(default_factory=list)
+    shapes: dict[str, TensorShape] = field(default_factory=dict)
 
 
 @dataclass
@@ -213,3 +151,6 @@ class QuantisedGraph:
     @property
     def input_scale(self) -> float:
         return self.scales[self.input]
+
+
+Graph = FloatGraph | QuantisedGraph

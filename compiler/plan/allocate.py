@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 
 SLACK_BYTES = 64
@@ -36,34 +28,9 @@ def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
     """Layer numbers at which each scratchpad tensor is written or read."""
     uses: dict[str, list[int]] = {graph.input: [-1]}
     for number, layer in enumerate(graph.layers):
-        names: list[str] = []
-        if isinstance(layer, QuantisedConv):
-            names = [layer.source, layer.output] + ([layer.residual] if layer.residual else [])
-        elif isinstance(layer, Pooling):
-            names = [layer.source, layer.name]
-        elif isinstance(layer, QuantisedSpatialGate):
-            names = [layer.pooling]
-        elif isinstance(layer, QuantisedChannelGate):
-            names = [layer.pooling, f"{layer.name}.hidden"]
-        elif isinstance(layer, QuantisedClassifier):
-            names = [layer.source, layer.output]
-        for name in names:
+        for name in (*layer.reads, *layer.writes):
             uses.setdefault(name, []).append(number)
     return uses
-
-
-def _sizes(graph: QuantisedGraph, input_size: int) -> dict[str, int]:
-    sizes = {name: s.channels * s.height * s.width for name, s in graph.shapes.items()}
-    sizes[graph.input] = input_size
-    for layer in graph.layers:
-        if isinstance(layer, Pooling):
-            shape = graph.shapes[layer.source]
-            sizes[layer.name] = -(-shape.height // layer.tile) * -(-shape.width // layer.tile) * shape.channels
-        elif isinstance(layer, QuantisedChannelGate):
-            sizes[f"{layer.name}.hidden"] = len(layer.hidden_weight)
-        elif isinstance(layer, QuantisedClassifier):
-            sizes[layer.output] = LOGIT_BYTES * len(layer.weight)
-    return sizes
 
 
 def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int) -> dict[str, int]:
@@ -74,8 +41,9 @@ def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
     """
-    uses, sizes = _uses(graph), _sizes(graph, input_size)
-    poolings = {layer.source: layer for layer in graph.layers if isinstance(layer, Pooling)}
+    uses, sizes = _uses(graph), {graph.input: input_size}
+    for layer in graph.layers:
+        sizes |= layer.sizes(graph)
     owner: dict[str, _Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
@@ -90,43 +58,17 @@ def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int
         owner[name] = buffer
 
     share(graph.input, None)
-    for number, layer in enumerate(graph.layers):
-        if isinstance(layer, QuantisedConv):
-            if layer.residual is not None and max(uses[layer.residual]) > number:
-                raise GatewrightError(
-                    f"layer {layer.name}: its residual {layer.residual} is read again later; "
-                    "the machine adds residuals in place"
-                )
-            share(layer.output, layer.residual)
-        elif isinstance(layer, Pooling):
-            before = _residual_of(graph, layer.source)
-            earlier = poolings.get(before) if before else None
-            share(layer.name, earlier.name if earlier and earlier.tile == layer.tile else None)
-        elif isinstance(layer, QuantisedChannelGate):
-            share(f"{layer.name}.hidden", None)
-        elif isinstance(layer, QuantisedClassifier):
-            share(layer.output, None)
-    for pooling in poolings.values():  # a pooled map is written along with its source
-        writer = min(uses[pooling.source])
-        owner[pooling.name].first = min(owner[pooling.name].first, writer, _first_part(graph, pooling.source))
+    for layer in graph.layers:
+        for tensor in layer.writes:
+            share(tensor, layer.in_place_of(graph))
+    for layer in graph.layers:
+        for tensor in layer.writes:
+            begun = [min(uses[other]) for other in layer.begun_with(graph)]
+            owner[tensor].first = min(owner[tensor].first, *begun) if begun else owner[tensor].first
     placed: list[_Buffer] = []
     for buffer in {id(b): b for b in owner.values()}.values():
         _place(buffer, placed, arch)
     return {name: buffer.address for name, buffer in owner.items()}
-
-
-def _residual_of(graph: QuantisedGraph, tensor: str) -> str | None:
-    for layer in graph.layers:
-        if isinstance(layer, QuantisedConv) and layer.output == tensor:
-            return layer.residual
-    return None
-
-
-def _first_part(graph: QuantisedGraph, tensor: str) -> int:
-    """The first layer that may write a part of a tensor: the shortcut, for a block's inactive tiles."""
-    residual = _residual_of(graph, tensor)
-    names = {tensor, residual}
-    return min(n for n, layer in enumerate(graph.layers) if getattr(layer, "output", None) in names)
 
 
 def _place(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:

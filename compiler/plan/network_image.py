@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-    Requantisation,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import allocate_scratchpad
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
@@ -60,7 +56,7 @@ class FilterBank:
 
 @dataclass
 class NetworkImage:
-    """The sample-independent part of every program of a quantised graph on an architecture."""
+    """The sample-independent part of every program of a verified quantised graph on an architecture."""
 
     graph: QuantisedGraph
     arch: ArchConfig
@@ -89,47 +85,22 @@ class NetworkImage:
         self._entries = 0
         self.first_parameters = 0
         for layer in self.graph.layers:
-            self._add(layer)
+            layer.lay_out(self)
             if self._entries and not self.first_parameters:
                 self._pad_parameters()
                 self.first_parameters = self._entries
         self._pad_parameters()
-        if not self.graph.layers or not isinstance(self.graph.layers[-1], QuantisedClassifier):
-            raise GatewrightError("the network must end in a classifier")
         blob = np.concatenate(self._parameters)
         self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
         head = self.graph.layers[-1]
+        assert isinstance(head, QuantisedClassifier)
         self.output_beats = -(-LOGIT_BYTES * len(head.weight) // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
         self.output_region = Region("logits", "output", address, LOGIT_BYTES * len(head.weight))
         self.regions += [self.input_region, self.output_region]
         self.static_image = self._builder.build()
-
-    def _add(self, layer: object) -> None:
-        if isinstance(layer, QuantisedConv):
-            pooling = self.poolings.get(layer.output) or self._pooling_of_consumer(layer)
-            self._add_parameters(layer.name, layer.requantisation, pooling)
-            if layer.source == self.graph.input and self.input_layout.rows > 1:
-                filters, height, width, channels = layer.weight.shape
-                weight = layer.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, height * channels)
-                self._by_vector(layer.name, weight)
-            elif layer.input_channels is None:
-                self._by_vector(layer.name, layer.weight)
-            else:
-                self._by_reduction(layer)
-        elif isinstance(layer, QuantisedSpatialGate):
-            self._add_parameters(layer.name, _bias_only(np.asarray([layer.bias])), None)
-            self._by_vector(layer.name, layer.weight)
-        elif isinstance(layer, QuantisedChannelGate):
-            self._add_parameters(f"{layer.name}.hidden", layer.hidden, None)
-            self._by_vector(f"{layer.name}.hidden", layer.hidden_weight)
-            self._add_parameters(layer.name, _bias_only(layer.bias), None)
-            self._by_vector(layer.name, layer.weight)
-        elif isinstance(layer, QuantisedClassifier):
-            self._add_parameters(layer.name, _bias_only(layer.bias), None)
-            self._by_vector(layer.name, layer.weight)
 
     def _pad_parameters(self, multiple: int = BEAT_BYTES // PARAMETER_BYTES) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""
@@ -137,19 +108,20 @@ class NetworkImage:
         self._parameters.append(np.zeros(count * PARAMETER_BYTES, np.uint8))
         self._entries += count
 
-    def _pooling_of_consumer(self, layer: QuantisedConv) -> Pooling | None:
-        """A shortcut finishes the inactive tiles of the block's output, and pools them."""
-        consumer = self.consumer(layer)
-        return None if consumer is None else self.poolings.get(consumer.output)
+    def completer(self, layer: QuantisedConv) -> QuantisedConv | None:
+        """The convolution that completes a shortcut; None for any other layer."""
+        if layer.completed_by is None:
+            return None
+        (adder,) = (a for a in self.graph.layers if isinstance(a, QuantisedConv) and a.name == layer.completed_by)
+        return adder
 
-    def consumer(self, layer: QuantisedConv) -> QuantisedConv | None:
-        """The convolution that adds onto this one's output, if any."""
-        for other in self.graph.layers:
-            if isinstance(other, QuantisedConv) and other.residual == layer.output:
-                return other
-        return None
+    def pooling_of(self, layer: QuantisedConv) -> Pooling | None:
+        """The pooled map that a layer writes along; a shortcut writes that of the sum that completes it."""
+        completer = self.completer(layer)
+        return self.poolings.get(layer.output if completer is None else completer.output)
 
-    def _add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None) -> None:
+    def add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None = None) -> None:
+        """The epilogue's entries for the filters of a bank, after the one of the pooling that is done along."""
         one = np.ones(1, np.int64)
         count = 1 + len(requantisation.bias)
         if count > self.parameter_capacity:
@@ -168,7 +140,8 @@ class NetworkImage:
         self._entries += 1 + len(requantisation.bias)
         self.parameter_end[name] = self._entries
 
-    def _by_vector(self, name: str, weight: np.ndarray) -> None:
+    def add_by_vector(self, name: str, weight: npt.NDArray[np.int8]) -> None:
+        """A filter bank [filters, ...reduction], read whole."""
         reduction = weight[0].size
         data = weights_by_vector(weight, self.arch)
         address = self._builder.add(data)
@@ -186,22 +159,22 @@ class NetworkImage:
             )
         )
 
-    def _by_reduction(self, layer: QuantisedConv) -> None:
-        data = weights_by_reduction(layer.weight)
+    def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
+        """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read."""
+        data = weights_by_reduction(weight)
         address = self._builder.add(data)
-        self.regions.append(Region(layer.name, "weights", address, data.size))
-        taps = layer.weight.shape[1] * layer.weight.shape[2]
+        self.regions.append(Region(name, "weights", address, data.size))
         self._bank(
             FilterBank(
-                layer.name,
+                name,
                 address,
                 Space.WEIGHTS_BY_REDUCTION,
                 len(data),
                 data.shape[1] // BEAT_BYTES,
-                padded_vectors(len(layer.weight)),
-                slices_of(layer.weight[0].size, self.arch),
-                taps,
-                layer.input_channels,
+                padded_vectors(len(weight)),
+                slices_of(weight[0].size, self.arch),
+                weight.shape[1] * weight.shape[2],
+                gate,
             )
         )
 
@@ -229,7 +202,3 @@ def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:
     if layer.stride != 1 or output.height != shape.height or together >= separate:
         return plain
     return InputLayout(shape.height, shape.width, shape.channels, height, layer.padding)
-
-
-def _bias_only(bias: np.ndarray) -> Requantisation:
-    return Requantisation(bias.astype(np.int64), np.zeros(len(bias), np.int64), np.ones(len(bias), np.int64))

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph
-from gatewright.compiler.quantise.streams import pooled_name, pooling_tiles, residual_streams
+from gatewright.compiler.kinds.pooling import pooled_name
+from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
 from gatewright.contract.errors import GatewrightError
 
 BINS = 4096

@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import math
 
-from gatewright.compiler.graph.graph import FloatChannelGate, FloatConv, FloatGraph, FloatSpatialGate, TensorShape
+from gatewright.compiler.graph.graph import FloatGraph, TensorShape
+from gatewright.compiler.kinds.channel_gate import FloatChannelGate
+from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.contract.errors import GatewrightError
 
 CHANNEL_TILES = (8, 4, 2, 1)
 """Tiles to pool over, largest first, where only channel gates look at maps that no spatial gate writes."""
-
-
-def pooled_name(tensor: str) -> str:
-    """The name of a feature map's pooled map."""
-    return f"{tensor}.pooled"
-
-
-def hidden_name(gate: str) -> str:
-    """The name of a channel gate's hidden layer."""
-    return f"{gate}.hidden"
 
 
 def residual_streams(graph: FloatGraph) -> dict[str, str]:

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 
 Tensors = dict[str, np.ndarray]
 
@@ -30,7 +28,7 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
             case Pooling():
                 tensors[layer.name] = _pool(layer, tensors[layer.source])
             case QuantisedSpatialGate():
-                source = tensors[layer.pooling]
+                source = tensors[layer.source]
                 sums = [
                     [
                         _dot(layer.weight[0], source, y, x, layer.stride, layer.padding) + layer.bias
@@ -40,7 +38,7 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
                 ]
                 decisions[layer.name] = np.array(sums) >= 0
             case QuantisedChannelGate():
-                cells = tensors[layer.pooling].reshape(-1, layer.hidden_weight.shape[1])
+                cells = tensors[layer.source].reshape(-1, layer.hidden_weight.shape[1])
                 hidden = []
                 for j, row in enumerate(layer.hidden_weight):
                     total = sum(int(w) * int(x) for cell in cells for w, x in zip(row, cell, strict=True))

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.frontend.capture import capture
-from gatewright.compiler.graph.graph import QuantisedChannelGate, QuantisedGraph, QuantisedSpatialGate
+from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.models.datasets.cifar10 import normalise

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gatewright.compiler.compile import Compiler, without_gates
-from gatewright.compiler.graph.graph import QuantisedConv, QuantisedGraph
+from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.trace import first_difference
 from gatewright.models.families.resnet_cifar import Gating

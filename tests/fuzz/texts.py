@@ -16,7 +16,7 @@ from gatewright.compiler.graph.graph import FloatGraph
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise
-from gatewright.compiler.ranges import read_ranges, save_ranges
+from gatewright.compiler.quantise.ranges import read_ranges, save_ranges
 from gatewright.contract.arch import PRESETS, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import normalise

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.emit.context import Decisions
+from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.graph.reference import ReferenceResult
 from gatewright.contract.isa import Opcode
 from gatewright.contract.program import Placement, Program

@@ -11,16 +11,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-    Requantisation,
-    TensorShape,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation, TensorShape
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 
 STAGES = ((16, 1, 4), (32, 2, 2), (64, 2, 2))
 """Channels, stride of the first block, tile edge in pixels."""
@@ -49,7 +45,9 @@ class _Builder:
         weight = self.int8(filters, kernel, kernel, before.channels)
         scale = self.requantisation(filters, weight[0].size)
         settings: dict[str, object] = {"stride": stride, "padding": kernel // 2, "relu": True, **options}
-        self.graph.layers.append(QuantisedConv(name, source, name, weight, scale, **settings))  # type: ignore[arg-type]
+        self.graph.layers.append(
+            QuantisedConv(name, source, name, weight=weight, requantisation=scale, **settings)  # type: ignore[arg-type]
+        )
         self.graph.shapes[name] = TensorShape(filters, size, size)
         self.graph.scales[name] = 1.0
         return name
@@ -109,7 +107,9 @@ def resnet_graph(depth: int = 20, gated: bool = True, size: int = 32, seed: int 
             middle = builder.conv(f"{name}.conv1", source, channels, 3, stride, **first)
             residual = source
             if stride != 1:
-                residual = builder.conv(f"{name}.downsample.0", source, channels, 1, stride, relu=False)
+                residual = builder.conv(
+                    f"{name}.downsample.0", source, channels, 1, stride, relu=False, completed_by=f"{name}.conv2"
+                )
             source = builder.conv(f"{name}.conv2", middle, channels, 3, 1, residual=residual, **second)
             pooled_tile = tile
             if gated and (stage, block) != (len(STAGES), blocks - 1):

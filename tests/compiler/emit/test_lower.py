@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from gatewright.compiler.compile import Compiler, without_gates
-from gatewright.compiler.emit.context import Decisions
-from gatewright.compiler.graph.graph import QuantisedConv, QuantisedGraph
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import BEAT_BYTES, PRESETS, with_changes
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, column

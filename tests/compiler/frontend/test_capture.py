@@ -12,7 +12,10 @@ from torch.nn import functional as F
 
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.float_executor import run_float
-from gatewright.compiler.graph.graph import FloatChannelGate, FloatClassifier, FloatConv, FloatSpatialGate
+from gatewright.compiler.kinds.channel_gate import FloatChannelGate
+from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import normalise
 from gatewright.models.families.resnet_cifar import Gating, ResNetCifar

@@ -5,17 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-    Requantisation,
-    TensorShape,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation, TensorShape
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.contract.errors import GatewrightError
 from tests.compiler.naive import evaluate
 
@@ -38,7 +34,8 @@ def _block(rng: np.random.Generator, *, size: int = 8, gate_bias: int = 0, chann
     def conv(name: str, source: str, out: int, channels: int, kernel: int, **options: object) -> QuantisedConv:
         settings: dict[str, object] = {"stride": 1, "padding": kernel // 2, "relu": True, **options}
         weight, reduction = _int8(rng, out, kernel, kernel, channels), kernel * kernel * channels
-        return QuantisedConv(name, source, name, weight, _requantisation(rng, out, reduction), **settings)  # type: ignore[arg-type]
+        scale = _requantisation(rng, out, reduction)
+        return QuantisedConv(name, source, name, weight=weight, requantisation=scale, **settings)  # type: ignore[arg-type]
 
     def gates(name: str, pooling: str, out: int, tile: int) -> list[object]:
         """Both gates of a block; the spatial one sees bins of 2x2 pooled tiles."""
@@ -69,7 +66,7 @@ def _block(rng: np.random.Generator, *, size: int = 8, gate_bias: int = 0, chann
         Pooling("a.conv2.pooled", "a.conv2", 2, 40000, 17),
         *gates("b", "a.conv2.pooled", 7, 2),
         conv("b.conv1", "a.conv2", 7, 5, 3, stride=2, **b1),
-        conv("b.short", "a.conv2", 7, 5, 1, stride=2, relu=False),
+        conv("b.short", "a.conv2", 7, 5, 1, stride=2, relu=False, completed_by="b.conv2"),
         conv("b.conv2", "b.conv1", 7, 7, 3, residual="b.short", **b2),
         QuantisedClassifier("fc", "b.conv2", "fc", _int8(rng, 4, 7), rng.integers(-99, 99, 4), 1.0),
     ]
@@ -126,7 +123,7 @@ def test_without_channels_active_tiles_hold_bias_and_residual() -> None:
 
 def _single(weight: np.ndarray, requantisation: Requantisation, relu: bool = False) -> QuantisedGraph:
     channels = weight.shape[3]
-    conv = QuantisedConv("conv", "input", "conv", weight, requantisation, 1, 0, relu)
+    conv = QuantisedConv("conv", "input", "conv", 1, 0, relu, weight=weight, requantisation=requantisation)
     head = QuantisedClassifier("fc", "conv", "fc", np.ones((1, len(weight)), np.int8), np.zeros(1, np.int64), 1.0)
     shapes = {"input": TensorShape(channels, 1, 1), "conv": TensorShape(len(weight), 1, 1)}
     return QuantisedGraph("input", [conv, head], shapes, {"input": 1.0})
@@ -165,7 +162,7 @@ def test_the_residual_is_added_before_saturation() -> None:
     one = np.ones((1, 1, 1, 1), np.int8)
     same, doubled = (Requantisation(np.zeros(1, np.int64), np.full(1, m), np.ones(1, np.int64)) for m in (2, 4))
     graph = _single(-one, same)
-    add = QuantisedConv("add", "input", "add", one, doubled, 1, 0, True, residual="conv")
+    add = QuantisedConv("add", "input", "add", 1, 0, True, "conv", weight=one, requantisation=doubled)
     graph.layers.insert(1, add)
     graph.shapes["add"] = TensorShape(1, 1, 1)
     # 2 * 100 is beyond int8, 2 * 100 - 100 is not.

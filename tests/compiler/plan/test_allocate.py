@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.compiler.graph.graph import (
-    Pooling,
-    QuantisedChannelGate,
-    QuantisedClassifier,
-    QuantisedConv,
-    QuantisedGraph,
-    QuantisedSpatialGate,
-)
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.allocate import Ring, allocate_scratchpad
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
@@ -96,9 +94,9 @@ def uses(graph: QuantisedGraph) -> list[set[str]]:
             case Pooling():
                 names = {layer.source, layer.name}
             case QuantisedSpatialGate():
-                names = {layer.pooling}
+                names = {layer.source}
             case QuantisedChannelGate():
-                names = {layer.pooling, f"{layer.name}.hidden"}
+                names = {layer.source, f"{layer.name}.hidden"}
             case QuantisedClassifier():
                 names = {layer.source, layer.output}
         touched.append({name for name in names if name})
@@ -141,16 +139,6 @@ def test_tensors_alive_at_the_same_time_do_not_overlap(depth: int, gated: bool, 
                     f"{a} and {b} overlap"
                 )
     assert compared > len(graph.layers)
-
-
-def test_a_residual_that_is_needed_again_is_refused() -> None:
-    graph = resnet_graph(14, gated=False, size=16)
-    late = next(layer for layer in graph.layers if layer.name == "layer1.1.conv2")
-    assert isinstance(late, QuantisedConv)
-    again = QuantisedConv(**{**vars(late), "residual": "conv1"})
-    graph.layers[graph.layers.index(late)] = again
-    with pytest.raises(GatewrightError, match=r"layer1\.0\.conv2: its residual conv1 is read again later"):
-        allocate_scratchpad(graph, ArchConfig(), 3 * 16 * 16)
 
 
 def test_a_scratchpad_that_is_too_small_names_the_tensor() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,17 +10,12 @@ import pytest
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.flips import flip_report
 from gatewright.compiler.graph.float_executor import run_float
-from gatewright.compiler.graph.graph import (
-    FloatClassifier,
-    FloatConv,
-    FloatGraph,
-    FloatSpatialGate,
-    Pooling,
-    QuantisedConv,
-    QuantisedSpatialGate,
-    TensorShape,
-)
+from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.convolution import Convolution, FloatConv, QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate, QuantisedSpatialGate
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.compiler.quantise.streams import pooling_tiles
@@ -82,7 +77,7 @@ def test_pooling_follows_its_map_and_serves_all_gates() -> None:
     # A bin's average is the sum of its pooled tiles over their number: so much is one unit of a logit worth.
     floats = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatSpatialGate)}
     for name, tiles_in_bin in (("layer2.0.mask_s", 1), ("layer3.0.mask_s", 4)):
-        step = np.abs(floats[name].weight).max() / 127 * quantised.scales[gates[name].pooling]
+        step = np.abs(floats[name].weight).max() / 127 * quantised.scales[gates[name].source]
         assert gates[name].bias == round(floats[name].bias * tiles_in_bin / step) != 0
 
 
@@ -92,7 +87,7 @@ def test_pooling_tiles_of_ungated_writers() -> None:
 
 
 def _one_layer(weight: np.ndarray, bias: np.ndarray, channels: int, size: int = 1) -> FloatGraph:
-    conv = FloatConv("conv", "input", "conv", weight, bias, 1, weight.shape[1] // 2, False)
+    conv = FloatConv("conv", "input", "conv", 1, weight.shape[1] // 2, False, weight=weight, bias=bias)
     head = FloatClassifier("fc", "conv", "fc", np.ones((2, len(weight))), np.zeros(2))
     shapes = {"input": TensorShape(channels, size, size), "conv": TensorShape(len(weight), size, size)}
     return FloatGraph("input", [conv, head], shapes)
@@ -238,6 +233,5 @@ def test_quantised_layers_keep_the_graph() -> None:
     floats = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatConv)}
     for layer in quantised.layers:
         if isinstance(layer, QuantisedConv):
-            same = replace(floats[layer.name])
-            for field in ("source", "output", "stride", "padding", "relu", "residual", "output_tiles", "input_tiles"):
-                assert getattr(layer, field) == getattr(same, field)
+            for field in fields(Convolution):
+                assert getattr(layer, field.name) == getattr(floats[layer.name], field.name)

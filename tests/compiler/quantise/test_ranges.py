@@ -8,7 +8,7 @@ import pytest
 
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.quantise.calibrate import calibrate
-from gatewright.compiler.ranges import read_ranges, save_ranges, tensors_with_a_range
+from gatewright.compiler.quantise.ranges import read_ranges, save_ranges, tensors_with_a_range
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import normalise
 from gatewright.models.families.resnet_cifar import Gating, ResNetCifar

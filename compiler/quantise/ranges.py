@@ -9,8 +9,10 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from gatewright.compiler.graph.graph import FloatChannelGate, FloatConv, FloatGraph
-from gatewright.compiler.quantise.streams import hidden_name, pooled_name, pooling_tiles, residual_streams
+from gatewright.compiler.graph.graph import FloatGraph
+from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.pooling import pooled_name
+from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import parse_json, show
 
@@ -43,12 +45,12 @@ def tensors_with_a_range(graph: FloatGraph) -> Iterator[str]:
     yield graph.input
     tiles = pooling_tiles(graph)
     for layer in graph.layers:
-        if isinstance(layer, FloatConv):
-            yield layer.output
-            if layer.output in tiles:
-                yield pooled_name(layer.output)
-        elif isinstance(layer, FloatChannelGate):
-            yield hidden_name(layer.name)
+        if isinstance(layer, FloatClassifier):
+            continue  # logits stay int32
+        for tensor in layer.writes:
+            yield tensor
+            if tensor in tiles:
+                yield pooled_name(tensor)
 
 
 def check_ranges(ranges: Mapping[str, float], graph: FloatGraph) -> None:

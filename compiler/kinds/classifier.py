@@ -1,0 +1,101 @@
+"""The last layer: a global average and a fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from gatewright.compiler.graph.checks import broken, check_filters, shape_of
+from gatewright.compiler.graph.exact import dense
+from gatewright.compiler.graph.graph import Decisions, FloatLayer, Layer, QuantisedGraph, QuantisedLayer, Requantisation
+from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
+from gatewright.contract.encodings import LOGIT_BYTES
+
+if TYPE_CHECKING:
+    from gatewright.compiler.graph import float_executor, reference
+    from gatewright.compiler.plan.network_image import NetworkImage
+    from gatewright.compiler.quantise.quantise import Quantiser
+
+
+@dataclass(frozen=True)
+class Classifier(Layer):
+    """What a classifier is in either graph: from the map ``source`` to the logits ``output``."""
+
+    source: str
+    output: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (self.output,)
+
+    def check_weights(self, graph: Any, weight: npt.NDArray[Any]) -> None:
+        """The weights have the channels of the map."""
+        if weight.shape[1] != shape_of(graph, self.source).channels:
+            broken(self.name, f"weights {list(weight.shape)} do not fit the map that it reads")
+
+
+@dataclass(frozen=True)
+class FloatClassifier(Classifier, FloatLayer):
+    """Global average of ``source`` and a fully connected layer: the logits."""
+
+    weight: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+
+    def check(self, graph: Any) -> None:
+        self.check_weights(graph, self.weight)
+
+    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
+        return self.weight, self.bias
+
+    def run(self, batch: float_executor.Batch) -> None:
+        batch.maps[self.output] = F.linear(batch.maps[self.source].mean((2, 3)), *batch.parameters[self.name])
+
+    def quantise(self, quantiser: Quantiser) -> QuantisedClassifier:
+        """One weight scale for all classes, so that the integer logits compare."""
+        result = quantiser.result
+        shape = result.shapes[self.source]
+        pixels = shape.height * shape.width
+        weight, scale = int8_weights(self.weight.reshape(1, -1), np.zeros(1))
+        unit = float(scale[0]) * result.scales[self.source] / pixels
+        weight = weight.reshape(self.weight.shape)
+        bias = integer_bias(self.name, weight, self.bias / unit, pixels)
+        result.scales[self.output] = unit
+        return QuantisedClassifier(self.name, self.source, self.output, weight, bias, unit)
+
+
+@dataclass(frozen=True)
+class QuantisedClassifier(Classifier, QuantisedLayer):
+    """logits = sum over pixels of W x, plus bias, in int32. ``weight`` is [classes, channels] int8."""
+
+    weight: npt.NDArray[np.int8]
+    bias: npt.NDArray[np.int64]
+    scale: float
+    """One unit of the integer logits."""
+
+    def check(self, graph: Any) -> None:
+        self.check_weights(graph, self.weight)
+        check_filters(self.name, self.weight, self.bias)
+
+    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
+        return self.weight.size
+
+    def run(self, batch: reference.Batch) -> None:
+        totals = batch.maps[self.source].sum((2, 3), dtype=torch.int64)
+        batch.logits = dense(totals, self.weight) + torch.from_numpy(self.bias)
+
+    def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
+        return {self.output: LOGIT_BYTES * len(self.weight)}
+
+    def lay_out(self, image: NetworkImage) -> None:
+        image.add_parameters(self.name, Requantisation.bias_only(self.bias))
+        image.add_by_vector(self.name, self.weight)

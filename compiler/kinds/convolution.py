@@ -1,0 +1,176 @@
+"""A convolution: dense, masked by gates, adding a residual, or a shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from torch.nn import functional as F
+
+from gatewright.compiler.graph.checks import broken, check_requantisation, shape_of
+from gatewright.compiler.graph.exact import convolve, requantise, spread
+from gatewright.compiler.graph.graph import (
+    Decisions,
+    FloatLayer,
+    Graph,
+    Layer,
+    QuantisedGraph,
+    QuantisedLayer,
+    Requantisation,
+    TensorShape,
+)
+from gatewright.compiler.quantise.numbers import int8_weights, requantisation
+from gatewright.contract.errors import GatewrightError
+
+if TYPE_CHECKING:
+    from gatewright.compiler.graph import float_executor, reference
+    from gatewright.compiler.plan.network_image import NetworkImage
+    from gatewright.compiler.quantise.quantise import Quantiser
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """What a convolution is in either graph; the subclasses say its numbers.
+
+    ``residual`` names a tensor that is added before the activation. ``completed_by`` marks a
+    shortcut: it names the convolution whose residual this output is and that supplies the ReLU;
+    nobody else reads the output. ``output_channels`` names the channel gate that masks the output
+    (those filters are skipped), ``input_channels`` the one that masked the input (those input
+    channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
+    nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
+    in the input.
+    """
+
+    source: str
+    output: str
+    stride: int
+    padding: int
+    relu: bool
+    residual: str | None = None
+    completed_by: str | None = None
+    output_channels: str | None = None
+    input_channels: str | None = None
+    output_tiles: str | None = None
+    input_tiles: str | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.source,) if self.residual is None else (self.source, self.residual)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (self.output,)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates whose decisions the layer needs."""
+        names = (self.output_channels, self.input_channels, self.output_tiles, self.input_tiles)
+        return tuple(name for name in names if name is not None)
+
+    def check_weights(self, graph: Graph, weight: npt.NDArray[np.float64] | npt.NDArray[np.int8]) -> None:
+        """The weights have the channels of the source and make the shape of the output."""
+        source, output = shape_of(graph, self.source), shape_of(graph, self.output)
+        filters, height, width, channels = weight.shape
+        rows, columns = (
+            (size + 2 * self.padding - edge) // self.stride + 1
+            for size, edge in ((source.height, height), (source.width, width))
+        )
+        if channels != source.channels or output != TensorShape(filters, rows, columns):
+            broken(self.name, f"weights {list(weight.shape)} do not make {output} of {source}")
+
+
+@dataclass(frozen=True)
+class FloatConv(Convolution, FloatLayer):
+    """A convolution with its batch normalisation folded into ``weight`` and ``bias`` [out channels]."""
+
+    weight: npt.NDArray[np.float64] = field(kw_only=True)
+    bias: npt.NDArray[np.float64] = field(kw_only=True)
+
+    def check(self, graph: Graph) -> None:
+        self.check_weights(graph, self.weight)
+
+    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
+        return self.weight.transpose(0, 3, 1, 2), self.bias
+
+    def run(self, batch: float_executor.Batch) -> None:
+        weight, bias = batch.parameters[self.name]
+        value = F.conv2d(batch.maps[self.source], weight, bias, self.stride, self.padding)
+        if self.output_channels is not None:
+            value = value * batch.masks[self.output_channels][:, :, None, None]
+        if self.output_tiles is not None:
+            mask = batch.masks[self.output_tiles]
+            tile = value.shape[2] // mask.shape[1]
+            value = value * mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, None]
+        if self.residual is not None:
+            value = value + batch.maps[self.residual]
+        batch.write(self.output, F.relu(value) if self.relu else value)
+
+    def quantise(self, quantiser: Quantiser) -> QuantisedConv:
+        """Weights per output channel; the residual must already have the output's scale."""
+        source, output = quantiser.result.scales[self.source], quantiser.scale(self.output)
+        if self.residual is not None and quantiser.result.scales[self.residual] != output:
+            raise GatewrightError(
+                f"convolution {self.name}: the range of its residual {self.residual} is "
+                f"{quantiser.ranges[self.residual]:g}, that of its output {quantiser.ranges[self.output]:g}; the "
+                "machine adds in place and needs one range along a residual stream"
+            )
+        weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
+        scales = requantisation(self.name, weight, self.bias / (scale * source), scale * source / output)
+        geometry = {field.name: getattr(self, field.name) for field in fields(Convolution)}
+        return QuantisedConv(**geometry, weight=weight.reshape(self.weight.shape), requantisation=scales)
+
+
+@dataclass(frozen=True)
+class QuantisedConv(Convolution, QuantisedLayer):
+    """A convolution in integers. The residual has the output's scale."""
+
+    weight: npt.NDArray[np.int8] = field(kw_only=True)
+    requantisation: Requantisation = field(kw_only=True)
+
+    def check(self, graph: Graph) -> None:
+        self.check_weights(graph, self.weight)
+        check_requantisation(self.name, self.weight, self.requantisation)
+
+    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
+        shape = graph.shapes[self.output]
+        filters, height, width, channels = self.weight.shape
+        pixels = shape.height * shape.width
+        if decisions is not None:
+            if self.output_tiles:
+                active = decisions[self.output_tiles]
+                pixels = int(np.count_nonzero(active)) * (pixels // active.size)
+            if self.output_channels:
+                filters = int(np.count_nonzero(decisions[self.output_channels]))
+            if self.input_channels:
+                channels = int(np.count_nonzero(decisions[self.input_channels]))
+        return pixels * filters * height * width * channels
+
+    def run(self, batch: reference.Batch) -> None:
+        sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding)
+        values = requantise(sums, self.requantisation)
+        if self.output_channels is not None:
+            values *= batch.masks[self.output_channels][:, :, None, None]
+        if self.output_tiles is not None:
+            values *= spread(batch.masks[self.output_tiles], batch.tiles[self.output_tiles], values)
+        if self.residual is not None:
+            values += batch.maps[self.residual]
+        batch.write(self.output, values.clamp_(0 if self.relu else -128, 127))
+
+    def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
+        return {self.output: graph.shapes[self.output].size}
+
+    def in_place_of(self, graph: QuantisedGraph) -> str | None:
+        return self.residual
+
+    def lay_out(self, image: NetworkImage) -> None:
+        image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
+        if self.source == image.graph.input and image.input_layout.rows > 1:
+            filters, _, width, _ = self.weight.shape
+            image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
+        elif self.input_channels is None:
+            image.add_by_vector(self.name, self.weight)
+        else:
+            image.add_by_reduction(self.name, self.weight, self.input_channels)
