@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gatewright.contract.errors import GatewrightError
@@ -19,11 +21,13 @@ class Sequencer:
     read from the instruction memory in the first cycle in which its instruction could be dispatched. Its number in
     the program is counted along: pages follow each other in the program as NEXT links them. An
     instruction that differs from the program's at that number was fetched before its page arrived.
+    ``boot_done``: whether page 0 is in the instruction memory, in this cycle.
     """
 
-    def __init__(self, shared: Shared, program: Program) -> None:
+    def __init__(self, shared: Shared, program: Program, boot_done: Callable[[], bool]) -> None:
         self._shared = shared
         self._program = program
+        self._boot_done = boot_done
         self._entry = 0
         self._row = 0
         self._waiting = True
@@ -33,10 +37,10 @@ class Sequencer:
         self.executed: list[Instruction] = []
         self.stopped = False
 
-    def step(self, boot_done: bool) -> None:
+    def step(self) -> None:
         """One clock cycle."""
         if self._waiting:
-            if not boot_done:
+            if not self._boot_done():
                 return
             self._waiting = False
             self._fetch = FETCH_LATENCY
