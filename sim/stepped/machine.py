@@ -69,11 +69,15 @@ class SteppedMachine:
         fill = None if fill_seed is None else np.random.default_rng(fill_seed)
         self.shared = Shared(program.arch, image, fill)
         self.units = {unit: UNITS[unit](self.shared) for unit in QUEUED_UNITS}
+        self.sequencer = Sequencer(self.shared, program)
         load = self.units[Unit.LOAD]
         assert isinstance(load, LoadUnit)
+        self._load = load
         load.boot(_boot_load(program))
-        self.sequencer = Sequencer(self.shared, program, lambda: load.boot_done)
-        self.steps = [*(unit.step for unit in self.units.values()), self.sequencer.step]
+        self.steps = [*(unit.step for unit in self.units.values()), self._step_sequencer]
+
+    def _step_sequencer(self) -> None:
+        self.sequencer.step(self._load.boot_done)
 
     def step(self) -> None:
         """One clock cycle: the units compute from its start, in any order, and then the edge commits."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from gatewright.contract.errors import GatewrightError
@@ -21,13 +19,11 @@ class Sequencer:
     read from the instruction memory in the first cycle in which its instruction could be dispatched. Its number in
     the program is counted along: pages follow each other in the program as NEXT links them. An
     instruction that differs from the program's at that number was fetched before its page arrived.
-    ``boot_done``: whether page 0 is in the instruction memory, in this cycle.
     """
 
-    def __init__(self, shared: Shared, program: Program, boot_done: Callable[[], bool]) -> None:
+    def __init__(self, shared: Shared, program: Program) -> None:
         self._shared = shared
         self._program = program
-        self._boot_done = boot_done
         self._entry = 0
         self._row = 0
         self._waiting = True
@@ -37,10 +33,10 @@ class Sequencer:
         self.executed: list[Instruction] = []
         self.stopped = False
 
-    def step(self) -> None:
+    def step(self, boot_done: bool) -> None:
         """One clock cycle."""
         if self._waiting:
-            if not self._boot_done():
+            if not boot_done:
                 return
             self._waiting = False
             self._fetch = FETCH_LATENCY
