@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth import Cat, Module, Mux, ResetInserter, Signal
@@ -13,6 +15,7 @@ from gatewright.contract.axi import BURST_SIZE, INCREMENTING
 from gatewright.contract.isa import QUEUED_UNITS, UNITS, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.array.unit import ArrayUnit
+from gatewright.hw.connections import MEMORIES, Connection, conflicts, connect, connections, scratchpad_writers
 from gatewright.hw.control.completions import Completions
 from gatewright.hw.control.queue import InstructionQueue
 from gatewright.hw.control.registers import Control
@@ -21,15 +24,19 @@ from gatewright.hw.epilogue.unit import EpilogueUnit
 from gatewright.hw.gather.unit import GatherUnit
 from gatewright.hw.index.unit import IndexUnit
 from gatewright.hw.load.unit import LoadUnit
-from gatewright.hw.memories.accumulators import Accumulators
-from gatewright.hw.memories.masks import Masks
-from gatewright.hw.memories.parameters import Parameters
-from gatewright.hw.memories.patch_buffer import PatchBuffer
-from gatewright.hw.memories.scratchpad import Scratchpad
-from gatewright.hw.memories.tables import Tables
-from gatewright.hw.memories.weight_buffer import WeightBuffer
 from gatewright.hw.ports import BUS_PORTS, LITE_PORTS, port_members
 from gatewright.hw.store.unit import StoreUnit
+
+QUEUED: dict[Unit, tuple[str, Any]] = {
+    Unit.LOAD: ("load", LoadUnit),
+    Unit.GATHER: ("gather", GatherUnit),
+    Unit.ARRAY: ("array", ArrayUnit),
+    Unit.EPILOGUE: ("epilogue", EpilogueUnit),
+    Unit.INDEX: ("index_unit", IndexUnit),
+    Unit.STORE: ("store", StoreUnit),
+}
+"""The submodule's name and the class of each unit with a queue."""
+assert tuple(QUEUED) == QUEUED_UNITS
 
 
 class Accelerator(wiring.Component):
@@ -60,18 +67,17 @@ class Accelerator(wiring.Component):
         completions = add("completions", Completions())
         sequencer = add("sequencer", Sequencer(arch))
         queues = {unit: add(f"queue_{unit.name.lower()}", InstructionQueue(unit, arch)) for unit in QUEUED_UNITS}
-        units = {
-            Unit.LOAD: add("load", LoadUnit(arch)),
-            Unit.GATHER: add("gather", GatherUnit(arch)),
-            Unit.ARRAY: add("array", ArrayUnit(arch)),
-            Unit.EPILOGUE: add("epilogue", EpilogueUnit(arch)),
-            Unit.INDEX: add("index_unit", IndexUnit(arch)),
-            Unit.STORE: add("store", StoreUnit(arch)),
-        }
+        units = {unit: add(name, made(arch)) for unit, (name, made) in QUEUED.items()}
         self._connect_control(m, control, sequencer, units)
         self._connect_instructions(m, sequencer, completions, queues, units)
-        faults = self._connect_memories(m, add, sequencer, units)
-        faults += [
+        memories = {name: add(name, made(arch)) for name, made in MEMORIES.items()}
+        made = connections([sequencer, *units.values()], {**memories, "sequencer": sequencer})
+        connect(m, made)
+        for unit in units.values():
+            if "counts" in unit.signature.members:
+                m.d.comb += unit.counts.eq(memories["tables"].counts)
+        faults: list[tuple[Any, int]] = [
+            *conflicts(memories),
             (units[Unit.LOAD].error, ErrorCode.READ_BUS),
             (units[Unit.STORE].error, ErrorCode.WRITE_BUS),
         ]
@@ -79,9 +85,9 @@ class Accelerator(wiring.Component):
         for line, code in faults:
             with m.If(line):
                 m.d.comb += [control.fault.eq(1), control.fault_code.eq(code)]
-        m.d.comb += control.masks_busy.eq(self._masks.busy)
+        m.d.comb += control.masks_busy.eq(memories["masks"].busy)
         self._connect_buses(m, control, units)
-        self._connect_trace(m, control, sequencer, queues, units)
+        self._connect_trace(m, control, sequencer, units, scratchpad_writers(made))
         return m
 
     def _connect_control(self, m: Module, control: Control, sequencer: Any, units: dict[Unit, Any]) -> None:
@@ -139,55 +145,6 @@ class Accelerator(wiring.Component):
             epilogue.completions.idle.eq(completions.view.idle),
         ]
 
-    def _connect_memories(self, m: Module, add: Any, sequencer: Any, units: dict[Unit, Any]) -> list[tuple[Any, int]]:
-        """Every memory with its users; returns the conflict lines."""
-        arch = self._arch
-        load, gather, array = units[Unit.LOAD], units[Unit.GATHER], units[Unit.ARRAY]
-        epilogue, index, store = units[Unit.EPILOGUE], units[Unit.INDEX], units[Unit.STORE]
-        tables = add("tables", Tables(arch))
-        masks = self._masks = add("masks", Masks(arch))
-        scratchpad = add("scratchpad", Scratchpad(arch))
-        patch = add("patch_buffer", PatchBuffer(arch))
-        weights = add("weight_buffer", WeightBuffer(arch))
-        accumulators = add("accumulators", Accumulators(arch))
-        parameters = add("parameters", Parameters(arch))
-        for user, memory in (
-            (index.table, tables.index),
-            (load.table, tables.load),
-            (gather.tiles, tables.gather),
-            (array.filters, tables.array),
-            (epilogue.filters, tables.epilogue_filter),
-            (epilogue.tiles, tables.epilogue_tile),
-            (load.rows, tables.load_row),
-            (epilogue.mask, masks.write),
-            (gather.mask, masks.gather),
-            (index.mask, masks.index),
-            (sequencer.mask, masks.exit),
-            (gather.scratchpad, scratchpad.gather),
-            (epilogue.write, scratchpad.epilogue_write),
-            (epilogue.read, scratchpad.epilogue_read),
-            (load.scratchpad, scratchpad.load),
-            (store.scratchpad, scratchpad.store),
-            (gather.patch, patch.write),
-            (array.patch, patch.read),
-            (load.weights, weights.write),
-            (array.weights, weights.read),
-            (array.read, accumulators.array_read),
-            (array.write, accumulators.array_write),
-            (epilogue.accumulators, accumulators.epilogue_read),
-            (load.parameters, parameters.write),
-            (epilogue.parameters, parameters.read),
-            (load.instructions, sequencer.write),
-        ):
-            wiring.connect(m, user, memory)
-        for unit in (gather, array, epilogue, load):
-            m.d.comb += unit.counts.eq(tables.counts)
-        return [
-            (scratchpad.conflict, ErrorCode.SCRATCHPAD_PORT),
-            (accumulators.conflict, ErrorCode.ACCUMULATOR_PORT),
-            (tables.conflict, ErrorCode.TABLE_PORT),
-        ]
-
     def _connect_buses(self, m: Module, control: Control, units: dict[Unit, Any]) -> None:
         """The flat AXI ports, and what is constant on them."""
         for name in LITE_PORTS:
@@ -207,10 +164,9 @@ class Accelerator(wiring.Component):
         ]
 
     def _connect_trace(
-        self, m: Module, control: Control, sequencer: Any, queues: dict[Unit, Any], units: dict[Unit, Any]
+        self, m: Module, control: Control, sequencer: Any, units: dict[Unit, Any], writers: list[Connection]
     ) -> None:
         """The observation ports, and the same events for the counters."""
-        load, epilogue = units[Unit.LOAD].scratchpad, units[Unit.EPILOGUE].write
         m.d.comb += [
             control.starts.eq(self._starts),
             control.retires.eq(self._retires),
@@ -222,12 +178,24 @@ class Accelerator(wiring.Component):
             self.trace_retire.eq(self._retires),
             self.trace_stop.eq(sequencer.stopped),
             self.trace_error.eq(control.fault),
-            self.trace_write.eq(epilogue.valid | load.valid),
-            self.trace_write_unit.eq(Mux(epilogue.valid, Unit.EPILOGUE, Unit.LOAD)),
-            self.trace_write_address.eq(Mux(epilogue.valid, epilogue.address, load.address)),
-            self.trace_write_count.eq(Mux(epilogue.valid, epilogue.count, load.count)),
-            self.trace_write_data.eq(Mux(epilogue.valid, Cat(*epilogue.data), Cat(*load.data))),
+            self.trace_write.eq(reduce(or_, (writer.asking.valid for writer in writers))),
         ]
-        for unit in queues:
+        number = {id(unit): name for name, unit in units.items()}
+        *others, last = writers
+        which: Any = number[id(last.user)]
+        address, count, data = last.asking.address, last.asking.count, Cat(*last.asking.data)
+        for writer in reversed(others):
+            write = writer.asking
+            which = Mux(write.valid, number[id(writer.user)], which)
+            address = Mux(write.valid, write.address, address)
+            count = Mux(write.valid, write.count, count)
+            data = Mux(write.valid, Cat(*write.data), data)
+        m.d.comb += [
+            self.trace_write_unit.eq(which),
+            self.trace_write_address.eq(address),
+            self.trace_write_count.eq(count),
+            self.trace_write_data.eq(data),
+        ]
+        for unit in units:
             with m.If(sequencer.push[unit]):
                 m.d.comb += self.trace_dispatch_unit.eq(unit)

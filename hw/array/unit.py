@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -44,6 +44,14 @@ class ArrayUnit(wiring.Component):
     Each operand buffer has one walk of addresses, which loads or streams as ``stationary`` says. A MATMUL for which the
     buffers change roles is taken when nothing streams any more, so a walk never has two users.
     """
+
+    MEMORY_PORTS: ClassVar = {
+        "filters": "tables.array",
+        "patch": "patch_buffer.read",
+        "weights": "weight_buffer.read",
+        "read": "accumulators.array_read",
+        "write": "accumulators.array_write",
+    }
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

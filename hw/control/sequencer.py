@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -28,6 +28,8 @@ class Sequencer(wiring.Component):
     ``dispatched`` (instructions before it, those of the sequencer included) then hold until reset. ``halt`` stops
     dispatch at once. After ``stopped`` or ``error`` a reset has to come before the next ``start``.
     """
+
+    MEMORY_PORTS: ClassVar = {"mask": "masks.exit"}
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

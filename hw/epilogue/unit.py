@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -41,6 +41,16 @@ class EpilogueUnit(wiring.Component):
     cycle behind the setup in which they are met; the first slot enters. An instruction without work has no setup. The
     next is taken when the last slot has left the pipeline. ``waits``: those of the queue's head.
     """
+
+    MEMORY_PORTS: ClassVar = {
+        "filters": "tables.epilogue_filter",
+        "tiles": "tables.epilogue_tile",
+        "mask": "masks.write",
+        "write": "scratchpad.epilogue_write",
+        "read": "scratchpad.epilogue_read",
+        "accumulators": "accumulators.epilogue_read",
+        "parameters": "parameters.read",
+    }
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

@@ -6,6 +6,8 @@ bytes and lane masks, 5 masked bytes, 6 moved to their lanes, 7 the patch buffer
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -41,6 +43,13 @@ class GatherUnit(wiring.Component):
     While the unit is free, its registers ``running`` follow what ``GatherPrepare`` says of the queue's head, so that
     they hold the instruction in the cycle in which it is taken; the walk begins in that cycle.
     """
+
+    MEMORY_PORTS: ClassVar = {
+        "tiles": "tables.gather",
+        "mask": "masks.gather",
+        "scratchpad": "scratchpad.gather",
+        "patch": "patch_buffer.write",
+    }
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

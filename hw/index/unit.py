@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
@@ -39,6 +41,11 @@ class IndexUnit(wiring.Component):
     From s + 1 on each cycle finds the lowest one left in the word; an empty word takes a cycle too. The mask is read
     a word ahead. While the unit is idle its registers follow the queue's head, so they need no load.
     """
+
+    MEMORY_PORTS: ClassVar = {
+        "table": "tables.index",
+        "mask": "masks.index",
+    }
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

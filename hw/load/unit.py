@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -42,6 +44,15 @@ class LoadUnit(wiring.Component):
 
     ``halt``: send no more addresses. ``quiet``: no burst is in flight. ``error``: a beat came with an error response.
     """
+
+    MEMORY_PORTS: ClassVar = {
+        "table": "tables.load",
+        "rows": "tables.load_row",
+        "scratchpad": "scratchpad.load",
+        "weights": "weight_buffer.write",
+        "parameters": "parameters.write",
+        "instructions": "sequencer.write",
+    }
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, ArchConfig
+from gatewright.contract.registers import ErrorCode
 from gatewright.hw.signatures import accumulator_read, accumulator_write
 
 
@@ -17,6 +18,8 @@ class Accumulators(wiring.Component):
     A bank's read port follows ARRAY's request where there is one for it, else EPILOGUE's address: EPILOGUE's ``valid``
     may be late in its cycle. ``conflict`` is 1 in the cycle after both units used one bank.
     """
+
+    CONFLICT = ErrorCode.ACCUMULATOR_PORT
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import BEAT_BYTES, SCRATCHPAD_BANKS, ArchConfig
+from gatewright.contract.registers import ErrorCode
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import rotate_down, rotate_up
 from gatewright.hw.signatures import (
@@ -39,6 +40,8 @@ class Scratchpad(wiring.Component):
     in the next cycle. A read goes on through the banks' output registers and a rotation into the aligned register.
     Addresses wrap at the next power of two from the scratchpad's size.
     """
+
+    CONFLICT = ErrorCode.SCRATCHPAD_PORT
 
     def __init__(self, arch: ArchConfig) -> None:
         self._depth = arch.scratchpad_bytes // RING_BYTES

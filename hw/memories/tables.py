@@ -9,6 +9,7 @@ from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT, TABLE_ENTRY_BITS
+from gatewright.contract.registers import ErrorCode
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import TABLE_READ, table_counts, table_read, table_write_entry, table_write_row
 
@@ -21,6 +22,8 @@ class Tables(wiring.Component):
     INDEX writes an entry, LOAD a row, or a count, at the end of the cycle; ``conflict``: both do. Addresses wrap at
     the power of two that holds ``table_entries``.
     """
+
+    CONFLICT = ErrorCode.TABLE_PORT
 
     def __init__(self, arch: ArchConfig) -> None:
         self._tables = arch.tables

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -41,6 +43,10 @@ class StoreUnit(wiring.Component):
     ``halt``: send no more addresses; the beats of those that were sent follow. ``quiet``: every burst is answered.
     ``error``: one was answered with an error.
     """
+
+    MEMORY_PORTS: ClassVar = {
+        "scratchpad": "scratchpad.store",
+    }
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch

@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS
-from gatewright.contract.isa import NO_TABLE
+from gatewright.contract.isa import NO_TABLE, Opcode
 from gatewright.contract.timing import ACCUMULATOR_LATENCY, array_latency
 from gatewright.sim.fast import array, work
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
-from gatewright.sim.fast.sequencer import DONE, MATMUL
+from gatewright.sim.fast.sequencer import DONE
 from gatewright.sim.fast.sizes import ceil_div
 from gatewright.sim.fast.state import Geometry
+
+_MATMUL = int(Opcode.MATMUL)
 
 
 def quick_accumulations(
@@ -46,7 +48,7 @@ def _find_kernel(fingerprint: str) -> Callable[..., bool]:
         updater = np.full((ACCUMULATOR_BANKS, geometry.accumulator_depth), -1, np.int64)
         for at in range(len(executed)):
             row, sizes = executed[at], done[at]
-            if row[0] != MATMUL or sizes[work.BLOCKS] == 0:
+            if row[0] != _MATMUL or sizes[work.BLOCKS] == 0:
                 continue
             filters_stand = row[array.STATIONARY] == array.FILTERS
             still = sizes[work.FILTERS] if filters_stand else sizes[work.PIXELS]

@@ -18,12 +18,23 @@ from gatewright.contract.arch import ACCUMULATOR_BANKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import UNITS, Opcode, Unit
 from gatewright.sim.audit import order
-from gatewright.sim.audit.accesses import EARLY_READ, READ, WRITE, Touched, accesses, places
+from gatewright.sim.audit.accesses import accesses
 from gatewright.sim.audit.accumulators import quick_accumulations
-from gatewright.sim.fast import array, epilogue, load, work
+from gatewright.sim.fast import load, work
+from gatewright.sim.fast.context import UNIT_ARRAY, UNIT_SEQUENCER
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
-from gatewright.sim.fast.sequencer import DISPATCH, DONE, RUN, START, UNIT, UNIT_ARRAY, UNIT_SEQUENCER
+from gatewright.sim.fast.sequencer import DISPATCH, DONE, RUN, START, UNIT
 from gatewright.sim.fast.state import Geometry, State
+from gatewright.sim.fast.touched import (
+    EARLY_READ,
+    FIRST_BANK,
+    PORT_B,
+    READ,
+    TABLE_WRITE,
+    WRITE,
+    nothing_touched,
+    places,
+)
 
 _READ_TOO_EARLY, _OVERWRITTEN, _WRITE_ORDER = 1, 2, 3
 
@@ -34,10 +45,10 @@ class Auditor:
     def __init__(self, geometry: Geometry, state: State) -> None:
         self._geometry, self._state = geometry, state
         self._places = places(geometry, state)
-        total = self._places.total
-        self._touched = Touched(np.zeros(total, np.uint8), np.zeros(total, np.int64), np.zeros(1, np.int64))
+        self._touched = nothing_touched(self._places)
         self._locations: list[npt.NDArray[np.int64]] = []
         self._uses: list[npt.NDArray[np.uint8]] = []
+        self._ports: list[int] = []
 
     def record(self, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], fetched_from: int) -> None:
         """Note what an instruction touched. Call right after its execution; ``done`` is its work record."""
@@ -45,6 +56,7 @@ class Auditor:
         listed = self._touched.listed[: self._touched.listed_count[0]].copy()
         self._locations.append(listed)
         self._uses.append(self._touched.use[listed])
+        self._ports.append(int(self._touched.ports[0]))
 
     def check(
         self, executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], records: npt.NDArray[np.void]
@@ -76,9 +88,12 @@ class Auditor:
             raise _race(executed, trace, first, second, text)
         self._order = order.clocks(executed, trace[:, UNIT])
         self._check_order(executed, trace, ends)
-        self._check_port(executed, done, trace)
-        self._check_banks(executed, done, trace)
-        _check_tables(executed, done, trace)
+        ports = np.array(self._ports)
+        self._check_users(executed, trace, ports & PORT_B, "uses scratchpad port B")
+        for bank in range(ACCUMULATOR_BANKS):
+            self._check_users(executed, trace, ports & FIRST_BANK << bank, f"uses accumulator bank {bank}")
+        _check_exclusive(executed, trace, np.flatnonzero(ports & TABLE_WRITE), "uses the tables' write port")
+        _check_table_counts(executed, done, trace)
         for first, second in quick_accumulations(self._geometry, executed, done, trace):
             raise _race(executed, trace, first, second, "adds to an accumulator entry whose last update is under way")
 
@@ -106,36 +121,16 @@ class Auditor:
         self,
         executed: npt.NDArray[np.int64],
         trace: npt.NDArray[np.int64],
-        users: npt.NDArray[np.int64],
+        uses: npt.NDArray[np.int64],
         text: str,
     ) -> None:
-        """Users of a resource without an arbiter: apart in these cycles, and apart in any."""
+        """Those with a use of a resource without an arbiter: apart in these cycles, and apart in any."""
+        users = np.flatnonzero(uses)
         _check_exclusive(executed, trace, users, text)
         begin, *_, number = self._order
         pair = order.unordered_users(users, trace[:, UNIT], begin, number)
         if pair is not None:
             raise _unordered(executed, trace, pair[1], pair[0], text)
-
-    def _check_port(
-        self, executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]
-    ) -> None:
-        opcodes = executed[:, 0]
-        stores = (opcodes == Opcode.EPILOGUE) & (executed[:, epilogue.KIND] != epilogue.THRESHOLD)
-        users = stores & (done[:, work.PIXELS] > 0)
-        users |= (opcodes == Opcode.LOAD) & (executed[:, load.SPACE] == load.SCRATCHPAD) & (done[:, work.BYTES] > 0)
-        users |= (opcodes == Opcode.STORE) & (done[:, work.BYTES] > 0)
-        self._check_users(executed, trace, np.flatnonzero(users), "uses scratchpad port B")
-
-    def _check_banks(
-        self, executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]
-    ) -> None:
-        opcodes = executed[:, 0]
-        busy = done[:, work.BLOCKS] > 0
-        products, epilogues = (opcodes == Opcode.MATMUL) & busy, (opcodes == Opcode.EPILOGUE) & busy
-        for bank in range(ACCUMULATOR_BANKS):
-            users = products & (executed[:, array.BANK] == bank)
-            users |= epilogues & (executed[:, epilogue.BANK] == bank)
-            self._check_users(executed, trace, np.flatnonzero(users), f"uses accumulator bank {bank}")
 
     def _name(self, location: int) -> str:
         memories = list(self._places._asdict().items())[:-1]
@@ -190,11 +185,11 @@ def _check_exclusive(
             latest[int(trace[user, UNIT])] = user
 
 
-def _check_tables(executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]) -> None:
-    """The tables have one write port. A LOAD without rows sets its count at once, also before older data arrive."""
+def _check_table_counts(
+    executed: npt.NDArray[np.int64], done: npt.NDArray[np.int64], trace: npt.NDArray[np.int64]
+) -> None:
+    """A LOAD without rows sets its table's count at once, also before older data arrive."""
     loads = (executed[:, 0] == Opcode.LOAD) & (executed[:, load.SPACE] == load.TABLE)
-    users = np.flatnonzero(loads | (executed[:, 0] == Opcode.INDEX))
-    _check_exclusive(executed, trace, users, "uses the tables' write port")
     loading = -1
     for row in np.flatnonzero(loads):
         if done[row, work.BURSTS] > 0:

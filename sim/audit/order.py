@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.isa import UNITS, WAITS, Unit
-from gatewright.sim.audit.accesses import EARLY_READ, READ, WRITE
+from gatewright.sim.fast.context import UNIT_ARRAY, UNIT_EPILOGUE, UNIT_LOAD, UNIT_SEQUENCER
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
-from gatewright.sim.fast.sequencer import UNIT, UNIT_ARRAY, UNIT_EPILOGUE, UNIT_LOAD, UNIT_SEQUENCER
+from gatewright.sim.fast.sequencer import UNIT
+from gatewright.sim.fast.touched import EARLY_READ, READ, WRITE
 
 READ_UNORDERED, OVERWRITE_UNORDERED, WRITE_UNORDERED = 1, 2, 3
 

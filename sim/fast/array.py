@@ -9,9 +9,11 @@ from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Opcode, Stationary, column
 from gatewright.contract.timing import ACCUMULATOR_LATENCY, array_latency
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.context import STANDING, STREAM_END, UNIT_ARRAY, Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, count_or, filter_at, set_fault
 from gatewright.sim.fast.state import Geometry, State
+from gatewright.sim.fast.touched import FIRST_BANK, READ, WRITE, Places, Touched, touch, touch_table, use_port
 
 STATIONARY = column(Opcode.MATMUL, "stationary")
 PATCH_BASE = column(Opcode.MATMUL, "patch_base")
@@ -41,7 +43,9 @@ _array_latency = kernel(array_latency)
 
 
 @kernel
-def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+def execute(
+    geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
+) -> int:
     """Execute a MATMUL. Returns 0 or a fault."""
     tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
     if tiles < 0:
@@ -177,9 +181,57 @@ def _multiply(
 
 @kernel
 def time(
-    geometry: Geometry, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], start: int, stream_end: int
-) -> tuple[int, int, int]:
-    """(begin of the last stream, end of the last stream, done) of a MATMUL with work that starts at ``start``."""
-    streamed = done[work.PIXELS] if row[STATIONARY] == FILTERS else done[work.FILTERS]
-    end = max(start + done[work.PRELOAD], stream_end) + done[work.CYCLES]
-    return end - max(streamed, ACCUMULATOR_LATENCY), end, end + _array_latency(geometry.rows, geometry.columns)
+    geometry: Geometry,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    schedule: Schedule,
+    ready: int,
+    waits: int,
+) -> tuple[int, int, int, int]:
+    """(start, run, free, done) of a MATMUL: free when its last stream begins."""
+    still, stream_end = row[STATIONARY], schedule.array[STREAM_END]
+    start = max(ready, waits)
+    if schedule.array[STANDING] >= 0 and still != schedule.array[STANDING]:
+        start = max(start, stream_end)
+    if done[work.BLOCKS] == 0:
+        free, end = max(start + 1, stream_end), start + 1
+    else:
+        streamed = done[work.PIXELS] if still == FILTERS else done[work.FILTERS]
+        stream_end = max(start + done[work.PRELOAD], stream_end) + done[work.CYCLES]
+        free = stream_end - max(streamed, ACCUMULATOR_LATENCY)
+        end = stream_end + _array_latency(geometry.rows, geometry.columns)
+        schedule.array[STANDING] = still
+        schedule.array[STREAM_END] = stream_end
+    return start, start, free, max(end, schedule.last_done[UNIT_ARRAY] + 1)
+
+
+@kernel
+def accesses(
+    geometry: Geometry,
+    state: State,
+    at: Places,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    touched: Touched,
+) -> None:
+    """What a MATMUL used: see ``touched``."""
+    for table in (TILE_TABLE, FILTER_TABLE, CHANNEL_TABLE):
+        touch_table(touched, at, row[table], READ)
+    pixels, filters = done[work.PIXELS], done[work.FILTERS]
+    if done[work.REDUCTION] > 0:
+        for number in range(done[work.SLICES]):
+            one_slice = row[FIRST_SLICE] + number
+            patch = row[PATCH_BASE] * REGION_UNIT + one_slice * row[PATCH_VECTORS]
+            for pixel in range(pixels):
+                touch(touched, at.patch + patch + row[FIRST_PIXEL] + pixel, READ)
+            weight = row[WEIGHT_BASE] * REGION_UNIT + one_slice * row[WEIGHT_VECTORS]
+            for position in range(filters):
+                position += row[FIRST_FILTER]
+                touch(touched, at.weight + weight + filter_at(state, row[FILTER_TABLE], position), READ)
+    streamed = pixels if row[STATIONARY] == FILTERS else filters
+    first = row[BANK] * geometry.accumulator_depth + row[ACCUMULATOR]
+    use = READ | WRITE if row[ACCUMULATE] else WRITE
+    for number in range(done[work.BLOCKS] * streamed):
+        touch(touched, at.accumulator + first + number, use)
+    if done[work.BLOCKS] > 0:
+        use_port(touched, FIRST_BANK << row[BANK])

@@ -10,6 +10,7 @@ from gatewright.contract.arithmetic import SHIFT_MAX
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, column
 from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.context import Schedule
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, filter_at, set_fault
 from gatewright.sim.fast.state import Geometry, State
@@ -137,8 +138,17 @@ def check_mask_bits(state: State, row: npt.NDArray[np.int64], bits: int) -> int:
 
 
 @kernel
-def time(done: npt.NDArray[np.int64], start: int, waits: int) -> tuple[int, int]:
-    """(run, done) of an EPILOGUE that is taken from its queue at ``start``."""
+def time(
+    geometry: Geometry,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    schedule: Schedule,
+    ready: int,
+    waits: int,
+) -> tuple[int, int, int, int]:
+    """(start, run, free, done) of an EPILOGUE: it is taken before its waits are met, and reads its parameters."""
     before = max(done[work.PRELOAD], EPILOGUE_SETUP) if done[work.BLOCKS] > 0 else 0
+    start = ready
     run = max(start + before, waits)
-    return run, run + done[work.CYCLES] + EPILOGUE_LATENCY
+    end = run + done[work.CYCLES] + EPILOGUE_LATENCY
+    return start, run, end, end

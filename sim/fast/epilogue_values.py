@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import MASK_BITS
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SHIFT_MAX
 from gatewright.sim.fast import epilogue, faults, work
+from gatewright.sim.fast.context import Bursts
 from gatewright.sim.fast.epilogue import FILTERS, REDUCE, STORE, THRESHOLD
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.scratchpad import check_bytes
@@ -35,7 +36,9 @@ def wrap32(value: int) -> int:
 
 
 @kernel
-def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+def execute(
+    geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
+) -> int:
     """Execute an EPILOGUE. Returns 0 or a fault."""
     status = epilogue.size(geometry, state, row, done)
     if status < 0 or done[work.PIXELS] == 0:

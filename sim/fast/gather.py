@@ -6,14 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS
-from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.encodings import MASK_WORD_BITS, REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Opcode, column
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.context import Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.scratchpad import check_bytes
 from gatewright.sim.fast.sizes import ceil_div, chunk_tiles, count_or, set_fault, tile_at
 from gatewright.sim.fast.state import Geometry, State
+from gatewright.sim.fast.touched import READ, WRITE, Places, Touched, touch, touch_bytes, touch_table
 
 SOURCE = column(Opcode.GATHER, "source")
 HEIGHT = column(Opcode.GATHER, "height")
@@ -65,7 +67,9 @@ def _check_source(state: State, row: npt.NDArray[np.int64], channels: int) -> in
 
 
 @kernel
-def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+def execute(
+    geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
+) -> int:
     """Execute a GATHER. Returns 0 or a fault."""
     tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
     if tiles < 0:
@@ -139,6 +143,52 @@ def _read_window(
 
 
 @kernel
-def time(done: npt.NDArray[np.int64], start: int) -> int:
-    """The cycle at which a GATHER is done and its unit free."""
-    return start + done[work.CYCLES] + GATHER_LATENCY
+def time(
+    geometry: Geometry,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    schedule: Schedule,
+    ready: int,
+    waits: int,
+) -> tuple[int, int, int, int]:
+    """(start, run, free, done) of a GATHER."""
+    start = max(ready, waits)
+    end = start + done[work.CYCLES] + GATHER_LATENCY
+    return start, start, end, end
+
+
+@kernel
+def accesses(
+    geometry: Geometry,
+    state: State,
+    at: Places,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    touched: Touched,
+) -> None:
+    """What a GATHER used: see ``touched``."""
+    touch_table(touched, at, row[TILE_TABLE], READ)
+    touch_table(touched, at, row[CHANNEL_TABLE], READ)
+    tile = row[TILE]
+    channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
+    if channels == 0:
+        return
+    grid_columns = max(1, ceil_div(row[OUT_WIDTH], tile))
+    base = row[PATCH_BASE] * REGION_UNIT
+    mask = at.mask + row[SOURCE_MASK] * (MASK_BITS // MASK_WORD_BITS)
+    for vector in range(done[work.PIXELS]):
+        position = row[FIRST_TILE] + vector // (tile * tile)
+        tile_y, tile_x = tile_at(state, row[TILE_TABLE], position, grid_columns)
+        top = (tile_y * tile + vector // tile % tile) * row[STRIDE] - row[PADDING_Y]
+        left = (tile_x * tile + vector % tile) * row[STRIDE] - row[PADDING_X]
+        for y in range(max(top, 0), min(top + row[KERNEL_HEIGHT], row[HEIGHT])):
+            for x in range(max(left, 0), min(left + row[KERNEL_WIDTH], row[WIDTH])):
+                if row[SOURCE_MASK] != NO_TABLE:
+                    edge = row[SOURCE_TILE]
+                    bit = y // edge * row[SOURCE_GRID] + x // edge
+                    touch(touched, mask + bit // MASK_WORD_BITS, READ)
+                address = pixel_address(state, row, channels, y, x)
+                if address >= 0:
+                    touch_bytes(touched, at.scratchpad, address, channels, READ)
+        for one_slice in range(done[work.SLICES]):
+            touch(touched, at.patch + base + one_slice * row[PATCH_VECTORS] + vector, WRITE)

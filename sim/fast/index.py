@@ -10,9 +10,11 @@ from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import INDEX_LATENCY
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.context import Bursts, Schedule
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import ceil_div, set_fault
 from gatewright.sim.fast.state import Geometry, State
+from gatewright.sim.fast.touched import READ, TABLE_WRITE, WRITE, Places, Touched, touch, use_port
 
 MASK = column(Opcode.INDEX, "mask")
 BITS = column(Opcode.INDEX, "bits")
@@ -22,7 +24,9 @@ COMPLEMENT = column(Opcode.INDEX, "complement")
 
 
 @kernel
-def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+def execute(
+    geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
+) -> int:
     """Execute an INDEX. Returns 0 or a fault."""
     table, bits, grid = row[TABLE], row[BITS], row[GRID_WIDTH]
     if table >= geometry.tables:
@@ -55,6 +59,32 @@ def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: 
 
 
 @kernel
-def time(done: npt.NDArray[np.int64], start: int) -> int:
-    """The cycle at which an INDEX is done and its unit free."""
-    return start + done[work.CYCLES] + INDEX_LATENCY
+def time(
+    geometry: Geometry,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    schedule: Schedule,
+    ready: int,
+    waits: int,
+) -> tuple[int, int, int, int]:
+    """(start, run, free, done) of an INDEX."""
+    start = max(ready, waits)
+    end = start + done[work.CYCLES] + INDEX_LATENCY
+    return start, start, end, end
+
+
+@kernel
+def accesses(
+    geometry: Geometry,
+    state: State,
+    at: Places,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    touched: Touched,
+) -> None:
+    """What an INDEX used: see ``touched``."""
+    first = at.mask + row[MASK] * (MASK_BITS // MASK_WORD_BITS)
+    for word in range(ceil_div(row[BITS], MASK_WORD_BITS)):
+        touch(touched, first + word, READ)
+    touch(touched, at.table + row[TABLE], WRITE)
+    use_port(touched, TABLE_WRITE)

@@ -16,11 +16,24 @@ from gatewright.contract.encodings import (
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, column
 from gatewright.contract.timing import LOAD_ISSUE, LOAD_LATENCY
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.context import BURSTS_FULL, UNIT_LOAD, Bursts, Schedule
 from gatewright.sim.fast.dram import burst_cycles, bursts_of, read_bursts, split_row
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.scratchpad import check_bytes, copy_from_dram
 from gatewright.sim.fast.sizes import bounded, ceil_div, set_fault
 from gatewright.sim.fast.state import NOT_LOADED, Geometry, State
+from gatewright.sim.fast.touched import (
+    PORT_B,
+    READ,
+    TABLE_WRITE,
+    WRITE,
+    Places,
+    Touched,
+    touch,
+    touch_bytes,
+    touch_table,
+    use_port,
+)
 
 DRAM = column(Opcode.LOAD, "dram_address")
 SPACE = column(Opcode.LOAD, "space")
@@ -55,7 +68,7 @@ def rows_read(state: State, row: npt.NDArray[np.int64]) -> int:
 
 
 @kernel
-def count_bursts(state: State, row: npt.NDArray[np.int64]) -> int:
+def _count_bursts(state: State, row: npt.NDArray[np.int64]) -> int:
     """Bursts of a LOAD, all of whose rows are checked to lie in DRAM; or a fault."""
     rows = rows_read(state, row)
     if rows < 0:
@@ -78,22 +91,25 @@ def execute(
     state: State,
     row: npt.NDArray[np.int64],
     done: npt.NDArray[np.int64],
-    bursts: npt.NDArray[np.int64],
-    first_burst: int,
+    bursts: Bursts,
 ) -> int:
-    """Execute a LOAD whose bursts were counted: move the data, list the bursts. Returns 0 or a fault.
-
-    ``done`` is the instruction's work record; the bursts go to ``bursts`` from ``first_burst`` on.
-    """
+    """Execute a LOAD: move the data, list the bursts. Returns 0, a fault, or BURSTS_FULL."""
+    count = _count_bursts(state, row)
+    if count < 0:
+        return count
+    first_burst = bursts.listed[0]
+    next_burst = first_burst
+    if first_burst + count > len(bursts.lengths):
+        return BURSTS_FULL
     rows = rows_read(state, row)
     beats = row[ROW_BEATS]
-    next_burst = first_burst
     for position in range(rows):
-        next_burst = split_row(row_address(state, row, position), beats, bursts, next_burst)
-    done[work.BURSTS] = next_burst - first_burst
+        next_burst = split_row(row_address(state, row, position), beats, bursts.lengths, next_burst)
+    done[work.BURSTS] = count
     done[work.BYTES] = rows * beats * BEAT_BYTES
     for burst in range(first_burst, next_burst):
-        done[work.CYCLES] += burst_cycles(geometry, bursts[burst])
+        done[work.CYCLES] += burst_cycles(geometry, bursts.lengths[burst])
+    bursts.listed[0] = next_burst
     space = row[SPACE]
     if space == SCRATCHPAD:
         return _to_scratchpad(state, row, rows)
@@ -235,17 +251,59 @@ def _to_instructions(geometry: Geometry, state: State, row: npt.NDArray[np.int64
 @kernel
 def time(
     geometry: Geometry,
+    row: npt.NDArray[np.int64],
     done: npt.NDArray[np.int64],
-    start: int,
-    previous_done: int,
-    bursts: npt.NDArray[np.int64],
-    first_burst: int,
-    channel: npt.NDArray[np.int64],
-) -> tuple[int, int]:
-    """(free, done) of a LOAD that starts at ``start``; see ``dram.read_bursts`` for ``channel``."""
+    schedule: Schedule,
+    ready: int,
+    waits: int,
+) -> tuple[int, int, int, int]:
+    """(start, run, free, done) of a LOAD: free when its last address is out."""
+    start = max(ready, waits)
+    previous_done = schedule.last_done[UNIT_LOAD]
     if done[work.BURSTS] == 0:
         end = max(start + LOAD_LATENCY, previous_done + 1)
-        return end, end
-    issue = start + LOAD_ISSUE
-    address, end = read_bursts(geometry, bursts, first_burst, first_burst + done[work.BURSTS], issue, channel)
-    return address + 1, max(end + LOAD_LATENCY, previous_done + 1)
+        return start, start, end, end
+    first = schedule.next_burst[0]
+    last = first + done[work.BURSTS]
+    address, end = read_bursts(geometry, schedule.bursts, first, last, start + LOAD_ISSUE, schedule.channel)
+    schedule.next_burst[0] = last
+    return start, start, address + 1, max(end + LOAD_LATENCY, previous_done + 1)
+
+
+@kernel
+def accesses(
+    geometry: Geometry,
+    state: State,
+    at: Places,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    touched: Touched,
+) -> None:
+    """What a LOAD used: see ``touched``."""
+    touch_table(touched, at, row[ROW_TABLE], READ)
+    rows = rows_read(state, row)
+    size = row[ROW_BEATS] * BEAT_BYTES
+    for position in range(rows):
+        touch_bytes(touched, at.dram, row_address(state, row, position), size, READ)
+    space, address = row[SPACE], row[ADDRESS]
+    if space == SCRATCHPAD:
+        touch_bytes(touched, at.scratchpad, address, rows * size, WRITE)
+        if rows * size > 0:
+            use_port(touched, PORT_B)
+    elif space == PARAMETERS:
+        for number in range(rows * size // 8):
+            touch(touched, at.parameter + address + number, WRITE)
+    elif space == TABLE:
+        touch(touched, at.table + address, WRITE)
+        use_port(touched, TABLE_WRITE)
+    elif space == INSTRUCTIONS:
+        for number in range(rows * size // state.instructions.shape[1]):
+            touch(touched, at.instruction + address + number, WRITE)
+    else:
+        by_vector = space == WEIGHTS_BY_VECTOR
+        slices = row[COUNT] if by_vector else ceil_div(row[TAPS] * rows, geometry.rows)
+        vectors = rows if by_vector else row[VECTORS]
+        for one_slice in range(slices):
+            word = address * REGION_UNIT + one_slice * row[VECTORS]
+            for vector in range(vectors):
+                touch(touched, at.weight + word + vector, WRITE)

@@ -13,6 +13,7 @@ from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, decode
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, sequencer, work
+from gatewright.sim.fast.context import BURSTS_FULL, FINISHED, PAGE_LOADED, STOPPED
 from gatewright.sim.fast.state import ILLEGAL, LEGAL, geometry, new_state
 
 INSTRUCTION_LIMIT = 250_000
@@ -76,13 +77,13 @@ class Run:
             )
             if status < 0:
                 raise self._error(status, self.count, self.executed[self.count + 1])
-            if status == sequencer.FINISHED:
+            if status == FINISHED:
                 return True
-            if status == sequencer.STOPPED:
+            if status == STOPPED:
                 return False
-            if status == sequencer.PAGE_LOADED:
+            if status == PAGE_LOADED:
                 self._decode_page()
-            elif status == sequencer.BURSTS_FULL:
+            elif status == BURSTS_FULL:
                 self.bursts = np.concatenate([self.bursts, np.zeros_like(self.bursts)])
             else:
                 self._grow()

@@ -10,23 +10,30 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.isa import FORMATS, UNITS, WAITS, Opcode, Unit, column
+from gatewright.contract.isa import FORMATS, UNITS, WAITS, Opcode, column
 from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
-from gatewright.sim.fast import array, epilogue, epilogue_values, faults, gather, index, load, store, work
+from gatewright.sim.fast import faults, load, work
+from gatewright.sim.fast.context import (
+    FINISHED,
+    PAGE_LOADED,
+    ROWS_FULL,
+    STOPPED,
+    UNIT_LOAD,
+    UNIT_SEQUENCER,
+    Bursts,
+    Schedule,
+)
 from gatewright.sim.fast.kernels import entry, kernel, sources_fingerprint
 from gatewright.sim.fast.sizes import set_fault
 from gatewright.sim.fast.state import ILLEGAL, NOT_LOADED, Geometry, State
+from gatewright.sim.fast.units import PIECES, chain
 
 PC, EXECUTED, BURSTS, PAGE_FIRST, PAGE_COUNT = range(5)
 """Columns of the progress vector: instruction memory entry, rows done, bursts listed, page to decode."""
 PROGRESS_COLUMNS = 5
 
-FINISHED, STOPPED, PAGE_LOADED, ROWS_FULL, BURSTS_FULL = range(5)
-"""Why ``run_values`` returned, if not for a fault."""
-
-LOAD, GATHER, MATMUL = int(Opcode.LOAD), int(Opcode.GATHER), int(Opcode.MATMUL)
-EPILOGUE, INDEX, STORE = int(Opcode.EPILOGUE), int(Opcode.INDEX), int(Opcode.STORE)
+LOAD = int(Opcode.LOAD)
 NEXT, EXIT, END = int(Opcode.NEXT), int(Opcode.EXIT), int(Opcode.END)
 NEXT_ENTRY = column(Opcode.NEXT, "entry")
 EXIT_MASK = column(Opcode.EXIT, "mask")
@@ -35,13 +42,14 @@ EXIT_BIT = column(Opcode.EXIT, "bit")
 INSTRUCTION, UNIT, DISPATCH, START, RUN, DONE = range(len(TRACE_DTYPE.names or ()))
 assert TRACE_DTYPE.names == ("instruction", "unit", "dispatch", "start", "run", "done")
 
-UNIT_LOAD, UNIT_ARRAY = int(Unit.LOAD), int(Unit.ARRAY)
-UNIT_EPILOGUE, UNIT_SEQUENCER = int(Unit.EPILOGUE), int(Unit.SEQUENCER)
 _UNIT_OF = np.zeros(max(FORMATS) + 1, np.int64)
 for _format in FORMATS.values():
     _UNIT_OF[_format.opcode] = _format.unit
 
 _HALF, _MODULUS = 1 << 15, 1 << 16
+
+_execute = chain([(p.opcode, p.execute) for p in PIECES])
+_time = chain([(p.opcode, p.time) for p in PIECES])
 
 
 @kernel
@@ -53,23 +61,6 @@ def _fetch(geometry: Geometry, state: State, pc: int) -> int:
         return set_fault(state, faults.FETCH_UNWRITTEN, pc, geometry.instruction_entries)
     if state.loaded[pc] == ILLEGAL:
         return set_fault(state, faults.FETCH_ILLEGAL, pc, geometry.instruction_entries)
-    return 0
-
-
-@kernel
-def _compute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
-    """Execute a unit's instruction other than LOAD."""
-    opcode = row[0]
-    if opcode == GATHER:
-        return gather.execute(geometry, state, row, done)
-    if opcode == MATMUL:
-        return array.execute(geometry, state, row, done)
-    if opcode == EPILOGUE:
-        return epilogue_values.execute(geometry, state, row, done)
-    if opcode == INDEX:
-        return index.execute(geometry, state, row, done)
-    if opcode == STORE:
-        return store.execute(geometry, state, row, done)
     return 0
 
 
@@ -91,6 +82,7 @@ def _values_kernel(fingerprint: str) -> Callable[..., int]:
         instruction and the work record of every executed one.
         """
         assert fingerprint
+        listed = Bursts(bursts, progress[BURSTS : BURSTS + 1])
         while True:
             at = progress[EXECUTED]
             if at == stop:
@@ -108,18 +100,10 @@ def _values_kernel(fingerprint: str) -> Callable[..., int]:
             opcode = row[0]
             done[:] = 0
             done[work.OPCODE] = opcode
-            if opcode == LOAD:
-                count = load.count_bursts(state, row)
-                if count < 0:
-                    return count
-                if progress[BURSTS] + count > len(bursts):
-                    return BURSTS_FULL
-                status = load.execute(geometry, state, row, done, bursts, progress[BURSTS])
-                progress[BURSTS] += count
-            else:
-                status = _compute(geometry, state, row, done)
-            if status < 0:
-                return status
+            if _UNIT_OF[opcode] != UNIT_SEQUENCER:
+                status = _execute(opcode, geometry, state, row, done, listed)
+                if status != 0:
+                    return status
             if opcode == NEXT:
                 pc = row[NEXT_ENTRY]
             progress[PC] = pc
@@ -169,15 +153,14 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
         assert fingerprint
         rows = len(executed)
         issued = np.zeros(UNITS, np.int64)
-        free = np.zeros(UNITS, np.int64)
-        last_done = np.zeros(UNITS, np.int64)
         started_at = np.zeros((UNITS, rows), np.int64)
         done_at = np.zeros((UNITS, rows), np.int64)
         channel = np.zeros(1 + len(bursts), np.int64)
-        stream_end, standing = 0, -1
+        none = np.zeros(UNITS, np.int64), np.zeros(UNITS, np.int64)
+        now = Schedule(none[0], none[1], bursts, np.zeros(1, np.int64), channel, np.array([-1, 0]))
+        last_done = now.last_done
 
-        free[UNIT_LOAD], last_done[UNIT_LOAD] = load.time(geometry, table[0], 0, 0, bursts, 0, channel)
-        next_burst = table[0, work.BURSTS]
+        _, _, now.free[UNIT_LOAD], last_done[UNIT_LOAD] = load.time(geometry, executed[0], table[0], now, 0, 0)
         turn = last_done[UNIT_LOAD] + FETCH_LATENCY
         for at in range(1, rows):
             row, done, record = executed[at], table[at], trace[at]
@@ -203,34 +186,8 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
                 dispatch = max(dispatch, started_at[unit, number - geometry.queue_depth] + 1)
             turn = dispatch + 1
             head = dispatch if number == 0 else max(dispatch, started_at[unit, number - 1])
-            start = max(head + 1 + DECODE_LATENCY, free[unit])
-            if unit != UNIT_EPILOGUE:
-                start = max(start, waits)
-            run = start
-            if unit == UNIT_ARRAY:
-                still = row[array.STATIONARY]
-                if standing >= 0 and still != standing:
-                    start = run = max(start, stream_end)
-                if done[work.BLOCKS] == 0:
-                    free[unit] = max(start + 1, stream_end)
-                    end = start + 1
-                else:
-                    standing = still
-                    free[unit], stream_end, end = array.time(geometry, row, done, start, stream_end)
-                end = max(end, last_done[unit] + 1)
-            elif unit == UNIT_LOAD:
-                free[unit], end = load.time(geometry, done, start, last_done[unit], bursts, next_burst, channel)
-                next_burst += done[work.BURSTS]
-            else:
-                if opcode == EPILOGUE:
-                    run, end = epilogue.time(done, start, waits)
-                elif opcode == GATHER:
-                    end = gather.time(done, start)
-                elif opcode == INDEX:
-                    end = index.time(done, start)
-                else:
-                    end = store.time(geometry, done, start)
-                free[unit] = end
+            ready = max(head + 1 + DECODE_LATENCY, now.free[unit])
+            start, run, now.free[unit], end = _time(opcode, geometry, row, done, now, ready, waits)
             record[DISPATCH], record[START], record[RUN], record[DONE] = dispatch, start, run, end
             started_at[unit, number] = start
             done_at[unit, number] = end

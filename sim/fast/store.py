@@ -9,11 +9,13 @@ from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import STORE_LATENCY
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.context import Bursts, Schedule
 from gatewright.sim.fast.dram import burst_cycles, bursts_of, split_row
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.scratchpad import check_bytes, copy_to_dram
 from gatewright.sim.fast.sizes import set_fault
 from gatewright.sim.fast.state import Geometry, State
+from gatewright.sim.fast.touched import PORT_B, READ, WRITE, Places, Touched, touch_bytes, use_port
 
 DRAM = column(Opcode.STORE, "dram_address")
 ADDRESS = column(Opcode.STORE, "address")
@@ -21,7 +23,9 @@ BEATS = column(Opcode.STORE, "beats")
 
 
 @kernel
-def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+def execute(
+    geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
+) -> int:
     """Execute a STORE. Returns 0 or a fault."""
     address, dram_address, beats = row[ADDRESS], row[DRAM], row[BEATS]
     if dram_address % BEAT_BYTES:
@@ -44,7 +48,33 @@ def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: 
 
 
 @kernel
-def time(geometry: Geometry, done: npt.NDArray[np.int64], start: int) -> int:
-    """The cycle at which a STORE is done and its unit free."""
+def time(
+    geometry: Geometry,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    schedule: Schedule,
+    ready: int,
+    waits: int,
+) -> tuple[int, int, int, int]:
+    """(start, run, free, done) of a STORE."""
+    start = max(ready, waits)
     data = done[work.CYCLES] + done[work.BURSTS] * geometry.burst_gap
-    return start + STORE_LATENCY + data + geometry.dram_latency
+    end = start + STORE_LATENCY + data + geometry.dram_latency
+    return start, start, end, end
+
+
+@kernel
+def accesses(
+    geometry: Geometry,
+    state: State,
+    at: Places,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    touched: Touched,
+) -> None:
+    """What a STORE used: see ``touched``."""
+    size = done[work.BYTES]
+    touch_bytes(touched, at.scratchpad, row[ADDRESS], size, READ)
+    touch_bytes(touched, at.dram, row[DRAM], size, WRITE)
+    if size > 0:
+        use_port(touched, PORT_B)

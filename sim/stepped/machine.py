@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, Space, column
+from gatewright.contract.isa import COLUMNS, NO_TABLE, QUEUED_UNITS, Opcode, Space, Unit, column
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.sim.stepped.array.unit import ArrayUnit
@@ -21,6 +23,23 @@ from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load.unit import LoadUnit
 from gatewright.sim.stepped.state import Shared
 from gatewright.sim.stepped.store.unit import StoreUnit
+
+
+class SteppedUnit(Protocol):
+    """A unit: it takes instructions from its queue in ``Shared``, and moves once a clock cycle."""
+
+    def step(self) -> None: ...
+
+
+UNITS: dict[Unit, Callable[[Shared], SteppedUnit]] = {
+    Unit.LOAD: LoadUnit,
+    Unit.GATHER: GatherUnit,
+    Unit.ARRAY: ArrayUnit,
+    Unit.EPILOGUE: EpilogueUnit,
+    Unit.INDEX: IndexUnit,
+    Unit.STORE: StoreUnit,
+}
+"""Every unit with a queue."""
 
 
 @dataclass
@@ -49,26 +68,16 @@ class SteppedMachine:
     def __init__(self, program: Program, image: npt.NDArray[np.uint8], fill_seed: int | None = None) -> None:
         fill = None if fill_seed is None else np.random.default_rng(fill_seed)
         self.shared = Shared(program.arch, image, fill)
-        self.load = LoadUnit(self.shared)
-        self.gather = GatherUnit(self.shared)
-        self.array = ArrayUnit(self.shared)
-        self.epilogue = EpilogueUnit(self.shared)
-        self.index = IndexUnit(self.shared)
-        self.store = StoreUnit(self.shared)
+        self.units = {unit: UNITS[unit](self.shared) for unit in QUEUED_UNITS}
         self.sequencer = Sequencer(self.shared, program)
-        self.load.boot(_boot_load(program))
-        self.steps = [
-            self.load.step,
-            self.gather.step,
-            self.array.step,
-            self.epilogue.step,
-            self.index.step,
-            self.store.step,
-            self._step_sequencer,
-        ]
+        load = self.units[Unit.LOAD]
+        assert isinstance(load, LoadUnit)
+        self._load = load
+        load.boot(_boot_load(program))
+        self.steps = [*(unit.step for unit in self.units.values()), self._step_sequencer]
 
     def _step_sequencer(self) -> None:
-        self.sequencer.step(self.load.boot_done)
+        self.sequencer.step(self._load.boot_done)
 
     def step(self) -> None:
         """One clock cycle: the units compute from its start, in any order, and then the edge commits."""
