@@ -7,6 +7,7 @@ checkpoints load.
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +23,29 @@ GATE_BIAS = 2.0
 """Initial bias of a gate's last layer: every gate starts open (public release, option ``--bias``)."""
 
 
+class _Limited(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, limit: float) -> Tensor:
+        ctx.save_for_backward(logits)
+        ctx.limit = limit
+        return logits.clamp(-limit, limit)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (logits,) = ctx.saved_tensors
+        # A step goes against the gradient: outwards where the signs differ.
+        outwards = (logits.abs() > ctx.limit) & (gradients[0] * logits < 0)
+        return gradients[0].masked_fill(outwards, 0), None
+
+
 def limited(logits: Tensor, limit: float) -> Tensor:
     """Logits within -limit to limit, their signs and so every decision kept.
 
-    The forward value is clamped; the gradient is that of the logits as they are. A logit far outside, whose noise
-    has no say and whose relaxed gate has next to no gradient, is drawn back to where both have.
+    The forward value is clamped. A logit far outside, where noise has no say and the relaxed gate has next to no
+    gradient, gets the gradient at the limit, if that draws it back; what would drive it farther out is dropped, or it
+    would be driven on for ever.
     """
-    return logits + (logits.clamp(-limit, limit) - logits).detach()
+    return cast(Tensor, _Limited.apply(logits, limit))  # type: ignore[no-untyped-call]
 
 
 def straight_through_gate(logits: Tensor, training: bool, limit: float | None = None) -> Tensor:
@@ -68,7 +85,8 @@ class SpatialGate(nn.Module):
         self.channels = channels
         self.logit_limit: float | None = None
         self.training_logits: Tensor | None = None
-        """What the last decisions in training were made of, of the mask's shape, before noise: for a loss."""
+        """What the last decisions in training were made of, of the mask's shape, before noise: for a loss. Its
+        gradient stops at the gate: what a gate should see is not for it to say."""
         self.mask_height = math.ceil(height / tile)
         self.mask_width = math.ceil(width / tile)
         self.atten_s = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=True)
@@ -78,12 +96,16 @@ class SpatialGate(nn.Module):
         assert self.atten_s.bias is not None
         nn.init.constant_(self.atten_s.bias, GATE_BIAS)
 
+    def last_layer(self) -> nn.Conv2d:
+        """The layer whose output are the logits."""
+        return self.atten_s
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
-        logits = self.atten_s(F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width)))
+        pooled = F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width))
         if self.training:
-            self.training_logits = logits
-        return straight_through_gate(logits, self.training, self.logit_limit)
+            self.training_logits = self.atten_s(pooled.detach())
+        return straight_through_gate(self.atten_s(pooled), self.training, self.logit_limit)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""
@@ -109,6 +131,10 @@ class ChannelGate(nn.Module):
     def reset_gate(self) -> None:
         """Open every gate: the bias of the last layer becomes ``GATE_BIAS``."""
         nn.init.constant_(self.atten_c[3].bias, GATE_BIAS)  # type: ignore[arg-type]
+
+    def last_layer(self) -> nn.Conv2d:
+        """The layer whose output are the logits."""
+        return cast(nn.Conv2d, self.atten_c[3])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""
