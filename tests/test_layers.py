@@ -7,6 +7,7 @@ import pytest
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"contract"}),
+    frozenset({"boards"}),
     frozenset({"listing", "models", "compiler", "sim", "hw"}),
     frozenset({"verify", "measure"}),
     frozenset({"report"}),

@@ -1,4 +1,4 @@
-"""The command that synthesises the machine for the ZU3EG: synth."""
+"""The command that synthesises the machine for a board's chip: synth."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from gatewright.boards import BOARDS, find_board
 from gatewright.cli.options import arch_option
 from gatewright.contract.arch import load_arch
 
 
 @click.command(epilog="Example: gatewright synth --arch ultra96 -o build/synth")
 @arch_option
+@click.option("--board", "board_name", type=click.Choice(sorted(BOARDS)), default="ultra96", help="Board to fit on.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for netlist, log and report.")
 @click.option(
     "--depth",
@@ -20,8 +22,8 @@ from gatewright.contract.arch import load_arch
     show_default=True,
     help="Levels of modules that are kept and reported; 0 flattens everything.",
 )
-def synth(arch_name: str, out: Path, depth: int) -> None:
-    """Synthesise the machine with Yosys for the ZU3EG: resources per module, goals, longest path.
+def synth(arch_name: str, board_name: str, out: Path, depth: int) -> None:
+    """Synthesise the machine with Yosys for a board's chip: resources per module, goals, longest path.
 
     Exits with status 1 if a goal is missed.
     """
@@ -29,7 +31,7 @@ def synth(arch_name: str, out: Path, depth: int) -> None:
     from gatewright.hw.top import Accelerator
 
     arch = load_arch(arch_name)
-    report = synthesise(Accelerator(arch), None, "gatewright", out, depth=depth)
+    report = synthesise(Accelerator(arch), None, "gatewright", out, board=find_board(board_name), depth=depth)
     click.echo(table(report))
     if not all(goal.met for goal in report.goals()):
         raise SystemExit(1)

@@ -70,6 +70,10 @@ class ArchConfig:
     clock_mhz: int = 300
     load_vectors: int = 4
     """Stationary vectors loaded per cycle (1, 2 or 4)."""
+    array_multipliers: int = 192
+    """Multiplier blocks that the array may take. If it has more cells, pairs of its first columns share theirs, as many
+    as are needed, and half of the columns at most; cycles and bytes are the same. The default: what the other units
+    leave of three quarters of the ZU3EG's 360."""
     scratchpad_kib: int = 256
     patch_kib: int = 64
     weight_kib: int = 128
@@ -157,6 +161,7 @@ _RANGES = (
     ("rows", 4, 16),
     ("columns", 4, 32),
     ("clock_mhz", 1, 2000),
+    ("array_multipliers", 1, 512),
     ("scratchpad_kib", 4, 1024),
     ("patch_kib", 1, 64),
     ("weight_kib", 1, 256),

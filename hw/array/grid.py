@@ -16,13 +16,11 @@ from gatewright.hw.signatures import lanes
 
 SUM_LANE_BITS = 32
 FIRST_BITS, COUNT_BITS = 6, 3
-MULTIPLIER_GOAL = 192
-"""Multiplier blocks that the grid may take: what the other units leave of three quarters of the chip's 360."""
 
 
-def packed_pairs(rows: int, columns: int) -> int:
-    """Pairs of columns that share their multipliers: so many that the grid takes MULTIPLIER_GOAL, if it can."""
-    excess = max(0, rows * columns - MULTIPLIER_GOAL)
+def packed_pairs(rows: int, columns: int, multipliers: int) -> int:
+    """Pairs of columns that share their multipliers: so many that the grid takes ``multipliers``, if it can."""
+    excess = max(0, rows * columns - multipliers)
     return min(-(-excess // rows), columns // 2)
 
 
@@ -48,14 +46,14 @@ class Grid(wiring.Component):
     column a cycle. A column's ``capture`` and ``swap`` come along row 0 and go down the column, a row a cycle. The
     input register is the activation register of column 0. A vector's sums are at ``sums`` in t + rows + columns + 1.
 
-    The first ``pairs`` pairs of columns, ``packed_pairs`` unless told otherwise, have a multiplier for both columns.
+    The first ``pairs`` pairs of columns have a multiplier for both columns.
     The right one of a pair acts with the left one, a cycle early, and its sums wait a cycle more. The first columns'
     sums wait longest for the others, so that is where the split of the pairs' sums fits in.
     """
 
-    def __init__(self, rows: int, columns: int, load_vectors: int, pairs: int | None = None) -> None:
+    def __init__(self, rows: int, columns: int, load_vectors: int, pairs: int) -> None:
         self._rows, self._columns, self._load_vectors = rows, columns, load_vectors
-        self._strips = column_strips(rows, columns, packed_pairs(rows, columns) if pairs is None else pairs)
+        self._strips = column_strips(rows, columns, pairs)
         # Cycles after column 0 in which a column acts.
         self._acts_at = [strip.columns[0] for strip in self._strips for _ in strip.columns]
         super().__init__(

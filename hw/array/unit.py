@@ -14,7 +14,7 @@ from gatewright.hw.array.accumulation import Accumulation
 from gatewright.hw.array.block_loader import TileLoader
 from gatewright.hw.array.block_streamer import TileStreamer
 from gatewright.hw.array.completion_order import CompletionOrder
-from gatewright.hw.array.grid import Grid
+from gatewright.hw.array.grid import Grid, packed_pairs
 from gatewright.hw.array.operand_fetch import OperandWalk
 from gatewright.hw.array.operand_turn import OperandTurn
 from gatewright.hw.array.prepare import ArrayPrepare, start_layout
@@ -139,7 +139,12 @@ class ArrayUnit(wiring.Component):
         """Buffers, turn, grid and accumulators."""
         arch, loader = self._arch, self._loader
         m.submodules.turn = turn = OperandTurn(arch)
-        m.submodules.grid = grid = Grid(arch.rows, arch.columns, arch.load_vectors)
+        m.submodules.grid = grid = Grid(
+            arch.rows,
+            arch.columns,
+            arch.load_vectors,
+            packed_pairs(arch.rows, arch.columns, arch.array_multipliers),
+        )
         accumulation, streamer = self._accumulation, self._streamer
         wiring.connect(m, accumulation.read, wiring.flipped(self.read))
         wiring.connect(m, accumulation.write, wiring.flipped(self.write))

@@ -1,4 +1,4 @@
-"""Synthesis for the ZU3EG by Yosys: resources per module, goals, longest path, netlist."""
+"""Synthesis for an UltraScale+ by Yosys: resources per module, goals, longest path, netlist."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from amaranth.back import rtlil
 
+from gatewright.boards.board import Board
 from gatewright.contract.errors import GatewrightError
-from gatewright.hw.synth.device import CAPACITY, DEVICE, GOALS, Resources
 from gatewright.hw.synth.library import library
 from gatewright.hw.synth.report import REPORT, Goal, SynthesisReport, module_resources, table
 from gatewright.hw.synth.script import LIBRARY, STATISTICS, TECHMAPS, TIMING, script, steps
@@ -22,12 +22,8 @@ __all__ = [
     "synthesise",
     "table",
     "SynthesisReport",
-    "Resources",
     "Goal",
     "LongestPath",
-    "CAPACITY",
-    "DEVICE",
-    "GOALS",
 ]
 
 SCRIPT = "synth.ys"
@@ -39,6 +35,7 @@ def synthesise(
     name: str,
     out: Path,
     *,
+    board: Board,
     depth: int = 1,
     dsp_width: int = 8,
 ) -> SynthesisReport:
@@ -47,7 +44,8 @@ def synthesise(
     ``ports`` are the top's signals, None for those of a component's signature. Modules down to ``depth`` levels below
     the top are kept: each is synthesised on its own with all that is below it and has a row in the report; only
     constants and unused signals pass their boundaries. The total is the sum of what was mapped. Multipliers
-    with an operand of fewer than ``dsp_width`` bits become look-up tables.
+    with an operand of fewer than ``dsp_width`` bits become look-up tables. ``board`` says what
+    there is and what the goals are.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -65,6 +63,7 @@ def synthesise(
     modules, cells = module_resources(read_output(out / STATISTICS), name)
     report = SynthesisReport(
         name=name,
+        board=board,
         total=modules[name],
         modules=modules,
         cells=cells,

@@ -7,7 +7,7 @@ checkpoints load.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ GATE_BIAS = 2.0
 
 
 class _Limited(torch.autograd.Function):
+    """See ``limited``."""
+
     @staticmethod
     def forward(ctx: Any, logits: Tensor, limit: float) -> Tensor:
         ctx.save_for_backward(logits)
@@ -32,20 +34,21 @@ class _Limited(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
         (logits,) = ctx.saved_tensors
-        # A step goes against the gradient: outwards where the signs differ.
-        outwards = (logits.abs() > ctx.limit) & (gradients[0] * logits < 0)
-        return gradients[0].masked_fill(outwards, 0), None
+        outward = (logits.abs() > ctx.limit) & (gradient * logits < 0)
+        return gradient.masked_fill(outward, 0), None
 
 
 def limited(logits: Tensor, limit: float) -> Tensor:
     """Logits within -limit to limit, their signs and so every decision kept.
 
-    The forward value is clamped. A logit far outside, where noise has no say and the relaxed gate has next to no
-    gradient, gets the gradient at the limit, if that draws it back; what would drive it farther out is dropped, or it
-    would be driven on for ever.
+    The forward value is clamped. The gradient passes unless it would move a logit that is outside further out: a logit
+    far out, whose noise has no say and whose relaxed gate has next to no gradient, is drawn back to where
+    both have, and none drifts away.
     """
-    return cast(Tensor, _Limited.apply(logits, limit))  # type: ignore[no-untyped-call]
+    result: Tensor = _Limited.apply(logits, limit)
+    return result
 
 
 def straight_through_gate(logits: Tensor, training: bool, limit: float | None = None) -> Tensor:
@@ -134,7 +137,8 @@ class ChannelGate(nn.Module):
 
     def last_layer(self) -> nn.Conv2d:
         """The layer whose output are the logits."""
-        return cast(nn.Conv2d, self.atten_c[3])
+        layer: nn.Conv2d = self.atten_c[3]  # type: ignore[assignment]
+        return layer
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""

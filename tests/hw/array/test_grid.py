@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.hw.array.grid import MULTIPLIER_GOAL, Grid, column_strips, packed_pairs
+from gatewright.hw.array.grid import Grid, column_strips, packed_pairs
 from tests.hw.array.array_cases import machine
 from tests.support.rtl import run_bench
 
@@ -34,17 +34,20 @@ def test_grid_is_its_twin(name: str, pairs: int) -> None:
     run_bench(grid, "tests.hw.array.bench_grid", env={"MACHINE": name, "SEED": "1"})
 
 
+GOAL = 192
+
+
 def test_pairs_of_a_grid() -> None:
     """Just enough pairs to keep to the goal: none where it is met anyway, half of the columns at most."""
     expected = {(4, 4): 0, (8, 8): 0, (16, 12): 0, (16, 13): 1, (16, 16): 4, (12, 20): 4, (16, 32): 16}
     for (rows, columns), pairs in expected.items():
-        assert packed_pairs(rows, columns) == pairs, (rows, columns)
+        assert packed_pairs(rows, columns, GOAL) == pairs, (rows, columns)
     for rows in range(4, 17):
         for columns in range(4, 33):
-            pairs = packed_pairs(rows, columns)
-            fits = rows * (columns - pairs) <= MULTIPLIER_GOAL
+            pairs = packed_pairs(rows, columns, GOAL)
+            fits = rows * (columns - pairs) <= GOAL
             assert fits or pairs == columns // 2, (rows, columns)
-            assert pairs == 0 or rows * (columns - (pairs - 1)) > MULTIPLIER_GOAL, (rows, columns)
+            assert pairs == 0 or rows * (columns - (pairs - 1)) > GOAL, (rows, columns)
 
 
 @pytest.mark.parametrize("pairs", [-1, 3])

@@ -16,8 +16,9 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from gatewright.boards import BOARDS
 from gatewright.contract.arch import PRESETS
-from gatewright.hw.array.grid import Grid
+from gatewright.hw.array.grid import Grid, packed_pairs
 from gatewright.hw.memories.accumulators import Accumulators
 from gatewright.hw.memories.patch_buffer import PatchBuffer
 from gatewright.hw.memories.tables import Tables
@@ -56,7 +57,12 @@ def design(name: str) -> wiring.Component:
     return Parts(
         {
             "accumulators": Accumulators(arch),
-            "grid": Grid(arch.rows, arch.columns, arch.load_vectors),
+            "grid": Grid(
+                arch.rows,
+                arch.columns,
+                arch.load_vectors,
+                packed_pairs(arch.rows, arch.columns, arch.array_multipliers),
+            ),
             "patch_buffer": PatchBuffer(arch),
             "tables": Tables(arch),
             "weight_buffer": WeightBuffer(arch),
@@ -66,7 +72,7 @@ def design(name: str) -> wiring.Component:
 
 def measure(name: str, folder: Path) -> Figures:
     """Resources of the whole and of each module, and the longest path in picoseconds."""
-    report = synthesise(design(name), None, "gatewright", folder)
+    report = synthesise(design(name), None, "gatewright", folder, board=BOARDS["ultra96"])
     print(table(report))
     return report.figures()
 

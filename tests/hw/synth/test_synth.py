@@ -7,9 +7,10 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner
 
+from gatewright.boards import BOARDS, Resources
 from gatewright.contract.errors import GatewrightError
-from gatewright.hw.synth import CAPACITY, LongestPath, Resources, SynthesisReport, synthesise, table
-from gatewright.hw.synth.device import cost
+from gatewright.hw.synth import LongestPath, SynthesisReport, synthesise, table
+from gatewright.hw.synth.cells import cost
 from gatewright.hw.synth.report import module_resources
 from gatewright.hw.synth.script import TECHMAPS
 from gatewright.hw.synth.timing import parse_timing
@@ -17,6 +18,8 @@ from gatewright.hw.synth.yosys import run_yosys, step_seconds
 from tests.hw.synth import golden_area
 
 ROWS, BANK_WORDS = 22, 2048
+
+BOARD = BOARDS["ultra96"]
 
 
 class Bank(wiring.Component):
@@ -119,7 +122,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(folder: Path) -> SynthesisReport:
-    return synthesise(Prototype(), None, "prototype", folder)
+    return synthesise(Prototype(), None, "prototype", folder, board=BOARD)
 
 
 def test_memories_and_multipliers_become_blocks(report: SynthesisReport) -> None:
@@ -142,7 +145,7 @@ def test_the_total_is_the_sum(report: SynthesisReport) -> None:
 
 
 def test_a_flat_netlist_takes_the_same(report: SynthesisReport, tmp_path: Path) -> None:
-    flat = synthesise(Prototype(), None, "prototype", tmp_path, depth=0)
+    flat = synthesise(Prototype(), None, "prototype", tmp_path, board=BOARD, depth=0)
     assert flat.total == report.total
     assert list(flat.modules) == ["prototype"]
 
@@ -174,10 +177,10 @@ def test_table_shows_modules_goals_and_steps(report: SynthesisReport) -> None:
 
 
 def test_a_full_chip_misses_its_goals() -> None:
-    full = SynthesisReport("full", CAPACITY, {"full": CAPACITY}, {}, None, {})
+    full = SynthesisReport("full", BOARD, BOARD.capacity, {"full": BOARD.capacity}, {}, None, {})
     assert [goal.met for goal in full.goals()] == [False, False, False]
     limit = Resources(lut=42_336, bram36=194, dsp=270)
-    assert all(goal.met for goal in SynthesisReport("at", limit, {"at": limit}, {}, None, {}).goals())
+    assert all(goal.met for goal in SynthesisReport("at", BOARD, limit, {"at": limit}, {}, None, {}).goals())
     assert table(full).count("MISSED") == 3
 
 

@@ -111,17 +111,17 @@ def test_reset_opens_the_gates() -> None:
     assert channel.atten_c[3].bias.tolist() == [2.0] * 8
 
 
-def test_a_limit_keeps_signs_drops_what_drives_outwards_and_leaves_evaluation_alone() -> None:
+def test_a_limit_keeps_signs_and_gradients_and_leaves_evaluation_alone() -> None:
     logits = torch.tensor([-100.0, -3.0, -0.0, 0.5, 70.0], requires_grad=True)
     held = limited(logits, 4.0)
     assert held.tolist() == pytest.approx([-4.0, -3.0, 0.0, 0.5, 4.0])
     assert (straight_through_gate(held, False) == straight_through_gate(logits, False)).all()
-    held.sum().backward()  # type: ignore[no-untyped-call]
-    # Training goes against the gradient, here downwards: away from -4 for the first logit, back for the last.
-    assert logits.grad is not None and logits.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 1.0]
+    (held * torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0])).sum().backward()  # type: ignore[no-untyped-call]
+    # Descent moves against the gradient: the first and the last would move further out.
+    assert logits.grad is not None and logits.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
     logits.grad = None
-    (-limited(logits, 4.0)).sum().backward()  # type: ignore[no-untyped-call]
-    assert logits.grad.tolist() == [-1.0, -1.0, -1.0, -1.0, 0.0]
+    (limited(logits, 4.0) * torch.tensor([-1.0, 1.0, 1.0, 1.0, 1.0])).sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad.tolist() == [-1.0, 1.0, 1.0, 1.0, 1.0]
     torch.manual_seed(2)
     far = torch.full((20_000,), -50.0)
     assert not straight_through_gate(far, True).any()

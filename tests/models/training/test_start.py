@@ -15,6 +15,7 @@ def trained(gating: str) -> ResNetCifar:
     for block in network.blocks():
         for gate in block.gates():
             gate.last_layer().weight.data.mul_(300)
+            gate.last_layer().bias.data.fill_(5.0)  # type: ignore[union-attr]
     return network
 
 

@@ -1,40 +1,11 @@
-"""The chip: what it has of each resource, what a netlist's cells take, and how much of it the design may fill."""
+"""What the cells of a netlist take of an UltraScale+."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 
+from gatewright.boards.board import Resources
 from gatewright.contract.errors import GatewrightError
-
-DEVICE = "ZU3EG"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Amounts of what an UltraScale+ is made of."""
-
-    lut: int = 0
-    """6-input look-up tables in all, those used as memory or shift registers included."""
-    lutram: int = 0
-    """Look-up tables used as memory or shift registers."""
-    ff: int = 0
-    carry8: int = 0
-    bram36: float = 0
-    """Blocks of 36 Kbit; a RAMB18E2 is half of one."""
-    dsp: int = 0
-
-    def __add__(self, other: Resources) -> Resources:
-        return Resources(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Resources)))
-
-    def __mul__(self, count: int) -> Resources:
-        return Resources(*(getattr(self, f.name) * count for f in fields(Resources)))
-
-
-CAPACITY = Resources(lut=70_560, lutram=28_800, ff=141_120, carry8=8_820, bram36=216, dsp=360)
-
-GOALS: dict[str, float] = {"lut": 0.60, "bram36": 0.90, "dsp": 0.75}
-"""Shares of the chip that the design should stay below, so that it can be placed and routed at speed."""
 
 _MEMORY_LUTS = {
     "SRL16E": 1,
@@ -77,7 +48,7 @@ def cost(cells: Mapping[str, int]) -> Resources:
     unknown = sorted(set(cells) - set(_COSTS))
     if unknown:
         raise GatewrightError(
-            f"synthesis left cells that the {DEVICE} does not have: {', '.join(unknown)}; "
+            f"synthesis left cells that an UltraScale+ does not have: {', '.join(unknown)}; "
             "see yosys.log in the output folder, and write that part of the design in one of the mapped forms"
         )
     total = Resources()
