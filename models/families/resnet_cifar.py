@@ -80,17 +80,10 @@ class BasicBlock(nn.Module):
 
     def set_logit_limit(self, limit: float | None) -> None:
         """Hold the gates' logits within a magnitude in training; see ``gates.dgnet.limited``."""
-        for gate in self.gates():
-            gate.logit_limit = limit
-
-    def gates(self) -> list[SpatialGate | ChannelGate]:
-        """The block's gates, the spatial one first."""
-        present: list[SpatialGate | ChannelGate] = []
         if self.gating in ("dual", "spatial"):
-            present.append(self.mask_s)
+            self.mask_s.logit_limit = limit
         if self.gating in ("dual", "channel"):
-            present.append(self.mask_c)
-        return present
+            self.mask_c.logit_limit = limit
 
     def dense_macs(self) -> int:
         """MACs of the block without gates: both convolutions and the shortcut."""

@@ -89,7 +89,7 @@ class SpatialGate(nn.Module):
         self.logit_limit: float | None = None
         self.training_logits: Tensor | None = None
         """What the last decisions in training were made of, of the mask's shape, before noise: for a loss. Its
-        gradient stops at the gate: what a gate should see is not for it to say."""
+        gradient stops at the gate, so that such a loss moves the gate and not what the gate sees."""
         self.mask_height = math.ceil(height / tile)
         self.mask_width = math.ceil(width / tile)
         self.atten_s = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=True)
@@ -98,10 +98,6 @@ class SpatialGate(nn.Module):
         """Open every gate: the bias of the last layer becomes ``GATE_BIAS``."""
         assert self.atten_s.bias is not None
         nn.init.constant_(self.atten_s.bias, GATE_BIAS)
-
-    def last_layer(self) -> nn.Conv2d:
-        """The layer whose output are the logits."""
-        return self.atten_s
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
@@ -134,11 +130,6 @@ class ChannelGate(nn.Module):
     def reset_gate(self) -> None:
         """Open every gate: the bias of the last layer becomes ``GATE_BIAS``."""
         nn.init.constant_(self.atten_c[3].bias, GATE_BIAS)  # type: ignore[arg-type]
-
-    def last_layer(self) -> nn.Conv2d:
-        """The layer whose output are the logits."""
-        layer: nn.Conv2d = self.atten_c[3]  # type: ignore[assignment]
-        return layer
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""

@@ -46,12 +46,6 @@ class Recipe:
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
-    logit_scale: float | None = None
-    """Root mean square of every gate's logits at the start; see ``training.start.scale_gates``."""
-
-    gradient_limit: float | None = None
-    """Largest norm of the gradient of all parameters together; a longer one is shortened to it."""
-
     tiles_between: bool = False
     """Mask tiles between a block's convolutions in training too, as the machine does; see ``BasicBlock``."""
 
@@ -102,8 +96,7 @@ RECIPES = {
         slack_start=0.5,
         slack_decay=2.0,
         logit_limit=4.0,
-        logit_scale=2.0,
         liveness_weight=1.0,
-        gradient_limit=10.0,
+        fresh_gates=True,
     ),
 }

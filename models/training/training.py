@@ -20,17 +20,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import NetworkSpec, save_checkpoint
+from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets.augmentation import Batches
 from gatewright.models.datasets.cifar10 import ImageSet, normalise
+from gatewright.models.families.growth import grow
 from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.training.losses import gating_loss
 from gatewright.models.training.recipes import Recipe
-from gatewright.models.training.start import initialise_from, scale_gates
-
-SCALE_IMAGES = 1000
-"""Training images that the sizes of logits are measured on."""
 
 
 def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
@@ -43,6 +40,22 @@ def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
     return torch.optim.SGD(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
+
+
+def initialise_from(network: ResNetCifar, checkpoint: str | Path, fresh_gates: bool = False) -> None:
+    """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown.
+
+    With ``fresh_gates`` the checkpoint's gates are left where they are.
+    """
+    source, spec = load_checkpoint(checkpoint)
+    if spec.depth > network.depth:
+        raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
+    state = grow(source.state_dict(), spec.depth, network.depth)
+    if fresh_gates:
+        state = {name: tensor for name, tensor in state.items() if ".mask_" not in name}
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    if unexpected or any(".mask_" not in name for name in missing):
+        raise GatewrightError(f"{checkpoint} does not fit: unexpected {unexpected[:3]}, missing {missing[:3]}")
 
 
 def evaluate_float(
@@ -138,9 +151,6 @@ def train(
     for block in network.blocks():
         block.tiles_between = recipe.tiles_between
         block.set_logit_limit(recipe.logit_limit)
-    if recipe.logit_scale is not None:
-        first_images = torch.from_numpy(normalise(train_set.images[:SCALE_IMAGES])).to(target)
-        scale_gates(network, first_images, recipe.logit_scale)
     batches = Batches(train_set, recipe.batch_size, target)
     answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views, compiled)
     optimiser = _optimiser(network, recipe)
@@ -238,8 +248,6 @@ def _train_epoch(
             loss = loss + regulariser
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        if recipe.gradient_limit is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_limit)
         optimiser.step()
         correct += int((logits.argmax(1) == labels).sum())
     return {
