@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,11 +22,12 @@ from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
+from gatewright.compiler.ranges import read_ranges, save_ranges
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
-from gatewright.models.checkpoint import NetworkSpec, load_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint
 from gatewright.models.datasets.cifar10 import ImageSet, normalise
 from gatewright.models.zoo.catalogue import find
 from gatewright.sim.fast.machine import simulate
@@ -75,11 +75,8 @@ def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
     network, spec = load_checkpoint(checkpoint)
     images = normalise(train_set.images[:CALIBRATION_IMAGES])
     ranges = calibrate(capture(network, (3, spec.size, spec.size)), images)
-    path = ranges_path(checkpoint)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({name: float(f"{value:.6g}") for name, value in ranges.items()}, indent=1) + "\n")
-    partial.replace(path)
-    return path
+    save_ranges(ranges_path(checkpoint), ranges)
+    return ranges_path(checkpoint)
 
 
 def load_network(name_or_path: str | Path) -> Network:
@@ -92,10 +89,7 @@ def load_network(name_or_path: str | Path) -> Network:
             f"{path.name} has no activation ranges ({sidecar.name} beside it); "
             f"make them with: gatewright calibrate {path} --data CIFAR10"
         )
-    try:
-        ranges = {str(name): float(value) for name, value in json.loads(sidecar.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise GatewrightError(f"activation ranges {sidecar} are damaged ({error}); calibrate again") from error
+    ranges = read_ranges(sidecar)
     float_graph = capture(network, (3, spec.size, spec.size))
     return Network(path, spec, float_graph, quantise(float_graph, ranges))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from gatewright import flow
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
 from gatewright.models.training.curves import read_metrics
 from gatewright.models.training.training import evaluate_float

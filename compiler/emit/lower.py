@@ -32,7 +32,7 @@ from gatewright.compiler.plan.tiling import TileSet, all_tiles
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, encode
-from gatewright.contract.program import Placement, Program
+from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
 
 _MOST_TILES = 4095
 """Limit of an instruction's tile counters."""
@@ -56,7 +56,7 @@ class Lowering:
         self.gates = GateLowering(self.context, self.loader)
         self.placements: list[Placement] = []
         self._head: AverageProduct | None = None
-        self.kinds = dict.fromkeys(CONTROL_LAYERS, "control")
+        self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
 
     def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
         """Emit everything and assemble the program."""
@@ -230,7 +230,7 @@ class Lowering:
         """Record where the layer's output, and its pooled map, lie when the layer is done."""
         shape, row = self.graph.shapes[layer.output], len(self.context.out.rows) - 1
         address = self.image.addresses[layer.output]
-        kind = "map" if layer.output_channels is None else "compact"
+        kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
         self.placements.append(
             Placement(

@@ -23,7 +23,7 @@ from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
-from gatewright.contract.program import GateRecord
+from gatewright.contract.program import GateKind, GateRecord
 
 Gate = QuantisedSpatialGate | QuantisedChannelGate
 
@@ -112,7 +112,7 @@ class GateLowering:
         return mask
 
     def _index(
-        self, name: str, kind: str, mask: int, decision: npt.NDArray[np.bool_], complement: bool
+        self, name: str, kind: GateKind, mask: int, decision: npt.NDArray[np.bool_], complement: bool
     ) -> tuple[int, npt.NDArray[np.uint16]]:
         """Emit INDEX; return the table and the entries that it will hold."""
         context = self.context

@@ -103,6 +103,8 @@ def batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     mean, variance = walk.constant(args["running_mean"]), walk.constant(args["running_var"])
     if mean is None or variance is None:
         walk.fail("batch norm without running statistics cannot be folded into a convolution")
+    if not (variance + args["eps"] > 0).all():
+        walk.fail("a running variance is negative or not a number; check the checkpoint")
     weight, bias = walk.constant(args["weight"]), walk.constant(args["bias"])
     factor = (1.0 if weight is None else weight) / np.sqrt(variance + args["eps"])
     offset = (0.0 if bias is None else bias) - mean * factor

@@ -60,6 +60,8 @@ class Walk:
         value = self.value(argument)
         if not isinstance(value, Constant):
             self.fail(f"{describe(value)} is used as a weight; weights must be parameters of the network")
+        if not value.tensor.is_floating_point():
+            self.fail(f"{describe(value)} is {value.tensor.dtype}; weights are real floating-point numbers")
         return value.numpy()
 
     def extend(self, value: Value) -> None:

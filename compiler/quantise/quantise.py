@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from gatewright.compiler.graph.graph import (
     FloatClassifier,
     FloatConv,
     FloatGraph,
+    FloatLayer,
     FloatSpatialGate,
     Pooling,
     QuantisedChannelGate,
@@ -23,6 +25,7 @@ from gatewright.compiler.graph.graph import (
     TensorShape,
 )
 from gatewright.compiler.quantise.streams import hidden_name, pooled_name, pooling_tiles
+from gatewright.compiler.ranges import check_ranges
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, quantise_scale
 from gatewright.contract.errors import GatewrightError
 
@@ -47,9 +50,13 @@ def quantise(graph: FloatGraph, ranges: dict[str, float]) -> QuantisedGraph:
     Raises
     ------
     GatewrightError
-        A range is missing, not positive, or differs along a residual; an accumulator could leave
-        int32; a gate's bins do not fit the tiles of the map that it looks at.
+        A weight is not a finite real number; a range is missing, not positive, of no tensor, or differs
+        along a residual; an accumulator could leave int32; a gate's bins do not fit the tiles of the map
+        that it looks at.
     """
+    for each in graph.layers:
+        _check_weights(each)
+    check_ranges(ranges, graph)
     tiles = pooling_tiles(graph)
     quantiser = _Quantiser(graph, ranges, tiles)
     for layer in graph.layers:
@@ -166,12 +173,7 @@ class _Quantiser:
 
     def _scale(self, tensor: str) -> float:
         """The value of one unit of a tensor, from its range."""
-        magnitude = self.ranges.get(tensor)
-        if magnitude is None or not (math.isfinite(magnitude) and magnitude > 0):
-            raise GatewrightError(
-                f"tensor {tensor} has no usable range ({magnitude}); calibrate the same graph that is quantised"
-            )
-        self.result.scales[tensor] = magnitude / INT8_MAX
+        self.result.scales[tensor] = self.ranges[tensor] / INT8_MAX
         return self.result.scales[tensor]
 
     def _requantisation(
@@ -191,6 +193,18 @@ class _Quantiser:
                 f"accumulator ({ACCUMULATOR_MAX}); use fewer input channels, or a smaller bias"
             )
         return np.rint(bias).astype(np.int64)
+
+
+def _check_weights(layer: FloatLayer) -> None:
+    """Every number of a layer must be a finite real one: a NaN would become some integer."""
+    for name in (field.name for field in fields(layer)):
+        value = getattr(layer, name)
+        if isinstance(value, np.ndarray) and value.dtype.kind != "f":
+            raise GatewrightError(
+                f"layer {layer.name}: {name} is {value.dtype}; weights are real floating-point numbers"
+            )
+        if isinstance(value, np.ndarray | float) and not np.isfinite(value).all():
+            raise GatewrightError(f"layer {layer.name}: {name} is not finite; check the checkpoint")
 
 
 def _weights(weight: Array, bias: Array) -> tuple[npt.NDArray[np.int8], Array]:

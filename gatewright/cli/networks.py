@@ -70,7 +70,7 @@ def train(
     interrupted goes on with --resume and ends with the same weights.
     """
     from gatewright.flow import write_ranges
-    from gatewright.models.checkpoint import NetworkSpec
+    from gatewright.models.checkpoints.checkpoint import NetworkSpec
     from gatewright.models.datasets.cifar10 import load_cifar10
     from gatewright.models.families.resnet_cifar import Gating
     from gatewright.models.training.training import train as run
@@ -147,7 +147,7 @@ def evaluate(
     name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool, arch_name: str | None
 ) -> None:
     """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
-    from gatewright.models.checkpoint import load_checkpoint
+    from gatewright.models.checkpoints.checkpoint import load_checkpoint
     from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
     from gatewright.models.training.training import evaluate_float
     from gatewright.models.zoo.catalogue import find

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.schema import parse, show
 
 BEAT_BYTES = 16
 """Bytes of one AXI data beat and of one scratchpad word."""
@@ -89,16 +90,15 @@ class ArchConfig:
     dram: DramConfig = field(default_factory=DramConfig)
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise GatewrightError(f"arch {self.name}: {name} = {value!r} must be an integer from {low} to {high}")
+        for holder, ranges, prefix in ((self, _RANGES, ""), (self.dram, _DRAM_RANGES, "dram.")):
+            for name, low, high in ranges:
+                value = getattr(holder, name)
+                if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                    raise GatewrightError(
+                        f"arch {self.name}: {prefix}{name} = {show(value)} must be an integer from {low} to {high}"
+                    )
         if self.load_vectors not in (1, 2, 4):
             raise GatewrightError(f"arch {self.name}: load_vectors = {self.load_vectors} must be 1, 2 or 4")
-        for name, low in (("latency", 2), ("beats", 1), ("per_cycles", 1), ("burst_gap", 0), ("outstanding", 1)):
-            value = getattr(self.dram, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                raise GatewrightError(f"arch {self.name}: dram.{name} = {value!r} must be an integer of at least {low}")
         if self.dram.beats > self.dram.per_cycles:
             raise GatewrightError(f"arch {self.name}: dram delivers at most one beat a cycle; lower dram.beats")
 
@@ -142,19 +142,10 @@ class ArchConfig:
 
     @staticmethod
     def from_dict(data: dict[str, Any], origin: str = "arch") -> ArchConfig:
-        """The inverse of ``to_dict``; unknown keys are an error that names them."""
-        known = {f.name for f in fields(ArchConfig)}
-        known_dram = {f.name for f in fields(DramConfig)}
-        dram = data.get("dram", {})
-        if not isinstance(dram, dict):
-            raise GatewrightError(f"{origin}: dram must be a table of {', '.join(sorted(known_dram))}")
-        unknown = sorted(set(data) - known) + [f"dram.{key}" for key in sorted(set(dram) - known_dram)]
-        if unknown:
-            raise GatewrightError(
-                f"{origin}: unknown key {', '.join(unknown)}; "
-                f"the keys are {', '.join(sorted(known))} and dram.{{{', '.join(sorted(known_dram))}}}"
-            )
-        return ArchConfig(**{**data, "dram": DramConfig(**dram)})
+        """The inverse of ``to_dict``; every key must be there, and no other."""
+        dram = ", ".join(f.name for f in fields(DramConfig))
+        keys = ", ".join(f.name for f in fields(ArchConfig) if f.name != "dram")
+        return parse(ArchConfig, data, origin, f"the keys are {keys} and dram.{{{dram}}}")
 
 
 _RANGES = (
@@ -172,6 +163,16 @@ _RANGES = (
     ("instruction_entries", 64, 8192),
     ("queue_depth", 2, 64),
 )
+
+_DRAM_RANGES = (
+    ("latency", 2, 65_535),
+    ("beats", 1, 1024),
+    ("per_cycles", 1, 1024),
+    ("burst_gap", 0, 65_535),
+    ("outstanding", 1, 64),
+)
+"""Generous, and such that a whole program's cycles fit the simulators' 64 bits and the bench's 32-bit counters hold a
+burst's; ``outstanding`` is the depth of a queue in the RTL, like ``queue_depth``."""
 
 PRESETS = {
     "ultra96": ArchConfig(),
@@ -191,11 +192,11 @@ def load_arch(name_or_path: str) -> ArchConfig:
         raise GatewrightError(f"no arch preset or file {name_or_path!r}; presets are {', '.join(PRESETS)}")
     try:
         data = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise GatewrightError(f"arch file {path} is not valid TOML: {error}") from error
     preset = data.pop("preset", "ultra96")
-    if preset not in PRESETS:
-        raise GatewrightError(f"arch file {path}: no preset {preset!r}; presets are {', '.join(PRESETS)}")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise GatewrightError(f"arch file {path}: no preset {show(preset)}; presets are {', '.join(PRESETS)}")
     base = PRESETS[preset].to_dict()
     dram = data.get("dram", {})
     merged = {"name": path.stem, **{k: v for k, v in base.items() if k != "name"}, **data}

@@ -8,31 +8,38 @@ the regions, and notes on the instructions for the disassembler and the reports.
 from __future__ import annotations
 
 import json
-import zlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from annotated_types import Len
 from safetensors.numpy import save_file
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, decode, encode
+from gatewright.contract.program_check import check_program
+from gatewright.contract.schema import Count, Total, parse_json, show
+from gatewright.contract.tensor_file import checksum, read_tensors
 
 FORMAT = "gatewright-program-1"
+
+RegionKind = Literal["input", "weights", "parameters", "code", "output"]
+PlacementKind = Literal["map", "compact", "logits"]
+GateKind = Literal["spatial", "channel"]
+LayerKind = Literal["gated", "ungated", "gate", "control"]
 
 
 @dataclass(frozen=True)
 class Region:
-    """A named piece of DRAM: ``kind`` is input, weights, parameters, code or output."""
+    """A named piece of DRAM: ``size`` bytes from ``address``."""
 
     name: str
-    kind: str
-    address: int
-    size: int
+    kind: RegionKind
+    address: Count
+    size: Count
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,12 @@ class Placement:
     """
 
     tensor: str
-    kind: str
-    address: int
-    height: int
-    width: int
-    channels: int
-    last_write: int
+    kind: PlacementKind
+    address: Count
+    height: Count
+    width: Count
+    channels: Count
+    last_write: Count
     spatial_gate: str | None = None
     channel_gate: str | None = None
 
@@ -63,12 +70,12 @@ class GateRecord:
     """
 
     name: str
-    kind: str
-    mask: int
-    bits: int
-    decision: tuple[int, ...]
-    table: tuple[int, ...]
-    index_instruction: int
+    kind: GateKind
+    mask: Count
+    bits: Count
+    decision: tuple[Count, ...]
+    table: tuple[Count, ...]
+    index_instruction: Count
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,11 @@ class InputLayout:
     few channels is gathered in one run per pixel.
     """
 
-    height: int
-    width: int
-    channels: int
-    rows: int = 1
-    padding: int = 0
+    height: Count
+    width: Count
+    channels: Count
+    rows: Count = 1
+    padding: Count = 0
 
     def pack(self, sample: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
         """Lay out a quantised sample int8 [height, width, channels] as the region's bytes."""
@@ -96,33 +103,41 @@ class InputLayout:
         return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8)
 
 
-@dataclass
-class Program:
-    """What runs on the machine for one sample (or, without gates, for every sample).
-
-    ``code`` is the decoded table of ``isa``; ``image`` the DRAM contents; ``boot_count`` the
-    instructions of page 0 at ``code_address``. ``layers`` names the layer of each instruction.
-    """
+@dataclass(kw_only=True)
+class ProgramHeader:
+    """What a program's file says beside its instructions and its image."""
 
     arch: ArchConfig
-    code: npt.NDArray[np.int64]
-    image: npt.NDArray[np.uint8]
-    code_address: int
-    boot_count: int
+    code_address: Count
+    boot_count: Count
+    """Instructions of page 0."""
     input_region: Region
     output_region: Region
     regions: list[Region] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     gates: list[GateRecord] = field(default_factory=list)
     layers: list[str] = field(default_factory=list)
-    layer_kinds: dict[str, str] = field(default_factory=dict)
-    """``gated``, ``ungated``, ``gate`` or ``control`` for each name in ``layers``."""
-    macs: dict[str, int] = field(default_factory=dict)
+    """The layer of each instruction."""
+    layer_kinds: dict[str, LayerKind] = field(default_factory=dict)
+    """Of each name in ``layers``."""
+    macs: dict[str, Total] = field(default_factory=dict)
     """Useful multiply-accumulates per layer, as executed for this sample (tile * tile pixels a tile)."""
-    page_starts: list[int] = field(default_factory=list)
-    """Row of ``code`` at which each instruction page begins."""
+    page_starts: Annotated[list[Count], Len(1)] = field(default_factory=list)
+    """Row of the code at which each instruction page begins."""
     input_layout: InputLayout | None = None
     """None: the sample's bytes as they are."""
+
+
+@dataclass(kw_only=True)
+class Program(ProgramHeader):
+    """What runs on the machine for one sample (or, without gates, for every sample).
+
+    ``code`` is the decoded table of ``isa``; ``image`` the DRAM contents, which hold the same instructions from
+    ``code_address`` on.
+    """
+
+    code: npt.NDArray[np.int64]
+    image: npt.NDArray[np.uint8]
 
     def with_sample(self, sample: npt.NDArray[np.int8] | None) -> npt.NDArray[np.uint8]:
         """The DRAM image with a quantised sample in its input region; without a sample, the image itself."""
@@ -137,39 +152,20 @@ class Program:
                 f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region "
                 f"{region.name!r}"
             )
-        if region.address + region.size > len(self.image):
-            raise GatewrightError(
-                f"region {region.name!r} ends at byte {region.address + region.size} of an image of "
-                f"{len(self.image)} bytes; compile the program again"
-            )
         image = self.image.copy()
         image[region.address : region.address + region.size] = data
         return image
 
     def save(self, path: str | Path) -> None:
-        """Write the program; the file appears whole or not at all."""
+        """Write the program; the file appears whole or not at all. One that ``load`` would refuse is not written."""
         path = Path(path)
         tensors = {"instructions": np.frombuffer(encode(self.code), np.uint8).copy(), "image": self.image}
-        header = {
-            "arch": self.arch.to_dict(),
-            "code_address": self.code_address,
-            "boot_count": self.boot_count,
-            "input_region": vars(self.input_region),
-            "output_region": vars(self.output_region),
-            "regions": [vars(r) for r in self.regions],
-            "placements": [vars(p) for p in self.placements],
-            "gates": [vars(g) for g in self.gates],
-            "layers": self.layers,
-            "layer_kinds": self.layer_kinds,
-            "macs": self.macs,
-            "page_starts": self.page_starts,
-            "input_layout": vars(self.input_layout) if self.input_layout else None,
-        }
-        text = json.dumps(header)
+        text = json.dumps({f.name: _plain(getattr(self, f.name)) for f in fields(ProgramHeader)})
+        check_program(self)
         partial = path.with_name(path.name + ".partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            metadata = {"format": FORMAT, "program": text, "checksum": str(_checksum(tensors, text))}
+            metadata = {"format": FORMAT, "program": text, "checksum": checksum(text, tensors)}
             save_file(tensors, partial, metadata)
             partial.replace(path)
         except OSError as error:
@@ -184,39 +180,34 @@ class Program:
         path = Path(path)
         if not path.is_file():
             raise GatewrightError(f"no program at {path}")
-        try:
-            with safe_open(path, "np") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise GatewrightError(f"program {path} is damaged or not a program ({error}); compile it again") from error
+        again = "compile it again"
+        metadata, tensors = read_tensors(path, "np", "program", again)
         if metadata.get("format") != FORMAT:
             raise GatewrightError(f"program {path} is not a {FORMAT} file; its format is {metadata.get('format')!r}")
+        found = {name: (str(array.dtype), array.ndim) for name, array in tensors.items()}
+        if found != {"instructions": ("uint8", 1), "image": ("uint8", 1)} or "program" not in metadata:
+            raise GatewrightError(
+                f"program {path} holds {show(found)}; it needs a header, and instructions and image as lists of bytes; "
+                f"{again}"
+            )
+        if metadata.get("checksum") != checksum(metadata["program"], tensors):
+            raise GatewrightError(f"program {path} is damaged: its checksum is wrong; {again}")
+        header = parse_json(ProgramHeader, metadata["program"], f"program {path} is damaged", again)
         try:
-            header: dict[str, Any] = json.loads(metadata["program"])
-            if metadata["checksum"] != str(_checksum(tensors, metadata["program"])):
-                raise GatewrightError(f"program {path} is damaged: its checksum is wrong; compile it again")
-            header["arch"] = ArchConfig.from_dict(header["arch"], f"program {path}")
-            header["input_region"] = Region(**header["input_region"])
-            header["output_region"] = Region(**header["output_region"])
-            header["regions"] = [Region(**r) for r in header["regions"]]
-            header["placements"] = [Placement(**p) for p in header["placements"]]
-            header["input_layout"] = InputLayout(**header["input_layout"]) if header["input_layout"] else None
-            header["gates"] = [
-                GateRecord(**{**g, "decision": tuple(g["decision"]), "table": tuple(g["table"])})
-                for g in header["gates"]
-            ]
-            return Program(code=decode(tensors["instructions"].tobytes()), image=tensors["image"], **header)
-        except (KeyError, TypeError, ValueError) as error:
-            raise GatewrightError(f"program {path} is damaged ({error}); compile it again") from error
+            code = decode(tensors["instructions"].tobytes())
+            program = Program(code=code, image=tensors["image"], **vars(header))
+            check_program(program)
+        except GatewrightError as error:
+            raise GatewrightError(f"program {path} is damaged: {error}; {again}") from error
+        return program
 
     def opcode_name(self, instruction: int) -> str:
         """The mnemonic of a row of ``code``."""
         return Opcode(int(self.code[instruction, 0])).name
 
 
-def _checksum(tensors: dict[str, npt.NDArray[np.uint8]], text: str) -> int:
-    checksum = zlib.crc32(text.encode())
-    for name in sorted(tensors):
-        checksum = zlib.crc32(tensors[name].tobytes(), checksum)
-    return checksum
+def _plain(value: object) -> object:
+    """A field of the header as JSON takes it."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -36,6 +36,7 @@ from gatewright.contract.isa import (
     encode,
 )
 from gatewright.contract.program import Program
+from gatewright.contract.schema import show
 
 SYMBOLS: dict[tuple[Opcode, str], type[IntEnum]] = {
     (Opcode.LOAD, "space"): Space,
@@ -121,7 +122,7 @@ def assemble(text: str) -> Assembly:
             _directive(number, tokens, header, page_starts, len(rows))
             continue
         if tokens[0].isdecimal():
-            if int(tokens[0]) != len(rows):
+            if tokens[0].lstrip("0") != str(len(rows)).lstrip("0"):
                 raise _fault(number, tokens[0], f"this is instruction {len(rows)}; number it so, or leave numbers out")
             tokens = tokens[1:]
         rows.append(_instruction(number, tokens))
@@ -129,7 +130,7 @@ def assemble(text: str) -> Assembly:
 
 
 def _fault(line: int, token: str, message: str) -> GatewrightError:
-    return GatewrightError(f"line {line}: {token!r}: {message}")
+    return GatewrightError(f"line {line}: {show(token)}: {message}")
 
 
 def _directive(line: int, tokens: list[str], header: dict[str, str], page_starts: list[int], position: int) -> None:
@@ -146,7 +147,7 @@ def _directive(line: int, tokens: list[str], header: dict[str, str], page_starts
         raise _fault(line, tokens[0], "given twice")
     else:
         # An architecture's name may hold spaces; numbers are compared as numbers.
-        header[name] = " ".join(tokens[1:]) if name == "arch" else str(_number(line, tokens[1]))
+        header[name] = " ".join(tokens[1:]) if name == "arch" else show(_number(line, tokens[1]))
 
 
 def _instruction(line: int, tokens: list[str]) -> list[int]:
@@ -203,7 +204,7 @@ def _value(line: int, token: str, opcode: Opcode, item: Field, text: str) -> int
         raise _fault(line, token, f"{item.name} is one of {', '.join(symbols.__members__)}")
     value = _number(line, text, token)
     if value >> item.bits:
-        raise _fault(line, token, f"{value} does not fit in the {item.bits} bits of {item.name}")
+        raise _fault(line, token, f"{show(value)} does not fit in the {item.bits} bits of {item.name}")
     return value
 
 
@@ -212,7 +213,7 @@ def _number(line: int, text: str, token: str | None = None) -> int:
     try:
         value = int(text, 0)
     except ValueError as error:
-        raise _fault(line, token or text, f"{text!r} is not a number") from error
+        raise _fault(line, token or text, f"{show(text)} is not a number") from error
     if value < 0:
         raise _fault(line, token or text, "numbers are not negative")
     return value

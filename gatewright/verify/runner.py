@@ -22,6 +22,8 @@ from pathlib import Path
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.timing import STORE_BUS_START
+from gatewright.verify.ports import FILE as PORTS
+from gatewright.verify.ports import PORT_LISTS, ports_text
 
 SOURCES = Path(__file__).parent / "sv"
 BUILDS = Path("build") / "verilator"
@@ -162,7 +164,7 @@ def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "b
     parameters = _parameters(bench, arch, capacity)
     versions = {package: _version(package) for package in ("verilator", "cocotb")}
     hashed = hashlib.sha256()
-    for part in (verilog, *((SOURCES / name).read_text() for name in names)):
+    for part in (verilog, ports_text(), *((SOURCES / name).read_text() for name in names)):
         hashed.update(f"{len(part)}\n{part}".encode())
     hashed.update(repr((sorted(parameters.items()), ARGUMENTS, versions, sys.version, bench, waves)).encode())
     key = hashed.hexdigest()[:16]
@@ -175,6 +177,7 @@ def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "b
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "gatewright.v").write_text(verilog)
+        (partial / PORTS).write_text(ports_text())
         sources = [partial / "gatewright.v", *(SOURCES / name for name in names)]
         _verilate(partial, bench, sources, parameters, waves)
         partial.rename(folder)  # the folder is there whole or not at all
@@ -186,7 +189,8 @@ def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[st
 
     text = (SOURCES / f"{bench}.sv").read_text()
     header = text[text.index(") (") : text.index(");")]
-    ports = [line.split("//")[0].rstrip().rstrip(",").split()[-1] for line in header.splitlines()[1:]]
+    lines = [line.split("//")[0].strip().rstrip(",") for line in header.splitlines()[1:]]
+    ports = [port for line in lines for port in PORT_LISTS.get(line.removeprefix("`"), (line.split()[-1],))]
     public = [f'public_flat_rw -module "{bench}" -var "{port}"' for port in ports]
     (folder / "ports.vlt").write_text("`verilator_config\n" + "\n".join(public) + "\n")
     try:
@@ -194,6 +198,7 @@ def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[st
             runner.get_runner("verilator").build(
                 sources=[folder / "ports.vlt", *sources],
                 hdl_toplevel=bench,
+                includes=[folder],
                 build_dir=folder / "sim",
                 build_args=[*ARGUMENTS, *(("-DWAVES",) if waves else ())],
                 parameters=parameters,

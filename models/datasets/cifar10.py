@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 import tarfile
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Interval
 from PIL import Image, UnidentifiedImageError
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.schema import parse_json
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -25,14 +30,42 @@ STD = (0.2023, 0.1994, 0.2010)
 
 SAMPLE_IMAGES = 256
 
+LARGEST_FILE = 1 << 28
+"""Bytes of a file of the data set; one that claims more is damaged."""
+
+Label = Annotated[int, Interval(ge=0, lt=len(CLASSES))]
+
 _CANONICAL = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _SHEETS = {
     "train": ([f"data_batch_{i}.png" for i in range(1, 6)], "train_lables.json"),
     "test": (["test_batch.png"], "test_lables.json"),
 }
 
-_PICKLE_FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, EOFError, pickle.UnpicklingError)
+_PICKLE_FAULTS = (
+    LookupError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+    MemoryError,
+    struct.error,
+)
 """What reading a damaged pickle, or one that holds something else, may raise."""
+
+_PICTURE_FAULTS = (
+    LookupError,
+    TypeError,
+    ValueError,
+    SyntaxError,
+    MemoryError,
+    struct.error,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What unpacking a damaged picture may raise."""
 
 _ARCHIVE_FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
 """What reading a damaged archive may raise."""
@@ -109,6 +142,8 @@ def _reader(path: Path) -> tuple[Callable[[str], bytes], set[str]]:
         raise GatewrightError(f"{path} is not a readable tar archive ({error}); download it again") from error
 
     def read(name: str) -> bytes:
+        if members[name].size > LARGEST_FILE:
+            raise ValueError(f"{name} claims {members[name].size} bytes")
         stream = archive.extractfile(members[name])
         assert stream is not None
         return stream.read()
@@ -140,23 +175,42 @@ def _canonical(read: Callable[[str], bytes], names: list[str], path: Path) -> Im
     for name in names:
         try:
             batch = _PlainUnpickler(io.BytesIO(read(name)), encoding="bytes").load()
-            images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-            labels.append(np.asarray(batch[b"labels"], np.int64))
+            images.append(_whole(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+            labels.append(_whole(batch[b"labels"], np.int64))
         except (*_PICKLE_FAULTS, *_ARCHIVE_FAULTS) as error:
             raise GatewrightError(f"{path}: CIFAR-10 batch {name} is missing or damaged ({error})") from error
     return _image_set(np.concatenate(images), np.concatenate(labels))
 
 
+def _whole(values: object, dtype: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    """Whole numbers that fit a type; numpy would cut fractions off, and read text."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu":
+        raise ValueError(f"{found.dtype} instead of whole numbers")
+    if found.size and not np.iinfo(dtype).min <= found.min() <= found.max() <= np.iinfo(dtype).max:
+        raise ValueError(f"numbers from {found.min()} to {found.max()} do not fit {np.dtype(dtype)}")
+    return found.astype(dtype)
+
+
 def _sheets(read: Callable[[str], bytes], names: list[str], label_file: str, path: Path) -> ImageSet:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        rows = [np.asarray(Image.open(io.BytesIO(read(name))).convert("RGB")) for name in names]
-        labels = np.asarray(json.loads(read(label_file)), np.int64)
-    except (LookupError, TypeError, ValueError, UnidentifiedImageError, *_ARCHIVE_FAULTS) as error:
+        rows = [_sheet(read(name)) for name in names]
+        text = read(label_file)
+    except (*_PICTURE_FAULTS, *_ARCHIVE_FAULTS) as error:
         raise GatewrightError(f"{path}: CIFAR-10 sheets are missing or damaged ({error})") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-    return _image_set(np.concatenate(rows), labels)
+    fix = "download the package again"
+    labels = parse_json(list[Label], text, f"{path}: CIFAR-10 sheets are missing or damaged: {label_file}", fix)
+    return _image_set(np.concatenate(rows), np.asarray(labels, np.int64))
+
+
+def _sheet(data: bytes) -> npt.NDArray[np.uint8]:
+    """A picture with a row of 1024 pixels for each image; its size is looked at before it is unpacked."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        picture = Image.open(io.BytesIO(data), formats=["PNG"])
+    if picture.width != 1024:
+        raise ValueError(f"a sheet is 1024 pixels wide, not {picture.width}")
+    return np.asarray(picture.convert("RGB"))
 
 
 def _image_set(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> ImageSet:

@@ -14,16 +14,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import MEAN, STD
+from gatewright.models.families.resnet_cifar import STAGES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BATCH_NORM_EPSILON = 1e-5
 
 
-def from_padding_shortcuts(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict whose classifier is ``linear`` and which has no ``downsample``, for ``ResNetCifar``."""
+def from_padding_shortcuts(state: dict[str, Tensor], what: str = "the state dict") -> dict[str, Tensor]:
+    """A state dict whose classifier is ``linear`` and which has no ``downsample``, for ``ResNetCifar``.
+
+    Tensors that this needs and that are missing or of another shape are a ``GatewrightError`` about ``what``.
+    """
     made = {name.replace("linear.", "fc."): tensor for name, tensor in state.items()}
+    widths = [channels for channels, _, _ in STAGES]
+    needed = {"conv1.weight": (widths[0], 3, 3, 3), "bn1.running_mean": (widths[0],)}
+    needed |= {f"layer{n}.0.conv1.weight": (widths[n - 1], widths[n - 2], 3, 3) for n in range(2, len(STAGES) + 1)}
+    for name, shape in needed.items():
+        found = tuple(made[name].shape) if name in made else None
+        if found != shape:
+            raise GatewrightError(f"{what}: {name} has shape {found}, not {shape}; it holds no CIFAR ResNet")
     for stage in ("layer2", "layer3"):
         out_channels, in_channels = made[f"{stage}.0.conv1.weight"].shape[:2]
         first = (out_channels - in_channels) // 2

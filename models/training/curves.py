@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from annotated_types import Interval
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.schema import parse_json
 
-Record = dict[str, Any]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Percent = Annotated[float, Interval(ge=0, le=100)]
+
+
+class Record(TypedDict):
+    """What a run logs of an epoch; the measurements of the test set only where it was evaluated."""
+
+    epoch: Annotated[int, Interval(ge=1)]
+    loss: float
+    gating_loss: float
+    train_top1: Percent
+    learning_rate: Annotated[float, Interval(ge=0)]
+    seconds: Annotated[float, Interval(ge=0)]
+    top1: NotRequired[Percent]
+    mac_ratio: NotRequired[Annotated[float, Interval(ge=0)]]
+    spatial_density: NotRequired[list[Share]]
+    """By block, as ``channel_density``."""
+    channel_density: NotRequired[list[Share]]
+
+
+_MEASURED = ("top1", "mac_ratio", "spatial_density", "channel_density")
 
 
 def read_metrics(path: Path) -> list[Record]:
     """The records of a run's log, one for each epoch; a missing, empty or damaged log is an error."""
+    what = f"{path} is not the log of a training run"
     try:
-        records = [json.loads(line) for line in path.read_text().splitlines()]
-        if records and all(isinstance(record["epoch"], int) for record in records):
-            return records
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise GatewrightError(f"{path} is not the log of a training run ({error!r})") from error
-    raise GatewrightError(f"{path} is not the log of a training run: it has no epochs")
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GatewrightError(f"{what} ({error})") from error
+    fix = "give the folder of a run of gatewright train"
+    records = [parse_json(Record, line, f"{what}: line {number}", fix) for number, line in enumerate(lines, start=1)]
+    if [record["epoch"] for record in records] != list(range(1, len(records) + 1)) or not records:
+        raise GatewrightError(f"{what}: its {len(records)} epochs are not counted from 1 on; {fix}")
+    evaluated = [record for record in records if any(key in record for key in _MEASURED)]
+    if not evaluated or any(key not in record for key in _MEASURED for record in evaluated):
+        raise GatewrightError(f"{what}: no epoch was evaluated, or one not wholly ({', '.join(_MEASURED)}); {fix}")
+    if len({len(record[key]) for key in ("spatial_density", "channel_density") for record in evaluated}) != 1:
+        raise GatewrightError(f"{what}: its epochs have different numbers of blocks; {fix}")
+    return records
 
 
 def draw_curves(records: list[Record], title: str, out: Path) -> None:
@@ -49,7 +80,7 @@ def draw_curves(records: list[Record], title: str, out: Path) -> None:
         plt.close(figure)
 
 
-def _lines(axis: Any, records: list[Record], series: dict[str, str], label: str) -> None:
+def _lines(axis: Any, records: Sequence[Mapping[str, Any]], series: dict[str, str], label: str) -> None:
     for key, name in series.items():
         points = [(record["epoch"], record[key]) for record in records if key in record]
         axis.plot(*zip(*points, strict=True), label=name)
@@ -59,7 +90,7 @@ def _lines(axis: Any, records: list[Record], series: dict[str, str], label: str)
     axis.legend()
 
 
-def _gates(axis: Any, records: list[Record], kind: str) -> None:
+def _gates(axis: Any, records: Sequence[Mapping[str, Any]], kind: str) -> None:
     measured = [record for record in records if f"{kind}_density" in record]
     epochs = [record["epoch"] for record in measured]
     densities = np.array([record[f"{kind}_density"] for record in measured])

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import load_checkpoint
+from gatewright.models.checkpoints.checkpoint import load_checkpoint
+from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.datasets.augmentation import Batches, Crops
 
 BATCH = 250
@@ -70,4 +71,14 @@ class TeacherAnswers:
             partial = file.with_suffix(".partial")
             torch.save(torch.cat(answers), partial)
             partial.replace(file)
-        return torch.load(file, map_location=self.batches.device, weights_only=True)
+        taught = load_pickled(file)
+        count = len(self.batches.labels)
+        if (
+            not isinstance(taught, Tensor)
+            or taught.dtype != torch.float32
+            or taught.shape != (count, self.spec.classes)
+        ):
+            raise GatewrightError(
+                f"{file} does not hold the teacher's answers for {count} images; delete it, and they are made again"
+            )
+        return taught.to(self.batches.device)

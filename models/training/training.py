@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets.augmentation import Batches
 from gatewright.models.datasets.cifar10 import ImageSet, normalise
 from gatewright.models.families.growth import grow

@@ -7,14 +7,21 @@ A network ``name`` is ``zoo/name.safetensors``, the card ``zoo/name.json``, the 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Interval
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.schema import Count, parse_json
 
 FOLDER = Path(__file__).parent
 """Where the functions look if they are given no other folder."""
+
+
+Share = Annotated[float, Interval(ge=0, le=1)]
+Percent = Annotated[float, Interval(ge=0, le=100)]
 
 
 @dataclass(frozen=True)
@@ -33,20 +40,20 @@ class Card:
     name: str
     command: str
     data: str
-    seed: int
-    epochs: int
+    seed: Count
+    epochs: Count
     hardware: str
-    wall_time_s: float
-    top1_float: float
-    top1_int8: float | None
-    gate_flip_rate: float
-    gate_flips: dict[str, float]
-    mac_ratio: float
-    gate_densities: dict[str, float]
+    wall_time_s: Annotated[float, Interval(ge=0)]
+    top1_float: Percent
+    top1_int8: Percent | None
+    gate_flip_rate: Share
+    gate_flips: dict[str, Share]
+    mac_ratio: Annotated[float, Interval(ge=0)]
+    gate_densities: dict[str, Share]
     cycles_arch: str
-    cycles_images: int
-    cycles_dense: int
-    cycles_gated: float | None
+    cycles_images: Count
+    cycles_dense: Count
+    cycles_gated: Annotated[float, Interval(gt=0)] | None
     sha256: str
 
     @property
@@ -62,16 +69,12 @@ class Card:
     @staticmethod
     def load(path: Path) -> Card:
         """Read a card; missing and unknown fields are errors that name them."""
+        fix = f"a card has {', '.join(field.name for field in fields(Card))}"
         try:
-            data = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise GatewrightError(f"zoo card {path} is missing or not JSON ({error})") from error
-        known = {field.name for field in fields(Card)}
-        if not isinstance(data, dict) or set(data) != known:
-            found = set(data) if isinstance(data, dict) else set()
-            missing, unknown = sorted(known - found), sorted(found - known)
-            raise GatewrightError(f"zoo card {path}: missing fields {missing}, unknown fields {unknown}")
-        return Card(**data)
+            text = path.read_bytes()
+        except OSError as error:
+            raise GatewrightError(f"zoo card {path} is missing ({error.strerror}); install gatewright again") from error
+        return parse_json(Card, text, f"zoo card {path}", fix)
 
 
 def names(folder: Path | None = None) -> list[str]:
@@ -114,3 +117,12 @@ def sha256(path: Path) -> str:
 def is_intact(name: str, folder: Path | None = None) -> bool:
     """Whether the checkpoint is the file that its card describes."""
     return sha256(find(name, folder)) == card(name, folder).sha256
+
+
+def check_card(checkpoint: Path) -> None:
+    """A checkpoint with a card beside it must be the file that the card describes."""
+    path = checkpoint.with_suffix(".json")
+    if path.is_file() and Card.load(path).sha256 != sha256(checkpoint):
+        raise GatewrightError(
+            f"checkpoint {checkpoint} is not the file that its card {path.name} describes; install gatewright again"
+        )

@@ -55,7 +55,7 @@ def test_faults_are_one_line_and_exit_code_2(tmp_path: Path, program: Path) -> N
     bad.write_text("END\nEXIT mask=99 bit=0\n")
     for arguments, message in [
         (["disassemble", tmp_path / "absent"], "no program at"),
-        (["disassemble", bad], "is damaged or not a program"),
+        (["disassemble", bad], "is damaged or not a safetensors file"),
         (["assemble", tmp_path / "absent.s", "--data", program, "-o", tmp_path / "q"], "cannot read"),
         (["assemble", program, "--data", program, "-o", tmp_path / "q"], "p.safetensors"),
         (["assemble", bad, "--data", program, "-o", tmp_path / "q"], "bad.s: line 2: 'mask=99': 99 does not fit"),

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from gatewright.cli.main import main
 from gatewright.cli.networks import GATINGS
 from gatewright.flow import write_ranges
-from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets.cifar10 import load_cifar10, load_sample, normalise
 from gatewright.models.families.resnet_cifar import Gating
 from gatewright.models.zoo import catalogue as zoo

@@ -80,6 +80,10 @@ def test_an_architecture_may_have_any_name() -> None:
     [
         ("MATMULT", "line 3: 'MATMULT': no such instruction; there are LOAD, GATHER"),
         ("load", "line 3: 'load': no such instruction"),
+        (f"{'7' * 5000} END", "line 3: '7777777"),
+        (f"EXIT mask=0x{'f' * 5000} bit=2", "an integer of 20000 bits does not fit in the 4 bits of mask"),
+        (f"EXIT mask={'9' * 5000} bit=2", "is not a number"),
+        (f".boot_count 0x{'f' * 5000}\n.boot_count 1", "line 4: '.boot_count': given twice"),
         ("7 END", "line 3: '7': this is instruction 1"),
         ("1", "line 3: a number without an instruction"),
         ("EXIT mask=1 bits=2", "line 3: 'bits=2': not a field of EXIT"),

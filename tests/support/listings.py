@@ -9,6 +9,7 @@ import numpy as np
 from gatewright.contract.arch import load_arch
 from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, encode
 from gatewright.contract.program import GateRecord, Placement, Program, Region
+from tests.support.programs import row
 
 CODE_ADDRESS = 64
 
@@ -20,13 +21,23 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
     code = np.zeros((count, COLUMNS), np.int64)
     for position in range(count):
         opcode = rng.choice(list(Opcode))
-        row = [int(opcode)]
+        values = [int(opcode)]
         for _ in range(3):
-            row += [rng.randrange(7), rng.randrange(2**16)] if rng.random() < 0.6 else [0, 0]
-        row += [
+            values += [rng.randrange(7), rng.randrange(2**16)] if rng.random() < 0.6 else [0, 0]
+        values += [
             rng.choice([0, 15 % 2**f.bits, 2**f.bits - 1, rng.randrange(2**f.bits)]) for f in FORMATS[opcode].fields
         ]
-        code[position, : len(row)] = row
+        code[position, : len(values)] = values
+    gates, placements = [], [Placement("stem", "map", 16, 8, 8, 16, min(3, count - 1))]
+    if count > 1:
+        channels = tuple(rng.randrange(2) for _ in range(16))
+        on = tuple(position for position, bit in enumerate(channels) if bit)
+        gates = [
+            GateRecord("s", "spatial", 1, 4, (1, 0, 0, 1), (0, 257), 0),
+            GateRecord("c", "channel", 2, 16, channels, on, 1),
+        ]
+        code[:2] = row(Opcode.INDEX, mask=1, bits=4, grid_width=2), row(Opcode.INDEX, mask=2, bits=16)
+        placements.append(Placement("mid", "compact", 0, 8, 8, 16, 1, "s", "c"))
     data = np.frombuffer(rng.randbytes(CODE_ADDRESS), np.uint8)
     trailing = np.frombuffer(rng.randbytes(48), np.uint8)
     return Program(
@@ -38,8 +49,8 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
         input_region=Region("image", "input", 0, 32),
         output_region=Region("logits", "output", 32, 16),
         regions=[Region("image", "input", 0, 32), Region("code", "code", CODE_ADDRESS, 32 * count)],
-        placements=[Placement("stem", "map", 16, 8, 8, 16, 3), Placement("mid", "compact", 0, 8, 8, 16, 4, "s", "c")],
-        gates=[GateRecord("s", "spatial", 1, 4, (1, 0, 0, 1), (0, 257), 2)],
+        placements=placements,
+        gates=gates,
         layers=[rng.choice(["stem", "layer1.0.conv1"]) for _ in range(count)],
         layer_kinds={"stem": "ungated", "layer1.0.conv1": "gated"},
         macs={"stem": 12345, "layer1.0.conv1": 678},

@@ -22,8 +22,10 @@ def _norm(state: dict[str, Tensor], name: str, channels: int, generator: torch.G
     state[f"{name}.num_batches_tracked"] = torch.tensor(7)
 
 
-def random_state(blocks: int, spatial: bool, channel: bool, seed: int, classes: int = 10) -> dict[str, Tensor]:
-    """A state_dict with ``blocks`` blocks a stage, under the release's names."""
+def random_state(
+    blocks: int, spatial: bool, channel: bool, seed: int, classes: int = 10, gate_bias: bool = True
+) -> dict[str, Tensor]:
+    """A state_dict with ``blocks`` blocks a stage, under the release's names; gates with a bias or without."""
     generator = torch.Generator().manual_seed(seed)
 
     def weights(*shape: int) -> Tensor:
@@ -52,6 +54,9 @@ def random_state(blocks: int, spatial: bool, channel: bool, seed: int, classes: 
             if inputs != channels:
                 state[f"{name}.downsample.0.weight"] = weights(channels, inputs, 1, 1)
                 _norm(state, f"{name}.downsample.1", channels, generator)
+    if not gate_bias:
+        for name in [name for name in state if name.endswith(("atten_s.bias", "atten_c.3.bias"))]:
+            del state[name]
     state["fc.weight"] = torch.randn(classes, 64, generator=generator) * 0.1
     state["fc.bias"] = torch.randn(classes, generator=generator) * 0.1
     return state
@@ -74,7 +79,7 @@ def evaluate(state: dict[str, Tensor], blocks: int, x: Tensor) -> tuple[Tensor, 
             if f"{name}.mask_s.atten_s.weight" in state:
                 cells = F.avg_pool2d(x, x.shape[2] * tile // edge)
                 logits = F.conv2d(
-                    cells, state[f"{name}.mask_s.atten_s.weight"], state[f"{name}.mask_s.atten_s.bias"], padding=1
+                    cells, state[f"{name}.mask_s.atten_s.weight"], state.get(f"{name}.mask_s.atten_s.bias"), padding=1
                 )
                 on = (logits >= 0).float()
                 pixels = on.repeat_interleave(tile, 2).repeat_interleave(tile, 3)
@@ -82,7 +87,7 @@ def evaluate(state: dict[str, Tensor], blocks: int, x: Tensor) -> tuple[Tensor, 
                 gate = f"{name}.mask_c.atten_c"
                 hidden = F.conv2d(x.mean((2, 3), keepdim=True), state[f"{gate}.0.weight"])
                 hidden = F.relu(norm(f"{gate}.1", hidden))
-                active = (F.conv2d(hidden, state[f"{gate}.3.weight"], state[f"{gate}.3.bias"]) >= 0).float()
+                active = (F.conv2d(hidden, state[f"{gate}.3.weight"], state.get(f"{gate}.3.bias")) >= 0).float()
             out = F.relu(norm(f"{name}.bn1", F.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1)))
             out = norm(f"{name}.bn2", F.conv2d(out * active * pixels, state[f"{name}.conv2.weight"], padding=1))
             shortcut = x

@@ -2,29 +2,15 @@
 //
 // Also puts the beats of the write channel together with their addresses, in order, for whoever compares them:
 // W beats may be accepted before their AW, so a beat comes out once its address is known, one in a cycle.
+`include "ports.svh"
+
 module axi_rules #(
     parameter int QUEUE = 1024 // bursts or beats that may wait for their other half
 ) (
     input logic clk,
     input logic rst,
     input logic clear,         // forget what waits: a new program begins
-    input logic [31:0] m_axi_araddr,
-    input logic [7:0] m_axi_arlen,
-    input logic [2:0] m_axi_arsize,
-    input logic [1:0] m_axi_arburst,
-    input logic m_axi_arvalid,
-    input logic m_axi_arready,
-    input logic [31:0] m_axi_awaddr,
-    input logic [7:0] m_axi_awlen,
-    input logic [2:0] m_axi_awsize,
-    input logic [1:0] m_axi_awburst,
-    input logic m_axi_awvalid,
-    input logic m_axi_awready,
-    input logic [127:0] m_axi_wdata,
-    input logic [15:0] m_axi_wstrb,
-    input logic m_axi_wlast,
-    input logic m_axi_wvalid,
-    input logic m_axi_wready,
+    `GATEWRIGHT_BUS_INPUTS,
     output logic fault,        // for one cycle, with its number in `difference.py` and an address
     output logic [7:0] fault_code,
     output logic [31:0] fault_value,
@@ -58,7 +44,7 @@ module axi_rules #(
     endtask
 
     function automatic logic crosses(input logic [31:0] address, input logic [7:0] length);
-        return {1'b0, address[11:0]} + {length + 9'd1, 4'b0} > 13'd4096;
+        return address % `GATEWRIGHT_BURST_BOUNDARY + (32'(length) + 1) * `GATEWRIGHT_BEAT_BYTES > `GATEWRIGHT_BURST_BOUNDARY;
     endfunction
 
     always @(posedge clk) begin
@@ -82,11 +68,13 @@ module axi_rules #(
             if (aw_offered && (!m_axi_awvalid || aw_now != aw_before)) report(AW_UNSTABLE, m_axi_awaddr);
             if (w_offered && (!m_axi_wvalid || w_now != w_before)) report(W_UNSTABLE, 0);
             if (m_axi_arvalid) begin
-                if (m_axi_arsize != 4 || m_axi_arburst != 1 || m_axi_araddr[3:0] != 0) report(AR_KIND, m_axi_araddr);
+                if (m_axi_arsize != `GATEWRIGHT_BURST_SIZE || m_axi_arburst != `GATEWRIGHT_INCREMENTING
+                    || m_axi_araddr % `GATEWRIGHT_BEAT_BYTES != 0) report(AR_KIND, m_axi_araddr);
                 else if (crosses(m_axi_araddr, m_axi_arlen)) report(AR_BOUNDARY, m_axi_araddr);
             end
             if (m_axi_awvalid) begin
-                if (m_axi_awsize != 4 || m_axi_awburst != 1 || m_axi_awaddr[3:0] != 0) report(AW_KIND, m_axi_awaddr);
+                if (m_axi_awsize != `GATEWRIGHT_BURST_SIZE || m_axi_awburst != `GATEWRIGHT_INCREMENTING
+                    || m_axi_awaddr % `GATEWRIGHT_BEAT_BYTES != 0) report(AW_KIND, m_axi_awaddr);
                 else if (crosses(m_axi_awaddr, m_axi_awlen)) report(AW_BOUNDARY, m_axi_awaddr);
             end
             if (m_axi_awvalid && m_axi_awready) begin

@@ -1,4 +1,6 @@
 // The machine with the DRAM model: compared with the simulator cycle by cycle, or, with `stall`, in order.
+`include "ports.svh"
+
 module bench #(
     parameter int INSTRUCTIONS = 1 << 15,
     parameter int WRITES = 1 << 17,
@@ -23,49 +25,9 @@ module bench #(
     output logic finished,          // the program has ended, or the first difference was found
     output logic different,
     output logic interrupt,
-    input logic [7:0] s_axi_awaddr,
-    input logic s_axi_awvalid,
-    output logic s_axi_awready,
-    input logic [31:0] s_axi_wdata,
-    input logic [3:0] s_axi_wstrb,
-    input logic s_axi_wvalid,
-    output logic s_axi_wready,
-    output logic [1:0] s_axi_bresp,
-    output logic s_axi_bvalid,
-    input logic s_axi_bready,
-    input logic [7:0] s_axi_araddr,
-    input logic s_axi_arvalid,
-    output logic s_axi_arready,
-    output logic [31:0] s_axi_rdata,
-    output logic [1:0] s_axi_rresp,
-    output logic s_axi_rvalid,
-    input logic s_axi_rready
+    `GATEWRIGHT_LITE_PORTS
 );
-    logic [31:0] m_axi_araddr;
-    logic [7:0] m_axi_arlen;
-    logic [2:0] m_axi_arsize;
-    logic [1:0] m_axi_arburst;
-    logic m_axi_arvalid;
-    logic m_axi_arready;
-    logic [127:0] m_axi_rdata;
-    logic [1:0] m_axi_rresp;
-    logic m_axi_rlast;
-    logic m_axi_rvalid;
-    logic m_axi_rready;
-    logic [31:0] m_axi_awaddr;
-    logic [7:0] m_axi_awlen;
-    logic [2:0] m_axi_awsize;
-    logic [1:0] m_axi_awburst;
-    logic m_axi_awvalid;
-    logic m_axi_awready;
-    logic [127:0] m_axi_wdata;
-    logic [15:0] m_axi_wstrb;
-    logic m_axi_wlast;
-    logic m_axi_wvalid;
-    logic m_axi_wready;
-    logic [1:0] m_axi_bresp;
-    logic m_axi_bvalid;
-    logic m_axi_bready;
+    `GATEWRIGHT_BUS_SIGNALS
     logic memory_fault;
     logic [31:0] memory_value;
     machine #(INSTRUCTIONS, WRITES, SCRATCHPAD_BYTES) machine (.*);

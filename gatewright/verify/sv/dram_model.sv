@@ -3,6 +3,8 @@
 // Contents come from image_<n>/dram.hex of the folder +job= when `load` is 1, and go to dram_out.hex when `dump` is.
 // Addresses count from `base`; outside the image the answer is DECERR. With `stall` other than 0 (a seed), ready,
 // valid and the latencies are random, within what AXI allows; the order of the data stays.
+`include "ports.svh"
+
 module dram_model #(
     parameter int BEATS = 1 << 16,  // 16 bytes each
     parameter int LATENCY = 64,
@@ -20,26 +22,7 @@ module dram_model #(
     input logic [31:0] image_beats,
     input logic [31:0] base,
     input logic [31:0] stall,
-    input logic [31:0] m_axi_araddr,
-    input logic [7:0] m_axi_arlen,
-    input logic m_axi_arvalid,
-    output logic m_axi_arready,
-    output logic [127:0] m_axi_rdata,
-    output logic [1:0] m_axi_rresp,
-    output logic m_axi_rlast,
-    output logic m_axi_rvalid,
-    input logic m_axi_rready,
-    input logic [31:0] m_axi_awaddr,
-    input logic [7:0] m_axi_awlen,
-    input logic m_axi_awvalid,
-    output logic m_axi_awready,
-    input logic [127:0] m_axi_wdata,
-    input logic [15:0] m_axi_wstrb,
-    input logic m_axi_wvalid,
-    output logic m_axi_wready,
-    output logic [1:0] m_axi_bresp,
-    output logic m_axi_bvalid,
-    input logic m_axi_bready,
+    `GATEWRIGHT_MEMORY_PORTS,
     output logic fault,             // more read bursts than OUTSTANDING are in flight
     output logic [31:0] fault_value
 );

@@ -3,6 +3,8 @@
 // Expectations come from files of image_<n>/ in the folder +job= when `load` is 1 (expectations.py writes them);
 // what was found goes to result.txt there (difference.py reads it). At the first difference the comparison stops;
 // the machine runs on for a while, to see when a missing event comes after all.
+`include "ports.svh"
+
 module monitor #(
     parameter int INSTRUCTIONS = 1 << 15, // of a program, executed
     parameter int WRITES = 1 << 17,       // of a unit to the scratchpad, and of beats to DRAM
@@ -14,20 +16,7 @@ module monitor #(
     input logic dump,
     input logic [31:0] image,
     input logic [31:0] base,
-    input logic trace_boot,
-    input logic trace_dispatch,
-    input logic [2:0] trace_dispatch_unit,
-    input logic trace_control,
-    input logic [7:0] trace_start,
-    input logic [7:0] trace_run,
-    input logic [7:0] trace_retire,
-    input logic trace_stop,
-    input logic trace_write,
-    input logic [2:0] trace_write_unit,
-    input logic [19:0] trace_write_address,
-    input logic [5:0] trace_write_count,
-    input logic [383:0] trace_write_data,
-    input logic trace_error,
+    `GATEWRIGHT_TRACE_INPUTS,
     input logic write_seen,
     input logic [31:0] write_address,
     input logic [127:0] write_data,
@@ -40,7 +29,8 @@ module monitor #(
     output logic finished,
     output logic different
 );
-    localparam int UNITS = 8, LOAD = 1, EPILOGUE = 4, STORE = 6, SEQUENCER = 7;
+    localparam int UNITS = `GATEWRIGHT_UNITS, LOAD = `GATEWRIGHT_UNIT_LOAD, EPILOGUE = `GATEWRIGHT_UNIT_EPILOGUE,
+        STORE = `GATEWRIGHT_UNIT_STORE, SEQUENCER = `GATEWRIGHT_UNIT_SEQUENCER;
     localparam int DISPATCH = 0, START = 1, RUN = 2, RETIRE = 3, STOP = 4;
     localparam logic [31:0] NEVER = 32'hFFFFFFFF;
     localparam int AFTER_STOP = 32;       // cycles in which nothing more may happen

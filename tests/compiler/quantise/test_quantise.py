@@ -135,8 +135,39 @@ def test_ranges_must_be_there_and_agree() -> None:
         quantise(graph, {name: value for name, value in ranges.items() if name != "layer2.0.conv1"})
     with pytest.raises(GatewrightError, match=r"conv1 has no usable range \(0\.0\)"):
         quantise(graph, {**ranges, "conv1": 0.0})
+    for value in (float("nan"), float("inf"), -1.0, True, "2.5", None, 1e-45):
+        with pytest.raises(GatewrightError, match=r"conv1 has no usable range"):
+            quantise(graph, {**ranges, "conv1": value})  # type: ignore[dict-item]
+    with pytest.raises(GatewrightError, match=r"ranges of conv3, fc: the network has no such tensors"):
+        quantise(graph, {**ranges, "conv3": 1.0, "fc": 1.0})
     with pytest.raises(GatewrightError, match=r"layer1\.0\.conv2: the range of its residual conv1"):
         quantise(graph, {**ranges, "conv1": 2 * ranges["conv1"]})
+
+
+def test_pooled_maps_of_a_stream_have_one_range() -> None:
+    """A skipped tile keeps the average that the map before it left."""
+    graph = capture(ResNetCifar(8, "dual", size=16), (3, 16, 16))
+    ranges = calibrate(graph, normalise(random_images(2)))
+    assert ranges["conv1.pooled"] == ranges["layer1.0.conv2.pooled"]
+    with pytest.raises(
+        GatewrightError, match=r"layer1\.0\.conv2\.pooled has range .*conv1\.pooled of the same residual"
+    ):
+        quantise(graph, {**ranges, "layer1.0.conv2.pooled": 2 * ranges["conv1.pooled"]})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("field", ["weight", "bias"])
+def test_a_weight_that_is_not_finite_is_refused(value: float, field: str) -> None:
+    graph = _one_layer(np.ones((2, 1, 1, 3)), np.zeros(2), 3)
+    getattr(graph.layers[0], field).flat[1] = value
+    with pytest.raises(GatewrightError, match=f"layer conv: {field} is not finite"):
+        quantise(graph, {"input": 1.0, "conv": 1.0})
+
+
+def test_a_weight_that_is_not_real_is_refused() -> None:
+    graph = _one_layer(np.ones((2, 1, 1, 3), np.complex128), np.zeros(2), 3)
+    with pytest.raises(GatewrightError, match="layer conv: weight is complex128; weights are real"):
+        quantise(graph, {"input": 1.0, "conv": 1.0})
 
 
 def test_calibration_refuses_unusable_images() -> None:

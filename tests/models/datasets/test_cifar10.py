@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +84,15 @@ def test_code_hidden_in_a_batch_is_refused_and_not_run(tmp_path: Path) -> None:
         pickle.dumps({b"data": None, b"labels": [1]}, protocol=2),
         pickle.dumps({b"data": [[300] * 3072], b"labels": [1]}, protocol=2),
         pickle.dumps({b"data": [[0] * 3071], b"labels": [1]}, protocol=2),
+        pickle.dumps({b"data": [[0.5] * 3072], b"labels": [1]}, protocol=2),
+        pickle.dumps({b"data": [[0] * 3072], b"labels": [1.5]}, protocol=2),
+        pickle.dumps({b"data": [[0] * 3072], b"labels": ["1"]}, protocol=2),
+        pickle.dumps({b"data": [[0] * 3072], b"labels": [True]}, protocol=2),
     ],
-    ids=["empty", "garbage", "truncated", "list", "no data", "none", "not bytes", "wrong shape"],
+    ids=[
+        *("empty", "garbage", "truncated", "list", "no data", "none", "not bytes", "wrong shape"),
+        *("fractions", "labels with fractions", "labels as text", "labels of truth values"),
+    ],
 )
 def test_damaged_batches_are_named(tmp_path: Path, content: bytes) -> None:
     path = write_folder(tmp_path / "data", {**canonical_files(), "test_batch": content})
@@ -91,11 +100,31 @@ def test_damaged_batches_are_named(tmp_path: Path, content: bytes) -> None:
         load_cifar10(path, "test")
 
 
-@pytest.mark.parametrize(("labels", "message"), [([1, 2], "4 images .* but 2 labels"), ([0, 1, 2, 10], "from 0 to 9")])
-def test_labels_must_fit_the_images(tmp_path: Path, labels: list[int], message: str) -> None:
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 2], "4 images .* but 2 labels"),
+        ([0, 1, 2, 10], "test_lables.json: 3 = 10 must be less than 10"),
+        ([0, 1, 2, 2.7], "3 = 2.7 must be a valid integer"),
+        ([0, 1, 2, "3"], "3 = '3' must be a valid integer"),
+        ([0, 1, 2, True], "3 = True must be a valid integer"),
+        ([0, 1, 2, 1 << 80], "must be less than 10"),
+    ],
+)
+def test_labels_must_fit_the_images(tmp_path: Path, labels: list[object], message: str) -> None:
     path = write_folder(tmp_path / "data", {**sheet_files(), "test_lables.json": json.dumps(labels).encode()})
     with pytest.raises(GatewrightError, match=message):
         load_cifar10(path, "test")
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A picture whose header claims a size, and that holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +133,9 @@ def test_labels_must_fit_the_images(tmp_path: Path, labels: list[int], message: 
         ("test_batch.png", b""),
         ("test_batch.png", b"not a picture"),
         ("test_batch.png", sheet_files()["test_batch.png"][:3000]),
+        ("test_batch.png", png_of(1000, 4)),
+        ("test_batch.png", png_of(1024, 1 << 17)),
+        ("test_batch.png", png_of(1024, 1 << 30)),
         ("test_lables.json", b"[1, 2,"),
         ("test_lables.json", b"\xff\xfe\x00"),
         ("test_lables.json", b'{"a": 1}'),

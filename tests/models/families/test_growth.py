@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import NetworkSpec, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, save_checkpoint
 from gatewright.models.families.growth import sources
 from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
 from gatewright.models.training.training import initialise_from

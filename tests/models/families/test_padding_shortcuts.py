@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import NetworkSpec, load_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint
 from gatewright.models.datasets.cifar10 import MEAN, STD
 from gatewright.models.families import padding_shortcuts
 

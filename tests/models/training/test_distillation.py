@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets.augmentation import Batches, Crops
 from gatewright.models.datasets.cifar10 import MEAN, STD
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets.cifar10 import ImageSet, normalise
 from gatewright.models.families.resnet_cifar import BasicBlock, BlockMasks
 from gatewright.models.training.recipes import RECIPES, Recipe

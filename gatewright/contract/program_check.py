@@ -1,0 +1,152 @@
+"""What must hold in a program besides the types of its header: its parts agree with each other and with the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASKS
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.index_table import build_table
+from gatewright.contract.isa import Opcode, column, encode
+
+if TYPE_CHECKING:
+    from gatewright.contract.program import GateRecord, Placement, Program
+
+LOGIT_BYTES = 4
+
+
+def check_program(program: Program) -> None:
+    """Raise a ``GatewrightError`` that names the first part that does not fit the others."""
+    _check_code(program)
+    _check_regions(program)
+    _check_layers(program)
+    _check_unique("gate", (gate.name for gate in program.gates))
+    for gate in program.gates:
+        _check_gate(program, gate)
+    _check_unique("placement", (placement.tensor for placement in program.placements))
+    for placement in program.placements:
+        _check_placement(program, placement)
+
+
+def _require(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise GatewrightError(complaint)
+
+
+def _check_unique(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        _require(name not in seen, f"{what} {name!r} is there twice")
+        seen.add(name)
+
+
+def _check_code(program: Program) -> None:
+    """Instructions, their copy in the image, and the pages."""
+    count, start, image = len(program.code), program.code_address, program.image
+    end = start + count * INSTRUCTION_BYTES
+    _require(count > 0, "it has no instructions")
+    _require(start % BEAT_BYTES == 0, f"code_address = {start} is not a multiple of {BEAT_BYTES}")
+    _require(end <= len(image), f"the code needs bytes {start} to {end} of an image of {len(image)}")
+    stored = np.frombuffer(encode(program.code), np.uint8).reshape(count, -1)
+    different = (stored != image[start:end].reshape(count, -1)).any(1)
+    _require(not different.any(), f"instruction {int(different.argmax())} is another one in the image")
+    pages = program.page_starts
+    rising = pages[0] == 0 and all(low < high for low, high in pairwise([*pages, count]))
+    _require(rising, f"page_starts = {pages} do not rise from 0 below the {count} instructions")
+    first = pages[1] if len(pages) > 1 else count
+    _require(program.boot_count == first, f"boot_count = {program.boot_count}, but page 0 has {first} instructions")
+
+
+def _check_regions(program: Program) -> None:
+    """Every region lies in the image; two that share a byte are the same one."""
+    image, layout, sample = len(program.image), program.input_layout, program.input_region
+    _require(sample.kind == "input", f"input_region is of kind {sample.kind}")
+    output = program.output_region
+    _require(output.kind == "output", f"output_region is of kind {output.kind}")
+    _require(output.size % LOGIT_BYTES == 0, f"output_region: {output.size} bytes are not whole int32 logits")
+    named = [*program.regions, program.input_region, program.output_region]
+    for region in named:
+        _require(
+            region.address + region.size <= image,
+            f"region {region.name!r} ends at byte {region.address + region.size} of an image of {image} bytes",
+        )
+    code = program.code_address, len(program.code) * INSTRUCTION_BYTES, "code"
+    places = sorted({code, *((region.address, region.size, region.kind) for region in named if region.size)})
+    for (low, size, one), (high, _, other) in pairwise(places):
+        _require(low + size <= high, f"{one} at bytes {low} to {low + size} overlaps {other} from byte {high} on")
+    if layout is not None:
+        size = layout.height * layout.width * layout.channels * layout.rows
+        _require(
+            size == sample.size and size > 0 and layout.padding < layout.rows,
+            f"input_layout {layout} does not fill the {sample.size} bytes of region {sample.name!r}",
+        )
+
+
+def _check_layers(program: Program) -> None:
+    known = program.layer_kinds.keys()
+    count = len(program.layers)
+    _require(count == len(program.code), f"layers names {count} layers, for {len(program.code)} instructions")
+    unknown = sorted({*program.layers, *program.macs} - known)
+    _require(not unknown, f"layer_kinds lacks {', '.join(map(repr, unknown[:3]))}")
+
+
+def _check_gate(program: Program, gate: GateRecord) -> None:
+    """The mask and the table are those of the INDEX that the gate names."""
+    who = f"gate {gate.name!r}"
+    _require(gate.mask < MASKS and 0 < gate.bits <= MASK_BITS, f"{who}: {gate.bits} bits of mask {gate.mask}")
+    _require(len(gate.decision) == gate.bits, f"{who} has {gate.bits} bits, but {len(gate.decision)} decisions")
+    _require(set(gate.decision) <= {0, 1}, f"{who}: decisions are 0 or 1")
+    row = gate.index_instruction
+    _require(row < len(program.code), f"{who}: index_instruction = {row} of {len(program.code)} instructions")
+    _require(int(program.code[row, 0]) == Opcode.INDEX, f"{who}: instruction {row} is no INDEX")
+    found = {name: int(program.code[row, column(Opcode.INDEX, name)]) for name in ("mask", "bits", "complement")}
+    expected = {"mask": gate.mask, "bits": gate.bits, "complement": 0}
+    _require(found == expected, f"{who}: instruction {row} has {found}, not {expected}")
+    decision = np.array(gate.decision, np.bool_)
+    if gate.kind == "spatial":
+        width = _grid_width(program, gate)
+        _require(width > 0 and gate.bits % width == 0, f"{who}: {gate.bits} bits in rows of {width}")
+        decision = decision.reshape(-1, width)
+    else:
+        _require(_grid_width(program, gate) == 0, f"{who}: the INDEX of a channel gate has no grid_width")
+    _require(gate.table == tuple(build_table(decision).tolist()), f"{who}: its table is not that of its decisions")
+
+
+def _grid_width(program: Program, gate: GateRecord) -> int:
+    return int(program.code[gate.index_instruction, column(Opcode.INDEX, "grid_width")])
+
+
+def _check_placement(program: Program, placement: Placement) -> None:
+    """The tensor lies in the scratchpad, and its gates are those of its shape."""
+    who, gates = f"placement of {placement.tensor!r}", {gate.name: gate for gate in program.gates}
+    height, width, channels = placement.height, placement.width, placement.channels
+    _require(min(height, width, channels) > 0, f"{who}: {height}x{width}x{channels} is no shape")
+    count = len(program.code)
+    _require(placement.last_write < count, f"{who}: last_write = {placement.last_write} of {count} instructions")
+    for name, kind in ((placement.spatial_gate, "spatial"), (placement.channel_gate, "channel")):
+        known = name is None or (name in gates and gates[name].kind == kind)
+        _require(known, f"{who}: the program has no {kind} gate {name!r}")
+    compact = placement.kind == "compact"
+    _require(compact == (placement.channel_gate is not None), f"{who}: a map is compact if it has a channel gate")
+    size = height * width * channels
+    if placement.channel_gate is not None:
+        gate = gates[placement.channel_gate]
+        _require(gate.bits == channels, f"{who} has {channels} channels, its gate {gate.name!r} {gate.bits} bits")
+        size = height * width * sum(gate.decision)
+    if placement.spatial_gate is not None:
+        gate = gates[placement.spatial_gate]
+        across = _grid_width(program, gate)
+        tile = -(-height // (gate.bits // across))
+        fits = (-(-height // tile) * across, -(-width // tile)) == (gate.bits, across)
+        _require(fits, f"{who}: the {gate.bits} bits of gate {gate.name!r} are no tiles of {height}x{width} pixels")
+    if placement.kind == "logits":
+        size = LOGIT_BYTES * channels
+        same = (height, width, size) == (1, 1, program.output_region.size)
+        _require(same, f"{who}: {height}x{width}x{channels} logits, but {program.output_region.size} bytes of output")
+    room = program.arch.scratchpad_bytes
+    end = placement.address + size
+    _require(end <= room, f"{who} ends at byte {end} of a scratchpad of {room}")

@@ -1,0 +1,61 @@
+"""The machine's ports and the contract's numbers as SystemVerilog macros, which the benches' sources include."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amaranth.hdl import Shape
+from amaranth.lib.wiring import In, Member
+
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.axi import BURST_BOUNDARY, BURST_SIZE, INCREMENTING
+from gatewright.contract.isa import QUEUED_UNITS, UNITS, Unit
+from gatewright.hw.ports import BUS_PORTS, CONSTANT_PORTS, LITE_PORTS, TRACE_PORTS
+
+FILE = "ports.svh"
+
+LITE: dict[str, Member] = {f"s_axi_{name}": member for name, member in LITE_PORTS.items()}
+BUS: dict[str, Member] = {f"m_axi_{name}": member for name, (_, _, member) in BUS_PORTS.items()}
+BUS |= {f"m_axi_{name}": member for name, member in CONSTANT_PORTS.items()}
+TRACE: dict[str, Member] = {f"trace_{name}": member for name, member in TRACE_PORTS.items()}
+
+PORT_LISTS: dict[str, tuple[str, ...]] = {"GATEWRIGHT_LITE_PORTS": tuple(LITE), "GATEWRIGHT_BUS_PORTS": tuple(BUS)}
+"""The names that a list of ports stands for, by its macro."""
+
+
+def _signal(name: str, member: Member) -> str:
+    width = Shape.cast(member.shape).width
+    return f"logic {name}" if width == 1 else f"logic [{width - 1}:0] {name}"
+
+
+def _ports(members: Mapping[str, Member], directions: tuple[str, str]) -> str:
+    """A list of ports; ``directions`` are those of the machine's inputs and outputs."""
+    lines = (f"{directions[member.flow != In]} {_signal(name, member)}" for name, member in members.items())
+    return ", \\\n    ".join(lines)
+
+
+def ports_text() -> str:
+    """The text of ``FILE``.
+
+    ``*_PORTS`` are lists with the machine's own directions, ``*_INPUTS`` the same for who only watches,
+    ``GATEWRIGHT_MEMORY_PORTS`` the bus from the memory's side; ``*_SIGNALS`` are declarations.
+    """
+    own, memory, watched = ("input", "output"), ("output", "input"), ("input", "input")
+    macros = {
+        "LITE_PORTS": _ports(LITE, own),
+        "BUS_PORTS": _ports(BUS, own),
+        "BUS_INPUTS": _ports(BUS, watched),
+        "MEMORY_PORTS": _ports(BUS, memory),
+        "BUS_SIGNALS": " ".join(f"{_signal(name, member)};" for name, member in BUS.items()),
+        "TRACE_SIGNALS": " ".join(f"{_signal(name, member)};" for name, member in TRACE.items()),
+        "TRACE_INPUTS": _ports(TRACE, watched),
+        "UNITS": str(UNITS),
+        **{f"UNIT_{unit.name}": str(int(unit)) for unit in (*QUEUED_UNITS, Unit.SEQUENCER)},
+        "BEAT_BYTES": str(BEAT_BYTES),
+        "BURST_BOUNDARY": str(BURST_BOUNDARY),
+        "BURST_SIZE": str(BURST_SIZE),
+        "INCREMENTING": str(INCREMENTING),
+    }
+    lines = ["// Generated from the contract and the machine's ports by gatewright.verify.ports."]
+    lines += [f"`define GATEWRIGHT_{name} {value}" for name, value in macros.items()]
+    return "\n".join(lines) + "\n"
