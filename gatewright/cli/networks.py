@@ -11,7 +11,7 @@ import click
 
 from gatewright.cli.options import cycles_arch_option, data_option
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.training.recipes import RECIPES
+from gatewright.models.training.recipes import RECIPES, BoundGradient
 
 GATINGS = ("none", "dual", "spatial", "channel")
 
@@ -32,6 +32,11 @@ GATINGS = ("none", "dual", "spatial", "channel")
 @click.option("--recipe", type=click.Choice(list(RECIPES)), default="short", help="Schedule of the training.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
+@click.option(
+    "--bound-gradient",
+    type=click.Choice(get_args(BoundGradient)),
+    help="Instead of the recipe's: the gradient of a gate's density, as equation (9) is written or as the public code.",
+)
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
 @click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
 @click.option("--compile", "compiled", is_flag=True, help="Fuse operations with torch.compile; needs a C++ compiler.")
@@ -49,6 +54,7 @@ def train(
     recipe: str,
     epochs: int | None,
     learning_rate: float | None,
+    bound_gradient: BoundGradient | None,
     initial: Path | None,
     teacher: Path | None,
     compiled: bool,
@@ -76,7 +82,10 @@ def train(
     known: tuple[Gating, ...] = get_args(Gating)
     schedule = RECIPES[recipe]
     schedule = replace(
-        schedule, epochs=epochs or schedule.epochs, learning_rate=learning_rate or schedule.learning_rate
+        schedule,
+        epochs=epochs or schedule.epochs,
+        learning_rate=learning_rate or schedule.learning_rate,
+        bound_gradient=bound_gradient or schedule.bound_gradient,
     )
     spec = NetworkSpec(depth, known[known.index(gating)], target_density)
     train_set = load_cifar10(data, "train")
@@ -177,6 +186,11 @@ def evaluate(
             click.echo(f"           {100 * share:.3f}% {gate}")
     ratio = float(str(result["mac_ratio"]))
     click.echo(f"MACs ratio {ratio:.4f} of {network.dense_macs():,}: {100 * (1 - ratio):.1f}% saved")
+    kinds = [kind for kind in ("spatial", "channel") if f"{kind}_dependent" in result]
+    if kinds:
+        shares = ", ".join(f"{100 * float(str(result[f'{kind}_dependent'])):.1f}% of {kind}" for kind in kinds)
+        click.echo(f"depend     {shares} decisions are on for between 1% and 99% of the images")
+        click.echo(f"closed     {result['blocks_closed']} of {len(network.blocks())} blocks for all images")
     if data is not None and images is None:
         _echo_card(name_or_path, result)
     if arch_name is not None:

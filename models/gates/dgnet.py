@@ -88,7 +88,8 @@ class SpatialGate(nn.Module):
         self.channels = channels
         self.logit_limit: float | None = None
         self.training_logits: Tensor | None = None
-        """What the last decisions in training were made of, of the mask's shape, before noise: for a loss."""
+        """What the last decisions in training were made of, of the mask's shape, before noise: for a loss. Its
+        gradient stops at the gate, so that such a loss moves the gate and not what the gate sees."""
         self.mask_height = math.ceil(height / tile)
         self.mask_width = math.ceil(width / tile)
         self.atten_s = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=True)
@@ -100,10 +101,10 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
-        logits = self.atten_s(F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width)))
+        pooled = F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width))
         if self.training:
-            self.training_logits = logits
-        return straight_through_gate(logits, self.training, self.logit_limit)
+            self.training_logits = self.atten_s(pooled.detach())
+        return straight_through_gate(self.atten_s(pooled), self.training, self.logit_limit)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""

@@ -44,7 +44,7 @@ class Recipe:
     """Weight of ``losses.liveness_loss``, which the paper does not have."""
 
     fresh_gates: bool = False
-    """Of the checkpoint that a run starts from, leave the gates: they begin anew, all open."""
+    """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
     tiles_between: bool = False
     """Mask tiles between a block's convolutions in training too, as the machine does; see ``BasicBlock``."""

@@ -11,7 +11,7 @@ import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from gatewright.models.datasets.augmentation import Batches
-from gatewright.models.datasets.cifar10 import ImageSet
+from gatewright.models.datasets.cifar10 import ImageSet, normalise
 from gatewright.models.families.growth import grow
 from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
@@ -62,15 +62,13 @@ def evaluate_float(
     network: ResNetCifar, data: ImageSet, batch_size: int = 500, progress: bool = False
 ) -> dict[str, object]:
     """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32."""
-    from gatewright.models.datasets.cifar10 import normalise
-
     device = next(network.parameters()).device
     network.eval()
     predictions, macs = [], []
     spatial: list[list[float]] = []
     channel: list[list[float]] = []
     weights: list[int] = []
-    decided: list[list[npt.NDArray[np.bool_]]] = []
+    decided: dict[str, list[npt.NDArray[np.bool_]]] = {}
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
             images = torch.from_numpy(normalise(data.images[start : start + batch_size])).to(device)
@@ -78,7 +76,11 @@ def evaluate_float(
             predictions.append(logits.argmax(1).cpu().numpy())
             macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
             weights.append(len(images))
-            decided.append([m.spatial.flatten(1).bool().cpu().numpy() for m in masks if m.spatial is not None])
+            for number, block in enumerate(masks):
+                for kind, mask in (("spatial", block.spatial), ("channel", block.channel)):
+                    if mask is not None:
+                        bits = mask.flatten(1).bool().cpu().numpy()
+                        decided.setdefault(f"{kind}.{number}", []).append(bits)
             spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
             channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
     predicted = np.concatenate(predictions)
@@ -88,23 +90,26 @@ def evaluate_float(
         "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
         "spatial_density": np.average(spatial, 0, weights).tolist(),
         "channel_density": np.average(channel, 0, weights).tolist(),
-        **_dependence([np.concatenate(d) for d in zip(*decided, strict=True)]),
+        **_dependence({name: np.concatenate(bits).mean(0) for name, bits in decided.items()}),
     }
 
 
-def _dependence(decided: list[npt.NDArray[np.bool_]]) -> dict[str, object]:
-    """How much spatial gates depend on the image: of each gate's decisions [N, tiles] over N images.
+def _dependence(shares: dict[str, npt.NDArray[np.float64]]) -> dict[str, object]:
+    """How much gates depend on the image, from the share of images for which each decision of each gate is on.
 
-    ``spatial_dependent`` is the share of all decisions (tiles of gates) that are on for between 1% and 99% of the
-    images, ``blocks_closed`` the number of gates that are off for all of them.
+    ``spatial_dependent`` and ``channel_dependent`` are the shares of all decisions (tiles, channels) of that kind
+    that are on for between 1% and 99% of the images; ``blocks_closed`` is the number of blocks without any tile, or
+    any channel, for all of them. A kind that the network does not have is left out.
     """
-    if not decided:
-        return {}
-    shares = np.concatenate([d.mean(0) for d in decided])
-    return {
-        "spatial_dependent": float(((shares >= 0.01) & (shares <= 0.99)).mean()),
-        "blocks_closed": sum(not d.any() for d in decided),
-    }
+    result: dict[str, object] = {}
+    for kind in ("spatial", "channel"):
+        present = [share for name, share in shares.items() if name.startswith(kind)]
+        if present:
+            every = np.concatenate(present)
+            result[f"{kind}_dependent"] = float(((every >= 0.01) & (every <= 0.99)).mean())
+    if shares:
+        result["blocks_closed"] = len({name.split(".")[1] for name, share in shares.items() if not share.any()})
+    return result
 
 
 def train(
@@ -173,6 +178,12 @@ def train(
             "epoch": epoch + 1,
             **_train_epoch(network, forward, spec, recipe, optimiser, batches, answers, epoch),
         }
+        if not np.isfinite(cast(float, record["loss"])):
+            kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
+            raise GatewrightError(
+                f"the training lost its footing: the loss of epoch {epoch + 1} is not finite; {kept}; "
+                "start another run with a lower learning rate"
+            )
         if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
             result = evaluate_float(network, test_set)
             record |= {key: value for key, value in result.items() if key != "predictions"}

@@ -56,6 +56,19 @@ def test_train_then_resume_then_evaluate(tmp_path: Path, data: Path) -> None:
     result = call("evaluate", out / "model.safetensors", "--data", data)
     assert result.exit_code == 0
     assert "dgnet-resnet8-0.5" in result.stdout and "4 (CIFAR-10 test set)" in result.stdout
+    figures = json.loads(call("evaluate", out / "model.safetensors", "--data", data, "--json").stdout)
+    spatial, channel = (100 * figures[f"{kind}_dependent"] for kind in ("spatial", "channel"))
+    assert f"depend     {spatial:.1f}% of spatial, {channel:.1f}% of channel decisions are on" in result.stdout
+    assert f"closed     {figures['blocks_closed']} of 3 blocks for all images" in result.stdout
+
+
+def test_the_gradient_of_the_bound_can_be_chosen(tmp_path: Path, data: Path) -> None:
+    weights = []
+    for gradient in ("mean", "official"):
+        gates = ("--gating", "spatial", "--target-density", "0.2", "--bound-gradient", gradient)
+        assert call(*options(data, tmp_path / gradient, *gates)).exit_code == 0
+        weights.append(load_checkpoint(tmp_path / gradient / "model.safetensors")[0].layer1[0].mask_s.atten_s.weight)
+    assert not torch.equal(*weights)
 
 
 def test_the_test_set_is_asked_every_so_many_epochs(tmp_path: Path, data: Path) -> None:

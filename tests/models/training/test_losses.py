@@ -157,3 +157,12 @@ def test_liveness_pulls_a_tile_that_is_closed_for_all_however_far_out() -> None:
 
 def test_liveness_of_a_network_without_spatial_gates_is_zero() -> None:
     assert liveness_loss(ResNetCifar(8, "channel")).item() == 0
+
+
+def test_liveness_moves_gates_alone() -> None:
+    torch.manual_seed(0)
+    network = ResNetCifar(8, "dual").train()
+    network.forward_with_masks(torch.randn(4, 3, 32, 32))
+    liveness_loss(network).backward()  # type: ignore[no-untyped-call]
+    moved = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert moved == {f"layer{stage}.0.mask_s.atten_s.{part}" for stage in (1, 2, 3) for part in ("weight", "bias")}

@@ -180,6 +180,19 @@ def test_the_recipe_says_whether_training_masks_tiles_between(
     assert seen == {between}
 
 
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_good_state(tmp_path: Path) -> None:
+    broken = replace(RECIPE, learning_rate=1e30)
+    with pytest.raises(GatewrightError, match=r"loss of epoch 1 is not finite; nothing was kept; .*lower learning"):
+        run(tmp_path / "a", recipe=broken)
+    assert not list((tmp_path / "a").iterdir())
+    run(tmp_path / "b", recipe=replace(RECIPE, epochs=1))
+    before = (tmp_path / "b" / "state.pt").read_bytes()
+    with pytest.raises(GatewrightError, match="loss of epoch 2 is not finite; the state after epoch 1 is kept"):
+        run(tmp_path / "b", recipe=replace(broken, epochs=2), resume=True)
+    assert (tmp_path / "b" / "state.pt").read_bytes() == before
+    assert [record["epoch"] for record in metrics(tmp_path / "b")] == [1]
+
+
 def test_schedules() -> None:
     step = Recipe(epochs=10, learning_rate=0.1, schedule="step")
     rates = [step.rate(progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 1)]
@@ -207,22 +220,29 @@ def test_evaluation_against_one_image_at_a_time(spec: NetworkSpec) -> None:
             block.mask_s.atten_s.bias.data.zero_()  # type: ignore[union-attr]
             block.mask_c.atten_c[3].bias.data.zero_()
     correct, macs, densities = 0, 0.0, []
-    decided: list[list[float]] = []
+    decided: dict[str, list[list[float]]] = {"spatial": [], "channel": []}
     for image, label in zip(TEST.images, TEST.labels, strict=True):
         with torch.no_grad():
             logits, masks = network.forward_with_masks(torch.from_numpy(normalise(image[None])))
         correct += int(logits.argmax()) == label
         macs += float(network.gated_macs(masks).double().mean())
         densities.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
-        decided.append([float(bit) for m in masks if m.spatial is not None for bit in m.spatial.flatten()])
+        for kind, images in decided.items():
+            images.append([float(bit) for m in masks if (k := getattr(m, kind)) is not None for bit in k.flatten()])
     result = evaluate_float(network, TEST, batch_size=4)  # batches of 4 and 2
     assert result["top1"] == pytest.approx(100 * correct / 6)
     assert result["mac_ratio"] == pytest.approx(macs / 6 / network.dense_macs(), rel=1e-6)
     assert result["spatial_density"] == pytest.approx(np.mean(densities, 0).tolist())
     assert (spec.gating == "none") == (result["mac_ratio"] == 1.0)
     if spec.gating == "dual":
-        changing = [0 < sum(bits) < len(decided) for bits in zip(*decided, strict=True)]
-        assert result["spatial_dependent"] == pytest.approx(sum(changing) / len(changing))
+        for kind, images in decided.items():
+            changing = [0 < sum(bits) < len(images) for bits in zip(*images, strict=True)]
+            assert result[f"{kind}_dependent"] == pytest.approx(sum(changing) / len(changing))
+            assert 0 < sum(changing) < len(changing)
         assert result["blocks_closed"] == 0
+        network.blocks()[0].mask_s.atten_s.bias.data.fill_(-1e6)  # type: ignore[union-attr]
+        network.blocks()[0].mask_c.atten_c[3].bias.data.fill_(-1e6)
+        network.blocks()[2].mask_c.atten_c[3].bias.data.fill_(-1e6)
+        assert evaluate_float(network, TEST)["blocks_closed"] == 2
     else:
-        assert "spatial_dependent" not in result
+        assert not {"spatial_dependent", "channel_dependent", "blocks_closed"} & result.keys()
