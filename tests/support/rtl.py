@@ -42,9 +42,9 @@ VERILATOR_ARGUMENTS = [
 ]
 
 
-def build(component: wiring.Component, name: str = TOP) -> Path:
-    """The folder of the component's simulator, built unless it is there already."""
-    text = verilog_text(component, name)
+def build(component: wiring.Component, name: str = TOP, verilog: str | None = None) -> Path:
+    """The folder of the component's simulator, built unless it is there already; of other Verilog with its ports."""
+    text = verilog_text(component, name) if verilog is None else verilog
     key = hashlib.sha256(text.encode() + repr(VERILATOR_ARGUMENTS).encode()).hexdigest()[:16]
     folder = BUILDS / key
     BUILDS.mkdir(parents=True, exist_ok=True)
@@ -74,9 +74,14 @@ def _ports(component: wiring.Component) -> list[str]:
     return ["clk", "rst", *names]
 
 
-def run_bench(component: wiring.Component, module: str, *, env: Mapping[str, str] | None = None) -> None:
-    """Run every cocotb test of ``module`` on the component; an assertion in it fails the caller."""
-    folder = build(component)
+def run_bench(
+    component: wiring.Component, module: str, *, env: Mapping[str, str] | None = None, verilog: str | None = None
+) -> None:
+    """Run every cocotb test of ``module`` on the component; an assertion in it fails the caller.
+
+    ``verilog``: what to run in its place, with the same ports; its module is ``block``.
+    """
+    folder = build(component, verilog=verilog)
     run = folder / f"run-{os.getpid()}"
     run.mkdir(exist_ok=True)
     runner = get_runner("verilator")

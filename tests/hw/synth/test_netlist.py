@@ -1,0 +1,155 @@
+"""Mapped netlists against their designs' twins, and the cells' models against other descriptions of the cells.
+
+The whole machine's netlist takes minutes: ``gatewright synth --arch 4x4 -o build/synth --check``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewright.contract.arch import with_changes
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Unit
+from gatewright.hw.array.grid import Grid, packed_pairs
+from gatewright.hw.control.queue import InstructionQueue
+from gatewright.hw.memories.masks import Masks
+from gatewright.hw.memories.scratchpad import Scratchpad
+from gatewright.hw.memories.tables import Tables
+from gatewright.hw.synth import synthesise
+from gatewright.hw.synth.netlist_text import netlist_text
+from tests.hw.epilogue.test_requantise import RequantiseLane
+from tests.hw.instructions import ARCH
+from tests.support.rtl import TOP, run_bench
+
+
+def netlist(component: Any, folder: Path) -> tuple[str, set[str]]:
+    """A component's netlist with models, and the types of its cells."""
+    cells = set(synthesise(component, None, TOP, folder).cells)
+    return netlist_text(folder, cells), cells
+
+
+def test_the_whole_grid_with_its_packed_pairs(tmp_path: Path) -> None:
+    """16 x 16, four pairs: the sums in every cycle, of random operands and of the ends of their range."""
+    assert packed_pairs(16, 16) == 4
+    print("seed 7")
+    grid = Grid(16, 16, 4)
+    text, _ = netlist(grid, tmp_path)
+    assert text.count("DSP48E2 #(\n") == 192
+    run_bench(grid, "tests.hw.array.bench_grid", env={"MACHINE": "16x16x4", "SEED": "7"}, verilog=text)
+
+
+PAIRS = 3
+
+
+@pytest.fixture(scope="module")
+def small_grid(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return netlist(Grid(5, 7, 2, PAIRS), tmp_path_factory.mktemp("grid"))[0]
+
+
+def _nth(pattern: str, replacement: str, text: str, number: int) -> str:
+    """``text`` with one match of a pattern replaced."""
+    matches = list(re.finditer(pattern, text))
+    assert 0 <= number < len(matches), (pattern, len(matches))
+    start, end = matches[number].span()
+    return text[:start] + re.sub(pattern, replacement, matches[number].group()) + text[end:]
+
+
+FAULTS = {
+    "none": lambda text: text,
+    "a table": lambda text: _nth(r"\.INIT\(4'h[68]\)", ".INIT(4'h7)", text, 3),
+    "a cascade left out": lambda text: _nth(r"\.OPMODE\(9'h015\)", ".OPMODE(9'h005)", text, 9),
+    "a product register left out": lambda text: _nth(r"\.MREG\(32'sd1\)", ".MREG(32'sd0)", text, 4),
+    "a carry": lambda text: text.replace("S | generated}", "S}"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_the_grids_netlist_is_noticed(small_grid: str, fault: str) -> None:
+    """The netlist agrees; with one cell changed, or a cell's model, it does not."""
+    bad = FAULTS[fault](small_grid)
+    grid, env = Grid(5, 7, 2, PAIRS), {"MACHINE": "5x7x2", "SEED": "1"}
+    if fault == "none":
+        run_bench(grid, "tests.hw.array.bench_grid", env=env, verilog=bad)
+        return
+    assert bad != small_grid
+    with pytest.raises(AssertionError, match="1 of 1 tests failed"):
+        run_bench(grid, "tests.hw.array.bench_grid", env=env, verilog=bad)
+
+
+def test_block_memories(tmp_path: Path) -> None:
+    """RAMB36E2 of 9 and of 36 bits, two ports."""
+    arch = with_changes(ARCH, scratchpad_kib=32)
+    text, cells = netlist(Scratchpad(arch), tmp_path / "scratchpad")
+    assert cells & {"RAMB36E2", "RAMB18E2"}
+    env = {"KIB": "32", "SEED": "3", "CYCLES": "1500"}
+    run_bench(Scratchpad(arch), "tests.hw.memories.bench_scratchpad", env=env, verilog=text)
+
+    tables = with_changes(ARCH, table_entries=1024)
+    text, cells = netlist(Tables(tables), tmp_path / "tables")
+    assert "RAMB36E2" in cells and ".READ_WIDTH_B(32'd36)" in text
+    run_bench(Tables(tables), "tests.hw.memories.bench_tables", env={"SEED": "3", "ENTRIES": "1024"}, verilog=text)
+
+
+def test_wide_multipliers(tmp_path: Path) -> None:
+    """Two multipliers as one product: cascades by 17 bits, and adders in front and behind."""
+    text, cells = netlist(RequantiseLane(), tmp_path)
+    assert "DSP48E2" in cells and ".OPMODE(9'h055)" in text
+    run_bench(RequantiseLane(), "tests.hw.epilogue.bench_requantise", env={"SEED": "5"}, verilog=text)
+
+
+def test_memories_of_tables(tmp_path: Path) -> None:
+    """RAM64M8 and RAM32M16."""
+    masks = Masks(with_changes(ARCH, columns=4))
+    text, cells = netlist(masks, tmp_path / "masks")
+    assert "RAM64M8" in cells
+    run_bench(masks, "tests.hw.memories.bench_masks", env={"SEED": "1", "COLUMNS": "4"}, verilog=text)
+    queue = InstructionQueue(Unit.GATHER, with_changes(ARCH, queue_depth=9))
+    text, cells = netlist(queue, tmp_path / "queue")
+    assert "RAM32M16" in cells
+    env = {"UNIT": "GATHER", "DEPTH": "9", "SEED": "3"}
+    run_bench(queue, "tests.hw.control.bench_queue", env=env, verilog=text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (r"\.USE_SIMD\(\"ONE48\"\)", '.USE_SIMD("TWO24")'),
+        (r"\.A_INPUT\(\"DIRECT\"\)", '.A_INPUT("CASCADE")'),
+        (r"\.MREG\(32'sd1\)", ".RND(48'd1)"),
+    ],
+)
+def test_a_parameter_without_a_model_is_an_error(small_grid: str, before: str, after: str) -> None:
+    """As the netlist is elaborated: none gets a meaning that is not its own."""
+    with pytest.raises(AssertionError, match="did not finish|build"):
+        run_bench(Grid(5, 7, 2, PAIRS), "tests.hw.array.bench_grid", env={}, verilog=_nth(before, after, small_grid, 0))
+
+
+def test_an_operation_without_a_model_ends_the_simulation(small_grid: str) -> None:
+    text = _nth(r"\.ALUMODE\(4'h0\)", ".ALUMODE(4'h3)", small_grid, 0)
+    with pytest.raises(AssertionError):
+        run_bench(
+            Grid(5, 7, 2, PAIRS), "tests.hw.array.bench_grid", env={"MACHINE": "5x7x2", "SEED": "1"}, verilog=text
+        )
+
+
+def test_an_output_without_a_model_is_refused(tmp_path: Path) -> None:
+    netlist_of = """module block(a, y);
+  wire _1_;
+  wire _2_;
+  DSP48E2 #(
+  ) _3_ (
+    .OVERFLOW(_1_),
+    .UNDERFLOW(_2_)
+  );
+  assign y = _1_;
+endmodule
+"""
+    (tmp_path / "netlist.v").write_text(netlist_of)
+    with pytest.raises(GatewrightError, match="uses _1_ from OVERFLOW of a DSP48E2"):
+        netlist_text(tmp_path, {"DSP48E2"})
+    (tmp_path / "netlist.v").write_text(netlist_of.replace("  assign y = _1_;\n", ""))
+    assert "module DSP48E2" in netlist_text(tmp_path, {"DSP48E2"})
