@@ -14,16 +14,20 @@ from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, A
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.random_lists import Listed, ListNetwork
+from tests.support.random_programs import first_that_fits, largest
+from tests.support.scattered import NoRoom
 from tests.support.stepped_layers import emit_whole
 from tests.support.stepped_oracle import conv_sums
 from tests.support.stepped_programs import Map, up
 
-EXIT_MASK = 4
 BOUNDARY = 4096
 WIDEST = 4
 """Columns of a kernel that reads through a source mask."""
 ROOMY = 30
 """Pixels of a map from which on layers keep its size, so that all pixels fit the accumulators at once."""
+
+ROOM_FOR_LONG_STORES = 32
+"""KiB of the scratchpad from which on a STORE of several bursts leaves room for the rest."""
 
 LONGEST = 2000
 """Instructions of a program: a few seeds in a hundred would have several times as many, and draw again."""
@@ -32,8 +36,8 @@ LONGEST = 2000
 class CornerNetwork(ListNetwork):
     """``left``: the number of the EXIT that is taken, if one is."""
 
-    def __init__(self, seed: int, machine: tuple[int, int] | ArchConfig, attempt: int = 0) -> None:
-        super().__init__(seed, machine, attempt)
+    def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
+        super().__init__(seed, arch, attempt)
         self.left: int | None = None
         self._classes = int(self.rng.integers(1, 13))
         self._output = self.room_across(up(4 * self._classes, BEAT_BYTES))
@@ -56,6 +60,7 @@ class CornerNetwork(ListNetwork):
         """An EXIT that is not taken, behind everything: tables, masks and port B are free for the next step."""
         marks = [self.build.mark(unit) for unit in Unit if self.build.counts[unit] and unit != Unit.SEQUENCER]
         self.build.emit(Opcode.EXIT, marks, mask=15)
+        self.build.release()
 
     def gated_inputs(self, source: Map) -> Map:
         """A compact map of the channels that a gate leaves, and a layer that loads and reads those channels only."""
@@ -65,7 +70,9 @@ class CornerNetwork(ListNetwork):
         compact |= {"residual": False, "live": bool(self.rng.integers(2)), "most_stored": listed.total}
         middle = self.layer(source, count=listed.total, **compact)
         middle.ready = [*middle.ready, listed.ready]
-        return self.reading(middle, listed) if self.rng.integers(2) else self.seeing(middle, listed)
+        result = self.reading(middle, listed) if self.rng.integers(2) else self.seeing(middle, listed)
+        self.build.give_table(listed.table)
+        return result
 
     def seeing(self, source: Map, listed: Listed | None = None) -> Map:
         """A layer that sees the active tiles of its source only."""
@@ -90,8 +97,10 @@ class CornerNetwork(ListNetwork):
         done = self.build.emit(Opcode.STORE, source.ready, dram_address=target, address=address, beats=beats)
         self.dram_checks.append((target, words))
         size, stride = BEAT_BYTES * int(rng.integers(1, min(4, beats) + 1)), BEAT_BYTES * int(rng.integers(1, 4))
-        shape = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 7)))
-        rows = -(-int(np.prod(shape)) // size)
+        rows = self.arch.table_entries
+        while rows + 3 > self.arch.table_entries:
+            shape = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 7)))
+            rows = -(-int(np.prod(shape)) // size)
         entries = [int(n) for n in rng.integers(0, (len(words) - size) // stride + 1, rows + rng.integers(0, 3))]
         back = np.concatenate([words[n * stride :][:size] for n in entries[:rows]])
         place = self.build.room(len(back))
@@ -113,26 +122,30 @@ class CornerNetwork(ListNetwork):
     def head(self, source: Map) -> None:
         """Logits over all pixels into the output region."""
         classes = self.filters(self._classes, (1, 1), source.values.shape[2])
+        first, number = window = self.window(source, classes)
         # STORE writes whole beats: the bytes behind the logits are written, too.
         logits = self.build.load_map(np.zeros((1, 1, up(4 * self._classes, BEAT_BYTES)), np.int8))
         ready = [*source.ready, *logits.ready]
-        done = emit_whole(self.build, source, classes, EpilogueKind.REDUCE_RAW, logits.address, ready)
+        done = emit_whole(self.build, source, classes, EpilogueKind.REDUCE_RAW, logits.address, ready, window)
         beats = logits.values.size // BEAT_BYTES
         self.build.emit(Opcode.STORE, [done], dram_address=self._output, address=logits.address, beats=beats)
         if self.left is None:
-            sums = conv_sums(source.values, classes.weights, 1, 0).sum(axis=(0, 1))
-            self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
+            sums = conv_sums(source.values, classes.weights, 1, 0).reshape(-1, self._classes)
+            self.logits = sums[first : first + number].sum(axis=0) + np.array(
+                [bias for bias, _, _ in classes.entries[1:]]
+            )
 
     def early_exit(self, source: Map) -> bool:
         """Logits, and an EXIT by one of some bits while their STORE and perhaps LOADs are under way: is it taken?"""
         rng = self.rng
         bits = rng.integers(0, 2, rng.integers(1, 9)).astype(bool)
         which, first = int(rng.integers(len(bits))), int(rng.integers(MASK_BITS - len(bits)))
-        decided = self.decide([bool(bit) for bit in bits], EXIT_MASK * MASK_BITS + first)
+        mask = self.build.masks[3]
+        decided = self.decide([bool(bit) for bit in bits], mask * MASK_BITS + first)
         self.head(source)
         if rng.integers(2):
             self.filters(int(rng.integers(1, 14)), (3, 3), int(rng.integers(1, 6)))
-        self.build.emit(Opcode.EXIT, [decided], mask=EXIT_MASK, bit=first + which)
+        self.build.emit(Opcode.EXIT, [decided], mask=mask, bit=first + which)
         if bits[which]:
             self.left = sum(int(row[0]) == Opcode.EXIT for row in self.build.rows) - 1
         self.barrier()
@@ -142,7 +155,7 @@ class CornerNetwork(ListNetwork):
         """Logits at the end; what lies behind an EXIT that is taken may be anything."""
         self.head(source)
         output = (self._output, 4 * self._classes)
-        program = self.build.program(output, page_size=int(self.rng.integers(6, 25)))
+        program = self.build.program(output)
         if self.left is not None and self.rng.integers(2):
             last: int = np.flatnonzero(program.code[:, 0] == Opcode.EXIT)[self.left]
             behind = program.image[program.code_address + (last + 1) * INSTRUCTION_BYTES :]
@@ -150,24 +163,28 @@ class CornerNetwork(ListNetwork):
         return program
 
 
-def random_corners(seed: int, machine: tuple[int, int] | ArchConfig) -> tuple[CornerNetwork, Program]:
-    """A network, its expectations and its program, for a machine or for a random one of some (rows, columns)."""
-    attempt = 0
-    while len((drawn := _drawn(CornerNetwork(seed, machine, attempt)))[1].code) > LONGEST:
-        attempt += 1
-    return drawn
+def random_corners(seed: int, arch: ArchConfig | None = None) -> tuple[CornerNetwork, Program]:
+    """A network, its expectations and its program, for a machine or for the one of the seed."""
+
+    def draw(attempt: int) -> tuple[CornerNetwork, Program]:
+        drawn = _drawn(CornerNetwork(seed, arch, attempt), largest(attempt))
+        if len(drawn[1].code) > LONGEST:
+            raise NoRoom
+        return drawn
+
+    return first_that_fits(draw)
 
 
-def _drawn(network: CornerNetwork) -> tuple[CornerNetwork, Program]:
+def _drawn(network: CornerNetwork, edge: int) -> tuple[CornerNetwork, Program]:
     rng = network.rng
-    size = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 7)))
+    size = (int(rng.integers(1, edge + 1)), int(rng.integers(1, edge + 1)), int(rng.integers(1, min(edge, 6) + 1)))
     current = network.place(rng.integers(-128, 128, size, dtype=np.int8))
     often = (network.seeing, network.stored, network.gated_inputs)
     steps = [network.gated_inputs, *(step for step in often if rng.integers(4))]
     exit_behind = int(rng.integers(1, len(steps) + 2))
     checks = stores = None
     for number, at in enumerate(rng.permutation(len(steps))):
-        if rng.integers(5) == 0:
+        if rng.integers(5) == 0 and network.arch.scratchpad_kib >= ROOM_FOR_LONG_STORES:
             network.long_store()
         current = steps[at](current)
         network.barrier()

@@ -12,12 +12,10 @@ from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, ArchConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.random_programs import Network
+from tests.support.scattered import ScatterBuilder
 from tests.support.stepped_layers import emit_whole
-from tests.support.stepped_oracle import conv_sums, random_parameters
-from tests.support.stepped_programs import Builder, Filters, Int8, Map, Mark, up
-
-ROW_TABLE, CHANNEL_TABLE = 5, 6
-CHANNEL_MASK, SOURCE_MASK = 1, 2
+from tests.support.stepped_oracle import conv_sums
+from tests.support.stepped_programs import Filters, Int8, Map, Mark, up
 
 SEEDS = 0xC0
 """Sets these programs' seeds apart from those of ``random_programs``."""
@@ -42,7 +40,7 @@ class Masked:
     ready: Mark
 
 
-class TableBuilder(Builder):
+class TableBuilder(ScatterBuilder):
     """Tables may be loaded while others are under way."""
 
     def load_table(self, table: int, entries: list[int], waits: list[Mark] | None = None) -> Mark:
@@ -53,17 +51,27 @@ class TableBuilder(Builder):
 class ListNetwork(Network):
     """A random network whose LOADs pick rows by tables, and whose maps are in whole words that are all written."""
 
-    def __init__(self, seed: int, machine: tuple[int, int] | ArchConfig, attempt: int = 0) -> None:
-        super().__init__(seed, machine)
+    def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
+        super().__init__(seed, arch, attempt)
         self.rng = np.random.default_rng([SEEDS, seed, attempt])
-        self.build = TableBuilder(self.arch)
+        self.build = self.builder()
         self.input_list: Listed | None = None
         """The list of input channels of which the next layer's filters are loaded."""
         self._words: dict[int, tuple[int, Int8]] = {}
 
+    def builder(self) -> ScatterBuilder:
+        return TableBuilder(self.arch, self.rng)
+
     def load_rows(self, space: Space, rows: npt.NDArray[np.uint8], address: int, **fields: int) -> Mark:
-        """LOAD rows [count, bytes] that lie scattered in DRAM. The table ends after them, or the LOAD does."""
+        """LOAD rows [count, bytes] that lie scattered in DRAM. The table ends after them, or the LOAD does.
+
+        Without a free table, or where it is too short, the rows lie in order.
+        """
         rng, (count, size) = self.rng, rows.shape
+        if self.build.free_table() is None or count + 3 > self.arch.table_entries:
+            there = self.build.image.add(rows)
+            fields |= {"dram_address": there, "address": address, "rows": count}
+            return self.build.emit(Opcode.LOAD, space=space, row_beats=size // BEAT_BYTES, row_stride=size, **fields)
         places, stride = count + int(rng.integers(1, 4)), size + BEAT_BYTES * int(rng.integers(3))
         chosen = rng.permutation(places)[:count]
         lying = rng.integers(0, 256, (places, stride), dtype=np.uint8)
@@ -87,18 +95,20 @@ class ListNetwork(Network):
         **fields: int,
     ) -> Mark:
         """LOAD a table and, by it, at most ``rows`` rows of ``size`` bytes that begin ``stride`` bytes apart."""
-        listed = self.build.load_table(ROW_TABLE, entries)
+        table = self.build.free_table()
+        assert table is not None
+        listed = self.build.load_table(table, entries)
         fields |= {"dram_address": dram_address, "address": address, "rows": rows}
-        fields |= {"row_beats": size // BEAT_BYTES, "row_stride": stride, "row_table": ROW_TABLE}
+        fields |= {"row_beats": size // BEAT_BYTES, "row_stride": stride, "row_table": table}
         return self.build.emit(Opcode.LOAD, [*waits, listed], space=space, **fields)
 
-    def filters(self, count: int, kernel: tuple[int, int], channels: int) -> Filters:
+    def filters(self, count: int, kernel: tuple[int, int], channels: int, pooled: bool = False) -> Filters:
         """Random filters in one of four ways: plainly, or rows picked; of ``input_list``'s channels if there is one."""
         rng, listed = self.rng, self.input_list
         self.input_list = None
         way = int(rng.integers(3))
         if listed is None and way == 0:
-            return super().filters(count, kernel, channels)
+            return super().filters(count, kernel, channels, pooled)
         taps, vectors = kernel[0] * kernel[1], up(count, 4)
         total = channels if listed is None else listed.total
         bank = rng.integers(-128, 128, (count, *kernel, total), dtype=np.int8)
@@ -118,13 +128,12 @@ class ListNetwork(Network):
         else:
             rows = np.frombuffer(by_vector(self.arch, bank.reshape(count, -1)), np.uint8).reshape(count, -1)
             self.load_rows(Space.WEIGHTS_BY_VECTOR, rows, count=slices_of(self.arch, taps * total), **where)
-        entries = random_parameters(rng, count + 1, taps * channels)
-        entries[0] = (0, int(rng.integers(1000, 65536)), int(rng.integers(14, 20)))
-        raw_entries = np.frombuffer(parameters(entries), np.uint8)
+        entries = self.entries(count, taps * channels)
+        raw_entries = np.frombuffer(parameters(entries if pooled else entries[1:]), np.uint8)
         first = self.build.parameter_room(len(raw_entries) // 8)
         rows = raw_entries.reshape((-1, BEAT_BYTES) if rng.integers(2) else (1, -1))
         mark = self.load_rows(Space.PARAMETERS, rows, first)
-        return Filters(bank, entries, base, vectors, first + 1, [mark])
+        return Filters(bank, entries, base, vectors, first + pooled, [mark])
 
     def _soil(self, base: int, vectors: int, reduction: int) -> None:
         """LOAD random weights to where only some of a reduction will follow: a product with too many of them shows."""
@@ -165,38 +174,42 @@ class ListNetwork(Network):
         beyond = rng.integers(0, 3, count) * rng.integers(0, 1000, count)
         biases = np.where(bits, beyond, -1 - beyond) - conv_sums(source.values, weights, 1, 0)[0, 0]
         entries = [(0, 1, 1), *((int(bias), 1, 1) for bias in biases)]
-        filters = self.build.load_filters(weights, entries, bool(rng.integers(2)))
+        filters = self.build.load_filters(weights, entries, bool(rng.integers(2)), pooled=False)
         return emit_whole(self.build, source, filters, EpilogueKind.THRESHOLD, destination, source.ready)
 
     def listed(self, total: int) -> Listed:
-        """Some of ``total`` channels, often none, listed by a gate on the machine or by a LOAD."""
-        rng = self.rng
+        """Some of ``total`` channels, often none, listed by a gate on the machine or by a LOAD.
+
+        The table is held: give it back.
+        """
+        rng, table, mask = self.rng, self.build.take_table(), self.build.masks[1]
+        assert table is not None, "between layers every table is free"
         share = float(rng.choice([0, 0.3, 0.7, 1], p=[0.3, 0.3, 0.3, 0.1]))
         kept = [int(channel) for channel in np.flatnonzero(rng.random(total) < share)]
         if rng.integers(3) == 0:
             rng.shuffle(kept)
-            made = self.build.load_table(CHANNEL_TABLE, kept)
+            made = self.build.load_table(table, kept)
         else:
             complement = bool(rng.integers(2))
-            done = self.decide([(channel in kept) != complement for channel in range(total)], CHANNEL_MASK * MASK_BITS)
+            done = self.decide([(channel in kept) != complement for channel in range(total)], mask * MASK_BITS)
             # INDEX and the LOADs of tables share the tables' write port.
             waits = [done, self.build.mark(Unit.LOAD)]
-            index = {"mask": CHANNEL_MASK, "bits": total, "complement": int(complement)}
-            made = self.build.emit(Opcode.INDEX, waits, table=CHANNEL_TABLE, **index)
-        return Listed(CHANNEL_TABLE, kept, total, made)
+            index = {"mask": mask, "bits": total, "complement": int(complement)}
+            made = self.build.emit(Opcode.INDEX, waits, table=table, **index)
+        return Listed(table, kept, total, made)
 
     def masked(self, source: Map) -> Masked:
         """A mask over a map, in tiles of any edge; or of its pixels, by a gate that looks at the map itself."""
-        rng, (height, width, channels) = self.rng, source.values.shape
+        rng, (height, width, channels), mask = self.rng, source.values.shape, self.build.masks[2]
         if channels > 0 and rng.integers(3) == 0:
             gate = self.filters(1, (3, 3), channels)
             active = conv_sums(source.values, gate.weights, 1, 1)[..., 0] + gate.entries[1][0] >= 0
-            destination = SOURCE_MASK * MASK_BITS
+            destination = mask * MASK_BITS
             done = emit_whole(self.build, source, gate, EpilogueKind.THRESHOLD, destination, source.ready)
-            return Masked({"source_mask": SOURCE_MASK, "source_tile": 1, "source_grid": width}, active, done)
+            return Masked({"source_mask": mask, "source_tile": 1, "source_grid": width}, active, done)
         edge = int(rng.integers(1, 5))
         rows, grid = -(-height // edge), -(-width // edge) + int(rng.integers(3))
         bits = rng.random((rows, grid)) < rng.choice([0.2, 0.5, 0.8])
-        done = self.decide([bool(bit) for bit in bits.ravel()], SOURCE_MASK * MASK_BITS)
+        done = self.decide([bool(bit) for bit in bits.ravel()], mask * MASK_BITS)
         active = bits[np.arange(height)[:, None] // edge, np.arange(width) // edge]
-        return Masked({"source_mask": SOURCE_MASK, "source_tile": edge, "source_grid": grid}, active, done)
+        return Masked({"source_mask": mask, "source_tile": edge, "source_grid": grid}, active, done)

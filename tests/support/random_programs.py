@@ -1,40 +1,45 @@
-"""Random legal programs: random chains of layers with random machines, and what they must compute."""
+"""Random legal programs: random chains of layers on random machines, and what they must compute."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import ArchConfig, DramConfig
+from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
-from tests.support.stepped_layers import Layer, emit_conv, emit_whole
+from tests.support.operands import slices_of
+from tests.support.random_machines import random_machine
+from tests.support.scattered import NoRoom, ScatterBuilder
+from tests.support.stepped_layers import Layer, emit_conv, emit_whole, entries
 from tests.support.stepped_oracle import conv_sums, conv_values, finish, pool_values, random_parameters
-from tests.support.stepped_programs import Builder, Filters, Map
+from tests.support.stepped_programs import Filters, Map
 
-TILE_TABLE, FILTER_TABLE, REST_TABLE, TILE_MASK, FILTER_MASK = 0, 1, 2, 3, 7
+ATTEMPTS = 400
+"""Draws of a program, each no larger than the one before: on the smallest machine most do not fit."""
+
+LARGEST = 7
+"""Rows and columns of the first map, at most."""
+
+Drawn = TypeVar("Drawn")
 
 
-def random_arch(rng: np.random.Generator, shape: tuple[int, int]) -> ArchConfig:
-    """An architecture of some shape with random loads, queues and DRAM."""
-    per_cycles = int(rng.integers(1, 6))
-    dram = DramConfig(
-        latency=int(rng.integers(2, 80)),
-        beats=int(rng.integers(1, per_cycles + 1)),
-        per_cycles=per_cycles,
-        burst_gap=int(rng.integers(0, 4)),
-        outstanding=int(rng.integers(1, 17)),
-    )
-    return ArchConfig(
-        name=f"{shape[0]}x{shape[1]}",
-        rows=shape[0],
-        columns=shape[1],
-        load_vectors=int(rng.choice([1, 2, 4])),
-        queue_depth=int(rng.integers(2, 9)),
-        dram=dram,
-    )
+def first_that_fits(draw: Callable[[int], Drawn]) -> Drawn:
+    """What ``draw`` makes of the first number of an attempt that fits the machine."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return draw(attempt)
+        except NoRoom:
+            continue
+    raise AssertionError(f"{ATTEMPTS} draws do not fit the machine")
+
+
+def largest(attempt: int) -> int:
+    """Rows and columns of an attempt's first map, at most."""
+    return max(1, LARGEST - attempt // 8)
 
 
 class Network:
@@ -43,19 +48,29 @@ class Network:
     ``checks`` are (address, values) in the final scratchpad, ``dram_checks`` the same in the final DRAM.
     """
 
-    def __init__(self, seed: int, machine: tuple[int, int] | ArchConfig) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.arch = machine if isinstance(machine, ArchConfig) else random_arch(self.rng, machine)
-        self.build = Builder(self.arch)
+    def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
+        self.rng = np.random.default_rng([seed, attempt])
+        self.arch = arch or random_machine(seed)
+        self.build = self.builder()
         self.checks: list[tuple[int, npt.NDArray[np.int8]]] = []
         self.dram_checks: list[tuple[int, npt.NDArray[np.int8]]] = []
         self.logits = np.zeros(0, np.int64)
 
-    def filters(self, count: int, kernel: tuple[int, int], channels: int) -> Filters:
+    def builder(self) -> ScatterBuilder:
+        """Where the instructions go."""
+        return ScatterBuilder(self.arch, self.rng)
+
+    def filters(self, count: int, kernel: tuple[int, int], channels: int, pooled: bool = False) -> Filters:
+        """Random filters, with an entry for the pooling or without."""
         weights = self.rng.integers(-128, 128, (count, *kernel, channels), dtype=np.int8)
-        entries = random_parameters(self.rng, count + 1, kernel[0] * kernel[1] * channels)
-        entries[0] = (0, int(self.rng.integers(1000, 65536)), int(self.rng.integers(14, 20)))
-        return self.build.load_filters(weights, entries, bool(self.rng.integers(2)))
+        return self.build.load_filters(
+            weights, self.entries(count, weights[0].size), bool(self.rng.integers(2)), pooled=pooled
+        )
+
+    def entries(self, count: int, reduction: int) -> list[tuple[int, int, int]]:
+        """Random parameters: the pooling's, and of each filter."""
+        pooling = (0, int(self.rng.integers(1000, 65536)), int(self.rng.integers(14, 20)))
+        return [pooling, *random_parameters(self.rng, count, reduction)]
 
     def output(self, height: int, width: int, channels: int, preset: bool) -> Map:
         """A place for a map; with ``preset`` its contents are loaded, to be updated in place."""
@@ -84,7 +99,8 @@ class Network:
         stride, padding = int(rng.integers(1, 3)), int(rng.integers(0, max(kernel) // 2 + 1))
         if tile is not None:
             kernel, stride, padding = (3, 3), 1, 1
-        filters = self.filters(count or int(rng.integers(1, 14)), kernel, channels)
+        pool = bool(rng.integers(2))
+        filters = self.filters(count or int(rng.integers(1, 14)), kernel, channels, pooled=pool)
         count = len(filters.weights)
         plain = conv_sums(source.values, filters.weights, stride, padding)
         out_height, out_width, _ = plain.shape
@@ -97,29 +113,24 @@ class Network:
         layer.filter_split = int(rng.choice([1, 3, 7, 100]))
         layer.slice_split = int(rng.choice([1, 2, 1000]))
         layer.residual = bool(rng.integers(2))
-        pool = bool(rng.integers(2))
-        extra = []
+        extra, held = [], []
         grid = [(y, x) for y in range(-(-out_height // layer.tile)) for x in range(-(-out_width // layer.tile))]
-        if tiles is None and rng.integers(2):
-            layer.tiles = [grid[i] for i in np.flatnonzero(rng.integers(0, 2, len(grid)))]
-            layer.tile_table = 3
-            if layer.tiles:
-                extra.append(self.build.load_table(3, [y << 8 | x for y, x in layer.tiles]))
-            else:
-                extra.append(self.build.load_table(3, []))
-        if not layer.residual and rng.integers(3) == 0:
+        if tiles is None and rng.integers(2) and (table := self.build.take_table()) is not None:
+            chosen = [grid[i] for i in np.flatnonzero(rng.integers(0, 2, len(grid)))]
+            layer.tiles, layer.tile_table = chosen[: self.arch.table_entries], table
+            held.append(table)
+            extra.append(self.build.load_table(table, [y << 8 | x for y, x in layer.tiles]))
+        may_list = not layer.residual and rng.integers(3) == 0
+        if may_list and "filter_list" not in given and (table := self.build.take_table()) is not None:
             layer.filter_list = sorted(
                 int(f) for f in rng.choice(count, int(rng.integers(1, count + 1)), replace=False)
             )
-            layer.filter_table, layer.compact = 4, bool(rng.integers(2))
-            extra.append(self.build.load_table(4, layer.filter_list))
+            layer.filter_table, layer.compact = table, bool(rng.integers(2))
+            held.append(table)
+            extra.append(self.build.load_table(table, layer.filter_list))
         for name, value in given.items():
             setattr(layer, name, value)
-        if layer.residual or pool:
-            layer.stationary = (Stationary.FILTERS,)
-        if pool:
-            whole = layer.tile**2
-            layer.pixel_split = max(1, layer.pixel_split // whole) * whole
+        self._cut(layer, filters, pool)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
         target = self.output(out_height, out_width, stored, bool(layer.residual or partly))
@@ -130,55 +141,110 @@ class Network:
         emit_conv(self.build, source, filters, layer, target, [*extra, *source.ready, *target.ready])
         target.values = conv_values(source.values, filters, layer, target.values)
         self.checks.append((target.address, target.values))
-        if pool and layer.filter_list is None and layer.pool_address is not None:
+        if layer.filter_list is None and layer.pool_address is not None:
             grid_width = -(-out_width // layer.tile)
             for (y, x), average in pool_values(target.values, filters, layer).items():
                 self.checks.append((layer.pool_address + (y * grid_width + x) * stored, average))
-        # A table or a mask may be written again only when nothing reads it any more.
+        # Whatever the layer read may be written again only when nothing reads it any more.
         self.build.emit(Opcode.EXIT, [self.build.mark(u) for u in (Unit.EPILOGUE, Unit.ARRAY, Unit.GATHER)], mask=15)
+        self.build.give_table(*held)
+        self.build.release()
         return target
 
+    def _cut(self, layer: Layer, filters: Filters, pool: bool) -> None:
+        """Make the layer's parts small enough for the patch buffer and the accumulators."""
+        if layer.residual or pool:
+            layer.stationary = (Stationary.FILTERS,)
+        count, *taps, channels = filters.weights.shape
+        slices = slices_of(self.arch, int(np.prod(taps)) * (layer.most_channels or channels))
+        whole = layer.tile**2
+        layer.chunk_tiles = min(layer.chunk_tiles, self.arch.patch_words // slices // 4 * 4 // whole)
+        if layer.chunk_tiles == 0:
+            raise NoRoom
+        step = whole if pool else 1
+        pixels = min(layer.pixel_split, layer.chunk_tiles * whole)
+        pixels, some = max(1, pixels // step) * step, min(layer.filter_split, count)
+        while (
+            max(entries(self.arch, stands, pixels, some) for stands in layer.stationary) > self.arch.accumulator_depth
+        ):
+            if pixels > step and (some == 1 or self.rng.integers(2)):
+                pixels = pixels // 2 // step * step or step
+            elif some > 1:
+                some //= 2
+            else:
+                raise NoRoom
+        layer.pixel_split, layer.filter_split = pixels, some
+
     def gated(self, source: Map) -> Map:
-        """A spatial gate that runs on the machine, and a layer on the tiles that it leaves."""
+        """A spatial gate that runs on the machine, and a layer on the tiles that it leaves, if a table holds them."""
         height, width, channels = source.values.shape
         gate = self.filters(1, (3, 3), channels)
         on = conv_sums(source.values, gate.weights, 1, 1)[..., 0] + gate.entries[1][0] >= 0
         complement = int(self.rng.integers(2))
-        done = emit_whole(self.build, source, gate, EpilogueKind.THRESHOLD, TILE_MASK * 1024, source.ready)
-        index = {"mask": TILE_MASK, "bits": height * width, "grid_width": width}
-        made = self.build.emit(Opcode.INDEX, [done], table=TILE_TABLE, complement=complement, **index)
-        self.build.emit(Opcode.INDEX, [done], table=REST_TABLE, complement=1 - complement, **index)
+        if np.count_nonzero(on != bool(complement)) > self.arch.table_entries:
+            complement = 1 - complement
+        if np.count_nonzero(on != bool(complement)) > self.arch.table_entries:
+            return self.layer(source)
+        mask, table = self.build.masks[0], self.build.take_table()
+        assert table is not None, "between layers every table is free"
+        done = emit_whole(self.build, source, gate, EpilogueKind.THRESHOLD, mask * MASK_BITS, source.ready)
+        index = {"mask": mask, "bits": height * width, "grid_width": width}
+        waits = [done, self.build.mark(Unit.LOAD)]
+        made = self.build.emit(Opcode.INDEX, waits, table=table, complement=complement, **index)
+        rest = None
+        if np.count_nonzero(on == bool(complement)) <= self.arch.table_entries and self.rng.integers(2):
+            rest = self.build.take_table()
+        if rest is not None:
+            self.build.emit(Opcode.INDEX, waits, table=rest, complement=1 - complement, **index)
         source.ready = [*source.ready, made]
         tiles = [(int(y), int(x)) for y, x in np.argwhere(on != bool(complement))]
         # The second INDEX, whose table nothing reads, may still read the mask when the next gate writes it.
         self.build.emit(Opcode.EXIT, [self.build.mark(Unit.INDEX)], mask=15)
-        live = {"tile_table": TILE_TABLE, "live": 1, "chunk_tiles": int(self.rng.integers(5, 20)), "residual": 0}
-        return self.layer(source, tiles, 1, **live)
+        live = {"tile_table": table, "live": 1, "chunk_tiles": int(self.rng.integers(5, 20)), "residual": 0}
+        target = self.layer(source, tiles, 1, **live)
+        self.build.give_table(table, rest)
+        return target
+
+    def window(self, source: Map, filters: Filters) -> tuple[int, int]:
+        """(first, number) of the pixels of a reduction: all of them if the buffers hold so many, and often fewer."""
+        pixels, slices = source.values.shape[0] * source.values.shape[1], slices_of(self.arch, filters.weights[0].size)
+        most = min(pixels, self.arch.patch_words // slices // 4 * 4, self.arch.accumulator_depth)
+        if most == 0:
+            raise NoRoom
+        number = most if self.rng.integers(4) else int(self.rng.integers(1, most + 1))
+        return int(self.rng.integers(pixels - number + 1)), number
 
     def finish(self, source: Map) -> Program:
-        """Logits over all pixels, stored; and an int8 reduction next to them."""
+        """Logits over pixels, stored; and an int8 reduction next to them."""
         channels = source.values.shape[2]
         classes = self.filters(int(self.rng.integers(1, 12)), (1, 1), channels)
-        sums = conv_sums(source.values, classes.weights, 1, 0).sum(axis=(0, 1))
+        first, number = self.window(source, classes)
+        sums = conv_sums(source.values, classes.weights, 1, 0).reshape(-1, len(classes.weights))
+        sums = sums[first : first + number].sum(axis=0)
         # STORE writes whole beats: the bytes behind the logits are written, too.
         logits = self.build.load_map(np.zeros((1, 1, 4 * len(sums) + -4 * len(sums) % 16), np.int8))
         reduced = self.build.room(len(sums), int(self.rng.integers(16)))
         ready = [*source.ready, *logits.ready]
-        emit_whole(self.build, source, classes, EpilogueKind.REDUCE, reduced, ready)
+        emit_whole(self.build, source, classes, EpilogueKind.REDUCE, reduced, ready, (first, number))
         self.checks.append((reduced, finish(sums, classes.entries[1:], True)))
-        done = emit_whole(self.build, source, classes, EpilogueKind.REDUCE_RAW, logits.address, ready)
+        raw = EpilogueKind.REDUCE_RAW
+        done = emit_whole(self.build, source, classes, raw, logits.address, ready, (first, number))
         self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
         output = self.build.store(logits.address, 4 * len(sums), [done])
-        return self.build.program((output, 4 * len(sums)), page_size=int(self.rng.integers(6, 25)))
+        return self.build.program((output, 4 * len(sums)))
 
 
-def random_network(seed: int, machine: tuple[int, int] | ArchConfig) -> tuple[Network, Program]:
-    """A network, its expectations and its program, for a machine or for a random one of some (rows, columns)."""
-    network = Network(seed, machine)
-    rng = network.rng
-    size = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 7)))
-    current = network.build.load_map(rng.integers(-128, 128, size, dtype=np.int8))
-    for _ in range(int(rng.integers(1, 4))):
-        gated = current.values.shape[0] * current.values.shape[1] >= 9 and rng.integers(2)
-        current = network.gated(current) if gated else network.layer(current)
-    return network, network.finish(current)
+def random_network(seed: int, arch: ArchConfig | None = None) -> tuple[Network, Program]:
+    """A network, its expectations and its program, for a machine or for the one of the seed."""
+
+    def draw(attempt: int) -> tuple[Network, Program]:
+        network, edge = Network(seed, arch, attempt), largest(attempt) + 1
+        rng = network.rng
+        size = (int(rng.integers(1, edge)), int(rng.integers(1, edge)), int(rng.integers(1, edge)))
+        current = network.build.load_map(rng.integers(-128, 128, size, dtype=np.int8))
+        for _ in range(int(rng.integers(1, 4))):
+            gated = current.values.shape[0] * current.values.shape[1] >= 9 and rng.integers(2)
+            current = network.gated(current) if gated else network.layer(current)
+        return network, network.finish(current)
+
+    return first_that_fits(draw)

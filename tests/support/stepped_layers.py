@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from tests.support.operands import slices_of
 from tests.support.stepped_programs import Builder, Filters, Map, Mark, up
@@ -39,6 +40,12 @@ class Layer:
     """Give the largest sizes and let the tables decide."""
 
 
+def entries(arch: ArchConfig, stationary: Stationary, pixels: int, filters: int) -> int:
+    """Accumulator entries of a product: one for each block of standing vectors and each streamed vector."""
+    still, streamed = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)
+    return -(-still // arch.columns) * streamed
+
+
 def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, target: Map, extra: list[Mark]) -> None:
     """A convolution in chunks of tiles, pixels, filters and slices, with every wait that it needs.
 
@@ -54,7 +61,8 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     slices = slices_of(build.arch, reduction)
     chosen = count if layer.filter_list is None or layer.live else len(layer.filter_list)
     build.hold_epilogue([*filters.ready, *extra, *target.ready])
-    bank, bank_free, number = 0, [build.mark(Unit.EPILOGUE)] * 2, 0
+    banks, number = build.banks(), 0
+    bank_free = dict.fromkeys(banks, build.mark(Unit.EPILOGUE))
     for first_tile in range(0, max(1, total), layer.chunk_tiles):
         tiles = {
             "tile": layer.tile,
@@ -63,7 +71,7 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
             "tile_count": min(layer.chunk_tiles, total - first_tile),
         }
         vectors = up(tiles["tile_count"] * layer.tile**2, 4)
-        patch = {"patch_base": 0, "patch_vectors": vectors}
+        patch = {"patch_base": build.patch_room(slices * vectors), "patch_vectors": vectors}
         gathered = build.emit(
             Opcode.GATHER,
             [*source.ready, build.mark(Unit.ARRAY), *extra],
@@ -85,15 +93,19 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
         for first_pixel in range(0, tiles["tile_count"] * layer.tile**2, layer.pixel_split):
             for first_filter in range(0, chosen, layer.filter_split):
                 number += 1
+                bank = banks[number % len(banks)]
+                stationary = layer.stationary[number % len(layer.stationary)]
+                pixels = min(layer.pixel_split, tiles["tile_count"] * layer.tile**2 - first_pixel)
+                some = min(layer.filter_split, chosen - first_filter)
                 sizes = {
                     **tiles,
                     "first_pixel": first_pixel,
                     "pixel_count": layer.pixel_split,
                     "first_filter": first_filter,
-                    "filter_count": min(layer.filter_split, chosen - first_filter),
+                    "filter_count": some,
                     "filter_table": layer.filter_table,
-                    "stationary": layer.stationary[number % len(layer.stationary)],
-                    "accumulator": 0,
+                    "stationary": stationary,
+                    "accumulator": build.accumulator_room(entries(build.arch, stationary, pixels, some)),
                     "bank": bank,
                 }
                 for first_slice in range(0, slices, layer.slice_split):
@@ -128,66 +140,85 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                     grid_width=grid[1],
                     **sizes,
                 )
-                bank ^= 1
     target.ready = [build.mark(Unit.EPILOGUE)]
 
 
 def emit_whole(
-    build: Builder, source: Map, filters: Filters, kind: EpilogueKind, destination: int, waits: list[Mark]
+    build: Builder,
+    source: Map,
+    filters: Filters,
+    kind: EpilogueKind,
+    destination: int,
+    waits: list[Mark],
+    window: tuple[int, int] | None = None,
 ) -> Mark:
-    """A 1x1 or 3x3 layer over all pixels at once, ending in ``kind``: REDUCE, REDUCE_RAW or THRESHOLD.
+    """A 1x1 or 3x3 layer over all pixels (or ``window``: the first, and how many), ending in ``kind``.
 
-    One filter has its pixels standing, several filters stand themselves.
+    REDUCE, REDUCE_RAW and THRESHOLD by several filters, which stand, take all pixels at once and as many filters as
+    the accumulators hold. THRESHOLD by one filter has its pixels standing, as many as the buffers hold at a time.
     """
     height, width, channels = source.values.shape
     count, kernel_height, kernel_width, _ = filters.weights.shape
     one = count == 1 and kind == EpilogueKind.THRESHOLD
-    sizes = {
-        "tile": 1,
-        "tile_count": height * width,
-        "pixel_count": height * width,
-        "filter_count": count,
-        "stationary": Stationary.PIXELS if one else Stationary.FILTERS,
-    }
-    tiles = {"tile": 1, "tile_count": height * width}
-    patch = {"patch_base": 0, "patch_vectors": up(height * width, 4)}
+    begin, number = window or (0, height * width)
+    slices = slices_of(build.arch, kernel_height * kernel_width * channels)
+    step = min(number, build.arch.patch_words // slices // 4 * 4, build.arch.accumulator_depth) if one else number
+    together = 1 if one else max(1, build.arch.accumulator_depth // number) * build.arch.columns
     build.hold_epilogue([*filters.ready, *waits])
-    gathered = build.emit(
-        Opcode.GATHER,
-        [*source.ready, build.mark(Unit.ARRAY), *waits],
-        source=source.address,
-        height=height,
-        width=width,
-        channels=channels,
-        kernel_height=kernel_height,
-        kernel_width=kernel_width,
-        stride=1,
-        padding_y=kernel_height // 2,
-        padding_x=kernel_height // 2,
-        out_width=width,
-        **patch,
-        **tiles,
-    )
-    multiplied = build.emit(
-        Opcode.MATMUL,
-        [gathered, *filters.ready, build.mark(Unit.EPILOGUE)],
-        weight_base=filters.base // 4,
-        weight_vectors=filters.vectors,
-        taps=kernel_height * kernel_width,
-        channels=channels,
-        slice_count=1000,
-        **patch,
-        **sizes,
-    )
-    return build.emit(
-        Opcode.EPILOGUE,
-        [multiplied],
-        kind=kind,
-        destination=destination,
-        out_height=height,
-        out_width=width,
-        channels=count,
-        parameters=filters.parameter,
-        relu=int(kind == EpilogueKind.REDUCE),
-        **sizes,
-    )
+    done = build.mark(Unit.EPILOGUE)
+    for first in range(0, number, step):
+        pixels = min(step, number - first)
+        tiles = {"tile": 1, "first_tile": begin + first, "tile_count": pixels}
+        vectors = up(pixels, 4)
+        patch = {"patch_base": build.patch_room(slices * vectors), "patch_vectors": vectors}
+        gathered = build.emit(
+            Opcode.GATHER,
+            [*source.ready, build.mark(Unit.ARRAY), *waits],
+            source=source.address,
+            height=height,
+            width=width,
+            channels=channels,
+            kernel_height=kernel_height,
+            kernel_width=kernel_width,
+            stride=1,
+            padding_y=kernel_height // 2,
+            padding_x=kernel_height // 2,
+            out_width=width,
+            **patch,
+            **tiles,
+        )
+        for first_filter in range(0, count, together):
+            chosen = min(together, count - first_filter)
+            stationary = Stationary.PIXELS if one else Stationary.FILTERS
+            sizes = tiles | {
+                "pixel_count": pixels,
+                "first_filter": first_filter,
+                "filter_count": chosen,
+                "stationary": stationary,
+                "accumulator": build.accumulator_room(entries(build.arch, stationary, pixels, chosen)),
+                "bank": build.banks()[0],
+            }
+            multiplied = build.emit(
+                Opcode.MATMUL,
+                [gathered, *filters.ready, build.mark(Unit.EPILOGUE)],
+                weight_base=filters.base // 4,
+                weight_vectors=filters.vectors,
+                taps=kernel_height * kernel_width,
+                channels=channels,
+                slice_count=1000,
+                **patch,
+                **sizes,
+            )
+            done = build.emit(
+                Opcode.EPILOGUE,
+                [multiplied],
+                kind=kind,
+                destination=destination + (first + first_filter if kind == EpilogueKind.THRESHOLD else 0),
+                out_height=height,
+                out_width=width,
+                channels=count,
+                parameters=filters.parameter,
+                relu=int(kind == EpilogueKind.REDUCE),
+                **sizes,
+            )
+    return done

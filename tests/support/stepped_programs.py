@@ -17,6 +17,9 @@ Int8 = npt.NDArray[np.int8]
 Mark = tuple[Unit, int]
 """A wait: what a unit has counted once an instruction is complete."""
 
+WORD = 16
+"""Bytes of a scratchpad word."""
+
 
 def up(value: int, multiple: int) -> int:
     """``value`` rounded up."""
@@ -34,7 +37,10 @@ class Map:
 
 @dataclass
 class Filters:
-    """Weights [filter, kh, kw, channel] and parameters in their buffers."""
+    """Weights [filter, kh, kw, channel] and parameters in their buffers.
+
+    ``parameter`` is the entry of filter 0; the pooling's, before it, is there only if it was loaded.
+    """
 
     weights: Int8
     entries: list[tuple[int, int, int]]
@@ -98,8 +104,12 @@ class Builder:
         reduction_rows: bool,
         row_table: int = NO_TABLE,
         waits: list[Mark] | None = None,
+        pooled: bool = True,
     ) -> Filters:
-        """LOAD weights, by reduction or by vector, and parameters (entry 0 of ``entries`` is the pooling's)."""
+        """LOAD weights, by reduction or by vector, and parameters.
+
+        Entry 0 of ``entries`` is the pooling's: it is loaded if ``pooled``.
+        """
         filters, kernel_height, kernel_width, channels = weights.shape
         taps = kernel_height * kernel_width
         vectors, slices = up(filters, 4), slices_of(self.arch, taps * channels)
@@ -123,7 +133,7 @@ class Builder:
             vectors=vectors,
             **fields,
         )
-        raw = parameters(entries)
+        raw = parameters(entries if pooled else entries[1:])
         first = self.parameter_room(len(raw) // 8)
         mark = self.emit(
             Opcode.LOAD,
@@ -133,7 +143,7 @@ class Builder:
             rows=1,
             row_beats=len(raw) // 16,
         )
-        return Filters(weights, entries, base, vectors, first + 1, [mark])
+        return Filters(weights, entries, base, vectors, first + pooled, [mark])
 
     def weight_room(self, vectors: int, slices: int) -> int:
         """The first word of a new region of the weight buffer."""
@@ -146,6 +156,18 @@ class Builder:
         first = self._parameter
         self._parameter += entries
         return first
+
+    def patch_room(self, words: int) -> int:
+        """The begin, in units of 4 words, of a region of the patch buffer that no product needs any more."""
+        return 0
+
+    def accumulator_room(self, entries: int) -> int:
+        """The first of some entries of an accumulator bank that is free."""
+        return 0
+
+    def banks(self) -> list[int]:
+        """The accumulator banks that a layer uses in turn."""
+        return [0, 1]
 
     def load_table(self, table: int, entries: list[int], waits: list[Mark] | None = None) -> Mark:
         """LOAD an index table, behind the INDEXes so far: they share the tables' write port."""

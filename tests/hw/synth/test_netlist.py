@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gatewright.contract.arch import with_changes
+from gatewright.boards import BOARDS
+from gatewright.contract.arch import ArchConfig, with_changes
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Unit
 from gatewright.hw.array.grid import Grid, packed_pairs
@@ -28,21 +29,22 @@ from tests.support.rtl import TOP, run_bench
 
 def netlist(component: Any, folder: Path) -> tuple[str, set[str]]:
     """A component's netlist with models, and the types of its cells."""
-    cells = set(synthesise(component, None, TOP, folder).cells)
+    cells = set(synthesise(component, None, TOP, folder, board=BOARDS["ultra96"]).cells)
     return netlist_text(folder, cells), cells
 
 
 def test_the_whole_grid_with_its_packed_pairs(tmp_path: Path) -> None:
     """16 x 16, four pairs: the sums in every cycle, of random operands and of the ends of their range."""
-    assert packed_pairs(16, 16) == 4
+    assert packed_pairs(16, 16, ArchConfig().array_multipliers) == PACKED
     print("seed 7")
-    grid = Grid(16, 16, 4)
+    grid = Grid(16, 16, 4, PACKED)
     text, _ = netlist(grid, tmp_path)
     assert text.count("DSP48E2 #(\n") == 192
     run_bench(grid, "tests.hw.array.bench_grid", env={"MACHINE": "16x16x4", "SEED": "7"}, verilog=text)
 
 
 PAIRS = 3
+PACKED = 4
 
 
 @pytest.fixture(scope="module")
