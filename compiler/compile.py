@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.lower import lower
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.verify import verify_quantised
-from gatewright.compiler.kinds.classifier import QuantisedClassifier
-from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import Program
@@ -35,11 +31,5 @@ class Compiler:
 
 def without_gates(graph: QuantisedGraph) -> QuantisedGraph:
     """The dense baseline: the same convolutions and classifier, nothing gated, nothing pooled."""
-    layers = [
-        replace(layer, output_channels=None, input_channels=None, output_tiles=None, input_tiles=None)
-        if isinstance(layer, QuantisedConv)
-        else layer
-        for layer in graph.layers
-        if isinstance(layer, QuantisedConv | QuantisedClassifier)
-    ]
-    return QuantisedGraph(graph.input, list(layers), graph.shapes, graph.scales)
+    dense = (layer.without_gates() for layer in graph.layers)
+    return QuantisedGraph(graph.input, [layer for layer in dense if layer is not None], graph.shapes, graph.scales)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.graph.graph import QuantisedLayer
-from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.network_image import PARAMETER_PIECE, FilterBank
@@ -74,8 +73,7 @@ class FilterLoader:
 
     def _skipped(self, turn: int) -> bool:
         """Whether no tile of the layer is active, so that its filters are not needed."""
-        layer = self.layers[turn]
-        gate = layer.output_tiles if isinstance(layer, QuantisedConv) else None
+        gate = self.layers[turn].tile_gate
         return gate in self.context.gates and not len(self.context.gates[gate].entries)
 
     def _load_parameters(self, end: int) -> bool:

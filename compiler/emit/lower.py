@@ -7,7 +7,7 @@ Gates run on the machine too; their masks and index tables are what the layers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,9 @@ from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.matrix import convolve
 from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
-from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.tiling import TileSet, all_tiles
@@ -38,7 +36,6 @@ _MOST_TILES = 4095
 _IMAGE_PIECES = 4
 """LOADs that bring the image: the first rows are used while the others arrive."""
 
-_GATES = (QuantisedSpatialGate, QuantisedChannelGate)
 _FINISHED = object()
 
 CONTROL_LAYERS = ("start", "next page", "end")
@@ -63,16 +60,8 @@ class Lowering:
             for layer in group:
                 self.context.out.layer = layer.name
                 self.loader.load_until(self.loader.turn[layer.name])
-            first = group[0]
-            if isinstance(first, QuantisedSpatialGate | QuantisedChannelGate):
-                gates = [g for g in group if isinstance(g, QuantisedSpatialGate | QuantisedChannelGate)]
-                self.kinds |= {gate.name: "gate" for gate in gates}
-                self.gates.emit(gates)
-            elif isinstance(first, QuantisedConv):
-                _interleave([self._conv(layer) for layer in group if isinstance(layer, QuantisedConv)])
-            else:
-                assert isinstance(first, QuantisedClassifier)
-                self._classifier(first)
+            self.kinds |= {layer.name: layer.role for layer in group}
+            group[0].lower(self, group)
             for layer in group:
                 self.loader.release(layer)
             self.loader.load_until(self.loader.turn[group[-1].name] + AHEAD)
@@ -99,13 +88,16 @@ class Lowering:
                 self.loader.load_until(0)
         out.load_next_page()
 
+    def convolutions(self, layers: Sequence[QuantisedConv]) -> None:
+        """Convolutions of one source, chunk by chunk in turn."""
+        _interleave([self._conv(layer) for layer in layers])
+
     def _conv(self, layer: QuantisedConv) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         shape = self.graph.shapes[layer.output]
         gate = self.context.gate(layer.output_tiles)
         completer = self.image.completer(layer)
         finishes = self.context.gate(completer.output_tiles) if completer else None
-        self.kinds[layer.name] = "gated" if gate or layer.output_channels or layer.input_channels else "ungated"
         self.context.macs[layer.name] = 0
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
@@ -171,27 +163,25 @@ class Lowering:
 
     def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
-        gates = [
-            reader
-            for reader in self.graph.layers
-            if isinstance(reader, QuantisedSpatialGate | QuantisedChannelGate)
-            and pool is not None
-            and (reader.source, layer.output) == (pool.name, pool.source)
-        ]
-        head = self.graph.layers[-1]
-        assert isinstance(head, QuantisedClassifier)
+        pooled = pool.name if pool is not None and pool.source == layer.output else None
+        readers = [reader for reader in self.graph.layers if {layer.output, pooled} & set(reader.reads)]
 
         def written(rows: int) -> None:
-            self.gates.advance(gates, rows)
-            if head.source == layer.output and 2 * rows * tile >= self.graph.shapes[head.source].height:
-                shape = self.graph.shapes[head.source]
-                words = slices_of(shape.channels, self.arch) * padded_vectors(shape.height * shape.width)
-                if self._head is None and self.context.may_begin_early(words):
-                    self._head = self._average(head)
-                if self._head is not None:
-                    self._head.gather_rows(rows * tile)
+            for reader in readers:
+                reader.advance(self, rows, rows * tile)
 
         return written
+
+    def advance_classifier(self, head: QuantisedClassifier, rows: int) -> None:
+        """Gather the first rows of the classifier's map, once half of them are there."""
+        shape = self.graph.shapes[head.source]
+        if 2 * rows < shape.height:
+            return
+        words = slices_of(shape.channels, self.arch) * padded_vectors(shape.height * shape.width)
+        if self._head is None and self.context.may_begin_early(words):
+            self._head = self._average(head)
+        if self._head is not None:
+            self._head.gather_rows(rows)
 
     def _average(self, layer: QuantisedClassifier) -> AverageProduct:
         self.context.macs[layer.name] = 0
@@ -209,8 +199,8 @@ class Lowering:
             EpilogueKind.REDUCE_RAW,
         )
 
-    def _classifier(self, layer: QuantisedClassifier) -> None:
-        self.kinds[layer.name] = "ungated"
+    def classifier(self, layer: QuantisedClassifier) -> None:
+        """The logits, and their way to DRAM."""
         (self._head or self._average(layer)).finish()
         address = self.image.addresses[layer.output]
         row = len(self.context.out.rows) - 1
@@ -276,18 +266,12 @@ class Lowering:
 
 
 def _groups(layers: list[QuantisedLayer]) -> list[list[QuantisedLayer]]:
-    """Layers in order; consecutive gates together, and convolutions of one source (a block's first
-    convolution and its shortcut) together. Poolings ride along with their source."""
+    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
     groups: list[list[QuantisedLayer]] = []
     for layer in layers:
-        if isinstance(layer, Pooling):
+        if not layer.banks:
             continue
-        before = groups[-1][-1] if groups else None
-        gates = isinstance(layer, _GATES) and isinstance(before, _GATES)
-        siblings = (
-            isinstance(layer, QuantisedConv) and isinstance(before, QuantisedConv) and layer.source == before.source
-        )
-        if gates or siblings:
+        if groups and layer.joins(groups[-1][-1]):
             groups[-1].append(layer)
         else:
             groups.append([layer])

@@ -16,6 +16,7 @@ from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, Sourc
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import gather, gather_into, matmul
+from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
@@ -43,16 +44,15 @@ class GateLowering:
         self._holders: dict[int, str] = {}
         self._begun: dict[str, _SpatialWork | _ChannelWork] = {}
 
-    def advance(self, gates: Sequence[Gate], rows: int) -> None:
-        """Emit the steps of gates that need no more than the first ``rows`` rows of their pooled map."""
+    def advance(self, gate: Gate, rows: int) -> None:
+        """Emit the steps of a gate that need no more than the first ``rows`` rows of its pooled map."""
         layer = self.context.out.layer
-        for gate in gates:
-            if all(self.loader.is_loaded(bank.name) for bank in self.loader.banks_of(gate)):
-                self.context.out.layer = gate.name
-                self._work(gate).advance(rows)
+        if all(self.loader.is_loaded(bank) for bank in gate.banks):
+            self.context.out.layer = gate.name
+            self._work(gate).advance(rows)
         self.context.out.layer = layer
 
-    def emit(self, gates: Sequence[Gate]) -> None:
+    def emit(self, gates: Sequence[QuantisedLayer]) -> None:
         """All gates of a block: channel gates up to their hidden layer, spatial gates, channel gates' decisions."""
         context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
@@ -91,9 +91,8 @@ class GateLowering:
         """The pooled map that gates read, one pixel per tile."""
         context = self.context
         pooling = next(p for p in context.image.poolings.values() if p.name == pooling_name)
-        shape = context.graph.shapes[pooling.source]
-        down, across = -(-shape.height // pooling.tile), -(-shape.width // pooling.tile)
-        return SourceMap(context.image.addresses[pooling_name], down, across, shape.channels)
+        shape = pooling.shape(context.graph)
+        return SourceMap(context.image.addresses[pooling_name], shape.height, shape.width, shape.channels)
 
     def _channels(self, gate: QuantisedChannelGate) -> int:
         """The second layer: one vector, a bit per filter. Returns the mask."""
@@ -160,11 +159,7 @@ class GateLowering:
 
     def _last_use(self, gate: str) -> int:
         """The number of the last layer that a gate has a say in."""
-        return max(
-            self.loader.turn[layer.name]
-            for layer in self.context.graph.layers
-            if isinstance(layer, QuantisedConv) and gate in layer.gates
-        )
+        return max(self.loader.turn[layer.name] for layer in self.context.graph.layers if gate in layer.gates)
 
     def _take_mask(self) -> int:
         self._mask = (self._mask + 1) % (MASKS - 1)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
@@ -125,6 +126,37 @@ class QuantisedLayer(Layer):
     @abstractmethod
     def lay_out(self, image: NetworkImage) -> None:
         """Give the epilogue's parameters and the weights of every bank to the image."""
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates whose decisions the layer needs."""
+        return ()
+
+    @property
+    def tile_gate(self) -> str | None:
+        """The spatial gate without whose tiles the layer has nothing to compute, and needs no filters."""
+        return None
+
+    @abstractmethod
+    def without_gates(self) -> QuantisedLayer | None:
+        """The layer in the dense baseline; None where it only serves gates."""
+
+    @property
+    @abstractmethod
+    def role(self) -> str:
+        """What the report counts the layer's time under: "gate", "gated" or "ungated"."""
+
+    def joins(self, before: QuantisedLayer) -> bool:
+        """Whether the layer is emitted together with the one before it. Layers without banks are with their source."""
+        return False
+
+    @abstractmethod
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        """Emit the layer and those that joined it: ``group``, which begins with it."""
+
+    def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
+        """A map that the layer reads has its first ``rows`` rows of tiles, ``pixel_rows`` of pixels: begin early."""
+        return None
 
 
 @dataclass

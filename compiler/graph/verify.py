@@ -205,9 +205,11 @@ def pooled_averages_of_skipped_tiles_are_there(graph: QuantisedGraph) -> None:
 
 def poolings_follow_their_convolution(graph: QuantisedGraph) -> None:
     """A map is pooled once, as the convolution before it in the order writes it."""
-    for number, layer in enumerate(graph.layers):
-        if isinstance(layer, Pooling) and (number == 0 or layer.source not in graph.layers[number - 1].writes):
+    before: Layer | None = None
+    for layer in graph.layers:
+        if isinstance(layer, Pooling) and not (isinstance(before, Convolution) and before.output == layer.source):
             broken(layer.name, f"it does not follow the convolution that writes {layer.source}")
+        before = layer
 
 
 RULES: tuple[Callable[[Graph], None], ...] = (

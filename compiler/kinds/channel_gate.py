@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias, requantisation
 
 if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
@@ -51,9 +53,9 @@ class ChannelGate(Layer):
         return (self.hidden_name,)
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """Channels that the gate decides."""
-        raise NotImplementedError
 
     def fits(self, shape: TensorShape) -> bool:
         """Whether the mask has a bit for every channel of a map of this shape."""
@@ -152,3 +154,20 @@ class QuantisedChannelGate(ChannelGate, QuantisedLayer):
         image.add_by_vector(self.hidden_name, self.hidden_weight)
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
         image.add_by_vector(self.name, self.weight)
+
+    def without_gates(self) -> None:
+        return None
+
+    @property
+    def role(self) -> str:
+        return "gate"
+
+    def joins(self, before: QuantisedLayer) -> bool:
+        """The gates of a block are emitted together."""
+        return before.role == "gate"
+
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        lowering.gates.emit(group)
+
+    def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
+        lowering.gates.advance(self, rows)

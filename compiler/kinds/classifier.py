@@ -18,6 +18,7 @@ from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.encodings import LOGIT_BYTES
 
 if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
@@ -99,3 +100,16 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
         image.add_by_vector(self.name, self.weight)
+
+    def without_gates(self) -> QuantisedClassifier:
+        return self
+
+    @property
+    def role(self) -> str:
+        return "ungated"
+
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        lowering.classifier(self)
+
+    def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
+        lowering.advance_classifier(self, pixel_rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ from gatewright.compiler.quantise.numbers import int8_weights, requantisation
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
@@ -174,3 +175,21 @@ class QuantisedConv(Convolution, QuantisedLayer):
             image.add_by_vector(self.name, self.weight)
         else:
             image.add_by_reduction(self.name, self.weight, self.input_channels)
+
+    @property
+    def tile_gate(self) -> str | None:
+        return self.output_tiles
+
+    def without_gates(self) -> QuantisedConv:
+        return replace(self, output_channels=None, input_channels=None, output_tiles=None, input_tiles=None)
+
+    @property
+    def role(self) -> str:
+        return "gated" if self.output_tiles or self.output_channels or self.input_channels else "ungated"
+
+    def joins(self, before: QuantisedLayer) -> bool:
+        """A block's first convolution and its shortcut read the same map."""
+        return isinstance(before, QuantisedConv) and before.source == self.source
+
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        lowering.convolutions([layer for layer in group if isinstance(layer, QuantisedConv)])

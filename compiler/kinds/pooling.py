@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.quantise.numbers import multiplier_and_shift
 
 if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
@@ -100,6 +102,16 @@ class Pooling(QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         """Its factor lies before the parameters of the convolution that writes its source."""
+
+    def without_gates(self) -> None:
+        return None
+
+    @property
+    def role(self) -> str:
+        return "gate"
+
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        """It is emitted by the convolution that writes its source."""
 
 
 def pooled_shape(shape: TensorShape, tile: int) -> TensorShape:

@@ -25,6 +25,7 @@ from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 
 if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
@@ -129,3 +130,20 @@ class QuantisedSpatialGate(SpatialGate, QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(np.asarray([self.bias])))
         image.add_by_vector(self.name, self.weight)
+
+    def without_gates(self) -> None:
+        return None
+
+    @property
+    def role(self) -> str:
+        return "gate"
+
+    def joins(self, before: QuantisedLayer) -> bool:
+        """The gates of a block are emitted together."""
+        return before.role == "gate"
+
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        lowering.gates.emit(group)
+
+    def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
+        lowering.gates.advance(self, rows)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
-from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import allocate_scratchpad
@@ -22,7 +21,6 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import InputLayout, Region
@@ -94,11 +92,10 @@ class NetworkImage:
         self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
-        head = self.graph.layers[-1]
-        assert isinstance(head, QuantisedClassifier)
-        self.output_beats = -(-LOGIT_BYTES * len(head.weight) // BEAT_BYTES)
+        (size,) = self.graph.layers[-1].sizes(self.graph).values()
+        self.output_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
-        self.output_region = Region("logits", "output", address, LOGIT_BYTES * len(head.weight))
+        self.output_region = Region("logits", "output", address, size)
         self.regions += [self.input_region, self.output_region]
         self.static_image = self._builder.build()
 
@@ -191,7 +188,7 @@ def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:
     """A kernel's rows together in each pixel, where that saves the first layer gather cycles."""
     shape = graph.shapes[graph.input]
     plain = InputLayout(shape.height, shape.width, shape.channels)
-    readers = [layer for layer in graph.layers if getattr(layer, "source", None) == graph.input]
+    readers = [layer for layer in graph.layers if graph.input in layer.reads]
     if len(readers) != 1 or not isinstance(readers[0], QuantisedConv):
         return plain
     layer = readers[0]

@@ -20,14 +20,11 @@ CHANNEL_TILES = (8, 4, 2, 1)
 
 
 def residual_streams(graph: FloatGraph) -> dict[str, str]:
-    """For every feature map the first map of its residual stream (itself, where nothing is added)."""
+    """For every tensor the first map of its residual stream (itself, where nothing is added)."""
     first = {graph.input: graph.input}
     for layer in graph.layers:
-        if not isinstance(layer, FloatConv):
-            continue
-        first[layer.output] = layer.output
-        if layer.residual is not None:
-            first[layer.output] = first[layer.residual]
+        residual = layer.residual if isinstance(layer, FloatConv) else None
+        first |= {tensor: tensor if residual is None else first[residual] for tensor in layer.writes}
     return first
 
 
