@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.program import LayerKind
+
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
     from gatewright.compiler.graph import float_executor, reference
@@ -143,7 +145,7 @@ class QuantisedLayer(Layer):
 
     @property
     @abstractmethod
-    def role(self) -> str:
+    def role(self) -> LayerKind:
         """What the report counts the layer's time under: "gate", "gated" or "ungated"."""
 
     def joins(self, before: QuantisedLayer) -> bool:

@@ -25,6 +25,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias, requantisation
+from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -159,7 +160,7 @@ class QuantisedChannelGate(ChannelGate, QuantisedLayer):
         return None
 
     @property
-    def role(self) -> str:
+    def role(self) -> LayerKind:
         return "gate"
 
     def joins(self, before: QuantisedLayer) -> bool:

@@ -16,6 +16,7 @@ from gatewright.compiler.graph.exact import dense
 from gatewright.compiler.graph.graph import Decisions, FloatLayer, Layer, QuantisedGraph, QuantisedLayer, Requantisation
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.encodings import LOGIT_BYTES
+from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -105,7 +106,7 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
         return self
 
     @property
-    def role(self) -> str:
+    def role(self) -> LayerKind:
         return "ungated"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:

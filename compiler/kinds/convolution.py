@@ -24,6 +24,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.quantise.numbers import int8_weights, requantisation
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -184,7 +185,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return replace(self, output_channels=None, input_channels=None, output_tiles=None, input_tiles=None)
 
     @property
-    def role(self) -> str:
+    def role(self) -> LayerKind:
         return "gated" if self.output_tiles or self.output_channels or self.input_channels else "ungated"
 
     def joins(self, before: QuantisedLayer) -> bool:

@@ -22,6 +22,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.quantise.numbers import multiplier_and_shift
+from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -107,7 +108,7 @@ class Pooling(QuantisedLayer):
         return None
 
     @property
-    def role(self) -> str:
+    def role(self) -> LayerKind:
         return "gate"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:

@@ -41,7 +41,9 @@ def run_ranges(rng: Random, folder: Path) -> str:
     path = folder / "r.json"
     save_ranges(path, ranges)
     original = read_ranges(path)
-    path.write_text(damage_json(rng, original))
+    factor = 2 ** float(rng.uniform(-8, 8))
+    scaled = {name: value * factor for name, value in original.items()}
+    path.write_text(json.dumps(scaled) if rng.integers(4) == 0 else damage_json(rng, original))
     try:
         found = read_ranges(path)
         quantise(graph, found)
@@ -102,8 +104,10 @@ def _damaged_toml(rng: Random, data: dict[str, Any]) -> bytes:
         )
         return "\n".join(lines).encode()
     edited = {**data, "dram": dict(data["dram"])}
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(pick(rng, [1, 1, 2])):
         holder = edited["dram"] if isinstance(edited["dram"], dict) and rng.integers(3) == 0 else edited
+        if not holder:
+            continue
         key = pick(rng, list(holder))
         match int(rng.integers(5)):
             case 0:
