@@ -35,8 +35,8 @@ from gatewright.sim.result import SimResult
 CALIBRATION_IMAGES = 512
 """Training images from which activation ranges are taken."""
 
-SHOWN_IMAGES = 12
-"""Images whose pixels the report keeps, for its gate maps."""
+SHOWN_IMAGES = 8
+"""Images whose pixels a run keeps: those whose gate maps the report shows."""
 
 
 @dataclass(frozen=True)

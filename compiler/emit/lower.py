@@ -24,14 +24,11 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
-from gatewright.compiler.plan.tiling import TileSet, all_tiles
+from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, encode
 from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
-
-_MOST_TILES = 4095
-"""Limit of an instruction's tile counters."""
 
 _IMAGE_PIECES = 4
 """LOADs that bring the image: the first rows are used while the others arrive."""
@@ -109,7 +106,7 @@ class Lowering:
             yield from self._conv_tiles(layer, gate.tiles(), layer.relu, pool)
         else:
             tile = pool.tile if pool else 1
-            while -(-shape.height // tile) * -(-shape.width // tile) > _MOST_TILES:
+            while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
                 tile *= 2
             yield from self._conv_tiles(layer, all_tiles(shape.height, shape.width, tile), layer.relu, pool)
         self._place(layer, pool)

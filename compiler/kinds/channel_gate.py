@@ -25,6 +25,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias, requantisation
+from gatewright.contract.arithmetic import gate_decision
 from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class FloatChannelGate(ChannelGate, FloatLayer):
         weight, bias, *hidden = batch.parameters[self.name]
         neurons = F.relu(F.linear(batch.maps[self.source].mean((2, 3)), *hidden))
         batch.observe(self.hidden_name, neurons)
-        batch.masks[self.name] = F.linear(neurons, weight, bias) >= 0
+        batch.masks[self.name] = gate_decision(F.linear(neurons, weight, bias))
 
     def quantise(self, quantiser: Quantiser) -> QuantisedChannelGate:
         """The average over the pooled tiles goes into the hidden layer's scale; the logits need none."""
@@ -141,7 +142,7 @@ class QuantisedChannelGate(ChannelGate, QuantisedLayer):
         totals = batch.maps[self.source].sum((2, 3), dtype=torch.int64)
         hidden = requantise(dense(totals, self.hidden_weight), self.hidden).clamp_(0, 127)
         batch.hidden[self.hidden_name] = hidden.to(torch.int8)
-        batch.masks[self.name] = dense(hidden, self.weight) + torch.from_numpy(self.bias) >= 0
+        batch.masks[self.name] = gate_decision(dense(hidden, self.weight) + torch.from_numpy(self.bias))
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.hidden_name: len(self.hidden_weight)}

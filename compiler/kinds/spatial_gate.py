@@ -23,6 +23,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
+from gatewright.contract.arithmetic import gate_decision
 from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
     def run(self, batch: float_executor.Batch) -> None:
         pooled = F.adaptive_avg_pool2d(batch.maps[self.source], self.grid)
         weight, bias = batch.parameters[self.name]
-        batch.masks[self.name] = F.conv2d(pooled, weight, bias, padding=1)[:, 0] >= 0
+        batch.masks[self.name] = gate_decision(F.conv2d(pooled, weight, bias, padding=1)[:, 0])
 
     def quantise(self, quantiser: Quantiser) -> QuantisedSpatialGate:
         """The kernel enlarged to the pooled map's tiles: each weight counts for the tiles of one bin."""
@@ -123,7 +124,7 @@ class QuantisedSpatialGate(SpatialGate, QuantisedLayer):
 
     def run(self, batch: reference.Batch) -> None:
         sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding)
-        batch.masks[self.name], batch.tiles[self.name] = sums[:, 0] + self.bias >= 0, self.tile
+        batch.masks[self.name], batch.tiles[self.name] = gate_decision(sums[:, 0] + self.bias), self.tile
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {}

@@ -13,8 +13,11 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
-from gatewright.contract.isa import Stationary
+from gatewright.contract.isa import FORMATS, Opcode, Stationary
 from gatewright.contract.timing import ACCUMULATOR_LATENCY
+
+MOST_TILES = min((1 << field.bits) - 1 for field in FORMATS[Opcode.GATHER].fields if field.name == "tile_count")
+"""Tiles that an instruction can count, and so of a map that is computed or pooled without a table."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.kinds.channel_gate import FloatChannelGate
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
+from gatewright.compiler.plan.tiling import MOST_TILES
 from gatewright.contract.errors import GatewrightError
 
-CHANNEL_TILES = (8, 4, 2, 1)
-"""Tiles to pool over, largest first, where only channel gates look at maps that no spatial gate writes."""
+CHANNEL_TILES = (8, 4, 2, 1, 7, 6, 5, 3)
+"""Tiles to pool over, in order of preference, where only channel gates look at maps that no spatial gate writes."""
 
 
 def residual_streams(graph: FloatGraph) -> dict[str, str]:
@@ -72,11 +73,22 @@ def _tile(tensor: str, shape: TensorShape, written: set[int], bins: dict[str, tu
     elif bins:
         tile = math.gcd(*(edge for pair in bins.values() for edge in pair))
     else:
-        tile = next(t for t in CHANNEL_TILES if shape.height % t == 0 and shape.width % t == 0)
+        fitting = [t for t in CHANNEL_TILES if shape.height % t == 0 and shape.width % t == 0]
+        tile = next((t for t in fitting if _tiles(shape, t) <= MOST_TILES), fitting[-1])
     for gate, (height, width) in bins.items():
         if height % tile or width % tile or height != width:
             raise GatewrightError(
                 f"gate {gate} averages {height}x{width} pixels of {tensor}, which is written in tiles of {tile}; "
                 "a gate's bins must be square and whole tiles"
             )
+    if _tiles(shape, tile) > MOST_TILES:
+        raise GatewrightError(
+            f"feature map {tensor} of {shape.height}x{shape.width} pixels is pooled for its gates in tiles of {tile}: "
+            f"{_tiles(shape, tile):,} tiles, where an instruction counts at most {MOST_TILES:,}; choose an image size "
+            "that larger tiles divide, or gates with larger bins"
+        )
     return tile
+
+
+def _tiles(shape: TensorShape, tile: int) -> int:
+    return math.ceil(shape.height / tile) * math.ceil(shape.width / tile)

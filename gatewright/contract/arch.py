@@ -1,7 +1,7 @@
 """What a user may choose about the machine, the presets, and the widths that follow.
 
-Every buffer depth, bank count and address width in the simulator, the compiler and the RTL comes
-from here.
+The depths and banks of the buffers, and the widths that follow from them, come from here; the widths of
+an instruction's fields, which bound them, are in ``gatewright/contract/isa.py``.
 """
 
 from __future__ import annotations

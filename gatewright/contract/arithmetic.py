@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ MULTIPLIER_BITS = 16
 SHIFT_MAX = 47
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MIN, INT16_MAX = -(1 << 15), (1 << 15) - 1
+
+Decisions = TypeVar("Decisions", covariant=True)
 
 
 def requantise(
@@ -33,8 +36,15 @@ def saturate(values: npt.NDArray[np.int64], relu: bool) -> npt.NDArray[np.int8]:
     return np.clip(values, 0 if relu else INT8_MIN, INT8_MAX).astype(np.int8)
 
 
-def gate_decision(logits: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """A gate is on where its integer logit (accumulator plus bias) is at least 0; ties are on."""
+class _Comparable(Protocol[Decisions]):
+    def __ge__(self, other: int, /) -> Decisions: ...
+
+
+def gate_decision(logits: _Comparable[Decisions]) -> Decisions:
+    """A gate is on where its logit (on the machine: accumulator plus bias) is at least 0; ties are on.
+
+    For arrays and tensors; the result has their shape, bool.
+    """
     return logits >= 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.encodings import COORDINATE_BITS
 
 
@@ -24,9 +23,3 @@ def build_table(mask: npt.NDArray[np.bool_], complement: bool = False) -> npt.ND
         return np.flatnonzero(chosen).astype(np.uint16)
     y, x = np.nonzero(chosen)
     return (y << COORDINATE_BITS | x).astype(np.uint16)
-
-
-def table_bytes(entries: npt.NDArray[np.uint16]) -> bytes:
-    """The entries as they lie in DRAM, padded with zeros to a whole beat."""
-    raw = entries.astype("<u2").tobytes()
-    return raw + bytes(-len(raw) % BEAT_BYTES)

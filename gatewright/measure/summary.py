@@ -20,9 +20,6 @@ from gatewright.measure.units import UNITS
 from gatewright.measure.waterfall import ACCOUNTING, Waterfall, waterfall
 
 FORMAT = "gatewright-report-1"
-MAPS = 8
-"""Images whose gate maps the report carries."""
-
 _STEP_TITLES = {ACCOUNTING: "MACs outside the ratio", **{str(cause): title for cause, title in TITLES.items()}}
 _STEP_MEANINGS = {
     ACCOUNTING: "Useful MACs beyond or short of the MAC ratio, which counts the gates' own MACs as well: "
@@ -79,7 +76,7 @@ def build_report(
             "peak_macs": arch.peak_macs,
             "dram_bytes_per_cycle": BEAT_BYTES * arch.dram.beats / arch.dram.per_cycles,
         },
-        "maps": [_map(image) for image in images if image.image is not None][:MAPS],
+        "maps": [_map(image) for image in images if image.image is not None],
         "units": dict(UNITS),
     }
 

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.contract.index_table import build_table, table_bytes
+from gatewright.contract.index_table import build_table
 
 
 @given(st.lists(st.booleans(), max_size=200), st.booleans())
@@ -27,10 +25,3 @@ def test_mask_and_complement_share_out_every_position() -> None:
     mask = np.random.default_rng(3).random((8, 8)) < 0.4
     both = np.concatenate([build_table(mask), build_table(mask, complement=True)])
     assert sorted(both.tolist()) == [y * 256 + x for y in range(8) for x in range(8)]
-
-
-@given(st.lists(st.integers(0, 2**16 - 1), max_size=40))
-def test_bytes_are_little_endian_whole_beats(entries: list[int]) -> None:
-    raw = table_bytes(np.array(entries, np.uint16))
-    assert len(raw) % 16 == 0 and len(raw) - 2 * len(entries) < 16
-    assert raw == struct.pack(f"<{len(entries)}H", *entries) + bytes(len(raw) - 2 * len(entries))

@@ -1,7 +1,8 @@
 """Random programs on the RTL and on the simulator, in lockstep.
 
 ``python -m tests.cosim.random_lockstep --programs 10000`` runs legal programs (random layers, cuts, tables, gates)
-on one small machine: every event in its cycle, all memories at the end. ``--corners`` has other programs, with early
+on one small machine: every event in its cycle, all memories at the end. ``--machines 4 --seed 7`` takes four machines
+of random sizes instead, and the programs on each: each is a build. ``--corners`` has other programs, with early
 exits, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--stall`` lets the memory stall at random
 and compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must
 refuse. ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
@@ -27,6 +28,7 @@ from gatewright.verify.expectations import Expectation, expect
 from tests.cosim.illegal import Illegal, spoil
 from tests.cosim.shrink import shrink
 from tests.support.random_corners import random_corners
+from tests.support.random_machines import random_machine
 from tests.support.random_programs import Network, random_network
 
 BATCH = 50
@@ -131,6 +133,30 @@ def run_illegal(
     return len(seeds), None
 
 
+def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
+    """Run the programs on a machine, print; whether all agree. ``named`` are the options that name the machine."""
+    seeds = range(options.first, options.first + options.programs)
+    begin = time.perf_counter()
+    verilog = options.verilog and options.verilog.read_text()
+    if options.illegal:
+        same, report = run_illegal(arch, seeds, options.corners, verilog)
+    else:
+        same, report = run_legal(arch, seeds, options.stall, options.corners, verilog)
+    kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
+    kind += ", corners" if options.corners else ""
+    print(
+        f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s", flush=True
+    )
+    if report:
+        print(report)
+        extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
+        extra += " --corners" if options.corners else ""
+        extra += f" --verilog {options.verilog}" if verilog else ""
+        seed = options.first + same
+        print(f"again: python -m tests.cosim.random_lockstep {named} --first {seed} --programs 1{extra}", flush=True)
+    return report is None
+
+
 def main() -> int:
     """Parse the options, run, print; 1 if anything differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.cosim.random_lockstep", description=__doc__)
@@ -141,26 +167,18 @@ def main() -> int:
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")
     parser.add_argument("--verilog", type=Path, help="run this Verilog, of the machine with all its memories")
+    parser.add_argument("--machines", type=int, default=0, help="random machines in place of --arch")
+    parser.add_argument("--seed", type=int, default=0, help="the first random machine")
     options = parser.parse_args()
-    verilog = options.verilog and options.verilog.read_text()
-    arch = load_arch(options.arch) if verilog else small(load_arch(options.arch))
-    seeds = range(options.first, options.first + options.programs)
-    begin = time.perf_counter()
-    if options.illegal:
-        same, report = run_illegal(arch, seeds, options.corners, verilog)
-    else:
-        same, report = run_legal(arch, seeds, options.stall, options.corners, verilog)
-    kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
-    kind += ", corners" if options.corners else ""
-    print(f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s")
-    if report:
-        print(report)
-        extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
-        extra += " --corners" if options.corners else ""
-        extra += f" --verilog {options.verilog}" if verilog else ""
-        seed = options.first + same
-        print(f"again: python -m tests.cosim.random_lockstep --arch {options.arch} --first {seed} --programs 1{extra}")
-    return 1 if report else 0
+    if not options.machines:
+        arch = load_arch(options.arch)
+        return 0 if _run(arch if options.verilog else small(arch), f"--arch {options.arch}", options) else 1
+    agree = True
+    for machine in range(options.seed, options.seed + options.machines):
+        arch = random_machine(machine, rtl=True)
+        print(arch, flush=True)
+        agree &= _run(arch, f"--machines 1 --seed {machine}", options)
+    return 0 if agree else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""Random programs on random machines: the stepped simulator against the fast one and a numpy oracle.
+
+``python -m tests.sim.random_stepped --machines 200 --programs 10`` takes machines of every size that ``ArchConfig``
+allows, and on each as many programs; every second one is of the corners. A failure prints the command that repeats it
+alone; the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.sim.stepped import step_simulate
+from tests.sim.stepped.test_random import assert_expected, assert_same
+from tests.support.random_corners import random_corners
+from tests.support.random_machines import random_machine
+from tests.support.random_programs import random_network
+
+
+def check(machine: int, seed: int) -> None:
+    """Run the program of a seed on a machine; raise where anything differs."""
+    generate = random_corners if seed % 2 else random_network
+    network, program = generate(seed, random_machine(machine))
+    stepped = step_simulate(program)
+    assert_expected(network, stepped)
+    assert_same(program, stepped)
+
+
+def main() -> int:
+    """Parse the options, run, print; 1 if anything differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim.random_stepped", description=__doc__)
+    parser.add_argument("--machines", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="the first machine")
+    parser.add_argument("--programs", type=int, default=10, help="on each machine")
+    parser.add_argument("--first", type=int, default=0, help="the first program")
+    options = parser.parse_args()
+    begin, failed = time.perf_counter(), 0
+    for machine in range(options.seed, options.seed + options.machines):
+        for seed in range(options.first, options.first + options.programs):
+            try:
+                check(machine, seed)
+            except (AssertionError, GatewrightError):
+                failed += 1
+                traceback.print_exc()
+                print(
+                    "again: python -m tests.sim.random_stepped "
+                    f"--machines 1 --seed {machine} --first {seed} --programs 1"
+                )
+    number = options.machines * options.programs
+    seconds = time.perf_counter() - begin
+    print(f"{options.machines} machines: {number - failed} of {number} programs agree, {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
