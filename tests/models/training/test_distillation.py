@@ -87,6 +87,24 @@ def test_answers_to_other_crops_are_not_taken_for_these(tmp_path: Path, teacher:
     assert not torch.equal(answers(teacher, tmp_path / "a", seed=2).logits(0), first)
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [None, torch.zeros(11, 10), torch.zeros(12, 10, dtype=torch.int64), {"a": 1}],
+    ids=["cut", "fewer", "integers", "a dict"],
+)
+def test_answers_that_are_damaged_or_of_another_set_are_named(tmp_path: Path, teacher: Path, stored: object) -> None:
+    asked = answers(teacher, tmp_path / "a")
+    asked.logits(0)
+    (file,) = (tmp_path / "a").iterdir()
+    torch.save(stored, file)
+    if stored is None:
+        file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(
+        GatewrightError, match=r"teacher_view_2\.pt (is damaged|does not hold the teacher's answers for 12)"
+    ):
+        asked.logits(0)
+
+
 def test_a_teacher_with_gates_is_refused(tmp_path: Path) -> None:
     spec = NetworkSpec(8, "channel", 0.5)
     save_checkpoint(tmp_path / "gated.safetensors", spec.build(), spec)
