@@ -1,6 +1,6 @@
 // What RAMB36E2 and RAMB18E2 do, as far as netlists use it: one port writes, READ_FIRST; no output registers, cascades,
-// error correction, inverted pins. A parameter with another meaning is an error as the cell is elaborated, and so is one
-// that is not declared here; a pin with another value ends the simulation.
+// error correction, inverted pins. A parameter with another meaning asks for the module NOT_MODELLED, which does not
+// exist, and one that is not declared here is an error, too; a pin with another value ends the simulation.
 //
 // A byte has a parity bit beside it. A port of width 9, 18, 36 or 72 takes 1, 2, 4 or 8 whole bytes, one of width 1, 2 or
 // 4 a part of a byte without its parity. The widest takes the pins of both ports: it reads as A and writes as B.
@@ -32,10 +32,10 @@ module gatewright_block_memory #(
   endfunction
 
   generate
-    if (WRITE_WIDTH_A != 0 && WRITE_WIDTH_B != 0) $error("a block memory whose ports both write is not modelled");
-    if (!modelled(READ_WIDTH_A, 18*LANES) || !modelled(READ_WIDTH_B, 9*LANES)) $error("no such width to read");
-    if (!modelled(WRITE_WIDTH_A, 9*LANES) || !modelled(WRITE_WIDTH_B, 18*LANES)) $error("no such width to write");
-    if (READ_WIDTH_A > 9*LANES && READ_WIDTH_B != 0) $error("a port that reads beside the widest is not modelled");
+    if (WRITE_WIDTH_A != 0 && WRITE_WIDTH_B != 0) NOT_MODELLED two_ports_that_write ();
+    if (!modelled(READ_WIDTH_A, 18*LANES) || !modelled(READ_WIDTH_B, 9*LANES)) NOT_MODELLED width_to_read ();
+    if (!modelled(WRITE_WIDTH_A, 9*LANES) || !modelled(WRITE_WIDTH_B, 18*LANES)) NOT_MODELLED width_to_write ();
+    if (READ_WIDTH_A > 9*LANES && READ_WIDTH_B != 0) NOT_MODELLED port_beside_the_widest ();
   endgenerate
 
   reg [7:0] bytes [0:BYTES-1];
@@ -130,9 +130,9 @@ module NAME #( \
   output [PINS-1:0] DOUTPADOUTP, DOUTPBDOUTP \
 ); \
   generate \
-    if (DOA_REG != 0 || DOB_REG != 0) $error("output registers of a block memory are not modelled"); \
+    if (DOA_REG != 0 || DOB_REG != 0) NOT_MODELLED output_registers (); \
     if (WRITE_WIDTH_A != 0 && WRITE_MODE_A != "READ_FIRST" || WRITE_WIDTH_B != 0 && WRITE_MODE_B != "READ_FIRST") \
-      $error("a block memory that is not READ_FIRST is not modelled"); \
+      NOT_MODELLED write_mode (); \
   endgenerate \
   always @(posedge CLKARDCLK) \
     if (RSTRAMARSTRAM || RSTRAMB || SLEEP) $fatal(1, "%m: reset and sleep of a block memory are not modelled"); \

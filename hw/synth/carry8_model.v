@@ -5,7 +5,7 @@ module CARRY8 #(
   output [7:0] CO, output [7:0] O, input CI, input CI_TOP, input [7:0] DI, S
 );
   generate
-    if (CARRY_TYPE != "SINGLE_CY8") $error("a CARRY8 of two halves is not modelled");
+    if (CARRY_TYPE != "SINGLE_CY8") NOT_MODELLED two_halves ();
   endgenerate
   wire [7:0] generated = DI & ~S;
   wire [8:0] total = {1'b0, S | generated} + {1'b0, generated} + {8'b0, CI};

@@ -1,7 +1,7 @@
 // What a DSP48E2 does, as far as netlists use it: D + A, times B, plus C, PCIN, the last P or either of the latter
 // shifted by 17. A, B, C, D, the sum in front, the product and P may have registers; no control input has. A parameter
-// with another meaning is an error as the cell is elaborated, and so is one that is not declared here; a control input
-// with another value ends the simulation. netlist_text.py refuses netlists that use an output without a function here.
+// with another meaning asks for the module NOT_MODELLED, which does not exist, and one that is not declared here is an
+// error, too; a control input with another value ends the simulation. netlist_text.py refuses netlists that use an output without a function here.
 module DSP48E2 #(
   parameter integer ACASCREG = 1, ADREG = 1, ALUMODEREG = 1, AREG = 1, BCASCREG = 1, BREG = 1, CARRYINREG = 1,
   parameter integer CARRYINSELREG = 1, CREG = 1, DREG = 1, INMODEREG = 1, MREG = 1, OPMODEREG = 1, PREG = 1,
@@ -21,14 +21,14 @@ module DSP48E2 #(
 
   generate
     if (ALUMODEREG != 0 || CARRYINREG != 0 || CARRYINSELREG != 0 || INMODEREG != 0 || OPMODEREG != 0)
-      $error("registers of a DSP48E2's control inputs are not modelled");
+      NOT_MODELLED registers_of_control_inputs ();
     if (AMULTSEL != "A" && AMULTSEL != "AD" || BMULTSEL != "B" || PREADDINSEL != "A" || USE_MULT != "MULTIPLY")
-      $error("a DSP48E2 multiplies A or D + A by B; other operands are not modelled");
-    if (A_INPUT != "DIRECT" || B_INPUT != "DIRECT") $error("a DSP48E2's cascades of A and B are not modelled");
+      NOT_MODELLED operands ();
+    if (A_INPUT != "DIRECT" || B_INPUT != "DIRECT") NOT_MODELLED cascades_of_a_and_b ();
     if (USE_SIMD != "ONE48" || USE_PATTERN_DETECT != "NO_PATDET" || AUTORESET_PATDET != "NO_RESET")
-      $error("a DSP48E2's split adder and pattern detector are not modelled");
+      NOT_MODELLED split_adder_or_pattern ();
     if (AREG > 2 || BREG > 2 || CREG > 1 || DREG > 1 || ADREG > 1 || MREG > 1 || PREG > 1)
-      $error("a DSP48E2 has no such number of registers");
+      NOT_MODELLED number_of_registers ();
   endgenerate
 
   always @(posedge CLK) begin

@@ -26,17 +26,10 @@ _MODELS = {
     **dict.fromkeys(_BLOCK_MEMORIES, "block_memory_model.v"),
 }
 
-_WITHOUT_FUNCTION = [
-    "ACOUT",
-    "BCOUT",
-    "CARRYCASCOUT",
-    "CARRYOUT",
-    "MULTSIGNOUT",
-    "OVERFLOW",
-    "PATTERNBDETECT",
-    "PATTERNDETECT",
-    "UNDERFLOW",
-]
+_WITHOUT_FUNCTION = (
+    *("ACOUT", "BCOUT", "CARRYCASCOUT", "CARRYOUT", "MULTSIGNOUT"),
+    *("OVERFLOW", "PATTERNBDETECT", "PATTERNDETECT", "UNDERFLOW"),
+)
 """Outputs of a DSP48E2 that its model leaves open."""
 
 SIMULATION = "simulation.v"
