@@ -39,10 +39,9 @@ PLACED = (Unit.GATHER, Unit.EPILOGUE)
 """Units whose queue entries carry a PLACE."""
 
 
-def format_of(unit: Unit) -> Format:
-    """The format of the one opcode that a queued unit executes."""
-    (form,) = (f for f in FORMATS.values() if f.unit == unit)
-    return form
+def formats_of(unit: Unit) -> tuple[Format, ...]:
+    """The formats of the opcodes that a unit executes."""
+    return tuple(f for f in FORMATS.values() if f.unit == unit)
 
 
 def operand_layout(opcode: Opcode) -> data.StructLayout:
@@ -51,8 +50,16 @@ def operand_layout(opcode: Opcode) -> data.StructLayout:
 
 
 def head_layout(unit: Unit) -> data.StructLayout:
-    """What a unit sees of the instruction at its queue's head: ``operands``, and ``place`` where it has one."""
-    members: dict[str, data.Layout] = {"operands": operand_layout(format_of(unit).opcode)}
+    """What a unit sees of the instruction at its queue's head: ``operands``, and ``place`` where it has one.
+
+    A unit with several opcodes sees the ``opcode`` too, and its ``operands`` are a union by the opcodes' names.
+    """
+    layouts = {form.opcode.name.lower(): operand_layout(form.opcode) for form in formats_of(unit)}
+    members: dict[str, data.Layout | int]
+    if len(layouts) > 1:
+        members = {"operands": data.UnionLayout(layouts), "opcode": OPCODE_BITS}
+    else:
+        members = {"operands": next(iter(layouts.values()))}
     if unit in PLACED:
         members["place"] = PLACE
     return data.StructLayout(members)

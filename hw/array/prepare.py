@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, ArchConfig
-from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Stationary, Unit
+from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Stationary
 from gatewright.hw.array.operand_fetch import BANK_BITS, QUAD_BITS, origin_layout
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import operand_layout
@@ -73,7 +73,7 @@ class ArrayPrepare(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         head, matmul, columns = self.head, self.matmul, self._arch.columns
-        m.submodules.sizes = sizes = Sizes(Unit.ARRAY, self._arch)
+        m.submodules.sizes = sizes = Sizes(Opcode.MATMUL, self._arch)
         filters_stand, listed, standing = Signal(), Signal(), Signal(POSITION_BITS)
         m.d.comb += [
             sizes.head.eq(head),

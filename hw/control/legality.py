@@ -10,7 +10,7 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import (
     COUNT_BITS,
     FORMATS,
@@ -18,15 +18,13 @@ from gatewright.contract.isa import (
     NO_TABLE,
     QUEUED_UNITS,
     WAITS,
-    EpilogueKind,
     Opcode,
-    Space,
-    Stationary,
     Unit,
 )
 from gatewright.contract.registers import ErrorCode
+from gatewright.hw.control.operand_rules import OPERAND_RULES, lacks_table
 from gatewright.hw.control.predecode import Predecoder
-from gatewright.hw.layouts import COUNTS, HEADER, INSTRUCTION_BITS, operand_layout
+from gatewright.hw.layouts import COUNTS, HEADER, INSTRUCTION_BITS, formats_of, operand_layout
 from gatewright.hw.lib.delay import delayed
 
 ERROR_BITS = max(ErrorCode).bit_length()
@@ -104,8 +102,8 @@ class Legality(wiring.Component):
         """Whether a wait names an instruction that is not dispatched before this one; two stages behind ``waits``."""
         given = Signal(COUNTS)
         for unit in QUEUED_UNITS:
-            (opcode,) = (op for op in Opcode if FORMATS[op].unit == unit)
-            m.d.sync += given[unit].eq(given[unit] + (valid & is_opcode[opcode]))
+            mine = reduce(or_, (is_opcode[form.opcode] for form in formats_of(unit)))
+            m.d.sync += given[unit].eq(given[unit] + (valid & mine))
         with m.If(self.flush):
             m.d.sync += given.eq(self.given)
         table, result = Array(given), []
@@ -130,38 +128,14 @@ class Legality(wiring.Component):
         """Whether the operands exclude each other, or name what this machine lacks."""
         fields = operands_of(opcode, self.instruction)
         lacking = [
-            self._lacks_table(fields[field.name]) & (fields[field.name] != NO_TABLE)
+            lacks_table(self._arch, fields[field.name]) & (fields[field.name] != NO_TABLE)
             for field in FORMATS[opcode].fields
             if field.name.endswith("_table")
         ]
         lacking += [fields.tile == 0 for field in FORMATS[opcode].fields if field.name == "tile"]
-        if opcode == Opcode.LOAD:
-            lacking += [
-                fields.space > max(Space),
-                (fields.space == Space.TABLE) & self._lacks_table(fields.address),
-            ]
-        elif opcode == Opcode.GATHER:
-            unusable = (fields.kernel_width > MASK_COLUMNS) | (fields.source_tile == 0) | (fields.source_grid == 0)
-            lacking.append((fields.source_mask != NO_TABLE) & unusable)
-        elif opcode == Opcode.EPILOGUE:
-            lacking += self._bad_epilogue(fields)
-        elif opcode == Opcode.INDEX:
-            lacking += [self._lacks_table(fields.table), fields.bits > MASK_BITS]
+        if opcode in OPERAND_RULES:
+            lacking += OPERAND_RULES[opcode](self._arch, fields)
         return Cat(*lacking).any()
-
-    @staticmethod
-    def _bad_epilogue(fields: Any) -> list[Any]:
-        plain = (fields.kind == EpilogueKind.STORE) & (fields.stationary == Stationary.FILTERS)
-        reduces = (fields.kind == EpilogueKind.REDUCE) | (fields.kind == EpilogueKind.REDUCE_RAW)
-        return [
-            reduces & (fields.stationary != Stationary.FILTERS),
-            (fields.pool | fields.residual) & ~plain,
-            fields.pool & (fields.parameters == 0),
-            fields.compact & (fields.filter_table == NO_TABLE),
-        ]
-
-    def _lacks_table(self, number: Any) -> Any:
-        return number >= self._arch.tables
 
 
 def splits_a_tile(instruction: Any, place: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any, ClassVar
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +16,7 @@ from gatewright.contract.registers import ErrorCode
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitDistance, waits_met
-from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, format_of
+from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
 from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
 
 INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
@@ -79,7 +81,8 @@ class Sequencer(wiring.Component):
         leaving, ended, turn = Signal(), Signal(), Signal()
         m.d.comb += turn.eq(valid & ~(bad | leaving | ended | self.error | self.halt))
         for unit in QUEUED_UNITS:
-            m.d.comb += self.push[unit].eq(turn & decoded[format_of(unit).opcode] & ~self.full[unit])
+            mine = reduce(or_, (decoded[form.opcode] for form in formats_of(unit)))
+            m.d.comb += self.push[unit].eq(turn & mine & ~self.full[unit])
             self._connect_entry(m, unit, header, current)
 
         met = self._control_waits(m, fetch.head, header.waits, load)
@@ -117,10 +120,13 @@ class Sequencer(wiring.Component):
     def _connect_entry(self, m: Module, unit: Unit, header: Any, current: Any) -> None:
         """The instruction register as a unit's queue entry."""
         entry = getattr(self, f"entry_{unit.name.lower()}")
+        operands = Value.cast(entry.head.operands)
         m.d.comb += [
             entry.waits.eq(header.waits),
-            entry.head.operands.eq(operands_of(format_of(unit).opcode, current.instruction)),
+            operands.eq(current.instruction[HEADER_BITS : HEADER_BITS + len(operands)]),
         ]
+        if len(formats_of(unit)) > 1:
+            m.d.comb += entry.head.opcode.eq(header.opcode)
         if unit in PLACED:
             m.d.comb += entry.head.place.eq(current.place)
 

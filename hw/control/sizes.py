@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import NO_TABLE, Unit
-from gatewright.hw.layouts import format_of, operand_layout
+from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
+from gatewright.hw.layouts import operand_layout
 from gatewright.hw.signatures import count_bits, table_counts
 
 
@@ -40,27 +40,26 @@ class Sizes(wiring.Component):
 
     LATENCY = 5
 
-    def __init__(self, unit: Unit, arch: ArchConfig) -> None:
-        self._unit = unit
+    def __init__(self, opcode: Opcode, arch: ArchConfig) -> None:
+        self._opcode = opcode
         self._rows, self._count_bits = arch.rows, count_bits(arch)
-        form = format_of(unit)
-        bits = self._bits = {field.name: field.bits for field in form.fields}
+        bits = self._bits = {field.name: field.bits for field in FORMATS[opcode].fields}
         # Channels by table may be more than the field of the instruction can say.
         stored = max(bits["channels"], count_bits(arch))
         results = {"tiles": bits["tile_count"], "chunk": bits["tile_count"] + 2 * bits["tile"], "empty": 1}
-        if unit == Unit.EPILOGUE:
+        if opcode == Opcode.EPILOGUE:
             results["stored"] = stored
         else:
-            taps = bits["taps"] if unit == Unit.ARRAY else bits["kernel_height"] + bits["kernel_width"]
+            taps = bits["taps"] if opcode == Opcode.MATMUL else bits["kernel_height"] + bits["kernel_width"]
             results |= {"channels": stored, "reduction": taps + stored}
-        if unit != Unit.GATHER:
+        if opcode != Opcode.GATHER:
             results |= {"pixels": bits["pixel_count"], "filters": bits["filter_count"]}
-        if unit == Unit.ARRAY:
+        if opcode == Opcode.MATMUL:
             results["slices"] = bits["slice_count"]
         self._results = results
         super().__init__(
             {
-                "head": In(operand_layout(form.opcode)),
+                "head": In(operand_layout(opcode)),
                 "counts": In(table_counts(arch)),
                 **{name: Out(width) for name, width in results.items()},
             }
@@ -74,19 +73,19 @@ class Sizes(wiring.Component):
         self._limit_by_table(m, head.tile_table, head.first_tile, head.tile_count, results["tiles"])
         area = Signal(2 * self._bits["tile"], reset_less=True)
         m.d.sync += [area.eq(head.tile * head.tile), results["chunk"].eq(results["tiles"] * area)]
-        if self._unit == Unit.EPILOGUE:
+        if self._opcode == Opcode.EPILOGUE:
             stored = Mux(head.compact, self.counts[head.filter_table], head.channels)
             m.d.sync += results["stored"].eq(stored)
         else:
             self._reduce(m, results["channels"], results["reduction"])
-        if self._unit == Unit.GATHER:
+        if self._opcode == Opcode.GATHER:
             bare = (head.tile == 0) | (head.kernel_height == 0) | (head.kernel_width == 0)
             m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
             return m
         self._limit_by_table(m, head.filter_table, head.first_filter, head.filter_count, results["filters"])
         self._clamp(m, results["chunk"], head.first_pixel, head.pixel_count, results["pixels"])
         nothing = (results["pixels"] == 0) | (results["filters"] == 0)
-        if self._unit == Unit.ARRAY:
+        if self._opcode == Opcode.MATMUL:
             whole = self._whole_slices(m, results["reduction"])
             self._clamp(m, whole, head.first_slice, head.slice_count, results["slices"])
             nothing = nothing | (whole <= head.first_slice) | (head.slice_count == 0)
@@ -117,7 +116,7 @@ class Sizes(wiring.Component):
         """The channels in a cycle, the reduction in two."""
         head = self.head
         listed = head.channel_table != NO_TABLE
-        if self._unit == Unit.ARRAY:
+        if self._opcode == Opcode.MATMUL:
             taps = head.taps
         else:
             taps = Signal(self._bits["kernel_height"] + self._bits["kernel_width"], reset_less=True)

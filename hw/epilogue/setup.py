@@ -99,7 +99,7 @@ class EpilogueSetup(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.sizes = sizes = Sizes(Unit.EPILOGUE, self._arch)
+        m.submodules.sizes = sizes = Sizes(Opcode.EPILOGUE, self._arch)
         fields, place, work = self.head.operands, self.head.place, self.work
         m.d.comb += [sizes.head.eq(fields), sizes.counts.eq(self.counts)]
         # The head stands still: what is a field of it needs no register.

@@ -82,7 +82,7 @@ class GatherPrepare(wiring.Component):
         m = Module()
         assert Sizes.LATENCY <= self.LATENCY
         operands, sizes = self.head.operands, self.sizes
-        m.submodules.counts = effective = Sizes(Unit.GATHER, self._arch)
+        m.submodules.counts = effective = Sizes(Opcode.GATHER, self._arch)
         channels = effective.channels
 
         def register(name: str, value: Value) -> Signal:

@@ -22,18 +22,6 @@ from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.scratchpad import check_bytes, copy_from_dram
 from gatewright.sim.fast.sizes import bounded, ceil_div, set_fault
 from gatewright.sim.fast.state import NOT_LOADED, Geometry, State
-from gatewright.sim.fast.touched import (
-    PORT_B,
-    READ,
-    TABLE_WRITE,
-    WRITE,
-    Places,
-    Touched,
-    touch,
-    touch_bytes,
-    touch_table,
-    use_port,
-)
 
 DRAM = column(Opcode.LOAD, "dram_address")
 SPACE = column(Opcode.LOAD, "space")
@@ -268,42 +256,3 @@ def time(
     address, end = read_bursts(geometry, schedule.bursts, first, last, start + LOAD_ISSUE, schedule.channel)
     schedule.next_burst[0] = last
     return start, start, address + 1, max(end + LOAD_LATENCY, previous_done + 1)
-
-
-@kernel
-def accesses(
-    geometry: Geometry,
-    state: State,
-    at: Places,
-    row: npt.NDArray[np.int64],
-    done: npt.NDArray[np.int64],
-    touched: Touched,
-) -> None:
-    """What a LOAD used: see ``touched``."""
-    touch_table(touched, at, row[ROW_TABLE], READ)
-    rows = rows_read(state, row)
-    size = row[ROW_BEATS] * BEAT_BYTES
-    for position in range(rows):
-        touch_bytes(touched, at.dram, row_address(state, row, position), size, READ)
-    space, address = row[SPACE], row[ADDRESS]
-    if space == SCRATCHPAD:
-        touch_bytes(touched, at.scratchpad, address, rows * size, WRITE)
-        if rows * size > 0:
-            use_port(touched, PORT_B)
-    elif space == PARAMETERS:
-        for number in range(rows * size // 8):
-            touch(touched, at.parameter + address + number, WRITE)
-    elif space == TABLE:
-        touch(touched, at.table + address, WRITE)
-        use_port(touched, TABLE_WRITE)
-    elif space == INSTRUCTIONS:
-        for number in range(rows * size // state.instructions.shape[1]):
-            touch(touched, at.instruction + address + number, WRITE)
-    else:
-        by_vector = space == WEIGHTS_BY_VECTOR
-        slices = row[COUNT] if by_vector else ceil_div(row[TAPS] * rows, geometry.rows)
-        vectors = rows if by_vector else row[VECTORS]
-        for one_slice in range(slices):
-            word = address * REGION_UNIT + one_slice * row[VECTORS]
-            for vector in range(vectors):
-                touch(touched, at.weight + word + vector, WRITE)

@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gatewright.contract.isa import FORMATS, Opcode, Unit
-from gatewright.sim.fast import array, epilogue, epilogue_accesses, epilogue_values, gather, index, load, store
+from gatewright.sim.fast import (
+    array,
+    epilogue,
+    epilogue_accesses,
+    epilogue_values,
+    gather,
+    index,
+    load,
+    load_accesses,
+    store,
+)
 from gatewright.sim.fast.kernels import kernel
 
 _Piece = Callable[..., Any]
@@ -29,7 +39,7 @@ PIECES = (
     Pieces(Opcode.MATMUL, array.execute, array.time, array.accesses),
     Pieces(Opcode.EPILOGUE, epilogue_values.execute, epilogue.time, epilogue_accesses.accesses),
     Pieces(Opcode.INDEX, index.execute, index.time, index.accesses),
-    Pieces(Opcode.LOAD, load.execute, load.time, load.accesses),
+    Pieces(Opcode.LOAD, load.execute, load.time, load_accesses.accesses),
     Pieces(Opcode.STORE, store.execute, store.time, store.accesses),
 )
 """In the order in which they are asked for."""

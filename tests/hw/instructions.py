@@ -20,7 +20,7 @@ from gatewright.contract.isa import (
     encode,
 )
 from gatewright.contract.registers import ErrorCode
-from gatewright.hw.layouts import PLACED, format_of, operand_layout
+from gatewright.hw.layouts import PLACED, formats_of, operand_layout
 from tests.support.programs import Row, row
 
 ARCH = with_changes(PRESETS["4x4"], instruction_entries=72, queue_depth=3, tables=5)
@@ -205,4 +205,4 @@ _EPILOGUES = {
     "compact without a filter table": {"compact": 1, "filter_table": NO_TABLE},
 }
 
-UNIT_OPCODES = {unit: format_of(unit).opcode for unit in QUEUED_UNITS}
+UNIT_OPCODES = {unit: [form.opcode for form in formats_of(unit)] for unit in QUEUED_UNITS}

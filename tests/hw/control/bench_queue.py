@@ -9,10 +9,10 @@ from typing import Any
 import cocotb
 
 from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, WAITS, Unit
-from gatewright.hw.layouts import COUNTS, entry_layout, format_of, head_layout
+from gatewright.hw.layouts import COUNTS, entry_layout, head_layout
 from gatewright.sim.stepped.control.queue import Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
-from tests.hw.instructions import has_place, random_row
+from tests.hw.instructions import UNIT_OPCODES, has_place, random_row
 from tests.support.programs import row
 from tests.support.rtl import Bench, pack
 
@@ -23,7 +23,9 @@ def pack_entry(instruction: Instruction, place: int) -> tuple[int, int, int]:
     """(entry, its head, its waits) of an instruction."""
     unit = instruction.unit
     waits = [{"unit": u, "count": c} for u, c in instruction.waits]
-    head = {"operands": instruction.fields, **({"place": place} if has_place(unit) else {})}
+    head: dict[str, Any] = {"operands": instruction.fields, **({"place": place} if has_place(unit) else {})}
+    if len(UNIT_OPCODES[unit]) > 1:
+        head |= {"operands": {instruction.opcode.name.lower(): instruction.fields}, "opcode": instruction.opcode}
     layout = entry_layout(unit)
     return (
         pack(layout, {"waits": waits, "head": head}),
@@ -37,7 +39,7 @@ async def behaves_like_its_twin(dut: Any) -> None:
     """Head, valid, full and waits in every cycle."""
     unit, rng = Unit[os.environ["UNIT"]], random.Random(int(os.environ["SEED"]))
     bench = Bench(dut)
-    retired = {other: Instruction(0, row(format_of(other).opcode)) for other in QUEUED_UNITS}
+    retired = {other: Instruction(0, row(UNIT_OPCODES[other][0])) for other in QUEUED_UNITS}
     seen = {"full": 0, "waiting": 0, "taken": 0, "straight": 0}
     for offset, pushes, takes in ((0, 0.9, 0.9), (65400, 0.9, 0.2), (32700, 0.1, 1.0), (0, 0.5, 0.5)):
         await bench.reset()
@@ -51,7 +53,7 @@ async def behaves_like_its_twin(dut: Any) -> None:
             # Waits for what is complete, nearly complete, or a little ahead.
             units = rng.choices(QUEUED_UNITS, k=rng.choice((0, 0, 1, 2, 3)))
             waits = [(u, max(0, done[u] + rng.choice((-20, -1, 0, 1, 2, 3, 4)))) for u in units]
-            code = random_row(rng, format_of(unit).opcode, [])
+            code = random_row(rng, rng.choice(UNIT_OPCODES[unit]), [])
             for number, (other, count) in enumerate(waits):
                 code[1 + 2 * number : 3 + 2 * number] = other, count % (1 << COUNT_BITS)
             instruction = Instruction(cycle, code)

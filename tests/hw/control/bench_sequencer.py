@@ -12,7 +12,7 @@ import numpy as np
 
 from gatewright.contract.arch import MASKS
 from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, QUEUED_UNITS, WAITS, Opcode, Space, Unit
-from gatewright.hw.layouts import COUNTS, PLACE, format_of, operand_layout
+from gatewright.hw.layouts import COUNTS, PLACE, head_layout
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
 from gatewright.sim.stepped.state import Shared
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, has_place, place_of, random_row
@@ -45,7 +45,7 @@ def random_program(rng: random.Random, pages: int, exits: float) -> list[list[Ro
                 rows.append(random_row(rng, Opcode.EXIT, waits()))
                 continue
             unit = rng.choice((favourite, *QUEUED_UNITS))
-            rows.append(random_row(rng, UNIT_OPCODES[unit], waits()))
+            rows.append(random_row(rng, rng.choice(UNIT_OPCODES[unit]), waits()))
             given[unit] += 1
         if page + 1 < pages:
             rows.append(row(Opcode.NEXT, [*waits()[:2], (Unit.LOAD, loaded)], entry=target))
@@ -57,11 +57,15 @@ def random_program(rng: random.Random, pages: int, exits: float) -> list[list[Ro
 
 def entry_bits(bits: int, unit: Unit) -> int:
     """The queue entry of an encoded instruction."""
-    size = operand_layout(format_of(unit).opcode).size
+    size = head_layout(unit)["operands"].width
     entry = bits >> OPCODE_BITS & ((1 << WAIT_BITS) - 1)
     entry |= (bits >> HEADER_BITS & ((1 << size) - 1)) << WAIT_BITS
+    low = WAIT_BITS + size
+    if len(UNIT_OPCODES[unit]) > 1:
+        entry |= (bits & ((1 << OPCODE_BITS) - 1)) << low
+        low += OPCODE_BITS
     if has_place(unit):
-        entry |= pack(PLACE, place_of(bits)) << (WAIT_BITS + size)
+        entry |= pack(PLACE, place_of(bits)) << low
     return entry
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from gatewright.contract.isa import COLUMNS, NO_TABLE, OPERAND_COLUMN, Format, Unit
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, OPERAND_COLUMN, Format, Opcode
 from gatewright.hw.control.sizes import Sizes
-from gatewright.hw.layouts import format_of, operand_layout
+from gatewright.hw.layouts import operand_layout
 from gatewright.hw.signatures import table_counts
 from gatewright.sim.stepped.edge import Edge
 from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, effective_work
@@ -38,18 +38,18 @@ def random_instruction(rng: Random, form: Format, tables: int) -> Instruction:
     return Instruction(0, code)
 
 
-def expected_sizes(unit: Unit, instruction: Instruction, tables: Tables, rows: int) -> dict[str, int]:
+def expected_sizes(opcode: Opcode, instruction: Instruction, tables: Tables, rows: int) -> dict[str, int]:
     """What the outputs have to be; a dimension that nothing is left of makes the instruction empty."""
     tiles = effective_tiles(instruction, tables)
     sizes = {"tiles": tiles, "chunk": tiles * instruction["tile"] ** 2}
-    if unit == Unit.GATHER:
+    if opcode == Opcode.GATHER:
         channels = effective_channels(instruction, tables)
         taps = instruction["kernel_height"] * instruction["kernel_width"]
         reduction = taps * channels
         return sizes | {"channels": channels, "reduction": reduction, "empty": sizes["chunk"] * reduction == 0}
     work = effective_work(instruction, tables, rows)
     sizes |= {"pixels": work.pixels, "filters": work.filters, "empty": 0 in (work.pixels, work.filters)}
-    if unit == Unit.EPILOGUE:
+    if opcode == Opcode.EPILOGUE:
         if not instruction["compact"]:
             sizes["stored"] = instruction["channels"]
         elif instruction["filter_table"] != NO_TABLE:
@@ -68,9 +68,9 @@ class NoEdge(Edge):
 
 @cocotb.test()
 async def agree_with_the_simulator(dut: Any) -> None:
-    unit, seed = Unit[os.environ["UNIT"]], int(os.environ["SEED"])
+    opcode, seed = Opcode[os.environ["OPCODE"]], int(os.environ["SEED"])
     rng, arch = Random(seed), machine(os.environ["MACHINE"])
-    form = format_of(unit)
+    form = FORMATS[opcode]
     head, counts = operand_layout(form.opcode), table_counts(arch)
     tables = Tables(NoEdge(), arch, None)
     bench = Bench(dut)
@@ -86,12 +86,12 @@ async def agree_with_the_simulator(dut: Any) -> None:
         tables._counts[:] = [rng.choice((0, 1, top, rng.randint(0, top), rng.randint(0, 20))) for _ in tables._counts]
         bench.set(head=pack(head, instruction.fields), counts=pack(counts, tables._counts))
         await bench.step(Sizes.LATENCY)
-        expected = expected_sizes(unit, instruction, tables, arch.rows)
+        expected = expected_sizes(opcode, instruction, tables, arch.rows)
         for name, value in expected.items():
             got = bench.get(name)
             assert got == value, f"seed {seed}, case {case}: {name} is {got}, not {value}; {instruction.fields}"
         seen["empty"] += expected["empty"]
         seen["busy"] += not expected["empty"]
         seen["counts alone"] += alone
-    print(f"{unit.name} on {arch.name}, seed {seed}: {seen}")
+    print(f"{opcode.name} on {arch.name}, seed {seed}: {seen}")
     assert all(seen.values())

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.contract.isa import Unit
+from gatewright.contract.isa import Opcode
 from gatewright.hw.control.sizes import Sizes, reciprocal
 from tests.hw.array.array_cases import machine
 from tests.support.rtl import run_bench
 
 
 @pytest.mark.parametrize(
-    ("unit", "name"),
-    [("ARRAY", "4x4x4"), ("ARRAY", "12x20x4"), ("ARRAY", "7x4x4"), ("GATHER", "4x4x4"), ("EPILOGUE", "4x4x4")],
+    ("opcode", "name"),
+    [("MATMUL", "4x4x4"), ("MATMUL", "12x20x4"), ("MATMUL", "7x4x4"), ("GATHER", "4x4x4"), ("EPILOGUE", "4x4x4")],
 )
-def test_sizes_are_those_of_the_simulator(unit: str, name: str) -> None:
+def test_sizes_are_those_of_the_simulator(opcode: str, name: str) -> None:
     """Rows that are a power of two, and two that are not: the slices are a division."""
-    print(f"{unit} on {name}, seed 1")
+    print(f"{opcode} on {name}, seed 1")
     run_bench(
-        Sizes(Unit[unit], machine(name)),
+        Sizes(Opcode[opcode], machine(name)),
         "tests.hw.control.bench_sizes",
-        env={"UNIT": unit, "MACHINE": name, "SEED": "1"},
+        env={"OPCODE": opcode, "MACHINE": name, "SEED": "1"},
     )
 
 

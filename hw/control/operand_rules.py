@@ -1,0 +1,50 @@
+"""Operands that exclude each other, or name what the machine lacks, by opcode.
+
+What field names say by themselves (``*_table``, ``tile``) is no rule here: ``Legality`` checks it for every opcode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Space, Stationary
+
+
+def lacks_table(arch: ArchConfig, number: Any) -> Any:
+    """Whether the machine has no such table."""
+    return number >= arch.tables
+
+
+def _load(arch: ArchConfig, fields: Any) -> list[Any]:
+    return [fields.space > max(Space), (fields.space == Space.TABLE) & lacks_table(arch, fields.address)]
+
+
+def _gather(arch: ArchConfig, fields: Any) -> list[Any]:
+    unusable = (fields.kernel_width > MASK_COLUMNS) | (fields.source_tile == 0) | (fields.source_grid == 0)
+    return [(fields.source_mask != NO_TABLE) & unusable]
+
+
+def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
+    plain = (fields.kind == EpilogueKind.STORE) & (fields.stationary == Stationary.FILTERS)
+    reduces = (fields.kind == EpilogueKind.REDUCE) | (fields.kind == EpilogueKind.REDUCE_RAW)
+    return [
+        reduces & (fields.stationary != Stationary.FILTERS),
+        (fields.pool | fields.residual) & ~plain,
+        fields.pool & (fields.parameters == 0),
+        fields.compact & (fields.filter_table == NO_TABLE),
+    ]
+
+
+def _index(arch: ArchConfig, fields: Any) -> list[Any]:
+    return [lacks_table(arch, fields.table), fields.bits > MASK_BITS]
+
+
+OPERAND_RULES: dict[Opcode, Callable[[ArchConfig, Any], list[Any]]] = {
+    Opcode.LOAD: _load,
+    Opcode.GATHER: _gather,
+    Opcode.EPILOGUE: _epilogue,
+    Opcode.INDEX: _index,
+}
+"""Each gives the conditions, of the operand fields, under which the instruction is illegal."""
