@@ -33,6 +33,9 @@ class Record(TypedDict):
     spatial_density: NotRequired[list[Share]]
     """By block, as ``channel_density``."""
     channel_density: NotRequired[list[Share]]
+    spatial_dependent: NotRequired[Share]
+    channel_dependent: NotRequired[Share]
+    blocks_closed: NotRequired[Annotated[int, Interval(ge=0)]]
 
 
 _MEASURED = ("top1", "mac_ratio", "spatial_density", "channel_density")
