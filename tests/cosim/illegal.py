@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import INSTRUCTION_BYTES, MASK_COLUMNS
-from gatewright.contract.isa import FORMATS, HEADER_BITS, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
+from gatewright.contract.isa import FORMATS, HEADER_BITS, NO_TABLE, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
 
@@ -89,30 +89,37 @@ def _wait_ahead(
 def _operands(
     rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
 ) -> tuple[int, ErrorCode] | None:
-    lacking = program.arch.tables
     choices: dict[Opcode, list[dict[str, int]]] = {
-        Opcode.LOAD: [{"space": 6}, {"space": 7}, {"row_table": lacking}],
-        Opcode.GATHER: [
-            {"tile_table": lacking},
-            {"channel_table": 14},
-            {"source_mask": 0, "kernel_width": MASK_COLUMNS + 1},
-        ],
-        Opcode.MATMUL: [{"tile_table": 14}, {"filter_table": lacking}, {"channel_table": lacking}],
+        Opcode.LOAD: [{"space": 6}, {"space": 7}],
+        Opcode.GATHER: [{"source_mask": 0, "kernel_width": MASK_COLUMNS + 1}],
+        Opcode.MATMUL: [],
         Opcode.EPILOGUE: [
-            {"tile_table": lacking},
-            {"filter_table": 13},
             {"kind": 1, "stationary": 1},
             {"kind": 2, "stationary": 0, "pool": 1},
             {"kind": 3, "residual": 1},
-            {"compact": 1, "filter_table": 15},
+            {"compact": 1, "filter_table": NO_TABLE},
         ],
-        Opcode.INDEX: [{"table": lacking}, {"table": 15}],
+        Opcode.INDEX: [{"table": NO_TABLE}],
     }
     if opcode not in choices:
         return None
-    chosen = choices[opcode][int(rng.integers(len(choices[opcode])))]
-    return _field(bits, opcode, **chosen), ErrorCode.ILLEGAL_OPERANDS
+    possible, tables = choices[opcode], program.arch.tables
+    if tables < NO_TABLE:
+        lacking = int(rng.integers(tables, NO_TABLE))
+        possible = [*possible, *({name: lacking} for name in _TABLES[opcode])]
+    if not possible:
+        return None
+    return _field(bits, opcode, **possible[int(rng.integers(len(possible)))]), ErrorCode.ILLEGAL_OPERANDS
 
+
+_TABLES = {
+    Opcode.LOAD: ("row_table",),
+    Opcode.GATHER: ("tile_table", "channel_table"),
+    Opcode.MATMUL: ("tile_table", "filter_table", "channel_table"),
+    Opcode.EPILOGUE: ("tile_table", "filter_table"),
+    Opcode.INDEX: ("table",),
+}
+"""Operands that name a table."""
 
 SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands)
 

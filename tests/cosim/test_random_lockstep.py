@@ -5,8 +5,13 @@ from __future__ import annotations
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
 from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, small
+from tests.support.random_machines import random_machine
 
 ARCH: ArchConfig = small(PRESETS["4x4"])
+
+ODD_SEED = 311
+ODD = random_machine(ODD_SEED, rtl=True)
+"""A machine that nobody would build: two tables, small memories, an odd number of parameters."""
 
 
 def test_random_programs_run_in_the_simulators_cycles() -> None:
@@ -14,6 +19,16 @@ def test_random_programs_run_in_the_simulators_cycles() -> None:
     print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)}")
     same, report = run_legal(ARCH, seeds)
     assert same == len(seeds), report
+
+
+def test_an_odd_machine_runs_in_the_simulators_cycles() -> None:
+    assert ODD.tables == 2 and ODD.parameter_entries % 2 and ODD.accumulator_depth == 16 and ODD.patch_kib == 1
+    seeds = range(1_000_000, 1_000_030)
+    for corners in (False, True):
+        options = f"--machines 1 --seed {ODD_SEED} --first {seeds.start} --programs {len(seeds)}"
+        print(f"python -m tests.cosim.random_lockstep {options}{' --corners' if corners else ''}")
+        same, report = run_legal(ODD, seeds, corners=corners)
+        assert same == len(seeds), report
 
 
 def test_random_programs_keep_bytes_and_axi_rules_when_the_memory_stalls() -> None:

@@ -45,10 +45,8 @@ def main() -> int:
             except (AssertionError, GatewrightError):
                 failed += 1
                 traceback.print_exc()
-                print(
-                    "again: python -m tests.sim.random_stepped "
-                    f"--machines 1 --seed {machine} --first {seed} --programs 1"
-                )
+                again = f"--machines 1 --seed {machine} --first {seed} --programs 1"
+                print(f"again: python -m tests.sim.random_stepped {again}")
     number = options.machines * options.programs
     seconds = time.perf_counter() - begin
     print(f"{options.machines} machines: {number - failed} of {number} programs agree, {seconds:.0f} s")

@@ -24,7 +24,7 @@ BOUNDARY = 4096
 WIDEST = 4
 """Columns of a kernel that reads through a source mask."""
 ROOMY = 30
-"""Pixels of a map from which on layers keep its size, so that all pixels fit the accumulators at once."""
+"""Pixels of a map from which on the kernels are square: more of them are as wide as can be."""
 
 ROOM_FOR_LONG_STORES = 32
 """KiB of the scratchpad from which on a STORE of several bursts leaves room for the rest."""
@@ -44,7 +44,7 @@ class CornerNetwork(ListNetwork):
 
     def kernel(self, height: int, width: int) -> tuple[int, int]:
         """Up to the widest with a source mask, and that most often."""
-        rows, columns = (int(number) for number in self.rng.integers(1, 7, 2))
+        rows, columns = (int(number) for number in self.rng.integers(1, 9, 2))
         if height * width < ROOMY:
             return min(rows, WIDEST, height), min(columns, WIDEST, width)
         edge = min(columns, WIDEST, height, width)

@@ -13,7 +13,7 @@ SLOWEST = 6
 
 
 def random_machine(seed: int, *, rtl: bool = False) -> ArchConfig:
-    """The machine of a seed. With ``rtl`` one that Verilator builds in a minute: a small array, small memories."""
+    """The machine of a seed. With ``rtl`` one that Verilator builds soon: a small array, small memories."""
     rng = np.random.default_rng([0xA2C, seed])
     most_rows, most_columns, most_kib, most_queue = (7, 9, 64, 9) if rtl else (16, 32, 256, 64)
     per_cycles = int(rng.integers(1, 98))

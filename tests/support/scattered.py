@@ -22,7 +22,7 @@ class Pieces:
         self._taken: list[tuple[int, int]] = []
 
     def take(self, size: int, step: int = 1) -> int:
-        """The begin, a multiple of ``step``, of ``size`` free units; of one where nothing is needed; or ``NoRoom``."""
+        """The begin, a multiple of ``step``, of ``size`` free units (at least ``step``). Raises ``NoRoom``."""
         size = max(size, step)
         gaps, begin = [], 0
         for low, high in [*sorted(self._taken), (self._size, self._size)]:

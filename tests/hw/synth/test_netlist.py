@@ -30,9 +30,9 @@ from gatewright.hw.synth import synthesise
 from gatewright.hw.synth.netlist_text import netlist_text
 from gatewright.hw.synth.yosys import run_yosys
 from gatewright.verify.runner import tool_environment
-from tests.hw.synth.bench_mean import MEAN_BITS
 from tests.hw.epilogue.test_requantise import RequantiseLane
 from tests.hw.instructions import ARCH
+from tests.hw.synth.bench_mean import MEAN_BITS
 from tests.support.rtl import TOP, run_bench
 
 
