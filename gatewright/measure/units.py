@@ -28,6 +28,7 @@ _BY_UNIT = {
     "KiB": "scratchpad_kib patch_kib weight_kib",
     "entries": "accumulator_depth parameter_entries table_entries instruction_entries",
     "instructions": "queue_depth",
+    "multiplier blocks": "array_multipliers",
     "vectors per cycle": "load_vectors",
     "multipliers": "rows columns",
     "tables": "tables",

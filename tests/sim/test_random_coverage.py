@@ -9,8 +9,9 @@ import numpy as np
 
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, column
 from gatewright.contract.program import Program
-from gatewright.sim.audit.accesses import Places, Touched, accesses, places
+from gatewright.sim.audit.accesses import accesses
 from gatewright.sim.fast.run import Run
+from gatewright.sim.fast.touched import Places, nothing_touched, places
 from tests.support.random_corners import random_corners
 from tests.support.random_machines import random_machine
 from tests.support.random_programs import random_network
@@ -23,7 +24,7 @@ def uses(program: Program) -> tuple[Places, np.ndarray]:
     """The numbers of all places, and for each how the program uses it (READ | WRITE | EARLY_READ)."""
     run = Run(program, program.with_sample(None))
     at = places(run.geometry, run.state)
-    touched = Touched(np.zeros(at.total, np.uint8), np.zeros(at.total, np.int64), np.zeros(1, np.int64))
+    touched = nothing_touched(at)
     total, finished = np.zeros(at.total, np.uint8), False
     while not finished:
         fetched_from = run.pc
