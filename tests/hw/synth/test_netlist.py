@@ -116,7 +116,7 @@ def test_a_fault_in_the_grids_netlist_is_noticed(small_grid: SmallGrid, fault: s
     """One cell changed, or a cell's model."""
     bad = FAULTS[fault](small_grid.text)
     assert bad != small_grid.text
-    with pytest.raises(AssertionError, match="1 of 1 tests failed"):
+    with pytest.raises(AssertionError, match="seed 1, cycle"):
         small_grid.run(bad)
 
 
@@ -194,7 +194,7 @@ def test_a_parameter_without_a_model_is_an_error(
 
 
 def test_an_operation_without_a_model_ends_the_simulation(small_grid: SmallGrid) -> None:
-    with pytest.raises(AssertionError, match="did not finish"):
+    with pytest.raises(AssertionError, match="Command failed with return code"):
         small_grid.run(_nth(r"\.ALUMODE\(4'h0\)", ".ALUMODE(4'h3)", small_grid.text, 0))
 
 
