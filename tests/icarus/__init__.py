@@ -1,0 +1,1 @@
+"""The emitted Verilog in Icarus."""
