@@ -65,7 +65,7 @@ def test_the_whole_grid_with_its_packed_pairs(tmp_path: Path) -> None:
     print("seed 7")
     grid = Grid(16, 16, 4, PACKED)
     text, _ = netlist(grid, tmp_path)
-    assert text.count("DSP48E2 #(\n") == 192
+    assert text.count("\n  DSP48E2 #(\n") == 192
     run_bench(grid, "tests.hw.array.bench_grid", env={"MACHINE": "16x16x4", "SEED": "7"}, verilog=text)
 
 
