@@ -14,7 +14,7 @@ from gatewright.sim.fast import sequencer
 from gatewright.sim.fast.kernels import entry, kernel, sources_fingerprint
 from gatewright.sim.fast.state import Geometry, State
 from gatewright.sim.fast.touched import READ, Places, Touched, clear, touch
-from gatewright.sim.fast.units import PIECES, chain
+from gatewright.sim.fast.units import PIECES, accesses_link, chain
 
 
 @kernel
@@ -42,7 +42,9 @@ def _nothing(
     """NEXT and END."""
 
 
-_accesses = chain([*((p.opcode, p.accesses) for p in PIECES), (Opcode.EXIT, _exit), (Opcode.END, _nothing)])
+_accesses = chain(
+    accesses_link, [*((p.opcode, p.accesses) for p in PIECES), (Opcode.EXIT, _exit), (Opcode.END, _nothing)]
+)
 
 
 def _accesses_kernel(fingerprint: str) -> Callable[..., None]:
@@ -60,7 +62,7 @@ def _accesses_kernel(fingerprint: str) -> Callable[..., None]:
         assert fingerprint
         clear(touched)
         touch(touched, at.instruction + fetched_from, READ)
-        _accesses(row[0], geometry, state, at, row, done, touched)
+        _accesses(geometry, state, at, row, done, touched)
 
     return accesses
 

@@ -26,6 +26,11 @@ def kernel(function: _Function) -> _Function:
     return cast(_Function, numba.njit(function))
 
 
+def inlined(function: _Function) -> _Function:
+    """Compile into the kernels that call it. A call would count the references to each array of the state."""
+    return cast(_Function, numba.njit(function, inline="always"))
+
+
 def entry(function: _Function) -> _Function:
     """Compile for use from Python, with the machine code cached on disk.
 

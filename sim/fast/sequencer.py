@@ -27,7 +27,7 @@ from gatewright.sim.fast.context import (
 from gatewright.sim.fast.kernels import entry, kernel, sources_fingerprint
 from gatewright.sim.fast.sizes import set_fault
 from gatewright.sim.fast.state import ILLEGAL, NOT_LOADED, Geometry, State
-from gatewright.sim.fast.units import PIECES, chain
+from gatewright.sim.fast.units import PIECES, chain, execute_link, time_link
 
 PC, EXECUTED, BURSTS, PAGE_FIRST, PAGE_COUNT = range(5)
 """Columns of the progress vector: instruction memory entry, rows done, bursts listed, page to decode."""
@@ -48,8 +48,8 @@ for _format in FORMATS.values():
 
 _HALF, _MODULUS = 1 << 15, 1 << 16
 
-_execute = chain([(p.opcode, p.execute) for p in PIECES])
-_time = chain([(p.opcode, p.time) for p in PIECES])
+_execute = chain(execute_link, [(p.opcode, p.execute) for p in PIECES])
+_time = chain(time_link, [(p.opcode, p.time) for p in PIECES])
 
 
 @kernel
@@ -101,7 +101,7 @@ def _values_kernel(fingerprint: str) -> Callable[..., int]:
             done[:] = 0
             done[work.OPCODE] = opcode
             if _UNIT_OF[opcode] != UNIT_SEQUENCER:
-                status = _execute(opcode, geometry, state, row, done, listed)
+                status = _execute(geometry, state, row, done, listed)
                 if status != 0:
                     return status
             if opcode == NEXT:
@@ -187,7 +187,7 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
             turn = dispatch + 1
             head = dispatch if number == 0 else max(dispatch, started_at[unit, number - 1])
             ready = max(head + 1 + DECODE_LATENCY, now.free[unit])
-            start, run, now.free[unit], end = _time(opcode, geometry, row, done, now, ready, waits)
+            start, run, now.free[unit], end = _time(geometry, row, done, now, ready, waits)
             record[DISPATCH], record[START], record[RUN], record[DONE] = dispatch, start, run, end
             started_at[unit, number] = start
             done_at[unit, number] = end

@@ -20,7 +20,7 @@ from gatewright.sim.fast import (
     load_accesses,
     store,
 )
-from gatewright.sim.fast.kernels import kernel
+from gatewright.sim.fast.kernels import inlined
 
 _Piece = Callable[..., Any]
 
@@ -46,27 +46,45 @@ PIECES = (
 assert {p.opcode for p in PIECES} == {f.opcode for f in FORMATS.values() if f.unit != Unit.SEQUENCER}
 
 
-def chain(pieces: Sequence[tuple[Opcode, _Piece]]) -> _Piece:
-    """A kernel of (opcode, *arguments) that calls that opcode's piece with the arguments; the last takes all others."""
-    dispatch = _last(pieces[-1][1])
+def execute_link(number: int, piece: _Piece, rest: _Piece) -> _Piece:
+    """``piece`` for the instructions of opcode ``number``, else ``rest``."""
+
+    @inlined
+    def execute(geometry: Any, state: Any, row: Any, done: Any, bursts: Any) -> Any:
+        if row[0] == number:
+            return piece(geometry, state, row, done, bursts)
+        return rest(geometry, state, row, done, bursts)
+
+    return execute
+
+
+def time_link(number: int, piece: _Piece, rest: _Piece) -> _Piece:
+    """As ``execute_link``, for times."""
+
+    @inlined
+    def time(geometry: Any, row: Any, done: Any, schedule: Any, ready: Any, waits: Any) -> Any:
+        if row[0] == number:
+            return piece(geometry, row, done, schedule, ready, waits)
+        return rest(geometry, row, done, schedule, ready, waits)
+
+    return time
+
+
+def accesses_link(number: int, piece: _Piece, rest: _Piece) -> _Piece:
+    """As ``execute_link``, for accesses."""
+
+    @inlined
+    def accesses(geometry: Any, state: Any, places: Any, row: Any, done: Any, touched: Any) -> Any:
+        if row[0] == number:
+            return piece(geometry, state, places, row, done, touched)
+        return rest(geometry, state, places, row, done, touched)
+
+    return accesses
+
+
+def chain(link: Callable[[int, _Piece, _Piece], _Piece], pieces: Sequence[tuple[Opcode, _Piece]]) -> _Piece:
+    """A kernel that calls the piece of its instruction's opcode; the last piece takes all other opcodes."""
+    dispatch = pieces[-1][1]
     for opcode, piece in reversed(pieces[:-1]):
-        dispatch = _link(int(opcode), piece, dispatch)
+        dispatch = link(int(opcode), piece, dispatch)
     return dispatch
-
-
-def _last(piece: _Piece) -> _Piece:
-    @kernel
-    def last(opcode: int, *arguments: Any) -> Any:
-        return piece(*arguments)
-
-    return last
-
-
-def _link(number: int, piece: _Piece, rest: _Piece) -> _Piece:
-    @kernel
-    def link(opcode: int, *arguments: Any) -> Any:
-        if opcode == number:
-            return piece(*arguments)
-        return rest(opcode, *arguments)
-
-    return link

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The memories' wiring: a port that nobody asks, that two ask, or that does not exist, is named."""
 
 from __future__ import annotations
