@@ -1,9 +1,10 @@
-"""Verilog of a component that every simulator runs alike, without a line for every word of its empty memories."""
+"""Verilog of a component that every simulator runs alike, without a line for every word of its zeroed memories."""
 
 from __future__ import annotations
 
 import re
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -11,8 +12,17 @@ from amaranth.lib import wiring
 
 from gatewright.hw.synth.yosys import run_yosys
 
-_ZEROED_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'[hd]0+;\n)+  end\n")
+_ZEROED_MEMORY = re.compile(
+    r"  initial begin\n    (?P<name>\S+ ?)\[0\] = (?P<zero>\d+'[hd]0+);\n"
+    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*  end\n"
+)
 """What Amaranth emits for a memory without contents: a zero for every word."""
+
+_LOOP = """  initial begin : {label}
+    integer each_word;
+    for (each_word = 0; each_word < {words}; each_word = each_word + 1) {name}[each_word] = {zero};
+  end
+"""
 
 _NETLIST, _SCRIPT, _VERILOG = "netlist.il", "verilog.ys", "verilog.v"
 
@@ -39,8 +49,8 @@ _PASSES = (
 def verilog_text(component: wiring.Component, name: str) -> str:
     """The component as the Verilog module ``name`` and those below it.
 
-    Its processes are clocked ones alone; all else is ``assign``. Memories without contents at power-on get none: that
-    would be nine tenths of the text, and nothing may depend on it.
+    Its processes are clocked ones alone; all else is ``assign``. Memories without contents are zeroed in a loop, as the
+    chip's are at power-on: nothing depends on it, but where a simulator has X in them, a product with zero is X too.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -48,4 +58,15 @@ def verilog_text(component: wiring.Component, name: str) -> str:
         (folder / _SCRIPT).write_text("\n".join(_PASSES) + "\n")
         run_yosys(folder, _SCRIPT)
         text = (folder / _VERILOG).read_text()
-    return _ZEROED_MEMORY.sub("", text)
+    return _zeroed_in_loops(text)
+
+
+def _zeroed_in_loops(text: str) -> str:
+    """The Verilog with a loop in place of a line for every word: those lines are nine tenths of the text."""
+    numbers = count()
+
+    def loop(match: re.Match[str]) -> str:
+        words = match.group().count(" = ")
+        return _LOOP.format(label=f"power_on_{next(numbers)}", words=words, name=match["name"], zero=match["zero"])
+
+    return _ZEROED_MEMORY.sub(loop, text)

@@ -27,8 +27,8 @@ DONE, ERROR = 0b010, 0b100
 BASES = (0, 0x4_0000)
 """Where a program's image may lie in the bench's 1 MiB; what lies between stays unknown."""
 
-LONGEST = 6000
-"""Cycles of a random program: Icarus does about 2,000 a second."""
+LONGEST = 2500
+"""Cycles of a random program: Icarus does some hundreds a second."""
 
 NETWORK_SIZE = 8
 PATIENCE, STALLED = 20_000, 8
@@ -97,8 +97,8 @@ def network() -> Good:
     return _good("network", Compiler(case.graph, ARCH).compile(decisions, case.inputs[0]))
 
 
-def steps(seed: int, rounds: int, longest: Good) -> Iterator[Step]:
-    """Accidents of every kind, a good program behind each, and programs back to back, ``rounds`` times."""
+def steps(seed: int, rounds: int, longest: Good | None) -> Iterator[Step]:
+    """Accidents of every kind with good programs behind them, and programs back to back; ``longest`` last."""
     rng = np.random.default_rng(seed)
 
     def run(good: Good, what: str) -> Step:
@@ -133,9 +133,10 @@ def steps(seed: int, rounds: int, longest: Good) -> Iterator[Step]:
         yield stopped(second, ABORT)
         yield stopped(first, RESET)
         yield run(second, "behind all of them")
-        if number == 0:
-            yield run(longest, "behind another")
-            yield stopped(longest, RESET)
+    if longest is not None:
+        yield run(longest, "behind another")
+        yield stopped(longest, RESET)
+        yield run(longest, "behind a reset")
 
 
 def write_steps(listed: list[Step], folder: Path, stall: bool) -> Path:

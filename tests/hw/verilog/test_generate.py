@@ -49,11 +49,23 @@ def test_the_top_module_has_exactly_the_documented_ports(folder: Path) -> None:
     assert {port.strip() for port in ports.split(",")} == {"clk", "rst", *port_members()}
 
 
-def test_memories_without_contents_have_none_and_tables_keep_theirs(folder: Path) -> None:
+def test_memories_without_contents_are_zeroed_in_a_loop_and_tables_keep_theirs(folder: Path) -> None:
     text = (folder / "gatewright.v").read_text()
-    assert "initial begin" in text, "reciprocals are tables with contents"
-    for block in re.findall(r"^  initial begin\n(.*?)^  end", text, re.MULTILINE | re.DOTALL):
+    memories = re.findall(r"^  reg \[[0-9]+:0\] (\S+ ?) ?\[([0-9]+):0\];", text, re.MULTILINE)
+    loops = re.findall(r"each_word < (\d+); each_word = each_word \+ 1\) (\S+ ?)\[each_word\] = \d+'[hd]0+;", text)
+    tables = re.findall(r"^  initial begin\n(.*?)^  end", text, re.MULTILINE | re.DOTALL)
+    assert tables, "reciprocals are tables with contents"
+    for block in tables:
         assert re.search(r"= \d+'[hd]\w*[1-9a-f]\w*;", block), block[:200]
+    assert len(memories) == len(loops) + len(tables) and len(loops) > 20
+    assert {(name.strip(), int(last) + 1) for name, last in memories} >= {(name.strip(), int(n)) for n, name in loops}
+
+
+def test_every_process_is_clocked(folder: Path) -> None:
+    """What reads only constants never runs in an ``always @*``: it stays X in a simulator that begins with none."""
+    text = (folder / "gatewright.v").read_text()
+    assert set(re.findall(r"always\S* *(@ *\(?[a-z]*|\S+)", text)) == {"@(posedge"}
+    assert "function" not in text and "casez" not in text
 
 
 def test_the_manifest_names_parameters_and_sources(folder: Path) -> None:
