@@ -20,7 +20,8 @@ from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.graph import Decisions
 from gatewright.contract.arch import load_arch
 from gatewright.contract.program import Program
-from gatewright.models.datasets.cifar10 import ImageSet, load_cifar10, load_sample
+from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
+from gatewright.models.datasets.images import ImageSet
 from gatewright.sim.fast.machine import simulate
 
 PREFERRED = "dgnet-resnet20-0.4"

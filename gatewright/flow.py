@@ -26,8 +26,9 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint
-from gatewright.models.datasets.cifar10 import ImageSet, normalise
+from gatewright.models.checkpoints.checkpoint import load_checkpoint
+from gatewright.models.datasets.images import ImageSet
+from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.zoo.catalogue import find
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
@@ -72,8 +73,8 @@ def ranges_path(checkpoint: Path) -> Path:
 def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
     """Measure activation ranges on training images and write them beside the checkpoint."""
     network, spec = load_checkpoint(checkpoint)
-    images = normalise(train_set.images[:CALIBRATION_IMAGES])
-    ranges = calibrate(capture(network, (3, spec.size, spec.size)), images)
+    images = train_set.source.normalise(train_set.images[:CALIBRATION_IMAGES])
+    ranges = calibrate(capture(network, spec.input_shape), images)
     save_ranges(ranges_path(checkpoint), ranges)
     return ranges_path(checkpoint)
 
@@ -86,17 +87,18 @@ def load_network(name_or_path: str | Path) -> Network:
     if not sidecar.is_file():
         raise GatewrightError(
             f"{path.name} has no activation ranges ({sidecar.name} beside it); "
-            f"make them with: gatewright calibrate {path} --data CIFAR10"
+            f"make them with: gatewright calibrate {path} --data {spec.family.data.name}"
         )
     ranges = read_ranges(sidecar)
-    float_graph = capture(network, (3, spec.size, spec.size))
+    float_graph = capture(network, spec.input_shape)
     return Network(path, spec, float_graph, quantise(float_graph, ranges))
 
 
 def evaluate(network: Network, images: ImageSet) -> Evaluation:
     """Float and integer answers on a set of images."""
-    inputs = quantise_input(normalise(images.images), network.graph)
-    floats = run_float(network.float_graph, normalise(images.images))
+    pixels = images.normalised()
+    inputs = quantise_input(pixels, network.graph)
+    floats = run_float(network.float_graph, pixels)
     reference = run_reference(network.graph, inputs)
     return Evaluation(
         inputs,

@@ -11,13 +11,12 @@ from gatewright import flow
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
+from gatewright.models.datasets.images import ImageSet
 from gatewright.models.training.curves import read_metrics
 from gatewright.models.training.training import evaluate_float
 from gatewright.models.zoo.catalogue import FOLDER, Card, card, find, metrics_path, sha256
 
 ARCH = "ultra96"
-DATA = "CIFAR-10, 50,000 training and 10,000 test images"
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,13 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
     path = FOLDER / f"{spec.name}.safetensors"
     save_checkpoint(path, network, spec)
     shutil.copyfile(log, metrics_path(path))
-    flow.write_ranges(path, load_cifar10(data, "train"))
+    train_set = spec.family.data.load(data, "train")
+    flow.write_ranges(path, train_set)
+    test_set = spec.family.data.load(data, "test")
     blank = Card(
         name=spec.name,
         command=origin.command,
-        data=DATA,
+        data=f"{spec.family.data.name}, {len(train_set):,} training and {len(test_set):,} test images",
         seed=origin.seed,
         epochs=len(records),
         hardware=origin.hardware,
@@ -58,7 +59,7 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
         cycles_gated=None,
         sha256=sha256(path),
     )
-    return _write(_measured(blank, path, data), path)
+    return _write(_measured(blank, path, test_set), path)
 
 
 def measure_again(name: str, data: Path) -> Card:
@@ -67,16 +68,16 @@ def measure_again(name: str, data: Path) -> Card:
     known = card(name)
     if known.sha256 != sha256(path):
         raise GatewrightError(f"{path} is not the checkpoint that its card describes; install gatewright again")
-    return _write(_measured(known, path, data), path)
+    _, spec = load_checkpoint(path)
+    return _write(_measured(known, path, spec.family.data.load(data, "test")), path)
 
 
-def _measured(blank: Card, path: Path, data: Path) -> Card:
+def _measured(blank: Card, path: Path, test_set: ImageSet) -> Card:
     network, _ = load_checkpoint(path)
-    test_set = load_cifar10(data, "test")
     floats = evaluate_float(network, test_set, progress=True)
     quantised = flow.load_network(path)
     integers = flow.evaluate(quantised, test_set)
-    cycles = flow.measure_cycles(quantised, load_arch(blank.cycles_arch), load_sample())
+    cycles = flow.measure_cycles(quantised, load_arch(blank.cycles_arch), test_set.source.sample())
     return replace(
         blank,
         top1_float=round(float(str(floats["top1"])), 4),

@@ -9,7 +9,7 @@ from typing import get_args
 
 import click
 
-from gatewright.cli.options import cycles_arch_option, data_option
+from gatewright.cli.options import cycles_arch_option, data_option, required_data_option
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.training.recipes import RECIPES, BoundGradient
 
@@ -20,7 +20,7 @@ GATINGS = ("none", "dual", "spatial", "channel")
     epilog="Example: gatewright train --data cifar-10-python.tar.gz --gating dual --target-density 0.4 "
     "--recipe short-gated --initial runs/static/model.safetensors --out runs/dgnet-0.4"
 )
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="CIFAR-10: archive or unpacked folder.")
+@required_data_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--depth", type=int, default=20, help="Layers of the ResNet, 6n+2.")
 @click.option("--gating", type=click.Choice(GATINGS), default="none", help="Gates in every block.")
@@ -64,15 +64,14 @@ def train(
     device: str,
     arch_name: str | None,
 ) -> None:
-    """Train a network on CIFAR-10 and write OUT/model.safetensors, with its activation ranges beside it.
+    """Train a network on its data set and write OUT/model.safetensors, with its activation ranges beside it.
 
     One line of figures is printed, and kept in OUT/metrics.jsonl, for every epoch. A run that was
     interrupted goes on with --resume and ends with the same weights.
     """
     from gatewright.flow import write_ranges
-    from gatewright.models.checkpoints.checkpoint import NetworkSpec
-    from gatewright.models.datasets.cifar10 import load_cifar10
-    from gatewright.models.families.resnet_cifar import Gating
+    from gatewright.models.families.spec import NetworkSpec
+    from gatewright.models.gates.kinds import Gating
     from gatewright.models.training.training import train as run
 
     if gating != "none" and target_density is None:
@@ -88,12 +87,12 @@ def train(
         bound_gradient=bound_gradient or schedule.bound_gradient,
     )
     spec = NetworkSpec(depth, known[known.index(gating)], target_density)
-    train_set = load_cifar10(data, "train")
+    train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
     checkpoint = run(
         spec,
         schedule,
         train_set,
-        load_cifar10(data, "test"),
+        test_set,
         out,
         seed=seed,
         initial=initial,
@@ -114,11 +113,11 @@ def _echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -
     """Simulate images of the packaged sample and print a line."""
     from gatewright import flow
     from gatewright.contract.arch import load_arch
-    from gatewright.models.datasets.cifar10 import load_sample
 
-    sample = load_sample()
+    network = flow.load_network(name_or_path)
+    sample = network.spec.family.data.sample()
     sample = sample.head(min(images or len(sample), len(sample)))
-    click.echo(f"cycles     {flow.measure_cycles(flow.load_network(name_or_path), load_arch(arch_name), sample)}")
+    click.echo(f"cycles     {flow.measure_cycles(network, load_arch(arch_name), sample)}")
 
 
 def _device(name: str) -> str:
@@ -148,12 +147,11 @@ def evaluate(
 ) -> None:
     """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
-    from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
     from gatewright.models.training.training import evaluate_float
     from gatewright.models.zoo.catalogue import find
 
     network, spec = load_checkpoint(find(name_or_path))
-    test_set = load_sample() if data is None else load_cifar10(data, "test")
+    test_set = spec.family.data.test_images(data)
     if images is not None:
         test_set = test_set.head(images)
     result = evaluate_float(network, test_set, progress=True)
@@ -174,7 +172,7 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
-    source = "CIFAR-10 test set" if data is not None else "packaged sample of the CIFAR-10 test set"
+    source = f"{'' if data is not None else 'packaged sample of the '}{spec.family.data.name} test set"
     click.echo(f"network    {spec.name}")
     click.echo(f"images     {len(test_set)} ({source})")
     click.echo(f"top-1      {result['top1']:.2f}% (float32)")

@@ -28,7 +28,11 @@ cycles_arch_option = click.option(
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="CIFAR-10: archive or unpacked folder. Without it, the 256 test images that ship with the package.",
+    help="The network's data set, as downloaded or unpacked. Without it, the test images that ship with the package.",
+)
+
+required_data_option = click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="The network's data set, as downloaded or unpacked."
 )
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
+from gatewright.cli.options import required_data_option
+
 
 @click.command(
     epilog="Example: gatewright publish runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz "
     "--command 'gatewright train ...' --hardware '2 cores'"
 )
 @click.argument("name_or_path")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="CIFAR-10: archive or unpacked folder.")
+@required_data_option
 @click.option("--command", "made_by", help="The commands that trained it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the training.")
 @click.option("--hardware", help="What it was trained on.")

@@ -7,30 +7,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gatewright.cli.options import arch_option, data_option, expected_arch_option, load_program
+from gatewright.cli.options import arch_option, data_option, expected_arch_option, load_program, required_data_option
 
 if TYPE_CHECKING:
     from gatewright import flow
-    from gatewright.models.datasets.cifar10 import ImageSet
 
 DEMO_NETWORK = "dgnet-resnet20-0.4"
 
 
-def _images(data: Path | None) -> ImageSet:
-    from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
-
-    return load_sample() if data is None else load_cifar10(data, "test")
-
-
 @click.command(epilog="Example: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="CIFAR-10: archive or unpacked folder.")
+@required_data_option
 def calibrate(checkpoint: Path, data: Path) -> None:
     """Measure a checkpoint's activation ranges on 512 training images and write them beside it."""
     from gatewright.flow import write_ranges
-    from gatewright.models.datasets.cifar10 import load_cifar10
+    from gatewright.models.checkpoints.checkpoint import load_checkpoint
 
-    click.echo(f"{write_ranges(checkpoint, load_cifar10(data, 'train'))}")
+    _, spec = load_checkpoint(checkpoint)
+    click.echo(f"{write_ranges(checkpoint, spec.family.data.load(data, 'train'))}")
 
 
 @click.command("compile", epilog="Example: gatewright compile dgnet-resnet20-0.4 --image 3 -o build/image3.safetensors")
@@ -47,17 +41,10 @@ def compile_program(
     from gatewright import flow
     from gatewright.compiler.compile import Compiler
     from gatewright.contract.arch import load_arch
-    from gatewright.contract.errors import GatewrightError
-    from gatewright.models.datasets.cifar10 import ImageSet
 
     arch = load_arch(arch_name)
-    images = _images(data)
-    if position >= len(images):
-        raise GatewrightError(f"there is no image {position}: the set has {len(images)}, counted from 0")
     network = flow.load_network(name_or_path)
-    one = slice(position, position + 1)
-    image = ImageSet(images.images[one], images.labels[one], images.indices[one])
-    evaluation = flow.evaluate(network, image)
+    evaluation = flow.evaluate(network, network.spec.family.data.test_images(data).one(position))
     if dense:
         program = flow.compile_dense(network, arch, evaluation.inputs[0])
     else:
@@ -121,7 +108,7 @@ def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, a
 @arch_option
 def report(name_or_path: str, count: int, out: Path, workers: int | None, data: Path | None, arch_name: str) -> None:
     """Run many images on the simulator and report speedups, and where the rest of them went."""
-    _report(name_or_path, _images(data).head(count), out, workers, arch_name)
+    _report(name_or_path, data, count, out, workers, arch_name)
 
 
 @click.command(epilog="Example: gatewright demo --out build/demo")
@@ -139,8 +126,7 @@ def demo(out: Path, workers: int | None, arch_name: str) -> None:
     from gatewright.report.timeline import write_timeline
     from gatewright.sim.fast.machine import simulate as run
 
-    images = _images(None)
-    network, evaluation = _report(DEMO_NETWORK, images, out, workers, arch_name)
+    network, evaluation = _report(DEMO_NETWORK, None, None, out, workers, arch_name)
     arch = load_arch(arch_name)
     program = Compiler(network.graph, arch).compile(evaluation.decisions(0), evaluation.inputs[0])
     program.save(out / "image0.safetensors")
@@ -151,7 +137,7 @@ def demo(out: Path, workers: int | None, arch_name: str) -> None:
 
 
 def _report(
-    name_or_path: str, images: ImageSet, out: Path, workers: int | None, arch_name: str
+    name_or_path: str, data: Path | None, count: int | None, out: Path, workers: int | None, arch_name: str
 ) -> tuple[flow.Network, flow.Evaluation]:
     from tqdm import tqdm
 
@@ -164,6 +150,8 @@ def _report(
     flow.limit_threads()
     click.echo(f"capture and quantise {name_or_path}", err=True)
     network = flow.load_network(name_or_path)
+    images = network.spec.family.data.test_images(data)
+    images = images if count is None else images.head(count)
     evaluation = flow.evaluate(network, images)
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
     runs = flow.run_images(network, arch, images, evaluation, workers)

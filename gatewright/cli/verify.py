@@ -103,11 +103,10 @@ def _programs(name_or_path: str, arch: ArchConfig, count: int, dense: bool, data
     """The network compiled for each of the first images."""
     from gatewright import flow
     from gatewright.compiler.compile import Compiler
-    from gatewright.models.datasets.cifar10 import load_cifar10, load_sample
 
-    images = (load_sample() if data is None else load_cifar10(data, "test")).head(count)
     flow.limit_threads()
     network = flow.load_network(name_or_path)
+    images = network.spec.family.data.test_images(data).head(count)
     evaluation = flow.evaluate(network, images)
     if dense:
         return [flow.compile_dense(network, arch, sample) for sample in evaluation.inputs]

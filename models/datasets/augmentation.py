@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewright.models.datasets.cifar10 import MEAN, STD, ImageSet
+from gatewright.models.datasets.images import ImageSet
 
 PADDING = 4
 
@@ -42,8 +42,8 @@ class Batches:
         images = torch.from_numpy(data.images).to(device).permute(0, 3, 1, 2)
         self.padded = F.pad(images, (PADDING,) * 4)
         self.labels = torch.from_numpy(data.labels).to(device)
-        self.mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(STD, device=device).view(1, 3, 1, 1) * 255
+        self.mean = torch.tensor(data.source.mean, device=device).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(data.source.std, device=device).view(1, 3, 1, 1) * 255
         self.batch_size, self.device = batch_size, device
 
     def epoch(self) -> list[Tensor]:
@@ -51,10 +51,10 @@ class Batches:
         return list(torch.randperm(len(self.labels), device=self.device).split(self.batch_size))
 
     def batch(self, index: Tensor, crops: Crops | None = None) -> tuple[Tensor, Tensor]:
-        """Float images [B, 3, 32, 32] (channels last), cut at random or as ``crops`` says, and labels [B]."""
+        """Float images [B, 3, height, width] (channels last), cut at random or as ``crops`` says, and labels [B]."""
         crops = crops or Crops.draw(len(index), self.device)
-        columns = torch.arange(32, device=self.device)
-        rows = crops.shift[0] + columns
+        rows, columns = (torch.arange(size - 2 * PADDING, device=self.device) for size in self.padded.shape[2:])
+        rows = crops.shift[0] + rows
         columns = crops.shift[1] + torch.where(crops.flip, columns.flip(0), columns)
         pixels = self.padded.permute(0, 2, 3, 1)[index[:, None, None], rows[:, :, None], columns[:, None, :]]
         images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std

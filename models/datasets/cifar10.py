@@ -10,7 +10,6 @@ import tarfile
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,14 +21,9 @@ from PIL import Image, UnidentifiedImageError
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import parse_json
+from gatewright.models.datasets.images import DataSet, ImageSet
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2023, 0.1994, 0.2010)
-"""Per-channel normalisation of the public DGNet release."""
-
-SAMPLE_IMAGES = 256
-
 LARGEST_FILE = 1 << 28
 """Bytes of a file of the data set; one that claims more is damaged."""
 
@@ -69,30 +63,6 @@ _PICTURE_FAULTS = (
 
 _ARCHIVE_FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
 """What reading a damaged archive may raise."""
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images [N, height, width, 3] uint8 RGB, labels [N] int64, and their index in the full set [N]."""
-
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def head(self, count: int) -> ImageSet:
-        """The first ``count`` images; asking for more than there are is an error."""
-        if not 1 <= count <= len(self):
-            raise GatewrightError(f"cannot take {count} images from a set of {len(self)}; ask for 1 to {len(self)}")
-        return ImageSet(self.images[:count], self.labels[:count], self.indices[:count])
-
-
-def normalise(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """uint8 [N, H, W, 3] to the networks' float input [N, 3, H, W]."""
-    scaled = (images.astype(np.float32) / 255 - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
 def load_sample() -> ImageSet:
@@ -219,4 +189,10 @@ def _image_set(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> 
     if pixels.size != 32 * 32 * 3 * len(labels):
         raise GatewrightError(f"CIFAR-10: {pixels.size / 3072:g} images of 32x32 RGB pixels but {len(labels)} labels")
     images = np.ascontiguousarray(pixels.reshape(-1, 32, 32, 3))
-    return ImageSet(images, labels, np.arange(len(labels), dtype=np.int64))
+    return ImageSet(images, labels, np.arange(len(labels), dtype=np.int64), CIFAR10)
+
+
+CIFAR10 = DataSet(
+    "CIFAR-10", CLASSES, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), load=load_cifar10, sample=load_sample
+)
+"""Normalised as by the public DGNet release."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
+from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
 from gatewright.models.training.recipes import BOUND_WEIGHT, SPARSITY_WEIGHT, BoundGradient
 
 

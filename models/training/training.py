@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.augmentation import Batches
-from gatewright.models.datasets.cifar10 import ImageSet, normalise
-from gatewright.models.families.growth import grow
-from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
+from gatewright.models.datasets.images import ImageSet
+from gatewright.models.families.resnet_cifar.growth import grow
+from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
+from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.training.losses import gating_loss
 from gatewright.models.training.recipes import Recipe
@@ -71,7 +72,7 @@ def evaluate_float(
     decided: dict[str, list[npt.NDArray[np.bool_]]] = {}
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
-            images = torch.from_numpy(normalise(data.images[start : start + batch_size])).to(device)
+            images = torch.from_numpy(data.source.normalise(data.images[start : start + batch_size])).to(device)
             logits, masks = network.forward_with_masks(images)
             predictions.append(logits.argmax(1).cpu().numpy())
             macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())

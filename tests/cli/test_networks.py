@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 from gatewright.cli.main import main
 from gatewright.cli.networks import GATINGS
 from gatewright.flow import write_ranges
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from gatewright.models.datasets.cifar10 import load_cifar10, load_sample, normalise
-from gatewright.models.families.resnet_cifar import Gating
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.datasets.cifar10 import CIFAR10, load_cifar10, load_sample
+from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.kinds import Gating
 from gatewright.models.zoo import catalogue as zoo
 from tests.models.zoo.test_catalogue import make_zoo
 from tests.support import public_dgnet
@@ -112,7 +113,7 @@ def test_evaluate_uses_the_packaged_sample(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     figures = json.loads(result.stdout)
     sample = load_sample().head(8)
-    logits, masks = public_dgnet.evaluate(state, 1, torch.from_numpy(normalise(sample.images)))
+    logits, masks = public_dgnet.evaluate(state, 1, torch.from_numpy(CIFAR10.normalise(sample.images)))
     assert figures["top1"] == 100 * (logits.argmax(1).numpy() == sample.labels).mean()
     assert figures["channel_density"] == pytest.approx([float(active.mean()) for _, active in masks])
     assert figures["spatial_density"] == pytest.approx([float(pixels.mean()) for pixels, _ in masks])

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.gates.kinds import Gating
 
 
 def lively(network: nn.Module, seed: int) -> nn.Module:

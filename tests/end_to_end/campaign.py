@@ -19,7 +19,7 @@ from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.quantise.quantise import quantise_input
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import load_sample, normalise
+from gatewright.models.datasets.cifar10 import load_sample
 from tests.support.chain import compare_image
 
 PROCESSES = 2
@@ -62,7 +62,7 @@ def _compare(job: tuple[int, int, bool]) -> Totals:
     """Compare images [first, end) of the sample."""
     first, end, audit = job
     assert _network is not None and _compiler is not None
-    inputs = quantise_input(normalise(load_sample().images[first:end]), _network.graph)
+    inputs = quantise_input(load_sample().normalised()[first:end], _network.graph)
     reference = run_reference(_network.graph, inputs, keep=True)
     totals = Totals()
     for position, sample in enumerate(inputs):

@@ -14,8 +14,8 @@ from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
-from gatewright.models.datasets.cifar10 import normalise
-from gatewright.models.families.resnet_cifar import Gating
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively_resnet, random_images
 
 NETWORK_SEED, IMAGE_SEED, IMAGES = 41, 32, 5
@@ -38,8 +38,8 @@ def captured(gating: Gating, size: int) -> Case:
     """A random ResNet-8 through capture, calibration and quantisation; the last two inputs are extreme."""
     graph = capture(lively_resnet(gating, size, NETWORK_SEED), (3, size, size))
     images = random_images(IMAGES, size, IMAGE_SEED)
-    quantised = quantise(graph, calibrate(graph, normalise(images)))
-    inputs = quantise_input(normalise(images), quantised)
+    quantised = quantise(graph, calibrate(graph, CIFAR10.normalise(images)))
+    inputs = quantise_input(CIFAR10.normalise(images), quantised)
     extremes = np.stack([np.full(inputs.shape[1:], value, np.int8) for value in (-128, 127)])
     inputs = np.concatenate([inputs, extremes])
     return Case(quantised, inputs, run_reference(quantised, inputs, keep=True))

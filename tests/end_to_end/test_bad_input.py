@@ -20,8 +20,9 @@ from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.flow import ranges_path, write_ranges
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import load_sample
+from gatewright.models.families.spec import NetworkSpec
 from gatewright.sim.fast.machine import simulate
 from tests.compiler.networks import lively_resnet
 from tests.support.graphs import resnet_graph

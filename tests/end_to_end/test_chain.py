@@ -13,7 +13,7 @@ from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.trace import first_difference
-from gatewright.models.families.resnet_cifar import Gating
+from gatewright.models.gates.kinds import Gating
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped.machine import step_simulate
 from tests.end_to_end.networks import IMAGE_SEED, NETWORK_SEED, Case, captured, forced, only_one

@@ -19,9 +19,10 @@ from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from gatewright.models.datasets.cifar10 import normalise
-from gatewright.models.families.resnet_cifar import Gating
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively_resnet, random_images
 from tests.fuzz.damage import Random, cut, damage_json, flip_bits, pick
 
@@ -36,7 +37,7 @@ def _network(gating: Gating) -> tuple[State, dict[str, float]]:
     """Tensors and ranges of a small network."""
     network = lively_resnet(gating, SIZE)
     graph = capture(network, (3, SIZE, SIZE))
-    return network.state_dict(), calibrate(graph, normalise(random_images(2, SIZE)))
+    return network.state_dict(), calibrate(graph, CIFAR10.normalise(random_images(2, SIZE)))
 
 
 def run_own(rng: Random, folder: Path) -> str:

@@ -19,7 +19,7 @@ from gatewright.compiler.quantise.quantise import quantise
 from gatewright.compiler.quantise.ranges import read_ranges, save_ranges
 from gatewright.contract.arch import PRESETS, load_arch
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import normalise
+from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.sim.fast.machine import simulate
 from tests.compiler.networks import lively_resnet, random_images
 from tests.fuzz.damage import EXTREMES, Random, cut, damage_json, flip_bits, other_value, pick
@@ -32,7 +32,7 @@ SIZE = 16
 def calibrated() -> tuple[FloatGraph, dict[str, float]]:
     """A gated network and its ranges."""
     graph = capture(lively_resnet("dual", SIZE), (3, SIZE, SIZE))
-    return graph, calibrate(graph, normalise(random_images(2, SIZE)))
+    return graph, calibrate(graph, CIFAR10.normalise(random_images(2, SIZE)))
 
 
 def run_ranges(rng: Random, folder: Path) -> str:

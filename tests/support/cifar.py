@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gatewright.models.datasets.cifar10 import ImageSet
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.datasets.images import ImageSet
 
 Images = npt.NDArray[np.uint8]
 
@@ -26,7 +27,7 @@ def random_images(count: int, seed: int) -> tuple[Images, list[int]]:
 def image_set(count: int, seed: int) -> ImageSet:
     """The same as the package's type."""
     images, labels = random_images(count, seed)
-    return ImageSet(images, np.array(labels, np.int64), np.arange(count))
+    return ImageSet(images, np.array(labels, np.int64), np.arange(count), CIFAR10)
 
 
 def batch_bytes(images: Images, labels: list[int]) -> bytes:

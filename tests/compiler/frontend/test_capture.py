@@ -17,8 +17,9 @@ from gatewright.compiler.kinds.classifier import FloatClassifier
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import normalise
-from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively, lively_resnet, random_images
 
 
@@ -26,7 +27,7 @@ from tests.compiler.networks import lively, lively_resnet, random_images
 @pytest.mark.parametrize("size", [16, 32])
 def test_graph_computes_the_network_and_its_decisions(gating: Gating, size: int) -> None:
     network = lively_resnet(gating, size)
-    images = normalise(random_images(6, size))
+    images = CIFAR10.normalise(random_images(6, size))
     result = run_float(capture(network, (3, size, size)), images)
     with torch.no_grad():
         logits, masks = network.forward_with_masks(torch.from_numpy(images))
@@ -112,7 +113,7 @@ class _LooseNet(nn.Module):
 
 def test_other_spellings_are_read_by_what_they_do() -> None:
     network = lively(_LooseNet(), 3)
-    images = normalise(random_images(5))
+    images = CIFAR10.normalise(random_images(5))
     graph = capture(network, (3, 16, 16))
     with torch.no_grad():
         expected = network(torch.from_numpy(images)).numpy()

@@ -16,8 +16,9 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS
-from gatewright.models.datasets.cifar10 import normalise
-from gatewright.models.families.resnet_cifar import BlockMasks, Gating, ResNetCifar
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
+from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively_resnet, random_images
 
 IMAGES = 3
@@ -28,8 +29,8 @@ def network(gating: Gating) -> tuple[ResNetCifar, QuantisedGraph, ReferenceResul
     module = lively_resnet(gating)
     graph = capture(module, (3, 16, 16))
     images = random_images(IMAGES)
-    quantised = quantise(graph, calibrate(graph, normalise(images)))
-    return module, quantised, run_reference(quantised, quantise_input(normalise(images), quantised))
+    quantised = quantise(graph, calibrate(graph, CIFAR10.normalise(images)))
+    return module, quantised, run_reference(quantised, quantise_input(CIFAR10.normalise(images), quantised))
 
 
 def masks_of(module: ResNetCifar, reference: ReferenceResult, position: int) -> list[BlockMasks]:

@@ -18,7 +18,7 @@ from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph, TensorSh
 from gatewright.compiler.graph.verify import verify_float, verify_quantised
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.resnet_cifar import ResNetCifar
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from tests.compiler.networks import lively, lively_resnet
 from tests.support.graphs import resnet_graph
 

@@ -20,8 +20,9 @@ from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.compiler.quantise.streams import pooling_tiles
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import MEAN, STD, normalise
-from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively_resnet, random_images
 
 
@@ -29,9 +30,9 @@ from tests.compiler.networks import lively_resnet, random_images
 def test_int8_follows_the_float_network(gating: Gating) -> None:
     graph = capture(lively_resnet(gating), (3, 16, 16))
     images = random_images(48)
-    quantised = quantise(graph, calibrate(graph, normalise(images[:24])))
-    expected = run_float(graph, normalise(images))
-    result = run_reference(quantised, quantise_input(normalise(images), quantised))
+    quantised = quantise(graph, calibrate(graph, CIFAR10.normalise(images[:24])))
+    expected = run_float(graph, CIFAR10.normalise(images))
+    result = run_reference(quantised, quantise_input(CIFAR10.normalise(images), quantised))
     flips = flip_report(expected.decisions, result.decisions)
     assert flips.overall < 0.03, flips
     # A flipped gate changes a random network's logits at once, so closeness is asked of images without flips.
@@ -46,7 +47,7 @@ def test_int8_follows_the_float_network(gating: Gating) -> None:
 
 def test_a_residual_stream_has_one_scale_and_its_pooled_maps_too() -> None:
     graph = capture(ResNetCifar(14, "dual", size=16), (3, 16, 16))
-    ranges = calibrate(graph, normalise(random_images(4)))
+    ranges = calibrate(graph, CIFAR10.normalise(random_images(4)))
     quantised = quantise(graph, ranges)
     stages = {
         0: ["conv1", "layer1.0.conv2", "layer1.1.conv2"],
@@ -65,7 +66,7 @@ def test_a_residual_stream_has_one_scale_and_its_pooled_maps_too() -> None:
 
 def test_pooling_follows_its_map_and_serves_all_gates() -> None:
     graph = capture(ResNetCifar(8, "dual"))
-    quantised = quantise(graph, calibrate(graph, normalise(random_images(2, 32))))
+    quantised = quantise(graph, calibrate(graph, CIFAR10.normalise(random_images(2, 32))))
     names = [layer.name for layer in quantised.layers]
     assert names.count("layer1.0.conv2.pooled") == 1
     assert names.index("layer1.0.conv2.pooled") == names.index("layer1.0.conv2") + 1
@@ -125,7 +126,7 @@ def test_a_sum_that_could_leave_int32_is_refused() -> None:
 
 def test_ranges_must_be_there_and_agree() -> None:
     graph = capture(ResNetCifar(8, "none", size=8), (3, 8, 8))
-    ranges = calibrate(graph, normalise(random_images(2, 8)))
+    ranges = calibrate(graph, CIFAR10.normalise(random_images(2, 8)))
     with pytest.raises(GatewrightError, match=r"tensor layer2\.0\.conv1 has no usable range"):
         quantise(graph, {name: value for name, value in ranges.items() if name != "layer2.0.conv1"})
     with pytest.raises(GatewrightError, match=r"conv1 has no usable range \(0\.0\)"):
@@ -142,7 +143,7 @@ def test_ranges_must_be_there_and_agree() -> None:
 def test_pooled_maps_of_a_stream_have_one_range() -> None:
     """A skipped tile keeps the average that the map before it left."""
     graph = capture(ResNetCifar(8, "dual", size=16), (3, 16, 16))
-    ranges = calibrate(graph, normalise(random_images(2)))
+    ranges = calibrate(graph, CIFAR10.normalise(random_images(2)))
     assert ranges["conv1.pooled"] == ranges["layer1.0.conv2.pooled"]
     with pytest.raises(
         GatewrightError, match=r"layer1\.0\.conv2\.pooled has range .*conv1\.pooled of the same residual"
@@ -168,8 +169,8 @@ def test_a_weight_that_is_not_real_is_refused() -> None:
 def test_calibration_refuses_unusable_images() -> None:
     graph = capture(ResNetCifar(8, "none", size=8), (3, 8, 8))
     with pytest.raises(GatewrightError, match=r"shape \[2, 3, 16, 16\]"):
-        calibrate(graph, normalise(random_images(2, 16)))
-    broken = normalise(random_images(1, 8))
+        calibrate(graph, CIFAR10.normalise(random_images(2, 16)))
+    broken = CIFAR10.normalise(random_images(1, 8))
     broken[0, 0, 0, 0] = np.nan
     with pytest.raises(GatewrightError, match="tensor input is not finite"):
         calibrate(graph, broken)
@@ -196,9 +197,9 @@ def test_input_is_normalised_rounded_and_saturated() -> None:
     values = np.array([[[[0, 128, 255]]], [[[120, 60, 200]]]], np.uint8)
     expected = np.empty(values.shape, int)
     for index in np.ndindex(values.shape):
-        real = (int(values[index]) / 255 - MEAN[index[-1]]) / STD[index[-1]] * 127
+        real = (int(values[index]) / 255 - CIFAR10.mean[index[-1]]) / CIFAR10.std[index[-1]] * 127
         expected[index] = max(-128, min(127, round(real)))
-    np.testing.assert_array_equal(quantise_input(normalise(values), graph), expected)
+    np.testing.assert_array_equal(quantise_input(CIFAR10.normalise(values), graph), expected)
     assert expected.min() == -128 and expected.max() == 127
     with pytest.raises(GatewrightError, match=r"uint8.*takes normalised float32 \[N, 3, 1, 1\]"):
         quantise_input(values, graph)  # type: ignore[arg-type]
@@ -219,7 +220,7 @@ def test_flip_report_counts_by_gate_and_overall() -> None:
 
 def test_ranges_do_not_depend_on_the_order_of_images() -> None:
     graph = capture(lively_resnet("dual", seed=7), (3, 16, 16))
-    images = normalise(random_images(8))
+    images = CIFAR10.normalise(random_images(8))
     ranges, reverse = calibrate(graph, images), calibrate(graph, images[::-1])
     assert ranges.keys() == reverse.keys()
     for name, value in ranges.items():
@@ -228,7 +229,7 @@ def test_ranges_do_not_depend_on_the_order_of_images() -> None:
 
 def test_quantised_layers_keep_the_graph() -> None:
     graph = capture(lively_resnet("dual"), (3, 16, 16))
-    quantised = quantise(graph, calibrate(graph, normalise(random_images(2))))
+    quantised = quantise(graph, calibrate(graph, CIFAR10.normalise(random_images(2))))
     assert [la.name for la in quantised.layers if not isinstance(la, Pooling)] == [la.name for la in graph.layers]
     floats = {layer.name: layer for layer in graph.layers if isinstance(layer, FloatConv)}
     for layer in quantised.layers:

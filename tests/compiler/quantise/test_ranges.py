@@ -10,8 +10,9 @@ from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.ranges import read_ranges, save_ranges, tensors_with_a_range
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import normalise
-from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import random_images
 
 
@@ -24,7 +25,7 @@ def test_ranges_come_back_with_six_digits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("gating", ["none", "spatial", "channel", "dual"])
 def test_calibration_measures_exactly_what_quantisation_needs(gating: Gating) -> None:
     graph = capture(ResNetCifar(8, gating, size=16), (3, 16, 16))
-    assert sorted(calibrate(graph, normalise(random_images(2)))) == sorted(tensors_with_a_range(graph))
+    assert sorted(calibrate(graph, CIFAR10.normalise(random_images(2)))) == sorted(tensors_with_a_range(graph))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint
+from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
+from gatewright.models.families.spec import NetworkSpec
 from tests.support import public_dgnet
 
 CONTAINERS = {"zip": True, "legacy": False}

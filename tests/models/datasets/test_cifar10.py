@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import CLASSES, load_cifar10, load_sample, normalise
+from gatewright.models.datasets.cifar10 import CIFAR10, CLASSES, load_cifar10, load_sample
 from tests.support.cifar import (
     canonical_files,
     image_set,
@@ -192,7 +192,7 @@ def test_head_takes_the_first_images_and_no_more_than_there_are() -> None:
 
 def test_normalisation_is_the_public_releases() -> None:
     images = image_set(2, 4).images
-    got = normalise(images)
+    got = CIFAR10.normalise(images)
     assert got.shape == (2, 3, 32, 32) and got.dtype == np.float32 and got.flags.c_contiguous
     for colour, (mean, deviation) in enumerate([(0.4914, 0.2023), (0.4822, 0.1994), (0.4465, 0.2010)]):
         expected = (images[:, :, :, colour] / 255.0 - mean) / deviation

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, save_checkpoint
-from gatewright.models.families.growth import sources
-from gatewright.models.families.resnet_cifar import Gating, ResNetCifar
+from gatewright.models.checkpoints.checkpoint import save_checkpoint
+from gatewright.models.families.resnet_cifar.growth import sources
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.kinds import Gating
 from gatewright.models.training.training import initialise_from
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.resnet_cifar import BlockMasks, Gating, ResNetCifar
+from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
+from gatewright.models.gates.kinds import Gating
 from tests.support import public_dgnet
 
 GATES = {"none": (False, False), "spatial": (True, False), "channel": (False, True), "dual": (True, True)}

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.augmentation import Batches, Crops
-from gatewright.models.datasets.cifar10 import MEAN, STD
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.training.recipes import Recipe
 from gatewright.models.training.training import train
@@ -61,7 +62,7 @@ def test_the_teacher_answers_for_the_crops_that_are_trained_on(tmp_path: Path, t
         for image, row, column, flip in zip(padded, *crops.shift[..., 0].tolist(), crops.flip[:, 0], strict=True):
             window = image[row : row + 32, column : column + 32]
             cut.append(window[:, ::-1] if flip else window)
-        pixels = (np.stack(cut) / 255 - MEAN) / STD
+        pixels = (np.stack(cut) / 255 - CIFAR10.mean) / CIFAR10.std
         with torch.no_grad():
             expected = network(torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32))
         torch.testing.assert_close(asked.logits(epoch), expected, rtol=0.05, atol=0.05)  # bfloat16

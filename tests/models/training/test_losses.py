@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gatewright.models.families.resnet_cifar import BlockMasks, ResNetCifar
+from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
 from gatewright.models.training.losses import bound_loss, gating_loss, liveness_loss, sparsity_loss
 
 

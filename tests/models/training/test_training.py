@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.checkpoints.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from gatewright.models.datasets.cifar10 import ImageSet, normalise
-from gatewright.models.families.resnet_cifar import BasicBlock, BlockMasks
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.datasets.images import ImageSet
+from gatewright.models.families.resnet_cifar.network import BasicBlock, BlockMasks
+from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.recipes import RECIPES, Recipe
 from gatewright.models.training.training import evaluate_float, initialise_from, train
 from tests.support.cifar import image_set
@@ -110,7 +112,7 @@ def test_training_learns(tmp_path: Path) -> None:
     """Red against green; the loss of guessing among ten classes is log 10 = 2.3."""
     images = np.zeros((20, 32, 32, 3), np.uint8)
     images[:10, :, :, 0] = images[10:, :, :, 1] = 200
-    colours = ImageSet(images, np.repeat(np.array([3, 7]), 10), np.arange(20))
+    colours = ImageSet(images, np.repeat(np.array([3, 7]), 10), np.arange(20), CIFAR10)
     recipe = Recipe(epochs=10, learning_rate=0.05, schedule="one-cycle", batch_size=10)
     train(STATIC, recipe, colours, colours, tmp_path / "a", evaluate_every=100)
     losses = [float(str(record["loss"])) for record in metrics(tmp_path / "a")]
@@ -223,7 +225,7 @@ def test_evaluation_against_one_image_at_a_time(spec: NetworkSpec) -> None:
     decided: dict[str, list[list[float]]] = {"spatial": [], "channel": []}
     for image, label in zip(TEST.images, TEST.labels, strict=True):
         with torch.no_grad():
-            logits, masks = network.forward_with_masks(torch.from_numpy(normalise(image[None])))
+            logits, masks = network.forward_with_masks(torch.from_numpy(CIFAR10.normalise(image[None])))
         correct += int(logits.argmax()) == label
         macs += float(network.gated_macs(masks).double().mean())
         densities.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])

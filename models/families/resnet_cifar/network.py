@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,8 @@ from torch.nn import functional as F
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
+from gatewright.models.gates.kinds import Gating
 
-Gating = Literal["none", "dual", "spatial", "channel"]
 DEPTHS = (20, 32, 56, 110)
 STAGES = ((16, 1, 4), (32, 2, 2), (64, 2, 2))
 """Per stage: channels, stride of its first block, tile edge (paper, section 4.1)."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.resnet_cifar import STAGES
+from gatewright.models.families.resnet_cifar.network import STAGES
 
 SILENCED = ("bn2.weight", "bn2.bias")
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets.cifar10 import MEAN, STD
-from gatewright.models.families.resnet_cifar import STAGES
+from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.resnet_cifar.network import STAGES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -44,8 +44,8 @@ def from_padding_shortcuts(state: dict[str, Tensor], what: str = "the state dict
         made |= {f"{stage}.0.downsample.0.weight": identity} | {
             f"{stage}.0.downsample.1.{name}": tensor for name, tensor in _no_batch_norm(out_channels).items()
         }
-    theirs, ours = torch.tensor(IMAGENET_STD), torch.tensor(STD)
-    shift = (torch.tensor(MEAN) - torch.tensor(IMAGENET_MEAN)) / theirs
+    theirs, ours = torch.tensor(IMAGENET_STD), torch.tensor(CIFAR10.std)
+    shift = (torch.tensor(CIFAR10.mean) - torch.tensor(IMAGENET_MEAN)) / theirs
     stem = made["conv1.weight"]
     made["bn1.running_mean"] = made["bn1.running_mean"] - (stem * shift.view(1, 3, 1, 1)).sum((1, 2, 3))
     made["conv1.weight"] = stem * (ours / theirs).view(1, 3, 1, 1)

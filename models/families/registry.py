@@ -1,0 +1,8 @@
+"""All families of networks, by name."""
+
+from __future__ import annotations
+
+from gatewright.models.families.family import Family
+from gatewright.models.families.resnet_cifar.family import RESNET_CIFAR
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (RESNET_CIFAR,)}

@@ -1,0 +1,1 @@
+"""CIFAR ResNets: the networks, their public checkpoints, their growth."""

@@ -1,0 +1,55 @@
+"""What builds a network: its family, and its parameters in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+from pydantic import AfterValidator
+
+from gatewright.contract.schema import Count
+from gatewright.models.families.family import Family
+from gatewright.models.families.registry import FAMILIES
+from gatewright.models.gates.kinds import Gating
+
+if TYPE_CHECKING:
+    from gatewright.models.families.resnet_cifar.network import ResNetCifar
+
+
+def _known(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError(f"{name!r} is no family of networks; there are {', '.join(FAMILIES)}")
+    return name
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What builds a network: enough to make the module that a checkpoint's tensors fit."""
+
+    depth: Count
+    gating: Gating = "none"
+    target_density: Annotated[float, Interval(gt=0, le=1)] | None = None
+    classes: Annotated[int, Interval(ge=1, le=65_535)] = 10
+    size: Annotated[int, Interval(ge=1, le=511)] = 32
+    """Edge of an image in pixels; a GATHER counts to 511."""
+    family_name: Annotated[str, AfterValidator(_known)] = "resnet-cifar"
+
+    @property
+    def family(self) -> Family:
+        """Its family: data set, builder, checkpoints."""
+        return FAMILIES[self.family_name]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return self.family.input_shape(self)
+
+    @property
+    def name(self) -> str:
+        """For example ``dgnet-resnet20-0.4``, or ``resnet20`` for a static network."""
+        return self.family.label(self)
+
+    def build(self) -> ResNetCifar:
+        """A freshly initialised network."""
+        return self.family.build(self)
