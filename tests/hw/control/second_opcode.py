@@ -19,7 +19,8 @@ SECOND = "SECOND"
 
 def _install() -> None:
     numbers = {opcode.name: opcode.value for opcode in isa.Opcode}
-    opcodes: Any = IntEnum("Opcode", numbers | {SECOND: max(numbers.values()) + 1})  # type: ignore[misc]
+    enumeration: Any = IntEnum
+    opcodes = enumeration("Opcode", numbers | {SECOND: max(numbers.values()) + 1})
     vars(isa)["Opcode"] = opcodes
     for number, form in list(isa.FORMATS.items()):
         isa.FORMATS[number] = replace(form, opcode=opcodes(number))
