@@ -1,35 +1,28 @@
 """The wires between the memories and their users, from what each user declares.
 
 A user has ``MEMORY_PORTS``: for each of its interfaces to a memory, which port of which memory it asks, written
-``memory.port``. A memory with a ``conflict`` line has ``CONFLICT``, the error that the line stands for.
+``memory.port``. The scratchpad has the ports that are asked of it. A memory with a ``conflict`` line has ``CONFLICT``,
+the error that the line stands for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from amaranth import Module
 from amaranth.lib import wiring
 
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.memories.accumulators import Accumulators
 from gatewright.hw.memories.masks import Masks
 from gatewright.hw.memories.parameters import Parameters
 from gatewright.hw.memories.patch_buffer import PatchBuffer
-from gatewright.hw.memories.scratchpad import Scratchpad
+from gatewright.hw.memories.scratchpad import Scratchpad, writes
 from gatewright.hw.memories.tables import Tables
 from gatewright.hw.memories.weight_buffer import WeightBuffer
-
-MEMORIES: dict[str, Any] = {
-    "tables": Tables,
-    "masks": Masks,
-    "scratchpad": Scratchpad,
-    "patch_buffer": PatchBuffer,
-    "weight_buffer": WeightBuffer,
-    "accumulators": Accumulators,
-    "parameters": Parameters,
-}
-"""By the name of the submodule, which is also the first half of ``memory.port``."""
 
 
 class Connection(NamedTuple):
@@ -44,6 +37,25 @@ class Connection(NamedTuple):
     def asking(self) -> Any:
         """The user's side."""
         return getattr(self.user, self.member)
+
+
+def asked_of(memory: str, users: list[Any]) -> dict[str, wiring.Signature]:
+    """The ports of a memory that its users ask, each with its user's signature."""
+    asked = [(*where.split("."), user, member) for user in users for member, where in user.MEMORY_PORTS.items()]
+    return {port: user.signature.members[member].signature for name, port, user, member in asked if name == memory}
+
+
+def memories_for(users: list[Any]) -> dict[str, Callable[[ArchConfig], Any]]:
+    """What makes each memory, by the name of the submodule, which is also the first half of ``memory.port``."""
+    return {
+        "tables": Tables,
+        "masks": Masks,
+        "scratchpad": partial(Scratchpad, asked=asked_of("scratchpad", users)),
+        "patch_buffer": PatchBuffer,
+        "weight_buffer": WeightBuffer,
+        "accumulators": Accumulators,
+        "parameters": Parameters,
+    }
 
 
 def connections(users: list[Any], memories: dict[str, Any]) -> list[Connection]:
@@ -73,7 +85,7 @@ def connect(m: Module, made: list[Connection]) -> None:
 
 def scratchpad_writers(made: list[Connection]) -> list[Connection]:
     """Those that write to the scratchpad: what ``trace_write`` shows."""
-    return [one for one in made if isinstance(one.memory, Scratchpad) and "count" in one.asking.signature.members]
+    return [one for one in made if isinstance(one.memory, Scratchpad) and writes(one.asking.signature)]
 
 
 def conflicts(memories: dict[str, Any]) -> list[tuple[Any, ErrorCode]]:

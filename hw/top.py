@@ -15,7 +15,7 @@ from gatewright.contract.axi import BURST_SIZE, INCREMENTING
 from gatewright.contract.isa import QUEUED_UNITS, UNITS, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.array.unit import ArrayUnit
-from gatewright.hw.connections import MEMORIES, Connection, conflicts, connect, connections, scratchpad_writers
+from gatewright.hw.connections import Connection, conflicts, connect, connections, memories_for, scratchpad_writers
 from gatewright.hw.control.completions import Completions
 from gatewright.hw.control.queue import InstructionQueue
 from gatewright.hw.control.registers import Control
@@ -70,8 +70,9 @@ class Accelerator(wiring.Component):
         units = {unit: add(name, made(arch)) for unit, (name, made) in QUEUED.items()}
         self._connect_control(m, control, sequencer, units)
         self._connect_instructions(m, sequencer, completions, queues, units)
-        memories = {name: add(name, made(arch)) for name, made in MEMORIES.items()}
-        made = connections([sequencer, *units.values()], {**memories, "sequencer": sequencer})
+        users = [sequencer, *units.values()]
+        memories = {name: add(name, made(arch)) for name, made in memories_for(users).items()}
+        made = connections(users, {**memories, "sequencer": sequencer})
         connect(m, made)
         for unit in units.values():
             if "counts" in unit.signature.members:

@@ -20,6 +20,9 @@ import numpy.typing as npt
 from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.errors import GatewrightError
 
+VERSION = 1
+"""Of the ISA and the register map together: what the register VERSION shows. Raise it with a change of either."""
+
 NO_TABLE = 15
 WAITS = 3
 OPCODE_BITS, UNIT_BITS, COUNT_BITS = 4, 3, 16

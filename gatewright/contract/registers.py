@@ -75,9 +75,6 @@ class Register:
 IDENTIFIER = 0x47575254
 """The bytes of GWRT."""
 
-VERSION = 1
-"""Of the register map and the ISA together."""
-
 UNIT_NAMES = tuple(unit.name for unit in QUEUED_UNITS)
 
 CONTROL = Register(
@@ -105,7 +102,7 @@ INTERRUPT_ENABLE = Register(
 
 REGISTERS: tuple[Register, ...] = (
     Register("ID", 0x00, "ro", "GWRT, 0x47575254"),
-    Register("VERSION", 0x04, "ro", "version of the register map and the ISA"),
+    Register("VERSION", 0x04, "ro", "version of the register map and the ISA"),  # isa.VERSION
     CONTROL,
     STATUS,
     INTERRUPT_ENABLE,

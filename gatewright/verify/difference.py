@@ -65,6 +65,8 @@ class Outcome:
     totals: dict[str, int]
     events: int
     """Dispatches, starts, runs and retirements seen."""
+    writes: int
+    """Writes to the scratchpad seen."""
 
 
 def _words(line: str) -> dict[str, str]:
@@ -75,7 +77,7 @@ def read_outcome(path: Path) -> Outcome:
     """Read ``result.txt``."""
     if not path.is_file():
         raise GatewrightError(f"the monitor wrote no {path.name}: the simulation ended before the program did")
-    finding, totals, events = None, {}, 0
+    finding, totals, events, writes = None, {}, 0, 0
     for line in path.read_text().splitlines():
         words = _words(line)
         if line.startswith("difference "):
@@ -84,9 +86,10 @@ def read_outcome(path: Path) -> Outcome:
             totals = {name: int(value) for name, value in words.items()}
         elif line.startswith("unit="):
             events += sum(int(words[name]) for name in ("dispatch", "start", "run", "retire"))
+            writes += int(words["write"])
     if not totals:
         raise GatewrightError(f"{path.name} is incomplete")
-    return Outcome(finding, totals, events)
+    return Outcome(finding, totals, events, writes)
 
 
 def report(finding: Finding, expectation: Expectation, registers: dict[str, int]) -> str:
@@ -148,7 +151,8 @@ def _instruction(finding: Finding, expectation: Expectation) -> int | None:
     if finding.kind in EVENT_MEANINGS:
         return expectation.instruction(unit, number)
     if finding.kind in ("write", "dram") and expectation.writes is not None:
-        sequence = expectation.writes.get(unit)
+        writes = expectation.writes
+        sequence = writes.dram if finding.kind == "dram" else writes.scratchpad.get(unit)
         return int(sequence.instructions[number]) if sequence is not None and number < len(sequence) else None
     return None
 

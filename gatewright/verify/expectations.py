@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,26 @@ class WriteSequence:
 
 
 @dataclass(frozen=True)
+class Writes:
+    """Every single write of a run: to the ``scratchpad``, by the unit that made it, and of a beat to ``dram``."""
+
+    scratchpad: dict[Unit, WriteSequence]
+    """Only units that wrote, in their order; a unit's instructions run in order, so its writes have one."""
+    dram: WriteSequence
+
+    @property
+    def sequences(self) -> list[WriteSequence]:
+        return [*self.scratchpad.values(), self.dram]
+
+    @property
+    def capacity(self) -> int:
+        """Entries of the monitor's tables of writes."""
+        return max(sum(len(s) for s in self.scratchpad.values()), len(self.dram))
+
+
+@dataclass(frozen=True)
 class Expectation:
-    """One program's run. ``writes`` by unit: LOAD and EPILOGUE to the scratchpad, STORE to DRAM; None: not compared."""
+    """One program's run. ``writes`` None: single writes are not compared."""
 
     program: Program
     image: Bytes
@@ -51,7 +69,7 @@ class Expectation:
     logits: npt.NDArray[np.int32]
     dram: Bytes
     scratchpad: Bytes
-    writes: dict[Unit, WriteSequence] | None
+    writes: Writes | None
 
     @property
     def cycles(self) -> int:
@@ -67,9 +85,6 @@ class Expectation:
         records = self.of_unit(unit)
         return int(records[number]["instruction"]) if 0 <= number < len(records) else None
 
-    def write_count(self, unit: Unit) -> int:
-        return 0 if self.writes is None else len(self.writes[unit])
-
 
 def expect(program: Program, sample: npt.NDArray[np.int8] | None = None, *, writes: bool = True) -> Expectation:
     """Simulate ``program`` on a sample (int8; without one, on the image's own input).
@@ -78,56 +93,58 @@ def expect(program: Program, sample: npt.NDArray[np.int8] | None = None, *, writ
     """
     fast = simulate(program, sample)
     image = program.with_sample(sample)
-    sequences = None
+    noted = None
     if writes:
-        trace, sequences = _step(program, image, fast.cycles)
+        trace, noted = _step(program, image, fast.cycles)
         difference = first_difference(fast.trace, trace)
         if difference is not None:
             raise GatewrightError(
                 f"the fast and the stepped simulator disagree ({difference}); the RTL cannot be compared with both"
             )
-    return Expectation(program, image.copy(), fast.trace, fast.logits, fast.dram, fast.scratchpad, sequences)
+    return Expectation(program, image.copy(), fast.trace, fast.logits, fast.dram, fast.scratchpad, noted)
 
 
-class _Recorder:
-    """Keeps what passes through a memory's write port."""
-
-    def __init__(self) -> None:
-        self.items: dict[Unit, list[tuple[int, Bytes, int]]] = {u: [] for u in (Unit.LOAD, Unit.EPILOGUE, Unit.STORE)}
-
-    def watch(self, memory: Any, method: str) -> None:
-        original = getattr(memory, method)
-
-        def write(address: int, data: npt.NDArray[Any], user: Any) -> None:
-            if len(data):
-                self.items[user.unit].append((int(address), data.view(np.uint8).copy(), user.row))
-            original(address, data, user)
-
-        setattr(memory, method, write)
-
-    def sequences(self) -> dict[Unit, WriteSequence]:
-        return {unit: _sequence(items) for unit, items in self.items.items()}
+class _Write(NamedTuple):
+    unit: Unit
+    address: int
+    data: Bytes
+    instruction: int
 
 
-def _sequence(items: list[tuple[int, Bytes, int]]) -> WriteSequence:
-    widest = max((len(data) for _, data, _ in items), default=1)
-    table = np.zeros((len(items), widest), np.uint8)
-    for row, (_, data, _) in zip(table, items, strict=True):
-        row[: len(data)] = data
+def _watched(memory: Any, method: str) -> list[_Write]:
+    """A list of what will pass through a memory's write port."""
+    noted: list[_Write] = []
+    original = getattr(memory, method)
+
+    def write(address: int, data: npt.NDArray[Any], user: Any) -> None:
+        if len(data):
+            noted.append(_Write(user.unit, int(address), data.view(np.uint8).copy(), user.row))
+        original(address, data, user)
+
+    setattr(memory, method, write)
+    return noted
+
+
+def _sequence(noted: list[_Write]) -> WriteSequence:
+    table = np.zeros((len(noted), max((len(w.data) for w in noted), default=1)), np.uint8)
+    for row, write in zip(table, noted, strict=True):
+        row[: len(write.data)] = write.data
     return WriteSequence(
-        np.array([address for address, _, _ in items], np.int64),
-        np.array([len(data) for _, data, _ in items], np.int64),
+        np.array([w.address for w in noted], np.int64),
+        np.array([len(w.data) for w in noted], np.int64),
         table,
-        np.array([instruction for _, _, instruction in items], np.int64),
+        np.array([w.instruction for w in noted], np.int64),
     )
 
 
-def _step(program: Program, image: Bytes, cycles: int) -> tuple[Trace, dict[Unit, WriteSequence]]:
+def _by_unit(noted: list[_Write]) -> dict[Unit, WriteSequence]:
+    return {unit: _sequence([w for w in noted if w.unit == unit]) for unit in sorted({w.unit for w in noted})}
+
+
+def _step(program: Program, image: Bytes, cycles: int) -> tuple[Trace, Writes]:
     """Run the stepped machine with its write ports watched."""
     machine = SteppedMachine(program, image.copy())
-    recorder = _Recorder()
-    recorder.watch(machine.shared.scratchpad, "write_b")
-    recorder.watch(machine.shared.dram, "write")
+    scratchpad, dram = _watched(machine.shared.scratchpad, "write_b"), _watched(machine.shared.dram, "write")
     while not machine.sequencer.stopped:
         if machine.shared.clock.cycle > 2 * cycles:
             raise GatewrightError(f"the stepped simulator runs for more than twice the fast one's {cycles} cycles")
@@ -137,12 +154,13 @@ def _step(program: Program, image: Bytes, cycles: int) -> tuple[Trace, dict[Unit
     for record, i in zip(records, executed, strict=True):
         record["instruction"], record["unit"] = i.row, i.unit
         record["dispatch"], record["start"], record["run"], record["done"] = i.dispatch, i.start, i.run, i.done
-    return Trace(records, executed[-1].done), recorder.sequences()
+    return Trace(records, executed[-1].done), Writes(_by_unit(scratchpad), _sequence(dram))
 
 
-SETTINGS = 32
-UNIT_TOTALS, UNIT_FIRSTS = 16, 24
-"""Where the monitor's settings hold each unit's number of instructions, and their place in the event files."""
+SETTINGS = 48
+EVENTS, WRITES = 16, 32
+"""Where the monitor's settings hold each unit's number of instructions (of writes to the scratchpad), and then each
+unit's first place in ``events.hex`` (in ``scratchpad_writes.hex``)."""
 
 _EVENTS = (("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))
 """The fields of the trace, and the cycle of the RTL's signal relative to each."""
@@ -177,23 +195,27 @@ def write_files(expectation: Expectation, folder: Path, *, exact: bool) -> None:
         cycle_limit(expectation, exact=exact),
         GRACE,
     )
-    for place, unit in ((6, Unit.LOAD), (7, Unit.EPILOGUE), (8, Unit.STORE)):
-        settings[place] = expectation.write_count(unit)
-    settings[9] = len(records)
+    settings[6] = len(records)
     by_unit = np.argsort(records["unit"], kind="stable")
-    totals = np.bincount(records["unit"], minlength=len(Unit))
-    settings[UNIT_TOTALS : UNIT_TOTALS + len(Unit)] = totals
-    settings[UNIT_FIRSTS : UNIT_FIRSTS + len(Unit)] = np.cumsum(totals) - totals
+    _set_groups(settings, EVENTS, np.bincount(records["unit"], minlength=len(Unit)))
+    if writes is not None:
+        settings[7] = len(writes.dram)
+        _set_groups(settings, WRITES, np.array([len(writes.scratchpad.get(unit, ())) for unit in Unit]))
     (folder / "settings.hex").write_text(hex_lines(little(settings, 4)))
     seen = [little(records[field][by_unit] + offset, 4) for field, offset in _EVENTS]
     (folder / "events.hex").write_text(hex_lines(np.hstack(seen)))
     (folder / "order.hex").write_text(hex_lines(little(records["unit"], 1)))
     if writes is not None:
-        for unit in (Unit.LOAD, Unit.EPILOGUE):
-            w = writes[unit]
-            rows = np.hstack([padded(w.data, WRITE_BYTES), little(w.counts, 1), little(w.addresses, 3)])
-            (folder / f"{unit.name.lower()}_writes.hex").write_text(hex_lines(rows))
-        w = writes[Unit.STORE]
+        with (folder / "scratchpad_writes.hex").open("w") as file:
+            for w in writes.scratchpad.values():
+                rows = np.hstack([padded(w.data, WRITE_BYTES), little(w.counts, 1), little(w.addresses, 3)])
+                file.write(hex_lines(rows))
+        w = writes.dram
         rows = np.hstack([padded(w.data, BEAT_BYTES), little(w.addresses, 4)])
         (folder / "dram_writes.hex").write_text(hex_lines(rows))
     (folder / "dram.hex").write_text(hex_lines(as_beats(expectation.image)))
+
+
+def _set_groups(settings: npt.NDArray[np.int64], place: int, totals: npt.NDArray[np.int64]) -> None:
+    """For a file of records grouped by unit, ``totals`` [units]: how many each has, and where its first one is."""
+    settings[place : place + 2 * len(Unit)] = np.concatenate([totals, np.cumsum(totals) - totals])

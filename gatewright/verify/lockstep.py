@@ -13,7 +13,6 @@ import numpy as np
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Unit
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.verify import runner
@@ -71,7 +70,7 @@ def capacity_for(expectations: Sequence[Expectation]) -> runner.Capacity:
     """Memories large enough for every one of the programs."""
     return runner.Capacity.of(
         max(len(e.trace.records) for e in expectations),
-        max(e.write_count(unit) for e in expectations for unit in (Unit.LOAD, Unit.EPILOGUE, Unit.STORE)),
+        max(0 if e.writes is None else e.writes.capacity for e in expectations),
         max(len(e.image) for e in expectations),
     )
 
@@ -155,13 +154,13 @@ def judge(bench: Bench, expectation: Expectation, job: Path, number: int) -> Ver
         lines = final_differences(expectation, folder, registers, exact=bench.exact)
         if lines:
             difference = "\n  ".join(["all events agree, but the final state differs:", *lines])
-    sequences = (expectation.writes or {}).values()
+    sequences = () if expectation.writes is None else expectation.writes.sequences
     compared = sum(int(s.counts.sum()) for s in sequences) + len(expectation.dram) + len(expectation.scratchpad)
     return Verified(
         number=number,
         instructions=totals["instructions"],
         events=outcome.events,
-        writes=totals["load_writes"] + totals["epilogue_writes"],
+        writes=outcome.writes,
         dram_writes=totals["dram_writes"],
         compared_bytes=compared,
         cycles=totals["cycle"] + 1,

@@ -7,14 +7,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import QUEUED_UNITS, UNITS
+from gatewright.contract.isa import QUEUED_UNITS, UNITS, VERSION
 from gatewright.contract.registers import (
     ADDRESS_BITS,
     CONTROL,
     IDENTIFIER,
     REGISTERS,
     STATUS,
-    VERSION,
     ErrorCode,
     Register,
 )

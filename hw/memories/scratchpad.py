@@ -1,13 +1,19 @@
 """The scratchpad: four word-interleaved banks with two ports; any 49 consecutive bytes in a cycle on each.
 
-Port A serves GATHER alone. Port B serves one request of EPILOGUE, LOAD or STORE in a cycle; more than one is the
-program's mistake (``conflict``), and what is then read or written is undefined.
+Port A serves GATHER alone. Port B serves one request of its users in a cycle; more than one is the program's mistake
+(``conflict``), and what is then read or written is undefined.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.data import Layout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -16,14 +22,7 @@ from gatewright.contract.arch import BEAT_BYTES, SCRATCHPAD_BANKS, ArchConfig
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import rotate_down, rotate_up
-from gatewright.hw.signatures import (
-    PORT_BYTES,
-    SCRATCHPAD_ADDRESS_BITS,
-    SCRATCHPAD_READ,
-    SCRATCHPAD_WRITE,
-    scratchpad_read,
-    scratchpad_write,
-)
+from gatewright.hw.signatures import PORT_BYTES, SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ, SCRATCHPAD_WRITE
 
 RING_BYTES = SCRATCHPAD_BANKS * BEAT_BYTES
 """Bytes of one word of every bank."""
@@ -32,6 +31,20 @@ RING_BITS, WORD_BITS = ceil_log2(RING_BYTES), ceil_log2(BEAT_BYTES)
 
 assert (SCRATCHPAD_READ, SCRATCHPAD_WRITE) == (4, 1)
 
+PORT_A = "gather"
+RESIDUAL = "epilogue_read"
+"""The read of port B whose address stands there while nobody asks: whether it is read is known too late."""
+
+
+def _width(asked: wiring.Signature) -> int:
+    """The bytes of a request."""
+    return Layout.cast(asked.members["data"].shape).size // 8
+
+
+def writes(asked: wiring.Signature) -> bool:
+    """Whether it is the signature of a write."""
+    return "count" in asked.members
+
 
 class Scratchpad(wiring.Component):
     """Four banks of 16-byte words; byte address = word * 16 + byte, word w in bank w mod 4.
@@ -39,22 +52,24 @@ class Scratchpad(wiring.Component):
     A request sets registers: the banks' addresses, and for a write its bytes, turned to their places. The banks work
     in the next cycle. A read goes on through the banks' output registers and a rotation into the aligned register.
     Addresses wrap at the next power of two from the scratchpad's size.
+
+    ``asked`` are its ports: the signature of a ``scratchpad_read`` or ``scratchpad_write`` for each user, by name. Two
+    have to be there: ``gather``, the user of port A, and ``epilogue_read``.
     """
 
     CONFLICT = ErrorCode.SCRATCHPAD_PORT
 
-    def __init__(self, arch: ArchConfig) -> None:
+    def __init__(self, arch: ArchConfig, asked: Mapping[str, wiring.Signature]) -> None:
         self._depth = arch.scratchpad_bytes // RING_BYTES
-        super().__init__(
-            {
-                "gather": In(scratchpad_read(PORT_BYTES)),
-                "epilogue_write": In(scratchpad_write(PORT_BYTES)),
-                "epilogue_read": In(scratchpad_read(2 * BEAT_BYTES)),
-                "load": In(scratchpad_write(BEAT_BYTES)),
-                "store": In(scratchpad_read(BEAT_BYTES)),
-                "conflict": Out(1),
-            }
-        )
+        widest_first = sorted(asked, key=lambda name: -_width(asked[name]))
+        self._widths = {name: _width(asked[name]) for name in widest_first}
+        self._writers = [name for name in widest_first if writes(asked[name])]
+        self._readers = [name for name in widest_first if name not in (PORT_A, *self._writers)]
+        self._askers = [name for name in widest_first if name not in (PORT_A, RESIDUAL)]
+        super().__init__({**{name: In(asked[name]) for name in widest_first}, "conflict": Out(1)})
+
+    def _port(self, name: str) -> Any:
+        return getattr(self, name)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -85,25 +100,22 @@ class Scratchpad(wiring.Component):
                 m.d.sync += output.eq(port.data)
                 read.append(output)
         aligned_a = self._aligned(m, read_a, self.gather.address, PORT_BYTES, "a")
-        aligned_b = self._aligned(m, read_b, address_b, 2 * BEAT_BYTES, "b")
-        m.d.comb += [
-            self.gather.data.eq(aligned_a),
-            self.epilogue_read.data.eq(aligned_b),
-            self.store.data.eq(aligned_b[: 8 * BEAT_BYTES]),
-        ]
+        aligned_b = self._aligned(m, read_b, address_b, max(self._widths[name] for name in self._readers), "b")
+        m.d.comb += self.gather.data.eq(aligned_a)
+        m.d.comb += [self._port(name).data.eq(aligned_b[: 8 * self._widths[name]]) for name in self._readers]
         return m
 
     def _request(self, m: Module) -> Signal:
         """Port B's address; looks for more than one request."""
-        users = (self.epilogue_write, self.load, self.store)
+        askers, residual = [self._port(name) for name in self._askers], self._port(RESIDUAL)
         address = Signal(SCRATCHPAD_ADDRESS_BITS)
         # An OR of gated addresses, not a chain of choices: only one of them asks. When none does, the address is that
         # of the residual: whether it is read is known too late to be waited for, and a read that nobody wants is none.
-        gated = [user.address & user.valid.replicate(SCRATCHPAD_ADDRESS_BITS) for user in users]
-        requests = [user.valid for user in (*users, self.epilogue_read)]
+        gated = [user.address & user.valid.replicate(SCRATCHPAD_ADDRESS_BITS) for user in askers]
+        requests = [user.valid for user in (*askers, residual)]
         pairs = [requests[i] & requests[j] for i in range(len(requests)) for j in range(i)]
         m.d.comb += [
-            address.eq(Mux(Cat(requests[:-1]).any(), gated[0] | gated[1] | gated[2], self.epilogue_read.address)),
+            address.eq(Mux(Cat(requests[:-1]).any(), reduce(or_, gated), residual.address)),
             self.conflict.eq(Cat(pairs).any()),
         ]
         return address
@@ -121,16 +133,11 @@ class Scratchpad(wiring.Component):
 
     def _turned_write(self, m: Module, address: Value) -> tuple[list[Signal], list[Signal]]:
         """Registers: each bank's byte enables and word of port B's write."""
-        wide, narrow = self.epilogue_write, self.load
-        low = 8 * BEAT_BYTES
-        narrow_bytes = narrow.data.as_value() & narrow.valid.replicate(low)
-        wide_bytes = wide.data.as_value()
-        wide_bytes = Cat((wide_bytes[:low] & wide.valid.replicate(low)) | narrow_bytes, wide_bytes[low:])
-        count = (wide.count & wide.valid.replicate(6)) | (narrow.count & narrow.valid.replicate(6))
+        count = reduce(or_, (w.count & w.valid.replicate(len(w.count)) for w in map(self._port, self._writers)))
         present = Cat(lane < count for lane in range(PORT_BYTES))
         spare = RING_BYTES - PORT_BYTES
         amount = address[:RING_BITS]
-        turned = rotate_up(m, Cat(wide_bytes, Const(0, 8 * spare)), 8, amount, "turn")
+        turned = rotate_up(m, Cat(*self._written(), Const(0, 8 * spare)), 8, amount, "turn")
         turned_enable = rotate_up(m, Cat(present, Const(0, spare)), 1, amount, "turn_enable")
         enables, words = [], []
         for number in range(SCRATCHPAD_BANKS):
@@ -143,6 +150,20 @@ class Scratchpad(wiring.Component):
             enables.append(enable)
             words.append(word)
         return enables, words
+
+    def _written(self) -> list[Value]:
+        """The bytes of port B's write, from lane 0 on, in parts: between two of the writers' widths each."""
+        parts, low = [], 0
+        for high in sorted({self._widths[name] for name in self._writers}):
+            wide = [self._port(name) for name in self._writers if self._widths[name] >= high]
+            bytes_ = [writer.data.as_value()[8 * low : 8 * high] for writer in wide]
+            if len(wide) > 1:
+                gates = [writer.valid.replicate(8 * (high - low)) for writer in wide]
+                bytes_ = [part & gate for part, gate in zip(bytes_, gates, strict=True)]
+            # The bytes that only one user writes need no gate: the count is 0 for the others.
+            parts.append(reduce(or_, bytes_))
+            low = high
+        return parts
 
     def _aligned(self, m: Module, outputs: list[Value], address: Value, count: int, side: str) -> Signal:
         """The first ``count`` bytes from a read's byte address on, SCRATCHPAD_READ cycles after its request."""

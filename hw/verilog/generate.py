@@ -12,7 +12,7 @@ from typing import Any
 import amaranth
 
 import gatewright
-from gatewright.contract import registers, timing
+from gatewright.contract import isa, registers, timing
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.registers import REGISTERS, ErrorCode
 from gatewright.contract.sources import sources_digest
@@ -72,7 +72,7 @@ def header() -> str:
         "#define GATEWRIGHT_REGISTERS_H",
         "",
         f"#define GATEWRIGHT_IDENTIFIER 0x{registers.IDENTIFIER:08X}u",
-        f"#define GATEWRIGHT_VERSION {registers.VERSION}u",
+        f"#define GATEWRIGHT_VERSION {isa.VERSION}u",
         f"#define GATEWRIGHT_REGISTER_BYTES 0x{1 << registers.ADDRESS_BITS:X}u",
         "",
         "/* Byte offsets. */",
@@ -106,7 +106,7 @@ def manifest(arch: ArchConfig, verilog_text: str) -> dict[str, Any]:
         "amaranth": amaranth.__version__,
         "arch": arch.to_dict(),
         "timing": {name: value for name, value in vars(timing).items() if name.isupper()},
-        "register_map_version": registers.VERSION,
+        "register_map_version": isa.VERSION,
         "source_sha256": source_hash(),
         "verilog_sha256": hashlib.sha256(verilog_text.encode()).hexdigest(),
         "modules": sorted(set(re.findall(r"^module (\\?\S+?)\s*\(", verilog_text, re.MULTILINE))),

@@ -62,7 +62,8 @@ Spoil = Callable[[np.random.Generator, Program, int, Instruction, Opcode], tuple
 
 
 def _opcode(rng: np.random.Generator, _: Program, __: int, bits: Instruction, ___: Opcode) -> tuple[int, ErrorCode]:
-    return _set(bits, 0, OPCODE_BITS, int(rng.choice([0, 10, 11, 12, 13, 14, 15]))), ErrorCode.ILLEGAL_OPCODE
+    illegal = [0, *range(max(Opcode) + 1, 1 << OPCODE_BITS)]
+    return _set(bits, 0, OPCODE_BITS, int(rng.choice(illegal))), ErrorCode.ILLEGAL_OPCODE
 
 
 def _stray(

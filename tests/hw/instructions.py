@@ -138,7 +138,7 @@ Illegal = tuple[str, Opcode, Callable[[int], int], ErrorCode]
 def illegal_kinds(given: dict[Unit, int]) -> list[Illegal]:
     """(name, opcode to start from, change, expected code); ``given``: instructions dispatched by then, by unit."""
     kinds: list[Illegal] = []
-    for value in (0, 10, 11, 15):
+    for value in (0, max(Opcode) + 1, max(Opcode) + 2, 15):
         kinds.append((f"opcode {value}", Opcode.END, lambda bits, v=value: bits & ~15 | v, ErrorCode.ILLEGAL_OPCODE))
     for opcode in Opcode:
         spare = 256 - HEADER_BITS - FORMATS[opcode].bits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, with_changes
@@ -39,16 +41,20 @@ def expected(seed: int, arch: ArchConfig = ARCH) -> Expectation:
     return expect(copy_program(seed, arch))
 
 
-def with_epilogue_writes(expectation: Expectation) -> Expectation:
-    """The same, but half of LOAD's writes count as EPILOGUE's: two sequences for the monitor to keep apart."""
+def with_writes_of(expectation: Expectation, *units: Unit) -> Expectation:
+    """The same, but LOAD's writes count as those of several units: sequences for the monitor to keep apart."""
     assert expectation.writes is not None
-    load = expectation.writes[Unit.LOAD]
-    parts = [
-        WriteSequence(load.addresses[at], load.counts[at], load.data[at], load.instructions[at])
-        for at in (slice(0, len(load) // 2), slice(len(load) // 2, None))
-    ]
-    writes = {**expectation.writes, Unit.LOAD: parts[0], Unit.EPILOGUE: parts[1]}
-    return Expectation(**{**vars(expectation), "writes": writes})
+    load, parts = expectation.writes.scratchpad[Unit.LOAD], {}
+    size = -(-len(load) // len(units))
+    for number, unit in enumerate(units):
+        at = slice(number * size, (number + 1) * size)
+        parts[unit] = WriteSequence(load.addresses[at], load.counts[at], load.data[at], load.instructions[at])
+    return replace(expectation, writes=replace(expectation.writes, scratchpad=parts))
+
+
+def with_epilogue_writes(expectation: Expectation) -> Expectation:
+    """The same, but half of LOAD's writes count as EPILOGUE's."""
+    return with_writes_of(expectation, Unit.LOAD, Unit.EPILOGUE)
 
 
 SLOW_DRAM = DramConfig(latency=9, beats=2, per_cycles=5, burst_gap=3, outstanding=2)

@@ -11,7 +11,7 @@ import numpy as np
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Unit
 from gatewright.contract.registers import IDENTIFIER, REGISTERS, UNIT_NAMES
-from gatewright.verify.expectations import Expectation
+from gatewright.verify.expectations import Expectation, WriteSequence
 from gatewright.verify.hex_files import hex_lines
 from gatewright.verify.lockstep import BASE
 
@@ -94,20 +94,18 @@ def faithful(expectation: Expectation) -> Replay:
         for signal, cycle in (("start", record["start"]), ("run", record["run"]), ("retire", record["done"] - 1)):
             replay.set(int(cycle), signal, bit)
     replay.set(expectation.cycles - 1, "stop", 1)
-    writes = expectation.writes or {}
+    writes = expectation.writes
     cycle = 1
-    for unit in (Unit.LOAD, Unit.EPILOGUE):
-        sequence = writes.get(unit)
-        for row in range(len(sequence) if sequence is not None else 0):
-            assert sequence is not None
+    for unit, sequence in writes.scratchpad.items() if writes is not None else ():
+        for row in range(len(sequence)):
             replay.set(cycle, "write", 1)
             replay.set(cycle, "write_unit", unit)
             replay.set(cycle, "write_address", int(sequence.addresses[row]))
             replay.set(cycle, "write_count", int(sequence.counts[row]))
             replay.set(cycle, "write_data", int.from_bytes(sequence.data[row].tobytes(), "little"))
             cycle += 1
-    if Unit.STORE in writes:
-        _store(replay, expectation)
+    if writes is not None:
+        _store(replay, expectation, writes.dram)
     registers = {"ID": IDENTIFIER, "CYCLES": expectation.cycles, "INSTRUCTIONS": len(records)}
     for name in UNIT_NAMES:
         registers[f"COMPLETED_{name}"] = len(expectation.of_unit(Unit[name]))
@@ -115,9 +113,8 @@ def faithful(expectation: Expectation) -> Replay:
     return replay
 
 
-def _store(replay: Replay, expectation: Expectation) -> None:
+def _store(replay: Replay, expectation: Expectation, sequence: WriteSequence) -> None:
     """STORE's bursts, on the bus from the cycle after its start on."""
-    sequence = (expectation.writes or {})[Unit.STORE]
     starts = {int(r["instruction"]): int(r["start"]) for r in expectation.of_unit(Unit.STORE)}
     first = 0
     for row in range(len(sequence)):

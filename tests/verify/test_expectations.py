@@ -35,22 +35,22 @@ def test_writes_make_the_final_memories(network: Expectation) -> None:
     assert network.writes is not None
     scratchpad = np.zeros_like(network.scratchpad)
     written = np.zeros(len(scratchpad), np.int64)
-    for unit in (Unit.LOAD, Unit.EPILOGUE):
-        sequence = network.writes[unit]
+    assert set(network.writes.scratchpad) == {Unit.LOAD, Unit.EPILOGUE}
+    for unit, sequence in network.writes.scratchpad.items():
         assert len(sequence) > 10
         for address, count, data in zip(sequence.addresses, sequence.counts, sequence.data, strict=True):
             written[address : address + count] += 1
             if unit == Unit.LOAD:
                 scratchpad[address : address + count] = data[:count]
     once = np.flatnonzero(written == 1)
-    epilogue = network.writes[Unit.EPILOGUE]
+    epilogue = network.writes.scratchpad[Unit.EPILOGUE]
     for address, count, data in zip(epilogue.addresses, epilogue.counts, epilogue.data, strict=True):
         scratchpad[address : address + count] = data[:count]
     np.testing.assert_array_equal(scratchpad[once], network.scratchpad[once])
     assert len(once) > 1000
 
     dram = network.image.copy()
-    store = network.writes[Unit.STORE]
+    store = network.writes.dram
     for address, data in zip(store.addresses, store.data, strict=True):
         dram[address : address + 16] = data[:16]
     np.testing.assert_array_equal(dram, network.dram)
@@ -61,7 +61,7 @@ def test_a_write_belongs_to_an_instruction_of_its_unit(network: Expectation) -> 
     assert network.writes is not None
     records = network.trace.records
     unit_of = dict(zip(records["instruction"].tolist(), records["unit"].tolist(), strict=True))
-    for unit, sequence in network.writes.items():
+    for unit, sequence in (*network.writes.scratchpad.items(), (Unit.STORE, network.writes.dram)):
         assert {unit_of[int(i)] for i in sequence.instructions} == {int(unit)}
         assert np.all(np.diff(sequence.instructions) >= 0)
 
@@ -71,7 +71,7 @@ def test_files_say_what_the_trace_says(network: Expectation, tmp_path: Path) -> 
     settings = read_hex(tmp_path / "settings.hex", 4).view("<u4")
     events = read_hex(tmp_path / "events.hex", 16).view("<u4").reshape(-1, 4)
     records = network.trace.records
-    assert settings[3] == network.cycles - 1 and settings[9] == len(records) == len(events)
+    assert settings[3] == network.cycles - 1 and settings[6] == len(records) == len(events)
     for unit in Unit:
         first, total = settings[24 + unit], settings[16 + unit]
         mine = records[records["unit"] == unit]
@@ -80,13 +80,21 @@ def test_files_say_what_the_trace_says(network: Expectation, tmp_path: Path) -> 
             np.testing.assert_array_equal(events[first : first + total, column], mine[field] + offset)
     assert read_hex(tmp_path / "order.hex", 1).tolist() == records["unit"].tolist()
     assert read_hex(tmp_path / "dram.hex", 16)[: len(network.image)].tobytes() == network.image.tobytes()
-    lines = (tmp_path / "epilogue_writes.hex").read_text().split()
+    lines = (tmp_path / "scratchpad_writes.hex").read_text().split()
     assert network.writes is not None
-    writes = network.writes[Unit.EPILOGUE]
-    for row in (0, len(writes) // 2, len(writes) - 1):
-        word = int(lines[row], 16)
-        assert word >> 392 == writes.addresses[row] and word >> 384 & 0xFF == writes.counts[row]
-        assert (word & (1 << 384) - 1).to_bytes(48, "little").rstrip(b"\0") == writes.data[row].tobytes().rstrip(b"\0")
+    assert settings[7] == len(network.writes.dram) and len(lines) == sum(map(len, network.writes.scratchpad.values()))
+    for unit in Unit:
+        first, total = settings[40 + unit], settings[32 + unit]
+        if unit not in network.writes.scratchpad:
+            assert total == 0
+            continue
+        writes = network.writes.scratchpad[unit]
+        assert total == len(writes)
+        for row in (0, total // 2, total - 1):
+            word = int(lines[first + row], 16)
+            assert word >> 392 == writes.addresses[row] and word >> 384 & 0xFF == writes.counts[row]
+            data = (word & (1 << 384) - 1).to_bytes(48, "little")
+            assert data.rstrip(b"\0") == writes.data[row].tobytes().rstrip(b"\0")
 
 
 def test_simulators_that_disagree_are_no_reference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Unit
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.lockstep import keep_waves
-from tests.verify.case import expected, with_epilogue_writes
+from tests.verify.case import expected, with_epilogue_writes, with_writes_of
 from tests.verify.replay import Replay
 from tests.verify.replayed import Bend, bench_for, replayed
 
@@ -31,6 +31,14 @@ def test_equal_runs_pass_one_after_the_other(tmp_path: Path) -> None:
         assert (result.cycles, result.instructions) == (expectation.cycles, len(expectation.trace.records))
         assert (result.writes, result.dram_writes) == (2 * 51, 51 + 25)
         assert result.events == 4 * 4 + 1
+
+
+def test_any_unit_may_write_to_the_scratchpad(tmp_path: Path) -> None:
+    units = (Unit.LOAD, Unit.GATHER, Unit.INDEX, Unit.STORE)
+    expectations = [with_writes_of(expected(seed), *units) for seed in (4, 5)]
+    for result in replayed(bench_for(expectations), expectations, tmp_path):
+        assert result.difference is None
+        assert (result.writes, result.dram_writes) == (2 * 51, 51 + 25)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -153,7 +161,9 @@ CASES: dict[str, tuple[Bend, tuple[str, ...]]] = {
     "write byte": (_write(20, "data", 0xFF << 24), ("write 19 of LOAD", "lanes    3 differ")),
     "bytes of no write": (_write(20, "count", 16), ("write 19 of LOAD",)),
     "no write": (_no_write, ("number of write events of EPILOGUE", "expected 51", "got      49")),
-    "extra write": (_extra_write, ("write 51 of EPILOGUE",)),
+    "extra write": (_extra_write, ("write 51 of EPILOGUE", "expected nothing more", "got      address 0x")),
+    "write of a unit that writes nothing": (_write(20, "unit", Unit.LOAD ^ Unit.STORE), ("write 0 of STORE",)),
+    "write of another unit": (_write(20, "unit", Unit.LOAD ^ Unit.EPILOGUE), ("write 0 of EPILOGUE",)),
     "beat's byte": (_dram(data=1 << 127), ("beat 30 that STORE", "    3 STORE", "lanes    15 differ")),
     "beat's strobe": (_dram(strobe=2), ("beat 30 that STORE",)),
     "beat's end": (_dram(last=1), ("WLAST",)),

@@ -7,7 +7,7 @@
 
 module monitor #(
     parameter int INSTRUCTIONS = 1 << 15, // of a program, executed
-    parameter int WRITES = 1 << 17,       // of a unit to the scratchpad, and of beats to DRAM
+    parameter int WRITES = 1 << 17,       // to the scratchpad, and of beats to DRAM
     parameter int SCRATCHPAD_BYTES = 1 << 18
 ) (
     input logic clk,
@@ -29,24 +29,22 @@ module monitor #(
     output logic finished,
     output logic different
 );
-    localparam int UNITS = `GATEWRIGHT_UNITS, LOAD = `GATEWRIGHT_UNIT_LOAD, EPILOGUE = `GATEWRIGHT_UNIT_EPILOGUE,
-        STORE = `GATEWRIGHT_UNIT_STORE, SEQUENCER = `GATEWRIGHT_UNIT_SEQUENCER;
+    localparam int UNITS = `GATEWRIGHT_UNITS, STORE = `GATEWRIGHT_UNIT_STORE, SEQUENCER = `GATEWRIGHT_UNIT_SEQUENCER;
     localparam int DISPATCH = 0, START = 1, RUN = 2, RETIRE = 3, STOP = 4;
     localparam logic [31:0] NEVER = 32'hFFFFFFFF;
     localparam int AFTER_STOP = 32;       // cycles in which nothing more may happen
 
     // Word by word as in expectations.py.
-    logic [31:0] settings [32];
+    logic [31:0] settings [48];
     wire exact = settings[0][0];
     wire compare_writes = settings[1][0];
     wire compare_dram = settings[2][0];
     wire [31:0] stop_cycle = settings[3], limit = settings[4], grace = settings[5];
-    wire [31:0] dram_writes = settings[8], instructions = settings[9];
+    wire [31:0] instructions = settings[6], dram_writes = settings[7];
 
     logic [127:0] events [INSTRUCTIONS];    // by unit, then in program order; the cycle of each kind, the first lowest
     logic [2:0] order [INSTRUCTIONS];       // units in program order
-    logic [415:0] load_writes [WRITES];     // address (24 bits), count (8), data (384)
-    logic [415:0] epilogue_writes [WRITES];
+    logic [415:0] writes [WRITES];          // to the scratchpad, by unit: address (24 bits), count (8), data (384)
     logic [159:0] dram_beats [WRITES];      // address (32), data (128)
     logic [7:0] scratchpad [SCRATCHPAD_BYTES];
 
@@ -54,7 +52,8 @@ module monitor #(
     logic [31:0] now, ending;
     logic [31:0] count [4][UNITS];          // events so far
     logic [31:0] due [4][UNITS];            // cycle of the next one
-    logic [31:0] dispatched, load_count, epilogue_count, dram_count, boots;
+    logic [31:0] write_count [UNITS];       // writes to the scratchpad so far
+    logic [31:0] dispatched, dram_count, boots;
     logic late_watch;                       // a missing event is looked for
     int late_kind, late_unit;
     logic [31:0] late_cycle;
@@ -67,6 +66,10 @@ module monitor #(
 
     function automatic logic [31:0] total(input int unit);
         return settings[16 + unit];
+    endfunction
+
+    function automatic logic [31:0] write_total(input int unit);
+        return settings[32 + unit];
     endfunction
 
     function automatic logic [31:0] due_of(input int kind, input int unit, input logic [31:0] number);
@@ -132,27 +135,28 @@ module monitor #(
     endtask
 
     task automatic check_write();
-        logic [31:0] number, writes;
+        logic [31:0] number;
         logic [415:0] expected;
         logic [383:0] mask, data;
-        logic is_load;
-        is_load = int'(trace_write_unit) == LOAD;
-        number = is_load ? load_count : epilogue_count;
-        writes = is_load ? settings[6] : settings[7];
+        int unit;
+        unit = int'(trace_write_unit);
+        number = write_count[unit];
         mask = (384'd1 << (8 * 9'(trace_write_count))) - 1;
         data = trace_write_data & mask;
-        if (!is_load && int'(trace_write_unit) != EPILOGUE || trace_write_count > 48 || trace_write_count == 0) begin
+        if (trace_write_count > 48 || trace_write_count == 0) begin
             if (line == "") differs($sformatf("kind=write unit=%0d number=%0d expected=legal got_address=%0d got_count=%0d got_data=%h",
-                trace_write_unit, number, trace_write_address, trace_write_count, trace_write_data));
+                unit, number, trace_write_address, trace_write_count, trace_write_data));
         end else if (compare_writes && line == "") begin
-            expected = number < writes ? (is_load ? load_writes[number] : epilogue_writes[number]) : '0;
-            if (expected != {4'd0, trace_write_address, 2'd0, trace_write_count, data})
+            expected = number < write_total(unit) ? writes[settings[40 + unit] + number] : '0;
+            if (number >= write_total(unit))
+                differs($sformatf("kind=write unit=%0d number=%0d got_address=%0d got_count=%0d got_data=%h",
+                    unit, number, trace_write_address, trace_write_count, data));
+            else if (expected != {4'd0, trace_write_address, 2'd0, trace_write_count, data})
                 differs($sformatf("kind=write unit=%0d number=%0d expected_address=%0d expected_count=%0d expected_data=%h got_address=%0d got_count=%0d got_data=%h",
-                    trace_write_unit, number, expected[415:392], expected[391:384], expected[383:0],
+                    unit, number, expected[415:392], expected[391:384], expected[383:0],
                     trace_write_address, trace_write_count, data));
         end
-        if (is_load) load_count = load_count + 1;
-        else epilogue_count = epilogue_count + 1;
+        write_count[unit] = number + 1;
         for (int lane = 0; lane < 48; lane++)
             if (lane < int'(trace_write_count))
                 scratchpad[(int'(trace_write_address) + lane) % SCRATCHPAD_BYTES] = trace_write_data[8*lane +: 8];
@@ -175,11 +179,10 @@ module monitor #(
                 if (line == "" && count[kind][unit] != total(unit))
                     differs($sformatf("kind=total event=%s unit=%0d expected=%0d got=%0d",
                         kind_name(kind, unit), unit, total(unit), count[kind][unit]));
-        if (line == "" && compare_writes && load_count != settings[6])
-            differs($sformatf("kind=total event=write unit=%0d expected=%0d got=%0d", LOAD, settings[6], load_count));
-        if (line == "" && compare_writes && epilogue_count != settings[7])
-            differs($sformatf("kind=total event=write unit=%0d expected=%0d got=%0d",
-                EPILOGUE, settings[7], epilogue_count));
+        for (int unit = 0; unit < UNITS; unit++)
+            if (line == "" && compare_writes && write_count[unit] != write_total(unit))
+                differs($sformatf("kind=total event=write unit=%0d expected=%0d got=%0d",
+                    unit, write_total(unit), write_count[unit]));
         if (line == "" && compare_dram && dram_count != dram_writes)
             differs($sformatf("kind=total event=dram unit=%0d expected=%0d got=%0d", STORE, dram_writes, dram_count));
         if (line == "" && !quiet) differs("kind=unfinished");
@@ -189,11 +192,11 @@ module monitor #(
         int result;
         result = $fopen(file("result.txt"), "w");
         if (line != "") $fdisplay(result, "%s%s", line, late_cycle != 0 ? $sformatf(" late=%0d", late_cycle) : "");
-        $fdisplay(result, "totals stopped=%0d cycle=%0d instructions=%0d load_writes=%0d epilogue_writes=%0d dram_writes=%0d",
-            stopped, stopped ? stop_seen : now, dispatched, load_count, epilogue_count, dram_count);
+        $fdisplay(result, "totals stopped=%0d cycle=%0d instructions=%0d dram_writes=%0d",
+            stopped, stopped ? stop_seen : now, dispatched, dram_count);
         for (int unit = 1; unit < UNITS; unit++)
-            $fdisplay(result, "unit=%0d dispatch=%0d start=%0d run=%0d retire=%0d", unit,
-                count[DISPATCH][unit], count[START][unit], count[RUN][unit], count[RETIRE][unit]);
+            $fdisplay(result, "unit=%0d dispatch=%0d start=%0d run=%0d retire=%0d write=%0d", unit,
+                count[DISPATCH][unit], count[START][unit], count[RUN][unit], count[RETIRE][unit], write_count[unit]);
         $fclose(result);
         finished <= 1;
         running = 0;
@@ -201,23 +204,27 @@ module monitor #(
     logic [31:0] stop_seen;
 
     task automatic prepare();
+        logic [31:0] written;
         $readmemh(file("settings.hex"), settings);
         if (instructions != 0) begin
             $readmemh(file("events.hex"), events, 0, instructions - 1);
             $readmemh(file("order.hex"), order, 0, instructions - 1);
         end
-        if (settings[6] != 0) $readmemh(file("load_writes.hex"), load_writes, 0, settings[6] - 1);
-        if (settings[7] != 0) $readmemh(file("epilogue_writes.hex"), epilogue_writes, 0, settings[7] - 1);
+        written = 0;
+        for (int unit = 0; unit < UNITS; unit++) written = written + write_total(unit);
+        if (written != 0) $readmemh(file("scratchpad_writes.hex"), writes, 0, written - 1);
         if (dram_writes != 0) $readmemh(file("dram_writes.hex"), dram_beats, 0, dram_writes - 1);
-        for (int unit = 0; unit < UNITS; unit++)
+        for (int unit = 0; unit < UNITS; unit++) begin
+            write_count[unit] = 0;
             for (int kind = 0; kind < 4; kind++) begin
                 count[kind][unit] = 0;
                 due[kind][unit] = settings[0][0] && unit != 0 && (unit != SEQUENCER || kind == DISPATCH)
                     ? due_of(kind, unit, 0) : NEVER;
             end
+        end
         for (int at = 0; at < SCRATCHPAD_BYTES; at++) scratchpad[at] = 0;
         {running, stopped, error_seen, late_watch} = '0;
-        {dispatched, load_count, epilogue_count, dram_count, late_cycle, boots, stop_seen} = '0;
+        {dispatched, dram_count, late_cycle, boots, stop_seen} = '0;
         line = "";
         finished <= 0;
         different <= 0;

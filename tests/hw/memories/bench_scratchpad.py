@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import deque
 from itertools import combinations
@@ -10,7 +11,6 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES
 from gatewright.hw.signatures import PORT_BYTES, SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ
 from tests.support.rtl import Bench
 
@@ -18,9 +18,10 @@ SEED, CYCLES = int(os.environ["SEED"]), int(os.environ["CYCLES"])
 BYTES = 1024 * int(os.environ["KIB"])
 WRAP = 1 << (BYTES - 1).bit_length()
 
-READERS = {"gather": PORT_BYTES, "epilogue_read": 2 * BEAT_BYTES, "store": BEAT_BYTES}
-WRITERS = {"epilogue_write": PORT_BYTES, "load": BEAT_BYTES}
-PORT_B = [*WRITERS, "epilogue_read", "store"]
+READERS: dict[str, int] = json.loads(os.environ["READERS"])
+WRITERS: dict[str, int] = json.loads(os.environ["WRITERS"])
+"""Bytes of a request."""
+PORT_B = [*WRITERS, *(name for name in READERS if name != "gather")]
 
 
 class Model:
@@ -70,7 +71,7 @@ async def random_requests(dut: Any) -> None:
     near, compared = 0, 0
     for cycle in range(CYCLES):
         _quiet(bench)
-        user = PORT_B[int(rng.integers(0, 4))] if rng.random() < 0.9 else None
+        user = PORT_B[int(rng.integers(0, len(PORT_B)))] if rng.random() < 0.9 else None
         reads = []
         write = None
         if rng.random() < 0.8:

@@ -32,6 +32,7 @@ from gatewright.hw.synth.yosys import run_yosys
 from gatewright.verify.runner import tool_environment
 from tests.hw.epilogue.test_requantise import RequantiseLane
 from tests.hw.instructions import ARCH
+from tests.hw.memories.scratchpad_users import asked, bench_environment
 from tests.hw.synth.bench_mean import MEAN_BITS
 from tests.support.rtl import TOP, run_bench
 
@@ -122,10 +123,10 @@ def test_a_fault_in_the_grids_netlist_is_noticed(small_grid: SmallGrid, fault: s
 
 def test_block_memories(tmp_path: Path) -> None:
     """RAMB36E2 of 9 and of 36 bits, two ports."""
-    scratchpad = Scratchpad(with_changes(ARCH, scratchpad_kib=32))
+    scratchpad = Scratchpad(with_changes(ARCH, scratchpad_kib=32), asked())
     text, cells = netlist(scratchpad, tmp_path / "scratchpad")
     assert cells & {"RAMB36E2", "RAMB18E2"}
-    env = {"KIB": "32", "SEED": "3", "CYCLES": "1500"}
+    env = bench_environment(KIB=32, SEED=3, CYCLES=1500)
     run_bench(scratchpad, "tests.hw.memories.bench_scratchpad", env=env, verilog=text)
 
     tables = Tables(with_changes(ARCH, table_entries=1024))
