@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from gatewright.contract.arch import BEAT_BYTES
 
+ADDRESS_BITS = 32
+"""Bits of a byte address in DRAM, on the bus and in registers."""
+
 BURST_BOUNDARY = 4096
 """No burst crosses an address that is a multiple of this; at 16 bytes a beat, 256 beats, so none is too long either."""
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import ACCUMULATOR_BANKS
+from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASK_BITS
+from gatewright.contract.encodings import MASK_WORD_BITS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import UNITS, Opcode, Unit
 from gatewright.sim.audit import order
@@ -140,9 +141,11 @@ class Auditor:
             depth = self._geometry.accumulator_depth
             return f"accumulator bank {offset // depth} entry {offset % depth}"
         if name in ("scratchpad", "dram"):
-            return f"{'DRAM' if name == 'dram' else name} bytes {16 * offset} to {16 * offset + 15}"
+            first = BEAT_BYTES * offset
+            return f"{'DRAM' if name == 'dram' else name} bytes {first} to {first + BEAT_BYTES - 1}"
         if name == "mask":
-            return f"mask {offset // 64} bits {offset % 64 * 16} to {offset % 64 * 16 + 15}"
+            mask, bit = divmod(offset * MASK_WORD_BITS, MASK_BITS)
+            return f"mask {mask} bits {bit} to {bit + MASK_WORD_BITS - 1}"
         words = {"patch": "patch buffer word", "weight": "weight buffer word", "instruction": "instruction entry"}
         return f"{words.get(name, name)} {offset}"
 

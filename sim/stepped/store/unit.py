@@ -11,8 +11,6 @@ from gatewright.contract.timing import STORE_BUS_START, STORE_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
-"""Cycles from a word's read at port B to its beat on the bus: the scratchpad with its rotation, the bus register."""
-
 
 class StoreUnit:
     """One burst after another, at the DRAM's rate, and a wait for the last response.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import PRESETS, ArchConfig, with_changes
+from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.isa import (
     COLUMNS,
     FORMATS,
@@ -25,7 +25,7 @@ from gatewright.sim.stepped.state import Shared
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
 OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
-ARCHS = {**PRESETS, "8x32": with_changes(PRESETS["8x8"], name="8x32", columns=32)}
+ARCHS = {**PRESETS, "8x32": replace(PRESETS["8x8"], name="8x32", columns=32)}
 
 FIRST_COUNT = 65_520
 """Completion counts begin here, so that they wrap."""

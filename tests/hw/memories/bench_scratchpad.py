@@ -10,8 +10,8 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES
-from gatewright.hw.signatures import PORT_BYTES, SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ
+from gatewright.contract.arch import BEAT_BYTES, PORT_BYTES
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ
 from tests.support.rtl import Bench
 
 SEED, CYCLES = int(os.environ["SEED"]), int(os.environ["CYCLES"])
