@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.users import UNITS, Users
+from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
@@ -78,8 +79,8 @@ class Emitter:
         self._users = Users(
             {
                 "scratchpad": (arch.scratchpad_bytes, 64),
-                "patch": (arch.patch_words, 16),
-                "weight": (arch.weight_words, 16),
+                "patch": (arch.patch_words, REGION_GRANULE),
+                "weight": (arch.weight_words, REGION_GRANULE),
                 "parameter": (arch.parameter_entries, 1),
                 "accumulator": (ACCUMULATOR_BANKS, 1),
                 "table": (NO_TABLE, 1),

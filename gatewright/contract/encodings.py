@@ -30,6 +30,10 @@ MASK_WORD_BITS = 16
 PARAMETER_DTYPE = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("unused", "u1")])
 """One filter's epilogue parameters, in DRAM and on chip."""
 
+assert PARAMETER_DTYPE.itemsize == PARAMETER_BYTES and PARAMETER_DTYPE.fields is not None
+PARAMETER_OFFSETS = {name: place[1] for name, place in PARAMETER_DTYPE.fields.items()}
+"""The first byte of each of its parts."""
+
 PARAMETERS_PER_BEAT = BEAT_BYTES // PARAMETER_BYTES
 INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 LOGIT_BYTES = ACCUMULATOR_BITS // 8
@@ -40,5 +44,3 @@ RAW_LANES = PORT_BYTES // LOGIT_BYTES
 
 RAW_WRITES = -(-MOST_COLUMNS // RAW_LANES)
 """Cycles in which those of a block are written: as many in every machine."""
-
-assert PARAMETER_DTYPE.itemsize == PARAMETER_BYTES

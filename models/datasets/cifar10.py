@@ -29,6 +29,7 @@ STD = (0.2023, 0.1994, 0.2010)
 """Per-channel normalisation of the public DGNet release."""
 
 SAMPLE_IMAGES = 256
+"""Test images that ship inside the package."""
 
 LARGEST_FILE = 1 << 28
 """Bytes of a file of the data set; one that claims more is damaged."""
@@ -96,10 +97,12 @@ def normalise(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def load_sample() -> ImageSet:
-    """The first 256 CIFAR-10 test images, which ship inside the package."""
+    """The first SAMPLE_IMAGES CIFAR-10 test images, which ship inside the package."""
     folder = resources.files("gatewright") / "data"
-    sheet = np.asarray(Image.open(io.BytesIO((folder / "cifar10_test_256.png").read_bytes())).convert("RGB"))
-    labels = json.loads((folder / "cifar10_test_256.json").read_text())["labels"]
+    sheet = np.asarray(
+        Image.open(io.BytesIO((folder / f"cifar10_test_{SAMPLE_IMAGES}.png").read_bytes())).convert("RGB")
+    )
+    labels = json.loads((folder / f"cifar10_test_{SAMPLE_IMAGES}.json").read_text())["labels"]
     return _image_set(sheet, np.asarray(labels, np.int64))
 
 

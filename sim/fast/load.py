@@ -8,7 +8,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
 from gatewright.contract.encodings import (
     INSTRUCTION_BEATS,
-    PARAMETER_DTYPE,
+    PARAMETER_OFFSETS,
     PARAMETERS_PER_BEAT,
     REGION_UNIT,
     TABLE_ENTRIES_PER_BEAT,
@@ -42,8 +42,7 @@ PARAMETERS = int(Space.PARAMETERS)
 TABLE = int(Space.TABLE)
 INSTRUCTIONS = int(Space.INSTRUCTIONS)
 
-BIAS, MULTIPLIER, SHIFT = (int((PARAMETER_DTYPE.fields or {})[name][1]) for name in ("bias", "multiplier", "shift"))
-"""First bytes in a parameter entry."""
+BIAS, MULTIPLIER, SHIFT = (PARAMETER_OFFSETS[name] for name in ("bias", "multiplier", "shift"))
 
 
 @kernel

@@ -91,6 +91,16 @@ def test_resuming_with_another_network_or_a_damaged_state_is_refused(tmp_path: P
         run(tmp_path / "a", STATIC, resume=True)
 
 
+@pytest.mark.parametrize("stored", [[1, 2], {"network": []}, {"epoch": "2"}], ids=str)
+def test_a_state_of_other_things_is_refused(tmp_path: Path, stored: object) -> None:
+    """A list; tensors of no names; an epoch that is no number."""
+    run(tmp_path / "a")
+    state = tmp_path / "a" / "state.pt"
+    torch.save(stored if isinstance(stored, list) else torch.load(state) | stored, state)
+    with pytest.raises(GatewrightError, match=r"state\.pt is damaged or of another network than resnet8"):
+        run(tmp_path / "a", resume=True)
+
+
 def test_gates_without_a_target_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(GatewrightError, match="needs a target density"):
         run(tmp_path / "a", NetworkSpec(8, "dual"))

@@ -50,18 +50,13 @@ def assert_expected(network: Network, result: MachineResult) -> None:
     np.testing.assert_array_equal(result.logits, network.logits)
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_random_networks_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
-    network, program = random_network(seed)
-    print(f"seed {seed}: {network.arch}")
-    stepped = step_simulate(program)
-    assert_expected(network, stepped)
-    assert_same(program, stepped)
-
-
-@pytest.mark.parametrize("seed", range(16))
-def test_programs_of_the_corners_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
-    network, program = random_corners(seed)
+@pytest.mark.parametrize(
+    ("make", "seed"), [*((random_network, seed) for seed in range(24)), *((random_corners, seed) for seed in range(16))]
+)
+def test_random_programs_agree_with_the_oracle_and_with_the_fast_simulator(
+    make: Callable[[int], tuple[Network, Program]], seed: int
+) -> None:
+    network, program = make(seed)
     print(f"seed {seed}: {network.arch}")
     stepped = step_simulate(program)
     assert_expected(network, stepped)
