@@ -18,6 +18,9 @@ OKAY = 0
 
 SLAVE_ERROR = 2
 
+DECODE_ERROR = 3
+"""What a memory answers for an address that it does not have."""
+
 BURST_SIZE = (BEAT_BYTES - 1).bit_length()
 """AxSIZE of a beat of BEAT_BYTES."""
 

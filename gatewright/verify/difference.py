@@ -10,23 +10,7 @@ from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.listing.assembler import format_instruction
 from gatewright.verify.expectations import Expectation
-
-RULES = {
-    1: "AR changed or was withdrawn before it was taken",
-    2: "AW changed or was withdrawn before it was taken",
-    3: "W changed or was withdrawn before it was taken",
-    4: "AR is not an incrementing burst of aligned 16-byte beats",
-    5: "AW is not an incrementing burst of aligned 16-byte beats",
-    6: "a read burst crosses a 4 KiB boundary",
-    7: "a write burst crosses a 4 KiB boundary",
-    8: "WLAST is not with the last beat of its burst",
-    9: "ARVALID during reset",
-    10: "AWVALID during reset",
-    11: "WVALID during reset",
-    12: "more write bursts or beats wait for their other half than any machine needs",
-    13: "more read bursts are in flight than dram.outstanding",
-}
-"""Codes of ``axi_rules.sv`` and ``machine.sv``."""
+from gatewright.verify.rules import rule_text
 
 EVENT_MEANINGS = {
     "dispatch": "handed to its queue",
@@ -127,7 +111,7 @@ def _headline(finding: Finding) -> str:
         "order": f"dispatch {number} goes to another unit",
         "stop": "the end of the program",
         "boot": "the machine boots a second time",
-        "rule": "AXI: " + RULES.get(finding.number("code") or 0, "unknown rule"),
+        "rule": "AXI: " + rule_text(finding.number("code") or 0),
         "error": "the machine stopped with an error",
         "limit": "the program does not end",
         "total": f"at the end the number of {finding.fields.get('event', '')} events of {name}",

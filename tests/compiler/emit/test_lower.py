@@ -60,7 +60,7 @@ FITTING = [
 @pytest.mark.parametrize("gated", [True, False], ids=["gated", "dense"])
 def test_machines_that_the_network_fits(gated: bool, changes: dict[str, int]) -> None:
     graph, inputs, reference = case(gated, 32)
-    compiler = Compiler(graph(PRESETS["ultra96"], **changes))
+    compiler = Compiler(graph, replace(PRESETS["ultra96"], **changes))
     compared = compare_image(compiler, inputs[0], reference, 0, audit=True)
     assert compared.different == ()
 

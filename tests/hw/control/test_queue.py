@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gatewright.contract.isa import Unit
@@ -15,7 +17,7 @@ from tests.support.rtl import run_bench
 def test_a_queue_is_its_twin(unit: str, depth: int, seed: int) -> None:
     """With and without a place; depths at, above and below powers of two."""
     print(f"seed {seed}")
-    queue = InstructionQueue(Unit[unit](ARCH, queue_depth=depth))
+    queue = InstructionQueue(Unit[unit], replace(ARCH, queue_depth=depth))
     run_bench(queue, "tests.hw.control.bench_queue", env={"UNIT": unit, "DEPTH": str(depth), "SEED": str(seed)})
 
 

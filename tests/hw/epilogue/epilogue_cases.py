@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gatewright.contract.arch import PRESETS, ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import (
     COLUMNS,
     FORMATS,
@@ -102,7 +103,7 @@ class Generator:
         tiles = self.rng.permutation(rows * columns)[: self.pick(1, rows * columns)]
         tables = self.shared.tables
         tiles = tiles[: tables._entries.shape[1]]
-        tables._entries[TILE_TABLE, : len(tiles)] = tiles // columns << 8 | tiles % columns
+        tables._entries[TILE_TABLE, : len(tiles)] = tiles // columns << COORDINATE_BITS | tiles % columns
         tables._counts[TILE_TABLE] = len(tiles)
 
     def draw(self, number: int, waits: list[tuple[int, int]], rows: int, columns: int, tile: int) -> Instruction:

@@ -156,7 +156,7 @@ def test_memories_of_tables(tmp_path: Path) -> None:
     text, cells = netlist(masks, tmp_path / "masks")
     assert "RAM64M8" in cells
     run_bench(masks, "tests.hw.memories.bench_masks", env={"SEED": "1", "COLUMNS": "4"}, verilog=text)
-    queue = InstructionQueue(Unit.GATHER(ARCH, queue_depth=9))
+    queue = InstructionQueue(Unit.GATHER, replace(ARCH, queue_depth=9))
     text, cells = netlist(queue, tmp_path / "queue")
     assert "RAM32M16" in cells
     env = {"UNIT": "GATHER", "DEPTH": "9", "SEED": "3"}
