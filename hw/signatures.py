@@ -40,6 +40,7 @@ POSITION_BITS = operand_layout(Opcode.GATHER)["first_tile"].width
 WRITE_COUNT_BITS = bits_for(PORT_BYTES)
 LANE_COUNT_BITS = bits_for(MOST_COLUMNS)
 """Width of a number of columns: one width for every machine."""
+_MASK, _BIT = ceil_log2(MASKS), ceil_log2(MASK_BITS)
 PARAMETER = data.StructLayout({name: 8 * PARAMETER_DTYPE[name].itemsize for name in ("bias", "multiplier", "shift")})
 """A parameter entry without its unused byte; ``bias`` is signed."""
 
@@ -117,31 +118,26 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
 
 
 def mask_write(arch: ArchConfig) -> wiring.Signature:
-    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * 1024 + bit) ``address`` on."""
+    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * MASK_BITS + bit) ``address`` on."""
     return wiring.Signature(
-        {
-            "valid": Out(1),
-            "address": Out(ceil_log2(MASKS * MASK_BITS)),
-            "count": Out(LANE_COUNT_BITS),
-            "bits": Out(arch.columns),
-        }
+        {"valid": Out(1), "address": Out(_MASK + _BIT), "count": Out(LANE_COUNT_BITS), "bits": Out(arch.columns)}
     )
 
 
 def mask_read_columns() -> wiring.Signature:
     """GATHER: MASK_COLUMNS bits from ``bit`` on of a mask (wrapping within it), one cycle after the address."""
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(ceil_log2(MASK_BITS)), "bits": In(MASK_COLUMNS)})
+    return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "bits": In(MASK_COLUMNS)})
 
 
 def mask_read_word() -> wiring.Signature:
-    """INDEX: 16 bits, one cycle after the address."""
-    words = MASK_BITS // MASK_WORD_BITS
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "word": Out(ceil_log2(words)), "bits": In(MASK_WORD_BITS)})
+    """INDEX: MASK_WORD_BITS bits, one cycle after the address."""
+    word = _BIT - ceil_log2(MASK_WORD_BITS)
+    return wiring.Signature({"mask": Out(_MASK), "word": Out(word), "bits": In(MASK_WORD_BITS)})
 
 
 def mask_read_bit() -> wiring.Signature:
     """EXIT: one bit, in the same cycle."""
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(ceil_log2(MASK_BITS)), "value": In(1)})
+    return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "value": In(1)})
 
 
 def scratchpad_read(data_bytes: int) -> wiring.Signature:

@@ -13,6 +13,12 @@ BURST_BOUNDARY = 4096
 BURST_BEATS = BURST_BOUNDARY // BEAT_BYTES
 """Beats between two boundaries."""
 
+
+def burst_beats(address: int, beats: int) -> int:
+    """Beats of the burst that begins at a byte address, where ``beats`` are still to be moved."""
+    return min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+
+
 OKAY = 0
 """The only response that is not an error here."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.listing.assembler import format_instruction
 from gatewright.verify.expectations import Expectation
@@ -95,8 +95,7 @@ def _unit(finding: Finding) -> Unit | None:
 def _units(finding: Finding) -> list[Unit]:
     """Whose state at that cycle the report shows: the one concerned, or all."""
     unit = _unit(finding)
-    queued: list[Unit] = [u for u in Unit if u not in (Unit.NONE, Unit.SEQUENCER)]
-    return [unit] if unit is not None and unit in queued else queued
+    return [unit] if unit is not None and unit in QUEUED_UNITS else list(QUEUED_UNITS)
 
 
 def _headline(finding: Finding) -> str:
