@@ -39,7 +39,7 @@ VECTOR_BITS = _FIELDS["filter_count"].width
 """Pixels or filters of an instruction."""
 
 COLUMNS_LEFT = signed(PLACE["tile_x"].width + _FIELDS["tile"].width + 1)
-"""Of the map, from a tile's first column on: not positive where a table lists a tile outside."""
+"""Shape of the columns of the map from a tile's first one on; behind a row's last tile they are less than 0."""
 
 
 def work_layout(arch: ArchConfig) -> data.StructLayout:
