@@ -9,8 +9,6 @@ own; ``python -m tests.sim.random_stepped`` is the long run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -50,17 +48,21 @@ def assert_expected(network: Network, result: MachineResult) -> None:
     np.testing.assert_array_equal(result.logits, network.logits)
 
 
-@pytest.mark.parametrize(
-    ("make", "seed"), [*((random_network, seed) for seed in range(24)), *((random_corners, seed) for seed in range(16))]
-)
-def test_random_programs_agree_with_the_oracle_and_with_the_fast_simulator(
-    make: Callable[[int], tuple[Network, Program]], seed: int
-) -> None:
-    network, program = make(seed)
+def assert_agreement(network: Network, program: Program, seed: int) -> None:
     print(f"seed {seed}: {network.arch}")
     stepped = step_simulate(program)
     assert_expected(network, stepped)
     assert_same(program, stepped)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_networks_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
+    assert_agreement(*random_network(seed), seed)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_programs_of_the_corners_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
+    assert_agreement(*random_corners(seed), seed)
 
 
 @pytest.mark.parametrize("seed", range(16))
