@@ -9,6 +9,8 @@ own; ``python -m tests.sim.random_stepped`` is the long run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
