@@ -1,7 +1,4 @@
-"""The integer arithmetic of the reference: exact, and shared with neither the simulators nor the lowering.
-
-Of the contract it takes the bounds of the integers, not the rounding.
-"""
+"""The integer arithmetic of the reference: exact, and shared with neither the simulators nor the lowering."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatewright.compiler.graph.graph import Requantisation
-from gatewright.contract.arithmetic import INT8_MIN, INT16_MAX, INT16_MIN
 
 EXACT_FLOAT32 = 1 << 24
 """Every integer up to this magnitude, and so every partial sum below it, is exact in float32."""
@@ -25,7 +21,7 @@ def convolve(source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding:
     partial sum in whatever order is an integer of at most 128 times a row's absolute sum.
     """
     kernel = torch.from_numpy(np.ascontiguousarray(weight.transpose(0, 3, 1, 2))).flatten(1)
-    exact = int(kernel.to(torch.int64).abs().sum(1).max()) * -INT8_MIN < EXACT_FLOAT32
+    exact = int(kernel.to(torch.int64).abs().sum(1).max()) * 128 < EXACT_FLOAT32
     dtype = torch.float32 if exact else torch.float64
     size = weight.shape[1:3]
     height, width = ((source.shape[2 + i] + 2 * padding - size[i]) // stride + 1 for i in range(2))
@@ -50,7 +46,7 @@ def requantise(sums: Tensor, requantisation: Requantisation) -> Tensor:
 def scaled(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
     """sums * multiplier / 2**shift, halves up, saturated to int16."""
     half = torch.ones_like(shift) << (shift - 1)
-    return ((sums * multiplier).add_(half) >> shift).clamp_(INT16_MIN, INT16_MAX)
+    return ((sums * multiplier).add_(half) >> shift).clamp_(-32768, 32767)
 
 
 def spread(mask: Tensor, tile: int, like: Tensor) -> Tensor:
