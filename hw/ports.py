@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from amaranth.lib.wiring import In, Member, Out
+from amaranth.lib.wiring import Member, Out, Signature
 
+from gatewright.contract.arch import BEAT_BYTES, PORT_BYTES
 from gatewright.contract.isa import UNIT_BITS, UNITS
 from gatewright.contract.registers import ADDRESS_BITS
 from gatewright.hw.control.axi_lite import axi_lite_signature
-from gatewright.hw.signatures import BEAT_BITS, PORT_BYTES, SCRATCHPAD_ADDRESS_BITS
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, WRITE_COUNT_BITS, read_bus, write_bus
 
 LITE_PORTS: dict[str, Member] = dict(axi_lite_signature(ADDRESS_BITS).members)
 """AXI4-Lite, ``s_axi_*``."""
 
+_BUSES: dict[str, Signature] = {"read": read_bus(), "write": write_bus()}
+
+_BUS_MEMBERS = {
+    "araddr": ("read", "ar_address"),
+    "arlen": ("read", "ar_length"),
+    "arvalid": ("read", "ar_valid"),
+    "arready": ("read", "ar_ready"),
+    "rdata": ("read", "r_data"),
+    "rresp": ("read", "r_response"),
+    "rlast": ("read", "r_last"),
+    "rvalid": ("read", "r_valid"),
+    "rready": ("read", "r_ready"),
+    "awaddr": ("write", "aw_address"),
+    "awlen": ("write", "aw_length"),
+    "awvalid": ("write", "aw_valid"),
+    "awready": ("write", "aw_ready"),
+    "wdata": ("write", "w_data"),
+    "wlast": ("write", "w_last"),
+    "wvalid": ("write", "w_valid"),
+    "wready": ("write", "w_ready"),
+    "bresp": ("write", "b_response"),
+    "bvalid": ("write", "b_valid"),
+    "bready": ("write", "b_ready"),
+}
+
 BUS_PORTS: dict[str, tuple[str, str, Member]] = {
-    "araddr": ("read", "ar_address", Out(32)),
-    "arlen": ("read", "ar_length", Out(8)),
-    "arvalid": ("read", "ar_valid", Out(1)),
-    "arready": ("read", "ar_ready", In(1)),
-    "rdata": ("read", "r_data", In(BEAT_BITS)),
-    "rresp": ("read", "r_response", In(2)),
-    "rlast": ("read", "r_last", In(1)),
-    "rvalid": ("read", "r_valid", In(1)),
-    "rready": ("read", "r_ready", Out(1)),
-    "awaddr": ("write", "aw_address", Out(32)),
-    "awlen": ("write", "aw_length", Out(8)),
-    "awvalid": ("write", "aw_valid", Out(1)),
-    "awready": ("write", "aw_ready", In(1)),
-    "wdata": ("write", "w_data", Out(BEAT_BITS)),
-    "wlast": ("write", "w_last", Out(1)),
-    "wvalid": ("write", "w_valid", Out(1)),
-    "wready": ("write", "w_ready", In(1)),
-    "bresp": ("write", "b_response", In(2)),
-    "bvalid": ("write", "b_valid", In(1)),
-    "bready": ("write", "b_ready", Out(1)),
+    name: (bus, member, _BUSES[bus].members[member]) for name, (bus, member) in _BUS_MEMBERS.items()
 }
 """AXI4, ``m_axi_*``: the bus, the member of its signature, and the port."""
 
@@ -41,7 +48,7 @@ CONSTANT_PORTS: dict[str, Member] = {
     "arburst": Out(2),
     "awsize": Out(3),
     "awburst": Out(2),
-    "wstrb": Out(BEAT_BITS // 8),
+    "wstrb": Out(BEAT_BYTES),
 }
 """AXI4 ports that never change."""
 
@@ -58,7 +65,7 @@ TRACE_PORTS: dict[str, Member] = {
     "write": Out(1),
     "write_unit": Out(UNIT_BITS),
     "write_address": Out(SCRATCHPAD_ADDRESS_BITS),
-    "write_count": Out(6),
+    "write_count": Out(WRITE_COUNT_BITS),
     "write_data": Out(8 * PORT_BYTES),
 }
 """``trace_*``: cycle 0, dispatch, s, r and e - 1 of each unit's instructions, the end, and scratchpad writes."""

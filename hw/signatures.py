@@ -8,26 +8,39 @@ from __future__ import annotations
 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import bits_for, ceil_log2
 
 from gatewright.contract.arch import (
     ACCUMULATOR_BANKS,
     BEAT_BYTES,
+    MASK_BITS,
     MASK_COLUMNS,
     MASKS,
+    MOST_COLUMNS,
     OPERAND_BANKS,
-    PARAMETER_BYTES,
     ArchConfig,
 )
-from gatewright.contract.encodings import MASK_WORD_BITS, PARAMETER_DTYPE, TABLE_ENTRIES_PER_BEAT, TABLE_ENTRY_BITS
-from gatewright.contract.isa import Unit
-from gatewright.hw.layouts import COUNTS, head_layout
+from gatewright.contract.arch import PORT_BYTES as PORT_BYTES
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS
+from gatewright.contract.axi import ADDRESS_BITS
+from gatewright.contract.encodings import (
+    INSTRUCTION_BEATS,
+    MASK_WORD_BITS,
+    PARAMETER_DTYPE,
+    TABLE_ENTRIES_PER_BEAT,
+    TABLE_ENTRY_BITS,
+)
+from gatewright.contract.isa import Opcode, Unit
+from gatewright.hw.layouts import COUNTS, head_layout, operand_layout
 
 BEAT_BITS = 8 * BEAT_BYTES
-SCRATCHPAD_ADDRESS_BITS = 20
-PORT_BYTES = 48
-"""Bytes that a port of the scratchpad moves in a cycle, from any byte address."""
-TABLE_BITS, POSITION_BITS = 4, 12
+SCRATCHPAD_ADDRESS_BITS = operand_layout(Opcode.LOAD)["address"].width
+TABLE_BITS = operand_layout(Opcode.INDEX)["table"].width
+POSITION_BITS = operand_layout(Opcode.GATHER)["first_tile"].width
+WRITE_COUNT_BITS = bits_for(PORT_BYTES)
+LANE_COUNT_BITS = bits_for(MOST_COLUMNS)
+"""Width of a number of columns: one width for every machine."""
+_MASK, _BIT = ceil_log2(MASKS), ceil_log2(MASK_BITS)
 PARAMETER = data.StructLayout({name: 8 * PARAMETER_DTYPE[name].itemsize for name in ("bias", "multiplier", "shift")})
 """A parameter entry without its unused byte; ``bias`` is signed."""
 
@@ -95,7 +108,7 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
         {
             "valid": Out(1),
             "table": Out(TABLE_BITS),
-            "row": Out(POSITION_BITS - 3),
+            "row": Out(POSITION_BITS - ceil_log2(TABLE_ENTRIES_PER_BEAT)),
             "enable": Out(TABLE_ENTRIES_PER_BEAT),
             "entries": Out(BEAT_BITS),
             "set_count": Out(1),
@@ -105,27 +118,30 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
 
 
 def mask_write(arch: ArchConfig) -> wiring.Signature:
-    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * 1024 + bit) ``address`` on."""
-    return wiring.Signature({"valid": Out(1), "address": Out(14), "count": Out(6), "bits": Out(arch.columns)})
+    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * MASK_BITS + bit) ``address`` on."""
+    return wiring.Signature(
+        {"valid": Out(1), "address": Out(_MASK + _BIT), "count": Out(LANE_COUNT_BITS), "bits": Out(arch.columns)}
+    )
 
 
 def mask_read_columns() -> wiring.Signature:
     """GATHER: MASK_COLUMNS bits from ``bit`` on of a mask (wrapping within it), one cycle after the address."""
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(10), "bits": In(MASK_COLUMNS)})
+    return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "bits": In(MASK_COLUMNS)})
 
 
 def mask_read_word() -> wiring.Signature:
-    """INDEX: 16 bits, one cycle after the address."""
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "word": Out(6), "bits": In(MASK_WORD_BITS)})
+    """INDEX: MASK_WORD_BITS bits, one cycle after the address."""
+    word = _BIT - ceil_log2(MASK_WORD_BITS)
+    return wiring.Signature({"mask": Out(_MASK), "word": Out(word), "bits": In(MASK_WORD_BITS)})
 
 
 def mask_read_bit() -> wiring.Signature:
     """EXIT: one bit, in the same cycle."""
-    return wiring.Signature({"mask": Out(ceil_log2(MASKS)), "bit": Out(10), "value": In(1)})
+    return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "value": In(1)})
 
 
 def scratchpad_read(data_bytes: int) -> wiring.Signature:
-    """``data_bytes`` (at most 48) from a byte address, any alignment; ``data`` is there SCRATCHPAD_READ cycles later.
+    """Up to PORT_BYTES bytes from a byte address, any alignment; ``data`` is there SCRATCHPAD_READ cycles later.
 
     Addresses beyond the end wrap.
     """
@@ -140,12 +156,12 @@ SCRATCHPAD_WRITE = 1
 
 
 def scratchpad_write(data_bytes: int) -> wiring.Signature:
-    """Write the first ``count`` of ``data_bytes`` (at most 48) bytes at a byte address, any alignment."""
+    """Write the first ``count`` of ``data_bytes`` (at most PORT_BYTES) bytes at a byte address, any alignment."""
     return wiring.Signature(
         {
             "valid": Out(1),
             "address": Out(SCRATCHPAD_ADDRESS_BITS),
-            "count": Out(6),
+            "count": Out(WRITE_COUNT_BITS),
             "data": Out(lanes(data_bytes)),
         }
     )
@@ -207,7 +223,7 @@ def accumulator_read(arch: ArchConfig) -> wiring.Signature:
             "valid": Out(1),
             "bank": Out(ceil_log2(ACCUMULATOR_BANKS)),
             "entry": Out(ceil_log2(arch.accumulator_depth)),
-            "lanes": In(lanes(arch.columns, 32)),
+            "lanes": In(lanes(arch.columns, ACCUMULATOR_BITS)),
         }
     )
 
@@ -223,7 +239,7 @@ def accumulator_write(arch: ArchConfig) -> wiring.Signature:
             "valid": Out(1),
             "bank": Out(ceil_log2(ACCUMULATOR_BANKS)),
             "entry": Out(ceil_log2(arch.accumulator_depth)),
-            "lanes": Out(lanes(arch.columns, 32)),
+            "lanes": Out(lanes(arch.columns, ACCUMULATOR_BITS)),
         }
     )
 
@@ -238,9 +254,7 @@ PARAMETER_READ = 2
 
 def parameter_write(arch: ArchConfig) -> wiring.Signature:
     """LOAD writes the two entries of a beat; ``entry`` may be odd. Written in this cycle."""
-    return wiring.Signature(
-        {"valid": Out(1), "entry": Out(ceil_log2(arch.parameter_entries)), "data": Out(2 * 8 * PARAMETER_BYTES)}
-    )
+    return wiring.Signature({"valid": Out(1), "entry": Out(ceil_log2(arch.parameter_entries)), "data": Out(BEAT_BITS)})
 
 
 def instruction_write(arch: ArchConfig) -> wiring.Signature:
@@ -255,8 +269,8 @@ def boot_signature(arch: ArchConfig) -> wiring.Signature:
     return wiring.Signature(
         {
             "start": Out(1),
-            "address": Out(32),
-            "beats": Out(ceil_log2(arch.page_instructions * 2 + 1)),
+            "address": Out(ADDRESS_BITS),
+            "beats": Out(ceil_log2(arch.page_instructions * INSTRUCTION_BEATS + 1)),
             "done": In(1),
         }
     )
@@ -268,7 +282,7 @@ def read_bus() -> wiring.Signature:
         {
             "ar_valid": Out(1),
             "ar_ready": In(1),
-            "ar_address": Out(32),
+            "ar_address": Out(ADDRESS_BITS),
             "ar_length": Out(8),
             "r_valid": In(1),
             "r_ready": Out(1),
@@ -285,7 +299,7 @@ def write_bus() -> wiring.Signature:
         {
             "aw_valid": Out(1),
             "aw_ready": In(1),
-            "aw_address": Out(32),
+            "aw_address": Out(ADDRESS_BITS),
             "aw_length": Out(8),
             "w_valid": Out(1),
             "w_ready": In(1),

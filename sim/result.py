@@ -11,12 +11,8 @@ from gatewright.contract.trace import Trace
 
 
 @dataclass(frozen=True)
-class SimResult:
-    """Cycles, values and work of one run.
-
-    ``tensors`` holds, for an observed run, every placement that the run got to: maps int8
-    [height, width, channels], compact maps with only their active channels, logits int32 [channels].
-    """
+class MachineResult:
+    """Cycles of one run, and what it left behind."""
 
     cycles: int
     trace: Trace
@@ -25,9 +21,19 @@ class SimResult:
     dram: npt.NDArray[np.uint8]
     scratchpad: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
-    """[16, 1024]"""
+    """[MASKS, MASK_BITS]"""
     tables: list[npt.NDArray[np.uint16]]
     """Each table's entries, as many as its count."""
+
+
+@dataclass(frozen=True)
+class SimResult(MachineResult):
+    """And its work, which the fast simulator adds.
+
+    ``tensors`` holds, for an observed run, every placement that the run got to: maps int8
+    [height, width, channels], compact maps with only their active channels, logits int32 [channels].
+    """
+
     work: npt.NDArray[np.void]
     """One ``work.WORK_DTYPE`` record per executed instruction, like ``trace.records``."""
     tensors: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]] = field(default_factory=dict)

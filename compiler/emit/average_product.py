@@ -11,6 +11,7 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import gather_into, matmul
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.contract.encodings import LOGIT_BYTES, REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 
@@ -46,7 +47,9 @@ class AverageProduct:
     def gather_rows(self, rows: int) -> None:
         """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
         pixels = min(rows * self.source.width, len(self.tiles))
-        count = pixels - self.gathered if pixels == len(self.tiles) else (pixels - self.gathered) // 4 * 4
+        count = pixels - self.gathered
+        if pixels < len(self.tiles):
+            count -= count % REGION_UNIT
         if count > 0:
             base = self.base + self.gathered
             gather_into(
@@ -66,7 +69,7 @@ class AverageProduct:
         self.gather_rows(self.source.height)
         context = self.context
         entry = context.image.parameter_entry[self.bank]
-        item = 4 if self.kind == EpilogueKind.REDUCE_RAW else 1
+        item = LOGIT_BYTES if self.kind == EpilogueKind.REDUCE_RAW else 1
         for first in range(0, self.filters, context.arch.columns):
             count = min(context.arch.columns, self.filters - first)
             sizes = {

@@ -14,9 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.users import UNITS, Users
+from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
+
+CONTROL_LAYERS = START, NEXT_PAGE, END = "start", "next page", "end"
+"""What answers for the instructions of no layer."""
 
 FIRST_PAGE = 32
 """Instructions of page 0: small, because nothing runs before it has arrived."""
@@ -72,14 +76,14 @@ class Emitter:
         self.arch = arch
         self.rows: list[list[int]] = []
         self.layers: list[str] = []
-        self.layer = "start"
+        self.layer = START
         self.page_starts = [0]
         self.counts = [0] * UNITS
         self._users = Users(
             {
                 "scratchpad": (arch.scratchpad_bytes, 64),
-                "patch": (arch.patch_words, 16),
-                "weight": (arch.weight_words, 16),
+                "patch": (arch.patch_words, REGION_GRANULE),
+                "weight": (arch.weight_words, REGION_GRANULE),
                 "parameter": (arch.parameter_entries, 1),
                 "accumulator": (ACCUMULATOR_BANKS, 1),
                 "table": (NO_TABLE, 1),
@@ -131,7 +135,7 @@ class Emitter:
 
     def finish(self, code_address: int) -> npt.NDArray[np.int64]:
         """Append END, fill in the pages' addresses and sizes, and return the decoded table."""
-        self.layer = "end"
+        self.layer = END
         self._append(Opcode.END, [], {})
         code = np.asarray(self.rows, np.int64)
         ends = [*self.page_starts[1:], len(code)]
@@ -210,7 +214,7 @@ class Emitter:
             return
         assert self._page_load is not None
         entry = (len(self.page_starts) % 2) * self.arch.page_instructions
-        layer, self.layer = self.layer, "next page"
+        layer, self.layer = self.layer, NEXT_PAGE
         self._append(Opcode.NEXT, [(int(Unit.LOAD), self._page_load_count)], {"entry": entry})
         self.layer = layer
         self.page_starts.append(len(self.rows))

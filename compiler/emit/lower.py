@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
-from gatewright.compiler.emit.emit import PORT_B, reads, writes
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.matrix import convolve
@@ -34,8 +34,6 @@ _IMAGE_PIECES = 4
 """LOADs that bring the image: the first rows are used while the others arrive."""
 
 _FINISHED = object()
-
-CONTROL_LAYERS = ("start", "next page", "end")
 
 
 class Lowering:

@@ -8,7 +8,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-UNITS = 7
+from gatewright.contract.isa import QUEUED_UNITS
+
+UNITS = 1 + max(QUEUED_UNITS)
 """Units with a queue, and NONE."""
 
 

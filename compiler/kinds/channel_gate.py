@@ -19,14 +19,13 @@ from gatewright.compiler.graph.graph import (
     FloatLayer,
     Layer,
     QuantisedGraph,
-    QuantisedLayer,
     Requantisation,
     TensorShape,
 )
+from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias, requantisation
-from gatewright.contract.arithmetic import gate_decision
-from gatewright.contract.program import LayerKind
+from gatewright.contract.arithmetic import INT8_MAX, gate_decision
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -112,7 +111,7 @@ class FloatChannelGate(ChannelGate, FloatLayer):
 
 
 @dataclass(frozen=True)
-class QuantisedChannelGate(ChannelGate, QuantisedLayer):
+class QuantisedChannelGate(ChannelGate, QuantisedGate):
     """hidden = requantise(sum over all pooled tiles of W0 x + b0) with ReLU; logits = W1 hidden + b1 >= 0.
 
     The hidden layer sums over the tiles of the pooled map ``source`` *after* the product, which is
@@ -140,7 +139,7 @@ class QuantisedChannelGate(ChannelGate, QuantisedLayer):
 
     def run(self, batch: reference.Batch) -> None:
         totals = batch.maps[self.source].sum((2, 3), dtype=torch.int64)
-        hidden = requantise(dense(totals, self.hidden_weight), self.hidden).clamp_(0, 127)
+        hidden = requantise(dense(totals, self.hidden_weight), self.hidden).clamp_(0, INT8_MAX)
         batch.hidden[self.hidden_name] = hidden.to(torch.int8)
         batch.masks[self.name] = gate_decision(dense(hidden, self.weight) + torch.from_numpy(self.bias))
 
@@ -156,20 +155,6 @@ class QuantisedChannelGate(ChannelGate, QuantisedLayer):
         image.add_by_vector(self.hidden_name, self.hidden_weight)
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
         image.add_by_vector(self.name, self.weight)
-
-    def without_gates(self) -> None:
-        return None
-
-    @property
-    def role(self) -> LayerKind:
-        return "gate"
-
-    def joins(self, before: QuantisedLayer) -> bool:
-        """The gates of a block are emitted together."""
-        return before.role == "gate"
-
-    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
-        lowering.gates.emit(group)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         lowering.gates.advance(self, rows)

@@ -23,6 +23,7 @@ from gatewright.compiler.graph.graph import (
     TensorShape,
 )
 from gatewright.compiler.quantise.numbers import int8_weights, requantisation
+from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import LayerKind
 
@@ -159,7 +160,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
             values *= spread(batch.masks[self.output_tiles], batch.tiles[self.output_tiles], values)
         if self.residual is not None:
             values += batch.maps[self.residual]
-        batch.write(self.output, values.clamp_(0 if self.relu else -128, 127))
+        batch.write(self.output, values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX))
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.output: graph.shapes[self.output].size}

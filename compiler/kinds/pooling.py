@@ -22,6 +22,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.quantise.numbers import multiplier_and_shift
+from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Pooling(QuantisedLayer):
         padded = F.pad(source, (0, -width % tile, 0, -height % tile))
         sums = padded.unflatten(3, (-1, tile)).unflatten(2, (-1, tile)).sum((3, 5), dtype=torch.int64)
         values = scaled(sums, torch.tensor(self.multiplier), torch.tensor(self.shift))
-        batch.write(self.name, values.clamp_(-128, 127))
+        batch.write(self.name, values.clamp_(INT8_MIN, INT8_MAX))
 
     def shape(self, graph: QuantisedGraph) -> TensorShape:
         """Of the pooled map: a pixel for each tile."""

@@ -17,14 +17,13 @@ from gatewright.compiler.graph.graph import (
     FloatLayer,
     Layer,
     QuantisedGraph,
-    QuantisedLayer,
     Requantisation,
     TensorShape,
 )
+from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.arithmetic import gate_decision
-from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -96,7 +95,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
 
 
 @dataclass(frozen=True)
-class QuantisedSpatialGate(SpatialGate, QuantisedLayer):
+class QuantisedSpatialGate(SpatialGate, QuantisedGate):
     """A convolution over the pooled map ``source``, in tiles, to one logit per cell of the grid.
 
     ``weight`` is [1, k, k, channels] with ``stride`` and ``padding`` in pooled tiles: where the
@@ -132,20 +131,6 @@ class QuantisedSpatialGate(SpatialGate, QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(np.asarray([self.bias])))
         image.add_by_vector(self.name, self.weight)
-
-    def without_gates(self) -> None:
-        return None
-
-    @property
-    def role(self) -> LayerKind:
-        return "gate"
-
-    def joins(self, before: QuantisedLayer) -> bool:
-        """The gates of a block are emitted together."""
-        return before.role == "gate"
-
-    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
-        lowering.gates.emit(group)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         lowering.gates.advance(self, rows)

@@ -9,6 +9,9 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 
+REGION_GRANULE = 16
+"""Words in which regions of an operand buffer begin and end; what is noted of their users is noted of as many."""
+
 SLACK_BYTES = 64
 """Around every map: the gather's four banks may read beyond a run; nothing of it is used."""
 
@@ -101,7 +104,7 @@ class Ring:
 
     def take(self, name: str, words: int) -> int | None:
         """The base of a region of ``words`` words, or None while live regions are in the way."""
-        words = -(-words // 16) * 16
+        words = -(-words // REGION_GRANULE) * REGION_GRANULE
         if words > self.size:
             raise GatewrightError(
                 f"{name} needs {words} words of the {self.what}, which has {self.size}; use an arch with a larger one"
@@ -114,7 +117,7 @@ class Ring:
 
     def place(self, words: int, beside: Iterable[str]) -> int | None:
         """The base that ``take`` would choose if only the regions ``beside`` were live."""
-        words = -(-words // 16) * 16
+        words = -(-words // REGION_GRANULE) * REGION_GRANULE
         for base in (self._next, 0):
             high = base + words
             if high <= self.size and not any(

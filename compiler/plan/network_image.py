@@ -13,7 +13,6 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import allocate_scratchpad
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
-    beats_by_vector,
     padded_vectors,
     parameter_bytes,
     slices_of,
@@ -21,6 +20,7 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import InputLayout, Region
@@ -99,7 +99,7 @@ class NetworkImage:
         self.regions += [self.input_region, self.output_region]
         self.static_image = self._builder.build()
 
-    def _pad_parameters(self, multiple: int = BEAT_BYTES // PARAMETER_BYTES) -> None:
+    def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""
         count = -self._entries % multiple
         self._parameters.append(np.zeros(count * PARAMETER_BYTES, np.uint8))
@@ -139,49 +139,41 @@ class NetworkImage:
 
     def add_by_vector(self, name: str, weight: npt.NDArray[np.int8]) -> None:
         """A filter bank [filters, ...reduction], read whole."""
-        reduction = weight[0].size
-        data = weights_by_vector(weight, self.arch)
-        address = self._builder.add(data)
-        self.regions.append(Region(name, "weights", address, data.size))
-        self._bank(
-            FilterBank(
-                name,
-                address,
-                Space.WEIGHTS_BY_VECTOR,
-                len(weight),
-                beats_by_vector(reduction, self.arch),
-                padded_vectors(len(weight)),
-                slices_of(reduction, self.arch),
-                reduction // weight.shape[-1],
-            )
-        )
+        self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, weights_by_vector(weight, self.arch))
 
     def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
         """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read."""
-        data = weights_by_reduction(weight)
+        self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, weights_by_reduction(weight), gate)
+
+    def _bank(
+        self,
+        name: str,
+        weight: npt.NDArray[np.int8],
+        space: Space,
+        data: npt.NDArray[np.uint8],
+        gate: str | None = None,
+    ) -> None:
+        """A bank whose rows in DRAM are ``data``."""
         address = self._builder.add(data)
         self.regions.append(Region(name, "weights", address, data.size))
-        self._bank(
-            FilterBank(
-                name,
-                address,
-                Space.WEIGHTS_BY_REDUCTION,
-                len(data),
-                data.shape[1] // BEAT_BYTES,
-                padded_vectors(len(weight)),
-                slices_of(weight[0].size, self.arch),
-                weight.shape[1] * weight.shape[2],
-                gate,
-            )
+        reduction = weight[0].size
+        bank = FilterBank(
+            name,
+            address,
+            space,
+            rows=len(data),
+            row_beats=data.shape[1] // BEAT_BYTES,
+            vectors=padded_vectors(len(weight)),
+            slices=slices_of(reduction, self.arch),
+            taps=reduction // weight.shape[-1],
+            gate=gate,
         )
-
-    def _bank(self, bank: FilterBank) -> None:
         if bank.words > self.arch.weight_words:
             raise GatewrightError(
-                f"arch {self.arch.name}: the filters of {bank.name} need {bank.words} words of the weight buffer, "
+                f"arch {self.arch.name}: the filters of {name} need {bank.words} words of the weight buffer, "
                 f"which has {self.arch.weight_words}; raise weight_kib"
             )
-        self.banks[bank.name] = bank
+        self.banks[name] = bank
 
 
 def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:

@@ -12,12 +12,13 @@ from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph
 from gatewright.compiler.kinds.pooling import pooled_name
 from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
+from gatewright.contract.arithmetic import INT8_MAX
 from gatewright.contract.errors import GatewrightError
 
 BINS = 4096
 """Bins of the histogram of magnitudes that a clip is chosen from."""
 
-LEVELS = 127
+LEVELS = INT8_MAX
 """int8 magnitudes that a range is divided into."""
 
 CANDIDATES = 96

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import Requantisation
-from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, quantise_scale
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MAX, INT8_MIN, quantise_scale
 from gatewright.contract.errors import GatewrightError
 
-ACCUMULATOR_MAX = (1 << 31) - 1
+ACCUMULATOR_MAX = (1 << ACCUMULATOR_BITS - 1) - 1
 
 BIAS_MAX = 1 << 29
 """A channel whose weights are so small that its bias would exceed this gets a coarser weight scale."""

@@ -7,7 +7,7 @@ an instruction's fields, which bound them, are in ``gatewright/contract/isa.py``
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,15 @@ BEAT_BYTES = 16
 
 SCRATCHPAD_BANKS = 4
 """Word-interleaved banks: any 49 consecutive bytes can be read or written in one cycle."""
+
+MOST_COLUMNS = 32
+"""Columns of the widest array: what counts columns has room for them, in every machine."""
+
+PORT_BYTES = 48
+"""The most bytes that a port of the scratchpad moves in a cycle, from any byte address."""
+
+TRANSPOSED_FILTERS = 16
+"""Filters whose bytes EPILOGUE turns and writes at once where pixels stand still."""
 
 OPERAND_BANKS = 4
 """Banks of the patch and weight buffers; vector v of slice s lies in bank (v + s) mod 4."""
@@ -150,7 +159,7 @@ class ArchConfig:
 
 _RANGES = (
     ("rows", 4, 16),
-    ("columns", 4, 32),
+    ("columns", 4, MOST_COLUMNS),
     ("clock_mhz", 1, 2000),
     ("array_multipliers", 1, 512),
     ("scratchpad_kib", 4, 1024),
@@ -203,8 +212,3 @@ def load_arch(name_or_path: str) -> ArchConfig:
     if isinstance(dram, dict):
         merged["dram"] = {**base["dram"], **dram}
     return ArchConfig.from_dict(merged, f"arch file {path}")
-
-
-def with_changes(arch: ArchConfig, **changes: Any) -> ArchConfig:
-    """A copy with some parameters changed, validated."""
-    return replace(arch, **changes)

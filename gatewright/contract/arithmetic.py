@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
 
+ACCUMULATOR_BITS = 32
+"""Of accumulator entries, biases and their sums, which wrap around."""
+
 MULTIPLIER_BITS = 16
 SHIFT_MAX = 47
 INT8_MIN, INT8_MAX = -128, 127

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MOST_COLUMNS, PARAMETER_BYTES, PORT_BYTES
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS
 
 REGION_UNIT = 4
 """Regions of the patch and weight buffers begin at a multiple of this many words; fields hold base div REGION_UNIT.
@@ -29,9 +30,17 @@ MASK_WORD_BITS = 16
 PARAMETER_DTYPE = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("unused", "u1")])
 """One filter's epilogue parameters, in DRAM and on chip."""
 
+assert PARAMETER_DTYPE.itemsize == PARAMETER_BYTES and PARAMETER_DTYPE.fields is not None
+PARAMETER_OFFSETS = {name: place[1] for name, place in PARAMETER_DTYPE.fields.items()}
+"""The first byte of each of its parts."""
+
 PARAMETERS_PER_BEAT = BEAT_BYTES // PARAMETER_BYTES
 INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
-LOGIT_BYTES = 4
+LOGIT_BYTES = ACCUMULATOR_BITS // 8
 """A logit, and every other raw total that EPILOGUE writes, is an int32."""
 
-assert PARAMETER_DTYPE.itemsize == PARAMETER_BYTES
+RAW_LANES = PORT_BYTES // LOGIT_BYTES
+"""Raw totals that one write to the scratchpad takes."""
+
+RAW_WRITES = -(-MOST_COLUMNS // RAW_LANES)
+"""Cycles in which those of a block are written: as many in every machine."""

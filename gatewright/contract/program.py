@@ -18,6 +18,7 @@ from annotated_types import Len
 from safetensors.numpy import save_file
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, decode, encode
 from gatewright.contract.program_check import check_program
@@ -155,6 +156,12 @@ class Program(ProgramHeader):
         image = self.image.copy()
         image[region.address : region.address + region.size] = data
         return image
+
+    def logits(self, dram: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+        """The output region of a DRAM, as int32; a copy. What is left of it behind whole numbers does not count."""
+        region = self.output_region
+        whole = region.size // LOGIT_BYTES * LOGIT_BYTES
+        return np.frombuffer(dram[region.address : region.address + whole].tobytes(), "<i4").astype(np.int32)
 
     def save(self, path: str | Path) -> None:
         """Write the program; the file appears whole or not at all. One that ``load`` would refuse is not written."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASKS
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
 from gatewright.contract.isa import Opcode, column, encode
 
 if TYPE_CHECKING:
     from gatewright.contract.program import GateRecord, Placement, Program
-
-LOGIT_BYTES = 4
 
 
 def check_program(program: Program) -> None:

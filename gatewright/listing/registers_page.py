@@ -6,6 +6,7 @@ import ast
 import inspect
 
 from gatewright.contract import registers
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.registers import ADDRESS_BITS, REGISTERS, ErrorCode
 
 
@@ -33,8 +34,9 @@ def registers_page() -> str:
         f"An AXI4-Lite port of 32 bits, {1 << ADDRESS_BITS} bytes. Registers are written whole; an access to another "
         "address, or to a part of a word, is answered with SLVERR.",
         "",
-        "To run a program: write its image to memory at a multiple of 4096, then BASE, CODE_ADDRESS and BOOT_COUNT; "
-        "wait for STATUS bit 3 (ready); write 1 to CONTROL; wait for the interrupt or for STATUS bit 1 or 2.",
+        f"To run a program: write its image to memory at a multiple of {BURST_BOUNDARY}, then BASE, CODE_ADDRESS "
+        "and BOOT_COUNT; wait for STATUS bit 3 (ready); write 1 to CONTROL; wait for the interrupt or for STATUS bit 1 "
+        "or 2.",
         "",
         "| offset | register | access | |",
         "| --- | --- | --- | --- |",

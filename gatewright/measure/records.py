@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
-from gatewright.contract.axi import BURST_BOUNDARY
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.axi import burst_beats
+from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.contract.program import GateRecord, Program
@@ -149,13 +150,12 @@ def _reads(program: Program, result: SimResult) -> dict[str, tuple[int, int]]:
 
 def _boot_read(program: Program) -> tuple[int, int]:
     """As ``_reads``, of the first page: one row, split where a burst may not cross."""
-    address, end = program.code_address, program.code_address + program.boot_count * INSTRUCTION_BYTES
-    size, cycles = end - address, 0
-    while address < end:
-        stop = min(end, (address // BURST_BOUNDARY + 1) * BURST_BOUNDARY)
-        cycles += program.arch.dram.burst_cycles((stop - address) // BEAT_BYTES)
-        address = stop
-    return size, cycles
+    address, left, cycles = program.code_address, program.boot_count * INSTRUCTION_BEATS, 0
+    while left:
+        beats = burst_beats(address, left)
+        cycles += program.arch.dram.burst_cycles(beats)
+        address, left = address + beats * BEAT_BYTES, left - beats
+    return address - program.code_address, cycles
 
 
 def _decision(program: Program, gate: GateRecord) -> GateDecision:

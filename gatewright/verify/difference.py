@@ -6,27 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.listing.assembler import format_instruction
 from gatewright.verify.expectations import Expectation
-
-RULES = {
-    1: "AR changed or was withdrawn before it was taken",
-    2: "AW changed or was withdrawn before it was taken",
-    3: "W changed or was withdrawn before it was taken",
-    4: "AR is not an incrementing burst of aligned 16-byte beats",
-    5: "AW is not an incrementing burst of aligned 16-byte beats",
-    6: "a read burst crosses a 4 KiB boundary",
-    7: "a write burst crosses a 4 KiB boundary",
-    8: "WLAST is not with the last beat of its burst",
-    9: "ARVALID during reset",
-    10: "AWVALID during reset",
-    11: "WVALID during reset",
-    12: "more write bursts or beats wait for their other half than any machine needs",
-    13: "more read bursts are in flight than dram.outstanding",
-}
-"""Codes of ``axi_rules.sv`` and ``machine.sv``."""
+from gatewright.verify.rules import rule_text
 
 EVENT_MEANINGS = {
     "dispatch": "handed to its queue",
@@ -114,8 +98,7 @@ def _unit(finding: Finding) -> Unit | None:
 def _units(finding: Finding) -> list[Unit]:
     """Whose state at that cycle the report shows: the one concerned, or all."""
     unit = _unit(finding)
-    queued: list[Unit] = [u for u in Unit if u not in (Unit.NONE, Unit.SEQUENCER)]
-    return [unit] if unit is not None and unit in queued else queued
+    return [unit] if unit is not None and unit in QUEUED_UNITS else list(QUEUED_UNITS)
 
 
 def _headline(finding: Finding) -> str:
@@ -130,7 +113,7 @@ def _headline(finding: Finding) -> str:
         "order": f"dispatch {number} goes to another unit",
         "stop": "the end of the program",
         "boot": "the machine boots a second time",
-        "rule": "AXI: " + RULES.get(finding.number("code") or 0, "unknown rule"),
+        "rule": "AXI: " + rule_text(finding.number("code") or 0),
         "error": "the machine stopped with an error",
         "limit": "the program does not end",
         "total": f"at the end the number of {finding.fields.get('event', '')} events of {name}",

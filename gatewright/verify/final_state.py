@@ -50,8 +50,7 @@ def final_differences(expectation: Expectation, folder: Path, registers: Registe
         *_bytes("DRAM", expectation.dram, dram, lambda at: _region(program, at)),
         *_bytes("scratchpad", expectation.scratchpad, scratchpad, lambda at: _placement(program, at)),
     ]
-    region = program.output_region
-    logits = dram[region.address : region.address + region.size // LOGIT_BYTES * LOGIT_BYTES].copy().view("<i4")
+    logits = program.logits(dram)
     if not np.array_equal(logits, expectation.logits):
         found.append(f"logits: expected {expectation.logits.tolist()}, got {logits.tolist()}")
     return found + _registers(expectation, registers, exact)

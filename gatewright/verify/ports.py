@@ -8,9 +8,10 @@ from amaranth.hdl import Shape
 from amaranth.lib.wiring import In, Member
 
 from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.axi import BURST_BOUNDARY, BURST_SIZE, INCREMENTING
+from gatewright.contract.axi import BURST_BOUNDARY, BURST_SIZE, DECODE_ERROR, INCREMENTING, OKAY
 from gatewright.contract.isa import QUEUED_UNITS, UNITS, Unit
 from gatewright.hw.ports import BUS_PORTS, CONSTANT_PORTS, LITE_PORTS, TRACE_PORTS
+from gatewright.verify.rules import rule_constants
 
 FILE = "ports.svh"
 
@@ -38,7 +39,8 @@ def ports_text() -> str:
     """The text of ``FILE``.
 
     ``*_PORTS`` are lists with the machine's own directions, ``*_INPUTS`` the same for who only watches,
-    ``GATEWRIGHT_MEMORY_PORTS`` the bus from the memory's side; ``*_SIGNALS`` are declarations.
+    ``GATEWRIGHT_MEMORY_PORTS`` the bus from the memory's side; ``*_SIGNALS`` and ``RULES`` are
+    declarations.
     """
     own, memory, watched = ("input", "output"), ("output", "input"), ("input", "input")
     macros = {
@@ -55,6 +57,9 @@ def ports_text() -> str:
         "BURST_BOUNDARY": str(BURST_BOUNDARY),
         "BURST_SIZE": str(BURST_SIZE),
         "INCREMENTING": str(INCREMENTING),
+        "OKAY": str(OKAY),
+        "DECODE_ERROR": str(DECODE_ERROR),
+        "RULES": rule_constants(),
     }
     lines = ["// Generated from the contract and the machine's ports by gatewright.verify.ports."]
     lines += [f"`define GATEWRIGHT_{name} {value}" for name, value in macros.items()]

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, ArchConfig
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS
 from gatewright.contract.timing import ACCUMULATOR_LATENCY, array_latency
-from gatewright.hw.array.grid import SUM_LANE_BITS
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import ACCUMULATOR_READ, accumulator_read, accumulator_write, lanes
 
@@ -47,7 +47,7 @@ class Accumulation(wiring.Component):
                 "valid": In(1),
                 "last": In(1),
                 "target": In(target_layout(arch)),
-                "sums": In(lanes(arch.columns, SUM_LANE_BITS)),
+                "sums": In(lanes(arch.columns, ACCUMULATOR_BITS)),
                 "read": Out(accumulator_read(arch)),
                 "write": Out(accumulator_write(arch)),
                 "done": Out(1),
@@ -76,8 +76,8 @@ class Accumulation(wiring.Component):
         ]
         for lane in range(self._columns):
             waiting: Any = delayed(m, self.sums[lane], ACCUMULATOR_READ - 1, f"sum_{lane}")
-            product = Signal(SUM_LANE_BITS, name=f"product_{lane}", reset_less=True)
-            result = Signal(SUM_LANE_BITS, name=f"result_{lane}", reset_less=True)
+            product = Signal(ACCUMULATOR_BITS, name=f"product_{lane}", reset_less=True)
+            result = Signal(ACCUMULATOR_BITS, name=f"result_{lane}", reset_less=True)
             m.d.sync += [
                 product.eq(Mux(zeroing.zero, 0, waiting)),
                 result.eq(product + Mux(adding.add, self.read.lanes[lane], 0)),

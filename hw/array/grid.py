@@ -8,14 +8,14 @@ from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS
 from gatewright.contract.errors import GatewrightError
 from gatewright.hw.array.packed_pair import PackedPair
 from gatewright.hw.array.processing_element import Column
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import lanes
+from gatewright.hw.signatures import LANE_COUNT_BITS, lanes
 
-SUM_LANE_BITS = 32
-FIRST_BITS, COUNT_BITS = 6, 3
+FIRST_BITS, COUNT_BITS = LANE_COUNT_BITS, 3
 
 
 def packed_pairs(rows: int, columns: int, multipliers: int) -> int:
@@ -63,7 +63,7 @@ class Grid(wiring.Component):
                 "bus": In(data.ArrayLayout(lanes(rows), load_vectors)),
                 "first": In(FIRST_BITS),
                 "count": In(COUNT_BITS),
-                "sums": Out(lanes(columns, SUM_LANE_BITS)),
+                "sums": Out(lanes(columns, ACCUMULATOR_BITS)),
             }
         )
 

@@ -6,15 +6,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import ArchConfig
-from gatewright.hw.epilogue.transposer import GROUP
-from gatewright.hw.signatures import PORT_BYTES, SCRATCHPAD_ADDRESS_BITS, scratchpad_write
-
-RAW_LANES = 12
-"""int32 values that one write of port B takes: 48 bytes from any byte address."""
-
-RAW_WRITES = 3
-"""Cycles in which a raw total is written, RAW_LANES at a time: enough for the widest array."""
+from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS
+from gatewright.contract.encodings import LOGIT_BYTES, RAW_LANES, RAW_WRITES
+from gatewright.hw.signatures import LANE_COUNT_BITS, SCRATCHPAD_ADDRESS_BITS, WRITE_COUNT_BITS, scratchpad_write
 
 
 class EpilogueOutput(wiring.Component):
@@ -26,17 +21,17 @@ class EpilogueOutput(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._columns = arch.columns
-        self._bytes = max(arch.columns, GROUP)
+        self._bytes = max(arch.columns, TRANSPOSED_FILTERS)
         super().__init__(
             {
                 "valid": In(1),
                 "address": In(SCRATCHPAD_ADDRESS_BITS),
-                "count": In(6),
+                "count": In(WRITE_COUNT_BITS),
                 "data": In(8 * self._bytes),
                 "raw": In(1),
                 "raw_address": In(SCRATCHPAD_ADDRESS_BITS),
-                "raw_count": In(6),
-                "raw_lanes": In(32 * arch.columns),
+                "raw_count": In(LANE_COUNT_BITS),
+                "raw_lanes": In(ACCUMULATOR_BITS * arch.columns),
                 "write": Out(scratchpad_write(PORT_BYTES)),
             }
         )
@@ -45,7 +40,7 @@ class EpilogueOutput(wiring.Component):
         m = Module()
         write = self.write
         valid, address = Signal(), Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
-        count, content = Signal(6, reset_less=True), Signal(8 * PORT_BYTES, reset_less=True)
+        count, content = Signal(WRITE_COUNT_BITS, reset_less=True), Signal(8 * PORT_BYTES, reset_less=True)
         m.d.comb += [write.valid.eq(valid), write.address.eq(address), write.count.eq(count)]
         m.d.comb += Cat(*write.data).eq(content)
 
@@ -60,9 +55,11 @@ class EpilogueOutput(wiring.Component):
         m.d.sync += [
             valid.eq(Mux(turn.any(), lanes != 0, self.valid)),
             count.eq(Mux(turn.any(), Mux(lanes > RAW_LANES, RAW_LANES, lanes) << 2, self.count)),
-            address.eq(Mux(turns.any(), address + 4 * RAW_LANES, Mux(self.raw, self.raw_address, self.address))),
+            address.eq(
+                Mux(turns.any(), address + LOGIT_BYTES * RAW_LANES, Mux(self.raw, self.raw_address, self.address))
+            ),
         ]
-        group_bits = 32 * RAW_LANES
+        group_bits = ACCUMULATOR_BITS * RAW_LANES
         with m.If(self.raw):
             m.d.sync += content.eq(self.raw_lanes[:group_bits])
         for number in range(1, RAW_WRITES):

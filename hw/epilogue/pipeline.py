@@ -8,7 +8,9 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS, MULTIPLIER_BITS
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
 from gatewright.hw.epilogue.requantise import (
@@ -74,7 +76,7 @@ class EpiloguePipeline(wiring.Component):
                 "take_tile": Out(1),
                 "residual": In(lanes(arch.columns)),
                 "take_residual": Out(1),
-                "write": Out(scratchpad_write(48)),
+                "write": Out(scratchpad_write(PORT_BYTES)),
                 "mask": Out(mask_write(arch)),
             }
         )
@@ -115,11 +117,11 @@ class EpiloguePipeline(wiring.Component):
         kind, details, work, parameter = self._kind[BIAS], self._details[BIAS], self.work, self.parameter
         values, multipliers = [], []
         for lane in range(self._arch.columns):
-            bias = Signal(signed(32), name=f"bias_{lane}", reset_less=True)
-            multiplier = Signal(16, name=f"multiplier_{lane}", reset_less=True)
-            total = Signal(signed(32), name=f"total_{lane}", reset_less=True)
+            bias = Signal(signed(ACCUMULATOR_BITS), name=f"bias_{lane}", reset_less=True)
+            multiplier = Signal(MULTIPLIER_BITS, name=f"multiplier_{lane}", reset_less=True)
+            total = Signal(signed(ACCUMULATOR_BITS), name=f"total_{lane}", reset_less=True)
             value = Signal(signed(VALUE_BITS), name=f"value_{lane}", reset_less=True)
-            factor = Signal(16, name=f"factor_{lane}", reset_less=True)
+            factor = Signal(MULTIPLIER_BITS, name=f"factor_{lane}", reset_less=True)
             entry = self.accumulators.lanes[lane].as_signed()
             with m.If(kind.parameter & (work.single | (details.lane == lane))):
                 m.d.sync += [bias.eq(parameter.bias), multiplier.eq(parameter.multiplier)]
@@ -156,7 +158,7 @@ class EpiloguePipeline(wiring.Component):
         kind, work = self._kind[ADDRESS], self.work
         of_block = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         with m.If((work.raw & self._kind[RAW_STAGE].total) | kind.total | kind.sign):
-            m.d.sync += of_block.eq(of_block + Mux(work.raw, 4 * self._arch.columns, self._arch.columns))
+            m.d.sync += of_block.eq(of_block + Mux(work.raw, LOGIT_BYTES * self._arch.columns, self._arch.columns))
         with m.If(self.start):
             m.d.sync += of_block.eq(self.prepared.base)
         self._of_block = of_block
@@ -172,7 +174,7 @@ class EpiloguePipeline(wiring.Component):
     def _average(self, m: Module, values: Any, outside: Any) -> list[Any]:
         """Stages COLLECT to POOLED: a tile's averages as HALVES in stage OUTPUT. They share one parameter."""
         kind, details = self._kind[COLLECT], self._details[COLLECT]
-        multiplier, step = Signal(16, reset_less=True), Signal(STEP_BITS, reset_less=True)
+        multiplier, step = Signal(MULTIPLIER_BITS, reset_less=True), Signal(STEP_BITS, reset_less=True)
         with m.If(self._kind[BIAS].pool):
             m.d.sync += [multiplier.eq(self.parameter.multiplier), step.eq(self.parameter.shift - 1)]
         width = SUM_BITS + len(multiplier)
@@ -201,7 +203,7 @@ class EpiloguePipeline(wiring.Component):
             transposer.column.eq(details[COLLECT].lane),
         ]
         straight = Cat(*(byte for byte in delayed(m, values, POOLED - COLLECT, "values")))
-        merged = Signal(max(len(straight), 128), reset_less=True)
+        merged = Signal(max(len(straight), 8 * TRANSPOSED_FILTERS), reset_less=True)
         turned = Cat(*transposer.result)
         m.d.sync += merged.eq(Mux(kind[POOLED].transposed, turned, straight))
         pooled = Cat(saturated(average, Const(0, 8), Const(0)) for average in averages)
@@ -217,7 +219,7 @@ class EpiloguePipeline(wiring.Component):
             output.raw.eq(work.raw & kind[RAW_STAGE].total),
             output.raw_address.eq(self._of_block),
             output.raw_count.eq(details[RAW_STAGE].count),
-            output.raw_lanes.eq(Cat(value[:32] for value in biased)),
+            output.raw_lanes.eq(Cat(value[:ACCUMULATOR_BITS] for value in biased)),
         ]
         wiring.connect(m, wiring.flipped(self.write), output.write)
 

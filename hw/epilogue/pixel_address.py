@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import NO_TABLE
-from gatewright.hw.epilogue.setup import VECTOR_BITS, work_layout
+from gatewright.hw.epilogue.setup import COLUMNS_LEFT, VECTOR_BITS, work_layout
+from gatewright.hw.layouts import PLACE
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, table_read
 
@@ -26,11 +28,8 @@ PLACED = data.StructLayout({"address": SCRATCHPAD_ADDRESS_BITS, "outside": 1})
 RASTER = data.StructLayout(
     {
         "position": POSITION_BITS,
-        "inside_y": 5,
-        "inside_x": 5,
-        "tile_y": 13,
-        "tile_x": 9,
-        "columns_left": signed(15),
+        **{name: PLACE[name].width for name in ("inside_y", "inside_x", "tile_y", "tile_x")},
+        "columns_left": COLUMNS_LEFT,
     }
 )
 """A pixel: its tile's position in the list and its place inside it. Without a tile table also the tile's place in the
@@ -179,12 +178,13 @@ class PixelAddresses(wiring.Component):
         listed = work.tile_table != NO_TABLE
         raster = delayed(m, here, 1, "raster")
         # 2: the tile and its edge.
-        tile_y, tile_x = Signal(13, reset_less=True), Signal(9, reset_less=True)
+        tile_y, tile_x = Signal(PLACE["tile_y"].width, reset_less=True), Signal(PLACE["tile_x"].width, reset_less=True)
         edge = Signal(work.tile.shape(), reset_less=True)
-        inside_y, inside_x = Signal(5, reset_less=True), Signal(5, reset_less=True)
+        edge_bits = PLACE["inside_y"].width
+        inside_y, inside_x = Signal(edge_bits, reset_less=True), Signal(edge_bits, reset_less=True)
         m.d.sync += [
-            tile_y.eq(Mux(listed, self.tiles.entry[8:], raster.tile_y)),
-            tile_x.eq(Mux(listed, self.tiles.entry[:8], raster.tile_x)),
+            tile_y.eq(Mux(listed, self.tiles.entry[COORDINATE_BITS:], raster.tile_y)),
+            tile_x.eq(Mux(listed, self.tiles.entry[:COORDINATE_BITS], raster.tile_x)),
             edge.eq(Mux(pooled[0], 1, work.tile)),
             inside_y.eq(Mux(pooled[0], 0, raster.inside_y)),
             inside_x.eq(Mux(pooled[0], 0, raster.inside_x)),

@@ -12,9 +12,9 @@ from typing import Any
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
-from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, MULTIPLIER_BITS, SHIFT_MAX
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MAX, INT8_MIN, MULTIPLIER_BITS, SHIFT_MAX
 
-VALUE_BITS = 33
+VALUE_BITS = ACCUMULATOR_BITS + 1
 """An accumulator entry plus a bias."""
 PRODUCT_LATENCY = 2
 """Both halves' products, their sum."""

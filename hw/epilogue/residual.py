@@ -6,12 +6,12 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import MOST_COLUMNS, ArchConfig
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ, lanes, scratchpad_read
 
 DEPTH = 8
 """Pixels whose residual is read ahead."""
-READ_BYTES = 32
+READ_BYTES = MOST_COLUMNS
 
 
 class ResidualFetch(wiring.Component):

@@ -9,13 +9,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.timing import EPILOGUE_SETUP
 from gatewright.hw.control.sizes import Sizes
-from gatewright.hw.epilogue.transposer import GROUP
 from gatewright.hw.layouts import PLACE, head_layout, operand_layout
-from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
+from gatewright.hw.signatures import LANE_COUNT_BITS, POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
 
 _FIELDS = operand_layout(Opcode.EPILOGUE)
 COPIED = (
@@ -36,8 +35,11 @@ COPIED = (
 )
 """Operands that stand in WORK as they are."""
 
-VECTOR_BITS = 12
+VECTOR_BITS = _FIELDS["filter_count"].width
 """Pixels or filters of an instruction."""
+
+COLUMNS_LEFT = signed(PLACE["tile_x"].width + _FIELDS["tile"].width + 1)
+"""Shape of the columns of the map from a tile's first one on; behind a row's last tile they are less than 0."""
 
 
 def work_layout(arch: ArchConfig) -> data.StructLayout:
@@ -65,7 +67,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "standing": VECTOR_BITS,
             "more": signed(VECTOR_BITS + 1),
             "last_lane": lane,
-            "group": 6,
+            "group": LANE_COUNT_BITS,
             "preload": 1,
             "single": 1,
             "preload_ends": 1,
@@ -79,7 +81,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "inside_x": PLACE["inside_x"].width,
             "tile_y": PLACE["tile_y"].width,
             "tile_x": PLACE["tile_x"].width,
-            "columns_left": signed(15),
+            "columns_left": COLUMNS_LEFT,
         }
     )
 
@@ -124,7 +126,7 @@ class EpilogueSetup(wiring.Component):
         """What follows from the sizes, in one cycle."""
         columns = self._arch.columns
         standing, filled = Signal(VECTOR_BITS), Signal()
-        parameters = Signal(6)
+        parameters = Signal(LANE_COUNT_BITS)
         m.d.comb += [
             standing.eq(Mux(work.by_pixel, sizes.pixels, sizes.filters)),
             filled.eq(standing >= columns),
@@ -138,7 +140,7 @@ class EpilogueSetup(wiring.Component):
             work.standing.eq(standing),
             work.more.eq(standing - columns),
             work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
-            work.group.eq(Mux(work.by_pixel, GROUP, columns)),
+            work.group.eq(Mux(work.by_pixel, TRANSPOSED_FILTERS, columns)),
             work.preload.eq(~sizes.empty & (~work.by_pixel | work.threshold)),
             work.preload_ends.eq(work.single | (standing == 1)),
             work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
@@ -146,7 +148,7 @@ class EpilogueSetup(wiring.Component):
 
     def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
         """Sums and products of fields. They stand still longer than this takes."""
-        edge = Signal(signed(15), reset_less=True)
+        edge = Signal(COLUMNS_LEFT, reset_less=True)
         first = Signal(SCRATCHPAD_ADDRESS_BITS)
         m.d.comb += first.eq(Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter)))
         m.d.sync += [

@@ -7,28 +7,30 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from gatewright.contract.arch import TRANSPOSED_FILTERS
 from gatewright.hw.signatures import lanes
 
-GROUP = 16
-"""Filters whose bytes are collected for one write."""
 LATENCY = 2
 _NEAR = 4
 """Columns among which the first register chooses."""
 
 
 class Transposer(wiring.Component):
-    """GROUP rows of ``columns`` bytes. ``write`` sets row ``row``; ``result`` is a column, LATENCY cycles after
-    ``column``. A write in the column's cycle is not seen."""
+    """TRANSPOSED_FILTERS rows of ``columns`` bytes.
+
+    ``write`` sets row ``row``; ``result`` is a column, LATENCY cycles after ``column``. A write in the column's cycle
+    is not seen.
+    """
 
     def __init__(self, columns: int) -> None:
         self._columns = columns
         super().__init__(
             {
                 "write": In(1),
-                "row": In(range(GROUP)),
+                "row": In(range(TRANSPOSED_FILTERS)),
                 "data": In(lanes(columns)),
                 "column": In(range(columns)),
-                "result": Out(lanes(GROUP)),
+                "result": Out(lanes(TRANSPOSED_FILTERS)),
             }
         )
 
@@ -36,7 +38,7 @@ class Transposer(wiring.Component):
         m = Module()
         far = Signal(max(1, ceil_log2(self._columns) - ceil_log2(_NEAR)), reset_less=True)
         m.d.sync += far.eq(self.column[ceil_log2(_NEAR) :])
-        for number in range(GROUP):
+        for number in range(TRANSPOSED_FILTERS):
             row = Signal(lanes(self._columns), name=f"row_{number}", reset_less=True)
             with m.If(self.write & (self.row == number)):
                 m.d.sync += row.eq(self.data)

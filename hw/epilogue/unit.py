@@ -8,7 +8,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.isa import NO_TABLE, WAITS, Unit
 from gatewright.contract.timing import EPILOGUE_LATENCY
 from gatewright.hw.control.queue import WaitDistance, waits_met
@@ -20,7 +20,6 @@ from gatewright.hw.epilogue.walk import EpilogueWalk
 from gatewright.hw.layouts import WAIT
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
-    PORT_BYTES,
     accumulator_read,
     completions_signature,
     head_signature,

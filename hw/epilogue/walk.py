@@ -7,13 +7,14 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import MOST_COLUMNS, TRANSPOSED_FILTERS, ArchConfig
+from gatewright.contract.isa import Opcode
 from gatewright.hw.epilogue.setup import VECTOR_BITS, work_layout
-from gatewright.hw.epilogue.transposer import GROUP
-from gatewright.hw.signatures import POSITION_BITS
+from gatewright.hw.layouts import operand_layout
+from gatewright.hw.signatures import LANE_COUNT_BITS, POSITION_BITS
 
-ENTRY_BITS = 10
-LANE_BITS = 5
+ENTRY_BITS = operand_layout(Opcode.EPILOGUE)["accumulator"].width
+LANE_BITS = ceil_log2(MOST_COLUMNS)
 
 KIND = data.StructLayout(
     dict.fromkeys(("parameter", "entry", "sum", "total", "sign", "collect", "transposed", "pool"), 1)
@@ -25,7 +26,7 @@ pixel's bytes. sum: add an accumulator entry to the reduction. total: turn the r
 turn an accumulator entry into mask bits. collect: turn an accumulator entry, of one filter, into bytes for the
 transposer. transposed: write a pixel's bytes from the transposer. pool: turn a tile's sums into averages."""
 
-DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": 6, "accumulator": ENTRY_BITS})
+DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": LANE_COUNT_BITS, "accumulator": ENTRY_BITS})
 """``first``: of a block's sums, or of a tile's pixels. ``lane``: parameter and transposed: a lane; collect: the
 transposer's row. ``count``: lanes with results."""
 
@@ -114,7 +115,7 @@ class EpilogueWalk(wiring.Component):
     def _slot(self, m: Module, advance: Signal) -> None:
         """The slot of this cycle, into stage 1."""
         work, step = self.work, self._step
-        group = Mux(self._filters < GROUP, self._filters, GROUP)
+        group = Mux(self._filters < TRANSPOSED_FILTERS, self._filters, TRANSPOSED_FILTERS)
         value = step == Step.VALUE
         kinds = {
             "parameter": step == Step.PARAMETER,
@@ -140,7 +141,7 @@ class EpilogueWalk(wiring.Component):
         work, step, lane = self.work, self._step, self._lane
         lane_ends, pixel_ends, tile_ends, block_ends = Signal(), Signal(), Signal(), Signal()
         collected = Signal()
-        group_last = Mux(self._filters < GROUP, self._filters - 1, GROUP - 1)
+        group_last = Mux(self._filters < TRANSPOSED_FILTERS, self._filters - 1, TRANSPOSED_FILTERS - 1)
         pixel = Mux(work.residual, Step.GAP, Step.VALUE)
         m.d.comb += [
             lane_ends.eq(lane == self._last_lane),
@@ -180,8 +181,8 @@ class EpilogueWalk(wiring.Component):
             with m.Case(Step.TRANSPOSED):
                 m.d.sync += lane.eq(Mux(lane_ends, 0, lane + 1))
                 with m.If(lane_ends):
-                    m.d.sync += [step.eq(Step.VALUE), self._filters.eq(self._filters - GROUP)]
-                    m.d.comb += block_ends.eq(self._filters <= GROUP)
+                    m.d.sync += [step.eq(Step.VALUE), self._filters.eq(self._filters - TRANSPOSED_FILTERS)]
+                    m.d.comb += block_ends.eq(self._filters <= TRANSPOSED_FILTERS)
         with m.If(block_ends):
             m.d.sync += [
                 step.eq(Mux(work.by_pixel, Step.VALUE, Step.PARAMETER)),

@@ -15,7 +15,7 @@ from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, count_bits, table_
 
 OPERANDS = operand_layout(Opcode.GATHER)
 
-COORDINATE_BITS = 10
+INPUT_BITS = 10
 """Signed: from -15 (padding) to 511, a place inside the map, or before it, from where a walk can enter it."""
 
 

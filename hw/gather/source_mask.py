@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
 from gatewright.contract.isa import NO_TABLE
-from gatewright.hw.gather.prepare import COORDINATE_BITS, OPERANDS, gather_sizes, run_bits
+from gatewright.hw.gather.prepare import INPUT_BITS, OPERANDS, gather_sizes, run_bits
 from gatewright.hw.gather.walk import piece_layout
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.divide import reciprocals
@@ -22,9 +22,9 @@ BEFORE_BITS = OPERANDS["padding_x"].width
 BEFORE = 1 << BEFORE_BITS
 """Tiles of the source by which coordinates are moved right and down: none is negative then, for any padding."""
 
-SHIFT, RECIPROCALS = reciprocals((1 << COORDINATE_BITS) - 1, range(TILE_SIZES))
+SHIFT, RECIPROCALS = reciprocals((1 << INPUT_BITS) - 1, range(TILE_SIZES))
 LANE_BITS = 6
-assert (1 << OPERANDS["height"].width) + BEFORE * TILE_SIZES <= 1 << COORDINATE_BITS
+assert (1 << OPERANDS["height"].width) + BEFORE * TILE_SIZES <= 1 << INPUT_BITS
 
 
 class GatherMask(wiring.Component):
@@ -105,15 +105,15 @@ class GatherMask(wiring.Component):
         edge = operands.source_tile
         reciprocal = Signal(range(max(RECIPROCALS) + 1), reset_less=True)
         m.d.sync += reciprocal.eq(Array(RECIPROCALS)[edge])
-        product_bits = COORDINATE_BITS + len(reciprocal)
+        product_bits = INPUT_BITS + len(reciprocal)
         tiles: list[Value] = []
         moved: list[Signal] = []
         for axis in ("y", "x"):
-            place = Signal(COORDINATE_BITS, name=f"moved_{axis}", reset_less=True)
+            place = Signal(INPUT_BITS, name=f"moved_{axis}", reset_less=True)
             product = Signal(product_bits, name=f"product_{axis}", reset_less=True)
             m.d.sync += [place.eq(self.piece[axis] + (edge << BEFORE_BITS)), product.eq(place * reciprocal)]
             moved.append(place)
-            tiles.append((product >> SHIFT)[:COORDINATE_BITS])
+            tiles.append((product >> SHIFT)[:INPUT_BITS])
         tile_y, tile_x = tiles
         above = Signal(MASK_ADDRESS_BITS, reset_less=True)
         column = Signal(MASK_ADDRESS_BITS, reset_less=True)

@@ -7,9 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.encodings import TABLE_ENTRY_BITS
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.timing import DECODE_LATENCY, TILE_CYCLES
-from gatewright.hw.gather.prepare import COORDINATE_BITS, OPERANDS, gather_sizes
+from gatewright.hw.gather.prepare import INPUT_BITS, OPERANDS, gather_sizes
 from gatewright.hw.layouts import PLACE
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, table_read
 
@@ -78,8 +78,7 @@ class TilePlacer(wiring.Component):
         with m.If(self.of_head & ~coming.use_table):
             m.d.sync += [tile_y.eq(self.place.tile_y), tile_x.eq(self.place.tile_x)]
         with m.Else():
-            half = TABLE_ENTRY_BITS // 2
-            m.d.sync += [tile_y.eq(self.tiles.entry[half:]), tile_x.eq(self.tiles.entry[:half])]
+            m.d.sync += [tile_y.eq(self.tiles.entry[COORDINATE_BITS:]), tile_x.eq(self.tiles.entry[:COORDINATE_BITS])]
         below, right = Signal(len(self.y) - 1, reset_less=True), Signal(len(self.x) - 1, reset_less=True)
         rows, columns, beside = (
             Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True)
@@ -95,8 +94,8 @@ class TilePlacer(wiring.Component):
             y.eq(below - padding_y),
             x.eq(right - padding_x),
             # Beyond these bits every byte of the tile is outside the map, and its address does not matter.
-            rows.eq(y[:COORDINATE_BITS].as_signed() * pitch),
-            columns.eq(right[:COORDINATE_BITS] * channels),
+            rows.eq(y[:INPUT_BITS].as_signed() * pitch),
+            columns.eq(right[:INPUT_BITS] * channels),
             beside.eq(row_origin + columns),
             address.eq(beside + rows),
             next_row.eq(row_rest + rows),

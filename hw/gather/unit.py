@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.isa import Unit
 from gatewright.contract.timing import DECODE_LATENCY, GATHER_LATENCY
 from gatewright.hw.gather.address import GatherAddress
@@ -22,7 +22,6 @@ from gatewright.hw.gather.tile_place import TilePlacer
 from gatewright.hw.gather.walk import GatherWalk
 from gatewright.hw.gather.write import GatherWrite
 from gatewright.hw.signatures import (
-    PORT_BYTES,
     SCRATCHPAD_READ,
     head_signature,
     mask_read_columns,

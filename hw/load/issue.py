@@ -8,13 +8,14 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.axi import BURST_BEATS
+from gatewright.contract.axi import ADDRESS_BITS, BURST_BEATS
+from gatewright.contract.encodings import TABLE_ENTRY_BITS
 from gatewright.hw.control.queue import HeadQueue
 from gatewright.hw.load.prepare import ROW_BITS, order_layout, row_beats_bits
 from gatewright.hw.signatures import table_read
 
 OFFSET_BITS = ceil_log2(BURST_BEATS)
-WORD_ADDRESS = 32 - ceil_log2(BEAT_BYTES)
+WORD_ADDRESS = ADDRESS_BITS - ceil_log2(BEAT_BYTES)
 """Width of an address in beats."""
 
 ROWS_AHEAD = 8
@@ -89,9 +90,9 @@ class BurstIssue(wiring.Component):
         """A row's address, in the queue's head at the earliest five cycles after the request."""
         moving = Signal(4)
         number = Signal(ROW_BITS, reset_less=True)
-        factor = Signal(16, reset_less=True)
-        product = Signal(32, reset_less=True)
-        address = Signal(32, reset_less=True)
+        factor = Signal(TABLE_ENTRY_BITS, reset_less=True)
+        product = Signal(ADDRESS_BITS, reset_less=True)
+        address = Signal(ADDRESS_BITS, reset_less=True)
         m.d.sync += [
             moving.eq(Cat(requested, moving)),
             number.eq(self._position),

@@ -9,7 +9,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, OPERAND_BANKS, ArchConfig
+from gatewright.contract.arch import OPERAND_BANKS, ArchConfig
+from gatewright.contract.axi import ADDRESS_BITS
+from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.divide import reciprocals
@@ -26,7 +28,7 @@ PREPARE_LATENCY = 6
 
 def row_beats_bits(arch: ArchConfig) -> int:
     """Width of the beats of a row; page 0 is one row, and may be longer than an instruction can ask for."""
-    page_beats = arch.page_instructions * INSTRUCTION_BYTES // BEAT_BYTES
+    page_beats = arch.page_instructions * INSTRUCTION_BEATS
     return max(FIELDS["row_beats"].width, ceil_log2(page_beats + 1))
 
 
@@ -61,7 +63,7 @@ def order_layout(arch: ArchConfig) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "origin": 32,
+            "origin": ADDRESS_BITS,
             "stride": FIELDS["row_stride"].width,
             "table": FIELDS["row_table"].width,
             "listed": 1,
@@ -79,7 +81,7 @@ class LoadPreparation(wiring.Component):
         super().__init__(
             {
                 "head": In(FIELDS),
-                "base": In(32),
+                "base": In(ADDRESS_BITS),
                 "counts": In(table_counts(arch)),
                 "order": Out(order_layout(arch)),
             }

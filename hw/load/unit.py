@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.axi import OKAY
+from gatewright.contract.axi import ADDRESS_BITS, OKAY
 from gatewright.contract.isa import Space, Unit
 from gatewright.contract.timing import DECODE_LATENCY, LOAD_LATENCY
 from gatewright.hw.control.queue import HeadQueue
@@ -61,7 +61,7 @@ class LoadUnit(wiring.Component):
                 "queue": Out(head_signature(Unit.LOAD)),
                 "progress": Out(progress_signature()),
                 "boot": In(boot_signature(arch)),
-                "base": In(32),
+                "base": In(ADDRESS_BITS),
                 "counts": In(table_counts(arch)),
                 "rows": Out(table_read()),
                 "bus": Out(read_bus()),

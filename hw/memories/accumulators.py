@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, ArchConfig
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.signatures import accumulator_read, accumulator_write
 
@@ -35,7 +36,7 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The banks, and for each reader a register behind the choice of its bank."""
         m = Module()
-        width = 32 * self._arch.columns
+        width = ACCUMULATOR_BITS * self._arch.columns
         array, epilogue, write = self.array_read, self.epilogue_read, self.array_write
         words, collisions = [], []
         for number in range(ACCUMULATOR_BANKS):

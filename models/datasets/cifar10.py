@@ -24,6 +24,9 @@ from gatewright.contract.schema import parse_json
 from gatewright.models.datasets.images import DataSet, ImageSet
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SAMPLE_IMAGES = 256
+"""Test images that ship inside the package."""
+
 LARGEST_FILE = 1 << 28
 """Bytes of a file of the data set; one that claims more is damaged."""
 
@@ -66,10 +69,12 @@ _ARCHIVE_FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
 
 
 def load_sample() -> ImageSet:
-    """The first 256 CIFAR-10 test images, which ship inside the package."""
+    """The first SAMPLE_IMAGES CIFAR-10 test images, which ship inside the package."""
     folder = resources.files("gatewright") / "data"
-    sheet = np.asarray(Image.open(io.BytesIO((folder / "cifar10_test_256.png").read_bytes())).convert("RGB"))
-    labels = json.loads((folder / "cifar10_test_256.json").read_text())["labels"]
+    sheet = np.asarray(
+        Image.open(io.BytesIO((folder / f"cifar10_test_{SAMPLE_IMAGES}.png").read_bytes())).convert("RGB")
+    )
+    labels = json.loads((folder / f"cifar10_test_{SAMPLE_IMAGES}.json").read_text())["labels"]
     return _image_set(sheet, np.asarray(labels, np.int64))
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gatewright.contract.arithmetic import gate_decision
+
 GUMBEL_TEMPERATURE = 2 / 3
 """Temperature of the relaxed Bernoulli gate (paper, below equation (6))."""
 
@@ -60,7 +62,7 @@ def straight_through_gate(logits: Tensor, training: bool, limit: float | None = 
     paper does not have.
     """
     if not training:
-        return (logits >= 0).to(logits.dtype)
+        return gate_decision(logits).to(logits.dtype)
     if limit is not None:
         logits = limited(logits, limit)
     uniform = torch.rand_like(logits, dtype=torch.float32)

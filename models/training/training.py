@@ -7,7 +7,7 @@ it is done, ``model.safetensors``.
 from __future__ import annotations
 
 import json
-import pickle
+import operator
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.datasets.augmentation import Batches
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.resnet_cifar.growth import grow
@@ -157,18 +158,7 @@ def train(
     optimiser = _optimiser(network, recipe)
     first = 0
     if state_file.exists():
-        try:
-            state = torch.load(state_file, map_location=target, weights_only=True)
-            network.load_state_dict(state["network"])
-            optimiser.load_state_dict(state["optimiser"])
-            torch.set_rng_state(state["random"].cpu())
-            if "device_random" in state:
-                torch.cuda.set_rng_state(state["device_random"].cpu(), target)
-            first = state["epoch"]
-        except (RuntimeError, ValueError, KeyError, pickle.UnpicklingError, EOFError) as error:
-            raise GatewrightError(
-                f"{state_file} is damaged or of another network than {spec.name} ({error})"
-            ) from error
+        first = _resume(state_file, network, optimiser, spec, target)
     metrics = folder / "metrics.jsonl"
     if metrics.exists():  # an epoch that was logged but not saved is trained, and logged, again
         metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:first]))
@@ -205,6 +195,22 @@ def train(
         partial.replace(state_file)
     save_checkpoint(folder / "model.safetensors", network, spec)
     return folder / "model.safetensors"
+
+
+def _resume(
+    file: Path, network: ResNetCifar, optimiser: torch.optim.SGD, spec: NetworkSpec, device: torch.device
+) -> int:
+    """Put everything back as ``file`` has it; returns the epochs that are done."""
+    state: Any = load_pickled(file)
+    try:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        if "device_random" in state:
+            torch.cuda.set_rng_state(state["device_random"], device)
+        return operator.index(state["epoch"])
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise GatewrightError(f"{file} is damaged or of another network than {spec.name} ({error})") from error
 
 
 def _train_epoch(

@@ -10,11 +10,13 @@ an accumulator bank without an arbiter never use it at once. And it checks witho
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import ACCUMULATOR_BANKS
+from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASK_BITS
+from gatewright.contract.encodings import MASK_WORD_BITS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import UNITS, Opcode, Unit
 from gatewright.sim.audit import order
@@ -65,11 +67,10 @@ class Auditor:
         trace = np.ascontiguousarray(records).view(np.int64).reshape(len(records), -1)
         ends = np.cumsum([len(listed) for listed in self._locations])
         violation = np.zeros(3, np.int64)
+        touched = ends, np.concatenate(self._locations), np.concatenate(self._uses)
         kind = find_race(
             trace,
-            ends,
-            np.concatenate(self._locations),
-            np.concatenate(self._uses),
+            *touched,
             self._places.instruction,
             self._places.dram,
             self._places.accumulator,
@@ -87,7 +88,7 @@ class Auditor:
             }[kind]
             raise _race(executed, trace, first, second, text)
         self._order = order.clocks(executed, trace[:, UNIT])
-        self._check_order(executed, trace, ends)
+        self._check_order(executed, trace, touched)
         ports = np.array(self._ports)
         self._check_users(executed, trace, ports & PORT_B, "uses scratchpad port B")
         for bank in range(ACCUMULATOR_BANKS):
@@ -98,16 +99,14 @@ class Auditor:
             raise _race(executed, trace, first, second, "adds to an accumulator entry whose last update is under way")
 
     def _check_order(
-        self, executed: npt.NDArray[np.int64], trace: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+        self, executed: npt.NDArray[np.int64], trace: npt.NDArray[np.int64], touched: tuple[npt.NDArray[Any], ...]
     ) -> None:
         """Every read behind its write, every write behind the reads of what it replaces: by waits alone."""
         violation = np.zeros(3, np.int64)
         kind = order.find_unordered(
             trace,
             *self._order,
-            ends,
-            np.concatenate(self._locations),
-            np.concatenate(self._uses),
+            *touched,
             self._places.instruction,
             self._places.dram,
             self._places.total,
@@ -140,9 +139,11 @@ class Auditor:
             depth = self._geometry.accumulator_depth
             return f"accumulator bank {offset // depth} entry {offset % depth}"
         if name in ("scratchpad", "dram"):
-            return f"{'DRAM' if name == 'dram' else name} bytes {16 * offset} to {16 * offset + 15}"
+            first = BEAT_BYTES * offset
+            return f"{'DRAM' if name == 'dram' else name} bytes {first} to {first + BEAT_BYTES - 1}"
         if name == "mask":
-            return f"mask {offset // 64} bits {offset % 64 * 16} to {offset % 64 * 16 + 15}"
+            mask, bit = divmod(offset * MASK_WORD_BITS, MASK_BITS)
+            return f"mask {mask} bits {bit} to {bit + MASK_WORD_BITS - 1}"
         words = {"patch": "patch buffer word", "weight": "weight buffer word", "instruction": "instruction entry"}
         return f"{words.get(name, name)} {offset}"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.isa import UNITS, WAITS, Unit
+from gatewright.contract.isa import COUNT_BITS, UNITS, WAITS, Unit
 from gatewright.sim.fast.context import UNIT_ARRAY, UNIT_EPILOGUE, UNIT_LOAD, UNIT_SEQUENCER
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
 from gatewright.sim.fast.sequencer import UNIT
@@ -22,7 +22,7 @@ READ_UNORDERED, OVERWRITE_UNORDERED, WRITE_UNORDERED = 1, 2, 3
 
 TEXTS = {READ_UNORDERED: "reads", OVERWRITE_UNORDERED: "overwrites what is read of", WRITE_UNORDERED: "also writes"}
 
-_MODULUS = 1 << 16
+_MODULUS = 1 << COUNT_BITS
 _PIPELINED = (UNIT_LOAD, UNIT_ARRAY)
 """Units that begin an instruction while the one before is still under way; their data keep the order."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS, MASKS
+from gatewright.contract.arch import MASK_BITS, MASKS, TRANSPOSED_FILTERS
 from gatewright.contract.arithmetic import SHIFT_MAX
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, column
 from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
@@ -46,9 +46,6 @@ REDUCE_RAW = int(EpilogueKind.REDUCE_RAW)
 THRESHOLD = int(EpilogueKind.THRESHOLD)
 FILTERS = int(Stationary.FILTERS)
 
-TRANSPOSE_FILTERS = 16
-"""Filters that the transpose of a block of pixels takes at once: one scratchpad word."""
-
 
 @kernel
 def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
@@ -85,7 +82,7 @@ def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt
         else:
             done[work.CYCLES] = parameters + blocks * (pixels + 1)
     elif row[KIND] == STORE:
-        done[work.CYCLES] = blocks * filters + ceil_div(filters, TRANSPOSE_FILTERS) * pixels
+        done[work.CYCLES] = blocks * filters + ceil_div(filters, TRANSPOSED_FILTERS) * pixels
     else:
         done[work.PRELOAD] = 1
         done[work.CYCLES] = blocks

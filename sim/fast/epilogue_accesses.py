@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.encodings import MASK_WORD_BITS
+from gatewright.contract.encodings import LOGIT_BYTES, MASK_WORD_BITS
 from gatewright.sim.fast import epilogue, work
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import ceil_div, count_or, tile_at
@@ -55,7 +55,7 @@ def accesses(
     elif kind == epilogue.REDUCE:
         touch_bytes(touched, at.scratchpad, destination + offset, filters, WRITE)
     elif kind == epilogue.REDUCE_RAW:
-        touch_bytes(touched, at.scratchpad, destination + 4 * offset, 4 * filters, WRITE)
+        touch_bytes(touched, at.scratchpad, destination + LOGIT_BYTES * offset, LOGIT_BYTES * filters, WRITE)
     else:
         for bit in range(destination, destination + (filters if by_filters else pixels)):
             touch(touched, at.mask + bit // MASK_WORD_BITS, WRITE)

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS
-from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SHIFT_MAX
+from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SHIFT_MAX, gate_decision
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.sim.fast import epilogue, faults, work
 from gatewright.sim.fast.context import Bursts
 from gatewright.sim.fast.epilogue import FILTERS, REDUCE, STORE, THRESHOLD
@@ -14,6 +15,8 @@ from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.scratchpad import check_bytes
 from gatewright.sim.fast.sizes import ceil_div, count_or, set_fault, tile_at
 from gatewright.sim.fast.state import Geometry, State
+
+_gate_decision = kernel(gate_decision)
 
 
 @kernel
@@ -164,7 +167,7 @@ def _reduce(
 ) -> int:
     filters, pixels = done[work.FILTERS], done[work.PIXELS]
     raw = row[epilogue.KIND] != REDUCE
-    width = 4 if raw else 1
+    width = LOGIT_BYTES if raw else 1
     target = row[epilogue.DESTINATION] + width * row[epilogue.FIRST_FILTER]
     status = check_bytes(state, target, width * filters)
     if status < 0:
@@ -177,8 +180,8 @@ def _reduce(
             total += bank[entry + pixel, j % geometry.columns]
         total = wrap32(total)
         if raw:
-            for byte in range(4):
-                state.scratchpad[target + 4 * j + byte] = np.int8(total >> (8 * byte))
+            for byte in range(LOGIT_BYTES):
+                state.scratchpad[target + LOGIT_BYTES * j + byte] = np.int8(total >> (8 * byte))
         else:
             value = requantise(total, state.multiplier[entries[j]], state.shift[entries[j]])
             state.scratchpad[target + j] = saturate(value, row[epilogue.RELU])
@@ -204,5 +207,5 @@ def _threshold(
         parameter = entries[position] if by_filters else entries[0]
         total = wrap32(np.int64(bank[entry, position % geometry.columns]) + state.bias[parameter])
         bit = row[epilogue.DESTINATION] + position
-        state.masks[bit // MASK_BITS, bit % MASK_BITS] = total >= 0
+        state.masks[bit // MASK_BITS, bit % MASK_BITS] = _gate_decision(total)
     return 0

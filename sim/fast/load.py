@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
 from gatewright.contract.encodings import (
     INSTRUCTION_BEATS,
+    PARAMETER_OFFSETS,
     PARAMETERS_PER_BEAT,
     REGION_UNIT,
     TABLE_ENTRIES_PER_BEAT,
@@ -41,12 +42,20 @@ PARAMETERS = int(Space.PARAMETERS)
 TABLE = int(Space.TABLE)
 INSTRUCTIONS = int(Space.INSTRUCTIONS)
 
+BIAS, MULTIPLIER, SHIFT = (PARAMETER_OFFSETS[name] for name in ("bias", "multiplier", "shift"))
+
 
 @kernel
 def row_address(state: State, row: npt.NDArray[np.int64], position: int) -> int:
     """DRAM byte address of the row at a position of the transfer."""
     chosen = position if row[ROW_TABLE] == NO_TABLE else int(np.int64(state.tables[row[ROW_TABLE], position]))
     return row[DRAM] + chosen * row[_ROW_STRIDE]
+
+
+@kernel
+def _little16(data: npt.NDArray[np.uint8], address: int) -> int:
+    """Two bytes as an unsigned number."""
+    return int(np.int64(data[address]) | np.int64(data[address + 1]) << 8)
 
 
 @kernel
@@ -193,10 +202,10 @@ def _to_parameters(geometry: Geometry, state: State, row: npt.NDArray[np.int64],
             source = row_address(state, row, position) + index * PARAMETER_BYTES
             bias = np.int64(0)
             for byte in range(4):
-                bias |= np.int64(state.dram[source + byte]) << (8 * byte)
+                bias |= np.int64(state.dram[source + BIAS + byte]) << (8 * byte)
             state.bias[entry] = np.int32(bias)
-            state.multiplier[entry] = np.int64(state.dram[source + 4]) | np.int64(state.dram[source + 5]) << 8
-            state.shift[entry] = state.dram[source + 6]
+            state.multiplier[entry] = _little16(state.dram, source + MULTIPLIER)
+            state.shift[entry] = state.dram[source + SHIFT]
     return 0
 
 
@@ -212,7 +221,7 @@ def _to_table(geometry: Geometry, state: State, row: npt.NDArray[np.int64], rows
     per_row = row[ROW_BEATS] * TABLE_ENTRIES_PER_BEAT
     for index in range(count):
         source = row_address(state, row, index // per_row) + index % per_row * TABLE_ENTRY_BYTES
-        state.tables[table, index] = np.int64(state.dram[source]) | np.int64(state.dram[source + 1]) << 8
+        state.tables[table, index] = _little16(state.dram, source)
     state.counts[table] = count
     state.written[table] = True
     return 0

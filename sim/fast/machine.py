@@ -11,7 +11,6 @@ from gatewright.sim.audit.audit import Auditor
 from gatewright.sim.fast import work
 from gatewright.sim.fast.observe import Tensor, read_gate, read_placement
 from gatewright.sim.fast.run import Run
-from gatewright.sim.fast.state import State
 from gatewright.sim.result import SimResult
 
 
@@ -55,7 +54,7 @@ def simulate(
     return SimResult(
         cycles=cycles,
         trace=Trace(records, cycles),
-        logits=_logits(program, state),
+        logits=program.logits(state.dram),
         dram=state.dram,
         scratchpad=state.scratchpad.view(np.uint8),
         masks=state.masks,
@@ -64,9 +63,3 @@ def simulate(
         tensors=tensors,
         gates=gates,
     )
-
-
-def _logits(program: Program, state: State) -> npt.NDArray[np.int32]:
-    region = program.output_region
-    raw = state.dram[region.address : region.address + region.size // 4 * 4]
-    return np.frombuffer(raw.tobytes(), "<i4").astype(np.int32)

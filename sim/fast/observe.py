@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import GateRecord, Placement, Program
 from gatewright.sim.fast.state import State
@@ -18,7 +19,7 @@ def read_placement(program: Program, placement: Placement, state: State) -> Tens
     if placement.kind == "compact":
         channels = _active_channels(program, placement)
     shape = (placement.height, placement.width, channels)
-    size = 4 * placement.channels if placement.kind == "logits" else int(np.prod(shape))
+    size = LOGIT_BYTES * placement.channels if placement.kind == "logits" else int(np.prod(shape))
     data = state.scratchpad[placement.address : placement.address + size]
     if len(data) < size:
         raise GatewrightError(

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
+from gatewright.contract.arch import INSTRUCTION_BYTES
+from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, decode
 from gatewright.contract.program import Program
@@ -128,6 +129,6 @@ def _boot_row(program: Program) -> npt.NDArray[np.int64]:
     row[load.SPACE] = load.INSTRUCTIONS
     row[load.DRAM] = program.code_address
     row[load.ROWS] = 1
-    row[load.ROW_BEATS] = program.boot_count * (INSTRUCTION_BYTES // BEAT_BYTES)
+    row[load.ROW_BEATS] = program.boot_count * INSTRUCTION_BEATS
     row[load.ROW_TABLE] = NO_TABLE
     return row

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.isa import FORMATS, UNITS, WAITS, Opcode, column
+from gatewright.contract.isa import COUNT_BITS, FORMATS, UNITS, WAITS, Opcode, column
 from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, work
@@ -46,7 +46,7 @@ _UNIT_OF = np.zeros(max(FORMATS) + 1, np.int64)
 for _format in FORMATS.values():
     _UNIT_OF[_format.opcode] = _format.unit
 
-_HALF, _MODULUS = 1 << 15, 1 << 16
+_HALF, _MODULUS = 1 << COUNT_BITS - 1, 1 << COUNT_BITS
 
 _execute = chain(execute_link, [(p.opcode, p.execute) for p in PIECES])
 _time = chain(time_link, [(p.opcode, p.time) for p in PIECES])

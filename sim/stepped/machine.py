@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES
+from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, NO_TABLE, QUEUED_UNITS, Opcode, Space, Unit, column
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
+from gatewright.sim.result import MachineResult
 from gatewright.sim.stepped.array.unit import ArrayUnit
 from gatewright.sim.stepped.control.sequencer import Sequencer
 from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
@@ -42,23 +42,6 @@ UNITS: dict[Unit, Callable[[Shared], SteppedUnit]] = {
 """Every unit with a queue."""
 
 
-@dataclass
-class SteppedResult:
-    """What a program left behind.
-
-    ``logits`` int32 is the output region of the final ``dram`` (uint8); ``scratchpad`` uint8; ``masks`` [16, 1024]
-    bool; ``tables`` the entries of each index table, uint16.
-    """
-
-    cycles: int
-    trace: Trace
-    logits: npt.NDArray[np.int32]
-    dram: npt.NDArray[np.uint8]
-    scratchpad: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_]
-    tables: list[npt.NDArray[np.uint16]]
-
-
 class SteppedMachine:
     """All units of one machine, ready to boot a program.
 
@@ -85,6 +68,28 @@ class SteppedMachine:
             step()
         self.shared.clock.tick()
 
+    def trace(self) -> Trace:
+        """The record of every instruction, once the machine has stopped."""
+        executed = self.sequencer.executed
+        records = np.zeros(len(executed), TRACE_DTYPE)
+        for record, i in zip(records, executed, strict=True):
+            record["instruction"], record["unit"] = i.row, i.unit
+            record["dispatch"], record["start"], record["run"], record["done"] = i.dispatch, i.start, i.run, i.done
+        return Trace(records, executed[-1].done)
+
+    def result(self, program: Program) -> MachineResult:
+        """What the machine holds, once it has stopped."""
+        shared, trace = self.shared, self.trace()
+        return MachineResult(
+            cycles=trace.cycles,
+            trace=trace,
+            logits=program.logits(shared.dram.bytes),
+            dram=shared.dram.bytes,
+            scratchpad=shared.scratchpad.bytes.view(np.uint8),
+            masks=shared.masks.contents(),
+            tables=shared.tables.contents(),
+        )
+
 
 def _boot_load(program: Program) -> Instruction:
     """The load of page 0, as if it were an instruction."""
@@ -94,7 +99,7 @@ def _boot_load(program: Program) -> Instruction:
         "dram_address": program.code_address,
         "space": Space.INSTRUCTIONS,
         "rows": 1,
-        "row_beats": program.boot_count * INSTRUCTION_BYTES // BEAT_BYTES,
+        "row_beats": program.boot_count * INSTRUCTION_BEATS,
         "row_table": NO_TABLE,
     }
     for name, value in values.items():
@@ -108,7 +113,7 @@ def step_simulate(
     *,
     max_cycles: int = 10_000_000,
     fill_seed: int | None = None,
-) -> SteppedResult:
+) -> MachineResult:
     """Run a program clock cycle by clock cycle.
 
     ``sample`` (int8, the input region's size) replaces the image's input; without it the image's stays. ``fill_seed``
@@ -124,24 +129,4 @@ def step_simulate(
                 f"of {len(program.code)} were dispatched. Check its waits, or raise max_cycles"
             )
         machine.step()
-    return _result(machine, program)
-
-
-def _result(machine: SteppedMachine, program: Program) -> SteppedResult:
-    executed = machine.sequencer.executed
-    records = np.zeros(len(executed), TRACE_DTYPE)
-    for record, i in zip(records, executed, strict=True):
-        record["instruction"], record["unit"] = i.row, i.unit
-        record["dispatch"], record["start"], record["run"], record["done"] = i.dispatch, i.start, i.run, i.done
-    cycles = executed[-1].done
-    shared, region = machine.shared, program.output_region
-    output = shared.dram.bytes[region.address : region.address + region.size]
-    return SteppedResult(
-        cycles=cycles,
-        trace=Trace(records, cycles),
-        logits=output[: len(output) // 4 * 4].copy().view("<i4").astype(np.int32),
-        dram=shared.dram.bytes,
-        scratchpad=shared.scratchpad.bytes.view(np.uint8),
-        masks=shared.masks.contents(),
-        tables=shared.tables.contents(),
-    )
+    return machine.result(program)

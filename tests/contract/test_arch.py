@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, load_arch, with_changes
+from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 
 
@@ -104,4 +105,4 @@ def test_unknown_name_lists_the_presets() -> None:
 @pytest.mark.parametrize("change", [{"queue_depth": 1}, {"tables": 16}, {"weight_kib": 0}])
 def test_changes_are_validated(change: dict[str, Any]) -> None:
     with pytest.raises(GatewrightError, match=next(iter(change))):
-        with_changes(load_arch("ultra96"), **change)
+        replace(load_arch("ultra96"), **change)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from gatewright.contract.arch import ArchConfig, load_arch, with_changes
+from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
@@ -40,7 +41,7 @@ CAPACITY = runner.Capacity(instructions=1 << 13, writes=1 << 10, beats=1 << 14)
 
 def small(arch: ArchConfig) -> ArchConfig:
     """Memories of a size that a simulator's start-up does not notice."""
-    return with_changes(arch, weight_kib=64, scratchpad_kib=64, parameter_entries=1024)
+    return replace(arch, weight_kib=64, scratchpad_kib=64, parameter_entries=1024)
 
 
 def machine_bench(arch: ArchConfig, stall: int = 0, verilog: str | None = None) -> lockstep.Bench:

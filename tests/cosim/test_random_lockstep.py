@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
 from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, small
@@ -31,11 +33,15 @@ def test_an_odd_machine_runs_in_the_simulators_cycles() -> None:
         assert same == len(seeds), report
 
 
-def test_random_programs_keep_bytes_and_axi_rules_when_the_memory_stalls() -> None:
-    seeds = range(1_000_100, 1_000_130)
-    print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)} --stall 5")
-    same, report = run_legal(ARCH, seeds, stall=5)
-    assert same == len(seeds), report
+CORNERS = {"": False, "--corners ": True}
+
+
+@pytest.mark.parametrize(("option", "count"), [("", 30), ("--corners ", 15)])
+def test_random_programs_keep_bytes_and_axi_rules_when_the_memory_stalls(option: str, count: int) -> None:
+    seeds = range(1_000_100, 1_000_100 + count)
+    print(f"python -m tests.cosim.random_lockstep {option}--first {seeds.start} --programs {count} --stall 5")
+    same, report = run_legal(ARCH, seeds, stall=5, corners=CORNERS[option])
+    assert same == count, report
 
 
 def test_programs_of_the_corners_run_in_the_simulators_cycles() -> None:
@@ -45,25 +51,12 @@ def test_programs_of_the_corners_run_in_the_simulators_cycles() -> None:
     assert same == len(seeds), report
 
 
-def test_programs_of_the_corners_keep_bytes_and_axi_rules_when_the_memory_stalls() -> None:
-    seeds = range(1_000_100, 1_000_115)
-    print(f"python -m tests.cosim.random_lockstep --corners --first {seeds.start} --programs {len(seeds)} --stall 5")
-    same, report = run_legal(ARCH, seeds, stall=5, corners=True)
-    assert same == len(seeds), report
-
-
-def test_illegal_programs_stop_the_machine_and_the_simulator() -> None:
-    seeds = range(1_000_200, 1_000_240)
-    print(f"python -m tests.cosim.random_lockstep --first {seeds.start} --programs {len(seeds)} --illegal")
-    same, report = run_illegal(ARCH, seeds)
-    assert same == len(seeds), report
-
-
-def test_illegal_programs_of_the_corners_stop_the_machine_and_the_simulator() -> None:
-    seeds = range(1_000_200, 1_000_220)
-    print(f"python -m tests.cosim.random_lockstep --corners --first {seeds.start} --programs {len(seeds)} --illegal")
-    same, report = run_illegal(ARCH, seeds, corners=True)
-    assert same == len(seeds), report
+@pytest.mark.parametrize(("option", "count"), [("", 40), ("--corners ", 20)])
+def test_illegal_programs_stop_the_machine_and_the_simulator(option: str, count: int) -> None:
+    seeds = range(1_000_200, 1_000_200 + count)
+    print(f"python -m tests.cosim.random_lockstep {option}--first {seeds.start} --programs {count} --illegal")
+    same, report = run_illegal(ARCH, seeds, corners=CORNERS[option])
+    assert same == count, report
 
 
 def test_a_foreign_axi_memory_with_random_pauses_sees_the_same_bytes() -> None:

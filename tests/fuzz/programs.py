@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
-from gatewright.contract.arch import PRESETS, ArchConfig, with_changes
+from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, OPERAND_COLUMN, Opcode, encode
 from gatewright.contract.program import Program
@@ -44,7 +44,7 @@ def originals() -> list[Program]:
     decisions = {name: decided[0] for name, decided in run_reference(graph, sample).decisions.items()}
     found = [Compiler(graph, arch).compile(decisions, sample[0]) for arch in MACHINES]
     for seed in range(4):
-        found += [make(seed, with_changes(MACHINES[seed % 2], **small))[1] for make in (random_network, random_corners)]
+        found += [make(seed, replace(MACHINES[seed % 2], **small))[1] for make in (random_network, random_corners)]
     for program in found:  # some of the generator's images hold garbage where the code is never reached
         data = np.frombuffer(encode(program.code), np.uint8)
         program.image[program.code_address : program.code_address + len(data)] = data

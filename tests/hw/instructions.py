@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
-from gatewright.contract.arch import MASK_COLUMNS, PRESETS, with_changes
+from gatewright.contract.arch import MASK_COLUMNS, PRESETS
 from gatewright.contract.isa import (
     FORMATS,
     HEADER_BITS,
@@ -23,7 +24,7 @@ from gatewright.contract.registers import ErrorCode
 from gatewright.hw.layouts import PLACED, formats_of, operand_layout
 from tests.support.programs import Row, row
 
-ARCH = with_changes(PRESETS["4x4"], instruction_entries=72, queue_depth=3, tables=5)
+ARCH = replace(PRESETS["4x4"], instruction_entries=72, queue_depth=3, tables=5)
 """Small pages and queues, so that both are full often; 5 tables and 72 entries are no powers of two."""
 
 Waits = list[tuple[Unit, int]]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.contract.arch import load_arch, with_changes
+from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column, decode, encode
 from gatewright.listing.assembler import assemble, disassemble, replace_code
@@ -29,7 +29,7 @@ def test_random_programs_come_back_byte_by_byte(seed: int, pages: list[int]) -> 
 
 def test_linked_pages_come_back() -> None:
     rows = [row(Opcode.LOAD, rows=1, row_beats=1, address=16 * i) for i in range(40)]
-    program = make_program(with_changes(load_arch("4x4"), instruction_entries=64), rows, page_size=16)
+    program = make_program(replace(load_arch("4x4"), instruction_entries=64), rows, page_size=16)
     assert len(program.page_starts) == 3
     text = disassemble(program)
     assert [line for line in text.splitlines() if line.startswith(".page")] == [".page 0", ".page 1", ".page 2"]
@@ -71,7 +71,7 @@ def test_comments_blank_lines_and_numbers_are_optional() -> None:
 def test_an_architecture_may_have_any_name() -> None:
     for name in ("two words", "a;b", "", " ; "):
         program = random_program(1)
-        program = replace(program, arch=with_changes(program.arch, name=name))
+        program = replace(program, arch=replace(program.arch, name=name))
         assert np.array_equal(replace_code(program, assemble(disassemble(program))).image, program.image)
 
 

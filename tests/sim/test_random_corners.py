@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Space, column, encode
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
-from tests.support.random_corners import BOUNDARY, CornerNetwork, random_corners
+from tests.support.random_corners import CornerNetwork, random_corners
 
 ARCH = ArchConfig(name="4x4", rows=4, columns=4)
 SEEDS = range(100)
@@ -37,7 +38,7 @@ def occurrences(program: Program, result: SimResult) -> Counter[str]:
             seen["GATHER masked, four columns"] += field(program, row, opcode, "kernel_width") == 4
         elif opcode == Opcode.STORE:
             first = field(program, row, opcode, "dram_address")
-            seen["STORE across 4 KiB"] += (first + int(work["bytes"]) - 1) // BOUNDARY - first // BOUNDARY
+            seen["STORE across 4 KiB"] += (first + int(work["bytes"]) - 1) // BURST_BOUNDARY - first // BURST_BOUNDARY
         elif opcode == Opcode.LOAD and field(program, row, opcode, "row_table") != NO_TABLE:
             space = Space(field(program, row, opcode, "space"))
             seen[f"LOAD of {space.name} by rows" if work["bytes"] else "LOAD of no rows"] += 1

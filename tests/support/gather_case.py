@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_COLUMNS, OPERAND_BANKS, ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, Opcode, column
 
 MOST_PIECES = 600
@@ -55,9 +56,9 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
     height, width, out_width = integer(1, 14), integer(1, 14), integer(1, 14)
     grid = -(-out_width // tile) if tile else 1
     first_tile, tile_count = integer(0, 5), integer(0, 8)
-    tiles = [integer(0, 5) << 8 | integer(0, 5) for _ in range(integer(0, first_tile + tile_count + 2))]
+    tiles = [integer(0, 5) << COORDINATE_BITS | integer(0, 5) for _ in range(integer(0, first_tile + tile_count + 2))]
     if chance(0.05):
-        tiles = [integer(0, 255) << 8 | integer(0, 255) for _ in tiles]
+        tiles = [integer(0, 255) << COORDINATE_BITS | integer(0, 255) for _ in tiles]
     count = min(max(0, len(tiles) - first_tile), tile_count) if listed else tile_count
     vectors = count * tile * tile
     pieces = vectors * kernel_height * -(-kernel_width * channels // arch.gather_bytes)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, ArchConfig
+from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.random_lists import Listed, ListNetwork
@@ -20,9 +21,6 @@ from tests.support.stepped_layers import emit_whole
 from tests.support.stepped_oracle import conv_sums
 from tests.support.stepped_programs import Map, up
 
-BOUNDARY = 4096
-WIDEST = 4
-"""Columns of a kernel that reads through a source mask."""
 ROOMY = 30
 """Pixels of a map from which on the kernels are square: more of them are as wide as can be."""
 
@@ -46,14 +44,14 @@ class CornerNetwork(ListNetwork):
         """Up to the widest with a source mask, and that most often."""
         rows, columns = (int(number) for number in self.rng.integers(1, 9, 2))
         if height * width < ROOMY:
-            return min(rows, WIDEST, height), min(columns, WIDEST, width)
-        edge = min(columns, WIDEST, height, width)
+            return min(rows, MASK_COLUMNS, height), min(columns, MASK_COLUMNS, width)
+        edge = min(columns, MASK_COLUMNS, height, width)
         return edge, edge
 
     def room_across(self, size: int) -> int:
         """Room in DRAM for some beats, with a multiple of 4 KiB among them where it can be."""
         before = BEAT_BYTES * int(self.rng.integers(1, max(2, size // BEAT_BYTES)))
-        self.build.image.reserve((-before - self.build.image.reserve(0)) % BOUNDARY)
+        self.build.image.reserve((-before - self.build.image.reserve(0)) % BURST_BOUNDARY)
         return self.build.image.reserve(size)
 
     def barrier(self) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.random_programs import Network
@@ -109,11 +110,11 @@ class ListNetwork(Network):
         way = int(rng.integers(3))
         if listed is None and way == 0:
             return super().filters(count, kernel, channels, pooled)
-        taps, vectors = kernel[0] * kernel[1], up(count, 4)
+        taps, vectors = kernel[0] * kernel[1], up(count, REGION_UNIT)
         total = channels if listed is None else listed.total
         bank = rng.integers(-128, 128, (count, *kernel, total), dtype=np.int8)
         base = self.build.weight_room(vectors, slices_of(self.arch, taps * total))
-        where = {"vectors": vectors, "address": base // 4}
+        where = {"vectors": vectors, "address": base // REGION_UNIT}
         if listed is not None:
             self._soil(base, vectors, taps * total)
             raw = by_reduction(bank.reshape(count, taps, total))
@@ -130,7 +131,7 @@ class ListNetwork(Network):
             self.load_rows(Space.WEIGHTS_BY_VECTOR, rows, count=slices_of(self.arch, taps * total), **where)
         entries = self.entries(count, taps * channels)
         raw_entries = np.frombuffer(parameters(entries if pooled else entries[1:]), np.uint8)
-        first = self.build.parameter_room(len(raw_entries) // 8)
+        first = self.build.parameter_room(len(raw_entries) // PARAMETER_BYTES)
         rows = raw_entries.reshape((-1, BEAT_BYTES) if rng.integers(2) else (1, -1))
         mark = self.load_rows(Space.PARAMETERS, rows, first)
         return Filters(bank, entries, base, vectors, first + pooled, [mark])
@@ -139,7 +140,11 @@ class ListNetwork(Network):
         """LOAD random weights to where only some of a reduction will follow: a product with too many of them shows."""
         row = BEAT_BYTES * beats_of_vector(self.arch, reduction)
         fields = {"space": Space.WEIGHTS_BY_VECTOR, "rows": vectors, "vectors": vectors, "row_stride": row}
-        fields |= {"row_beats": row // BEAT_BYTES, "count": slices_of(self.arch, reduction), "address": base // 4}
+        fields |= {
+            "row_beats": row // BEAT_BYTES,
+            "count": slices_of(self.arch, reduction),
+            "address": base // REGION_UNIT,
+        }
         address = self.build.image.add(self.rng.integers(0, 256, vectors * row, dtype=np.uint8))
         self.build.emit(Opcode.LOAD, None, dram_address=address, **fields)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
@@ -119,7 +120,7 @@ class Network:
             chosen = [grid[i] for i in np.flatnonzero(rng.integers(0, 2, len(grid)))]
             layer.tiles, layer.tile_table = chosen[: self.arch.table_entries], table
             held.append(table)
-            extra.append(self.build.load_table(table, [y << 8 | x for y, x in layer.tiles]))
+            extra.append(self.build.load_table(table, [y << COORDINATE_BITS | x for y, x in layer.tiles]))
         may_list = not layer.residual and rng.integers(3) == 0
         if may_list and "filter_list" not in given and (table := self.build.take_table()) is not None:
             layer.filter_list = sorted(

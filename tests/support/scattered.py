@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import ACCUMULATOR_BANKS, MASKS, ArchConfig
-from tests.support.stepped_programs import WORD, Builder, up
+from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASKS, ArchConfig
+from tests.support.stepped_programs import Builder, up
 
 
 class NoRoom(Exception):
@@ -57,7 +57,7 @@ class ScatterBuilder(Builder):
 
     def room(self, size: int, odd: int = 0) -> int:
         """A piece of the scratchpad; ``odd`` bytes off a word."""
-        return self._scratch.take(up(odd + size, WORD), WORD) + odd
+        return self._scratch.take(up(odd + size, BEAT_BYTES), BEAT_BYTES) + odd
 
     def weight_room(self, vectors: int, slices: int) -> int:
         return self._weights.take(up(vectors * slices, 4), 4)

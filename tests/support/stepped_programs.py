@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
@@ -16,9 +17,6 @@ from tests.support.programs import Image, Row, make_program, row
 Int8 = npt.NDArray[np.int8]
 Mark = tuple[Unit, int]
 """A wait: what a unit has counted once an instruction is complete."""
-
-WORD = 16
-"""Bytes of a scratchpad word."""
 
 
 def up(value: int, multiple: int) -> int:
@@ -83,15 +81,15 @@ class Builder:
     def room(self, size: int, odd: int = 0) -> int:
         """A free piece of the scratchpad; ``odd`` bytes off a word."""
         address = self._scratchpad + odd
-        self._scratchpad = up(address + size, 16)
+        self._scratchpad = up(address + size, BEAT_BYTES)
         assert self._scratchpad <= self.arch.scratchpad_bytes, "the test's maps do not fit the scratchpad"
         return address
 
     def load_map(self, values: Int8) -> Map:
         """LOAD a map into the scratchpad."""
         source = self.image.add(values)
-        address = self.room(up(values.size, 16))
-        beats = up(values.size, 16) // 16
+        address = self.room(up(values.size, BEAT_BYTES))
+        beats = up(values.size, BEAT_BYTES) // BEAT_BYTES
         mark = self.emit(
             Opcode.LOAD, dram_address=source, space=Space.SCRATCHPAD, address=address, rows=1, row_beats=beats
         )
@@ -112,10 +110,10 @@ class Builder:
         """
         filters, kernel_height, kernel_width, channels = weights.shape
         taps = kernel_height * kernel_width
-        vectors, slices = up(filters, 4), slices_of(self.arch, taps * channels)
+        vectors, slices = up(filters, REGION_UNIT), slices_of(self.arch, taps * channels)
         base = self.weight_room(vectors, slices)
         if reduction_rows:
-            beats = taps * -(-filters // 16)
+            beats = taps * -(-filters // BEAT_BYTES)
             source = self.image.add(by_reduction(weights.reshape(filters, taps, channels)))
             fields = {"space": Space.WEIGHTS_BY_REDUCTION, "rows": channels, "taps": taps}
         else:
@@ -127,28 +125,28 @@ class Builder:
             waits,
             row_table=row_table,
             dram_address=source,
-            address=base // 4,
+            address=base // REGION_UNIT,
             row_beats=beats,
-            row_stride=16 * beats,
+            row_stride=BEAT_BYTES * beats,
             vectors=vectors,
             **fields,
         )
         raw = parameters(entries if pooled else entries[1:])
-        first = self.parameter_room(len(raw) // 8)
+        first = self.parameter_room(len(raw) // PARAMETER_BYTES)
         mark = self.emit(
             Opcode.LOAD,
             dram_address=self.image.add(raw),
             space=Space.PARAMETERS,
             address=first,
             rows=1,
-            row_beats=len(raw) // 16,
+            row_beats=len(raw) // BEAT_BYTES,
         )
         return Filters(weights, entries, base, vectors, first + pooled, [mark])
 
     def weight_room(self, vectors: int, slices: int) -> int:
         """The first word of a new region of the weight buffer."""
         base = self._weight_word
-        self._weight_word += up(vectors * slices, 4)
+        self._weight_word += up(vectors * slices, REGION_UNIT)
         return base
 
     def parameter_room(self, entries: int) -> int:
@@ -171,7 +169,7 @@ class Builder:
 
     def load_table(self, table: int, entries: list[int], waits: list[Mark] | None = None) -> Mark:
         """LOAD an index table, behind the INDEXes so far: they share the tables' write port."""
-        raw = np.array(entries, "<u2").tobytes() + bytes(-2 * len(entries) % 16)
+        raw = np.array(entries, "<u2").tobytes() + bytes(-2 * len(entries) % BEAT_BYTES)
         source = self.image.add(raw)
         return self.emit(
             Opcode.LOAD,
@@ -180,7 +178,7 @@ class Builder:
             space=Space.TABLE,
             address=table,
             rows=min(1, len(entries)),
-            row_beats=len(raw) // 16,
+            row_beats=len(raw) // BEAT_BYTES,
             count=len(entries),
         )
 
@@ -190,8 +188,8 @@ class Builder:
 
     def store(self, address: int, size: int, waits: list[Mark]) -> int:
         """STORE whole beats to a new place in the image; returns its address."""
-        target = self.image.reserve(up(size, 16))
-        self.emit(Opcode.STORE, waits, dram_address=target, address=address, beats=up(size, 16) // 16)
+        target = self.image.reserve(up(size, BEAT_BYTES))
+        self.emit(Opcode.STORE, waits, dram_address=target, address=address, beats=up(size, BEAT_BYTES) // BEAT_BYTES)
         return target
 
     def program(self, output: tuple[int, int] = (0, 0), page_size: int | None = None) -> Program:

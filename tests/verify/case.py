@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, with_changes
+from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from gatewright.verify.expectations import Expectation, WriteSequence, expect
 from tests.support.programs import Image, make_program, row
 
-ARCH = with_changes(PRESETS["4x4"], scratchpad_kib=16)
+ARCH = replace(PRESETS["4x4"], scratchpad_kib=16)
 
 
 def copy_program(seed: int, arch: ArchConfig = ARCH, rows: int = 3, row_beats: int = 17) -> Program:

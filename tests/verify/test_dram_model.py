@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.contract.arch import BEAT_BYTES, DramConfig, with_changes
+from gatewright.contract.arch import BEAT_BYTES, DramConfig
 from gatewright.contract.timing import STORE_LATENCY
 from gatewright.verify import runner
 from gatewright.verify.lockstep import Bench, judge, write_jobs
@@ -72,7 +72,7 @@ def _random_bursts(rng: random.Random, dram: DramConfig, size: int, end: int) ->
 
 
 def _run(bench: Bench, replay: Replay, job: Path, dram: DramConfig) -> Path:
-    expectation = expected(1, with_changes(ARCH, dram=dram))
+    expectation = expected(1, replace(ARCH, dram=dram))
     write_jobs(bench, [expectation], job)
     replay.save(job / "image_0")
     runner.run(bench.build(), job)
@@ -86,7 +86,7 @@ def test_beats_and_answers_come_in_the_contract_s_cycles(dram: DramConfig, tmp_p
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    expectation = expected(1, with_changes(ARCH, dram=dram))
+    expectation = expected(1, replace(ARCH, dram=dram))
     bench = bench_for([expectation])
     # Only what lies in front of what STORE writes: bytes that stand still.
     target = expectation.program.output_region.address

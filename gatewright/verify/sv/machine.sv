@@ -2,9 +2,9 @@
 `include "ports.svh"
 
 module machine #(
-    parameter int INSTRUCTIONS = 1 << 15,
-    parameter int WRITES = 1 << 17,
-    parameter int SCRATCHPAD_BYTES = 1 << 18
+    parameter int INSTRUCTIONS,
+    parameter int WRITES,
+    parameter int SCRATCHPAD_BYTES
 ) (
     input logic clk,
     input logic rst,
@@ -24,7 +24,7 @@ module machine #(
     `GATEWRIGHT_TRACE_SIGNALS
     gatewright gatewright (.*);
 
-    localparam logic [7:0] OUTSTANDING = 13; // the memory's own rule, next to those of axi_rules.sv
+    `GATEWRIGHT_RULES
     logic fault, write_seen, quiet;
     logic [7:0] fault_code;
     logic [31:0] fault_value, write_address;
@@ -33,7 +33,7 @@ module machine #(
     axi_rules rules (.clear(load), .*);
 
     wire rule_fault = fault || memory_fault;
-    wire [7:0] rule_code = fault ? fault_code : OUTSTANDING;
+    wire [7:0] rule_code = fault ? fault_code : OUTSTANDING; // the memory's own rule
     wire [31:0] rule_value = fault ? fault_value : memory_value;
     monitor #(INSTRUCTIONS, WRITES, SCRATCHPAD_BYTES) monitor (.*);
 endmodule

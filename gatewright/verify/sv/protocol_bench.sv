@@ -2,9 +2,9 @@
 `include "ports.svh"
 
 module protocol_bench #(
-    parameter int INSTRUCTIONS = 1 << 15,
-    parameter int WRITES = 1 << 17,
-    parameter int SCRATCHPAD_BYTES = 1 << 18
+    parameter int INSTRUCTIONS,
+    parameter int WRITES,
+    parameter int SCRATCHPAD_BYTES
 ) (
     input logic clk,
     input logic rst,

@@ -5,23 +5,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arithmetic import requantise, saturate
+from gatewright.contract.arch import TRANSPOSED_FILTERS
+from gatewright.contract.arithmetic import gate_decision, requantise, saturate
+from gatewright.contract.encodings import LOGIT_BYTES, RAW_LANES, RAW_WRITES
 from gatewright.contract.isa import EpilogueKind
 from gatewright.contract.timing import EPILOGUE_LATENCY
 from gatewright.sim.stepped.epilogue.residual import ResidualFetch
-from gatewright.sim.stepped.epilogue.walk import GROUP, Kind, Slot
+from gatewright.sim.stepped.epilogue.walk import Kind, Slot
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
 READ, BIAS, MULTIPLY, SHIFT, SATURATE, COLLECT, POOLED, WRITE = 0, 2, 3, 6, 8, 9, 13, EPILOGUE_LATENCY
 """Stages. Between them: 1 the memories' output registers; 4 and 5 the product's registers; 7 the shift behind the
 rounding's addition in SHIFT; 10 to 12 the pooling's product; 14 the rotation to the destination's byte."""
-
-RAW_LANES = 12
-"""int32 values that one write of port B takes: 48 bytes from any byte address."""
-
-RAW_WRITES = 3
-"""Last stages in which a raw total is written, RAW_LANES at a time: enough for the widest array."""
 
 Wide = npt.NDArray[np.int64]
 
@@ -45,7 +41,7 @@ class EpiloguePipeline:
         self.shift = np.ones(columns, np.int64)
         self.total = np.zeros(columns, np.int64)
         self.tile_sum = np.zeros(columns, np.int64)
-        self.transposer = np.zeros((GROUP, columns), np.int8)
+        self.transposer = np.zeros((TRANSPOSED_FILTERS, columns), np.int8)
         self._work = {
             READ: self._read,
             BIAS: self._bias,
@@ -155,12 +151,14 @@ class EpiloguePipeline:
         end = min(begin + RAW_LANES, slot.count)
         if begin < end:
             assert slot.address is not None and slot.data is not None
-            self._shared.scratchpad.write_b(slot.address + 4 * begin, slot.data[4 * begin : 4 * end], epilogue)
+            self._shared.scratchpad.write_b(
+                slot.address + LOGIT_BYTES * begin, slot.data[LOGIT_BYTES * begin : LOGIT_BYTES * end], epilogue
+            )
 
     def _write(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind == Kind.SIGN:
             assert slot.value is not None and slot.address is not None
-            self._shared.masks.write(slot.address, slot.value[: slot.count] >= 0, epilogue)
+            self._shared.masks.write(slot.address, gate_decision(slot.value[: slot.count]), epilogue)
         elif slot.kind == Kind.TOTAL and self._is_raw(epilogue):
             self._write_raw(epilogue, slot)
         elif slot.data is not None and slot.address is not None:

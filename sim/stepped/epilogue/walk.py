@@ -9,13 +9,11 @@ from enum import Enum, auto
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.arch import TRANSPOSED_FILTERS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Stationary
 from gatewright.sim.stepped.instruction import Instruction, effective_work, filter_number, tile_position
 from gatewright.sim.stepped.state import Shared
-
-GROUP = 16
-"""Filters whose bytes the transposer collects for one write."""
 
 
 class Kind(Enum):
@@ -181,8 +179,8 @@ class EpilogueWalk:
 
     def _transpose(self, block: int, final: bool) -> Iterator[Slot]:
         lanes, entries = self._lanes(block), self._fields["accumulator"] + block * self._filters
-        for begin in range(0, self._filters, GROUP):
-            size = min(GROUP, self._filters - begin)
+        for begin in range(0, self._filters, TRANSPOSED_FILTERS):
+            size = min(TRANSPOSED_FILTERS, self._filters - begin)
             for row in range(size):
                 position = begin + row
                 parameter = self._parameter(position)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.axi import BURST_BOUNDARY
+from gatewright.contract.axi import burst_beats
 from gatewright.contract.isa import NO_TABLE, Space, Unit
 from gatewright.contract.timing import DECODE_LATENCY, LOAD_ISSUE, LOAD_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
@@ -108,9 +108,7 @@ class LoadUnit:
             address = instruction["dram_address"] + source * instruction["row_stride"]
             column = 0
             while column < instruction["row_beats"]:
-                beats = min(
-                    instruction["row_beats"] - column, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES
-                )
+                beats = burst_beats(address, instruction["row_beats"] - column)
                 last = row == rows - 1 and column + beats == instruction["row_beats"]
                 yield Burst(instruction, address, beats, row, rows, column, last)
                 address += beats * BEAT_BYTES

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES
-from gatewright.contract.encodings import REGION_UNIT, TABLE_ENTRY_BYTES
+from gatewright.contract.encodings import REGION_UNIT, TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.sim.stepped.instruction import Instruction
@@ -68,7 +68,7 @@ class BeatWriter:
             shared.parameters.write(load["address"] + position * len(entries), entries, load)
         elif space == Space.TABLE:
             values = beat.data.view("<u2")
-            first = position * (BEAT_BYTES // TABLE_ENTRY_BYTES)
+            first = position * TABLE_ENTRIES_PER_BEAT
             for offset, value in enumerate(values[: max(0, load["count"] - first)]):
                 shared.tables.write(load["address"], first + offset, int(value), load)
             if beat.last:

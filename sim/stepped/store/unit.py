@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.axi import BURST_BOUNDARY
+from gatewright.contract.axi import burst_beats
 from gatewright.contract.isa import Unit
 from gatewright.contract.timing import STORE_BUS_START, STORE_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
-
-"""Cycles from a word's read at port B to its beat on the bus: the scratchpad with its rotation, the bus register."""
 
 
 class StoreUnit:
@@ -64,7 +62,7 @@ class StoreUnit:
 
     def _transfer(self, store: Instruction) -> None:
         if self._burst_left == 0:
-            self._burst_left = min(self._left, (BURST_BOUNDARY - self._dram_address % BURST_BOUNDARY) // BEAT_BYTES)
+            self._burst_left = burst_beats(self._dram_address, self._left)
             self._phase = 0
         self._phase += self._dram.beats
         if self._phase < self._dram.per_cycles:

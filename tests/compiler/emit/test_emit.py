@@ -14,7 +14,7 @@ import pytest
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.emit import Emitter, reads, writes
 from gatewright.compiler.graph.reference import run_reference
-from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig, with_changes
+from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, WAITS, Opcode, Unit, encode
 from gatewright.contract.program import Program
@@ -48,7 +48,7 @@ def changed(program: Program, code: npt.NDArray[np.int64], **arch: object) -> Pr
     """The program with other instructions, on a machine with other parameters."""
     image, encoded = program.image.copy(), np.frombuffer(encode(code), np.uint8)
     image[program.code_address : program.code_address + len(encoded)] = encoded
-    return replace(program, code=code, image=image, arch=with_changes(program.arch, **arch))
+    return replace(program, code=code, image=image, arch=replace(program.arch, **arch))
 
 
 def wait_places(program: Program) -> list[tuple[int, int]]:

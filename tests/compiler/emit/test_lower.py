@@ -14,7 +14,7 @@ from gatewright.compiler.compile import Compiler, without_gates
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.contract.arch import BEAT_BYTES, PRESETS, with_changes
+from gatewright.contract.arch import BEAT_BYTES, PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, column
 from gatewright.contract.program import Program
@@ -60,7 +60,7 @@ FITTING = [
 @pytest.mark.parametrize("gated", [True, False], ids=["gated", "dense"])
 def test_machines_that_the_network_fits(gated: bool, changes: dict[str, int]) -> None:
     graph, inputs, reference = case(gated, 32)
-    compiler = Compiler(graph, with_changes(PRESETS["ultra96"], **changes))
+    compiler = Compiler(graph, replace(PRESETS["ultra96"], **changes))
     compared = compare_image(compiler, inputs[0], reference, 0, audit=True)
     assert compared.different == ()
 
@@ -84,7 +84,7 @@ def test_a_machine_is_large_enough_or_refused(gated: bool, size: int, name: str,
     graph, inputs, reference = case(gated, size)
     refused = 0
     for value in values:
-        arch = with_changes(PRESETS["ultra96"], **{name: value})
+        arch = replace(PRESETS["ultra96"], **{name: value})
         try:
             compiler = Compiler(graph, arch)
             program = compiler.compile(decisions(reference), inputs[0])

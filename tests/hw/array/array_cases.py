@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import OPERAND_BANKS, PRESETS, ArchConfig, with_changes
+from gatewright.contract.arch import OPERAND_BANKS, PRESETS, ArchConfig
 from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, OPERAND_COLUMN, Opcode, Unit
 from gatewright.sim.stepped.instruction import Instruction, effective_work
 from gatewright.sim.stepped.memories.memories import OperandBuffer
@@ -18,7 +18,7 @@ from gatewright.sim.stepped.state import Shared
 def machine(name: str) -> ArchConfig:
     """An arch from ``rows x columns x load_vectors``, with small memories."""
     rows, columns, load_vectors = map(int, name.split("x"))
-    return with_changes(
+    return replace(
         PRESETS["8x8"],
         name=name,
         rows=rows,

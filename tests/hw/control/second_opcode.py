@@ -35,14 +35,14 @@ _install()
 
 def main(seed: str) -> None:
     """Run the benches; an ``AssertionError`` says what differs."""
-    from gatewright.contract.arch import with_changes
+    from dataclasses import replace
     from gatewright.hw.control.queue import InstructionQueue
     from gatewright.hw.control.sequencer import Sequencer
     from tests.hw.instructions import ARCH, UNIT_OPCODES
     from tests.support.rtl import run_bench
 
     assert [opcode.name for opcode in UNIT_OPCODES[isa.Unit.STORE]] == ["STORE", SECOND]
-    queue = InstructionQueue(isa.Unit.STORE, with_changes(ARCH, queue_depth=3))
+    queue = InstructionQueue(isa.Unit.STORE, replace(ARCH, queue_depth=3))
     for component, bench, env in (
         (queue, "bench_queue", {"UNIT": "STORE", "DEPTH": "3"}),
         (Sequencer(ARCH), "bench_sequencer", {}),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gatewright.contract.arch import with_changes
 from gatewright.contract.isa import Unit
 from gatewright.hw.control.completions import Completions
 from gatewright.hw.control.queue import InstructionQueue
@@ -16,7 +17,7 @@ from tests.support.rtl import run_bench
 def test_a_queue_is_its_twin(unit: str, depth: int, seed: int) -> None:
     """With and without a place; depths at, above and below powers of two."""
     print(f"seed {seed}")
-    queue = InstructionQueue(Unit[unit], with_changes(ARCH, queue_depth=depth))
+    queue = InstructionQueue(Unit[unit], replace(ARCH, queue_depth=depth))
     run_bench(queue, "tests.hw.control.bench_queue", env={"UNIT": unit, "DEPTH": str(depth), "SEED": str(seed)})
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import PRESETS, ArchConfig, with_changes
+from gatewright.contract.arch import PRESETS, ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import (
     COLUMNS,
     FORMATS,
@@ -25,7 +26,7 @@ from gatewright.sim.stepped.state import Shared
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
 OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
-ARCHS = {**PRESETS, "8x32": with_changes(PRESETS["8x8"], name="8x32", columns=32)}
+ARCHS = {**PRESETS, "8x32": replace(PRESETS["8x8"], name="8x32", columns=32)}
 
 FIRST_COUNT = 65_520
 """Completion counts begin here, so that they wrap."""
@@ -102,7 +103,7 @@ class Generator:
         tiles = self.rng.permutation(rows * columns)[: self.pick(1, rows * columns)]
         tables = self.shared.tables
         tiles = tiles[: tables._entries.shape[1]]
-        tables._entries[TILE_TABLE, : len(tiles)] = tiles // columns << 8 | tiles % columns
+        tables._entries[TILE_TABLE, : len(tiles)] = tiles // columns << COORDINATE_BITS | tiles % columns
         tables._counts[TILE_TABLE] = len(tiles)
 
     def draw(self, number: int, waits: list[tuple[int, int]], rows: int, columns: int, tile: int) -> Instruction:

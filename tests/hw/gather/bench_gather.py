@@ -13,16 +13,11 @@ import cocotb
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, OPERAND_BANKS, load_arch
+from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, OPERAND_BANKS, PORT_BYTES, load_arch
 from gatewright.contract.isa import WAITS, Unit
 from gatewright.contract.timing import DECODE_LATENCY
 from gatewright.hw.layouts import head_layout
-from gatewright.hw.signatures import (
-    PORT_BYTES,
-    SCRATCHPAD_READ,
-    patch_write,
-    table_counts,
-)
+from gatewright.hw.signatures import SCRATCHPAD_READ, patch_write, table_counts
 from gatewright.sim.stepped.gather.unit import GatherUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared

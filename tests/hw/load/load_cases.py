@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
-from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, Space, Unit, column
+from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load.unit import LoadUnit
 from gatewright.sim.stepped.state import Shared
+from tests.support import programs
 
 IMAGE_BYTES = 1 << 18
 """DRAM repeats itself above, for rows whose numbers are any 16 bits."""
@@ -34,11 +35,7 @@ class Load:
     after: int = -1
 
     def instruction(self, row: int) -> Instruction:
-        code = np.zeros(COLUMNS, np.int64)
-        code[0] = Opcode.LOAD
-        for name, value in self.fields.items():
-            code[column(Opcode.LOAD, name)] = value
-        return Instruction(row, code)
+        return Instruction(row, programs.row(Opcode.LOAD, **self.fields))
 
 
 @dataclass

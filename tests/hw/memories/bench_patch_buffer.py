@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import cocotb
 import numpy as np
 
-from gatewright.contract.arch import OPERAND_BANKS, load_arch, with_changes
+from gatewright.contract.arch import OPERAND_BANKS, load_arch
 from gatewright.hw.signatures import OPERAND_READ, patch_read, patch_write
 from tests.support.rtl import Bench, pack, unpack
 
-ARCH = with_changes(load_arch(os.environ["ARCH"]), patch_kib=int(os.environ["KIB"]))
+ARCH = replace(load_arch(os.environ["ARCH"]), patch_kib=int(os.environ["KIB"]))
 SEED, CYCLES = int(os.environ["SEED"]), int(os.environ["CYCLES"])
 DEPTH = ARCH.patch_words // OPERAND_BANKS
 BANKS = patch_write(ARCH).members["banks"].shape

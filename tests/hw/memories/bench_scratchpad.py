@@ -11,7 +11,8 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from gatewright.hw.signatures import PORT_BYTES, SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ
+from gatewright.contract.arch import PORT_BYTES
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ
 from tests.support.rtl import Bench
 
 SEED, CYCLES = int(os.environ["SEED"]), int(os.environ["CYCLES"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import random
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import cocotb
 
-from gatewright.contract.arch import with_changes
 from gatewright.hw.signatures import TABLE_READ, count_bits, table_counts
 from tests.hw.instructions import ARCH
 from tests.support.rtl import Bench, unpack
@@ -25,7 +25,7 @@ def in_flight() -> dict[str, deque[int | None]]:
 @cocotb.test()
 async def keeps_entries_and_counts(dut: Any) -> None:
     rng = random.Random(int(os.environ["SEED"]))
-    arch = with_changes(ARCH, table_entries=int(os.environ["ENTRIES"]))
+    arch = replace(ARCH, table_entries=int(os.environ["ENTRIES"]))
     bench = Bench(dut)
     await bench.reset()
     # Undefined until written: compared from then on only.

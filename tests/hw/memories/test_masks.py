@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gatewright.contract.arch import with_changes
 from gatewright.hw.memories.masks import Masks
 from tests.hw.instructions import ARCH
 from tests.support.rtl import run_bench
@@ -14,4 +15,4 @@ from tests.support.rtl import run_bench
 def test_bits(columns: int, seed: int) -> None:
     print(f"seed {seed}")
     env = {"SEED": str(seed), "COLUMNS": str(columns)}
-    run_bench(Masks(with_changes(ARCH, columns=columns)), "tests.hw.memories.bench_masks", env=env)
+    run_bench(Masks(replace(ARCH, columns=columns)), "tests.hw.memories.bench_masks", env=env)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gatewright.contract.arch import PRESETS, with_changes
+from gatewright.contract.arch import PRESETS
 from gatewright.hw.memories.parameters import Parameters
 from tests.support.rtl import run_bench
 
@@ -11,5 +13,5 @@ from tests.support.rtl import run_bench
 def test_beats_of_two_entries_at_any_entry(entries: int) -> None:
     seed = 5
     print(f"seed {seed}")
-    arch = with_changes(PRESETS["4x4"], parameter_entries=entries)
+    arch = replace(PRESETS["4x4"], parameter_entries=entries)
     run_bench(Parameters(arch), "tests.hw.memories.bench_parameters", env={"ENTRIES": str(entries), "SEED": str(seed)})

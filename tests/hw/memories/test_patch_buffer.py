@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gatewright.contract.arch import load_arch, with_changes
+from gatewright.contract.arch import load_arch
 from gatewright.hw.memories.patch_buffer import PatchBuffer
 from tests.support.rtl import run_bench
 
@@ -13,6 +15,4 @@ from tests.support.rtl import run_bench
 def test_random_writes_and_reads(name: str, kib: int, seed: int) -> None:
     print(f"{name}, {kib} KiB, seed {seed}")
     env = {"ARCH": name, "KIB": str(kib), "SEED": str(seed), "CYCLES": "2000"}
-    run_bench(
-        PatchBuffer(with_changes(load_arch(name), patch_kib=kib)), "tests.hw.memories.bench_patch_buffer", env=env
-    )
+    run_bench(PatchBuffer(replace(load_arch(name), patch_kib=kib)), "tests.hw.memories.bench_patch_buffer", env=env)

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.isa import COLUMNS, Opcode, Unit, column
+from gatewright.contract.isa import Opcode, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 from gatewright.sim.stepped.store.unit import StoreUnit as SteppedStore
+from tests.support import programs
 
 IMAGE_BYTES = 1 << 16
 PAGE = 4096
@@ -32,11 +33,7 @@ class Store:
         return {"dram_address": self.dram_address, "address": self.address, "beats": self.beats}
 
     def instruction(self, row: int) -> Instruction:
-        code = np.zeros(COLUMNS, np.int64)
-        code[0] = Opcode.STORE
-        for name, value in self.fields.items():
-            code[column(Opcode.STORE, name)] = value
-        return Instruction(row, code)
+        return Instruction(row, programs.row(Opcode.STORE, **self.fields))
 
     def bursts(self) -> list[tuple[int, int]]:
         """(byte address, beats), cut at 4 KiB."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.boards import BOARDS
-from gatewright.contract.arch import ArchConfig, with_changes
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Unit
 from gatewright.hw.array.grid import Grid, packed_pairs
@@ -123,13 +123,13 @@ def test_a_fault_in_the_grids_netlist_is_noticed(small_grid: SmallGrid, fault: s
 
 def test_block_memories(tmp_path: Path) -> None:
     """RAMB36E2 of 9 and of 36 bits, two ports."""
-    scratchpad = Scratchpad(with_changes(ARCH, scratchpad_kib=32), asked())
+    scratchpad = Scratchpad(replace(ARCH, scratchpad_kib=32), asked())
     text, cells = netlist(scratchpad, tmp_path / "scratchpad")
     assert cells & {"RAMB36E2", "RAMB18E2"}
     env = bench_environment(KIB=32, SEED=3, CYCLES=1500)
     run_bench(scratchpad, "tests.hw.memories.bench_scratchpad", env=env, verilog=text)
 
-    tables = Tables(with_changes(ARCH, table_entries=1024))
+    tables = Tables(replace(ARCH, table_entries=1024))
     text, cells = netlist(tables, tmp_path / "tables")
     assert "RAMB36E2" in cells and ".READ_WIDTH_B(32'd36)" in text
     run_bench(tables, "tests.hw.memories.bench_tables", env={"SEED": "3", "ENTRIES": "1024"}, verilog=text)
@@ -153,11 +153,11 @@ def test_a_sum_whose_register_is_read_twice_is_kept(tmp_path: Path) -> None:
 
 def test_memories_of_tables(tmp_path: Path) -> None:
     """RAM64M8 and RAM32M16."""
-    masks = Masks(with_changes(ARCH, columns=4))
+    masks = Masks(replace(ARCH, columns=4))
     text, cells = netlist(masks, tmp_path / "masks")
     assert "RAM64M8" in cells
     run_bench(masks, "tests.hw.memories.bench_masks", env={"SEED": "1", "COLUMNS": "4"}, verilog=text)
-    queue = InstructionQueue(Unit.GATHER, with_changes(ARCH, queue_depth=9))
+    queue = InstructionQueue(Unit.GATHER, replace(ARCH, queue_depth=9))
     text, cells = netlist(queue, tmp_path / "queue")
     assert "RAM32M16" in cells
     env = {"UNIT": "GATHER", "DEPTH": "9", "SEED": "3"}

@@ -18,6 +18,7 @@ from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.kinds import Gating
 from gatewright.models.zoo import catalogue as zoo
 from tests.support import public_dgnet
+from tests.support.pickles import Call
 
 GATES = {"none": (False, False), "spatial": (True, False), "channel": (False, True), "dual": (True, True)}
 
@@ -84,17 +85,9 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, content: bytes | N
         load_checkpoint(path)
 
 
-class _Malicious:
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.witness),)
-
-
 def test_code_hidden_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     path = tmp_path / "model.pth.tar"
-    torch.save({"state_dict": _Malicious(tmp_path / "witness")}, path)
+    torch.save({"state_dict": Call(os.mkdir, str(tmp_path / "witness"))}, path)
     with pytest.raises(
         GatewrightError,
         match=r"holds (posix|nt)\.mkdir, which is neither a tensor nor a plain container; nothing of it was run",

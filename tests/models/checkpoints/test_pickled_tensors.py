@@ -10,9 +10,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +21,7 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.families.spec import NetworkSpec
 from tests.support import public_dgnet
+from tests.support.pickles import Call
 
 CONTAINERS = {"zip": True, "legacy": False}
 
@@ -97,16 +96,6 @@ def test_what_people_keep_in_such_files_comes_back(tmp_path: Path, protocol: int
     assert same(loaded, stored)
     loaded["views"][0][0] = -1.0
     assert loaded["views"][1][4, 0] == -1.0, "views of one storage share it"
-
-
-class Call:
-    """Pickles as a call."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
-        self.reduced = function, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
-        return self.reduced
 
 
 def malicious(witness: Path) -> dict[str, object]:

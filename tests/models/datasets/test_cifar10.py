@@ -21,6 +21,7 @@ from tests.support.cifar import (
     write_archive,
     write_folder,
 )
+from tests.support.pickles import Call
 
 FORMS = ("canonical archive", "canonical folder", "npm archive", "npm folder")
 
@@ -56,17 +57,9 @@ def test_batches_written_by_numpy_1_are_read(tmp_path: Path) -> None:
     assert np.array_equal(load_cifar10(path, "test").images, random_images(4, 6)[0])
 
 
-class _Malicious:
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.witness),)
-
-
 def test_code_hidden_in_a_batch_is_refused_and_not_run(tmp_path: Path) -> None:
     witness = tmp_path / "witness"
-    bad = pickle.dumps({b"data": _Malicious(witness), b"labels": [1]}, protocol=2)
+    bad = pickle.dumps({b"data": Call(os.mkdir, str(witness)), b"labels": [1]}, protocol=2)
     path = write_folder(tmp_path / "data", {"test_batch": bad})
     with pytest.raises(GatewrightError, match=r"test_batch .*mkdir does not belong in a CIFAR-10 batch"):
         load_cifar10(path, "test")

@@ -88,6 +88,11 @@ def test_resuming_with_another_network_or_a_damaged_state_is_refused(tmp_path: P
     with pytest.raises(GatewrightError, match=r"state\.pt is damaged or of another network than dgnet-resnet8-0\.5"):
         run(tmp_path / "a", GATED, resume=True)
     state = tmp_path / "a" / "state.pt"
+    whole = torch.load(state)
+    for stored in ([1, 2], whole | {"network": []}, whole | {"epoch": "2"}, whole | {"random": torch.zeros(3)}):
+        torch.save(stored, state)
+        with pytest.raises(GatewrightError, match=r"state\.pt is damaged or of another network than resnet8"):
+            run(tmp_path / "a", STATIC, resume=True)
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(GatewrightError, match=r"state\.pt is damaged"):
         run(tmp_path / "a", STATIC, resume=True)

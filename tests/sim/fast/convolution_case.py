@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 from gatewright.contract.program import Program
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
@@ -248,7 +249,9 @@ def compile_case(case: Case, data: Data, page_size: int | None = None) -> Compil
     tile_table = filter_table = channel_table = source_mask = NO_TABLE
     if case.tiles_on is not None:
         tile_table = TILES
-        rows.append(load_table(image, TILES, [t // case.grid[1] << 8 | t % case.grid[1] for t in case.tiles_on]))
+        rows.append(
+            load_table(image, TILES, [t // case.grid[1] << COORDINATE_BITS | t % case.grid[1] for t in case.tiles_on])
+        )
     if case.filters_on is not None:
         filter_table = FILTERS
         rows.append(load_table(image, FILTERS, list(case.filters_on)))

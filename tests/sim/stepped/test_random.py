@@ -17,7 +17,8 @@ import pytest
 from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.sim.fast.machine import simulate
-from gatewright.sim.stepped import SteppedResult, step_simulate
+from gatewright.sim.result import MachineResult
+from gatewright.sim.stepped import step_simulate
 from gatewright.sim.stepped.memories.memories import Accumulators, Scratchpad
 from tests.measure.test_attribution_random import random_program
 from tests.support.random_corners import random_corners
@@ -26,7 +27,7 @@ from tests.support.random_programs import Network, random_network
 Generate = Callable[[int], tuple[Network, Program]]
 
 
-def assert_same(program: Program, stepped: SteppedResult) -> None:
+def assert_same(program: Program, stepped: MachineResult) -> None:
     """The fast simulator ran the same program in the same cycles to the same memories."""
     fast = simulate(program, audit=True)
     difference = first_difference(stepped.trace, fast.trace)
@@ -40,7 +41,7 @@ def assert_same(program: Program, stepped: SteppedResult) -> None:
         np.testing.assert_array_equal(left, right, err_msg=f"table {number}")
 
 
-def assert_expected(network: Network, result: SteppedResult) -> None:
+def assert_expected(network: Network, result: MachineResult) -> None:
     """The bytes that the oracle expects are there."""
     for memory, checks in ((result.scratchpad, network.checks), (result.dram, network.dram_checks)):
         for address, values in checks:
@@ -49,22 +50,21 @@ def assert_expected(network: Network, result: SteppedResult) -> None:
     np.testing.assert_array_equal(result.logits, network.logits)
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_random_networks_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
-    network, program = random_network(seed)
+def assert_agreement(network: Network, program: Program, seed: int) -> None:
     print(f"seed {seed}: {network.arch}")
     stepped = step_simulate(program)
     assert_expected(network, stepped)
     assert_same(program, stepped)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_networks_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
+    assert_agreement(*random_network(seed), seed)
 
 
 @pytest.mark.parametrize("seed", range(16))
 def test_programs_of_the_corners_agree_with_the_oracle_and_with_the_fast_simulator(seed: int) -> None:
-    network, program = random_corners(seed)
-    print(f"seed {seed}: {network.arch}")
-    stepped = step_simulate(program)
-    assert_expected(network, stepped)
-    assert_same(program, stepped)
+    assert_agreement(*random_corners(seed), seed)
 
 
 @pytest.mark.parametrize("seed", range(16))

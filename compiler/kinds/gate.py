@@ -1,0 +1,32 @@
+"""What gates of every kind have in common once they are integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.contract.program import LayerKind
+
+if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
+
+
+@dataclass(frozen=True)
+class QuantisedGate(QuantisedLayer):
+    """A layer that decides what of others is skipped; the dense baseline has none."""
+
+    def without_gates(self) -> None:
+        return None
+
+    @property
+    def role(self) -> LayerKind:
+        return "gate"
+
+    def joins(self, before: QuantisedLayer) -> bool:
+        """The gates of a block are emitted together."""
+        return before.role == "gate"
+
+    def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
+        lowering.gates.emit(group)
