@@ -18,9 +18,9 @@ from gatewright.contract.arch import (
     MASKS,
     MOST_COLUMNS,
     OPERAND_BANKS,
+    PORT_BYTES,
     ArchConfig,
 )
-from gatewright.contract.arch import PORT_BYTES as PORT_BYTES
 from gatewright.contract.arithmetic import ACCUMULATOR_BITS
 from gatewright.contract.axi import ADDRESS_BITS
 from gatewright.contract.encodings import (

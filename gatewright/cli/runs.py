@@ -116,7 +116,7 @@ def report(name_or_path: str, count: int, out: Path, workers: int | None, data: 
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @arch_option
 def demo(out: Path, workers: int | None, arch_name: str) -> None:
-    """The main job on what ships with the package: a trained DGNet, 256 CIFAR-10 images, the report.
+    """The main job on what ships with the package: a trained DGNet, the packaged CIFAR-10 images, the report.
 
     Also writes the program and the timeline of the first image.
     """

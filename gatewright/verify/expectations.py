@@ -13,17 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.arch import BEAT_BYTES, PORT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Unit
 from gatewright.contract.program import Program
-from gatewright.contract.trace import TRACE_DTYPE, Trace, first_difference
+from gatewright.contract.trace import Trace, first_difference
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped.machine import SteppedMachine
 from gatewright.verify.hex_files import Bytes, as_beats, hex_lines, little, padded
-
-WRITE_BYTES = 48
-"""The most bytes that one request to the scratchpad's port B writes."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +146,7 @@ def _step(program: Program, image: Bytes, cycles: int) -> tuple[Trace, Writes]:
         if machine.shared.clock.cycle > 2 * cycles:
             raise GatewrightError(f"the stepped simulator runs for more than twice the fast one's {cycles} cycles")
         machine.step()
-    executed = machine.sequencer.executed
-    records = np.zeros(len(executed), TRACE_DTYPE)
-    for record, i in zip(records, executed, strict=True):
-        record["instruction"], record["unit"] = i.row, i.unit
-        record["dispatch"], record["start"], record["run"], record["done"] = i.dispatch, i.start, i.run, i.done
-    return Trace(records, executed[-1].done), Writes(_by_unit(scratchpad), _sequence(dram))
+    return machine.trace(), Writes(_by_unit(scratchpad), _sequence(dram))
 
 
 SETTINGS = 48
@@ -208,7 +200,7 @@ def write_files(expectation: Expectation, folder: Path, *, exact: bool) -> None:
     if writes is not None:
         with (folder / "scratchpad_writes.hex").open("w") as file:
             for w in writes.scratchpad.values():
-                rows = np.hstack([padded(w.data, WRITE_BYTES), little(w.counts, 1), little(w.addresses, 3)])
+                rows = np.hstack([padded(w.data, PORT_BYTES), little(w.counts, 1), little(w.addresses, 3)])
                 file.write(hex_lines(rows))
         w = writes.dram
         rows = np.hstack([padded(w.data, BEAT_BYTES), little(w.addresses, 4)])

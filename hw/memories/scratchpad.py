@@ -18,11 +18,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import BEAT_BYTES, SCRATCHPAD_BANKS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, PORT_BYTES, SCRATCHPAD_BANKS, ArchConfig
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import rotate_down, rotate_up
-from gatewright.hw.signatures import PORT_BYTES, SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ, SCRATCHPAD_WRITE
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, SCRATCHPAD_READ, SCRATCHPAD_WRITE
 
 RING_BYTES = SCRATCHPAD_BANKS * BEAT_BYTES
 """Bytes of one word of every bank."""

@@ -36,6 +36,7 @@ _install()
 def main(seed: str) -> None:
     """Run the benches; an ``AssertionError`` says what differs."""
     from dataclasses import replace
+
     from gatewright.hw.control.queue import InstructionQueue
     from gatewright.hw.control.sequencer import Sequencer
     from tests.hw.instructions import ARCH, UNIT_OPCODES
