@@ -152,7 +152,7 @@ class Scratchpad(wiring.Component):
         return enables, words
 
     def _written(self) -> list[Value]:
-        """The bytes of port B's write, from lane 0 on, in parts: between two of the writers' widths each."""
+        """The bytes of port B's write from lane 0 on, cut where a writer's lanes end."""
         parts, low = [], 0
         for high in sorted({self._widths[name] for name in self._writers}):
             wide = [self._port(name) for name in self._writers if self._widths[name] >= high]
