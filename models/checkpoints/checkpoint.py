@@ -65,10 +65,10 @@ def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
         raise GatewrightError(f"checkpoint {path} is not a {FORMAT} file; its format is {form!r}")
     if form == FORMAT_WITHOUT_CHECKSUM:
         check_card(path)
-        text = text.replace("{", f'{{"family_name": "{FAMILY_OF_VERSION_1}", "synthetic": false, ', 1)
+        text = text.replace("{", f'{{"family_name": "{FAMILY_OF_VERSION_1}", ', 1)
     elif metadata.get("checksum") != _checksum(text, tensors):
         raise GatewrightError(f"checkpoint {path} is damaged: its checksum is wrong; {fix}")
-    elif '"synthetic"' not in text:  # written before there were such networks
+    if '"synthetic"' not in text:  # written before there were such networks
         text = text.replace("{", '{"synthetic": false, ', 1)
     spec = parse_json(NetworkSpec, text, f"checkpoint {path} is damaged: its spec", fix)
     check_tensors(tensors, f"checkpoint {path}")

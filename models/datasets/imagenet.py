@@ -84,7 +84,9 @@ def load_photographs(path: str | Path, split: str, count: int | None = None) -> 
     for position, (_, file) in enumerate(labelled):
         images[position] = read_photograph(file)
     labels = np.array([label for label, _ in labelled], np.int64)
-    return ImageSet(images, labels, np.arange(len(labels), dtype=np.int64), replace(IMAGENET, classes=classes))
+    return ImageSet(
+        images, labels, np.arange(len(labels), dtype=np.int64), replace(IMAGENET, name="photographs", classes=classes)
+    )
 
 
 def read_photograph(path: Path) -> npt.NDArray[np.uint8]:

@@ -80,8 +80,8 @@ class ImageSet:
         """Raise a ``GatewrightError`` unless the labels are those of a network of so many classes."""
         if not self.labelled:
             raise GatewrightError(
-                f"these {self.source.name} images have no labels, so there is no accuracy; sort them into a folder for "
-                "each class"
+                f"the images ({self.source.name}) have no labels, so there is no accuracy; sort photographs into a "
+                "folder for each class"
             )
         if self.source.classes and len(self.source.classes) != classes:
             raise GatewrightError(

@@ -50,7 +50,7 @@ class NetworkSpec:
 
     @property
     def name(self) -> str:
-        """For example ``dgnet-resnet20-0.4``, ``resnet20`` for a static network, ``synthetic-resnet18`` for one drawn."""
+        """For example ``dgnet-resnet20-0.4``, ``resnet20`` if static, ``synthetic-resnet18`` if drawn."""
         return f"{'synthetic-' if self.synthetic else ''}{self.family.label(self)}"
 
     def build(self) -> ResidualNetwork:

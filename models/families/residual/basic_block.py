@@ -78,11 +78,14 @@ class BasicBlock(nn.Module):
         if self.gating in ("dual", "channel"):
             self.mask_c.logit_limit = limit
 
+    def shortcut_macs(self) -> int:
+        """MACs of the shortcut's convolution, which no gate touches; 0 where there is none."""
+        return 0 if self.downsample is None else self.height * self.width * self.channels * self.in_channels
+
     def dense_macs(self) -> int:
         """MACs of the block without gates: both convolutions and the shortcut."""
         pixels = self.height * self.width
-        shortcut = 0 if self.downsample is None else pixels * self.channels * self.in_channels
-        return 9 * pixels * self.channels * (self.in_channels + self.channels) + shortcut
+        return 9 * pixels * self.channels * (self.in_channels + self.channels) + self.shortcut_macs()
 
     def gate_macs(self) -> int:
         """MACs of the block's gates (pooling additions are not counted, as in the public release)."""
@@ -101,5 +104,4 @@ class BasicBlock(nn.Module):
             pixels = self.tile * self.tile * masks.spatial.float().sum((1, 2, 3))
         if masks.channel is not None:
             channels = masks.channel.float().sum((1, 2, 3))
-        shortcut = 0 if self.downsample is None else self.height * self.width * self.channels * self.in_channels
-        return torch.as_tensor(9 * pixels * channels * (self.in_channels + self.channels) + shortcut)
+        return torch.as_tensor(9 * pixels * channels * (self.in_channels + self.channels) + self.shortcut_macs())

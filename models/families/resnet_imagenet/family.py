@@ -26,7 +26,7 @@ def claims(state: Mapping[str, object]) -> bool:
 
 
 def describe(state: Mapping[str, Tensor], what: str) -> NetworkSpec:
-    """The network that tensors are of: depth, gates and number of classes; its images are taken to be the usual ones."""
+    """The network that tensors are of: depth, gates, number of classes; images are taken to be of 224 pixels."""
     from gatewright.models.families.spec import NetworkSpec
 
     if any(name.startswith("layer1.") and ".conv3." in name for name in state):
