@@ -76,6 +76,12 @@ class ImageSet:
         """Whether the class of every image is known."""
         return bool((self.labels != UNLABELLED).all())
 
+    def check_size(self, size: int) -> None:
+        """Raise a ``GatewrightError`` unless the images are squares of ``size`` pixels, as a network takes them."""
+        height, width = self.images.shape[1:3]
+        if (height, width) != (size, size):
+            raise GatewrightError(f"the network takes {size}x{size} images; these are {height}x{width}")
+
     def check_labels(self, classes: int) -> None:
         """Raise a ``GatewrightError`` unless the labels are those of a network of so many classes."""
         if not self.labelled:

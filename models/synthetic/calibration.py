@@ -8,24 +8,30 @@ And a threshold is a quantile of the logits, so that a density holds whatever th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.residual.basic_block import BasicBlock
+from gatewright.models.families.residual.basic_block import BasicBlock, BlockMasks
 from gatewright.models.families.residual.network import ResidualNetwork
 from gatewright.models.gates.dgnet import GATE_BIAS, ChannelGate, SpatialGate
-from gatewright.models.synthetic.densities import Densities
+from gatewright.models.synthetic.densities import LEAST, Densities
+
+Result = TypeVar("Result")
 
 _NORM_WEIGHT = (0.5, 1.5)
 _NORM_BIAS = 0.1
 
 
 @torch.no_grad()
-def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densities) -> None:
+def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densities, hold_macs: bool) -> None:
     """Set what is not drawn: batch norms to the images' statistics, gates to the densities that are wanted.
+
+    An image with many tiles on may have many channels on, so that the mean of the products is not the product of the
+    means. With ``hold_macs`` what a block's MACs are off by, on average, is made good by the density of the next one.
 
     ``images`` [N, 3, size, size] are normalised, at least two of them and not all alike; the network is left in
     evaluation mode. Random numbers, for the norms' factors and shifts, are those of torch's global generator.
@@ -36,12 +42,21 @@ def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densitie
             nn.init.uniform_(module.weight, *_NORM_WEIGHT)
             nn.init.normal_(module.bias, 0.0, _NORM_BIAS)
     x = _measured([network.bn1], lambda: network.stem(images))
+    missing = 0.0
     for block, spatial, channel in zip(network.blocks(), wanted.spatial, wanted.channel, strict=True):
-        x = _calibrate_block(block, x, spatial, channel)
+        macs = float(block.dense_macs() - block.shortcut_macs())
+        factor = 1 + missing / (macs * spatial * channel) if hold_macs else 1.0
+        if channel < 1:
+            x, masks = _calibrate_block(block, x, spatial, min(max(channel * factor, LEAST), 1.0))
+        elif spatial < 1:
+            x, masks = _calibrate_block(block, x, min(max(spatial * factor, LEAST), 1.0), channel)
+        else:
+            x, masks = _calibrate_block(block, x, spatial, channel)
+        missing += macs * spatial * channel - float(block.gated_macs(masks).double().mean() - block.shortcut_macs())
     network.fc.bias.copy_(-F.linear(x.mean((2, 3)), network.fc.weight).mean(0))
 
 
-def _calibrate_block(block: BasicBlock, x: Tensor, spatial: float, channel: float) -> Tensor:
+def _calibrate_block(block: BasicBlock, x: Tensor, spatial: float, channel: float) -> tuple[Tensor, BlockMasks]:
     if block.gating in ("dual", "spatial"):
         _set_spatial_gate(block.mask_s, x, spatial)
     if block.gating in ("dual", "channel"):
@@ -49,10 +64,10 @@ def _calibrate_block(block: BasicBlock, x: Tensor, spatial: float, channel: floa
     norms = [block.bn1, block.bn2]
     if block.downsample is not None:
         norms += [module for module in block.downsample if isinstance(module, nn.BatchNorm2d)]
-    return _measured(norms, lambda: block(x)[0])
+    return _measured(norms, lambda: block(x))
 
 
-def _measured(norms: list[nn.BatchNorm2d], run: Callable[[], Tensor]) -> Tensor:
+def _measured(norms: list[nn.BatchNorm2d], run: Callable[[], Result]) -> Result:
     """What ``run`` returns once batch norms have taken their statistics from what passes through them."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

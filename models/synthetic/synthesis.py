@@ -22,8 +22,6 @@ from gatewright.models.training.training import evaluate_float
 TOLERANCE = 0.005
 """Relative, of a MAC ratio that is aimed for."""
 
-_TRIES = 6
-
 
 @dataclass(frozen=True)
 class Record:
@@ -55,7 +53,11 @@ class Synthetic:
 
 
 def synthesise(
-    spec: NetworkSpec, images: ImageSet, wanted: Callable[[ResidualNetwork], Densities], seed: int
+    spec: NetworkSpec,
+    images: ImageSet,
+    wanted: Callable[[ResidualNetwork], Densities],
+    seed: int,
+    hold_macs: bool = False,
 ) -> Synthetic:
     """Draw a network and set its gates so that densities hold on average over images.
 
@@ -71,6 +73,9 @@ def synthesise(
     seed
         Of the weights. The same seed, images, versions and number of threads give the same bytes; torch's global
         generator is left as it was.
+    hold_macs
+        Hold the mean MACs that go with the densities at the cost of single blocks' densities; see
+        ``calibrate_network``.
 
     Raises
     ------
@@ -79,12 +84,13 @@ def synthesise(
     """
     if len(images) < 2:
         raise GatewrightError(f"{len(images)} image is too few to calibrate a synthetic network with; give at least 2")
+    images.check_size(spec.size)
     spec = replace(spec, synthetic=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = spec.build()
         densities = wanted(network)
-        calibrate_network(network, torch.from_numpy(images.normalised()), densities)
+        calibrate_network(network, torch.from_numpy(images.normalised()), densities, hold_macs)
     found = evaluate_float(network, images)
     reached = Densities(*(tuple(found[f"{kind}_density"]) for kind in ("spatial", "channel")))  # type: ignore[arg-type]
     spatial, channel = (found.get(f"{kind}_dependent") for kind in ("spatial", "channel"))
@@ -100,23 +106,17 @@ def synthesise_for_ratio(
 ) -> Synthetic:
     """As ``synthesise``, with densities such that the mean MAC ratio over the images is ``ratio`` within ``TOLERANCE``.
 
-    An image with many tiles on may have many channels on, so that the mean of the products is not the product of the
-    means: the ratio that densities are made for is moved by what is missing until it is reached. ``channel_part`` and
-    ``spread`` are those of ``densities_for_ratio``; the spread is drawn from the same seed.
+    ``channel_part`` and ``spread`` are those of ``densities_for_ratio``; the spread is drawn from the same seed. What
+    the densities of blocks are then moved by, so that the ratio holds, the record shows.
     """
-    aim = ratio
-    for _ in range(_TRIES):
-        made = synthesise(
-            spec,
-            images,
-            lambda network, aim=aim: densities_for_ratio(network, aim, channel_part, spread, seed),  # type: ignore[misc]
-            seed,
+
+    def wanted(network: ResidualNetwork) -> Densities:
+        return densities_for_ratio(network, ratio, channel_part, spread, seed)
+
+    made = synthesise(spec, images, wanted, seed, hold_macs=True)
+    if abs(made.record.mac_ratio - ratio) > TOLERANCE * ratio:
+        raise GatewrightError(
+            f"{made.spec.name}: a MAC ratio of {made.record.mac_ratio:.4f} was reached, not {ratio:g}; calibrate "
+            "it with more images"
         )
-        missing = ratio - made.record.mac_ratio
-        if abs(missing) <= TOLERANCE * ratio:
-            return made
-        aim += missing
-    raise GatewrightError(
-        f"{made.spec.name}: a MAC ratio of {made.record.mac_ratio:.4f} was reached, not {ratio:g}; give more images, "
-        "or less spread"
-    )
+    return made

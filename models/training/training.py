@@ -77,9 +77,7 @@ def evaluate_float(
 
     Of a set without labels there is no top-1. Without a ``batch_size`` it is that of ``BATCH_PIXELS``.
     """
-    if data.images.shape[1:3] != (network.size, network.size):
-        found = "x".join(map(str, data.images.shape[1:3]))
-        raise GatewrightError(f"the network takes {network.size}x{network.size} images; these are {found}")
+    data.check_size(network.size)
     batch_size = batch_size or max(1, BATCH_PIXELS // network.size**2)
     device = next(network.parameters()).device
     network.eval()
