@@ -31,7 +31,7 @@ def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densitie
     """Set what is not drawn: batch norms to the images' statistics, gates to the densities that are wanted.
 
     An image with many tiles on may have many channels on, so that the mean of the products is not the product of the
-    means. With ``hold_macs`` what a block's MACs are off by, on average, is made good by the density of the next one.
+    means. With ``hold_macs`` what the MACs so far are off by, on average, is made good by the densities of the blocks to come.
 
     ``images`` [N, 3, size, size] are normalised, at least two of them and not all alike; the network is left in
     evaluation mode. Random numbers, for the norms' factors and shifts, are those of torch's global generator.
@@ -42,17 +42,18 @@ def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densitie
             nn.init.uniform_(module.weight, *_NORM_WEIGHT)
             nn.init.normal_(module.bias, 0.0, _NORM_BIAS)
     x = _measured([network.bn1], lambda: network.stem(images))
+    rows = list(zip(network.blocks(), wanted.spatial, wanted.channel, strict=True))
+    aims = [(block.dense_macs() - block.shortcut_macs()) * spatial * channel for block, spatial, channel in rows]
     missing = 0.0
-    for block, spatial, channel in zip(network.blocks(), wanted.spatial, wanted.channel, strict=True):
-        macs = float(block.dense_macs() - block.shortcut_macs())
-        factor = 1 + missing / (macs * spatial * channel) if hold_macs else 1.0
+    for number, (block, spatial, channel) in enumerate(rows):
+        factor = 1 + missing / sum(aims[number:]) if hold_macs else 1.0
         if channel < 1:
             x, masks = _calibrate_block(block, x, spatial, min(max(channel * factor, LEAST), 1.0))
         elif spatial < 1:
             x, masks = _calibrate_block(block, x, min(max(spatial * factor, LEAST), 1.0), channel)
         else:
             x, masks = _calibrate_block(block, x, spatial, channel)
-        missing += macs * spatial * channel - float(block.gated_macs(masks).double().mean() - block.shortcut_macs())
+        missing += aims[number] - float(block.gated_macs(masks).double().mean() - block.shortcut_macs())
     network.fc.bias.copy_(-F.linear(x.mean((2, 3)), network.fc.weight).mean(0))
 
 
