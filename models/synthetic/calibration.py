@@ -31,7 +31,7 @@ def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densitie
     """Set what is not drawn: batch norms to the images' statistics, gates to the densities that are wanted.
 
     An image with many tiles on may have many channels on, so that the mean of the products is not the product of the
-    means. With ``hold_macs`` what the MACs so far are off by, on average, is made good by the densities of the blocks to come.
+    means. With ``hold_macs`` what the MACs so far are off by, on average, is made good by the blocks to come.
 
     ``images`` [N, 3, size, size] are normalised, at least two of them and not all alike; the network is left in
     evaluation mode. Random numbers, for the norms' factors and shifts, are those of torch's global generator.
