@@ -26,6 +26,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
+from gatewright.models.accuracy import why_no_accuracy
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.spec import NetworkSpec
@@ -168,6 +169,7 @@ def run_images(
     network: Network, arch: ArchConfig, images: ImageSet, evaluation: Evaluation, workers: int | None = None
 ) -> Iterator[ImageRecord]:
     """Compile and simulate every image in order; each run is checked against the reference."""
+    judged = why_no_accuracy(network.spec, images) is None
     jobs = (
         _Job(i, evaluation.inputs[i], evaluation.decisions(i), evaluation.reference.logits[i])
         for i in range(len(images))
@@ -177,7 +179,7 @@ def run_images(
         for position, run in pool.map(_run_job, jobs, chunksize=4):
             yield ImageRecord(
                 index=int(images.indices[position]),
-                label=int(images.labels[position]),
+                label=int(images.labels[position]) if judged else None,
                 predicted_float=int(evaluation.predicted_float[position]),
                 predicted_int8=int(evaluation.predicted_int8[position]),
                 run=run,

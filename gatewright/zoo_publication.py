@@ -31,6 +31,8 @@ class Origin:
 def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
     """Copy a run's checkpoint and log into the zoo, measure its ranges and figures, and write the card."""
     network, spec = load_checkpoint(checkpoint)
+    if spec.synthetic:
+        raise GatewrightError(f"{checkpoint} is synthetic; the zoo has trained networks only")
     log = checkpoint.parent / "metrics.jsonl"
     records = read_metrics(log)
     path = FOLDER / f"{spec.name}.safetensors"
@@ -81,7 +83,7 @@ def _measured(blank: Card, path: Path, test_set: ImageSet) -> Card:
     return replace(
         blank,
         top1_float=round(float(str(floats["top1"])), 4),
-        top1_int8=round(float((integers.predicted_int8 == test_set.labels).mean() * 100), 4),
+        top1_int8=round(test_set.accuracy(integers.predicted_int8, quantised.spec.classes), 4),
         gate_flip_rate=round(integers.flips.overall, 6),
         gate_flips={name: round(share, 6) for name, share in sorted(integers.flips.gates.items())},
         mac_ratio=round(float(str(floats["mac_ratio"])), 6),

@@ -146,25 +146,27 @@ def evaluate(
     name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool, arch_name: str | None
 ) -> None:
     """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
+    from gatewright.models.accuracy import why_no_accuracy
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
     from gatewright.models.training.training import evaluate_float
     from gatewright.models.zoo.catalogue import find
 
     network, spec = load_checkpoint(find(name_or_path))
-    test_set = spec.family.data.test_images(data)
-    if images is not None:
-        test_set = test_set.head(images)
+    test_set = spec.family.data.test_images(data, images)
+    unknown = why_no_accuracy(spec, test_set)
     result = evaluate_float(network, test_set, progress=True)
     result.pop("predictions")
+    if unknown is not None:
+        result.pop("top1", None)
     flips: dict[str, float] = {}
     if int8:
         from gatewright import flow
 
         integers = flow.evaluate(flow.load_network(name_or_path), test_set)
-        correct = float((integers.predicted_int8 == test_set.labels).mean() * 100)
         flips = integers.flips.gates
+        if unknown is None:
+            result["top1_int8"] = test_set.accuracy(integers.predicted_int8, spec.classes)
         result |= {
-            "top1_int8": correct,
             "flipped_decisions": integers.flips.overall,
             "flipped_decisions_by_gate": flips,
         }
@@ -172,12 +174,15 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
-    source = f"{'' if data is not None else 'packaged sample of the '}{spec.family.data.name} test set"
+    source = f"{'' if data is not None else 'packaged sample of the '}{spec.family.data.test_name}"
     click.echo(f"network    {spec.name}")
     click.echo(f"images     {len(test_set)} ({source})")
-    click.echo(f"top-1      {result['top1']:.2f}% (float32)")
-    if int8:
-        click.echo(f"           {result['top1_int8']:.2f}% (int8)")
+    if unknown is not None:
+        click.echo(f"top-1      none: {unknown}")
+    else:
+        click.echo(f"top-1      {result['top1']:.2f}% (float32)")
+        if int8:
+            click.echo(f"           {result['top1_int8']:.2f}% (int8)")
     if flips:
         click.echo(f"flips      {100 * integers.flips.overall:.3f}% of gate decisions differ between float32 and int8")
         for gate, share in flips.items():

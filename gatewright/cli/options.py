@@ -28,7 +28,8 @@ cycles_arch_option = click.option(
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="The network's data set, as downloaded or unpacked. Without it, the test images that ship with the package.",
+    help="The network's data set, as downloaded or unpacked; for an ImageNet network a folder of photographs. "
+    "Without it, the test images that ship with the package.",
 )
 
 required_data_option = click.option(

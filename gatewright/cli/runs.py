@@ -20,11 +20,11 @@ DEMO_NETWORK = "dgnet-resnet20-0.4"
 @required_data_option
 def calibrate(checkpoint: Path, data: Path) -> None:
     """Measure a checkpoint's activation ranges on 512 training images and write them beside it."""
-    from gatewright.flow import write_ranges
+    from gatewright.flow import CALIBRATION_IMAGES, write_ranges
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
 
     _, spec = load_checkpoint(checkpoint)
-    click.echo(f"{write_ranges(checkpoint, spec.family.data.load(data, 'train'))}")
+    click.echo(f"{write_ranges(checkpoint, spec.family.data.load(data, 'train', CALIBRATION_IMAGES))}")
 
 
 @click.command("compile", epilog="Example: gatewright compile dgnet-resnet20-0.4 --image 3 -o build/image3.safetensors")
@@ -44,7 +44,7 @@ def compile_program(
 
     arch = load_arch(arch_name)
     network = flow.load_network(name_or_path)
-    evaluation = flow.evaluate(network, network.spec.family.data.test_images(data).one(position))
+    evaluation = flow.evaluate(network, network.spec.family.data.test_images(data, position + 1).one(position))
     if dense:
         program = flow.compile_dense(network, arch, evaluation.inputs[0])
     else:
@@ -144,14 +144,17 @@ def _report(
     from gatewright import flow
     from gatewright.contract.arch import load_arch
     from gatewright.measure.summary import build_report
+    from gatewright.models.accuracy import why_no_accuracy
     from gatewright.report.write import write_report
 
     arch = load_arch(arch_name)
     flow.limit_threads()
     click.echo(f"capture and quantise {name_or_path}", err=True)
     network = flow.load_network(name_or_path)
-    images = network.spec.family.data.test_images(data)
-    images = images if count is None else images.head(count)
+    images = network.spec.family.data.test_images(data, count)
+    unknown = why_no_accuracy(network.spec, images)
+    if unknown is None:
+        images.check_labels(network.spec.classes)
     evaluation = flow.evaluate(network, images)
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
     runs = flow.run_images(network, arch, images, evaluation, workers)
@@ -161,11 +164,15 @@ def _report(
         "checkpoint": network.path.name,
         "target_density": network.spec.target_density,
     }
+    if unknown is not None:
+        about["no_accuracy"] = unknown
     contents = build_report(arch, about, dense, records, evaluation.flips.gates)
     paths = write_report(contents, out)
     summary = contents["summary"]
+    click.echo(f"network    {network.spec.name}")
     click.echo(f"images     {summary['images']}, each checked against the integer reference")
-    click.echo(f"top-1      {100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8")
+    accuracy = unknown or f"{100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8"
+    click.echo(f"top-1      {'none: ' if unknown else ''}{accuracy}")
     click.echo(f"cycles     {summary['cycles_dense']:,} dense, {summary['cycles_gated_mean']:,.0f} gated (mean)")
     click.echo(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "

@@ -106,7 +106,7 @@ def _programs(name_or_path: str, arch: ArchConfig, count: int, dense: bool, data
 
     flow.limit_threads()
     network = flow.load_network(name_or_path)
-    images = network.spec.family.data.test_images(data).head(count)
+    images = network.spec.family.data.test_images(data, count)
     evaluation = flow.evaluate(network, images)
     if dense:
         return [flow.compile_dense(network, arch, sample) for sample in evaluation.inputs]

@@ -76,10 +76,13 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image: its run and what the networks said. ``image`` is [height, width, 3] uint8, if it is to be shown."""
+    """One image: its run and what the networks said. ``image`` is [height, width, 3] uint8, if it is to be shown.
+
+    ``label`` is None where no accuracy may be computed: the class is not known, or the network was not trained.
+    """
 
     index: int
-    label: int
+    label: int | None
     predicted_float: int
     predicted_int8: int
     run: RunRecord

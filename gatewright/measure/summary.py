@@ -42,7 +42,8 @@ def build_report(
     arch
         The machine that all runs were made for.
     network
-        ``name``, ``checkpoint`` and ``target_density``; further keys are kept, their values must be text.
+        ``name``, ``checkpoint`` and ``target_density``; where images have no label ``no_accuracy``, the reason; further
+        keys are kept, their values must be text.
     dense
         The run of the same network without gates.
     images
@@ -52,7 +53,10 @@ def build_report(
     """
     if not images:
         raise GatewrightError("a report needs at least one image")
-    missing = sorted({"name", "checkpoint", "target_density"} - set(network))
+    needed = {"name", "checkpoint", "target_density"}
+    if any(image.label is None for image in images):
+        needed.add("no_accuracy")
+    missing = sorted(needed - set(network))
     if missing:
         raise GatewrightError(f"the report's network lacks {', '.join(missing)}")
     if any(run.peak != arch.peak_macs for run in (dense, *(image.run for image in images))):
@@ -91,7 +95,8 @@ def _summary(
     images: Sequence[ImageRecord],
     falls: Sequence[Waterfall],
     flip_rate: float,
-) -> dict[str, float | int]:
+) -> dict[str, float | int | None]:
+    judged = all(image.label is not None for image in images)
     cycles = np.array([image.run.cycles for image in images])
     theoretical = np.array([fall.theoretical for fall in falls])
     realised = np.array([fall.realised for fall in falls])
@@ -100,8 +105,8 @@ def _summary(
     clock = arch.clock_mhz * 1e6
     return {
         "images": len(images),
-        "top1_float": float(np.mean([image.predicted_float == image.label for image in images])),
-        "top1_int8": float(np.mean([image.predicted_int8 == image.label for image in images])),
+        "top1_float": float(np.mean([image.predicted_float == image.label for image in images])) if judged else None,
+        "top1_int8": float(np.mean([image.predicted_int8 == image.label for image in images])) if judged else None,
         "gate_flip_rate": flip_rate,
         "macs_dense": dense.macs,
         "macs_gated_mean": float(np.mean([image.run.macs for image in images])),
@@ -165,7 +170,7 @@ def _cycles_by_cause(
 def _image_row(dense: RunRecord, image: ImageRecord, fall: Waterfall) -> dict[str, Any]:
     return {
         "index": int(image.index),
-        "label": int(image.label),
+        "label": image.label,
         "predicted_float": int(image.predicted_float),
         "predicted_int8": int(image.predicted_int8),
         "macs_dense": dense.macs,

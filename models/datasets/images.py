@@ -5,27 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
 
+UNLABELLED = -1
+"""The label of an image whose class is not known."""
+
+
+class Loader(Protocol):
+    """Reads a split from what a user has."""
+
+    def __call__(self, path: str | Path, split: str, count: int | None = None) -> ImageSet:
+        """The split ``train`` or ``test``; with a ``count`` its first images only, or all if there are fewer."""
+
 
 @dataclass(frozen=True)
 class DataSet:
     """A data set.
 
-    ``mean`` and ``std`` [3] are those of pixels from 0 to 1, per channel. ``load`` reads a split (``train`` or
-    ``test``) from what a user downloaded; ``sample`` reads the first test images, which ship with the package.
+    ``classes`` are their names, none where they have numbers only. ``mean`` and ``std`` [3] are those of pixels from 0
+    to 1, per channel. ``load`` reads a split; ``sample`` reads the first test images, which ship with the package, or
+    raises a ``GatewrightError`` where none do. ``test_name`` is how messages call the images of the split ``test``.
     """
 
     name: str
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    load: Callable[[str | Path, str], ImageSet]
+    load: Loader
     sample: Callable[[], ImageSet]
+    test_name: str
 
     def normalise(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 [N, H, W, 3] to the networks' float input [N, 3, H, W]."""
@@ -34,14 +47,21 @@ class DataSet:
         )
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
-    def test_images(self, path: str | Path | None) -> ImageSet:
-        """The test split at a path; without one, the sample."""
-        return self.sample() if path is None else self.load(path, "test")
+    def test_images(self, path: str | Path | None, count: int | None = None) -> ImageSet:
+        """The first ``count`` images (all without one) of the test split at a path; without a path, of the sample.
+
+        A count of more than there are is an error.
+        """
+        images = self.sample() if path is None else self.load(path, "test", count)
+        return images if count is None else images.head(count)
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images [N, height, width, 3] uint8 RGB of a data set, labels [N] int64, and their index in the full split [N]."""
+    """Images [N, height, width, 3] uint8 RGB of a data set, labels [N] int64, and their index in the full split [N].
+
+    A label is a class, or ``UNLABELLED``.
+    """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -50,6 +70,42 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the class of every image is known."""
+        return bool((self.labels != UNLABELLED).all())
+
+    def check_size(self, size: int) -> None:
+        """Raise a ``GatewrightError`` unless the images are squares of ``size`` pixels, as a network takes them."""
+        height, width = self.images.shape[1:3]
+        if (height, width) != (size, size):
+            raise GatewrightError(f"the network takes {size}x{size} images; these are {height}x{width}")
+
+    def check_labels(self, classes: int) -> None:
+        """Raise a ``GatewrightError`` unless the labels are those of a network of so many classes."""
+        if not self.labelled:
+            raise GatewrightError(
+                f"the images ({self.source.name}) have no labels, so there is no accuracy; sort photographs into a "
+                "folder for each class"
+            )
+        if self.source.classes and len(self.source.classes) != classes:
+            raise GatewrightError(
+                f"the images are of {len(self.source.classes)} classes and the network knows {classes}, so that labels "
+                "do not fit; a folder of photographs may have sub folders called by the classes' numbers"
+            )
+        if len(self) and self.labels.max() >= classes:
+            raise GatewrightError(
+                f"an image is of class {self.labels.max()}; the network has {classes}, counted from 0"
+            )
+
+    def accuracy(self, predicted: npt.NDArray[np.int64], classes: int) -> float:
+        """Percent of the images for which a network of ``classes`` classes predicted [N] the label.
+
+        Images without labels, and labels of other classes, are a ``GatewrightError``.
+        """
+        self.check_labels(classes)
+        return float((predicted == self.labels).mean() * 100)
 
     def head(self, count: int) -> ImageSet:
         """The first ``count`` images; asking for more than there are is an error."""

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from gatewright.models.families.family import Family
 from gatewright.models.families.resnet_cifar.family import RESNET_CIFAR
+from gatewright.models.families.resnet_imagenet.family import RESNET_IMAGENET
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (RESNET_CIFAR,)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (RESNET_CIFAR, RESNET_IMAGENET)}

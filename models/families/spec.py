@@ -14,7 +14,7 @@ from gatewright.models.families.registry import FAMILIES
 from gatewright.models.gates.kinds import Gating
 
 if TYPE_CHECKING:
-    from gatewright.models.families.resnet_cifar.network import ResNetCifar
+    from gatewright.models.families.residual.network import ResidualNetwork
 
 
 def _known(name: str) -> str:
@@ -35,6 +35,9 @@ class NetworkSpec:
     """Edge of an image in pixels; a GATHER counts to 511."""
     family_name: Annotated[str, AfterValidator(_known)] = "resnet-cifar"
 
+    synthetic: bool = False
+    """Its weights were drawn and its gates set (``models/synthetic``), not trained: it has no accuracy."""
+
     @property
     def family(self) -> Family:
         """Its family: data set, builder, checkpoints."""
@@ -47,9 +50,9 @@ class NetworkSpec:
 
     @property
     def name(self) -> str:
-        """For example ``dgnet-resnet20-0.4``, or ``resnet20`` for a static network."""
-        return self.family.label(self)
+        """For example ``dgnet-resnet20-0.4``, ``resnet20`` if static, ``synthetic-resnet18`` if drawn."""
+        return f"{'synthetic-' if self.synthetic else ''}{self.family.label(self)}"
 
-    def build(self) -> ResNetCifar:
+    def build(self) -> ResidualNetwork:
         """A freshly initialised network."""
         return self.family.build(self)

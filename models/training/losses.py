@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
+from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.residual.network import ResidualNetwork
 from gatewright.models.training.recipes import BOUND_WEIGHT, SPARSITY_WEIGHT, BoundGradient
 
 
-def sparsity_loss(network: ResNetCifar, masks: list[BlockMasks], target_density: float) -> Tensor:
+def sparsity_loss(network: ResidualNetwork, masks: list[BlockMasks], target_density: float) -> Tensor:
     """Equation (8): squared distance of the batch's mean MAC ratio from the target density.
 
     As in the public release the ratio is over the whole network, ungated layers included.
@@ -55,7 +56,7 @@ def bound_loss(
     return total
 
 
-def liveness_loss(network: ResNetCifar) -> Tensor:
+def liveness_loss(network: ResidualNetwork) -> Tensor:
     """How far spatial decisions are from depending on the image.
 
     For every tile of every spatial gate the highest logits of a batch (a share ``LEAST_SHARE`` of it) should have a
@@ -79,7 +80,7 @@ def liveness_loss(network: ResNetCifar) -> Tensor:
 
 
 def gating_loss(
-    network: ResNetCifar,
+    network: ResidualNetwork,
     masks: list[BlockMasks],
     target_density: float,
     slack: float,

@@ -24,15 +24,20 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_check
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.datasets.augmentation import Batches
 from gatewright.models.datasets.images import ImageSet
+from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.residual.network import ResidualNetwork
 from gatewright.models.families.resnet_cifar.growth import grow
-from gatewright.models.families.resnet_cifar.network import BlockMasks, ResNetCifar
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.training.losses import gating_loss
 from gatewright.models.training.recipes import Recipe
 
+BATCH_PIXELS = 500 * 32 * 32
+"""Pixels of the images that are evaluated at a time: 500 of CIFAR-10."""
 
-def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
+
+def _optimiser(network: ResidualNetwork, recipe: Recipe) -> torch.optim.SGD:
     """SGD with Nesterov momentum; no weight decay on the gates (paper, section 4.1)."""
     gates = [p for name, p in network.named_parameters() if ".mask_" in name]
     others = [p for name, p in network.named_parameters() if ".mask_" not in name]
@@ -44,15 +49,21 @@ def _optimiser(network: ResNetCifar, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
-def initialise_from(network: ResNetCifar, checkpoint: str | Path, fresh_gates: bool = False) -> None:
+def initialise_from(network: ResidualNetwork, checkpoint: str | Path, fresh_gates: bool = False) -> None:
     """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown.
 
     With ``fresh_gates`` the checkpoint's gates are left where they are.
     """
     source, spec = load_checkpoint(checkpoint)
-    if spec.depth > network.depth:
-        raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
-    state = grow(source.state_dict(), spec.depth, network.depth)
+    may_grow = spec.depth < network.depth and isinstance(network, ResNetCifar)
+    if type(source) is not type(network) or not (spec.depth == network.depth or may_grow):
+        raise GatewrightError(
+            f"{checkpoint} is the {spec.family.title}-{spec.depth}; a {type(network).__name__} of {network.depth} "
+            "layers cannot start from it"
+        )
+    state = source.state_dict()
+    if may_grow:
+        state = grow(state, spec.depth, network.depth)
     if fresh_gates:
         state = {name: tensor for name, tensor in state.items() if ".mask_" not in name}
     missing, unexpected = network.load_state_dict(state, strict=False)
@@ -61,9 +72,14 @@ def initialise_from(network: ResNetCifar, checkpoint: str | Path, fresh_gates: b
 
 
 def evaluate_float(
-    network: ResNetCifar, data: ImageSet, batch_size: int = 500, progress: bool = False
+    network: ResidualNetwork, data: ImageSet, batch_size: int | None = None, progress: bool = False
 ) -> dict[str, object]:
-    """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32."""
+    """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32.
+
+    Of a set without labels there is no top-1. Without a ``batch_size`` it is that of ``BATCH_PIXELS``.
+    """
+    data.check_size(network.size)
+    batch_size = batch_size or max(1, BATCH_PIXELS // network.size**2)
     device = next(network.parameters()).device
     network.eval()
     predictions, macs = [], []
@@ -86,8 +102,9 @@ def evaluate_float(
             spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
             channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
     predicted = np.concatenate(predictions)
+    top1 = {"top1": data.accuracy(predicted, network.classes)} if data.labelled else {}
     return {
-        "top1": float((predicted == data.labels).mean() * 100),
+        **top1,
         "predictions": predicted,
         "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
         "spatial_density": np.average(spatial, 0, weights).tolist(),
@@ -139,6 +156,8 @@ def train(
     """
     if spec.gating != "none" and spec.target_density is None:
         raise GatewrightError("a gated network needs a target density between 0 and 1")
+    for images in (train_set, test_set):
+        images.check_labels(spec.classes)
     folder = Path(folder)
     state_file = folder / "state.pt"
     if state_file.exists() and not resume:
@@ -214,7 +233,7 @@ def _resume(
 
 
 def _train_epoch(
-    network: ResNetCifar,
+    network: ResidualNetwork,
     forward: Callable[[Tensor], tuple[Tensor, list[BlockMasks]]],
     spec: NetworkSpec,
     recipe: Recipe,

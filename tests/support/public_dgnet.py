@@ -1,17 +1,32 @@
-"""The public DGNet release's CIFAR network as tensors by name, and its evaluation, without our modules.
+"""The public DGNet release's networks as tensors by name, and their evaluation, without our modules.
 
 The oracle of the checkpoint and network tests: names and shapes are written out, and the forward
-pass uses ``torch.nn.functional`` on the named tensors only.
+pass uses ``torch.nn.functional`` on the named tensors only. Without gates the ImageNet networks are torchvision's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STAGES = ((16, 16, 1, 4, 32), (16, 32, 2, 2, 16), (32, 64, 2, 2, 8))
-"""Channels in, channels out, stride, tile edge, edge of the output map."""
+
+@dataclass(frozen=True)
+class Layout:
+    """A family: the stem's kernel and stride, whether a max pool follows, and for each stage channels in and out,
+    stride and tile edge."""
+
+    kernel: int
+    stride: int
+    pool: bool
+    stages: tuple[tuple[int, int, int, int], ...]
+
+
+CIFAR = Layout(3, 1, False, ((16, 16, 1, 4), (16, 32, 2, 2), (32, 64, 2, 2)))
+IMAGENET = Layout(7, 2, True, ((64, 64, 1, 8), (64, 128, 2, 4), (128, 256, 2, 2), (256, 512, 2, 1)))
 
 
 def _norm(state: dict[str, Tensor], name: str, channels: int, generator: torch.Generator) -> None:
@@ -23,7 +38,13 @@ def _norm(state: dict[str, Tensor], name: str, channels: int, generator: torch.G
 
 
 def random_state(
-    blocks: int, spatial: bool, channel: bool, seed: int, classes: int = 10, gate_bias: bool = True
+    blocks: int | Sequence[int],
+    spatial: bool,
+    channel: bool,
+    seed: int,
+    classes: int = 10,
+    gate_bias: bool = True,
+    layout: Layout = CIFAR,
 ) -> dict[str, Tensor]:
     """A state_dict with ``blocks`` blocks a stage, under the release's names; gates with a bias or without."""
     generator = torch.Generator().manual_seed(seed)
@@ -31,10 +52,11 @@ def random_state(
     def weights(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator) / (shape[1] * shape[2] * shape[3]) ** 0.5
 
-    state = {"conv1.weight": weights(16, 3, 3, 3)}
-    _norm(state, "bn1", 16, generator)
-    for stage, (entry, channels, _, _, _) in enumerate(STAGES, start=1):
-        for index in range(blocks):
+    first, last = layout.stages[0][0], layout.stages[-1][1]
+    state = {"conv1.weight": weights(first, 3, layout.kernel, layout.kernel)}
+    _norm(state, "bn1", first, generator)
+    for stage, (entry, channels, _, _) in enumerate(layout.stages, start=1):
+        for index in range(_count(blocks, stage)):
             inputs = entry if index == 0 else channels
             name = f"layer{stage}.{index}"
             if spatial:
@@ -57,13 +79,22 @@ def random_state(
     if not gate_bias:
         for name in [name for name in state if name.endswith(("atten_s.bias", "atten_c.3.bias"))]:
             del state[name]
-    state["fc.weight"] = torch.randn(classes, 64, generator=generator) * 0.1
+    state["fc.weight"] = torch.randn(classes, last, generator=generator) * 0.1
     state["fc.bias"] = torch.randn(classes, generator=generator) * 0.1
     return state
 
 
-def evaluate(state: dict[str, Tensor], blocks: int, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Logits [N, classes] of x [N, 3, 32, 32], and per block the masks [N, 1, H, W] (pixels) and [N, C, 1, 1]."""
+def _count(blocks: int | Sequence[int], stage: int) -> int:
+    return blocks if isinstance(blocks, int) else blocks[stage - 1]
+
+
+def evaluate(
+    state: dict[str, Tensor], blocks: int | Sequence[int], x: Tensor, layout: Layout = CIFAR
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Logits [N, classes] of x [N, 3, H, W], and per block the masks [N, 1, H', W'] (pixels) and [N, C, 1, 1].
+
+    Every map is whole tiles.
+    """
 
     def norm(name: str, value: Tensor) -> Tensor:
         keys = ("running_mean", "running_var", "weight", "bias")
@@ -71,10 +102,14 @@ def evaluate(state: dict[str, Tensor], blocks: int, x: Tensor) -> tuple[Tensor, 
         return (value - mean) / torch.sqrt(variance + 1e-5) * weight + bias
 
     masks = []
-    x = F.relu(norm("bn1", F.conv2d(x, state["conv1.weight"], padding=1)))
-    for stage, (_, channels, first_stride, tile, edge) in enumerate(STAGES, start=1):
-        for index in range(blocks):
+    x = F.conv2d(x, state["conv1.weight"], stride=layout.stride, padding=layout.kernel // 2)
+    x = F.relu(norm("bn1", x))
+    if layout.pool:
+        x = F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).amax((4, 5))  # after ReLU a padded 0 is no maximum
+    for stage, (_, channels, first_stride, tile) in enumerate(layout.stages, start=1):
+        for index in range(_count(blocks, stage)):
             name, stride = f"layer{stage}.{index}", first_stride if index == 0 else 1
+            edge = x.shape[2] // stride
             pixels, active = torch.ones(len(x), 1, edge, edge), torch.ones(len(x), channels, 1, 1)
             if f"{name}.mask_s.atten_s.weight" in state:
                 cells = F.avg_pool2d(x, x.shape[2] * tile // edge)

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from gatewright.models.families.resnet_cifar.network import STAGES
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 BATCH_NORM_EPSILON = 1e-5
 
 

@@ -19,6 +19,7 @@ from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
 from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively, lively_resnet, random_images
 
@@ -235,3 +236,9 @@ def test_a_network_that_cannot_be_exported_says_why() -> None:
 
     with pytest.raises(GatewrightError, match="cannot export Branching for a 3x8x8 image.*must not branch"):
         capture(Branching(), (3, 8, 8))
+
+
+@pytest.mark.parametrize("gating", ["none", "dual"])
+def test_imagenet_networks_are_refused_for_their_max_pool(gating: Gating) -> None:
+    with pytest.raises(GatewrightError, match=r"maxpool: max_pool2d.*not supported; supported are 2-D convolution"):
+        capture(ResNetImageNet(18, gating, classes=3, size=64), (3, 64, 64))

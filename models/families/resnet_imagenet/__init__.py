@@ -1,0 +1,1 @@
+"""ImageNet ResNets: the networks and their public checkpoints."""

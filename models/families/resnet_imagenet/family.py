@@ -1,0 +1,55 @@
+"""The family of ImageNet ResNets of basic blocks, and how their tensors are recognised.
+
+Torchvision's ``resnet18`` and ``resnet34`` and the DGNet release's networks have the names of our modules already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.datasets.imagenet import EDGE, IMAGENET
+from gatewright.models.families.family import Family
+from gatewright.models.families.residual.recognition import blocks_of, classes_of, gating_of, label, with_gate_biases
+from gatewright.models.families.resnet_imagenet.network import BLOCKS, STAGES, ResNetImageNet
+
+if TYPE_CHECKING:
+    from gatewright.models.families.spec import NetworkSpec
+
+
+def claims(state: Mapping[str, object]) -> bool:
+    """Whether tensors may be of an ImageNet ResNet: by the classifier ``fc`` and a fourth stage."""
+    return "fc.weight" in state and any(name.startswith("layer4.") for name in state)
+
+
+def describe(state: Mapping[str, Tensor], what: str) -> NetworkSpec:
+    """The network that tensors are of: depth, gates, number of classes; images are taken to be of 224 pixels."""
+    from gatewright.models.families.spec import NetworkSpec
+
+    if any(name.startswith("layer1.") and ".conv3." in name for name in state):
+        raise GatewrightError(
+            f"{what} holds an ImageNet ResNet of bottleneck blocks (conv3); depths here are 18 and 34"
+        )
+    classes = classes_of(state, what)
+    blocks = tuple(blocks_of(state, stage) for stage in range(1, len(STAGES) + 1))
+    depth = next((depth for depth, known in BLOCKS.items() if known == blocks), None)
+    if depth is None:
+        known = " and ".join(f"{depth} of {counts}" for depth, counts in BLOCKS.items())
+        raise GatewrightError(f"{what}: its stages have {blocks} blocks; ImageNet ResNets here are {known}")
+    return NetworkSpec(depth, gating_of(state), classes=classes, size=EDGE, family_name=RESNET_IMAGENET.name)
+
+
+RESNET_IMAGENET = Family(
+    name="resnet-imagenet",
+    title="ImageNet ResNet",
+    data=IMAGENET,
+    input_shape=lambda spec: (3, spec.size, spec.size),
+    build=lambda spec: ResNetImageNet(spec.depth, spec.gating, spec.classes, spec.size),
+    label=label,
+    claims=claims,
+    from_public=lambda state, what: with_gate_biases(state),
+    describe=describe,
+)

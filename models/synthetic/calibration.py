@@ -1,0 +1,142 @@
+"""Batch norms and gates of a drawn network, set block by block to what images make of them.
+
+Two things keep a drawn gate from deciding the same for every image. What it reads has a large part that all images
+share: the filters of a spatial gate are made orthogonal to it, and the neurons of a channel gate have it subtracted.
+And a threshold is a quantile of the logits, so that a density holds whatever their scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.models.families.residual.basic_block import BasicBlock, BlockMasks
+from gatewright.models.families.residual.network import ResidualNetwork
+from gatewright.models.gates.dgnet import GATE_BIAS, ChannelGate, SpatialGate
+from gatewright.models.synthetic.densities import LEAST, Densities
+
+Result = TypeVar("Result")
+
+_NORM_WEIGHT = (0.5, 1.5)
+_NORM_BIAS = 0.1
+
+
+@torch.no_grad()
+def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densities, hold_macs: bool) -> None:
+    """Set what is not drawn: batch norms to the images' statistics, gates to the densities that are wanted.
+
+    An image with many tiles on may have many channels on, so that the mean of the products is not the product of the
+    means. With ``hold_macs`` what the MACs so far are off by, on average, is made good by the blocks to come.
+
+    ``images`` [N, 3, size, size] are normalised, at least two of them and not all alike; the network is left in
+    evaluation mode. Random numbers, for the norms' factors and shifts, are those of torch's global generator.
+    """
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, *_NORM_WEIGHT)
+            nn.init.normal_(module.bias, 0.0, _NORM_BIAS)
+    x = _measured([network.bn1], lambda: network.stem(images))
+    rows = list(zip(network.blocks(), wanted.spatial, wanted.channel, strict=True))
+    aims = [(block.dense_macs() - block.shortcut_macs()) * spatial * channel for block, spatial, channel in rows]
+    missing = 0.0
+    for number, (block, spatial, channel) in enumerate(rows):
+        factor = 1 + missing / sum(aims[number:]) if hold_macs else 1.0
+        if channel < 1:
+            x, masks = _calibrate_block(block, x, spatial, min(max(channel * factor, LEAST), 1.0))
+        elif spatial < 1:
+            x, masks = _calibrate_block(block, x, min(max(spatial * factor, LEAST), 1.0), channel)
+        else:
+            x, masks = _calibrate_block(block, x, spatial, channel)
+        missing += aims[number] - float(block.gated_macs(masks).double().mean() - block.shortcut_macs())
+    network.fc.bias.copy_(-F.linear(x.mean((2, 3)), network.fc.weight).mean(0))
+
+
+def _calibrate_block(block: BasicBlock, x: Tensor, spatial: float, channel: float) -> tuple[Tensor, BlockMasks]:
+    if block.gating in ("dual", "spatial"):
+        _set_spatial_gate(block.mask_s, x, spatial)
+    if block.gating in ("dual", "channel"):
+        _set_channel_gate(block.mask_c, x, channel)
+    norms = [block.bn1, block.bn2]
+    if block.downsample is not None:
+        norms += [module for module in block.downsample if isinstance(module, nn.BatchNorm2d)]
+    return _measured(norms, lambda: block(x))
+
+
+def _measured(norms: list[nn.BatchNorm2d], run: Callable[[], Result]) -> Result:
+    """What ``run`` returns once batch norms have taken their statistics from what passes through them."""
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    run()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval()
+        norm.momentum = momentum
+    return run()  # what a batch makes of its own statistics differs a little, and gates would see it
+
+
+def _set_spatial_gate(gate: SpatialGate, x: Tensor, density: float) -> None:
+    weight, bias = gate.atten_s.weight, gate.atten_s.bias
+    assert bias is not None
+    if density == 1:
+        _always_on(weight, bias)
+        return
+    pooled = F.adaptive_avg_pool2d(x, (gate.mask_height, gate.mask_width))
+    seen = F.unfold(pooled, 3, padding=1).double()  # [N, taps, tiles]
+    flat = weight.double().flatten()
+    # With more tiles than half the taps only the largest parts can go, or nothing would be left.
+    shared, _, _ = torch.linalg.svd(seen.mean(0), full_matrices=False)
+    shared = shared[:, : len(flat) // 2]
+    flat = flat - shared @ (shared.T @ flat)
+    deviation = torch.einsum("k,nkt->nt", flat, seen).std()
+    _check(deviation)
+    weight.copy_((flat / deviation).float().view_as(weight))
+    bias.zero_()
+    bias.fill_(-_threshold(gate.atten_s(pooled), density))
+
+
+def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:
+    squeeze, norm, _, excite = gate.atten_c
+    assert isinstance(squeeze, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and isinstance(excite, nn.Conv2d)
+    assert excite.bias is not None and norm.running_mean is not None and norm.running_var is not None
+    pooled = gate.avg_pool(x)
+    hidden = squeeze(pooled)
+    deviation = hidden.std(0, keepdim=True)
+    _check(deviation.min())
+    squeeze.weight /= deviation.view(-1, 1, 1, 1)
+    hidden = squeeze(pooled)
+    norm.running_mean.copy_(hidden.mean((0, 2, 3)))
+    norm.running_var.copy_(hidden.var((0, 2, 3)))
+    if density == 1:
+        _always_on(excite.weight, excite.bias)
+        return
+    excite.bias.zero_()
+    logits = gate.atten_c(pooled)
+    deviation = logits.std(0, keepdim=True)
+    _check(deviation.min())
+    excite.weight /= deviation.view(-1, 1, 1, 1)
+    excite.bias.copy_(-gate.atten_c(pooled).mean((0, 2, 3)))
+    excite.bias -= _threshold(gate.atten_c(pooled), density)
+
+
+def _always_on(weight: Tensor, bias: Tensor) -> None:
+    weight.zero_()
+    bias.fill_(GATE_BIAS)
+
+
+def _threshold(logits: Tensor, density: float) -> float:
+    """The number that a share ``density`` of the logits exceeds, halfway to the next logit on either side."""
+    ordered = logits.flatten().sort().values
+    off = min(max(round((1 - density) * len(ordered)), 1), len(ordered) - 1)
+    return float((ordered[off - 1] + ordered[off]) / 2)
+
+
+def _check(deviation: Tensor) -> None:
+    if not bool(deviation > 0):
+        raise GatewrightError("the images for calibration are alike to a gate; give more, and different ones")
