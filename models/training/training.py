@@ -27,7 +27,7 @@ from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.residual.basic_block import BlockMasks
 from gatewright.models.families.residual.network import ResidualNetwork
 from gatewright.models.families.resnet_cifar.growth import grow
-from gatewright.models.families.resnet_cifar.network import ResidualNetwork
+from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.training.losses import gating_loss
@@ -55,7 +55,7 @@ def initialise_from(network: ResidualNetwork, checkpoint: str | Path, fresh_gate
     With ``fresh_gates`` the checkpoint's gates are left where they are.
     """
     source, spec = load_checkpoint(checkpoint)
-    may_grow = spec.depth < network.depth and isinstance(network, ResidualNetwork)
+    may_grow = spec.depth < network.depth and isinstance(network, ResNetCifar)
     if type(source) is not type(network) or not (spec.depth == network.depth or may_grow):
         raise GatewrightError(
             f"{checkpoint} is the {spec.family.title}-{spec.depth}; a {type(network).__name__} of {network.depth} "
