@@ -44,7 +44,7 @@ def compile_program(
 
     arch = load_arch(arch_name)
     network = flow.load_network(name_or_path)
-    evaluation = flow.evaluate(network, network.spec.family.data.test_images(data, position + 1).one(position))
+    evaluation = flow.evaluate(network, network.spec.family.data.test_image(data, position))
     if dense:
         program = flow.compile_dense(network, arch, evaluation.inputs[0])
     else:

@@ -55,6 +55,10 @@ class DataSet:
         images = self.sample() if path is None else self.load(path, "test", count)
         return images if count is None else images.head(count)
 
+    def test_image(self, path: str | Path | None, position: int) -> ImageSet:
+        """As ``test_images``, the one at a position, counted from 0; one that is not there is an error."""
+        return (self.sample() if path is None else self.load(path, "test", position + 1)).one(position)
+
 
 @dataclass(frozen=True)
 class ImageSet:

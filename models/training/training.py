@@ -55,12 +55,11 @@ def initialise_from(network: ResidualNetwork, checkpoint: str | Path, fresh_gate
     With ``fresh_gates`` the checkpoint's gates are left where they are.
     """
     source, spec = load_checkpoint(checkpoint)
+    if type(source) is not type(network):
+        raise GatewrightError(f"{checkpoint} is of the family {spec.family_name}; a network starts from one of its own")
     may_grow = spec.depth < network.depth and isinstance(network, ResNetCifar)
-    if type(source) is not type(network) or not (spec.depth == network.depth or may_grow):
-        raise GatewrightError(
-            f"{checkpoint} is the {spec.family.title}-{spec.depth}; a {type(network).__name__} of {network.depth} "
-            "layers cannot start from it"
-        )
+    if spec.depth != network.depth and not may_grow:
+        raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
     state = source.state_dict()
     if may_grow:
         state = grow(state, spec.depth, network.depth)
