@@ -164,7 +164,7 @@ def test_a_recipe_with_liveness_opens_what_was_closed_for_all(tmp_path: Path) ->
 
 def test_networks_that_do_not_fit_cannot_be_started_from(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "deep.safetensors", NetworkSpec(14).build(), NetworkSpec(14))
-    with pytest.raises(GatewrightError, match="is the CIFAR ResNet-14; a ResNetCifar of 8 layers cannot start from it"):
+    with pytest.raises(GatewrightError, match="is a ResNet-14; a ResNet-8 cannot start from it"):
         initialise_from(GATED.build(), tmp_path / "deep.safetensors")
     save_checkpoint(tmp_path / "gated.safetensors", GATED.build(), GATED)
     with pytest.raises(GatewrightError, match="does not fit: unexpected"):
