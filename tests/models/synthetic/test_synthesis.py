@@ -83,6 +83,9 @@ def test_masks_differ_by_image() -> None:
     for name, mask in masks(drawn(), images(2)).items():
         different = len({tuple(row) for row in mask.tolist()})
         assert different >= (5 if "spatial" in name else COUNT - 2)  # four tiles have 16 masks
+    for name, mask in masks(drawn(), images()).items():
+        if "channel" in name:  # no channel is left on, or off, for all images
+            assert float(mask.mean(0).min()) > 0.2 and float(mask.mean(0).max()) < 0.85
     made = drawn()
     assert made.record.spatial_dependent == 1.0
     assert made.record.channel_dependent is not None and made.record.channel_dependent > 0.95
