@@ -21,9 +21,10 @@ from gatewright.models.zoo.catalogue import check_card
 
 FORMAT = "gatewright-checkpoint-2"
 FORMAT_WITHOUT_CHECKSUM = "gatewright-checkpoint-1"
-"""Still read: a network of the zoo in it has its SHA-256 on its card, and all of them are of one family."""
+"""Still read: a network of the zoo in it has its SHA-256 on its card."""
 
-FAMILY_OF_VERSION_1 = "resnet-cifar"
+ADDED = {"family_name": "resnet-cifar", "synthetic": False}
+"""Fields that the spec of an older file lacks, and what it is without them."""
 
 PUBLIC_SUFFIXES = (".pth.tar", ".pth", ".pt", ".th")
 
@@ -65,11 +66,11 @@ def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
         raise GatewrightError(f"checkpoint {path} is not a {FORMAT} file; its format is {form!r}")
     if form == FORMAT_WITHOUT_CHECKSUM:
         check_card(path)
-        text = text.replace("{", f'{{"family_name": "{FAMILY_OF_VERSION_1}", ', 1)
     elif metadata.get("checksum") != _checksum(text, tensors):
         raise GatewrightError(f"checkpoint {path} is damaged: its checksum is wrong; {fix}")
-    if '"synthetic"' not in text:  # written before there were such networks
-        text = text.replace("{", '{"synthetic": false, ', 1)
+    for name, value in ADDED.items():
+        if f'"{name}"' not in text:
+            text = text.replace("{", f'{{"{name}": {json.dumps(value)}, ', 1)
     spec = parse_json(NetworkSpec, text, f"checkpoint {path} is damaged: its spec", fix)
     check_tensors(tensors, f"checkpoint {path}")
     found = spec.family.describe(tensors, f"checkpoint {path}")

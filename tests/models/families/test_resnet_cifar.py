@@ -11,6 +11,7 @@ from gatewright.models.families.residual.basic_block import BlockMasks
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 from tests.support import public_dgnet
+from tests.support.layer_macs import macs_of_layers
 
 GATES = {"none": (False, False), "spatial": (True, False), "channel": (False, True), "dual": (True, True)}
 
@@ -87,20 +88,7 @@ def test_gates_that_are_all_open_change_nothing() -> None:
 @pytest.mark.parametrize("gating", ["none", "dual"])
 def test_dense_macs_are_those_of_the_layers_that_run(gating: Gating, size: int) -> None:
     network = ResNetCifar(14, gating, classes=7, size=size).eval()
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal total
-        weight = module.weight
-        assert isinstance(weight, torch.Tensor)
-        total += output[0].numel() * weight[0].numel()
-
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and ".mask_" not in name:
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        network(torch.zeros(1, 3, size, size))
-    assert network.dense_macs() == total
+    assert network.dense_macs() == macs_of_layers(network, torch.zeros(1, 3, size, size))
 
 
 def test_known_sizes_of_resnet20() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
@@ -17,6 +16,7 @@ from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.kinds import Gating
 from gatewright.models.training.training import initialise_from
 from tests.support import public_dgnet
+from tests.support.layer_macs import macs_of_layers
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 GATES = {"none": (False, False), "spatial": (True, False), "channel": (False, True), "dual": (True, True)}
@@ -135,19 +135,7 @@ def test_sizes_are_the_published_ones(depth: int, parameters: int, macs: float) 
 def test_dense_macs_are_those_of_the_layers_that_run(depth: int, gating: Gating, size: int) -> None:
     with torch.device("meta"):
         network = ResNetImageNet(depth, gating, size=size).eval()
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal total
-        weight = module.weight
-        assert isinstance(weight, torch.Tensor)
-        total += output[0].numel() * weight[0].numel()
-
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and ".mask_" not in name:
-            module.register_forward_hook(count)
-    network(torch.zeros(1, 3, size, size, device="meta"))
-    assert network.dense_macs() == total
+    assert network.dense_macs() == macs_of_layers(network, torch.zeros(1, 3, size, size, device="meta"))
 
 
 def test_gated_macs_against_a_count_of_tiles_and_channels() -> None:
