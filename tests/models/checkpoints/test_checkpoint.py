@@ -167,10 +167,12 @@ def test_a_spec_that_cannot_be_or_does_not_fit_is_refused(
         load_checkpoint(path)
 
 
-def test_a_spec_from_before_synthetic_networks_is_of_a_trained_one(tmp_path: Path) -> None:
+def test_a_spec_from_before_families_and_synthetic_networks_is_of_a_trained_cifar_resnet(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors")
-    rewrite(path, json.dumps({key: value for key, value in asdict(NetworkSpec(8)).items() if key != "synthetic"}))
-    assert load_checkpoint(path)[1] == NetworkSpec(8, synthetic=False)
+    since = ({"synthetic"}, {"synthetic", "family_name"})
+    for added in since:
+        rewrite(path, json.dumps({key: value for key, value in asdict(NetworkSpec(8)).items() if key not in added}))
+        assert load_checkpoint(path)[1] == NetworkSpec(8, family_name="resnet-cifar", synthetic=False)
     drawn = NetworkSpec(8, synthetic=True)
     save_checkpoint(path, NetworkSpec(8).build(), drawn)
     assert load_checkpoint(path)[1] == drawn and drawn.name == "synthetic-resnet8"
