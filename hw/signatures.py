@@ -258,9 +258,14 @@ def parameter_write(arch: ArchConfig) -> wiring.Signature:
 
 
 def instruction_write(arch: ArchConfig) -> wiring.Signature:
-    """LOAD writes a beat, half an instruction: half ``half`` (0: the low bits) of ``entry``. Written in this cycle."""
+    """LOAD writes a beat, part ``part`` (0: the low bits) of instruction ``entry``. Written in this cycle."""
     return wiring.Signature(
-        {"valid": Out(1), "entry": Out(ceil_log2(arch.instruction_entries)), "half": Out(1), "data": Out(BEAT_BITS)}
+        {
+            "valid": Out(1),
+            "entry": Out(ceil_log2(arch.instruction_entries)),
+            "part": Out(ceil_log2(INSTRUCTION_BEATS)),
+            "data": Out(BEAT_BITS),
+        }
     )
 
 

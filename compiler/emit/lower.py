@@ -27,7 +27,8 @@ from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import EpilogueKind, Opcode, Space, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import EpilogueKind, Opcode, Space
 from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
 
 _IMAGE_PIECES = 4

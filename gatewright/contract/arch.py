@@ -39,9 +39,9 @@ not make the array wait for the epilogue of the long one before it."""
 PARAMETER_BYTES = 8
 """One channel's epilogue parameters: bias int32, multiplier uint16, shift uint8, one byte unused."""
 
-INSTRUCTION_BYTES = 32
-MASK_BITS = 1024
-MASKS = 16
+INSTRUCTION_BYTES = 48
+MASK_BITS = 512
+MASKS = 32
 MASK_COLUMNS = 4
 """Columns of a kernel row whose mask bits GATHER looks up at once: the widest kernel with a ``source_mask``."""
 
@@ -90,9 +90,9 @@ class ArchConfig:
     accumulator_depth: int = 512
     """Entries (of ``columns`` int32) in each of the four accumulator banks."""
     parameter_entries: int = 2048
-    table_entries: int = 1024
-    tables: int = 8
-    instruction_entries: int = 1024
+    table_entries: int = 512
+    tables: int = 16
+    instruction_entries: int = 512
     """Instruction memory, used as two pages."""
     queue_depth: int = 8
     """Instructions that wait in front of each unit."""
@@ -168,7 +168,7 @@ _RANGES = (
     ("accumulator_depth", 16, 1024),
     ("parameter_entries", 128, 4096),
     ("table_entries", 16, 4096),
-    ("tables", 2, 15),
+    ("tables", 2, 31),
     ("instruction_entries", 64, 8192),
     ("queue_depth", 2, 64),
 )

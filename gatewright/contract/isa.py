@@ -1,12 +1,12 @@
 """The instruction set: opcodes, units, fields, widths and their meaning.
 
 Everything reads this: the compiler's emitter, the assembler and disassembler, the simulator, the
-RTL's decoder and the generated ISA page. An instruction is 256 bits: the opcode, three waits, then
+RTL's decoder and the generated ISA page. An instruction is 384 bits: the opcode, three waits, then
 the fields of its format from the low bit up. A field written in ``*_table`` names an index table,
-or ``NO_TABLE``.
+or ``NO_TABLE``; one in ``*_mask`` a mask, or ``NO_MASK``.
 
 A program in memory is a *decoded table*, an int64 array of one row per instruction:
-``[opcode, wait unit, wait count, ..., fields...]``; ``encode`` and ``decode`` convert it.
+``[opcode, wait unit, wait count, ..., fields...]``; ``instruction_words`` converts it to bytes and back.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-import numpy.typing as npt
-
 from gatewright.contract.arch import INSTRUCTION_BYTES
-from gatewright.contract.errors import GatewrightError
 
-VERSION = 1
+VERSION = 2
 """Of the ISA and the register map together: what the register VERSION shows. Raise it with a change of either."""
 
-NO_TABLE = 15
+NO_TABLE = 31
+NO_MASK = 63
 WAITS = 3
-OPCODE_BITS, UNIT_BITS, COUNT_BITS = 4, 3, 16
+OPCODE_BITS, UNIT_BITS, COUNT_BITS = 5, 4, 16
 
 
 class Unit(IntEnum):
@@ -113,21 +110,21 @@ def _fields(text: str) -> tuple[Field, ...]:
 
 _TILES = """
 tile 5 edge of a tile in output pixels (1 for pixel by pixel)
-tile_table 4 index table of tiles (entry: y << 8 | x, in tiles), or 15 for all tiles in raster order
-first_tile 12 first table entry
-tile_count 12 entries at most; fewer if the table ends
+tile_table 5 index table of tiles (entry: y << 8 | x, in tiles), or none for all tiles in raster order
+first_tile 14 first table entry
+tile_count 14 entries at most; fewer if the table ends
 """
 
 _PIXELS = """
 tile 5 edge of a tile in output pixels; every tile holds tile*tile vectors
-tile_table 4 index table that bounds the tiles, or 15
-first_tile 12 first table entry of the chunk
-tile_count 12 tiles of the chunk at most; fewer if the table ends
+tile_table 5 index table that bounds the tiles, or none
+first_tile 14 first table entry of the chunk
+tile_count 14 tiles of the chunk at most; fewer if the table ends
 first_pixel 10 first vector within the chunk
 pixel_count 10 vectors at most; fewer if the chunk ends
-first_filter 12 first filter
-filter_count 12 filters at most; fewer if the filter table ends
-filter_table 4 index table of filters (indirect, and bounding), or 15
+first_filter 13 first filter
+filter_count 13 filters at most; fewer if the filter table ends
+filter_table 5 index table of filters (indirect, and bounding), or none
 """
 
 FORMATS: dict[Opcode, Format] = {
@@ -143,8 +140,8 @@ address 20 scratchpad byte, weight buffer word in units of 4, parameter entry, t
 rows 13 rows to read; with a table, at most, fewer if the table ends
 row_beats 12 beats of 16 bytes in a row
 row_stride 20 bytes from one row to the next in DRAM
-row_table 4 index table that picks the rows, or 15 for all
-vectors 12 weights: vectors of the region, a multiple of 4; one slice takes this many words
+row_table 5 index table that picks the rows, or none for all
+vectors 13 weights: vectors of the region, a multiple of 4; one slice takes this many words
 taps 8 weights by reduction: kernel taps in a row; row r of tap t has k = t * rows + r
 count 13 table: number of entries; weights by vector: slices of a row
 """),
@@ -159,28 +156,31 @@ count 13 table: number of entries; weights by vector: slices of a row
             _fields(
                 """
 source 20 scratchpad byte address of the input map, [y][x][channel] without padding
-height 9 rows of the input map
-width 9 columns of the input map
-channels 12 channels stored per pixel, if channel_table is 15
-channel_table 4 table whose count is the channels stored per pixel, or 15
+height 10 rows of the input map
+width 10 columns of the input map
+channels 13 channels stored per pixel, if channel_table is none
+channel_table 5 table whose count is the channels stored per pixel, or none
 kernel_height 4 rows of the kernel
 kernel_width 4 columns of the kernel
 stride 3 pixels of input per pixel of output
-padding_y 4 zero rows above the input
-padding_x 4 zero columns left of the input
-out_width 9 columns of the output map
+padding_y 5 zero rows above the input
+padding_x 5 zero columns left of the input
+out_width 10 columns of the output map
 """
                 + _TILES
                 + """
-patch_base 12 patch buffer word of slice 0, vector 0, in units of 4 words
+patch_base 12 patch buffer word of slice first_slice, vector 0, in units of 4 words
 patch_vectors 10 vectors of the region, a multiple of 4
-source_mask 4 mask of the input map: pixels in inactive tiles read as zero; 15 for none
+source_mask 6 mask of the input map: pixels in inactive tiles read as zero; or none
 source_tile 5 edge of the source mask's tiles, in input pixels
 source_grid 6 columns of the source mask's tile grid
+first_slice 12 first slice of the vectors to form
+slice_count 12 slices at most; fewer if the vectors end
 """
             ),
             "Form the im2col vectors of the output pixels of some tiles: vector v (pixels in tile order) "
-            "gets k = (kernel row, kernel column, channel), contiguous; the last slice is padded with zeros.",
+            "gets k = (kernel row, kernel column, channel), contiguous; the last slice is padded with zeros. Of every "
+            "vector only `slice_count` slices from `first_slice` on are formed.",
         ),
         Format(
             Opcode.MATMUL,
@@ -188,15 +188,15 @@ source_grid 6 columns of the source mask's tile grid
             _fields(
                 """
 stationary 1 which operand stands still, see Stationary
-patch_base 12 patch buffer word of slice 0, vector 0, in units of 4 words
+patch_base 12 patch buffer word of slice first_slice, vector 0, in units of 4 words
 patch_vectors 10 vectors of the patch region, a multiple of 4
-weight_base 14 weight buffer word of slice 0, vector 0, in units of 4 words
-weight_vectors 12 vectors of the weight region, a multiple of 4
+weight_base 14 weight buffer word of slice first_slice, vector 0, in units of 4 words
+weight_vectors 13 vectors of the weight region, a multiple of 4
 taps 8 kernel taps; the reduction is taps * channels long
-channels 12 input channels, if channel_table is 15
-channel_table 4 table whose count is the input channels, or 15
-first_slice 10 first slice of the reduction
-slice_count 10 slices at most; fewer if the reduction ends
+channels 13 input channels, if channel_table is none
+channel_table 5 table whose count is the input channels, or none
+first_slice 12 first slice of the reduction
+slice_count 12 slices at most; fewer if the reduction ends
 """
                 + _PIXELS
                 + """
@@ -217,9 +217,9 @@ accumulate 1 add to the entries, instead of starting from zero
 kind 2 see EpilogueKind
 stationary 1 as in the MATMUL that filled the entries
 destination 20 scratchpad byte address of the output map [y][x][channel]; threshold: first mask bit
-out_height 9 rows of the output map
-out_width 9 columns of the output map
-channels 12 channels stored per pixel of the output, if compact is 0
+out_height 10 rows of the output map
+out_width 10 columns of the output map
+channels 13 channels stored per pixel of the output, if compact is 0
 compact 1 the channels stored per pixel are the filter table's count
 """
                 + _PIXELS
@@ -242,10 +242,10 @@ grid_width 6 columns of the tile grid, for the pooled map
             Opcode.INDEX,
             Unit.INDEX,
             _fields("""
-mask 4 mask to read
-bits 11 bits of the mask
-grid_width 11 bits per row: entry y << 8 | x; 0 for plain indices
-table 4 table to write
+mask 6 mask to read
+bits 14 bits of the mask
+grid_width 14 bits per row: entry y << 8 | x; 0 for plain indices
+table 5 table to write
 complement 1 list the bits that are 0
 """),
             "Turn a mask into an index table: the positions of its ones, in order, and their count.",
@@ -272,8 +272,8 @@ entry 13 instruction memory entry to go on at
             Opcode.EXIT,
             Unit.SEQUENCER,
             _fields("""
-mask 4 mask to test
-bit 10 bit of the mask
+mask 6 mask to test
+bit 14 bit of the mask
 """),
             "Early exit: once the waits are met, end the program if the bit is 1.",
         ),
@@ -303,71 +303,3 @@ def column(opcode: Opcode, name: str) -> int:
         if field.name == name:
             return OPERAND_COLUMN + index
     raise KeyError(f"{opcode.name} has no field {name}")
-
-
-def _layout(opcode: Opcode) -> list[tuple[int, int, int, str]]:
-    """(column, low bit, bits, name) of every field, header included."""
-    layout, low = [(0, 0, OPCODE_BITS, "opcode")], OPCODE_BITS
-    for wait in range(WAITS):
-        layout.append((1 + 2 * wait, low, UNIT_BITS, f"wait {wait} unit"))
-        layout.append((2 + 2 * wait, low + UNIT_BITS, COUNT_BITS, f"wait {wait} count"))
-        low += UNIT_BITS + COUNT_BITS
-    for index, field in enumerate(FORMATS[opcode].fields):
-        layout.append((OPERAND_COLUMN + index, low, field.bits, field.name))
-        low += field.bits
-    return layout
-
-
-def _check_waits(code: npt.NDArray[np.int64]) -> None:
-    """Only the six units with queues can be waited for."""
-    for wait in range(WAITS):
-        bad = ~np.isin(code[:, 1 + 2 * wait], (Unit.NONE, *QUEUED_UNITS))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise GatewrightError(f"instruction {row} ({Opcode(int(code[row, 0])).name}): waits on no unit")
-
-
-def encode(code: npt.NDArray[np.int64]) -> bytes:
-    """The decoded table [n, COLUMNS] as bytes; a value that does not fit its field is an error."""
-    words = np.zeros((len(code), INSTRUCTION_BYTES * 8), np.uint8)
-    for opcode, rows in _by_opcode(code):
-        for where, low, bits, name in _layout(opcode):
-            values = code[rows, where]
-            if ((values < 0) | (values >> bits != 0)).any():
-                worst = rows[int(np.argmax((values < 0) | (values >> bits != 0)))]
-                raise GatewrightError(
-                    f"instruction {worst} ({opcode.name}): {name} = {code[worst, where]} does not fit in {bits} bits"
-                )
-            words[rows[:, None], low + np.arange(bits)] = (values[:, None] >> np.arange(bits)) & 1
-    _check_waits(code)
-    return np.packbits(words, axis=1, bitorder="little").tobytes()
-
-
-def decode(data: bytes) -> npt.NDArray[np.int64]:
-    """The inverse of ``encode``; an unknown opcode, wait unit or a stray bit is an error that names the place."""
-    if len(data) % INSTRUCTION_BYTES:
-        raise GatewrightError(f"instructions are {INSTRUCTION_BYTES} bytes; {len(data)} bytes is not a whole number")
-    packed = np.frombuffer(data, np.uint8).reshape(-1, INSTRUCTION_BYTES)
-    bits = np.unpackbits(packed, axis=1, bitorder="little").astype(np.int64)
-    code = np.zeros((len(bits), COLUMNS), np.int64)
-    code[:, 0] = bits[:, :OPCODE_BITS] @ (1 << np.arange(OPCODE_BITS))
-    for opcode, rows in _by_opcode(code):
-        end = 0
-        for where, low, width, _ in _layout(opcode):
-            code[rows, where] = bits[rows, low : low + width] @ (1 << np.arange(width, dtype=np.int64))
-            end = low + width
-        stray = bits[rows, end:].any(axis=1)
-        if stray.any():
-            raise GatewrightError(f"instruction {rows[int(np.argmax(stray))]} ({opcode.name}): unused bits are set")
-    _check_waits(code)
-    return code
-
-
-def _by_opcode(code: npt.NDArray[np.int64]) -> list[tuple[Opcode, npt.NDArray[np.int64]]]:
-    groups = []
-    for value in np.unique(code[:, 0]):
-        rows = np.flatnonzero(code[:, 0] == value)
-        if int(value) not in FORMATS:
-            raise GatewrightError(f"instruction {rows[0]}: illegal opcode {value}")
-        groups.append((Opcode(int(value)), rows))
-    return groups

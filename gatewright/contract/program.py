@@ -20,7 +20,8 @@ from safetensors.numpy import save_file
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, decode, encode
+from gatewright.contract.instruction_words import decode, encode
+from gatewright.contract.isa import Opcode
 from gatewright.contract.program_check import check_program
 from gatewright.contract.schema import Count, Total, parse_json, show
 from gatewright.contract.tensor_file import checksum, read_tensors

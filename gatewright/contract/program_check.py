@@ -12,7 +12,8 @@ from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, M
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
-from gatewright.contract.isa import Opcode, column, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import Opcode, column
 
 if TYPE_CHECKING:
     from gatewright.contract.program import GateRecord, Placement, Program

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import (
     COLUMNS,
     COUNT_BITS,
@@ -33,7 +34,6 @@ from gatewright.contract.isa import (
     Space,
     Stationary,
     Unit,
-    encode,
 )
 from gatewright.contract.program import Program
 from gatewright.contract.schema import show

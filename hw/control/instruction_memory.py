@@ -1,4 +1,4 @@
-"""The instruction memory: two pages, written in halves by LOAD."""
+"""The instruction memory: two pages, written by LOAD beat by beat."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.hw.layouts import INSTRUCTION_BITS
 from gatewright.hw.signatures import BEAT_BITS, instruction_write
-
-HALVES = INSTRUCTION_BITS // BEAT_BITS
 
 
 class InstructionMemory(wiring.Component):
@@ -31,17 +30,17 @@ class InstructionMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for half in range(HALVES):
+        for part in range(INSTRUCTION_BEATS):
             bank = memory.Memory(shape=BEAT_BITS, depth=self._entries, init=[])
-            m.submodules[f"half_{half}"] = bank
+            m.submodules[f"part_{part}"] = bank
             write, read = bank.write_port(), bank.read_port()
-            output = Signal(BEAT_BITS, name=f"output_{half}", reset_less=True)
+            output = Signal(BEAT_BITS, name=f"output_{part}", reset_less=True)
             m.d.comb += [
                 write.addr.eq(self.write.entry),
                 write.data.eq(self.write.data),
-                write.en.eq(self.write.valid & (self.write.half == half)),
+                write.en.eq(self.write.valid & (self.write.part == part)),
                 read.addr.eq(self.entry),
-                self.instruction[half * BEAT_BITS : (half + 1) * BEAT_BITS].eq(output),
+                self.instruction[part * BEAT_BITS : (part + 1) * BEAT_BITS].eq(output),
             ]
             m.d.sync += output.eq(read.data)
         return m

@@ -10,7 +10,8 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
@@ -18,8 +19,6 @@ from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitDistance, waits_met
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
 from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
-
-INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 
 
 class Sequencer(wiring.Component):

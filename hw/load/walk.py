@@ -5,20 +5,23 @@ from __future__ import annotations
 from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.encodings import PARAMETERS_PER_BEAT, TABLE_ENTRIES_PER_BEAT
+from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import INSTRUCTION_BEATS, TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.isa import Space
 from gatewright.hw.load.prepare import GROUP_BITS, transfer_layout
 from gatewright.hw.load.weights import GROUPS_PER_BEAT, WeightWalk, weight_place
 
 _NEXT_STEP = {
     Space.SCRATCHPAD: BEAT_BYTES,
-    Space.PARAMETERS: PARAMETERS_PER_BEAT,
+    Space.PARAMETERS: BEAT_BYTES // PARAMETER_BYTES,
     Space.TABLE: 1,
-    Space.INSTRUCTIONS: 1,
 }
 """What ``place`` rises by from beat to beat."""
+
+PART_BITS = ceil_log2(INSTRUCTION_BEATS)
+"""Low bits of an instruction's ``place``: which of its beats."""
 
 
 class BeatWalk(wiring.Component):
@@ -27,9 +30,9 @@ class BeatWalk(wiring.Component):
     ``transfer`` and the outputs below it describe the beat that comes next; ``advance`` says that it has come.
     A load is taken from ``next`` in the cycle of the last beat of the one before, or while there is none.
 
-    ``place``: scratchpad byte, parameter entry, row of a table, or half of an instruction. ``left``: entries of a table
-    or slices that are still wanted, or taps, with this beat's. ``groups``: groups of four vectors of the tap from this
-    beat on. ``triple``: three times the region's groups.
+    ``place``: scratchpad byte, parameter entry, row of a table, or an instruction's entry and part. ``left``: entries of
+    a table or slices that are still wanted, or taps, with this beat's. ``groups``: groups of four vectors of the tap from
+    this beat on. ``triple``: three times the region's groups.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -44,7 +47,7 @@ class BeatWalk(wiring.Component):
                 "active": Out(1),
                 "transfer": Out(layout),
                 "last": Out(1),
-                "place": Out(layout["address"].width + 1),
+                "place": Out(layout["address"].width + PART_BITS),
                 "left": Out(layout["limit"].width),
                 "groups": Out(GROUP_BITS),
                 "triple": Out(GROUP_BITS + 2),
@@ -105,7 +108,7 @@ class BeatWalk(wiring.Component):
             with m.Case(Space.TABLE):
                 m.d.sync += self.place.eq(0)
             with m.Case(Space.INSTRUCTIONS):
-                m.d.sync += self.place.eq(self.next.address << 1)
+                m.d.sync += self.place.eq(self.next.address << PART_BITS)
 
     def _advance_place(self, m: Module) -> None:
         """The place, and what is left of the entries, slices or taps."""
@@ -116,6 +119,9 @@ class BeatWalk(wiring.Component):
             for space, size in _NEXT_STEP.items():
                 with m.Case(space):
                     m.d.comb += step.eq(size)
+            with m.Case(Space.INSTRUCTIONS):
+                last_part = self.place[:PART_BITS] == INSTRUCTION_BEATS - 1
+                m.d.comb += step.eq(Mux(last_part, 1 + (1 << PART_BITS) - INSTRUCTION_BEATS, 1))
             with m.Default():
                 m.d.comb += step.eq(0)
         with m.If(self._by_vector):

@@ -12,7 +12,7 @@ from gatewright.contract.isa import Space
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.load.lanes import WeightLanes
 from gatewright.hw.load.prepare import transfer_layout
-from gatewright.hw.load.walk import BeatWalk
+from gatewright.hw.load.walk import PART_BITS, BeatWalk
 from gatewright.hw.signatures import (
     BEAT_BITS,
     TABLE_BITS,
@@ -111,8 +111,8 @@ class LoadWriter(wiring.Component):
         m.d.comb += [
             self.parameters.entry.eq(last_place),
             self.parameters.data.eq(written),
-            self.instructions.half.eq(last_place[0]),
-            self.instructions.entry.eq(last_place[1:]),
+            self.instructions.part.eq(last_place[:PART_BITS]),
+            self.instructions.entry.eq(last_place[PART_BITS:]),
             self.instructions.data.eq(written),
             self.table.row.eq(last_place),
             self.table.entries.eq(written),

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode, decode
+from gatewright.contract.instruction_words import decode
+from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, sequencer, work

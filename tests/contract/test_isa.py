@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, Unit, column, decode, encode
+from gatewright.contract.instruction_words import decode, encode
+from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, Unit, column
 from gatewright.listing.isa_page import isa_page
 
 OPERANDS = 7  # opcode and three pairs of wait unit and count

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from gatewright.contract import program as program_module
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import encode
+from gatewright.contract.instruction_words import encode
 from gatewright.contract.program import Program
 from tests.support.listings import CODE_ADDRESS, random_program
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from gatewright.contract.arch import INSTRUCTION_BYTES
-from gatewright.contract.isa import Opcode, Space, column, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import Opcode, Space, column
 from gatewright.contract.program import Program
 
 NOTHING: dict[Opcode, dict[str, int]] = {

@@ -18,7 +18,8 @@ from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import FORMATS, OPERAND_COLUMN, Opcode, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import FORMATS, OPERAND_COLUMN, Opcode
 from gatewright.contract.program import Program
 from gatewright.listing.assembler import assemble, disassemble
 from gatewright.report.timeline import write_timeline

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gatewright.contract.arch import MASK_COLUMNS, PRESETS
+from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import (
     FORMATS,
     HEADER_BITS,
@@ -18,7 +19,6 @@ from gatewright.contract.isa import (
     Opcode,
     Space,
     Unit,
-    encode,
 )
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.layouts import PLACED, formats_of, operand_layout

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, Unit, column, decode, encode
+from gatewright.contract.instruction_words import decode, encode
+from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.listing.assembler import assemble, disassemble, replace_code
 from tests.support.listings import CODE_ADDRESS, random_program
 from tests.support.programs import make_program, row

@@ -11,7 +11,8 @@ import pytest
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Space, column, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Space, column
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult

@@ -7,7 +7,8 @@ import random
 import numpy as np
 
 from gatewright.contract.arch import load_arch
-from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import COLUMNS, FORMATS, Opcode
 from gatewright.contract.program import GateRecord, Placement, Program, Region
 from tests.support.programs import row
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
-from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
 from gatewright.contract.program import Program, Region
 
 Row = npt.NDArray[np.int64]

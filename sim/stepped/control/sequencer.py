@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, Unit, decode
+from gatewright.contract.instruction_words import decode
+from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.program import Program
 from gatewright.contract.timing import FETCH_LATENCY
 from gatewright.sim.stepped.instruction import Instruction

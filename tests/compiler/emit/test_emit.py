@@ -16,7 +16,8 @@ from gatewright.compiler.emit.emit import Emitter, reads, writes
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import FORMATS, WAITS, Opcode, Unit, encode
+from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import FORMATS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped.machine import step_simulate

@@ -125,7 +125,9 @@ def drive(bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | Non
         write__valid=int(write is not None),
     )
     if write is not None:
-        bench.set(write__entry=write[0] // 2, write__half=write[0] % 2, write__data=write[1])
+        bench.set(
+            write__entry=write[0] // INSTRUCTION_BEATS, write__part=write[0] % INSTRUCTION_BEATS, write__data=write[1]
+        )
 
 
 PROGRAMS = 30

@@ -15,7 +15,7 @@ from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, illegal_kinds, ra
 from tests.support.programs import row
 from tests.support.rtl import Bench, pack
 
-HALF = (1 << 128) - 1
+BEAT = (1 << 128) - 1
 PAGE = ARCH.page_instructions
 
 
@@ -34,9 +34,9 @@ class Machine:
         bench.set(halt=0, full=0, boot__done=0, mask__value=0, start=0)
         await bench.reset()
         for number, bits in enumerate(code):
-            for half in range(2):
-                data = bits >> (128 * half) & HALF
-                bench.set(write__valid=1, write__entry=number, write__half=half, write__data=data)
+            for part in range(INSTRUCTION_BEATS):
+                data = bits >> (128 * part) & BEAT
+                bench.set(write__valid=1, write__entry=number, write__part=part, write__data=data)
                 await bench.step()
         bench.set(write__valid=0, start=1, boot_count=boot_count)
         await self.step()

@@ -205,7 +205,7 @@ class Machine:
             writes.append((now, "parameters", get("parameters__entry"), data))
         if "instructions" in on:
             data = get("instructions__data").to_bytes(16, "little")
-            writes.append((now, "instructions", get("instructions__entry"), get("instructions__half"), data))
+            writes.append((now, "instructions", get("instructions__entry"), get("instructions__part"), data))
         if "table" in on:
             self._table_write(now)
         if "scratchpad" in on:
