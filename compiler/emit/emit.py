@@ -17,7 +17,7 @@ from gatewright.compiler.emit.users import UNITS, Users
 from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
+from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
 CONTROL_LAYERS = START, NEXT_PAGE, END = "start", "next page", "end"
 """What answers for the instructions of no layer."""
@@ -158,7 +158,7 @@ class Emitter:
         for where in _TABLE_FIELDS[opcode]:
             row[where] = NO_TABLE
         for where in _MASK_FIELDS.get(opcode, ()):
-            row[where] = NO_TABLE
+            row[where] = NO_MASK
         columns = _FIELD_COLUMNS[opcode]
         for name, value in values.items():
             row[columns[name]] = int(value)

@@ -162,7 +162,7 @@ class GateLowering:
         return max(self.loader.turn[layer.name] for layer in self.context.graph.layers if gate in layer.gates)
 
     def _take_mask(self) -> int:
-        self._mask = (self._mask + 1) % (MASKS - 1)
+        self._mask = (self._mask + 1) % MASKS
         return self._mask
 
     def _finishes_a_shortcut(self, gate: str) -> bool:

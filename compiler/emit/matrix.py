@@ -87,6 +87,7 @@ def gather_into(
         tile_count=count,
         patch_base=base // REGION_UNIT,
         patch_vectors=vectors,
+        slice_count=slices,
         **fields,
     )
 

@@ -112,7 +112,7 @@ def _check(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: n
         return set_fault(state, faults.ACCUMULATOR_RANGE, entries - 1, geometry.accumulator_depth)
     if done[work.REDUCTION] == 0:
         return 0
-    last_slice = row[FIRST_SLICE] + done[work.SLICES] - 1
+    last_slice = done[work.SLICES] - 1
     last_pixel = row[FIRST_PIXEL] + done[work.PIXELS] - 1
     if last_pixel >= row[PATCH_VECTORS]:
         return set_fault(state, faults.PATCH_VECTORS, last_pixel + 1, row[PATCH_VECTORS])
@@ -141,14 +141,14 @@ def _collect(
     rows, length = geometry.rows, patches.shape[1]
     patch_target, patch_source = patches.reshape(-1), state.patch.reshape(-1)
     for pixel in range(len(patches)):
-        word = row[PATCH_BASE] * REGION_UNIT + row[FIRST_SLICE] * row[PATCH_VECTORS] + row[FIRST_PIXEL] + pixel
+        word = row[PATCH_BASE] * REGION_UNIT + row[FIRST_PIXEL] + pixel
         for k in range(0, length, rows):
             copy_bytes(patch_target, pixel * length + k, patch_source, word * rows, rows)
             word += row[PATCH_VECTORS]
     weight_target, weight_source = weights.reshape(-1), state.weight.reshape(-1)
     for position in range(len(weights)):
         vector = filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER] + position)
-        word = row[WEIGHT_BASE] * REGION_UNIT + row[FIRST_SLICE] * row[WEIGHT_VECTORS] + vector
+        word = row[WEIGHT_BASE] * REGION_UNIT + vector
         for k in range(0, length, rows):
             copy_bytes(weight_target, position * length + k, weight_source, word * rows, rows)
             word += row[WEIGHT_VECTORS]
@@ -220,11 +220,10 @@ def accesses(
     pixels, filters = done[work.PIXELS], done[work.FILTERS]
     if done[work.REDUCTION] > 0:
         for number in range(done[work.SLICES]):
-            one_slice = row[FIRST_SLICE] + number
-            patch = row[PATCH_BASE] * REGION_UNIT + one_slice * row[PATCH_VECTORS]
+            patch = row[PATCH_BASE] * REGION_UNIT + number * row[PATCH_VECTORS]
             for pixel in range(pixels):
                 touch(touched, at.patch + patch + row[FIRST_PIXEL] + pixel, READ)
-            weight = row[WEIGHT_BASE] * REGION_UNIT + one_slice * row[WEIGHT_VECTORS]
+            weight = row[WEIGHT_BASE] * REGION_UNIT + number * row[WEIGHT_VECTORS]
             for position in range(filters):
                 position += row[FIRST_FILTER]
                 touch(touched, at.weight + weight + filter_at(state, row[FILTER_TABLE], position), READ)

@@ -46,9 +46,10 @@ STORE_ALIGNMENT = -35
 REGION_VECTORS = -36
 POOL_PARAMETER = -37
 MASKED_KERNEL = -38
+MASK_NUMBER = -39
 
 _TEXT = {
-    TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number or 15 for none",
+    TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
     TABLE_UNWRITTEN: "uses table {0}, which nothing has written yet; run INDEX or LOAD it before",
     TABLE_FULL: "fills a table with {0} entries, but a table holds {1}",
     TILE_ZERO: "has tile = 0; a tile's edge is at least 1",
@@ -86,6 +87,7 @@ _TEXT = {
     REGION_VECTORS: "vectors: writes vector {0} of a region of {1}",
     POOL_PARAMETER: "parameters: {0} leaves no entry before it for the pooling; use at least {1}",
     MASKED_KERNEL: "kernel_width = {0}; with a source_mask it is at most {1}",
+    MASK_NUMBER: "names mask {0}, but the machine has {1}; use a lower number",
 }
 
 

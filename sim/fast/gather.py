@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS
+from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS
 from gatewright.contract.encodings import MASK_WORD_BITS, REGION_UNIT
-from gatewright.contract.isa import NO_TABLE, Opcode, column
+from gatewright.contract.isa import NO_MASK, NO_TABLE, Opcode, column
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import Bursts, Schedule
@@ -37,8 +37,8 @@ PATCH_VECTORS = column(Opcode.GATHER, "patch_vectors")
 SOURCE_MASK = column(Opcode.GATHER, "source_mask")
 SOURCE_TILE = column(Opcode.GATHER, "source_tile")
 SOURCE_GRID = column(Opcode.GATHER, "source_grid")
-
-NO_MASK = NO_TABLE
+FIRST_SLICE = column(Opcode.GATHER, "first_slice")
+SLICE_COUNT = column(Opcode.GATHER, "slice_count")
 
 
 @kernel
@@ -57,6 +57,8 @@ def pixel_address(state: State, row: npt.NDArray[np.int64], channels: int, y: in
 def _check_source(state: State, row: npt.NDArray[np.int64], channels: int) -> int:
     """0 if the whole input map, and its tiles' mask bits, exist, else a fault."""
     if row[SOURCE_MASK] != NO_MASK:
+        if row[SOURCE_MASK] >= MASKS:
+            return set_fault(state, faults.MASK_NUMBER, row[SOURCE_MASK], MASKS)
         if min(row[SOURCE_TILE], row[SOURCE_GRID]) == 0:
             return set_fault(state, faults.SOURCE_TILE, 0, 1)
         last_y, last_x = max(row[HEIGHT] - 1, 0) // row[SOURCE_TILE], max(row[WIDTH] - 1, 0) // row[SOURCE_TILE]
@@ -81,15 +83,21 @@ def execute(
         return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
     tile = row[TILE]
     vectors = tiles * tile * tile
-    reduction = row[KERNEL_HEIGHT] * row[KERNEL_WIDTH] * channels
-    slices = ceil_div(reduction, geometry.rows)
+    run = row[KERNEL_WIDTH] * channels
+    reduction = row[KERNEL_HEIGHT] * run
+    low = row[FIRST_SLICE] * geometry.rows
+    high = min(reduction, low + row[SLICE_COUNT] * geometry.rows)
+    slices = max(ceil_div(high - low, geometry.rows), 0)
     done[work.TILES] = tiles
     done[work.PIXELS] = vectors
     done[work.REDUCTION] = reduction
     done[work.SLICES] = slices
-    if vectors == 0 or reduction == 0:
+    if vectors == 0 or slices == 0:
         return 0
-    pieces = row[KERNEL_HEIGHT] * ceil_div(row[KERNEL_WIDTH] * channels, geometry.gather_bytes)
+    pieces = 0
+    for kernel_y in range(low // run, ceil_div(high, run)):
+        part = min(high, (kernel_y + 1) * run) - max(low, kernel_y * run)
+        pieces += ceil_div(part, geometry.gather_bytes)
     least = 1 if row[TILE_TABLE] == NO_TABLE else TILE_CYCLES
     done[work.CYCLES] = tiles * max(tile * tile * pieces, least)
     if vectors > row[PATCH_VECTORS]:
@@ -102,44 +110,50 @@ def execute(
     if status < 0:
         return status
     grid_columns = max(1, ceil_div(row[OUT_WIDTH], tile))
-    line = np.zeros(slices * geometry.rows, np.int8)
+    line = np.zeros(ceil_div(reduction, geometry.rows) * geometry.rows, np.int8)
     patch = state.patch.reshape(-1)
     for vector in range(vectors):
         position = vector // (tile * tile)
         tile_y, tile_x = tile_at(state, row[TILE_TABLE], row[FIRST_TILE] + position, grid_columns)
         y = tile_y * tile + vector // tile % tile
         x = tile_x * tile + vector % tile
-        _read_window(state, row, channels, y * row[STRIDE] - row[PADDING_Y], x * row[STRIDE] - row[PADDING_X], line)
+        top, left = y * row[STRIDE] - row[PADDING_Y], x * row[STRIDE] - row[PADDING_X]
+        for kernel_y in range(low // run, ceil_div(high, run)):
+            _read_run(state, row, channels, top + kernel_y, left, line, kernel_y * run)
         word = base + vector
-        for k in range(0, len(line), geometry.rows):
+        for k in range(low, low + slices * geometry.rows, geometry.rows):
             copy_bytes(patch, word * geometry.rows, line, k, geometry.rows)
             word += row[PATCH_VECTORS]
     return 0
 
 
 @kernel
-def _read_window(
-    state: State, row: npt.NDArray[np.int64], channels: int, top: int, left: int, line: npt.NDArray[np.int8]
+def _read_run(
+    state: State,
+    row: npt.NDArray[np.int64],
+    channels: int,
+    y: int,
+    left: int,
+    line: npt.NDArray[np.int8],
+    first: int,
 ) -> None:
-    """Fill a vector from the window whose corner is (``top``, ``left``); what lies beyond K stays zero."""
+    """Fill a vector from element ``first`` on with the pixels that a kernel row covers from (``y``, ``left``) on."""
     length = row[KERNEL_WIDTH] * channels
-    for kernel_y in range(row[KERNEL_HEIGHT]):
-        first = kernel_y * length
-        inside = left >= 0 and left + row[KERNEL_WIDTH] <= row[WIDTH]
-        if inside and row[SOURCE_MASK] == NO_MASK:
-            address = pixel_address(state, row, channels, top + kernel_y, left)
-            if address >= 0:
-                copy_bytes(line, first, state.scratchpad, address, length)
-            else:
-                line[first : first + length] = 0
-            continue
-        for kernel_x in range(row[KERNEL_WIDTH]):
-            address = pixel_address(state, row, channels, top + kernel_y, left + kernel_x)
-            if address >= 0:
-                copy_bytes(line, first, state.scratchpad, address, channels)
-            else:
-                line[first : first + channels] = 0
-            first += channels
+    inside = left >= 0 and left + row[KERNEL_WIDTH] <= row[WIDTH]
+    if inside and row[SOURCE_MASK] == NO_MASK:
+        address = pixel_address(state, row, channels, y, left)
+        if address >= 0:
+            copy_bytes(line, first, state.scratchpad, address, length)
+        else:
+            line[first : first + length] = 0
+        return
+    for kernel_x in range(row[KERNEL_WIDTH]):
+        address = pixel_address(state, row, channels, y, left + kernel_x)
+        if address >= 0:
+            copy_bytes(line, first, state.scratchpad, address, channels)
+        else:
+            line[first : first + channels] = 0
+        first += channels
 
 
 @kernel
@@ -171,8 +185,12 @@ def accesses(
     touch_table(touched, at, row[CHANNEL_TABLE], READ)
     tile = row[TILE]
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
-    if channels == 0:
+    if done[work.SLICES] == 0 or done[work.PIXELS] == 0:
         return
+    run = row[KERNEL_WIDTH] * channels
+    low = row[FIRST_SLICE] * geometry.rows
+    high = min(done[work.REDUCTION], low + row[SLICE_COUNT] * geometry.rows)
+    first_row, end_row = low // run, ceil_div(high, run)
     grid_columns = max(1, ceil_div(row[OUT_WIDTH], tile))
     base = row[PATCH_BASE] * REGION_UNIT
     mask = at.mask + row[SOURCE_MASK] * (MASK_BITS // MASK_WORD_BITS)
@@ -181,9 +199,9 @@ def accesses(
         tile_y, tile_x = tile_at(state, row[TILE_TABLE], position, grid_columns)
         top = (tile_y * tile + vector // tile % tile) * row[STRIDE] - row[PADDING_Y]
         left = (tile_x * tile + vector % tile) * row[STRIDE] - row[PADDING_X]
-        for y in range(max(top, 0), min(top + row[KERNEL_HEIGHT], row[HEIGHT])):
+        for y in range(max(top + first_row, 0), min(top + end_row, row[HEIGHT])):
             for x in range(max(left, 0), min(left + row[KERNEL_WIDTH], row[WIDTH])):
-                if row[SOURCE_MASK] != NO_TABLE:
+                if row[SOURCE_MASK] != NO_MASK:
                     edge = row[SOURCE_TILE]
                     bit = y // edge * row[SOURCE_GRID] + x // edge
                     touch(touched, mask + bit // MASK_WORD_BITS, READ)

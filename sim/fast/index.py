@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS
+from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import INDEX_LATENCY
@@ -31,6 +31,8 @@ def execute(
     table, bits, grid = row[TABLE], row[BITS], row[GRID_WIDTH]
     if table >= geometry.tables:
         return set_fault(state, faults.TABLE_NUMBER, table, geometry.tables)
+    if row[MASK] >= MASKS:
+        return set_fault(state, faults.MASK_NUMBER, row[MASK], MASKS)
     if bits > MASK_BITS:
         return set_fault(state, faults.MASK_RANGE, bits - 1, MASK_BITS)
     wanted = row[COMPLEMENT] == 0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.isa import COUNT_BITS, FORMATS, UNITS, WAITS, Opcode, column
 from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
@@ -106,6 +107,11 @@ def _values_kernel(fingerprint: str) -> Callable[..., int]:
                     return status
             if opcode == NEXT:
                 pc = row[NEXT_ENTRY]
+            if opcode == EXIT:
+                if row[EXIT_MASK] >= MASKS:
+                    return set_fault(state, faults.MASK_NUMBER, row[EXIT_MASK], MASKS)
+                if row[EXIT_BIT] >= MASK_BITS:
+                    return set_fault(state, faults.MASK_RANGE, row[EXIT_BIT], MASK_BITS)
             progress[PC] = pc
             progress[EXECUTED] += 1
             if opcode == END or (opcode == EXIT and state.masks[row[EXIT_MASK], row[EXIT_BIT]]):

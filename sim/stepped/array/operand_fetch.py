@@ -59,7 +59,7 @@ class Fetcher:
     def _word(self, is_filter: bool, vector: int, slice_number: int) -> npt.NDArray[np.int8]:
         """One operand word, [rows]: vector number ``vector`` of the instruction's pixels or filters."""
         fields = self.instruction
-        at_slice = fields["first_slice"] + slice_number
+        at_slice = slice_number
         if is_filter:
             place = filter_number(fields, self._shared.tables, vector)
             word = fields["weight_base"] * REGION_UNIT + at_slice * fields["weight_vectors"] + place

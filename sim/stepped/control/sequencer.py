@@ -90,7 +90,7 @@ class Sequencer:
             self._fetch = FETCH_LATENCY - 1
             return
         if current.opcode == Opcode.EXIT and not self._leaving:
-            taken = bool(self._shared.masks.read(current["mask"], np.array([current["bit"]]))[0])
+            taken = bool(self._shared.masks.read(current["mask"], np.array([current["bit"]]), current)[0])
             if not taken:
                 self._finish(current, self._entry + 1)
                 return

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import MASK_COLUMNS
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import NO_TABLE, Unit
+from gatewright.contract.isa import NO_MASK, NO_TABLE, Unit
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
 from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, tile_position
 from gatewright.sim.stepped.state import Shared
@@ -89,7 +89,7 @@ class GatherUnit:
 
     @staticmethod
     def _check(gather: Instruction) -> None:
-        if gather["source_mask"] != NO_TABLE and gather["kernel_width"] > MASK_COLUMNS:
+        if gather["source_mask"] != NO_MASK and gather["kernel_width"] > MASK_COLUMNS:
             raise GatewrightError(
                 f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
             )
@@ -143,7 +143,7 @@ class GatherUnit:
     def _mask(self, gather: Instruction, piece: Piece) -> None:
         columns: Lanes = piece.x + (piece.begin + np.arange(piece.count)) // self._channels
         kept = (columns >= 0) & (columns < gather["width"]) & (0 <= piece.y < gather["height"])
-        if gather["source_mask"] != NO_TABLE:
+        if gather["source_mask"] != NO_MASK:
             tile = gather["source_tile"]
             bits = piece.y // tile * gather["source_grid"] + columns // tile
             kept &= self._shared.masks.read(gather["source_mask"], bits)

@@ -79,14 +79,16 @@ class Tables:
 
 
 class Masks:
-    """Mask bits, addressed as mask * 1024 + bit; zero at the start."""
+    """Mask bits, addressed as mask * MASK_BITS + bit; zero at the start."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._bits = np.zeros(MASKS * MASK_BITS, np.bool_)
 
-    def read(self, mask: int, bits: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Bits of one mask, now; bit numbers wrap within the mask."""
+    def read(self, mask: int, bits: npt.NDArray[np.int64], user: object) -> npt.NDArray[np.bool_]:
+        """Bits of one mask, now; bit numbers wrap within the mask. ``user`` is named if there is no such mask."""
+        if mask >= MASKS:
+            raise GatewrightError(f"{user}: mask {mask} does not exist; the machine has {MASKS}")
         return self._bits[mask * MASK_BITS + bits % MASK_BITS]
 
     def write(self, first: int, bits: npt.NDArray[np.bool_], user: object) -> None:
@@ -99,5 +101,5 @@ class Masks:
         self._bits[first : first + len(bits)] = bits
 
     def contents(self) -> npt.NDArray[np.bool_]:
-        """A copy, [16, 1024]."""
+        """A copy, [MASKS, MASK_BITS]."""
         return self._bits.reshape(MASKS, MASK_BITS).copy()
