@@ -8,14 +8,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, ArchConfig
-from gatewright.hw.array.operand_fetch import STEP
+from gatewright.hw.array.operand_fetch import STEP, VECTOR_BITS
 from gatewright.hw.array.prepare import matmul_layout
 from gatewright.hw.lib.filter_list import AHEAD
-from gatewright.hw.signatures import POSITION_BITS
 
 TILE = data.StructLayout(
     {
-        "length": POSITION_BITS,
+        "length": VECTOR_BITS,
         "bank": ceil_log2(ACCUMULATOR_BANKS),
         "add": 1,
         "zero": 1,
@@ -61,7 +60,7 @@ class TileLoader(wiring.Component):
         # Of this tile: vectors that are left. Of the MATMUL: vectors of this block and behind it, slices of this block.
         left = Signal(bits_for(columns), reset_less=True)
         block = Signal.like(left)
-        rest = Signal(POSITION_BITS, reset_less=True)
+        rest = Signal(VECTOR_BITS, reset_less=True)
         slices = Signal.like(matmul.slices, reset_less=True)
         first_slice, last_slice = Signal(reset_less=True), Signal()
         column = Signal.like(self.column, reset_less=True)

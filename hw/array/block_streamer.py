@@ -10,9 +10,8 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.timing import ACCUMULATOR_LATENCY
 from gatewright.hw.array.accumulation import target_layout
 from gatewright.hw.array.block_loader import TILE
-from gatewright.hw.array.operand_fetch import STEP
+from gatewright.hw.array.operand_fetch import STEP, VECTOR_BITS
 from gatewright.hw.lib.filter_list import AHEAD
-from gatewright.hw.signatures import POSITION_BITS
 
 
 class TileStreamer(wiring.Component):
@@ -45,7 +44,7 @@ class TileStreamer(wiring.Component):
         streaming, tile = Signal(), Signal(TILE, reset_less=True)
         now = Signal(TILE)
         # Vectors and cycles that are left of the stream.
-        vectors, cycles = Signal(POSITION_BITS, reset_less=True), Signal(POSITION_BITS, reset_less=True)
+        vectors, cycles = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
         ends = Signal()
         m.d.comb += [
             self.streaming.eq(streaming),
@@ -81,7 +80,7 @@ class TileStreamer(wiring.Component):
         entry = Signal(self._target["entry"].shape, reset_less=True)
         begin, following = Signal.like(entry), Signal.like(entry)
         fresh, wraps = Signal(init=1), Signal()
-        length = Signal(POSITION_BITS, reset_less=True)
+        length = Signal(VECTOR_BITS, reset_less=True)
         m.d.comb += self.target.entry.eq(entry)
         with m.If(self.swaps):
             m.d.sync += [

@@ -9,13 +9,17 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import OPERAND_BANKS
+from gatewright.contract.isa import Opcode
+from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.filter_list import NEXT, FilterList
 from gatewright.hw.signatures import POSITION_BITS, TABLE_BITS, table_read
 
 BANK_BITS = 2
 assert OPERAND_BANKS == 1 << BANK_BITS
-QUAD_BITS = POSITION_BITS - BANK_BITS
-"""A vector's number div 4; a region has less than 2**POSITION_BITS vectors."""
+VECTOR_BITS = operand_layout(Opcode.MATMUL)["weight_vectors"].width
+"""A number of vectors; a region has less than 2**VECTOR_BITS."""
+QUAD_BITS = VECTOR_BITS - BANK_BITS
+"""A vector's number div 4."""
 
 PLACE = data.StructLayout({"low": BANK_BITS, "turn": BANK_BITS, "quad": QUAD_BITS})
 """Where a vector lies: ``low`` = vector mod 4, ``quad`` = vector div 4, ``turn`` = slice mod 4.

@@ -10,13 +10,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, ArchConfig
-from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode, Stationary
-from gatewright.hw.array.operand_fetch import BANK_BITS, QUAD_BITS, origin_layout
+from gatewright.contract.isa import NO_TABLE, Opcode, Stationary
+from gatewright.hw.array.operand_fetch import BANK_BITS, QUAD_BITS, VECTOR_BITS, origin_layout
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import operand_layout
-from gatewright.hw.signatures import POSITION_BITS, patch_address_bits, table_counts, weight_address_bits
+from gatewright.hw.signatures import patch_address_bits, table_counts, weight_address_bits
 
-SLICE_BITS = next(field.bits for field in FORMATS[Opcode.MATMUL].fields if field.name == "slice_count")
+SLICE_BITS = operand_layout(Opcode.MATMUL)["slice_count"].width
 
 
 def matmul_layout(arch: ArchConfig) -> data.StructLayout:
@@ -28,9 +28,9 @@ def matmul_layout(arch: ArchConfig) -> data.StructLayout:
     return data.StructLayout(
         {
             "filters_stand": 1,
-            "length": POSITION_BITS,
+            "length": VECTOR_BITS,
             "first_block": bits_for(arch.columns),
-            "rest": POSITION_BITS,
+            "rest": VECTOR_BITS,
             "slices": SLICE_BITS,
             "single": 1,
             "zero": 1,
@@ -54,8 +54,8 @@ def start_layout(arch: ArchConfig) -> data.StructLayout:
 class ArrayPrepare(wiring.Component):
     """A pipeline from the head and the tables' counts, fed in every cycle.
 
-    ``matmul`` and ``empty`` are right Sizes.LATENCY cycles after the inputs stand still, ``start`` after three:
-    first slice times step, plus base, plus first vector.
+    ``matmul`` and ``empty`` are right Sizes.LATENCY cycles after the inputs stand still, ``start`` after one: base plus
+    first vector.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -74,7 +74,7 @@ class ArrayPrepare(wiring.Component):
         m = Module()
         head, matmul, columns = self.head, self.matmul, self._arch.columns
         m.submodules.sizes = sizes = Sizes(Opcode.MATMUL, self._arch)
-        filters_stand, listed, standing = Signal(), Signal(), Signal(POSITION_BITS)
+        filters_stand, listed, standing = Signal(), Signal(), Signal(VECTOR_BITS)
         m.d.comb += [
             sizes.head.eq(head),
             sizes.counts.eq(self.counts),
@@ -105,11 +105,9 @@ class ArrayPrepare(wiring.Component):
         return m
 
     def _begin(self, m: Module, origin: Any, base: Any, vectors: Any, first: Any) -> None:
-        """The origin of vector ``first`` in a region of ``vectors`` at word 4 * ``base``."""
+        """The origin of vector ``first`` in a region of ``vectors`` whose first slice used is at word 4 * ``base``."""
         name = f"origin_{len(vectors)}"
         address = Signal(origin.address.shape(), name=f"{name}_address", reset_less=True)
-        region = Signal.like(address, name=f"{name}_region")
-        slices = Signal.like(address, name=f"{name}_slices")
         step = Signal(QUAD_BITS, name=f"{name}_step")
         m.d.comb += [
             step.eq(vectors[BANK_BITS:]),
@@ -119,8 +117,4 @@ class ArrayPrepare(wiring.Component):
             origin.place.turn.eq(self.head.first_slice % OPERAND_BANKS),
             origin.step.eq(step),
         ]
-        m.d.sync += [
-            slices.eq(self.head.first_slice * step),
-            region.eq(base + slices),
-            address.eq(region + first[BANK_BITS:]),
-        ]
+        m.d.sync += address.eq(base + first[BANK_BITS:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,7 +58,7 @@ class GatherAddress(wiring.Component):
         with m.If(self.valid):
             m.d.sync += [address.eq(now), following["piece"].eq(now + self._arch.gather_bytes)]
             with m.If(~goes_on):
-                m.d.sync += following["row"].eq(now + running.pitch)
+                m.d.sync += following["row"].eq(now + Mux(how.row, running.pitch, running.first_pitch))
             with m.If(how.pixel | how.line | inner):
                 m.d.sync += following["pixel"].eq(now + running.pixel_step)
             with m.If(how.line | inner):

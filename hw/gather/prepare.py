@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,13 +10,16 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Unit
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import head_layout, operand_layout
+from gatewright.hw.lib.divide import small_quotient
 from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
 
 OPERANDS = operand_layout(Opcode.GATHER)
 
-INPUT_BITS = 10
-"""Signed: from -15 (padding) to 511, a place inside the map, or before it, from where a walk can enter it."""
+INPUT_BITS = OPERANDS["height"].width + 1
+"""Signed: a place inside the map, or before it (padding), from where a walk can enter it."""
+assert OPERANDS["width"].width < INPUT_BITS
+assert max(OPERANDS["padding_y"].width, OPERANDS["padding_x"].width) < INPUT_BITS
 
 
 def channel_bits(arch: ArchConfig) -> int:
@@ -37,6 +40,10 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
     pixels, the next tile and the next row of tiles have. ``tile_input``: pixels of input per tile.
     ``row_origin``: ``source`` - ``padding_x`` * ``channels``. ``rest_x``: output columns from the first tile on.
     ``triple``: 3 * ``channels``. ``nothing``: no work.
+
+    Of every vector the bytes of the slices are formed: those of ``kernel_rows`` kernel rows from ``first_row`` on, of
+    ``run`` bytes each, but for the first one, ``first_rest`` bytes from byte ``first_begin`` on, and the last one, the
+    first ``last_rest`` bytes. ``first_pitch``: address step from where the first one begins to the next kernel row.
     """
     return data.StructLayout(
         {
@@ -47,6 +54,12 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
             "channels": channel_bits(arch),
             "triple": channel_bits(arch) + 2,
             "run": run_bits(arch),
+            "first_row": OPERANDS["kernel_height"].width,
+            "kernel_rows": OPERANDS["kernel_height"].width,
+            "first_begin": run_bits(arch),
+            "first_rest": run_bits(arch),
+            "last_rest": run_bits(arch),
+            "first_pitch": SCRATCHPAD_ADDRESS_BITS,
             "pitch": SCRATCHPAD_ADDRESS_BITS,
             "pixel_step": SCRATCHPAD_ADDRESS_BITS,
             "line_step": SCRATCHPAD_ADDRESS_BITS,
@@ -63,7 +76,7 @@ class GatherPrepare(wiring.Component):
     """A pipeline from the head and the tables' counts to ``sizes``, fed in every cycle.
 
     What it says is right ``LATENCY`` cycles after its inputs stand still; ``channels`` and ``tile_input`` after 1,
-    ``pitch`` after 2 cycles (``Sizes`` gives the channels after 1).
+    ``pitch`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row`` and ``first_begin`` after 4.
     """
 
     LATENCY = 5
@@ -96,7 +109,7 @@ class GatherPrepare(wiring.Component):
         m.d.sync += before.eq(small_product(self.head.place.tile_x, operands.tile))
         pitch = register("pitch", operands.width * channels)
         register("pixel_step", small_product(channels, operands.stride))
-        register("run", small_product(channels, operands.kernel_width))
+        run = register("run", small_product(channels, operands.kernel_width))
         register("triple", channels + (channels << 1))
         register("tile_step", tile_input * channels)
         register("rest_x", operands.out_width - before)
@@ -112,6 +125,50 @@ class GatherPrepare(wiring.Component):
             sizes.channels.eq(channels),
             sizes.tiles.eq(effective.tiles),
             sizes.use_table.eq(operands.tile_table != NO_TABLE),
-            sizes.nothing.eq(effective.empty),
+            sizes.nothing.eq(effective.empty | self._slices(m, run, pitch)),
         ]
         return m
+
+    def _slices(self, m: Module, run: Signal, pitch: Signal) -> Signal:
+        """Where the slices begin and end in the kernel rows; gives, LATENCY cycles later, whether they have no bytes.
+
+        With ``run`` after 2 cycles, the kernel rows of their first and last byte are there after 4.
+        """
+        operands, sizes = self.head.operands, self.sizes
+        rows, most = Const(self._arch.rows), self._arch.rows << len(operands.first_slice)
+        assert len(operands.first_slice) == len(operands.slice_count)
+        first, count = (Signal(range(most), name=name, reset_less=True) for name in ("first_byte", "slice_bytes"))
+        last = Signal(range(2 * most), name="last_byte", reset_less=True)
+        m.d.sync += [
+            first.eq(small_product(operands.first_slice, rows)),
+            count.eq(small_product(operands.slice_count, rows)),
+            last.eq(first + count - 1),
+        ]
+        # A kernel row that there is not: its number is the kernel's height at least.
+        first_row, begin = small_quotient(m, first, run, "first_row")
+        last_row, last_place = small_quotient(m, last, run, "last_row")
+        inside, single, nothing = Signal(), Signal(), Signal(name="no_bytes", reset_less=True)
+        m.d.comb += [
+            inside.eq(last_row < operands.kernel_height),
+            single.eq(inside & (last_row == first_row)),
+            sizes.first_row.eq(first_row),
+            sizes.first_begin.eq(begin),
+        ]
+        kernel_rows, first_rest, last_rest, first_pitch = (
+            Signal(sizes[name].shape(), name=name, reset_less=True)
+            for name in ("kernel_rows", "first_rest", "last_rest", "first_pitch")
+        )
+        m.d.sync += [
+            nothing.eq((first_row >= operands.kernel_height) | (operands.slice_count == 0)),
+            kernel_rows.eq(Mux(inside, last_row + 1, operands.kernel_height) - first_row),
+            first_rest.eq(Mux(single, count, run - begin)),
+            last_rest.eq(Mux(inside, last_place + 1, run)),
+            first_pitch.eq(pitch - begin),
+        ]
+        m.d.comb += [
+            sizes.kernel_rows.eq(kernel_rows),
+            sizes.first_rest.eq(first_rest),
+            sizes.last_rest.eq(last_rest),
+            sizes.first_pitch.eq(first_pitch),
+        ]
+        return nothing

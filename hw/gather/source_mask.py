@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
-from gatewright.contract.isa import NO_TABLE
+from gatewright.contract.arch import MASK_COLUMNS, ArchConfig
+from gatewright.contract.isa import NO_MASK
 from gatewright.hw.gather.prepare import INPUT_BITS, OPERANDS, gather_sizes, run_bits
 from gatewright.hw.gather.walk import piece_layout
 from gatewright.hw.lib.delay import delayed
@@ -17,14 +16,15 @@ from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import mask_read_columns
 
 TILE_SIZES = 1 << OPERANDS["source_tile"].width
-MASK_ADDRESS_BITS = ceil_log2(MASK_BITS)
+MASK_ADDRESS_BITS = Shape.cast(mask_read_columns().members["bit"].shape).width
 BEFORE_BITS = OPERANDS["padding_x"].width
 BEFORE = 1 << BEFORE_BITS
 """Tiles of the source by which coordinates are moved right and down: none is negative then, for any padding."""
 
 SHIFT, RECIPROCALS = reciprocals((1 << INPUT_BITS) - 1, range(TILE_SIZES))
 LANE_BITS = 6
-assert (1 << OPERANDS["height"].width) + BEFORE * TILE_SIZES <= 1 << INPUT_BITS
+assert OPERANDS["padding_y"].width <= BEFORE_BITS
+assert (1 << max(OPERANDS[name].width for name in ("height", "width"))) + BEFORE * TILE_SIZES <= 1 << INPUT_BITS
 
 
 class GatherMask(wiring.Component):
@@ -74,11 +74,14 @@ class GatherMask(wiring.Component):
         piece, operands = self.piece, self.running.operands
         columns, channels = operands.kernel_width, self.running.channels
         y = delayed(m, piece.y, 1, "y")
-        left_of_map = Signal(len(columns), reset_less=True)
+        left_of_map = Signal(len(operands.padding_x), reset_less=True)
         to_edge = Signal(signed(len(piece.x) + 1), reset_less=True)
         m.d.sync += [left_of_map.eq(Mux(piece.x < 0, -piece.x, 0)), to_edge.eq(operands.width - piece.x)]
         first, behind = Signal.like(columns, reset_less=True), Signal.like(columns, reset_less=True)
-        m.d.sync += [first.eq(left_of_map), behind.eq(Mux(to_edge < columns, to_edge, columns))]
+        m.d.sync += [
+            first.eq(Mux(left_of_map < columns, left_of_map, columns)),
+            behind.eq(Mux(to_edge < columns, to_edge, columns)),
+        ]
         with m.If((y < 0) | (y >= operands.height) | (to_edge < 0)):
             m.d.sync += behind.eq(0)
         low, high = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("low_byte", "high_byte"))
@@ -128,7 +131,7 @@ class GatherMask(wiring.Component):
         whole, rest = Signal(len(edge), reset_less=True), Signal(len(edge), reset_less=True)
         place_x = delayed(m, moved[1][: len(edge)], 2, "remainder_x")
         m.d.sync += [whole.eq(small_product(tile_x[: len(edge)], edge)), rest.eq(place_x - whole)]
-        unmasked = operands.source_mask == NO_TABLE
+        unmasked = operands.source_mask == NO_MASK
         active: list[Value] = [self.mask.bits[0] | unmasked]
         for column_number in range(1, MASK_COLUMNS):
             steps = Signal(range(MASK_COLUMNS), name=f"steps_{column_number}", reset_less=True)

@@ -29,9 +29,9 @@ class TilePlacer(wiring.Component):
 
     ``of_head``: the subject is the first tile of the instruction at the queue's head, described by ``coming`` (as it
     is being prepared); otherwise entry ``position`` of the table of the instruction that runs, ``running``.
-    ``y`` and ``x`` (input row and column, padding subtracted) are right COORDINATE_LATENCY cycles after the inputs
-    stand still, ``address`` (byte address of that pixel) and ``next_row`` (that of a tile at the left edge in the next
-    row of tiles; for the head only) ADDRESS_LATENCY cycles.
+    ``y`` and ``x`` (input row and column, padding subtracted, of the first kernel row to read) are right
+    COORDINATE_LATENCY cycles after the inputs stand still, ``address`` (byte address of the first byte to read) and
+    ``next_row`` (that of a tile at the left edge in the next row of tiles; for the head only) ADDRESS_LATENCY cycles.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -85,6 +85,17 @@ class TilePlacer(wiring.Component):
             for name in ("row_bytes", "tile_bytes", "beside")
         )
         y, x = Signal(ROW_SHAPE, reset_less=True), Signal(COLUMN_SHAPE, reset_less=True)
+        # Late, and so not in registers of their own.
+        first_row, first_begin, first_y = (
+            Signal(coming.first_row.shape()),
+            Signal(coming.first_begin.shape()),
+            Signal(ROW_SHAPE),
+        )
+        m.d.comb += [
+            first_row.eq(Mux(self.of_head, coming.first_row, running.first_row)),
+            first_begin.eq(Mux(self.of_head, coming.first_begin, running.first_begin)),
+            first_y.eq(y + first_row),
+        ]
         address, next_row = (
             Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("place_address", "place_next_row")
         )
@@ -94,11 +105,11 @@ class TilePlacer(wiring.Component):
             y.eq(below - padding_y),
             x.eq(right - padding_x),
             # Beyond these bits every byte of the tile is outside the map, and its address does not matter.
-            rows.eq(y[:INPUT_BITS].as_signed() * pitch),
+            rows.eq(first_y[:INPUT_BITS].as_signed() * pitch + first_begin),
             columns.eq(right[:INPUT_BITS] * channels),
             beside.eq(row_origin + columns),
             address.eq(beside + rows),
             next_row.eq(row_rest + rows),
         ]
-        m.d.comb += [self.y.eq(y), self.x.eq(x), self.address.eq(address), self.next_row.eq(next_row)]
+        m.d.comb += [self.y.eq(first_y), self.x.eq(x), self.address.eq(address), self.next_row.eq(next_row)]
         return m

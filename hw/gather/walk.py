@@ -46,6 +46,10 @@ class _Countdown:
         self._left = Signal(len(items), name=f"{name}_left", reset_less=True)
         self.last = Signal(name=f"{name}_last", reset_less=True)
 
+    def next_is_last(self) -> Value:
+        """Whether the item behind the current one is the last."""
+        return self._left == 2
+
     def load(self, m: Module, items: Value) -> None:
         """Begin with the first of ``items``."""
         m.d.sync += [self._left.eq(items), self.last.eq(items == 1)]
@@ -54,7 +58,7 @@ class _Countdown:
         """Go on to the next item, or behind the last one to the first again."""
         m.d.sync += [
             self._left.eq(Mux(self.last, self._items, self._left - 1)),
-            self.last.eq(Mux(self.last, self._items == 1, self._left == 2)),
+            self.last.eq(Mux(self.last, self._items == 1, self.next_is_last())),
         ]
 
 
@@ -65,7 +69,8 @@ class GatherWalk(wiring.Component):
     In the cycle of ``take`` that piece is ``valid``, from then on one in every cycle. A tile from a table takes at
     least TILE_CYCLES cycles; in those behind its last piece nothing is valid. ``final`` is 1 in the last cycle of the
     walk. ``position`` is the table position of the next tile, whose coordinates come back at ``next_y``, ``next_x``;
-    ``last_tile``: there is none, or no instruction walks.
+    ``last_tile``: there is none, or no instruction walks. Of a pixel only the kernel rows that have bytes of the slices
+    are walked, the first from ``first_begin`` on.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -96,7 +101,7 @@ class GatherWalk(wiring.Component):
             Signal(name=n, reset_less=True) for n in ("row_ends", "vector_begins", "first")
         )
         begin, rest = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("begin", "rest"))
-        kernel = _Countdown(operands.kernel_height, "kernel_rows")
+        kernel = _Countdown(running.kernel_rows, "kernel_rows")
         pixel, line = _Countdown(operands.tile, "pixels"), _Countdown(operands.tile, "lines")
         tiles = _Countdown(running.tiles, "tiles")
         age = Signal(range(TILE_CYCLES), reset_less=True)
@@ -119,9 +124,13 @@ class GatherWalk(wiring.Component):
 
         with m.If(~begins):
             coming = self.coming
-            m.d.sync += [begin.eq(0), rest.eq(coming.run), row_ends.eq(coming.run <= wide), vector_begins.eq(1)]
-            m.d.sync += first.eq(1)
-            kernel.load(m, coming.operands.kernel_height)
+            m.d.sync += [
+                begin.eq(coming.first_begin),
+                rest.eq(coming.first_rest),
+                row_ends.eq(coming.first_rest <= wide),
+            ]
+            m.d.sync += [vector_begins.eq(1), first.eq(1)]
+            kernel.load(m, coming.kernel_rows)
             pixel.load(m, coming.operands.tile)
             line.load(m, coming.operands.tile)
         with m.Elif(~idle):
@@ -130,9 +139,15 @@ class GatherWalk(wiring.Component):
                 m.d.sync += [begin.eq(begin + wide), rest.eq(rest - wide), row_ends.eq(rest <= 2 * wide)]
                 m.d.sync += vector_begins.eq(0)
             with m.Else():
-                m.d.sync += [begin.eq(0), rest.eq(running.run), row_ends.eq(running.run <= wide)]
                 m.d.sync += vector_begins.eq(kernel.last)
                 kernel.step(m)
+                with m.If(kernel.last):
+                    m.d.sync += [begin.eq(running.first_begin), rest.eq(running.first_rest)]
+                    m.d.sync += row_ends.eq(running.first_rest <= wide)
+                with m.Elif(kernel.next_is_last()):
+                    m.d.sync += [begin.eq(0), rest.eq(running.last_rest), row_ends.eq(running.last_rest <= wide)]
+                with m.Else():
+                    m.d.sync += [begin.eq(0), rest.eq(running.run), row_ends.eq(running.run <= wide)]
             with m.If(vector_ends):
                 pixel.step(m)
             with m.If(line_ends):

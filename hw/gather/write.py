@@ -25,9 +25,9 @@ class GatherWrite(wiring.Component):
     """From a piece of the walk (a cycle before its stage 0) and its ``bytes`` in stage 5 to the write in stage 7.
 
     Vectors are contiguous: a piece goes where the one before it ended, a lane and a slice farther on; a vector begins
-    at lane 0 of slice 0. So there is no product and no division here, the lanes just carry into the slices. The bytes
-    are moved to their lanes within four words (stage 6), then the words to their banks (stage 7). The last
-    piece of a vector writes its last word to the end; what follows its bytes is zero.
+    at lane 0 of the first slice. So there is no product and no division here, the lanes just carry into the slices. The
+    bytes are moved to their lanes within four words (stage 6), then the words to their banks (stage 7). The last piece
+    of a vector writes its last word to the end; what follows its bytes is zero.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -104,7 +104,12 @@ class GatherWrite(wiring.Component):
         with m.If(valid):
             m.d.sync += [last_whole.eq(whole), last_rest.eq(rest)]
             with m.If(begins):
-                m.d.sync += [lane.eq(0), bank.eq(base), address.eq(base >> BANK_BITS), vector.eq(base + 1)]
+                m.d.sync += [
+                    lane.eq(0),
+                    bank.eq(base + self.running.operands.first_slice),
+                    address.eq(base >> BANK_BITS),
+                    vector.eq(base + 1),
+                ]
             with m.Else():
                 m.d.sync += [
                     lane.eq(Mux(behind >= rows, behind - rows, behind)),

@@ -1,10 +1,10 @@
-"""Division by one of a few divisors: multiplication by a rounded-up reciprocal from a table."""
+"""Division by one of a few divisors: multiplication by a reciprocal from a table; small quotients by comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -75,3 +75,28 @@ class ReciprocalDivider(wiring.Component):
         ]
         m.d.comb += [self.quotient.eq(result >> self._shift), self.remainder.eq(last - part)]
         return m
+
+
+def small_quotient(m: Module, dividend: Value, divisor: Value, name: str) -> tuple[Signal, Signal]:
+    """(quotient, remainder), two cycles later, by comparisons, two bits of the quotient in each.
+
+    A quotient beyond 15 is given as 15, with a wrong remainder. The divisor has to stand still.
+    """
+    digits = []
+    for place in (2, 0):
+        rest = Signal(len(dividend), name=f"{name}_rest_{place}", reset_less=True)
+        digit = Signal(2, name=f"{name}_digit_{place}", reset_less=True)
+        multiples = (divisor << place, divisor << (place + 1), (divisor << place) + (divisor << (place + 1)))
+        one, two, three = (dividend - multiple for multiple in multiples)
+        reached = [~difference[-1] for difference in (one, two, three)]
+        m.d.sync += [
+            digit.eq(Cat(reached[2] | (reached[0] & ~reached[1]), reached[1])),
+            rest.eq(Mux(reached[1], Mux(reached[2], three, two), Mux(reached[0], one, dividend))),
+        ]
+        digits.append(digit)
+        dividend = rest
+    high = Signal(2, name=f"{name}_high", reset_less=True)
+    quotient = Signal(4, name=name)
+    m.d.sync += high.eq(digits[0])
+    m.d.comb += quotient.eq(Cat(digits[1], high))
+    return quotient, dividend

@@ -8,23 +8,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_COLUMNS, OPERAND_BANKS, ArchConfig
+from gatewright.contract.arch import MASK_COLUMNS, MASKS, OPERAND_BANKS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
-from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, Opcode, column
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_MASK, NO_TABLE, Opcode, column
+from gatewright.contract.timing import TILE_CYCLES
 
 MOST_PIECES = 600
+MOST_SLICES = (1 << 12) - 1
 
 
 @dataclass(frozen=True)
 class GatherCase:
     """``code``: the instruction's decoded row; ``tiles``: entries of its tile table; ``channels`` per pixel, by its
-    channel table's count, if it has one; ``place``: what the predecoder says of its first pixel."""
+    channel table's count, if it has one; ``place``: what the predecoder says of its first pixel; ``runs``: pieces of a
+    pixel; ``cycles``: of the walk."""
 
     code: npt.NDArray[np.int64]
     fields: dict[str, int]
     tiles: list[int]
     channels: int
     place: dict[str, int]
+    runs: int
+    cycles: int
+
+
+def slice_runs(arch: ArchConfig, kernel_height: int, run: int, first_slice: int, slice_count: int) -> int:
+    """Pieces of a pixel whose kernel rows have ``run`` bytes each: the machine's formula."""
+    first = first_slice * arch.rows
+    end = min(kernel_height * run, first + slice_count * arch.rows)
+    return sum(
+        -(-max(0, min(end, (row + 1) * run) - max(first, row * run)) // arch.gather_bytes)
+        for row in range(kernel_height)
+    )
 
 
 def random_case(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_table: int) -> GatherCase:
@@ -50,19 +65,31 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
     kernel_height, kernel_width = integer(1, 4), integer(1, MASK_COLUMNS)
     if not masked and chance(0.1):
         kernel_width = integer(MASK_COLUMNS + 1, 15)
+    if chance(0.15):
+        kernel_height = integer(5, 15)
     if chance(0.05):
         kernel_height, kernel_width = (0, kernel_width) if chance(0.5) else (kernel_height, 0)
     tile = integer(1, 5) if chance(0.95) else integer(0, 9)
     height, width, out_width = integer(1, 14), integer(1, 14), integer(1, 14)
-    grid = -(-out_width // tile) if tile else 1
     first_tile, tile_count = integer(0, 5), integer(0, 8)
-    tiles = [integer(0, 5) << COORDINATE_BITS | integer(0, 5) for _ in range(integer(0, first_tile + tile_count + 2))]
-    if chance(0.05):
-        tiles = [integer(0, 255) << COORDINATE_BITS | integer(0, 255) for _ in tiles]
+    farthest = 5 if chance(0.95) else 255
+    if chance(0.1):
+        height, width, out_width, farthest = integer(1, 1023), integer(1, 1023), integer(1, 1023), 255
+        first_tile = first_tile if listed else integer(0, 8191)
+    grid = -(-out_width // tile) if tile else 1
+    number = integer(0, first_tile + tile_count + 2) if listed else 0
+    tiles = [integer(0, farthest) << COORDINATE_BITS | integer(0, farthest) for _ in range(number)]
     count = min(max(0, len(tiles) - first_tile), tile_count) if listed else tile_count
     vectors = count * tile * tile
-    pieces = vectors * kernel_height * -(-kernel_width * channels // arch.gather_bytes)
-    slices = -(-kernel_height * kernel_width * channels // arch.rows)
+    whole = -(-kernel_height * kernel_width * channels // arch.rows)
+    first_slice, slice_count = 0, integer(whole, MOST_SLICES)
+    if chance(0.6):
+        # From a slice inside the vector on, or behind its end; to one inside it, to its end, or beyond.
+        first_slice = integer(0, whole + 1) if chance(0.9) else integer(0, MOST_SLICES)
+        slice_count = integer(0, whole + 1) if chance(0.9) else integer(0, MOST_SLICES)
+    slices = min(slice_count, max(0, whole - first_slice))
+    runs = slice_runs(arch, kernel_height, kernel_width * channels, first_slice, slice_count)
+    pieces = vectors * runs
     patch_vectors = max(4, -(-vectors // 4) * 4) + 4 * integer(0, 2)
     spare = arch.patch_words - slices * patch_vectors
     if pieces > MOST_PIECES or spare < 0 or patch_vectors > 1023:
@@ -76,8 +103,8 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         "kernel_height": kernel_height,
         "kernel_width": kernel_width,
         "stride": integer(0, 3) if chance(0.9) else integer(4, 7),
-        "padding_y": integer(0, 3) if chance(0.9) else integer(4, 15),
-        "padding_x": integer(0, 3) if chance(0.9) else integer(4, 15),
+        "padding_y": integer(0, 3) if chance(0.9) else integer(4, 31),
+        "padding_x": integer(0, 3) if chance(0.9) else integer(4, 31),
         "out_width": out_width,
         "tile": tile,
         "tile_table": tile_table if listed else NO_TABLE,
@@ -85,13 +112,17 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         "tile_count": tile_count,
         "patch_base": integer(0, min(spare // OPERAND_BANKS, (1 << 12) - 1)),
         "patch_vectors": patch_vectors,
-        "source_mask": integer(0, NO_TABLE - 1) if masked else NO_TABLE,
+        "source_mask": integer(0, MASKS - 1) if masked else NO_MASK,
         "source_tile": integer(1, 5) if chance(0.8) else integer(6, 31),
         "source_grid": integer(1, 12) if chance(0.9) else integer(13, 63),
+        "first_slice": first_slice,
+        "slice_count": slice_count,
     }
     tile_y, tile_x = divmod(first_tile, grid)
     place = {"tile": 0, "inside_y": 0, "inside_x": 0, "tile_y": tile_y, "tile_x": tile_x}
-    return GatherCase(_row(fields), fields, tiles, channels, place)
+    least = TILE_CYCLES if listed and pieces else 0
+    cycles = count * max(tile * tile * runs, least)
+    return GatherCase(_row(fields), fields, tiles, channels, place, runs, cycles)
 
 
 def _row(fields: dict[str, int]) -> npt.NDArray[np.int64]:

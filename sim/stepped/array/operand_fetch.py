@@ -57,17 +57,20 @@ class Fetcher:
         self._width = 1 if one_at_a_time else shared.arch.load_vectors
 
     def _word(self, is_filter: bool, vector: int, slice_number: int) -> npt.NDArray[np.int8]:
-        """One operand word, [rows]: vector number ``vector`` of the instruction's pixels or filters."""
+        """One operand word, [rows]: vector number ``vector`` of the instruction's pixels or filters.
+
+        ``slice_number`` counts from first_slice on, whose words the bases name.
+        """
         fields = self.instruction
-        at_slice = slice_number
         if is_filter:
             place = filter_number(fields, self._shared.tables, vector)
-            word = fields["weight_base"] * REGION_UNIT + at_slice * fields["weight_vectors"] + place
+            word = fields["weight_base"] * REGION_UNIT + slice_number * fields["weight_vectors"] + place
             return self._shared.weights.read(word, fields)
         if self.work.reduction == 0:
             # GATHER wrote nothing: without input channels the operand's lanes are all cleared.
             return np.zeros(self._shared.arch.rows, np.int8)
-        word = fields["patch_base"] * REGION_UNIT + at_slice * fields["patch_vectors"] + fields["first_pixel"] + vector
+        place = fields["first_pixel"] + vector
+        word = fields["patch_base"] * REGION_UNIT + slice_number * fields["patch_vectors"] + place
         return self._shared.patch.read(word, fields)
 
     def load(self, block: int, slice_number: int) -> Iterator[Fetched]:

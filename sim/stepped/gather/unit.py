@@ -52,6 +52,8 @@ def _nothing(last: bool) -> Piece:
 class GatherUnit:
     """Loop counters (tile, pixel, kernel row, piece) and a pipeline of GATHER_LATENCY stages.
 
+    Of every vector only slices first_slice to first_slice + slice_count - 1 are formed: pieces begin and end there.
+
     s: the instruction's registers are loaded with the counts of its tables. From s + 1 on one piece a
     cycle enters the pipeline. A tile from a table takes at least TILE_CYCLES cycles: behind its last piece the walk
     idles, while the address of the next tile, whose entry was read ahead, is multiplied out. Bytes are read from port
@@ -76,8 +78,7 @@ class GatherUnit:
             tiles = effective_tiles(self._active, self._shared.tables)
             self._channels = effective_channels(self._active, self._shared.tables)
             self._check(self._active)
-            steps = tiles * self._active["tile"] * self._active["kernel_height"] * self._active["kernel_width"]
-            if steps and self._channels:
+            if tiles and self._active["tile"] and self._runs(self._active):
                 self._pieces, entering = self._walk(self._active, tiles), None
             else:
                 self._pieces, entering = iter(()), _nothing(last=True)
@@ -94,11 +95,22 @@ class GatherUnit:
                 f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
             )
 
+    def _runs(self, gather: Instruction) -> list[tuple[int, int, int]]:
+        """(kernel row, first byte of it, bytes) of every piece of a pixel."""
+        rows, widest = self._shared.arch.rows, self._shared.arch.gather_bytes
+        run = gather["kernel_width"] * self._channels
+        first = gather["first_slice"] * rows
+        end = first + gather["slice_count"] * rows
+        pieces = []
+        for kernel_row in range(gather["kernel_height"]):
+            begin = max(0, first - kernel_row * run)
+            behind = min(run, end - kernel_row * run)
+            pieces += [(kernel_row, at, min(widest, behind - at)) for at in range(begin, behind, widest)]
+        return pieces
+
     def _walk(self, gather: Instruction, tiles: int) -> Iterator[Piece | None]:
         """One piece a cycle, in the order of the counters; None in a cycle that waits for the next tile."""
-        edge = gather["tile"]
-        pieces = edge * edge * gather["kernel_height"]
-        pieces *= -(-gather["kernel_width"] * self._channels // self._shared.arch.gather_bytes)
+        pieces = gather["tile"] ** 2 * len(self._runs(gather))
         idle = 0 if gather["tile_table"] == NO_TABLE else max(0, TILE_CYCLES - pieces)
         for tile in range(tiles):
             final = tile == tiles - 1
@@ -107,27 +119,24 @@ class GatherUnit:
                 yield _nothing(last=True) if final and cycle == idle - 1 else None
 
     def _walk_tile(self, gather: Instruction, tile: int, final: bool) -> Iterator[Piece]:
-        edge, channels = gather["tile"], self._channels
-        run = gather["kernel_width"] * channels
-        kernel_height, stride = gather["kernel_height"], gather["stride"]
-        widest = self._shared.arch.gather_bytes
+        edge, stride = gather["tile"], gather["stride"]
+        run = gather["kernel_width"] * self._channels
+        runs = self._runs(gather)
         for pixel in range(edge * edge):
-            for kernel_row in range(kernel_height):
-                for begin in range(0, run, widest):
-                    tile_y, tile_x = tile_position(gather, self._shared.tables, tile)
-                    count = min(widest, run - begin)
-                    reduction = kernel_row * run + begin
-                    ends_vector = kernel_row == kernel_height - 1 and begin + count == run
-                    yield Piece(
-                        vector=tile * edge * edge + pixel,
-                        y=(tile_y * edge + pixel // edge) * stride + kernel_row - gather["padding_y"],
-                        x=(tile_x * edge + pixel % edge) * stride - gather["padding_x"],
-                        begin=begin,
-                        count=count,
-                        reduction=reduction,
-                        zeros=-(reduction + count) % self._shared.arch.rows if ends_vector else 0,
-                        last=final and ends_vector and pixel == edge * edge - 1,
-                    )
+            for number, (kernel_row, begin, count) in enumerate(runs, 1):
+                tile_y, tile_x = tile_position(gather, self._shared.tables, tile)
+                reduction = kernel_row * run + begin
+                ends_vector = number == len(runs)
+                yield Piece(
+                    vector=tile * edge * edge + pixel,
+                    y=(tile_y * edge + pixel // edge) * stride + kernel_row - gather["padding_y"],
+                    x=(tile_x * edge + pixel % edge) * stride - gather["padding_x"],
+                    begin=begin,
+                    count=count,
+                    reduction=reduction,
+                    zeros=-(reduction + count) % self._shared.arch.rows if ends_vector else 0,
+                    last=final and ends_vector and pixel == edge * edge - 1,
+                )
 
     def _move(self, gather: Instruction) -> None:
         """The work of the stages in this cycle."""
@@ -153,7 +162,8 @@ class GatherUnit:
         if piece.count:
             rows = self._shared.arch.rows
             element: Lanes = piece.reduction + np.arange(piece.count + piece.zeros)
-            words = gather["patch_base"] * REGION_UNIT + element // rows * gather["patch_vectors"] + piece.vector
+            slices = element // rows - gather["first_slice"]
+            words = gather["patch_base"] * REGION_UNIT + slices * gather["patch_vectors"] + piece.vector
             data = np.concatenate([piece.data, np.zeros(piece.zeros, np.int8)])
             self._shared.patch.write(words, element % rows, data, gather)
         if piece.last:

@@ -81,19 +81,20 @@ def random_matmul(
         patch, weight = rng.choice(patches), rng.choice(weights)
         most = min(patch.slices, weight.slices) * arch.rows
         taps = rng.choice((1, 1, 2, 9))
+        first_slice = rng.choice((0, 0, 0, 1, 2))
         first_pixel, first_filter = rng.choice((0, 0, 3, rng.randrange(12))), rng.choice((0, 0, 5, rng.randrange(20)))
         tables = [t for t in range(len(shared.tables._counts))]
         fields = {
             "stationary": rng.randrange(2),
-            "patch_base": patch.base,
+            "patch_base": patch.base + first_slice * patch.vectors // OPERAND_BANKS,
             "patch_vectors": patch.vectors,
-            "weight_base": weight.base,
+            "weight_base": weight.base + first_slice * weight.vectors // OPERAND_BANKS,
             "weight_vectors": weight.vectors,
             "taps": taps,
             "channels": rng.choice((0, 1, most // taps, rng.randrange(most // taps + 1))),
             "channel_table": rng.choice((NO_TABLE, NO_TABLE, NO_TABLE, rng.choice(tables))),
-            "first_slice": rng.choice((0, 0, 0, 1, 2)),
-            "slice_count": rng.choice((1, 2, 1023, 1023)),
+            "first_slice": first_slice,
+            "slice_count": rng.choice((1, 2, 4095, 4095)),
             "tile": rng.choice((1, 2, 3, 4)),
             "tile_table": rng.choice((NO_TABLE, NO_TABLE, rng.choice(tables))),
             "first_tile": rng.choice((0, 0, 2)),

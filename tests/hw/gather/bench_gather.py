@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, OPERAND_BANKS, PORT_BYTES, load_arch
 from gatewright.contract.isa import WAITS, Unit
-from gatewright.contract.timing import DECODE_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, GATHER_LATENCY
 from gatewright.hw.layouts import head_layout
 from gatewright.hw.signatures import SCRATCHPAD_READ, patch_write, table_counts
 from gatewright.sim.stepped.gather.unit import GatherUnit
@@ -104,7 +104,8 @@ class Writes:
         def record(words: npt.NDArray[np.int64], lanes: npt.NDArray[np.int64], data: Any, user: Instruction) -> None:
             offset = words - user["patch_base"] * OPERAND_BANKS
             slices, vectors = np.divmod(offset, user["patch_vectors"])
-            for word, bank, lane, byte in zip(words, (vectors + slices) % OPERAND_BANKS, lanes, data, strict=True):
+            banks = (vectors + slices + user["first_slice"]) % OPERAND_BANKS
+            for word, bank, lane, byte in zip(words, banks, lanes, data, strict=True):
                 self.now[int(bank), int(word) // OPERAND_BANKS, int(lane)] = int(byte) & 0xFF
             write(words, lanes, data, user)
 
@@ -135,7 +136,7 @@ async def beside_its_twin(dut: Any) -> None:
     await bench.reset()
     reads: deque[int] = deque([0] * SCRATCHPAD_READ)
     entry = bits = done = started = written_bytes = at_once = 0
-    last_done = -1
+    last_done = start = -1
     while done < INSTRUCTIONS:
         cycle = shared.clock.cycle
         program.before(done)
@@ -164,6 +165,10 @@ async def beside_its_twin(dut: Any) -> None:
         assert bench.get("progress__retire") == retired, f"retire: {where}: {fields}"
         found = rtl_writes(bench)
         assert found == writes.now, f"{where}: {fields}\nRTL  {found}\ntwin {writes.now}"
+        if taken:
+            start, expected_cycles = cycle, program.cases[twin._active.row].cycles
+        if retired:
+            assert cycle + 1 == start + expected_cycles + GATHER_LATENCY, f"{where}: {fields}"
         started, done = started + taken, done + retired
         written_bytes += len(found)
         at_once += taken and cycle == last_done
