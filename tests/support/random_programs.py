@@ -153,10 +153,14 @@ class Network:
         self.build.give_table(*held)
         return target
 
-    def settle(self) -> None:
-        """An EXIT that is not taken: what was read until here may be written again behind it."""
+    def hold(self) -> None:
+        """An EXIT that is not taken: what was read until here may be written again behind it, and port B is free."""
         units = (Unit.EPILOGUE, Unit.ARRAY, Unit.GATHER)
         self.build.emit(Opcode.EXIT, [self.build.mark(unit) for unit in units], mask=MASKS - 1)
+
+    def settle(self) -> None:
+        """The same behind a layer: its weights and parameters may be overwritten, too."""
+        self.hold()
         self.build.release()
 
     def fit(self, layer: Layer, weights: Sequence[int], pool: bool = False) -> None:

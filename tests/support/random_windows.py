@@ -98,6 +98,7 @@ def summed(network: Network, source: Map) -> Map | None:
     target.ready = [emit_windows(network.build, source, windows, 0, target, [network.build.mark(Unit.LOAD)])]
     target.values = window_values(source.values, windows, 1, 1)
     network.checks.append((target.address, target.values))
+    network.hold()
     return target
 
 
