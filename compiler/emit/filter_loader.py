@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.plan.allocate import Ring
-from gatewright.compiler.plan.layout import slices_of
-from gatewright.compiler.plan.network_image import PARAMETER_PIECE, FilterBank
+from gatewright.compiler.plan.filters import FilterBank, Slices
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.network_image import PARAMETER_PIECE
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
@@ -16,9 +21,35 @@ from gatewright.contract.isa import NO_TABLE, Opcode, Space
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
 
+PIECES_AHEAD = 6
+"""Pieces of streamed filters that may be loaded before it is their turn, for the same reason."""
+
+
+class Weights(NamedTuple):
+    """Loaded filters: the word of vector 0 of slice ``first_slice``, and the region's vectors."""
+
+    base: int
+    vectors: int
+    first_slice: int
+
+
+@dataclass
+class _Use:
+    """A bank in the order of use; ``turn``: its layer's number. ``group`` and ``piece`` are the next to be loaded."""
+
+    turn: int
+    bank: FilterBank
+    serial: int
+    group: int = 0
+    piece: int = 0
+
 
 class FilterLoader:
-    """Places filter banks in the weight buffer's ring and emits their LOADs."""
+    """Places filter banks in the weight buffer's ring and emits their LOADs.
+
+    A resident bank is loaded once, a streamed one piece by piece for each of its uses (``serial``): as often as
+    the plan goes through the layer's filters.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -26,50 +57,80 @@ class FilterLoader:
         self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
         self.layers = [layer for layer in context.graph.layers if layer.banks]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
-        self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]
+        self._pending = deque(
+            _Use(self.turn[layer.name], bank, 0) for layer in self.layers for bank in self.banks_of(layer)
+        )
         self._parameters = 0
+        self._horizon = -1
+        self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
-        self._unreleased = [bank.name for _, bank in self._pending]
+        self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
         """The filter banks of a layer, in order of use."""
         return [self.context.image.banks[name] for name in layer.banks]
 
+    def filters_of(self, bank: FilterBank) -> int:
+        """Filters that are used of a bank: all, or those of the table that picks its rows."""
+        return len(self.context.gates[bank.gate].entries) if bank.listed and bank.gate else bank.filters
+
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
-        while self._pending and self._pending[0][0] <= turn:
-            turn_of_bank, bank = self._pending[0]
-            if bank.gate is not None and bank.gate not in self.context.gates:
+        self._horizon = turn
+        while self._pending and self._pending[0].turn <= turn:
+            use = self._pending[0]
+            if use.bank.gate is not None and use.bank.gate not in self.context.gates:
                 return
-            if self._skipped(turn_of_bank):
-                self._pending.pop(0)
-                continue
-            if not self._load_parameters(self.context.image.parameter_end[bank.name]):
-                return
-            if not self._load(bank):
-                return
-            self._pending.pop(0)
+            if not self._skipped(use.turn):
+                if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
+                    return
+                if not self._load_pieces(use):
+                    return
+            self._pending.popleft()
 
     def is_loaded(self, name: str) -> bool:
-        """Whether the LOAD of a bank has been emitted."""
-        return name in self.ring.live
+        """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""
+        bank = self.context.image.banks[name]
+        return _region_name(bank, 0, 0, 0) in self.ring.live
 
-    def base(self, name: str) -> int:
-        """The weight buffer word of a loaded bank."""
-        if name not in self.ring.live:
+    def weights(self, name: str, group: int = 0, piece: int = 0, serial: int = 0) -> Weights:
+        """A piece of a group of a bank; group and piece are 0 for a resident one."""
+        bank = self.context.image.banks[name]
+        if not bank.streamed:
+            group = piece = 0
+        region = _region_name(bank, serial, group, piece)
+        if region not in self.ring.live:
+            self.load_until(self._horizon)
+        if region not in self.ring.live:
             arch = self.context.arch
             buffer, key = self._short
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
-        return self.ring.live[name][0]
+        return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces[piece].first)
+
+    def used(self, name: str, group: int, serial: int = 0) -> None:
+        """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
+        bank = self.context.image.banks[name]
+        if bank.streamed:
+            for piece in range(len(bank.pieces)):
+                region = _region_name(bank, serial, group, piece)
+                self.ring.release(region)
+                self._streaming.remove(region)
+            self.load_until(self._horizon)
 
     def release(self, layer: QuantisedLayer) -> None:
         """The layer's instructions are all emitted."""
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
             self._unreleased.remove(bank.name)
+
+    def _vectors(self, bank: FilterBank, group: int) -> int:
+        """Vectors of a group's region."""
+        if bank.space == Space.WEIGHTS_BY_REDUCTION:
+            return bank.vectors
+        return padded_vectors(min(bank.group, self.filters_of(bank) - group * bank.group))
 
     def _skipped(self, turn: int) -> bool:
         """Whether no tile of the layer is active, so that its filters are not needed."""
@@ -100,31 +161,68 @@ class FilterLoader:
             self._parameters = last
         return True
 
-    def _load(self, bank: FilterBank) -> bool:
+    def _load_pieces(self, use: _Use) -> bool:
+        """Load what is left of a use; False while there is no room."""
+        groups = use.bank.groups(self.filters_of(use.bank))
+        while use.group < groups:
+            if use.bank.streamed and len(self._streaming) >= PIECES_AHEAD:
+                return False
+            if not self._load(use):
+                return False
+            use.piece += 1
+            if use.piece == len(use.bank.pieces):
+                use.group, use.piece = use.group + 1, 0
+        return True
+
+    def _load(self, use: _Use) -> bool:
+        """Load one piece of one group, if there is room."""
+        bank, piece, arch = use.bank, use.bank.pieces[use.piece], self.context.arch
         gate = self.context.gate(bank.gate)
-        rows = bank.rows if gate is None else len(gate.entries)
-        slices = bank.slices if gate is None else slices_of(bank.taps * rows, self.context.arch)
-        base = self.ring.take(bank.name, slices * bank.vectors)
+        by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
+        picked = bank.rows if gate is None else len(gate.entries)
+        slices = piece.count if by_vector or gate is None else slices_of(bank.taps * picked, arch)
+        vectors = self._vectors(bank, use.group)
+        region = _region_name(bank, use.serial, use.group, use.piece)
+        base = self.ring.take(region, slices * vectors)
         if base is None:
-            self._short = f"weight buffer of {self.context.arch.weight_kib} KiB", "weight_kib"
+            self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False
-        if rows == 0:
+        if bank.streamed:
+            self._streaming.append(region)
+        if picked == 0:
             return True
-        accesses = [writes("weight", base, base + slices * bank.vectors)]
+        accesses = [writes("weight", base, base + slices * vectors)]
         if gate is not None:
             accesses.append(reads("table", gate.table, gate.table + 1))
+        skipped = piece.first // arch.slices_per_beat
+        fields = {"rows": bank.rows, "row_beats": bank.row_beats}
+        if bank.streamed and by_vector:
+            fields |= {
+                "first_row": use.group * bank.group,
+                "rows": min(bank.group, self.filters_of(bank) - use.group * bank.group),
+                "row_beats": -(-piece.count // arch.slices_per_beat),
+            }
         self.context.out.emit(
             Opcode.LOAD,
             accesses,
-            dram_address=bank.address,
+            dram_address=bank.group_address(use.group) + skipped * BEAT_BYTES,
             space=bank.space,
             address=base // REGION_UNIT,
-            rows=bank.rows,
-            row_beats=bank.row_beats,
             row_stride=bank.row_beats * BEAT_BYTES,
             row_table=NO_TABLE if gate is None else gate.table,
-            vectors=bank.vectors,
+            vectors=vectors,
             taps=bank.taps,
-            count=bank.slices,
+            count=piece.count,
+            **fields,
         )
         return True
+
+
+def _region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:
+    return f"{bank.name} ({serial}.{group}.{piece})" if bank.streamed else bank.name
+
+
+def part_of(piece: Slices, patches: Slices) -> Slices:
+    """Slices that a loaded piece and gathered patches have in common."""
+    first = max(piece.first, patches.first)
+    return Slices(first, min(piece.first + piece.count, patches.first + patches.count) - first)

@@ -18,6 +18,7 @@ from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.matrix import convolve
+from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -85,8 +86,13 @@ class Lowering:
         out.load_next_page()
 
     def convolutions(self, layers: Sequence[QuantisedConv]) -> None:
-        """Convolutions of one source, chunk by chunk in turn."""
-        _interleave([self._conv(layer) for layer in layers])
+        """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
+        chunks = [self._conv(layer) for layer in layers]
+        if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
+            for layer in chunks:
+                _interleave([layer])
+        else:
+            _interleave(chunks)
 
     def _conv(self, layer: QuantisedConv) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
@@ -145,7 +151,7 @@ class Lowering:
         if rows > 1:
             kernel = Kernel(1, width, 1, 0, layer.padding)
         if filters and len(tiles):
-            yield from convolve(
+            yield from self._way(layer.name, source, tiles, kernel)(
                 context,
                 self.loader,
                 layer.name,
@@ -156,6 +162,12 @@ class Lowering:
                 kernel,
                 self._readers(layer, pool, tiles.tile),
             )
+
+    def _way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
+        """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
+        words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
+        whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
+        return convolve if whole else convolve_streamed
 
     def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""

@@ -15,11 +15,12 @@ from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import gather, gather_into, matmul
+from gatewright.compiler.emit.matrix import Patches, gather, gather_into, multiply
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.arch import MASK_BITS, MASKS
@@ -99,16 +100,22 @@ class GateLowering:
         context, mask = self.context, self._begun[gate.name].mask
         vector = SourceMap(context.image.addresses[gate.hidden_name], 1, 1, len(gate.hidden_weight))
         patches = gather(context, vector, 1, all_tiles(1, 1, 1), 0, 1, Kernel())
-        sizes = {
-            "tile": 1,
-            "tile_count": 1,
-            "pixel_count": 1,
-            "filter_count": len(gate.weight),
-            "stationary": int(Stationary.FILTERS),
-        }
-        matmul(context, self.loader, gate.name, vector, 1, patches, sizes, [])
-        context.patches_multiplied(patches[0])
-        _threshold(context, gate.name, mask, 0, 1, sizes)
+        bank = context.image.banks[gate.name]
+        for group in range(bank.groups(len(gate.weight))):
+            first = group * bank.group
+            sizes = {
+                "tile": 1,
+                "tile_count": 1,
+                "pixel_count": 1,
+                "first_filter": first,
+                "filter_count": min(bank.group, len(gate.weight) - first),
+                "stationary": int(Stationary.FILTERS),
+            }
+            context.next_bank()
+            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, [], group)
+            self.loader.used(gate.name, group)
+            _threshold(context, gate.name, mask, first, 1, sizes)
+        context.patches_multiplied(patches.base)
         context.macs[gate.name] += gate.weight.size
         return mask
 
@@ -224,7 +231,7 @@ class _SpatialWork:
     def _gather(self, first: int, ready: int, vectors: int) -> None:
         if not self.gathered:
             self.base = self.context.take_patches(self.slices * vectors)
-        region = self.base + self.gathered, vectors, self.slices
+        region = Patches(self.base + self.gathered, vectors, Slices(0, self.slices))
         low, width = first + self.gathered, self.gate.grid[1]
         gather_into(self.context, self.source, width, self.tiles, low, ready - self.gathered, self.kernel, region)
         self.gathered = ready
@@ -238,8 +245,9 @@ class _SpatialWork:
             "filter_count": 1,
             "stationary": int(Stationary.PIXELS),
         }
-        patches = self.base, padded_vectors(count), self.slices
-        matmul(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
+        patches = Patches(self.base, padded_vectors(count), Slices(0, self.slices))
+        self.context.next_bank()
+        multiply(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
         self.context.patches_multiplied(self.base)
         _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
 
@@ -280,11 +288,12 @@ class _ChannelWork:
 
 def _threshold(context: Context, name: str, mask: int, first_bit: int, width: int, sizes: dict[str, int]) -> None:
     entry = context.image.parameter_entry[name]
+    low = entry + sizes.get("first_filter", 0)
     context.out.emit(
         Opcode.EPILOGUE,
         [
             reads("accumulator", context.bank, context.bank + 1),
-            Access("parameter", entry, entry + sizes["filter_count"], early=True),
+            Access("parameter", low, low + sizes["filter_count"], early=True),
             writes("mask", mask, mask + 1),
         ],
         kind=EpilogueKind.THRESHOLD,

@@ -1,12 +1,14 @@
-"""One matrix product on the machine: chunks of GATHER, MATMUL and EPILOGUE."""
+"""One matrix product on the machine: chunks of GATHER, MATMUL and EPILOGUE, with filters that stay or one group."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
-from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.filter_loader import FilterLoader, part_of
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import TileSet, chunks, split_chunk
 from gatewright.contract.arch import MASK_COLUMNS
@@ -17,17 +19,29 @@ from gatewright.contract.isa import EpilogueKind, Opcode
 GATHER_AHEAD = 2
 """Chunks that are gathered, in program order, before the product of a chunk."""
 
-Patches = tuple[int, int, int]
-"""A gathered chunk in the patch buffer: base word, vectors of the region, slices."""
+
+class Patches(NamedTuple):
+    """A gathered chunk in the patch buffer: the word of its first slice, vectors of the region, and its slices."""
+
+    base: int
+    vectors: int
+    slices: Slices
 
 
 def gather(
-    context: Context, source: SourceMap, out_width: int, tiles: TileSet, first: int, count: int, kernel: Kernel
+    context: Context,
+    source: SourceMap,
+    out_width: int,
+    tiles: TileSet,
+    first: int,
+    count: int,
+    kernel: Kernel,
+    slices: Slices | None = None,
 ) -> Patches:
-    """Form the patches of tiles [first, first + count)."""
-    slices = slices_of(kernel.taps * source.channels, context.arch)
+    """Form the patches of tiles [first, first + count): all their slices, or those given."""
+    chosen = slices or Slices(0, slices_of(kernel.taps * source.channels, context.arch))
     vectors = padded_vectors(count * tiles.area)
-    patches = context.take_patches(slices * vectors), vectors, slices
+    patches = Patches(context.take_patches(chosen.count * vectors), vectors, chosen)
     if source.channels:
         gather_into(context, source, out_width, tiles, first, count, kernel, patches)
     return patches
@@ -51,7 +65,7 @@ def gather_into(
     pitch = source.width * source.channels
     accesses = [
         reads("scratchpad", source.address + low * pitch, source.address + min(source.height, bottom) * pitch),
-        writes("patch", base, base + (slices - 1) * vectors + count * tiles.area),
+        writes("patch", base, base + (slices.count - 1) * vectors + count * tiles.area),
     ]
     fields: dict[str, int] = {}
     if tiles.table is not None:
@@ -87,12 +101,13 @@ def gather_into(
         tile_count=count,
         patch_base=base // REGION_UNIT,
         patch_vectors=vectors,
-        slice_count=slices,
+        first_slice=slices.first,
+        slice_count=slices.count,
         **fields,
     )
 
 
-def matmul(
+def multiply(
     context: Context,
     loader: FilterLoader,
     bank_name: str,
@@ -101,37 +116,56 @@ def matmul(
     patches: Patches,
     sizes: dict[str, int],
     tables: list[int],
+    group: int = 0,
+    serial: int = 0,
 ) -> None:
-    """Multiply gathered patches by a filter bank, into the next accumulator bank."""
+    """Multiply gathered patches by a group of a filter bank into the accumulator bank whose turn it is.
+
+    Patches that begin behind slice 0 are added to what the bank holds. A streamed bank takes a MATMUL for each of
+    its pieces.
+    """
     bank = context.image.banks[bank_name]
-    base, vectors, slices = patches
-    target = context.next_bank()
-    accesses = [
-        reads("patch", base, base + slices * vectors),
-        writes("accumulator", target, target + 1),
-        *(reads("table", table, table + 1) for table in tables),
-    ]
-    extra: dict[str, int] = {}
-    if source.channels:
-        weight_base = loader.base(bank_name)
-        accesses.append(reads("weight", weight_base, weight_base + slices * bank.vectors))
-        extra["weight_base"] = weight_base // REGION_UNIT
-    if source.channel_gate is not None:
-        extra["channel_table"] = source.channel_gate.table
-        accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
-    context.out.emit(
-        Opcode.MATMUL,
-        accesses,
-        patch_base=base // REGION_UNIT,
-        patch_vectors=vectors,
-        weight_vectors=bank.vectors,
-        taps=taps,
-        channels=source.channels,
-        slice_count=slices,
-        bank=target,
-        **sizes,
-        **extra,
-    )
+    fields = dict(sizes)
+    if bank.listed:
+        # The group was picked by the table as it was loaded, and its vectors are in order.
+        fields["first_filter"] = 0
+        fields.pop("filter_table", None)
+    elif bank.streamed:
+        fields["first_filter"] = 0
+    for number, piece in enumerate(bank.pieces if source.channels else bank.pieces[:1]):
+        part = part_of(piece, patches.slices) if len(bank.pieces) > 1 and source.channels else patches.slices
+        if part.count <= 0:
+            continue
+        base = patches.base + (part.first - patches.slices.first) * patches.vectors
+        accesses = [
+            reads("patch", base, base + part.count * patches.vectors),
+            writes("accumulator", context.bank, context.bank + 1),
+            *(reads("table", table, table + 1) for table in tables),
+        ]
+        weights = loader.weights(bank_name, group, number, serial)
+        extra: dict[str, int] = {}
+        if source.channels:
+            word = weights.base + (part.first - weights.first_slice) * weights.vectors
+            accesses.append(reads("weight", word, word + part.count * weights.vectors))
+            extra["weight_base"] = word // REGION_UNIT
+        if source.channel_gate is not None:
+            extra["channel_table"] = source.channel_gate.table
+            accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
+        context.out.emit(
+            Opcode.MATMUL,
+            accesses,
+            patch_base=base // REGION_UNIT,
+            patch_vectors=patches.vectors,
+            weight_vectors=weights.vectors,
+            taps=taps,
+            channels=source.channels,
+            first_slice=part.first,
+            slice_count=part.count,
+            bank=context.bank,
+            accumulate=int(part.first > 0),
+            **fields,
+            **extra,
+        )
 
 
 def convolve(
@@ -207,12 +241,13 @@ def _multiply(
             "filter_count": part.filters,
             "stationary": int(part.stationary),
         }
-        matmul(context, loader, name, source, kernel.taps, patches, sizes, tables)
-        _store(context, output, tiles, first, count, sizes, tables)
-    context.patches_multiplied(patches[0])
+        context.next_bank()
+        multiply(context, loader, name, source, kernel.taps, patches, sizes, tables)
+        store(context, output, tiles, first, count, sizes, tables)
+    context.patches_multiplied(patches.base)
 
 
-def _store(
+def store(
     context: Context,
     output: OutputMap,
     tiles: TileSet,
@@ -221,6 +256,7 @@ def _store(
     sizes: dict[str, int],
     tables: list[int],
 ) -> None:
+    """Write the results of a product whose entries are complete."""
     stored = output.channels if output.channel_gate is None else len(output.channel_gate.entries)
     rows = tiles.rows[first : first + count]
     low = int(rows[0]) * output.width * stored

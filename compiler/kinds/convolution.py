@@ -174,7 +174,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
             filters, _, width, _ = self.weight.shape
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
         elif self.input_channels is None:
-            image.add_by_vector(self.name, self.weight)
+            image.add_by_vector(self.name, self.weight, self.output_channels)
         else:
             image.add_by_reduction(self.name, self.weight, self.input_channels)
 

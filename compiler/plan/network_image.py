@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,10 @@ from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import allocate_scratchpad
+from gatewright.compiler.plan.filters import FilterBank, cut
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
-    padded_vectors,
     parameter_bytes,
-    slices_of,
     weights_by_reduction,
     weights_by_vector,
 )
@@ -27,29 +26,6 @@ from gatewright.contract.program import InputLayout, Region
 
 PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
-
-
-@dataclass(frozen=True)
-class FilterBank:
-    """A weight matrix in DRAM and its shape in the weight buffer.
-
-    ``gate`` names the channel gate whose table picks the rows to read, for banks by reduction.
-    """
-
-    name: str
-    address: int
-    space: Space
-    rows: int
-    row_beats: int
-    vectors: int
-    slices: int
-    taps: int
-    gate: str | None = None
-
-    @property
-    def words(self) -> int:
-        """Weight buffer words at most."""
-        return self.slices * self.vectors
 
 
 @dataclass
@@ -137,43 +113,29 @@ class NetworkImage:
         self._entries += 1 + len(requantisation.bias)
         self.parameter_end[name] = self._entries
 
-    def add_by_vector(self, name: str, weight: npt.NDArray[np.int8]) -> None:
-        """A filter bank [filters, ...reduction], read whole."""
-        self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, weights_by_vector(weight, self.arch))
+    def add_by_vector(self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None) -> None:
+        """A filter bank [filters, ...reduction]; if streamed, only the filters of the output gate's table are read."""
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, output_gate)
+        self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
     def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
         """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read."""
-        self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, weights_by_reduction(weight), gate)
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate)
+        groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
+        self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
-    def _bank(
-        self,
-        name: str,
-        weight: npt.NDArray[np.int8],
-        space: Space,
-        data: npt.NDArray[np.uint8],
-        gate: str | None = None,
-    ) -> None:
-        """A bank whose rows in DRAM are ``data``."""
-        address = self._builder.add(data)
-        self.regions.append(Region(name, "weights", address, data.size))
+    def _bank(self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None) -> FilterBank:
+        """How a bank is cut; where it lies is not yet known."""
         reduction = weight[0].size
-        bank = FilterBank(
-            name,
-            address,
-            space,
-            rows=len(data),
-            row_beats=data.shape[1] // BEAT_BYTES,
-            vectors=padded_vectors(len(weight)),
-            slices=slices_of(reduction, self.arch),
-            taps=reduction // weight.shape[-1],
-            gate=gate,
-        )
-        if bank.words > self.arch.weight_words:
-            raise GatewrightError(
-                f"arch {self.arch.name}: the filters of {name} need {bank.words} words of the weight buffer, "
-                f"which has {self.arch.weight_words}; raise weight_kib"
-            )
-        self.banks[name] = bank
+        taps = reduction // weight.shape[-1]
+        rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
+        return cut(FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, ()), self.arch)
+
+    def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
+        """Lay a bank out whose rows in DRAM are ``data``."""
+        address = self._builder.add(data)
+        self.regions.append(Region(bank.name, "weights", address, data.size))
+        self.banks[bank.name] = replace(bank, address=address, row_beats=data.shape[1] // BEAT_BYTES)
 
 
 def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:

@@ -155,7 +155,7 @@ class GatherUnit:
         if gather["source_mask"] != NO_MASK:
             tile = gather["source_tile"]
             bits = piece.y // tile * gather["source_grid"] + columns // tile
-            kept &= self._shared.masks.read(gather["source_mask"], bits)
+            kept &= self._shared.masks.read(gather["source_mask"], bits, gather)
         piece.data = np.where(kept, piece.data, np.int8(0))
 
     def _write(self, gather: Instruction, piece: Piece) -> None:
