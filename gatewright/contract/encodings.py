@@ -15,6 +15,16 @@ REGION_UNIT = 4
 """Regions of the patch and weight buffers begin at a multiple of this many words; fields hold base div REGION_UNIT.
 Vectors of a region are a multiple of it, too."""
 
+SCRATCHPAD_SPACE = 1 << 20
+"""Scratchpad addresses are sums modulo this: a map's begin may lie "before" byte 0, if no byte there is used."""
+
+DIGIT_BITS = 7
+"""A sum s of EPILOGUE's kind DIGITS is (s >> DIGIT_BITS) and the bits below, two int8; REDUCE with ``digits`` weighs
+them so."""
+
+MOST_DIGITS_WINDOW = 11
+"""The edge of the largest window whose sum fits two digits: 121 values of at least -128."""
+
 TABLE_ENTRY_BITS = 16
 TABLE_ENTRY_BYTES = TABLE_ENTRY_BITS // 8
 TABLE_ENTRIES_PER_BEAT = BEAT_BYTES // TABLE_ENTRY_BYTES

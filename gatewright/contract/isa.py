@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from gatewright.contract.arch import INSTRUCTION_BYTES
+from gatewright.contract.fields import PIXELS, TILES, Field, parse_fields
 
 VERSION = 2
 """Of the ISA and the register map together: what the register VERSION shows. Raise it with a change of either."""
@@ -71,21 +72,15 @@ class Stationary(IntEnum):
 
 
 class EpilogueKind(IntEnum):
-    """What EPILOGUE makes of accumulator entries."""
+    """What EPILOGUE makes of accumulator entries; or of windows of a map, from MAX on."""
 
     STORE = 0
     REDUCE = 1
     REDUCE_RAW = 2
     THRESHOLD = 3
-
-
-@dataclass(frozen=True)
-class Field:
-    """One unsigned operand field."""
-
-    name: str
-    bits: int
-    doc: str
+    MAX = 4
+    AVERAGE = 5
+    DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -102,38 +97,13 @@ class Format:
         return sum(f.bits for f in self.fields)
 
 
-def _fields(text: str) -> tuple[Field, ...]:
-    """Parse lines of ``name bits description``."""
-    rows = [line.split(maxsplit=2) for line in text.splitlines() if line.strip()]
-    return tuple(Field(name, int(bits), doc) for name, bits, doc in rows)
-
-
-_TILES = """
-tile 5 edge of a tile in output pixels (1 for pixel by pixel)
-tile_table 5 index table of tiles (entry: y << 8 | x, in tiles), or none for all tiles in raster order
-first_tile 14 first table entry
-tile_count 14 entries at most; fewer if the table ends
-"""
-
-_PIXELS = """
-tile 5 edge of a tile in output pixels; every tile holds tile*tile vectors
-tile_table 5 index table that bounds the tiles, or none
-first_tile 14 first table entry of the chunk
-tile_count 14 tiles of the chunk at most; fewer if the table ends
-first_pixel 10 first vector within the chunk
-pixel_count 10 vectors at most; fewer if the chunk ends
-first_filter 13 first filter
-filter_count 13 filters at most; fewer if the filter table ends
-filter_table 5 index table of filters (indirect, and bounding), or none
-"""
-
 FORMATS: dict[Opcode, Format] = {
     f.opcode: f
     for f in (
         Format(
             Opcode.LOAD,
             Unit.LOAD,
-            _fields("""
+            parse_fields("""
 dram_address 32 byte address of row 0, a multiple of 16
 space 3 destination, see Space
 address 20 scratchpad byte, weight buffer word in units of 4, parameter entry, table number, or instruction entry
@@ -154,7 +124,7 @@ first_row 14 number of the first row, or its position in the row table
         Format(
             Opcode.GATHER,
             Unit.GATHER,
-            _fields(
+            parse_fields(
                 """
 source 20 scratchpad byte address of the input map, [y][x][channel] without padding
 height 10 rows of the input map
@@ -168,7 +138,7 @@ padding_y 5 zero rows above the input
 padding_x 5 zero columns left of the input
 out_width 10 columns of the output map
 """
-                + _TILES
+                + TILES
                 + """
 patch_base 12 patch buffer word of slice first_slice, vector 0, in units of 4 words
 patch_vectors 10 vectors of the region, a multiple of 4
@@ -177,6 +147,8 @@ source_tile 5 edge of the source mask's tiles, in input pixels
 source_grid 6 columns of the source mask's tile grid
 first_slice 12 first slice of the vectors to form
 slice_count 12 slices at most; fewer if the vectors end
+wrap_row 10 row of the input map from which on addresses are wrap_bytes lower; 0 for none
+wrap_bytes 20 bytes of the ring
 """
             ),
             "Form the im2col vectors of the output pixels of some tiles: vector v (pixels in tile order) "
@@ -186,7 +158,7 @@ slice_count 12 slices at most; fewer if the vectors end
         Format(
             Opcode.MATMUL,
             Unit.ARRAY,
-            _fields(
+            parse_fields(
                 """
 stationary 1 which operand stands still, see Stationary
 patch_base 12 patch buffer word of slice first_slice, vector 0, in units of 4 words
@@ -199,7 +171,7 @@ channel_table 5 table whose count is the input channels, or none
 first_slice 12 first slice of the reduction
 slice_count 12 slices at most; fewer if the reduction ends
 """
-                + _PIXELS
+                + PIXELS
                 + """
 accumulator 10 first accumulator entry
 bank 2 accumulator bank
@@ -213,17 +185,17 @@ accumulate 1 add to the entries, instead of starting from zero
         Format(
             Opcode.EPILOGUE,
             Unit.EPILOGUE,
-            _fields(
+            parse_fields(
                 """
-kind 2 see EpilogueKind
+kind 3 see EpilogueKind
 stationary 1 as in the MATMUL that filled the entries
-destination 20 scratchpad byte address of the output map [y][x][channel]; threshold: first mask bit
+destination 20 scratchpad byte address of the output map [y][x][channels]; threshold: first mask bit
 out_height 10 rows of the output map
 out_width 10 columns of the output map
 channels 13 channels stored per pixel of the output, if compact is 0
 compact 1 the channels stored per pixel are the filter table's count
 """
-                + _PIXELS
+                + PIXELS
                 + """
 accumulator 10 first accumulator entry
 bank 2 accumulator bank
@@ -233,16 +205,26 @@ relu 1 saturate at 0 below
 pool 1 write each tile's average, requantised, to the pooled map
 pool_address 20 scratchpad byte address of the pooled map [tile][channels]
 grid_width 6 columns of the tile grid, for the pooled map
+digits 1 reduce: entry 0 weighs 128 (the sum of two digits)
+source 20 max, average, digits: scratchpad byte address of the map that is read, [y][x][channels]
+source_height 10 rows of that map
+source_width 10 columns of that map
+window 5 edge of the window in pixels of that map
+step 5 pixels of that map from one window to the next, in both directions
+inset 4 rows above and columns left of the map at which the first window begins (padding)
+wrap_row 10 row of the destination, or of that map, from which on addresses are wrap_bytes lower; 0 for none
+wrap_bytes 20 bytes of the ring
 """
             ),
             "Turn accumulators into results. STORE: bias, requantise, residual, saturate, write. REDUCE: sum over "
             "the pixels first and write one int8 vector. REDUCE_RAW: the same without requantisation, as int32. "
-            "THRESHOLD: sign of accumulator plus bias into a mask, one bit per stationary vector.",
+            "THRESHOLD: sign of accumulator plus bias into a mask, one bit per stationary vector. MAX, AVERAGE, "
+            "DIGITS: of the pixels in windows of a map the maximum, the requantised sum, or the sum as two int8 digits.",
         ),
         Format(
             Opcode.INDEX,
             Unit.INDEX,
-            _fields("""
+            parse_fields("""
 mask 6 mask to read
 bits 14 bits of the mask
 grid_width 14 bits per row: entry y << 8 | x; 0 for plain indices
@@ -254,7 +236,7 @@ complement 1 list the bits that are 0
         Format(
             Opcode.STORE,
             Unit.STORE,
-            _fields("""
+            parse_fields("""
 dram_address 32 byte address, a multiple of 16
 address 20 scratchpad byte address, a multiple of 16
 beats 16 beats of 16 bytes
@@ -264,7 +246,7 @@ beats 16 beats of 16 bytes
         Format(
             Opcode.NEXT,
             Unit.SEQUENCER,
-            _fields("""
+            parse_fields("""
 entry 13 instruction memory entry to go on at
 """),
             "Go on at another page, once the waits are met.",
@@ -272,7 +254,7 @@ entry 13 instruction memory entry to go on at
         Format(
             Opcode.EXIT,
             Unit.SEQUENCER,
-            _fields("""
+            parse_fields("""
 mask 6 mask to test
 bit 14 bit of the mask
 """),

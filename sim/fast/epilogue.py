@@ -1,4 +1,7 @@
-"""EPILOGUE: its effective sizes, checks and cycles; ``epilogue_values`` holds what it computes."""
+"""EPILOGUE: its fields, effective sizes, checks and cycles; ``epilogue_values`` holds what it computes.
+
+Kinds that read windows of a map instead of accumulators are in ``epilogue_windows``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import Schedule
 from gatewright.sim.fast.kernels import kernel
+from gatewright.sim.fast.scratchpad import ring_address
 from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, filter_at, set_fault
 from gatewright.sim.fast.state import Geometry, State
 
@@ -39,6 +43,15 @@ RELU = column(Opcode.EPILOGUE, "relu")
 POOL = column(Opcode.EPILOGUE, "pool")
 POOL_ADDRESS = column(Opcode.EPILOGUE, "pool_address")
 GRID_WIDTH = column(Opcode.EPILOGUE, "grid_width")
+DIGITS = column(Opcode.EPILOGUE, "digits")
+SOURCE = column(Opcode.EPILOGUE, "source")
+SOURCE_HEIGHT = column(Opcode.EPILOGUE, "source_height")
+SOURCE_WIDTH = column(Opcode.EPILOGUE, "source_width")
+WINDOW = column(Opcode.EPILOGUE, "window")
+STEP = column(Opcode.EPILOGUE, "step")
+INSET = column(Opcode.EPILOGUE, "inset")
+WRAP_ROW = column(Opcode.EPILOGUE, "wrap_row")
+WRAP_BYTES = column(Opcode.EPILOGUE, "wrap_bytes")
 
 STORE = int(EpilogueKind.STORE)
 REDUCE = int(EpilogueKind.REDUCE)
@@ -57,7 +70,7 @@ def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt
     if filters < 0:
         return filters
     pixels = min(max(tiles * row[TILE] * row[TILE] - row[FIRST_PIXEL], 0), row[PIXEL_COUNT])
-    status = _check_kind(state, row, pixels, filters)
+    status = check_kind(state, row, pixels, filters)
     if status < 0 or pixels == 0 or filters == 0:
         return status
     by_filters = row[STATIONARY] == FILTERS
@@ -90,7 +103,7 @@ def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt
 
 
 @kernel
-def _check_kind(state: State, row: npt.NDArray[np.int64], pixels: int, filters: int) -> int:
+def check_kind(state: State, row: npt.NDArray[np.int64], pixels: int, filters: int) -> int:
     """0 if kind, stationary operand and options go together, else a fault."""
     kind, stationary = row[KIND], row[STATIONARY]
     plain = kind == STORE and stationary == FILTERS
@@ -106,13 +119,26 @@ def _check_kind(state: State, row: npt.NDArray[np.int64], pixels: int, filters: 
         return set_fault(state, faults.RESIDUAL_KIND, kind, stationary)
     if row[COMPACT] and row[FILTER_TABLE] == NO_TABLE:
         return set_fault(state, faults.COMPACT_TABLE, row[FILTER_TABLE], NO_TABLE)
-    if (kind == REDUCE or kind == REDUCE_RAW) and stationary != FILTERS:
-        return set_fault(state, faults.REDUCE_STATIONARY, kind, stationary)
+    sums = kind == REDUCE or kind == REDUCE_RAW
+    if (sums or kind > THRESHOLD) and stationary != FILTERS:
+        return set_fault(state, faults.FILTERS_STATIONARY, kind, stationary)
+    if row[DIGITS]:
+        if not sums:
+            return set_fault(state, faults.DIGITS_KIND, kind, 0)
+        if pixels != 2 and pixels * filters > 0:
+            return set_fault(state, faults.DIGITS_PIXELS, pixels, 2)
     if kind == THRESHOLD:
         streamed = pixels if stationary == FILTERS else filters
         if streamed > 1:
             return set_fault(state, faults.THRESHOLD_SHAPE, streamed, stationary)
     return 0
+
+
+@kernel
+def pixel_address(row: npt.NDArray[np.int64], y: int, x: int, stored: int) -> int:
+    """Address of the first channel that is written of an output pixel with ``stored`` channels."""
+    address = row[DESTINATION] + (y * row[OUT_WIDTH] + x) * stored + row[FIRST_FILTER]
+    return ring_address(address, y, row[WRAP_ROW], row[WRAP_BYTES])
 
 
 @kernel

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.encodings import LOGIT_BYTES, MASK_WORD_BITS
-from gatewright.sim.fast import epilogue, work
+from gatewright.sim.fast import epilogue, epilogue_windows, work
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import ceil_div, count_or, tile_at
 from gatewright.sim.fast.state import Geometry, State
@@ -35,8 +35,11 @@ def accesses(
     touched: Touched,
 ) -> None:
     """What an EPILOGUE used: see ``touched``."""
-    by_filters = row[epilogue.STATIONARY] == epilogue.FILTERS
     kind = row[epilogue.KIND]
+    if kind > epilogue.THRESHOLD:
+        epilogue_windows.accesses(at, row, done, touched)
+        return
+    by_filters = row[epilogue.STATIONARY] == epilogue.FILTERS
     # Sizes come from the tables before the waits are looked at; so do parameters, but for the transpose's.
     touch_table(touched, at, row[epilogue.TILE_TABLE], EARLY_READ)
     touch_table(touched, at, row[epilogue.FILTER_TABLE], EARLY_READ)
@@ -83,7 +86,7 @@ def _touch_maps(
         tile_y, tile_x = tile_at(state, row[epilogue.TILE_TABLE], table_position, grid_columns)
         y, x = tile_y * tile + position // tile % tile, tile_x * tile + position % tile
         if y < row[epilogue.OUT_HEIGHT] and x < row[epilogue.OUT_WIDTH]:
-            address = row[epilogue.DESTINATION] + (y * row[epilogue.OUT_WIDTH] + x) * stored + offset
+            address = epilogue.pixel_address(row, y, x, stored)
             touch_bytes(touched, at.scratchpad, address, filters, use)
         if row[epilogue.POOL]:
             cell = tile_y * row[epilogue.GRID_WIDTH] + tile_x

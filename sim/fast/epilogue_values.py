@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS
-from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SHIFT_MAX, gate_decision
-from gatewright.contract.encodings import LOGIT_BYTES
-from gatewright.sim.fast import epilogue, faults, work
+from gatewright.contract.arithmetic import SHIFT_MAX, gate_decision
+from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
+from gatewright.sim.fast import epilogue, epilogue_windows, faults, work
+from gatewright.sim.fast.arithmetic import requantise, saturate, wrap32
 from gatewright.sim.fast.context import Bursts
 from gatewright.sim.fast.epilogue import FILTERS, REDUCE, STORE, THRESHOLD
 from gatewright.sim.fast.kernels import kernel
@@ -20,29 +21,12 @@ _gate_decision = kernel(gate_decision)
 
 
 @kernel
-def requantise(value: int, multiplier: int, shift: int) -> int:
-    """The scalar twin of ``arithmetic.requantise``."""
-    rounded = int((np.int64(value) * multiplier + (np.int64(1) << (shift - 1))) >> shift)
-    return min(max(rounded, INT16_MIN), INT16_MAX)
-
-
-@kernel
-def saturate(value: int, relu: int) -> int:
-    """The scalar twin of ``arithmetic.saturate``."""
-    return min(max(value, 0 if relu else INT8_MIN), INT8_MAX)
-
-
-@kernel
-def wrap32(value: int) -> int:
-    """A sum as a 32-bit register holds it."""
-    return int(np.int64(np.int32(value)))
-
-
-@kernel
 def execute(
     geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
 ) -> int:
     """Execute an EPILOGUE. Returns 0 or a fault."""
+    if row[epilogue.KIND] > THRESHOLD:
+        return epilogue_windows.execute(geometry, state, row, done)
     status = epilogue.size(geometry, state, row, done)
     if status < 0 or done[work.PIXELS] == 0:
         return status
@@ -85,7 +69,7 @@ def _store(
         x = tile_x * tile + position % tile
         if y >= row[epilogue.OUT_HEIGHT] or x >= row[epilogue.OUT_WIDTH]:
             continue
-        target = row[epilogue.DESTINATION] + (y * row[epilogue.OUT_WIDTH] + x) * stored + first
+        target = epilogue.pixel_address(row, y, x, stored)
         status = check_bytes(state, target, filters)
         if status < 0:
             return status
@@ -177,7 +161,8 @@ def _reduce(
         entry = row[epilogue.ACCUMULATOR] + j // geometry.columns * pixels
         total = int(np.int64(state.bias[entries[j]]))
         for pixel in range(pixels):
-            total += bank[entry + pixel, j % geometry.columns]
+            weight = 1 << DIGIT_BITS if row[epilogue.DIGITS] and pixel == 0 else 1
+            total += weight * np.int64(bank[entry + pixel, j % geometry.columns])
         total = wrap32(total)
         if raw:
             for byte in range(LOGIT_BYTES):

@@ -26,7 +26,7 @@ MASK_RANGE = -15
 POOL_PARTIAL = -16
 POOL_KIND = -17
 RESIDUAL_KIND = -18
-REDUCE_STATIONARY = -19
+FILTERS_STATIONARY = -19
 THRESHOLD_SHAPE = -20
 COMPACT_TABLE = -21
 CHANNEL_RANGE = -22
@@ -47,6 +47,14 @@ REGION_VECTORS = -36
 POOL_PARAMETER = -37
 MASKED_KERNEL = -38
 MASK_NUMBER = -39
+EPILOGUE_KIND = -40
+DIGITS_KIND = -41
+DIGITS_PIXELS = -42
+WINDOW_TILE = -43
+WINDOW_TABLE = -44
+WINDOW_EDGE = -45
+WINDOW_STEP = -46
+WINDOW_INSET = -47
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -67,7 +75,7 @@ _TEXT = {
     POOL_PARTIAL: "pool: {0} pixels from pixel {1} are not whole tiles",
     POOL_KIND: "pool: needs kind STORE and stationary filters (kind {0}, stationary {1})",
     RESIDUAL_KIND: "residual: needs kind STORE and stationary filters (kind {0}, stationary {1})",
-    REDUCE_STATIONARY: "stationary: kind {0} needs stationary filters, not {1}",
+    FILTERS_STATIONARY: "stationary: kind {0} needs stationary filters, not {1}",
     THRESHOLD_SHAPE: "kind THRESHOLD needs one streamed vector, not {0} (stationary {1})",
     COMPACT_TABLE: "compact: needs a filter_table, not {0} (none is {1})",
     CHANNEL_RANGE: "writes {0} channels of a pixel that stores {1} (channels, or the filter table's count)",
@@ -88,6 +96,14 @@ _TEXT = {
     POOL_PARAMETER: "parameters: {0} leaves no entry before it for the pooling; use at least {1}",
     MASKED_KERNEL: "kernel_width = {0}; with a source_mask it is at most {1}",
     MASK_NUMBER: "names mask {0}, but the machine has {1}; use a lower number",
+    EPILOGUE_KIND: "kind = {0} is not one of 0 to {1}",
+    DIGITS_KIND: "digits: needs kind REDUCE or REDUCE_RAW (kind {0})",
+    DIGITS_PIXELS: "digits: adds up the entries of {1} pixels, the two digits, not of {0}",
+    WINDOW_TILE: "tile = {0}; a kind that reads windows goes pixel by pixel, with tile = {1}",
+    WINDOW_TABLE: "tile_table or filter_table = {0}; a kind that reads windows takes no table ({1})",
+    WINDOW_EDGE: "window = {0}; the edge of this kind's windows is 1 to {1}",
+    WINDOW_STEP: "step = {0}; from one window to the next it is at least {1}",
+    WINDOW_INSET: "inset = {0}; the first window would lie outside of the map: with window = {1} it is less",
 }
 
 

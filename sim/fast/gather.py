@@ -12,7 +12,7 @@ from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
-from gatewright.sim.fast.scratchpad import check_bytes
+from gatewright.sim.fast.scratchpad import check_bytes, ring_address
 from gatewright.sim.fast.sizes import ceil_div, chunk_tiles, count_or, set_fault, tile_at
 from gatewright.sim.fast.state import Geometry, State
 from gatewright.sim.fast.touched import READ, WRITE, Places, Touched, touch, touch_bytes, touch_table
@@ -39,6 +39,8 @@ SOURCE_TILE = column(Opcode.GATHER, "source_tile")
 SOURCE_GRID = column(Opcode.GATHER, "source_grid")
 FIRST_SLICE = column(Opcode.GATHER, "first_slice")
 SLICE_COUNT = column(Opcode.GATHER, "slice_count")
+WRAP_ROW = column(Opcode.GATHER, "wrap_row")
+WRAP_BYTES = column(Opcode.GATHER, "wrap_bytes")
 
 
 @kernel
@@ -50,12 +52,12 @@ def pixel_address(state: State, row: npt.NDArray[np.int64], channels: int, y: in
         bit = y // row[SOURCE_TILE] * row[SOURCE_GRID] + x // row[SOURCE_TILE]
         if not state.masks[row[SOURCE_MASK], bit]:
             return -1
-    return row[SOURCE] + (y * row[WIDTH] + x) * channels
+    return ring_address(row[SOURCE] + (y * row[WIDTH] + x) * channels, y, row[WRAP_ROW], row[WRAP_BYTES])
 
 
 @kernel
-def _check_source(state: State, row: npt.NDArray[np.int64], channels: int) -> int:
-    """0 if the whole input map, and its tiles' mask bits, exist, else a fault."""
+def _check_mask(state: State, row: npt.NDArray[np.int64]) -> int:
+    """0 if the mask bits of all tiles of the input map exist, else a fault."""
     if row[SOURCE_MASK] != NO_MASK:
         if row[SOURCE_MASK] >= MASKS:
             return set_fault(state, faults.MASK_NUMBER, row[SOURCE_MASK], MASKS)
@@ -65,7 +67,7 @@ def _check_source(state: State, row: npt.NDArray[np.int64], channels: int) -> in
         bit = last_y * row[SOURCE_GRID] + last_x
         if bit >= MASK_BITS:
             return set_fault(state, faults.MASK_RANGE, bit, MASK_BITS)
-    return check_bytes(state, row[SOURCE], row[HEIGHT] * row[WIDTH] * channels)
+    return 0
 
 
 @kernel
@@ -106,7 +108,7 @@ def execute(
     last = base + (slices - 1) * row[PATCH_VECTORS] + vectors - 1
     if last >= geometry.patch_words:
         return set_fault(state, faults.PATCH_RANGE, last, geometry.patch_words)
-    status = _check_source(state, row, channels)
+    status = _check_mask(state, row)
     if status < 0:
         return status
     grid_columns = max(1, ceil_div(row[OUT_WIDTH], tile))
@@ -119,7 +121,9 @@ def execute(
         x = tile_x * tile + vector % tile
         top, left = y * row[STRIDE] - row[PADDING_Y], x * row[STRIDE] - row[PADDING_X]
         for kernel_y in range(low // run, ceil_div(high, run)):
-            _read_run(state, row, channels, top + kernel_y, left, line, kernel_y * run)
+            status = _read_run(state, row, channels, top + kernel_y, left, line, kernel_y * run)
+            if status < 0:
+                return status
         word = base + vector
         for k in range(low, low + slices * geometry.rows, geometry.rows):
             copy_bytes(patch, word * geometry.rows, line, k, geometry.rows)
@@ -136,24 +140,33 @@ def _read_run(
     left: int,
     line: npt.NDArray[np.int8],
     first: int,
-) -> None:
-    """Fill a vector from element ``first`` on with the pixels that a kernel row covers from (``y``, ``left``) on."""
+) -> int:
+    """Fill a vector from element ``first`` on with the pixels that a kernel row covers from (``y``, ``left``) on.
+
+    Returns 0, or a fault if a pixel that is read lies outside of the scratchpad.
+    """
     length = row[KERNEL_WIDTH] * channels
     inside = left >= 0 and left + row[KERNEL_WIDTH] <= row[WIDTH]
     if inside and row[SOURCE_MASK] == NO_MASK:
         address = pixel_address(state, row, channels, y, left)
-        if address >= 0:
-            copy_bytes(line, first, state.scratchpad, address, length)
-        else:
+        if address < 0:
             line[first : first + length] = 0
-        return
+            return 0
+        status = check_bytes(state, address, length)
+        if status == 0:
+            copy_bytes(line, first, state.scratchpad, address, length)
+        return status
     for kernel_x in range(row[KERNEL_WIDTH]):
         address = pixel_address(state, row, channels, y, left + kernel_x)
-        if address >= 0:
-            copy_bytes(line, first, state.scratchpad, address, channels)
-        else:
+        if address < 0:
             line[first : first + channels] = 0
+        else:
+            status = check_bytes(state, address, channels)
+            if status < 0:
+                return status
+            copy_bytes(line, first, state.scratchpad, address, channels)
         first += channels
+    return 0
 
 
 @kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.encodings import SCRATCHPAD_SPACE
 from gatewright.sim.fast import faults
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.sizes import set_fault
@@ -15,6 +16,14 @@ def check_bytes(state: State, first: int, count: int) -> int:
     if first + count > len(state.scratchpad):
         return set_fault(state, faults.SCRATCHPAD_RANGE, first + count - 1, len(state.scratchpad))
     return 0
+
+
+@kernel
+def ring_address(address: int, y: int, wrap_row: int, wrap_bytes: int) -> int:
+    """The address of a byte in row ``y`` of a map that may be a ring of rows."""
+    if wrap_row != 0 and y >= wrap_row:
+        address -= wrap_bytes
+    return address & (SCRATCHPAD_SPACE - 1)
 
 
 @kernel

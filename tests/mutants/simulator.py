@@ -56,7 +56,7 @@ SIMULATOR = [
     ),
     Mutant(
         "fast-rounding-dropped",
-        "sim/fast/epilogue_values.py",
+        "sim/fast/arithmetic.py",
         "(np.int64(value) * multiplier + (np.int64(1) << (shift - 1))) >> shift",
         "(np.int64(value) * multiplier) >> shift",
         "about half of all values are smaller by one",

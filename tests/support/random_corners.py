@@ -6,19 +6,20 @@ channels, often of length 0; STOREs across 4 KiB; source masks; row tables, in e
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.random_lists import Listed, ListNetwork
 from tests.support.random_programs import first_that_fits, largest
+from tests.support.random_windows import banded, windowed
 from tests.support.scattered import NoRoom
 from tests.support.stepped_layers import emit_whole
-from tests.support.stepped_oracle import conv_sums
 from tests.support.stepped_programs import Map, up
 
 ROOMY = 30
@@ -57,7 +58,7 @@ class CornerNetwork(ListNetwork):
     def barrier(self) -> None:
         """An EXIT that is not taken, behind everything: tables, masks and port B are free for the next step."""
         marks = [self.build.mark(unit) for unit in Unit if self.build.counts[unit] and unit != Unit.SEQUENCER]
-        self.build.emit(Opcode.EXIT, marks, mask=15)
+        self.build.emit(Opcode.EXIT, marks, mask=MASKS - 1)
         self.build.release()
 
     def gated_inputs(self, source: Map) -> Map:
@@ -120,18 +121,15 @@ class CornerNetwork(ListNetwork):
     def head(self, source: Map) -> None:
         """Logits over all pixels into the output region."""
         classes = self.filters(self._classes, (1, 1), source.values.shape[2])
-        first, number = window = self.window(source, classes)
+        sums, read, window = self.summing(source, classes)
         # STORE writes whole beats: the bytes behind the logits are written, too.
         logits = self.build.load_map(np.zeros((1, 1, up(4 * self._classes, BEAT_BYTES)), np.int8))
-        ready = [*source.ready, *logits.ready]
-        done = emit_whole(self.build, source, classes, EpilogueKind.REDUCE_RAW, logits.address, ready, window)
+        ready, raw = [*read.ready, *logits.ready], EpilogueKind.REDUCE_RAW
+        done = emit_whole(self.build, read, classes, raw, logits.address, ready, window, read is not source)
         beats = logits.values.size // BEAT_BYTES
         self.build.emit(Opcode.STORE, [done], dram_address=self._output, address=logits.address, beats=beats)
         if self.left is None:
-            sums = conv_sums(source.values, classes.weights, 1, 0).reshape(-1, self._classes)
-            self.logits = sums[first : first + number].sum(axis=0) + np.array(
-                [bias for bias, _, _ in classes.entries[1:]]
-            )
+            self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
 
     def early_exit(self, source: Map) -> bool:
         """Logits, and an EXIT by one of some bits while their STORE and perhaps LOADs are under way: is it taken?"""
@@ -177,7 +175,8 @@ def _drawn(network: CornerNetwork, edge: int) -> tuple[CornerNetwork, Program]:
     rng = network.rng
     size = (int(rng.integers(1, edge + 1)), int(rng.integers(1, edge + 1)), int(rng.integers(1, min(edge, 6) + 1)))
     current = network.place(rng.integers(-128, 128, size, dtype=np.int8))
-    often = (network.seeing, network.stored, network.gated_inputs)
+    new = (partial(windowed, network), partial(banded, network))
+    often = (network.seeing, network.stored, network.gated_inputs, new[int(rng.integers(2))])
     steps = [network.gated_inputs, *(step for step in often if rng.integers(4))]
     exit_behind = int(rng.integers(1, len(steps) + 2))
     checks = stores = None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS, ArchConfig
+from gatewright.contract.arch import MASK_BITS, MASKS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
 from tests.support.random_machines import random_machine
+from tests.support.random_windows import banded, summed, windowed
 from tests.support.scattered import NoRoom, ScatterBuilder
 from tests.support.stepped_layers import Layer, emit_conv, emit_whole, entries
 from tests.support.stepped_oracle import conv_sums, conv_values, finish, pool_values, random_parameters
@@ -113,6 +115,7 @@ class Network:
         layer.pixel_split = int(rng.integers(1, 40))
         layer.filter_split = int(rng.choice([1, 3, 7, 100]))
         layer.slice_split = int(rng.choice([1, 2, 1000]))
+        layer.gather_slices = int(rng.choice([1, 2, 3, 1000, 1000]))
         layer.residual = bool(rng.integers(2))
         extra, held = [], []
         grid = [(y, x) for y in range(-(-out_height // layer.tile)) for x in range(-(-out_width // layer.tile))]
@@ -131,7 +134,7 @@ class Network:
             extra.append(self.build.load_table(table, layer.filter_list))
         for name, value in given.items():
             setattr(layer, name, value)
-        self._cut(layer, filters, pool)
+        self.fit(layer, filters.weights.shape, pool)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
         target = self.output(out_height, out_width, stored, bool(layer.residual or partly))
@@ -146,18 +149,27 @@ class Network:
             grid_width = -(-out_width // layer.tile)
             for (y, x), average in pool_values(target.values, filters, layer).items():
                 self.checks.append((layer.pool_address + (y * grid_width + x) * stored, average))
-        # Whatever the layer read may be written again only when nothing reads it any more.
-        self.build.emit(Opcode.EXIT, [self.build.mark(u) for u in (Unit.EPILOGUE, Unit.ARRAY, Unit.GATHER)], mask=15)
+        self.settle()
         self.build.give_table(*held)
-        self.build.release()
         return target
 
-    def _cut(self, layer: Layer, filters: Filters, pool: bool) -> None:
-        """Make the layer's parts small enough for the patch buffer and the accumulators."""
+    def hold(self) -> None:
+        """An EXIT that is not taken: what was read until here may be written again behind it, and port B is free."""
+        units = (Unit.EPILOGUE, Unit.ARRAY, Unit.GATHER)
+        self.build.emit(Opcode.EXIT, [self.build.mark(unit) for unit in units], mask=MASKS - 1)
+
+    def settle(self) -> None:
+        """The same behind a layer: its weights and parameters may be overwritten, too."""
+        self.hold()
+        self.build.release()
+
+    def fit(self, layer: Layer, weights: Sequence[int], pool: bool = False) -> None:
+        """Make the parts of a layer with filters [filter, kh, kw, channel] fit the patch buffer and accumulators."""
         if layer.residual or pool:
             layer.stationary = (Stationary.FILTERS,)
-        count, *taps, channels = filters.weights.shape
+        count, *taps, channels = weights
         slices = slices_of(self.arch, int(np.prod(taps)) * (layer.most_channels or channels))
+        slices = min(slices, layer.gather_slices)
         whole = layer.tile**2
         layer.chunk_tiles = min(layer.chunk_tiles, self.arch.patch_words // slices // 4 * 4 // whole)
         if layer.chunk_tiles == 0:
@@ -200,7 +212,7 @@ class Network:
         source.ready = [*source.ready, made]
         tiles = [(int(y), int(x)) for y, x in np.argwhere(on != bool(complement))]
         # The second INDEX, whose table nothing reads, may still read the mask when the next gate writes it.
-        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.INDEX)], mask=15)
+        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.INDEX)], mask=MASKS - 1)
         live = {"tile_table": table, "live": 1, "chunk_tiles": int(self.rng.integers(5, 20)), "residual": 0}
         target = self.layer(source, tiles, 1, **live)
         self.build.give_table(table, rest)
@@ -215,21 +227,31 @@ class Network:
         number = most if self.rng.integers(4) else int(self.rng.integers(1, most + 1))
         return int(self.rng.integers(pixels - number + 1)), number
 
+    def summing(self, source: Map, filters: Filters) -> tuple[npt.NDArray[np.int64], Map, tuple[int, int]]:
+        """What a reduction of 1x1 filters must add up to, the map that it reads, and (first, number) of its pixels.
+
+        The map is ``source``, or that of the digits of the sums of all its pixels.
+        """
+        sums = conv_sums(source.values, filters.weights, 1, 0).reshape(-1, len(filters.weights))
+        digits = summed(self, source) if self.rng.integers(2) else None
+        if digits is not None:
+            return sums.sum(axis=0), digits, (0, 2)
+        first, number = self.window(source, filters)
+        return sums[first : first + number].sum(axis=0), source, (first, number)
+
     def finish(self, source: Map) -> Program:
         """Logits over pixels, stored; and an int8 reduction next to them."""
         channels = source.values.shape[2]
         classes = self.filters(int(self.rng.integers(1, 12)), (1, 1), channels)
-        first, number = self.window(source, classes)
-        sums = conv_sums(source.values, classes.weights, 1, 0).reshape(-1, len(classes.weights))
-        sums = sums[first : first + number].sum(axis=0)
+        sums, read, window = self.summing(source, classes)
         # STORE writes whole beats: the bytes behind the logits are written, too.
         logits = self.build.load_map(np.zeros((1, 1, 4 * len(sums) + -4 * len(sums) % 16), np.int8))
         reduced = self.build.room(len(sums), int(self.rng.integers(16)))
-        ready = [*source.ready, *logits.ready]
-        emit_whole(self.build, source, classes, EpilogueKind.REDUCE, reduced, ready, (first, number))
+        ready, digits = [*read.ready, *logits.ready], read is not source
+        emit_whole(self.build, read, classes, EpilogueKind.REDUCE, reduced, ready, window, digits)
         self.checks.append((reduced, finish(sums, classes.entries[1:], True)))
         raw = EpilogueKind.REDUCE_RAW
-        done = emit_whole(self.build, source, classes, raw, logits.address, ready, (first, number))
+        done = emit_whole(self.build, read, classes, raw, logits.address, ready, window, digits)
         self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
         output = self.build.store(logits.address, 4 * len(sums), [done])
         return self.build.program((output, 4 * len(sums)))
@@ -244,8 +266,9 @@ def random_network(seed: int, arch: ArchConfig | None = None) -> tuple[Network, 
         size = (int(rng.integers(1, edge)), int(rng.integers(1, edge)), int(rng.integers(1, edge)))
         current = network.build.load_map(rng.integers(-128, 128, size, dtype=np.int8))
         for _ in range(int(rng.integers(1, 4))):
-            gated = current.values.shape[0] * current.values.shape[1] >= 9 and rng.integers(2)
-            current = network.gated(current) if gated else network.layer(current)
+            step = network.gated if current.values.shape[0] * current.values.shape[1] >= 9 else network.layer
+            some = (step, network.layer, partial(windowed, network), partial(banded, network))
+            current = some[int(rng.choice(4, p=[0.3, 0.3, 0.2, 0.2]))](current)
         return network, network.finish(current)
 
     return first_that_fits(draw)

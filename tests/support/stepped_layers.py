@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
+from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, Unit
 from tests.support.operands import slices_of
 from tests.support.stepped_programs import Builder, Filters, Map, Mark, up
 
@@ -20,22 +21,26 @@ class Layer:
     tile: int = 1
     chunk_tiles: int = 4
     tiles: list[tuple[int, int]] | None = None
-    tile_table: int = 15
+    tile_table: int = NO_TABLE
     pixel_split: int = 1000
     slice_split: int = 1000
+    gather_slices: int = 1000
+    """Slices that are in the patch buffer at a time; with fewer than all, each part gathers its own."""
     filter_split: int = 4000
     stationary: tuple[Stationary, ...] = (Stationary.FILTERS,)
-    filter_table: int = 15
+    filter_table: int = NO_TABLE
     filter_list: list[int] | None = None
     compact: bool = False
     residual: bool = False
     pool_address: int | None = None
     source_mask: dict[str, int] = field(default_factory=dict)
-    channel_table: int = 15
+    channel_table: int = NO_TABLE
     most_channels: int | None = None
     """Given in the instructions where the channel table decides; the map has as many channels as the table entries."""
     most_stored: int | None = None
     """The same of a compact output map and its filter table."""
+    tile_rows: tuple[int, int] | None = None
+    """Only these rows of tiles, from the first to before the second."""
     live: bool = False
     """Give the largest sizes and let the tables decide."""
 
@@ -57,39 +62,48 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     out_height, out_width, stored = target.values.shape
     grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
     total = grid[0] * grid[1] if layer.tiles is None or layer.live else len(layer.tiles)
-    reduction = kernel_height * kernel_width * channels
-    slices = slices_of(build.arch, reduction)
+    slices = slices_of(build.arch, kernel_height * kernel_width * channels)
     chosen = count if layer.filter_list is None or layer.live else len(layer.filter_list)
+    begin, end = (0, max(1, total)) if layer.tile_rows is None else (row * grid[1] for row in layer.tile_rows)
     build.hold_epilogue([*filters.ready, *extra, *target.ready])
     banks, number = build.banks(), 0
     bank_free = dict.fromkeys(banks, build.mark(Unit.EPILOGUE))
-    for first_tile in range(0, max(1, total), layer.chunk_tiles):
+    pieces = range(0, slices, layer.gather_slices)
+    for first_tile in range(begin, end, layer.chunk_tiles):
         tiles = {
             "tile": layer.tile,
             "tile_table": layer.tile_table,
             "first_tile": first_tile,
-            "tile_count": min(layer.chunk_tiles, total - first_tile),
+            "tile_count": min(layer.chunk_tiles, (total if layer.tile_rows is None else end) - first_tile),
         }
-        vectors = up(tiles["tile_count"] * layer.tile**2, 4)
-        patch = {"patch_base": build.patch_room(slices * vectors), "patch_vectors": vectors}
-        gathered = build.emit(
-            Opcode.GATHER,
-            [*source.ready, build.mark(Unit.ARRAY), *extra],
-            source=source.address,
-            height=height,
-            width=width,
-            channels=channels,
-            channel_table=layer.channel_table,
-            kernel_height=kernel_height,
-            kernel_width=kernel_width,
-            stride=layer.stride,
-            padding_y=layer.padding,
-            padding_x=layer.padding,
-            out_width=out_width,
-            **patch,
+        top = first_tile // grid[1] * layer.tile
+        bottom = min(out_height, ((first_tile + tiles["tile_count"] - 1) // grid[1] + 1) * layer.tile)
+        low = max(0, top * layer.stride - layer.padding)
+        high = min(height, (bottom - 1) * layer.stride - layer.padding + kernel_height)
+        source_address, source_wrap = source.rows(low, max(low, high))
+        target_address, target_wrap = target.rows(top, max(top, bottom))
+        vectors = up(tiles["tile_count"] * layer.tile**2, REGION_UNIT)
+        reading = {
+            "source": source_address,
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "channel_table": layer.channel_table,
+            "kernel_height": kernel_height,
+            "kernel_width": kernel_width,
+            "stride": layer.stride,
+            "padding_y": layer.padding,
+            "padding_x": layer.padding,
+            "out_width": out_width,
+            "patch_vectors": vectors,
+            "slice_count": layer.gather_slices,
+            **source_wrap,
             **tiles,
             **layer.source_mask,
-        )
+        }
+        waits = [*source.ready, *extra]
+        words = min(slices, layer.gather_slices) * vectors
+        gathered = _gather(build, waits, words, reading) if len(pieces) == 1 else None
         for first_pixel in range(0, tiles["tile_count"] * layer.tile**2, layer.pixel_split):
             for first_filter in range(0, chosen, layer.filter_split):
                 number += 1
@@ -108,26 +122,29 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                     "accumulator": build.accumulator_room(entries(build.arch, stationary, pixels, some)),
                     "bank": bank,
                 }
-                for first_slice in range(0, slices, layer.slice_split):
-                    build.emit(
-                        Opcode.MATMUL,
-                        [gathered, *filters.ready, bank_free[bank]],
-                        weight_base=filters.base // 4,
-                        weight_vectors=filters.vectors,
-                        taps=kernel_height * kernel_width,
-                        channels=channels,
-                        channel_table=layer.channel_table,
-                        first_slice=first_slice,
-                        slice_count=layer.slice_split,
-                        accumulate=int(first_slice > 0),
-                        **patch,
-                        **sizes,
-                    )
+                for piece in pieces:
+                    mark, patch_base = gathered or _gather(build, waits, words, reading, piece)
+                    for first_slice in range(piece, min(slices, piece + layer.gather_slices), layer.slice_split):
+                        build.emit(
+                            Opcode.MATMUL,
+                            [mark, *filters.ready, bank_free[bank]],
+                            patch_base=patch_base + (first_slice - piece) * vectors // REGION_UNIT,
+                            patch_vectors=vectors,
+                            weight_base=(filters.base + first_slice * filters.vectors) // REGION_UNIT,
+                            weight_vectors=filters.vectors,
+                            taps=kernel_height * kernel_width,
+                            channels=channels,
+                            channel_table=layer.channel_table,
+                            first_slice=first_slice,
+                            slice_count=min(layer.slice_split, piece + layer.gather_slices - first_slice),
+                            accumulate=int(first_slice > 0),
+                            **sizes,
+                        )
                 bank_free[bank] = build.emit(
                     Opcode.EPILOGUE,
                     [build.mark(Unit.ARRAY)],
                     kind=EpilogueKind.STORE,
-                    destination=target.address,
+                    destination=target_address,
                     out_height=out_height,
                     out_width=out_width,
                     channels=stored if layer.most_stored is None else layer.most_stored,
@@ -138,9 +155,19 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                     pool=int(layer.pool_address is not None),
                     pool_address=layer.pool_address or 0,
                     grid_width=grid[1],
+                    **target_wrap,
                     **sizes,
                 )
     target.ready = [build.mark(Unit.EPILOGUE)]
+
+
+def _gather(
+    build: Builder, waits: list[Mark], words: int, fields: dict[str, int], first_slice: int = 0
+) -> tuple[Mark, int]:
+    """GATHER a piece of the reduction once no product reads patches any more: its mark, and its base."""
+    base = build.patch_room(words)
+    waits = [*waits, build.mark(Unit.ARRAY)]
+    return build.emit(Opcode.GATHER, waits, patch_base=base, first_slice=first_slice, **fields), base
 
 
 def emit_whole(
@@ -151,11 +178,13 @@ def emit_whole(
     destination: int,
     waits: list[Mark],
     window: tuple[int, int] | None = None,
+    digits: bool = False,
 ) -> Mark:
     """A 1x1 or 3x3 layer over all pixels (or ``window``: the first, and how many), ending in ``kind``.
 
     REDUCE, REDUCE_RAW and THRESHOLD by several filters, which stand, take all pixels at once and as many filters as
     the accumulators hold. THRESHOLD by one filter has its pixels standing, as many as the buffers hold at a time.
+    With ``digits`` the two pixels of the source are those of a sum.
     """
     height, width, channels = source.values.shape
     count, kernel_height, kernel_width, _ = filters.weights.shape
@@ -219,6 +248,7 @@ def emit_whole(
                 channels=count,
                 parameters=filters.parameter,
                 relu=int(kind == EpilogueKind.REDUCE),
+                digits=int(digits),
                 **sizes,
             )
     return done

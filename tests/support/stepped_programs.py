@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.arch import BEAT_BYTES, MASKS, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.encodings import REGION_UNIT, SCRATCHPAD_SPACE
 from gatewright.contract.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
@@ -26,11 +26,26 @@ def up(value: int, multiple: int) -> int:
 
 @dataclass
 class Map:
-    """A feature map in the scratchpad and its expected contents, [y, x, channel]."""
+    """A feature map in the scratchpad and its expected contents, [y, x, channel].
+
+    With ``ring`` only so many rows are held at a time: row y lies where row y mod ``ring`` of a whole map would.
+    """
 
     address: int
     values: Int8
     ready: list[Mark] = field(default_factory=list)
+    ring: int = 0
+
+    def rows(self, first: int, end: int) -> tuple[int, dict[str, int]]:
+        """(address of row 0, the fields of the wrap) for an instruction that uses rows ``first`` to ``end`` - 1."""
+        if not self.ring:
+            return self.address, {}
+        assert end - first <= self.ring, "an instruction uses more rows than the ring holds"
+        _, width, channels = self.values.shape
+        size, turns = self.ring * width * channels, first // self.ring
+        border = (turns + 1) * self.ring
+        address = (self.address - turns * size) % SCRATCHPAD_SPACE
+        return address, {"wrap_row": border if border < end else 0, "wrap_bytes": size}
 
 
 @dataclass
@@ -68,7 +83,7 @@ class Builder:
         marks = list(latest.items())
         if len(marks) > WAITS:
             # An EXIT on a mask that nothing writes holds the sequencer until the marks are reached.
-            self.rows.append(row(Opcode.EXIT, marks[WAITS:], mask=15))
+            self.rows.append(row(Opcode.EXIT, marks[WAITS:], mask=MASKS - 1))
         self.rows.append(row(opcode, marks[:WAITS], **fields))
         unit = FORMATS[opcode].unit
         self.counts[unit] += 1

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import TRANSPOSED_FILTERS
-from gatewright.contract.arithmetic import gate_decision, requantise, saturate
-from gatewright.contract.encodings import LOGIT_BYTES, RAW_LANES, RAW_WRITES
+from gatewright.contract.arithmetic import INT8_MIN, gate_decision, requantise, saturate
+from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES, RAW_LANES, RAW_WRITES
 from gatewright.contract.isa import EpilogueKind
 from gatewright.contract.timing import EPILOGUE_LATENCY
 from gatewright.sim.stepped.epilogue.residual import ResidualFetch
-from gatewright.sim.stepped.epilogue.walk import Kind, Slot
+from gatewright.sim.stepped.epilogue.slots import Kind, Slot
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
@@ -28,7 +28,8 @@ class EpiloguePipeline:
     A slot's parameters reach the lanes' registers as the slot passes: bias in stage BIAS, multiplier in MULTIPLY,
     shift in SHIFT, so that a parameter slot never disturbs the entries in front of it. COLLECT slots
     bring their own. The transposer and the tiles' sums are written and read in stage COLLECT; the pooling has a
-    multiplier of its own behind it. A total's int32 values are written in the last RAW_WRITES stages.
+    multiplier of its own behind it. A window's maximum or sum takes the place of a tile's sum; its pixels come by the
+    residual's queue in stage SATURATE. A total's int32 values are written in the last RAW_WRITES stages.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -82,12 +83,15 @@ class EpiloguePipeline:
     def _set(self, slot: Slot, which: int, register: Wide) -> None:
         register[slice(None) if slot.lane is None else slot.lane] = slot.raw[which]
 
-    def _bias(self, _: Instruction, slot: Slot) -> None:
+    def _bias(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind == Kind.PARAMETER:
             self._set(slot, 0, self.bias)
         elif slot.kind == Kind.SUM:
             assert slot.value is not None
-            self.total = slot.value if slot.first else self.total + slot.value
+            if not slot.first:
+                self.total = self.total + slot.value
+            else:
+                self.total = slot.value << DIGIT_BITS if epilogue["digits"] else slot.value
         elif slot.kind == Kind.TOTAL:
             slot.value = self.total + self.bias
         elif slot.value is not None:
@@ -121,6 +125,12 @@ class EpiloguePipeline:
                 if residual is not None:
                     slot.value[: slot.count] += residual
             slot.data = saturate(slot.value, bool(epilogue["relu"]))
+        elif slot.kind == Kind.WINDOW:
+            outside = INT8_MIN if epilogue["kind"] == EpilogueKind.MAX else 0
+            slot.value = np.full(self._shared.arch.columns, outside, np.int64)
+            read = self.residual.take(epilogue)
+            if read is not None:
+                slot.value[: slot.count] = read
 
     def _collect(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind == Kind.COLLECT:
@@ -132,13 +142,23 @@ class EpiloguePipeline:
             assert slot.data is not None
             added = slot.data.astype(np.int64) if slot.address is not None else np.zeros_like(self.tile_sum)
             self.tile_sum = added if slot.first else self.tile_sum + added
-        elif slot.kind == Kind.POOL:
+        elif slot.kind == Kind.WINDOW:
+            assert slot.value is not None
+            combine = np.maximum if epilogue["kind"] == EpilogueKind.MAX else np.add
+            self.tile_sum = slot.value if slot.first else combine(self.tile_sum, slot.value)
+        elif slot.kind in (Kind.POOL, Kind.HIGH, Kind.LOW):
             slot.value = self.tile_sum
 
     def _pooled(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind == Kind.POOL:
             assert slot.value is not None
             slot.data = saturate(requantise(slot.value, slot.raw[1], slot.raw[2]), False)
+        elif slot.kind == Kind.HIGH:
+            assert slot.value is not None
+            slot.data = (slot.value >> DIGIT_BITS).astype(np.int8)
+        elif slot.kind == Kind.LOW:
+            assert slot.value is not None
+            slot.data = (slot.value & ((1 << DIGIT_BITS) - 1)).astype(np.int8)
         else:
             self._write_raw(epilogue, slot)
 

@@ -1,4 +1,4 @@
-"""The residual's way into the epilogue: read ahead through port B, in the cycles that no result needs."""
+"""The residual's way into the epilogue, and that of windows: read ahead through port B, where no result needs it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class ResidualFetch:
     up with the slots; the lead that they gain before the first write (in EPILOGUE_LATENCY cycles) outlasts the
     writes of averages and the odd numbers of parameter slots, which shift reads against writes. Reading ahead is safe:
     a pixel's bytes are written by its own slot only, and that slot needs them first.
+
+    The pixels of windows (kinds MAX, AVERAGE and DIGITS) come the same way, one for each WINDOW slot: as many cycles
+    are free of writes as there are such slots. A place outside of the map has no address: it has its turn, and its
+    place in the queue, but reads nothing. Source and result of such an instruction have no byte in common.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -35,7 +39,7 @@ class ResidualFetch:
         self._held = 0
 
     def begin(self, reads: Iterator[tuple[int | None, int]]) -> None:
-        """An instruction with residual runs from this cycle on; ``reads`` are its (address, bytes) in order."""
+        """An instruction runs from this cycle on; ``reads``: (address or None, bytes) in order, if it has any."""
         self._reads = reads
 
     def step(self, epilogue: Instruction, port_free: bool) -> None:

@@ -1,4 +1,4 @@
-"""EPILOGUE: accumulator entries become bytes of a map, sums, mask bits and tile averages."""
+"""EPILOGUE: accumulator entries become bytes of a map, sums, mask bits and tile averages; windows become pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from gatewright.contract.isa import Unit
 from gatewright.contract.timing import EPILOGUE_SETUP
 from gatewright.sim.stepped.epilogue.pipeline import EpiloguePipeline
-from gatewright.sim.stepped.epilogue.walk import EpilogueWalk, Kind, Slot
+from gatewright.sim.stepped.epilogue.slots import Kind, Slot
+from gatewright.sim.stepped.epilogue.walk import EpilogueWalk
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
@@ -67,8 +68,7 @@ class EpilogueUnit:
                 self._draining = True
                 return None, Slot(Kind.PARAMETER, last=True, lane=-1)
             self._work = self._walk.work()
-            if epilogue["residual"]:
-                self._pipeline.residual.begin(self._walk.residual_reads())
+            self._pipeline.residual.begin(self._walk.reads())
         if self._draining:
             return None, None
         slot = next(self._work)

@@ -3,60 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum, auto
-
-import numpy as np
-import numpy.typing as npt
 
 from gatewright.contract.arch import TRANSPOSED_FILTERS
+from gatewright.contract.encodings import SCRATCHPAD_SPACE
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Stationary
+from gatewright.sim.stepped.epilogue.slots import Kind, Slot
+from gatewright.sim.stepped.epilogue.windows import WINDOW_KINDS, check_windows, window_reads, window_slots
 from gatewright.sim.stepped.instruction import Instruction, effective_work, filter_number, tile_position
 from gatewright.sim.stepped.state import Shared
-
-
-class Kind(Enum):
-    """What a slot does on its way down the pipeline."""
-
-    PARAMETER = auto()
-    """Read a parameter entry into one lane's registers, or into all."""
-    ENTRY = auto()
-    """Turn an accumulator entry into bytes and write them (one pixel, some filters)."""
-    SUM = auto()
-    """Add an accumulator entry to the reduction registers."""
-    TOTAL = auto()
-    """Turn the reduction registers into bytes, or into int32, and write them."""
-    SIGN = auto()
-    """Turn an accumulator entry into mask bits."""
-    COLLECT = auto()
-    """Turn an accumulator entry (one filter, some pixels) into bytes for the transposer."""
-    TRANSPOSED = auto()
-    """Write one pixel's bytes from the transposer."""
-    POOL = auto()
-    """Turn a tile's sums into bytes and write them to the pooled map."""
-
-
-@dataclass
-class Slot:
-    """One cycle of the pipeline. ``address`` is a byte or a mask bit; None where nothing is to be written."""
-
-    kind: Kind
-    last: bool = False
-    entry: int = 0
-    lane: int | None = None
-    """PARAMETER: the lane, None for all. TRANSPOSED: the pixel's lane. COLLECT: the transposer's row."""
-    parameter: int = 0
-    address: int | None = None
-    count: int = 0
-    """Lanes with results."""
-    first: bool = False
-    """SUM: the first of its block. ENTRY with pool: the first of its tile."""
-    # Pipeline registers.
-    raw: tuple[int, int, int] = (0, 0, 0)
-    value: npt.NDArray[np.int64] | None = None
-    multiplier: npt.NDArray[np.int64] | None = None
-    data: npt.NDArray[np.int8] | None = None
 
 
 class EpilogueWalk:
@@ -76,9 +31,14 @@ class EpilogueWalk:
 
     def _check(self) -> None:
         fields, kind = self._fields, self._fields["kind"]
-        fault = None
-        if kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW) and not self._by_filter:
+        reduces = kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW)
+        fault = check_windows(fields) if kind > EpilogueKind.THRESHOLD else None
+        if reduces and not self._by_filter:
             fault = "a reduction needs stationary filters"
+        elif fields["digits"] and not reduces:
+            fault = "digits needs a reduction"
+        elif fields["digits"] and not self.empty and self._pixels != 2:
+            fault = f"digits adds up the entries of 2 pixels, not of {self._pixels}"
         elif kind == EpilogueKind.THRESHOLD and (self._pixels if self._by_filter else self._filters) > 1:
             fault = "a threshold takes one pixel, or one filter with stationary pixels"
         elif (fields["pool"] or fields["residual"]) and not (kind == EpilogueKind.STORE and self._by_filter):
@@ -92,7 +52,7 @@ class EpilogueWalk:
 
     def preload(self) -> Iterator[Slot]:
         """The parameters of the first block, one a cycle; none without work, or where each slot brings its own."""
-        if self.empty:
+        if self.empty or self._fields["kind"] in WINDOW_KINDS:
             return
         if self._by_filter:
             yield from self._parameters(0)
@@ -102,6 +62,9 @@ class EpilogueWalk:
     def work(self) -> Iterator[Slot | None]:
         """The slots from the cycle r on; None for a cycle that only waits for port B."""
         kind = self._fields["kind"]
+        if kind in WINDOW_KINDS:
+            yield from window_slots(self._fields, self._columns)
+            return
         blocks = -(-self._standing // self._columns)
         for block in range(blocks):
             final = block == blocks - 1
@@ -140,7 +103,10 @@ class EpilogueWalk:
         if y >= fields["out_height"] or x >= fields["out_width"]:
             return None
         at = fields["first_filter"] + position
-        return fields["destination"] + (y * fields["out_width"] + x) * self._stored + at
+        address = fields["destination"] + (y * fields["out_width"] + x) * self._stored + at
+        if fields["wrap_row"] and y >= fields["wrap_row"]:
+            address -= fields["wrap_bytes"]
+        return address % SCRATCHPAD_SPACE
 
     def _store_pixels(self, block: int, final: bool) -> Iterator[Slot | None]:
         fields, lanes, edge = self._fields, self._lanes(block), self._fields["tile"]
@@ -171,8 +137,14 @@ class EpilogueWalk:
                     count=lanes,
                 )
 
-    def residual_reads(self) -> Iterator[tuple[int | None, int]]:
-        """(address or None, bytes) of the residual of each pixel slot, in the slots' order."""
+    def reads(self) -> Iterator[tuple[int | None, int]]:
+        """(address or None, bytes) of what is read through port B, in the order of the slots that take it."""
+        if self._fields["kind"] in WINDOW_KINDS:
+            yield from window_reads(self._fields, self._columns)
+        elif self._fields["residual"]:
+            yield from self._residual_reads()
+
+    def _residual_reads(self) -> Iterator[tuple[int | None, int]]:
         for block in range(-(-self._standing // self._columns)):
             for pixel in range(self._pixels):
                 yield self._address(pixel, block * self._columns), self._lanes(block)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_COLUMNS
-from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.encodings import REGION_UNIT, SCRATCHPAD_SPACE
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_MASK, NO_TABLE, Unit
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
@@ -143,7 +143,9 @@ class GatherUnit:
         reading, masking, writing = (self._stages[s] for s in (READ_STAGE, MASK_STAGE, WRITE_STAGE))
         if reading is not None and reading.count:
             start = gather["source"] + (reading.y * gather["width"] + reading.x) * self._channels + reading.begin
-            reading.data = self._shared.scratchpad.read_a(start + np.arange(reading.count))
+            if gather["wrap_row"] and reading.y >= gather["wrap_row"]:
+                start -= gather["wrap_bytes"]
+            reading.data = self._shared.scratchpad.read_a((start + np.arange(reading.count)) % SCRATCHPAD_SPACE)
         if masking is not None and masking.count:
             self._mask(gather, masking)
         if writing is not None:
