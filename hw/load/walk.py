@@ -7,15 +7,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import INSTRUCTION_BEATS, TABLE_ENTRIES_PER_BEAT
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.encodings import INSTRUCTION_BEATS, PARAMETERS_PER_BEAT, TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.isa import Space
 from gatewright.hw.load.prepare import GROUP_BITS, transfer_layout
 from gatewright.hw.load.weights import GROUPS_PER_BEAT, WeightWalk, weight_place
 
 _NEXT_STEP = {
     Space.SCRATCHPAD: BEAT_BYTES,
-    Space.PARAMETERS: BEAT_BYTES // PARAMETER_BYTES,
+    Space.PARAMETERS: PARAMETERS_PER_BEAT,
     Space.TABLE: 1,
 }
 """What ``place`` rises by from beat to beat."""

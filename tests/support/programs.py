@@ -9,16 +9,14 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.instruction_words import encode
-from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit, column
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
 from gatewright.contract.program import Program, Region
 
 Row = npt.NDArray[np.int64]
 
-_TABLE_FIELDS = ("tile_table", "filter_table", "channel_table", "row_table", "source_mask")
-
 
 def row(opcode: Opcode, waits: Sequence[tuple[Unit, int]] = (), **fields: int) -> Row:
-    """One decoded instruction. Fields not given are 0, tables and ``source_mask`` not given are 15 (none).
+    """One decoded instruction. Fields not given are 0, tables and ``source_mask`` not given are none.
 
     A name that the opcode does not have is a ``KeyError``. Values are not checked: ``encode`` does that.
     """
@@ -28,8 +26,10 @@ def row(opcode: Opcode, waits: Sequence[tuple[Unit, int]] = (), **fields: int) -
     for position, (unit, count) in enumerate(waits):
         result[1 + 2 * position : 3 + 2 * position] = unit, count
     for field in FORMATS[opcode].fields:
-        if field.name in _TABLE_FIELDS:
+        if field.name.endswith("_table"):
             result[column(opcode, field.name)] = NO_TABLE
+        elif field.name.endswith("_mask"):
+            result[column(opcode, field.name)] = NO_MASK
     for name, value in fields.items():
         result[column(opcode, name)] = value
     return result
