@@ -1,6 +1,7 @@
 """Operands that exclude each other, or name what the machine lacks, by opcode.
 
-What field names say by themselves (``*_table``, ``*_mask``, ``tile``) is no rule here: ``Legality`` checks it for every opcode.
+What field names say by themselves (``*_table``, ``*_mask``, ``tile``) is no rule here: ``Legality`` checks it for every
+opcode.
 """
 
 from __future__ import annotations

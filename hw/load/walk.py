@@ -30,9 +30,9 @@ class BeatWalk(wiring.Component):
     ``transfer`` and the outputs below it describe the beat that comes next; ``advance`` says that it has come.
     A load is taken from ``next`` in the cycle of the last beat of the one before, or while there is none.
 
-    ``place``: scratchpad byte, parameter entry, row of a table, or an instruction's entry and part. ``left``: entries of
-    a table or slices that are still wanted, or taps, with this beat's. ``groups``: groups of four vectors of the tap from
-    this beat on. ``triple``: three times the region's groups.
+    ``place``: scratchpad byte, parameter entry, row of a table, or an instruction's entry and part (low bits).
+    ``left``: entries of a table or slices that are still wanted, or taps, with this beat's. ``groups``: groups of four
+    vectors of the tap from this beat on. ``triple``: three times the region's groups.
     """
 
     def __init__(self, arch: ArchConfig) -> None:

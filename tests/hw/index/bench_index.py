@@ -84,17 +84,14 @@ async def indexes_like_its_twin(dut: Any) -> None:
     shared.take = recorder.take
     twin = Twin(shared)
     pushed = retired = entries = read = 0
+    layout = head_layout(Unit.INDEX)
     while retired < INSTRUCTIONS:
         if pushed < INSTRUCTIONS and not shared.queue.full and rng.random() < 0.5:
             shared.queue.push(random_index(rng, pushed))
             pushed += 1
         shared.met = rng.random() < 0.8
         items = shared.queue._items
-        head = (
-            pack(head_layout(Unit.INDEX), {"operands": items[0].fields})
-            if items
-            else rng.getrandbits(head_layout(Unit.INDEX).size)
-        )
+        head = pack(layout, {"operands": items[0].fields}) if items else rng.getrandbits(layout.size)
         valid = shared.queue.head is not None
         bench.set(queue__head=head, queue__valid=int(valid), queue__waits_met=int(shared.met), mask__bits=words[read])
         await bench.settle()
