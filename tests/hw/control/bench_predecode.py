@@ -50,6 +50,7 @@ async def places_every_pixel(dut: Any) -> None:
         await bench.settle()
         if number >= Predecoder.LATENCY:
             source, place = expected.popleft()
+            assert all(value < 1 << PLACE[name].width for name, value in place.items()), (hex(source), place)
             assert bench.get("place") == pack(PLACE, place), (hex(source), place)
         if bits:
             expected.append((bits, place_of(bits)))
