@@ -42,7 +42,7 @@ def _set(bits: Instruction, low: int, width: int, value: int) -> Instruction:
     return bits & ~mask | value << low & mask
 
 
-def _field(bits: Instruction, opcode: Opcode, **values: int) -> Instruction:
+def _field(bits: Instruction, opcode: Opcode, /, **values: int) -> Instruction:
     for name, value in values.items():
         bits = _set(bits, *_place(opcode, name), value)
     return bits
