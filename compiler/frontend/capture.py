@@ -26,7 +26,8 @@ INPUT = "input"
 
 SUPPORTED = (
     "2-D convolution (groups 1, dilation 1), batch norm after a convolution, ReLU, addition of a residual, "
-    "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global average, and gates (logits >= 0, multiplied)"
+    "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
+    "average, and gates (logits >= 0, multiplied)"
 )
 
 

@@ -67,7 +67,7 @@ class MaxPool(Layer):
             what = writers[0].name if writers else "the image"
             refuse(self.name, f"it pools {self.source}, of {what}; a max pool must follow a convolution (and its ReLU)")
         conv = writers[0]
-        others = [layer.name for layer in graph.layers if self.source in layer.reads and layer is not self]
+        others = [layer.name for layer in graph.layers if self.source in layer.reads and layer.name != self.name]
         if others:
             refuse(
                 self.name,

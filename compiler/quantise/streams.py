@@ -22,7 +22,7 @@ CHANNEL_TILES = (8, 4, 2, 1, 7, 6, 5, 3)
 
 
 def residual_streams(graph: FloatGraph) -> dict[str, str]:
-    """For every tensor the first map of its residual stream (itself, where nothing is added); a max pool is no break."""
+    """For every tensor the first map of its residual stream (itself, where none is added); a max pool begins none."""
     first = {graph.input: graph.input}
     for layer in graph.layers:
         before = layer.residual if isinstance(layer, FloatConv) else None
