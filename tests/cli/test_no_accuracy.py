@@ -92,5 +92,7 @@ def test_an_imagenet_network_on_photographs(tmp_path: Path) -> None:
     assert "top-1      100.00% (float32)\n" in result.stdout
     refused = call("compile", tmp_path / "model.pth", "--data", photographs, "-o", tmp_path / "program.safetensors")
     assert refused.exit_code == 2 and "gatewright calibrate" in refused.stderr
-    refused = call("calibrate", tmp_path / "model.pth", "--data", photographs)
-    assert refused.exit_code == 2 and "max_pool2d" in refused.stderr
+    assert call("calibrate", tmp_path / "model.pth", "--data", photographs).exit_code == 0
+    result = call("evaluate", tmp_path / "model.pth", "--data", photographs, "--int8")
+    assert result.exit_code == 0, result.stderr
+    assert "100.00% (int8)" in result.stdout and "mac ratio" in result.stdout.lower()
