@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,11 +36,16 @@ class Weights(NamedTuple):
 
 @dataclass
 class _Use:
-    """A bank in the order of use; ``turn``: its layer's number. ``group`` and ``piece`` are the next to be loaded."""
+    """A bank in the order of use; ``turn``: its layer's number. ``group`` and ``piece`` are the next to be loaded.
+
+    ``serial`` is -1 while the order of those that are used in turn is not known. Without active tiles of ``tile_gate``
+    the bank is not used.
+    """
 
     turn: int
     bank: FilterBank
     serial: int
+    tile_gate: str | None
     group: int = 0
     piece: int = 0
 
@@ -57,8 +63,16 @@ class FilterLoader:
         self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
         self.layers = [layer for layer in context.graph.layers if layer.banks]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
+        in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
         self._pending = deque(
-            _Use(self.turn[layer.name], bank, 0) for layer in self.layers for bank in self.banks_of(layer)
+            _Use(
+                self.turn[in_turn.get(layer.name, layer.name)],
+                bank,
+                -1 if layer.name in in_turn else 0,
+                layer.tile_gate,
+            )
+            for name, layer in ((layer.name, layer) for layer in self.layers)
+            for bank in self.banks_of(layer)
         )
         self._parameters = 0
         self._horizon = -1
@@ -80,14 +94,24 @@ class FilterLoader:
         self._horizon = turn
         while self._pending and self._pending[0].turn <= turn:
             use = self._pending[0]
-            if use.bank.gate is not None and use.bank.gate not in self.context.gates:
+            if use.serial < 0 or (use.bank.gate is not None and use.bank.gate not in self.context.gates):
                 return
-            if not self._skipped(use.turn):
+            if not self._skipped(use.tile_gate):
                 if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
                     return
                 if not self._load_pieces(use):
                     return
             self._pending.popleft()
+
+    def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]]) -> None:
+        """The order in which layers whose filters are used in turn will use them: (bank, which use of it)."""
+        names = {bank.name for layer in layers for bank in self.banks_of(layer)}
+        (turn,) = {use.turn for use in self._pending if use.bank.name in names}
+        left = [use for use in self._pending if use.bank.name not in names]
+        banks = self.context.image.banks
+        ordered = [_Use(turn, banks[name], serial, None) for name, serial in uses if banks[name].streamed or not serial]
+        self._pending = deque([*ordered, *left])
+        self.load_until(self._horizon)
 
     def is_loaded(self, name: str) -> bool:
         """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""
@@ -132,9 +156,8 @@ class FilterLoader:
             return bank.vectors
         return padded_vectors(min(bank.group, self.filters_of(bank) - group * bank.group))
 
-    def _skipped(self, turn: int) -> bool:
-        """Whether no tile of the layer is active, so that its filters are not needed."""
-        gate = self.layers[turn].tile_gate
+    def _skipped(self, gate: str | None) -> bool:
+        """Whether no tile of a gate is active, so that its layers' filters are not needed."""
         return gate in self.context.gates and not len(self.context.gates[gate].entries)
 
     def _load_parameters(self, end: int) -> bool:

@@ -62,12 +62,12 @@ def gather_into(
     rows = tiles.rows[first : first + count]
     low = max(0, int(rows[0]) * kernel.stride - kernel.padding_y)
     bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.height
-    pitch = source.width * source.channels
+    placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
-        reads("scratchpad", source.address + low * pitch, source.address + min(source.height, bottom) * pitch),
+        *(reads("scratchpad", *place) for place in placed.ranges),
         writes("patch", base, base + (slices.count - 1) * vectors + count * tiles.area),
     ]
-    fields: dict[str, int] = {}
+    fields = dict(placed.wrap)
     if tiles.table is not None:
         accesses.append(reads("table", tiles.table, tiles.table + 1))
         fields["tile_table"] = tiles.table
@@ -86,7 +86,7 @@ def gather_into(
     context.out.emit(
         Opcode.GATHER,
         accesses,
-        source=source.address,
+        source=placed.address,
         height=source.height,
         width=source.width,
         channels=source.channels,
@@ -97,7 +97,7 @@ def gather_into(
         padding_x=kernel.padding_x,
         out_width=out_width,
         tile=tiles.tile,
-        first_tile=first,
+        first_tile=tiles.start + first,
         tile_count=count,
         patch_base=base // REGION_UNIT,
         patch_vectors=vectors,
@@ -178,6 +178,7 @@ def convolve(
     filters: int,
     kernel: Kernel,
     written: Callable[[int], None] = lambda rows: None,
+    serial: int = 0,
 ) -> Iterator[None]:
     """A whole convolution over a tile set, chunk by chunk; the gather runs ahead in program order.
 
@@ -224,7 +225,7 @@ def _multiply(
         raise GatewrightError(
             f"arch {context.arch.name}: a tile of {name} needs {pixels} accumulator entries; raise accumulator_depth"
         )
-    chunk = {"tile": tiles.tile, "first_tile": first, "tile_count": count}
+    chunk = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count}
     tables = []
     if tiles.table is not None:
         chunk["tile_table"] = tiles.table
@@ -257,29 +258,27 @@ def store(
     tables: list[int],
 ) -> None:
     """Write the results of a product whose entries are complete."""
-    stored = output.channels if output.channel_gate is None else len(output.channel_gate.entries)
     rows = tiles.rows[first : first + count]
-    low = int(rows[0]) * output.width * stored
-    high = min(output.height, int(rows[-1]) + tiles.tile) * output.width * stored
+    placed = output.rows(int(rows[0]), min(output.height, int(rows[-1]) + tiles.tile))
     accesses = [
         reads("accumulator", context.bank, context.bank + 1),
-        writes("scratchpad", output.address + low, output.address + high),
+        *(writes("scratchpad", *place) for place in placed.ranges),
         PORT_B,
         Access("parameter", output.parameters - 1, output.parameters + output.channels, early=True),
         *(Access("table", table, table + 1, early=True) for table in tables),
     ]
-    extra: dict[str, int] = {}
+    extra = dict(placed.wrap)
     if output.pool is not None:
         grid = -(-output.width // output.pool.tile)
         pitch = grid * output.channels
         top, bottom = int(rows[0]) // tiles.tile, int(rows[-1]) // tiles.tile + 1
         accesses.append(writes("scratchpad", output.pool_address + top * pitch, output.pool_address + bottom * pitch))
-        extra = {"pool": 1, "pool_address": output.pool_address, "grid_width": grid}
+        extra |= {"pool": 1, "pool_address": output.pool_address, "grid_width": grid}
     context.out.emit(
         Opcode.EPILOGUE,
         accesses,
         kind=EpilogueKind.STORE,
-        destination=output.address,
+        destination=placed.address,
         out_height=output.height,
         out_width=output.width,
         channels=output.channels,

@@ -113,7 +113,7 @@ def _multiply(
     serial: int,
 ) -> None:
     """One step's MATMULs, and behind the chunk's last piece its EPILOGUEs."""
-    chunk = {"tile": tiles.tile, "first_tile": step.first, "tile_count": step.count}
+    chunk = {"tile": tiles.tile, "first_tile": tiles.start + step.first, "tile_count": step.count}
     tables = []
     if tiles.table is not None:
         chunk["tile_table"] = tiles.table

@@ -11,6 +11,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import allocate_scratchpad
+from gatewright.compiler.plan.bands import BandedBlock, banded_blocks
 from gatewright.compiler.plan.filters import FilterBank, cut
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
@@ -35,6 +36,10 @@ class NetworkImage:
     graph: QuantisedGraph
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
+    blocks: list[BandedBlock] = field(init=False)
+    """Blocks that are computed band by band."""
+    ring_bytes: dict[str, int] = field(init=False)
+    """Bytes of the rings of maps of which only rows are kept."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring."""
@@ -50,7 +55,9 @@ class NetworkImage:
         shape = self.graph.shapes[self.graph.input]
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
-        self.addresses = allocate_scratchpad(self.graph, self.arch, size)
+        self.blocks = banded_blocks(self.graph, self.arch)
+        maps = allocate_scratchpad(self.graph, self.arch, size, self.blocks)
+        self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)

@@ -39,6 +39,13 @@ class TileSet:
     tile: int
     table: int | None
     rows: npt.NDArray[np.int64]
+    start: int = 0
+    """The position of the first one in the table, or in the raster."""
+
+    def rows_of(self, first: int, end: int) -> TileSet:
+        """Those that begin in rows [first, end)."""
+        low, high = np.searchsorted(self.rows, (first, end))
+        return TileSet(self.tile, self.table, self.rows[low:high], self.start + int(low))
 
     def __len__(self) -> int:
         return len(self.rows)
