@@ -49,6 +49,13 @@ class _Use:
     group: int = 0
     piece: int = 0
 
+    def advance(self, groups: int) -> bool:
+        """One piece more is loaded; whether it was the last."""
+        self.piece += 1
+        if self.piece == len(self.bank.pieces):
+            self.group, self.piece = self.group + 1, 0
+        return self.group == groups
+
 
 class FilterLoader:
     """Places filter banks in the weight buffer's ring and emits their LOADs.
@@ -71,7 +78,7 @@ class FilterLoader:
                 -1 if layer.name in in_turn else 0,
                 layer.tile_gate,
             )
-            for name, layer in ((layer.name, layer) for layer in self.layers)
+            for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
             for bank in self.banks_of(layer)
         )
         self._parameters = 0
@@ -80,6 +87,25 @@ class FilterLoader:
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
+
+    def _in_order_of_use(self) -> list[QuantisedLayer]:
+        """The layers; of gates that join one another those with streamed filters last."""
+        order: list[QuantisedLayer] = []
+        for layer in self.layers:
+            streamed = self._streams(layer)
+            place = len(order)
+            while (
+                place
+                and not streamed
+                and order[place - 1].role == "gate" == layer.role
+                and self._streams(order[place - 1])
+            ):
+                place -= 1
+            order.insert(place, layer)
+        return order
+
+    def _streams(self, layer: QuantisedLayer) -> bool:
+        return any(bank.streamed for bank in self.banks_of(layer))
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
         """The filter banks of a layer, in order of use."""
@@ -127,12 +153,23 @@ class FilterLoader:
         if region not in self.ring.live:
             self.load_until(self._horizon)
         if region not in self.ring.live:
+            self._load_now(bank, serial, region)
+        if region not in self.ring.live:
             arch = self.context.arch
             buffer, key = self._short
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
         return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces[piece].first)
+
+    def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
+        """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
+        for use in [use for use in self._pending if use.bank is bank and use.serial in (serial, 0)][:1]:
+            if not self._load_parameters(self.context.image.parameter_end[bank.name]):
+                return
+            while region not in self.ring.live and self._load(use):
+                if use.advance(bank.groups(self.filters_of(bank))):
+                    self._pending.remove(use)
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
@@ -192,9 +229,7 @@ class FilterLoader:
                 return False
             if not self._load(use):
                 return False
-            use.piece += 1
-            if use.piece == len(use.bank.pieces):
-                use.group, use.piece = use.group + 1, 0
+            use.advance(groups)
         return True
 
     def _load(self, use: _Use) -> bool:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, SourceMap
-from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads, writes
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
+from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
@@ -26,11 +27,8 @@ from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
-from gatewright.contract.isa import EpilogueKind, Opcode, Space
+from gatewright.contract.isa import EpilogueKind, Opcode
 from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
-
-_IMAGE_PIECES = 4
-"""LOADs that bring the image: the first rows are used while the others arrive."""
 
 
 class Lowering:
@@ -40,6 +38,7 @@ class Lowering:
         self.image, self.graph, self.arch = image, image.graph, image.arch
         self.context = Context(image, decisions)
         self.loader = FilterLoader(self.context)
+        self.image_loader = ImageLoader(self.context)
         self.gates = GateLowering(self.context, self.loader)
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
@@ -61,25 +60,13 @@ class Lowering:
         return self._assemble(sample)
 
     def _start(self) -> None:
-        """The image in pieces and what the stem needs, in the order of need; then the rest."""
-        out, address = self.context.out, self.image.addresses[self.graph.input]
-        beats, region = self.image.input_beats, self.image.input_region
-        step = -(-beats // _IMAGE_PIECES)
-        for first in range(0, beats, step):
-            count = min(step, beats - first)
-            low = address + first * BEAT_BYTES
-            out.emit(
-                Opcode.LOAD,
-                [writes("scratchpad", low, low + count * BEAT_BYTES), PORT_B],
-                dram_address=region.address + first * BEAT_BYTES,
-                space=Space.SCRATCHPAD,
-                address=low,
-                rows=1,
-                row_beats=count,
-            )
-            if first == 0:
-                self.loader.load_until(0)
-        out.load_next_page()
+        """The image and what the stem needs, in the order of need; then the rest."""
+        if self.image_loader.ring is None:
+            self.image_loader.whole(lambda: self.loader.load_until(0))
+        else:
+            self.image_loader.rows(self.image.first_image_rows)
+            self.loader.load_until(0)
+        self.context.out.load_next_page()
 
     def convolutions(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source."""
@@ -127,29 +114,23 @@ class Lowering:
         )
 
     def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
-        """Record where the layer's output, and its pooled map, lie when the layer is done."""
-        shape, row = self.graph.shapes[layer.output], len(self.context.out.rows) - 1
-        address = self.image.addresses[layer.output]
+        """Record where a convolution's output, and its pooled map, lie when the layer is done."""
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
-        self.placements.append(
-            Placement(
-                layer.output,
-                kind,
-                address,
-                shape.height,
-                shape.width,
-                shape.channels,
-                row,
-                tiles,
-                layer.output_channels,
-            )
-        )
+        self._record(layer.output, kind, tiles, layer.output_channels)
         if pool is not None:
-            pooled = self.gates.pooled_source(pool.name)
-            self.placements.append(
-                Placement(pool.name, "map", pooled.address, pooled.height, pooled.width, pooled.channels, row)
-            )
+            self._record(pool.name, "map")
+
+    def place_map(self, tensor: str, pool: Pooling | None) -> None:
+        """Record where a whole map, and its pooled map, lie now."""
+        self._record(tensor, "map")
+        if pool is not None:
+            self._record(pool.name, "map")
+
+    def _record(self, tensor: str, kind: PlacementKind, tiles: str | None = None, channels: str | None = None) -> None:
+        shape, row = self.graph.shapes[tensor], len(self.context.out.rows) - 1
+        place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
+        self.placements.append(Placement(tensor, kind, *place, tiles, channels))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
         static = self.image.static_image

@@ -9,12 +9,16 @@ from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceM
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import convolve
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.bands import BandedBlock, Rows
+from gatewright.compiler.plan.bands import BandedBlock, Rows, needed_rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import EpilogueKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -30,10 +34,14 @@ class ConvolutionLowering:
         self.context: Context = lowering.context
         self.loader: FilterLoader = lowering.loader
         self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
+        self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
         self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
 
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
+        if layers[0].name in self._pools:
+            self._with_pool(self._pools[layers[0].name])
+            return
         block = self._blocks.get(layers[0].name)
         if block is not None:
             if block.first in layers:
@@ -89,6 +97,55 @@ class ConvolutionLowering:
             _interleave([self._tiles(layer, tiles, relu, pool, serial)])
         for layer in block.layers:
             self._place(layer)
+
+    def _with_pool(self, pooled: PooledConvolution) -> None:
+        """A convolution and its max pool, row by row; the averages of the pool's output ride along."""
+        layer, pool, context = pooled.convolution, pooled.pool, self.context
+        context.macs[layer.name] = 0
+        shape = self.graph.shapes[layer.output]
+        middle = self._map(layer.output, shape.height)
+        output = self._window_output(pool.output, self.image.parameter_entry[layer.name])
+        averages = self.image.poolings.get(pool.output)
+        image, steps = self.lowering.image_loader, list(pooled.steps(self.graph))
+        ((tiles, relu, _),) = [(all_tiles(shape.height, shape.width, 1), layer.relu, None)]
+        for number, step in enumerate(steps):
+            context.out.layer = layer.name
+            if image.ring is not None:
+                for following in steps[number : number + 2]:
+                    image.rows(needed_rows(layer, following.middle).end)
+            _interleave([self._tiles(layer, tiles.rows_of(step.middle.first, step.middle.end), relu, None)])
+            windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
+            if averages is not None:
+                self._average(averages, output, Rows(step.output.first, step.output.end))
+        if layer.output not in self.image.ring_bytes:
+            self.lowering.place(layer, None)
+        self.lowering.place_map(pool.output, averages)
+
+    def _average(self, averages: Pooling, source: OutputMap, rows: Rows) -> None:
+        """The rows of a pooled map that rows of its source complete; then what may begin with them."""
+        shape = averages.shape(self.graph)
+        done = min(shape.height, rows.end // averages.tile if rows.end < source.height else shape.height)
+        before = rows.first // averages.tile
+        if done <= before:
+            return
+        output = self._window_output(averages.name, self.image.parameter_entry[averages.name])
+        whole = SourceMap(source.address, source.height, source.width, source.channels)
+        windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(before, done), averages.tile, averages.tile)
+        if done < shape.height:
+            for reader in self.graph.layers:
+                if averages.name in reader.reads:
+                    reader.advance(self.lowering, done, done * averages.tile)
+
+    def _map(self, tensor: str, height: int) -> SourceMap:
+        """A map without gates, read as it lies."""
+        shape = self.graph.shapes[tensor]
+        ring = self._ring(tensor, height, shape.width * shape.channels)
+        return SourceMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, ring=ring)
+
+    def _window_output(self, tensor: str, parameters: int) -> OutputMap:
+        """A map that windows are written to."""
+        shape = self.graph.shapes[tensor]
+        return OutputMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
 
     @staticmethod
     def _band(block: BandedBlock, middle: Rows, output: Rows) -> list[tuple[QuantisedConv, Rows]]:
@@ -156,8 +213,11 @@ class ConvolutionLowering:
         """Rows of a map's ring; None if the map is whole."""
         if tensor not in self.image.ring_bytes or not pitch:
             return None
-        rows = min(height, self.image.ring_bytes[tensor] // pitch)
-        (needed,) = (block.kept_rows(self.graph) for block in self.image.blocks if block.middle == tensor)
+        if tensor == self.graph.input:
+            rows = self.lowering.image_loader.ring or 0
+        else:
+            rows = min(height, self.image.ring_bytes[tensor] // pitch)
+        needed = self.image.kept_rows(tensor)
         if rows < needed:
             raise GatewrightError(
                 f"arch {self.arch.name}: {needed} rows of tensor {tensor} must be kept, {needed * pitch} bytes; beside "
@@ -192,7 +252,8 @@ class ConvolutionLowering:
     def _place(self, layer: QuantisedConv) -> None:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
         completer = self.image.completer(layer)
-        if (completer is not None and completer.output_tiles) or layer.output in self.image.ring_bytes:
+        added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
+        if added or layer.output in self.image.ring_bytes:
             return
         self.lowering.place(layer, self.image.poolings.get(layer.output))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -152,7 +152,7 @@ class QuantisedMaxPool(MaxPool, QuantisedLayer):
         return ()
 
     def lay_out(self, image: NetworkImage) -> None:
-        self._not_yet()
+        """The identity's factor lies before the parameters of the convolution that it rides on."""
 
     def without_gates(self) -> QuantisedMaxPool:
         return self
@@ -162,7 +162,4 @@ class QuantisedMaxPool(MaxPool, QuantisedLayer):
         return "ungated"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
-        self._not_yet()
-
-    def _not_yet(self) -> NoReturn:
-        refuse(self.name, "the machine has no max pool yet; networks with one can be evaluated and quantised only")
+        """It is emitted by the convolution that writes its source."""

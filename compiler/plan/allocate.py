@@ -41,6 +41,14 @@ class _Buffer:
 
 
 @dataclass(frozen=True)
+class RingWish:
+    """A map of which only rows are kept, in ``size`` bytes if there are so many."""
+
+    tensor: str
+    size: int
+
+
+@dataclass(frozen=True)
 class MapPlan:
     """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring."""
 
@@ -58,12 +66,16 @@ def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
 
 
 def allocate_scratchpad(
-    graph: QuantisedGraph, arch: ArchConfig, input_size: int, blocks: Sequence[BandedBlock] = ()
+    graph: QuantisedGraph,
+    arch: ArchConfig,
+    input_size: int,
+    blocks: Sequence[BandedBlock] = (),
+    rings: Sequence[RingWish] = (),
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
     ``input_size`` is that of the input as it is laid out, in bytes. The middle maps of banded ``blocks`` are rings;
-    where such a block has a shortcut its output may overlap its input.
+    where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -102,9 +114,12 @@ def allocate_scratchpad(
         if block.shortcut is not None:
             output = owner[block.second.output]
             output.behind, output.lead = owner[block.first.source], block.lead(graph) + SLACK_BYTES
+    for wish in rings:
+        owner[wish.tensor].size, owner[wish.tensor].flexible = wish.size, True
     _place_all(list({id(b): b for b in owner.values()}.values()), arch)
-    rings = {block.middle: owner[block.middle].size for block in blocks}
-    return MapPlan({name: buffer.address for name, buffer in owner.items()}, rings)
+    kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
+    sizes_kept = {name: owner[name].size for name in kept}
+    return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
 
 
 def _live_together(block: BandedBlock, graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:

@@ -13,7 +13,6 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
-from gatewright.contract.arch import ArchConfig
 
 UNGATED_ROWS = 4
 """Rows of a band where no tiles say otherwise."""
@@ -95,10 +94,10 @@ def needed_rows(layer: QuantisedConv, output: Rows) -> Rows:
     return Rows(first, (output.end - 1) * layer.stride - layer.padding + layer.weight.shape[1])
 
 
-def banded_blocks(graph: QuantisedGraph, arch: ArchConfig) -> list[BandedBlock]:
-    """The blocks whose maps, whole, are more than the scratchpad."""
+def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
+    """The blocks that can be computed band by band, those whose maps take most bytes first."""
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
-    blocks = []
+    blocks: list[tuple[int, BandedBlock]] = []
     for second in convolutions:
         if second.residual is None:
             continue
@@ -107,15 +106,9 @@ def banded_blocks(graph: QuantisedGraph, arch: ArchConfig) -> list[BandedBlock]:
             continue
         shortcut = next((conv for conv in convolutions if conv.completed_by == second.name), None)
         maps = {first.source, first.output, second.output if shortcut else first.source}
-        if sum(graph.shapes[name].size for name in maps) > arch.scratchpad_bytes - reserve_bytes(graph):
-            blocks.append(BandedBlock(first, shortcut, second, _tile(graph, second)))
-    return blocks
-
-
-def reserve_bytes(graph: QuantisedGraph) -> int:
-    """What other tensors than feature maps may need at the same time: the largest of the pooled maps, twice."""
-    sizes = [sum(layer.sizes(graph).values()) for layer in graph.layers if isinstance(layer, Pooling)]
-    return 2 * max(sizes, default=0) + 1024
+        size = sum(graph.shapes[name].size for name in maps)
+        blocks.append((size, BandedBlock(first, shortcut, second, _tile(graph, second))))
+    return [block for _, block in sorted(blocks, key=lambda pair: -pair[0])]
 
 
 def _tile(graph: QuantisedGraph, layer: QuantisedConv) -> int:

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.allocate import allocate_scratchpad
-from gatewright.compiler.plan.bands import BandedBlock, banded_blocks
+from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.filters import FilterBank, cut
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
@@ -19,6 +18,8 @@ from gatewright.compiler.plan.layout import (
     weights_by_reduction,
     weights_by_vector,
 )
+from gatewright.compiler.plan.maps import plan_maps
+from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -29,6 +30,10 @@ PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
 
 
+IDENTITY = 2, 1
+"""Multiplier and shift that leave a value as it is: those of a maximum."""
+
+
 @dataclass
 class NetworkImage:
     """The sample-independent part of every program of a verified quantised graph on an architecture."""
@@ -36,6 +41,7 @@ class NetworkImage:
     graph: QuantisedGraph
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
+    pooled: list[PooledConvolution] = field(init=False)
     blocks: list[BandedBlock] = field(init=False)
     """Blocks that are computed band by band."""
     ring_bytes: dict[str, int] = field(init=False)
@@ -55,8 +61,8 @@ class NetworkImage:
         shape = self.graph.shapes[self.graph.input]
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
-        self.blocks = banded_blocks(self.graph, self.arch)
-        maps = allocate_scratchpad(self.graph, self.arch, size, self.blocks)
+        self.pooled = pooled_convolutions(self.graph)
+        self.blocks, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
         self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
@@ -95,6 +101,19 @@ class NetworkImage:
         (adder,) = (a for a in self.graph.layers if isinstance(a, QuantisedConv) and a.name == layer.completed_by)
         return adder
 
+    def kept_rows(self, tensor: str) -> int:
+        """Rows of a map in a ring that must be kept."""
+        for block in self.blocks:
+            if block.middle == tensor:
+                return block.kept_rows(self.graph)
+        (pooled,) = self.pooled
+        return pooled.image_rows(self.graph) if tensor == self.graph.input else pooled.kept_rows(self.graph)
+
+    @property
+    def first_image_rows(self) -> int:
+        """Rows of the image that the first band needs."""
+        return needed_rows(self.pooled[0].convolution, next(self.pooled[0].steps(self.graph)).middle).end
+
     def pooling_of(self, layer: QuantisedConv) -> Pooling | None:
         """The pooled map that a layer writes along; a shortcut writes that of the sum that completes it."""
         completer = self.completer(layer)
@@ -111,14 +130,21 @@ class NetworkImage:
             )
         if self._entries % self.parameter_capacity + count > self.parameter_capacity:
             self._pad_parameters(self.parameter_capacity)  # a layer's entries are consecutive on chip
-        before = Requantisation(
-            0 * one, one * (pooling.multiplier if pooling else 0), one * (pooling.shift if pooling else 1)
-        )
+        multiplier, shift = (pooling.multiplier, pooling.shift) if pooling else IDENTITY
+        before = Requantisation(0 * one, multiplier * one, shift * one)
         self._parameters += [parameter_bytes(before), parameter_bytes(requantisation)]
         self.parameter_start[name] = self._entries
         self.parameter_entry[name] = self._entries % self.parameter_capacity + 1
         self._entries += 1 + len(requantisation.bias)
         self.parameter_end[name] = self._entries
+
+    def add_pool_parameters(self, layer: QuantisedConv) -> None:
+        """Behind a convolution's own those of the averages of the map that a max pool makes of its output."""
+        for pooled in self.pooled:
+            if pooled.convolution is layer and pooled.pool.output in self.poolings:
+                pooling = self.poolings[pooled.pool.output]
+                self.add_parameters(pooling.name, Requantisation.bias_only(np.zeros(0, np.int64)), pooling)
+                self.parameter_end[layer.name] = self._entries
 
     def add_by_vector(self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None) -> None:
         """A filter bank [filters, ...reduction]; if streamed, only the filters of the output gate's table are read."""
