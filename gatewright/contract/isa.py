@@ -219,7 +219,7 @@ wrap_bytes 20 bytes of the ring
             "Turn accumulators into results. STORE: bias, requantise, residual, saturate, write. REDUCE: sum over "
             "the pixels first and write one int8 vector. REDUCE_RAW: the same without requantisation, as int32. "
             "THRESHOLD: sign of accumulator plus bias into a mask, one bit per stationary vector. MAX, AVERAGE, "
-            "DIGITS: of the pixels in windows of a map the maximum, the requantised sum, or the sum as two int8 digits.",
+            "DIGITS: of windows of a map the maximum, the requantised sum, or the sum as two int8 digits.",
         ),
         Format(
             Opcode.INDEX,

@@ -60,11 +60,16 @@ def stepped_check(seeds: int = STEPPED_SEEDS) -> Check:
     return Check("stepped random", ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests, "-k", chosen))
 
 
+def layers_check() -> Check:
+    """Layers with windows, digits, rings and pieces on both simulators, with oracles of their own."""
+    return Check("layers on both simulators", ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/sim/layers"))
+
+
 def checks_of(mutant: Mutant) -> list[Check]:
     """In the order in which they run."""
     if mutant.in_hw:
         return [lockstep_check(), corners_check(), unit_check(mutant.bench)]
-    return [stepped_check(), lockstep_check(), corners_check()]
+    return [stepped_check(), layers_check(), lockstep_check(), corners_check()]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.random_lists import Listed, ListNetwork
 from tests.support.random_programs import first_that_fits, largest
-from tests.support.random_windows import banded, windowed
+from tests.support.random_windows import banded, tall, windowed
 from tests.support.scattered import NoRoom
 from tests.support.stepped_layers import emit_whole
 from tests.support.stepped_programs import Map, up
@@ -173,10 +173,14 @@ def random_corners(seed: int, arch: ArchConfig | None = None) -> tuple[CornerNet
 
 def _drawn(network: CornerNetwork, edge: int) -> tuple[CornerNetwork, Program]:
     rng = network.rng
-    size = (int(rng.integers(1, edge + 1)), int(rng.integers(1, edge + 1)), int(rng.integers(1, min(edge, 6) + 1)))
+    in_bands = rng.integers(4) == 0
+    shape = tall(rng, edge) if in_bands else (int(rng.integers(1, edge + 1)), int(rng.integers(1, edge + 1)))
+    size = (*shape, int(rng.integers(1, min(edge, 6) + 1)))
     current = network.place(rng.integers(-128, 128, size, dtype=np.int8))
-    new = (partial(windowed, network), partial(banded, network))
-    often = (network.seeing, network.stored, network.gated_inputs, new[int(rng.integers(2))])
+    if in_bands:
+        current = banded(network, current)
+        network.barrier()
+    often = (network.seeing, network.stored, network.gated_inputs, partial(windowed, network))
     steps = [network.gated_inputs, *(step for step in often if rng.integers(4))]
     exit_behind = int(rng.integers(1, len(steps) + 2))
     checks = stores = None

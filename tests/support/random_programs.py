@@ -15,7 +15,7 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
 from tests.support.random_machines import random_machine
-from tests.support.random_windows import banded, summed, windowed
+from tests.support.random_windows import banded, summed, tall, windowed
 from tests.support.scattered import NoRoom, ScatterBuilder
 from tests.support.stepped_layers import Layer, emit_conv, emit_whole, entries
 from tests.support.stepped_oracle import conv_sums, conv_values, finish, pool_values, random_parameters
@@ -263,12 +263,16 @@ def random_network(seed: int, arch: ArchConfig | None = None) -> tuple[Network, 
     def draw(attempt: int) -> tuple[Network, Program]:
         network, edge = Network(seed, arch, attempt), largest(attempt) + 1
         rng = network.rng
-        size = (int(rng.integers(1, edge)), int(rng.integers(1, edge)), int(rng.integers(1, edge)))
+        in_bands = rng.integers(3) == 0
+        shape = tall(rng, edge) if in_bands else (int(rng.integers(1, edge)), int(rng.integers(1, edge)))
+        size = (*shape, int(rng.integers(1, edge)))
         current = network.build.load_map(rng.integers(-128, 128, size, dtype=np.int8))
+        if in_bands:
+            current = banded(network, current)
         for _ in range(int(rng.integers(1, 4))):
             step = network.gated if current.values.shape[0] * current.values.shape[1] >= 9 else network.layer
-            some = (step, network.layer, partial(windowed, network), partial(banded, network))
-            current = some[int(rng.choice(4, p=[0.3, 0.3, 0.2, 0.2]))](current)
+            some = (step, network.layer, partial(windowed, network))
+            current = some[int(rng.integers(3))](current)
         return network, network.finish(current)
 
     return first_that_fits(draw)

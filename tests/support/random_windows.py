@@ -102,6 +102,11 @@ def summed(network: Network, source: Map) -> Map | None:
     return target
 
 
+def tall(rng: np.random.Generator, largest: int) -> tuple[int, int]:
+    """Rows and columns of a map with more rows than the rings of its bands hold."""
+    return int(rng.integers(largest, 2 * largest + 3)), int(rng.integers(1, max(2, largest // 2)))
+
+
 def banded(network: Network, source: Map) -> Map:
     """A convolution into a ring of rows, a second one added to it there, and a reader of the ring, row by row."""
     rng, (height, width, channels) = network.rng, source.values.shape
@@ -155,7 +160,7 @@ def _read_ring(network: Network, source: Map, middle: Map, made: list[tuple]) ->
         values = conv_values(middle.values, filters, reader, np.zeros(plain.shape, np.int8))
     target = network.output(*values.shape, preset=True)
     need = min(height, (rows_of_reader - 1) * step + edge)
-    middle.ring = max(need + tile - 1, 2 * tile) + int(rng.integers(3))
+    middle.ring = need + tile - 1 + int(rng.integers(2))
     middle.address = network.build.room(middle.ring * width * channels, int(rng.integers(16)))
     network.build.emit(Opcode.EXIT, [network.build.mark(Unit.LOAD)], mask=MASKS - 1)
     done = 0

@@ -106,5 +106,5 @@ class ScatterBuilder(Builder):
         return super().program(output, page_size)
 
 
-LONGEST_PAGE = 2000
+LONGEST_PAGE = 1365
 """Instructions of a page: one row of a LOAD brings it."""

@@ -154,7 +154,7 @@ class Parameters:
 
 
 class InstructionMemory:
-    """Encoded instructions, 32 bytes an entry; LOAD writes beats, the sequencer reads entries."""
+    """Encoded instructions, ``entry_bytes`` an entry; LOAD writes beats, the sequencer reads entries."""
 
     def __init__(self, clock: Clock, entries: int, entry_bytes: int) -> None:
         self._clock = clock

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
@@ -153,8 +153,8 @@ RACES: list[tuple[str, list[Row], list[Row], str]] = [
     ),
     (
         "a table loaded while INDEX fills another",
-        [row(Opcode.INDEX, bits=1000), load(space=Space.TABLE, address=1, row_beats=1, count=8)],
-        [row(Opcode.INDEX, bits=1000), load([(Unit.INDEX, 1)], space=Space.TABLE, address=1, row_beats=1, count=8)],
+        [row(Opcode.INDEX, bits=500), load(space=Space.TABLE, address=1, row_beats=1, count=8)],
+        [row(Opcode.INDEX, bits=500), load([(Unit.INDEX, 1)], space=Space.TABLE, address=1, row_beats=1, count=8)],
         "uses the tables' write port",
     ),
     (
@@ -218,10 +218,12 @@ def test_a_page_used_before_it_has_arrived() -> None:
     turn = int(np.flatnonzero(code[:, 0] == Opcode.NEXT)[0])
     code[turn, 1:3] = 0
     rebuilt = make_program(ARCH, list(code[: turn + 1]))  # the second page is left out: only its LOAD remains
-    image = np.concatenate([rebuilt.image[: 32 * (turn + 1)], program.image[32 * (turn + 1) :]])
+    image = np.concatenate(
+        [rebuilt.image[: INSTRUCTION_BYTES * (turn + 1)], program.image[INSTRUCTION_BYTES * (turn + 1) :]]
+    )
     rebuilt.image, rebuilt.boot_count = image, program.boot_count
     with pytest.raises(
-        GatewrightError, match=r"instruction 6 \(INDEX\) reads instruction entry 512 before it is written"
+        GatewrightError, match=r"instruction 6 \(INDEX\) reads instruction entry 256 before it is written"
     ):
         simulate(rebuilt, audit=True)
 
@@ -268,7 +270,7 @@ HIDDEN: list[tuple[str, Row, Row, str]] = [
 )
 def test_a_missing_wait_is_a_race_even_where_slack_hides_it(first: Row, second: Row, message: str) -> None:
     """Four INDEXes take longer than the first instruction; a slower memory would show the race."""
-    delay = [row(Opcode.INDEX, bits=1024, table=table) for table in range(4)]
+    delay = [row(Opcode.INDEX, bits=512, table=table) for table in range(4)]
     with pytest.raises(GatewrightError, match=re.escape(f"race by order: {message}")):
         check([first, *delay, second])
     unit = {Opcode.LOAD: Unit.LOAD, Opcode.GATHER: Unit.GATHER}[Opcode(int(first[0]))]

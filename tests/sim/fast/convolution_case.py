@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
-from gatewright.contract.isa import NO_TABLE, Opcode, Space
+from gatewright.contract.isa import NO_MASK, NO_TABLE, Opcode, Space
 from gatewright.contract.program import Program
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.programs import Image, Row, in_sequence, make_program, row
@@ -213,7 +213,7 @@ def set_mask(arch: ArchConfig, image: Image, mask: int, bits: npt.NDArray[np.boo
             row_beats=-(-len(bits) // 2),
         ),
         row(Opcode.MATMUL, taps=0, slice_count=1, weight_vectors=1023, patch_vectors=1020, **pixels),
-        row(Opcode.EPILOGUE, kind=3, destination=mask * 1024, parameters=base, **pixels),
+        row(Opcode.EPILOGUE, kind=3, destination=mask * MASK_BITS, parameters=base, **pixels),
     ]
 
 
@@ -246,7 +246,8 @@ def compile_case(case: Case, data: Data, page_size: int | None = None) -> Compil
         beats = -(-array.size // 16)
         piece = image.add(array)
         rows.append(row(Opcode.LOAD, dram_address=piece, address=address, rows=1, row_beats=beats))
-    tile_table = filter_table = channel_table = source_mask = NO_TABLE
+    tile_table = filter_table = channel_table = NO_TABLE
+    source_mask = NO_MASK
     if case.tiles_on is not None:
         tile_table = TILES
         rows.append(
@@ -278,7 +279,6 @@ def compile_case(case: Case, data: Data, page_size: int | None = None) -> Compil
     patch_vectors = case.tiles_at_once * case.tile**2
     patch_vectors += -patch_vectors % 4
     operand = {
-        "patch_base": 3,
         "patch_vectors": patch_vectors,
         "channels": active if channel_table == NO_TABLE else 0,
         "channel_table": channel_table,
@@ -295,6 +295,7 @@ def compile_case(case: Case, data: Data, page_size: int | None = None) -> Compil
             row(
                 Opcode.GATHER,
                 source=source,
+                patch_base=3,
                 height=case.height,
                 width=case.width,
                 kernel_height=case.kernel,
@@ -327,7 +328,8 @@ def compile_case(case: Case, data: Data, page_size: int | None = None) -> Compil
                     rows.append(
                         row(
                             Opcode.MATMUL,
-                            weight_base=5,
+                            patch_base=3 + first_slice * patch_vectors // 4,
+                            weight_base=5 + first_slice * vectors // 4,
                             weight_vectors=vectors,
                             taps=case.kernel**2,
                             first_slice=first_slice,

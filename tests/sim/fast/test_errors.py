@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
@@ -47,25 +47,31 @@ def epilogue(**fields: int) -> Row:
     return row(Opcode.EPILOGUE, **{**target, **DOT, **fields})
 
 
+def windows(**fields: int) -> Row:
+    shape = {"kind": 4, "source": 4096, "source_height": 4, "source_width": 8, "window": 2, "step": 2, "inset": 1}
+    return epilogue(**{**shape, **fields})
+
+
 def load(space: Space, **fields: int) -> Row:
     return row(Opcode.LOAD, space=space, **{"rows": 1, "row_beats": 1, **fields})
 
 
 BAD: list[tuple[Row, str]] = [
-    (gather(tile_table=9), "(GATHER) names table 9, but the machine has 8"),
+    (gather(tile_table=17), "(GATHER) names table 17, but the machine has 16"),
     (gather(channel_table=3), "(GATHER) uses table 3, which nothing has written"),
     (gather(tile=0), "(GATHER) has tile = 0"),
     (gather(patch_vectors=12), "(GATHER) patch_vectors: uses 16 vectors of a region of 12"),
     (gather(patch_base=1023), "(GATHER) patch_base: reaches word 4107 of a patch buffer of 4096"),
     (gather(source=262144 - 255), "(GATHER) reaches byte 262144 of a scratchpad of 262144"),
+    (gather(source=64, wrap_row=2, wrap_bytes=256), "(GATHER) reaches byte 1048527 of a scratchpad of 262144"),
     (gather(source_mask=1), "(GATHER) source_tile or source_grid = 0"),
     (
         gather(source_mask=1, source_tile=1, source_grid=4, kernel_width=5),
         "(GATHER) kernel_width = 5; with a source_mask",
     ),
     (gather(source_mask=1, kernel_width=5, tile_count=0), "(GATHER) kernel_width = 5; with a source_mask"),
-    (gather(source_mask=1, source_tile=1, source_grid=63, height=18), "(GATHER) reaches mask bit 1074 of 1024"),
-    (matmul(filter_table=14), "(MATMUL) names table 14, but the machine has 8"),
+    (gather(source_mask=1, source_tile=1, source_grid=63, height=10), "(GATHER) reaches mask bit 570 of 512"),
+    (matmul(filter_table=30), "(MATMUL) names table 30, but the machine has 16"),
     (matmul(first_pixel=4, tile_count=12), "(MATMUL) patch_vectors: uses 12 vectors of a region of 8"),
     (matmul(patch_base=1023), "(MATMUL) patch_base: reaches word 4099 of a patch buffer of 4096"),
     (matmul(first_filter=1), "(MATMUL) weight_vectors: uses vector 8 of a region of 8"),
@@ -94,8 +100,40 @@ BAD: list[tuple[Row, str]] = [
     (epilogue(kind=2, destination=262144 - 31), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
     (epilogue(kind=3), "(EPILOGUE) kind THRESHOLD needs one streamed vector, not 8"),
     (epilogue(kind=3, pixel_count=1, destination=16377), "(EPILOGUE) reaches mask bit 16384 of 16384"),
-    (row(Opcode.INDEX, table=8), "(INDEX) names table 8, but the machine has 8"),
-    (row(Opcode.INDEX, bits=1025), "(INDEX) reaches mask bit 1024 of 1024"),
+    (epilogue(kind=7), "(EPILOGUE) kind = 7 is not one of 0 to 6"),
+    (epilogue(digits=1), "(EPILOGUE) digits: needs kind REDUCE or REDUCE_RAW (kind 0)"),
+    (epilogue(digits=1, kind=3, pixel_count=1), "(EPILOGUE) digits: needs kind REDUCE or REDUCE_RAW (kind 3)"),
+    (epilogue(digits=1, kind=1), "(EPILOGUE) digits: adds up the entries of 2 pixels, the two digits, not of 8"),
+    (epilogue(digits=1, kind=2, pixel_count=1), "(EPILOGUE) digits: adds up the entries of 2 pixels"),
+    (epilogue(wrap_row=1, wrap_bytes=65, out_height=2, first_tile=8), "(EPILOGUE) reaches byte 1048582 of a"),
+    (windows(stationary=1), "(EPILOGUE) stationary: kind 4 needs stationary filters, not 1"),
+    (windows(tile=2), "(EPILOGUE) tile = 2; a kind that reads windows goes pixel by pixel, with tile = 1"),
+    (windows(tile_table=0), "(EPILOGUE) tile_table or filter_table = 0; a kind that reads windows takes no table"),
+    (windows(filter_table=0), "(EPILOGUE) tile_table or filter_table = 0; a kind that reads windows takes no table"),
+    (windows(compact=1), "(EPILOGUE) compact: needs a filter_table"),
+    (windows(residual=1), "(EPILOGUE) residual: needs kind STORE and stationary filters (kind 4"),
+    (windows(pool=1, kind=5), "(EPILOGUE) pool: needs kind STORE and stationary filters (kind 5"),
+    (windows(digits=1, kind=6), "(EPILOGUE) digits: needs kind REDUCE or REDUCE_RAW (kind 6)"),
+    (windows(window=0, inset=0), "(EPILOGUE) window = 0; the edge of this kind's windows is 1 to 31"),
+    (windows(window=12, kind=6), "(EPILOGUE) window = 12; the edge of this kind's windows is 1 to 11"),
+    (windows(step=0), "(EPILOGUE) step = 0; from one window to the next it is at least 1"),
+    (
+        windows(inset=2),
+        "(EPILOGUE) inset = 2; the first window would lie outside of the map: with window = 2 it is less",
+    ),
+    (windows(parameters=0), "(EPILOGUE) parameters: 0 leaves no entry before it for the pooling"),
+    (windows(kind=5, parameters=0, pixel_count=0), "(EPILOGUE) parameters: 0 leaves no entry before it"),
+    (windows(parameters=65), "(EPILOGUE) parameters: the entry's shift is 0; shifts are 1 to 47"),
+    (windows(parameters=66), "(EPILOGUE) parameters: the entry's shift is 48; shifts are 1 to 47"),
+    (windows(parameters=2049), "(EPILOGUE) parameters or address: reaches entry 2048 of 2048"),
+    (windows(channels=7), "(EPILOGUE) writes 8 channels of a pixel that stores 7"),
+    (windows(first_filter=1, kind=6), "(EPILOGUE) writes 9 channels of a pixel that stores 8"),
+    (windows(source=262144 - 63), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
+    (windows(destination=262144 - 63), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
+    (windows(kind=6, destination=262144 - 127), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
+    (windows(wrap_row=1, wrap_bytes=8192, inset=0), "(EPILOGUE) reaches byte 1044551 of a"),
+    (row(Opcode.INDEX, table=16), "(INDEX) names table 16, but the machine has 16"),
+    (row(Opcode.INDEX, bits=513), "(INDEX) reaches mask bit 512 of 512"),
     (row(Opcode.INDEX, bits=257, grid_width=300, complement=1), "(INDEX) grid_width: position 256 does not fit"),
     (row(Opcode.STORE, dram_address=8, beats=1), "(STORE) dram_address: a row begins at byte 8"),
     (row(Opcode.STORE, address=8, beats=1), "(STORE) address: 8 is not a multiple of 16"),
@@ -118,14 +156,14 @@ BAD: list[tuple[Row, str]] = [
         "(LOAD) weight_base or address: reaches word 8195 of a weight buffer of 8192",
     ),
     (load(Space.PARAMETERS, address=2047), "(LOAD) parameters or address: reaches entry 2048 of 2048"),
-    (load(Space.TABLE, address=8), "(LOAD) names table 8, but the machine has 8"),
-    (load(Space.TABLE, count=1025, row_beats=20), "(LOAD) fills a table with 1025 entries, but a table holds 1024"),
+    (load(Space.TABLE, address=16), "(LOAD) names table 16, but the machine has 16"),
+    (load(Space.TABLE, count=513, row_beats=20), "(LOAD) fills a table with 513 entries, but a table holds 512"),
     (load(Space.TABLE, count=9), "(LOAD) count: needs 2 beats but the rows have 1"),
-    (load(Space.INSTRUCTIONS, address=1023, row_beats=4), "(LOAD) address or entry: reaches entry 1024"),
-    (load(Space.INSTRUCTIONS, row_beats=3), "(LOAD) row_beats: 3 beats are not whole instructions of 2 beats"),
+    (load(Space.INSTRUCTIONS, address=511, row_beats=6), "(LOAD) address or entry: reaches entry 512"),
+    (load(Space.INSTRUCTIONS, row_beats=4), "(LOAD) row_beats: 4 beats are not whole instructions of 3 beats"),
     (row(Opcode.LOAD, space=7, rows=1, row_beats=1), "(LOAD) space = 7 is not one of 0 to 5"),
-    (row(Opcode.NEXT, entry=1024), "(fetch) is fetched at entry 1024 of an instruction memory of 1024"),
-    (row(Opcode.NEXT, entry=900), "(fetch) is fetched at entry 900, which nothing was loaded into"),
+    (row(Opcode.NEXT, entry=512), "(fetch) is fetched at entry 512 of an instruction memory of 512"),
+    (row(Opcode.NEXT, entry=400), "(fetch) is fetched at entry 400, which nothing was loaded into"),
     (row(Opcode.INDEX, [(Unit.LOAD, 3)]), "(INDEX) waits for completion 3 of a unit that has been given 2"),
     (row(Opcode.INDEX, [(Unit.INDEX, 1)]), "(INDEX) waits for completion 1 of a unit that has been given 0"),
     (row(Opcode.EXIT, [(Unit.STORE, 65000)]), "(EXIT) waits for completion 65000 of a unit that has been given 0"),
@@ -153,7 +191,22 @@ def test_bad_instruction(bad: Row, message: str) -> None:
         epilogue(),
         epilogue(destination=262144 - 64, accumulator=504, parameters=56),
         epilogue(pool=1, pool_address=262144 - 64),
-        row(Opcode.INDEX, bits=1024, complement=1, grid_width=256),
+        epilogue(digits=1, kind=1, pixel_count=2),
+        epilogue(digits=1, kind=1, filter_count=0),
+        epilogue(wrap_row=1, wrap_bytes=64, out_height=2, first_tile=8, destination=64),
+        gather(source=128, wrap_row=2, wrap_bytes=256),
+        gather(source=262144 - 64, wrap_row=1, wrap_bytes=262144 - 64),
+        gather(source=262144 - 192, tile=1, tile_count=4),
+        gather(source=(1 << 20) - 64, padding_y=(1 << 5) - 1, tile=1, tile_count=4),
+        windows(),
+        windows(window=31, inset=15, step=31),
+        windows(kind=5, parameters=64),
+        windows(kind=6, window=11, parameters=0),
+        windows(kind=6, destination=262144 - 128),
+        windows(source=262144 - 64, source_height=1),
+        windows(source=262144 - 64, wrap_row=1, wrap_bytes=262144 - 64, tile_count=16, pixel_count=16, out_height=2),
+        windows(source=(1 << 20) - 64, inset=0, wrap_row=0, source_height=0),
+        row(Opcode.INDEX, bits=512, complement=1, grid_width=256),
     ],
 )
 def test_the_same_instructions_at_their_limits_run(good: Row) -> None:
@@ -167,15 +220,15 @@ def test_illegal_opcode_and_stray_bits() -> None:
     """Cleared memory and damaged words stop the machine where they would be executed, not before."""
     rows = [row(Opcode.INDEX), row(Opcode.INDEX), row(Opcode.END), row(Opcode.INDEX)]
     program = make_program(ARCH, rows)
-    third = program.code_address + 3 * 32
-    program.image[third : third + 32] = 0
+    third = program.code_address + 3 * INSTRUCTION_BYTES
+    program.image[third : third + INSTRUCTION_BYTES] = 0
     assert len(simulate(program).trace.records) == 3
-    second = program.code_address + 32
-    program.image[second] &= 0xF0
+    second = program.code_address + INSTRUCTION_BYTES
+    program.image[second] &= 0xE0
     with pytest.raises(GatewrightError, match=r"instruction 1 \(fetch\) .* entry 1 and is illegal: illegal opcode 0"):
         simulate(program)
     program = make_program(ARCH, rows)
-    program.image[second + 31] = 0x80
+    program.image[second + INSTRUCTION_BYTES - 1] = 0x80
     with pytest.raises(GatewrightError, match=r"instruction 1 .* is illegal: unused bits are set"):
         simulate(program)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gatewright.contract.arch import PRESETS, ArchConfig
+from gatewright.contract.arch import MASK_BITS, MASKS, PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.contract.program import GateRecord, Placement
@@ -134,14 +134,14 @@ def test_threshold_and_index(shape: str, pixels_stand: bool) -> None:
         image = Image()
         source, weights = (many, one) if pixels_stand else (one, many)
         rows, work = dense(arch, image, source, weights, [(bias, 0, 0) for bias in biases], int(pixels_stand))
-        first = 3 * 1024 + 37
+        first = 3 * MASK_BITS + 37
         rows.append(row(Opcode.EPILOGUE, kind=3, destination=first, **work))
         bits = 37 + count - int(rng.integers(0, 2))
         rows.append(row(Opcode.INDEX, mask=3, bits=bits, table=1))
         rows.append(row(Opcode.INDEX, mask=3, bits=bits, table=4, complement=1))
         rows.append(row(Opcode.INDEX, mask=3, bits=bits, table=0, grid_width=grid))
         result = simulate(make_program(arch, in_sequence(rows), image), audit=True)
-        want = np.zeros((16, 1024), bool)
+        want = np.zeros((MASKS, MASK_BITS), bool)
         want[3, 37 : 37 + count] = sums + (biases[0] if pixels_stand else np.array(choice)) >= 0
         np.testing.assert_array_equal(result.masks, want)
         ones = [bit for bit in range(bits) if want[3, bit]]

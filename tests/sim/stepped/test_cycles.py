@@ -25,7 +25,7 @@ def arch_of(rows: int, columns: int, dram: DramConfig = FAST_DRAM, **changes: in
 
 def boot_cycles(instructions: int) -> int:
     """First dispatch with FAST_DRAM: LOAD_ISSUE 5, latency 10, a beat a cycle, LOAD_LATENCY 8, FETCH_LATENCY 12."""
-    return 5 + 10 + 2 * instructions + 8 + 12
+    return 5 + 10 + 3 * instructions + 8 + 12
 
 
 def times(arch: ArchConfig, rows: list[Row], image: Image | None = None) -> list[tuple[int, int, int, int]]:

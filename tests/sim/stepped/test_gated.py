@@ -47,13 +47,13 @@ def test_a_live_gated_block(shape: tuple[int, int], tile_bias: int, filter_bias:
     hidden_map.values = finish(totals, hidden.entries[1:], True).reshape(1, 1, -1)
     decide = build.load_filters(weights(MIDDLE, 1, 1, HIDDEN), [(filter_bias, 1, 1)] * (MIDDLE + 1), False)
     on_filters = conv_sums(hidden_map.values, decide.weights, 1, 0)[0, 0] + filter_bias >= 0
-    done = emit_whole(build, hidden_map, decide, EpilogueKind.THRESHOLD, FILTER_MASK * 1024, hidden_map.ready)
+    done = emit_whole(build, hidden_map, decide, EpilogueKind.THRESHOLD, FILTER_MASK * 512, hidden_map.ready)
     filters_made = build.emit(Opcode.INDEX, [done], mask=FILTER_MASK, bits=MIDDLE, table=FILTERS)
 
     # The spatial gate: one bit for each pixel.
     gate = build.load_filters(weights(1, 3, 3, INPUTS), [(tile_bias, 1, 1)] * 2, True)
     on_tiles = conv_sums(source.values, gate.weights, 1, 1)[..., 0] + tile_bias >= 0
-    done = emit_whole(build, source, gate, EpilogueKind.THRESHOLD, TILE_MASK * 1024, [filters_made])
+    done = emit_whole(build, source, gate, EpilogueKind.THRESHOLD, TILE_MASK * 512, [filters_made])
     grid = {"bits": EDGE * EDGE, "grid_width": EDGE}
     tiles_made = build.emit(Opcode.INDEX, [done], mask=TILE_MASK, table=TILES, **grid)
 

@@ -81,7 +81,7 @@ def test_two_users_of_port_b_in_one_cycle_are_named() -> None:
     image.reserve(256)
     load = row(Opcode.LOAD, space=Space.SCRATCHPAD, rows=1, row_beats=16)
     store = row(Opcode.STORE, [(Unit.INDEX, 1)], dram_address=0, address=1024, beats=16)
-    delay = row(Opcode.INDEX, bits=1024, table=0)
+    delay = row(Opcode.INDEX, bits=64, table=0, complement=1)
     program = make_program(ARCH, [delay, load, store], image)
     with pytest.raises(
         GatewrightError, match=r"cycle \d+: instruction \d \(\w+\) and instruction \d \(\w+\) both use .*B"
@@ -103,13 +103,13 @@ def test_array_and_epilogue_in_one_accumulator_bank_are_named() -> None:
 def test_index_and_load_at_the_tables_write_port_are_named() -> None:
     image = Image()
     image.add(np.arange(512, dtype="<u2"))
-    # 600 entries, one a cycle, while 64 beats of a table arrive.
-    fill = row(Opcode.INDEX, bits=600, table=0, complement=1)
+    # 500 entries, one a cycle, while 64 beats of a table arrive.
+    fill = row(Opcode.INDEX, bits=500, table=0, complement=1)
     load = {"space": Space.TABLE, "address": 1, "rows": 1, "row_beats": 64, "count": 512}
     with pytest.raises(GatewrightError, match=r"\(LOAD\) and instruction 0 \(INDEX\) both write an index table"):
         step_simulate(make_program(ARCH, [fill, row(Opcode.LOAD, **load)], image))
     ordered = make_program(ARCH, [fill, row(Opcode.LOAD, [(Unit.INDEX, 1)], **load)], image)
-    assert [len(table) for table in step_simulate(ordered).tables[:2]] == [600, 512]
+    assert [len(table) for table in step_simulate(ordered).tables[:2]] == [500, 512]
 
 
 def test_a_wide_kernel_with_a_source_mask_is_an_error() -> None:
@@ -152,7 +152,7 @@ def test_a_program_that_never_ends_is_reported() -> None:
             "scratchpad bytes 262144",
         ),
         (row(Opcode.LOAD, space=Space.PARAMETERS, address=4095, rows=1, row_beats=1), "parameter entry 4096"),
-        (row(Opcode.LOAD, space=Space.TABLE, address=12, rows=1, row_beats=1, count=8), "table 12 does not exist"),
+        (row(Opcode.LOAD, space=Space.TABLE, address=16, rows=1, row_beats=1, count=8), "table 16 does not exist"),
         (row(Opcode.LOAD, space=7, rows=1, row_beats=1), "space 7"),
         (row(Opcode.LOAD, dram_address=1 << 20, rows=1, row_beats=1), "DRAM bytes 1048576"),
     ],
@@ -203,7 +203,7 @@ def test_a_taken_exit_ends_the_program_once_every_unit_is_idle() -> None:
     """THRESHOLD sets the bit: cleared accumulators and a bias of 0 are a logit of 0, which is on."""
     arch = ArchConfig(name="4x4", rows=4, columns=4)
     sizes = {"tile": 1, "tile_count": 1, "pixel_count": 1, "filter_count": 1, "stationary": Stationary.FILTERS}
-    threshold = row(Opcode.EPILOGUE, kind=EpilogueKind.THRESHOLD, destination=2 * 1024 + 5, **sizes)
+    threshold = row(Opcode.EPILOGUE, kind=EpilogueKind.THRESHOLD, destination=2 * 512 + 5, **sizes)
     long_store = row(Opcode.STORE, dram_address=0, address=0, beats=16)
     leave = row(Opcode.EXIT, [(Unit.EPILOGUE, 1)], mask=2, bit=5)
     stay = row(Opcode.EXIT, [(Unit.EPILOGUE, 1)], mask=2, bit=6)
@@ -214,7 +214,7 @@ def test_a_taken_exit_ends_the_program_once_every_unit_is_idle() -> None:
     assert [int(r) for r in records["instruction"]] == [0, 1, 2, 3]
     assert records["dispatch"][2] == records["done"][0] < records["done"][1] == records["dispatch"][3]
     assert result.cycles == records["done"][3] == records["done"][1] + 1
-    assert np.flatnonzero(result.masks.reshape(-1)).tolist() == [2 * 1024 + 5]
+    assert np.flatnonzero(result.masks.reshape(-1)).tolist() == [2 * 512 + 5]
 
 
 def test_loaded_tables_and_counts_come_back() -> None:
@@ -222,5 +222,5 @@ def test_loaded_tables_and_counts_come_back() -> None:
     image.add(np.arange(100, 120, dtype="<u2"))
     load = row(Opcode.LOAD, space=Space.TABLE, address=5, rows=1, row_beats=3, count=19)
     tables = step_simulate(make_program(ARCH, [load], image)).tables
-    assert [len(t) for t in tables] == [0, 0, 0, 0, 0, 19, 0, 0]
+    assert [len(t) for t in tables] == [0] * 5 + [19] + [0] * 10
     assert tables[5].tolist() == list(range(100, 119))
