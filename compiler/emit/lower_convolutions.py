@@ -10,6 +10,7 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import convolve
 from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.windows import windows
+from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
@@ -128,7 +129,7 @@ class ConvolutionLowering:
         before = rows.first // averages.tile
         if done <= before:
             return
-        output = self._window_output(averages.name, self.image.parameter_entry[averages.name])
+        output = self._window_output(averages.name, self.image.parameter_entry[averages.name], shape)
         whole = SourceMap(source.address, source.height, source.width, source.channels)
         windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(before, done), averages.tile, averages.tile)
         if done < shape.height:
@@ -142,9 +143,9 @@ class ConvolutionLowering:
         ring = self._ring(tensor, height, shape.width * shape.channels)
         return SourceMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, ring=ring)
 
-    def _window_output(self, tensor: str, parameters: int) -> OutputMap:
+    def _window_output(self, tensor: str, parameters: int, shape: TensorShape | None = None) -> OutputMap:
         """A map that windows are written to."""
-        shape = self.graph.shapes[tensor]
+        shape = shape or self.graph.shapes[tensor]
         return OutputMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
 
     @staticmethod
