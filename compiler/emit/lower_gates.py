@@ -15,7 +15,7 @@ from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import Patches, gather, gather_into, multiply
+from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -112,7 +112,7 @@ class GateLowering:
                 "stationary": int(Stationary.FILTERS),
             }
             context.next_bank()
-            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, [], group)
+            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, group)
             self.loader.used(gate.name, group)
             _threshold(context, gate.name, mask, first, 1, sizes)
         context.patches_multiplied(patches.base)
@@ -270,7 +270,7 @@ class _SpatialWork:
 
     def _multiply(self, patches: Patches, first: int, count: int) -> None:
         context, sizes = self.context, self._sizes(first, count)
-        multiply(context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
+        multiply(context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes)
         context.patches_multiplied(patches.base)
 
 
