@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amaranth.lib import data
+from amaranth.utils import bits_for
 
 from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.isa import (
@@ -27,7 +28,25 @@ assert HEADER.size == HEADER_BITS
 COUNTS = data.ArrayLayout(COUNT_BITS, UNITS)
 """Completed instructions of every unit, modulo 2**16."""
 
-PLACE = data.StructLayout({"tile": 10, "inside_y": 5, "inside_x": 5, "tile_y": 13, "tile_x": 9})
+
+def operand_layout(opcode: Opcode) -> data.StructLayout:
+    """The operand fields of an opcode, from bit HEADER_BITS of the instruction up."""
+    return data.StructLayout({f.name: f.bits for f in FORMATS[opcode].fields})
+
+
+_PIXELS = operand_layout(Opcode.EPILOGUE)
+_LARGEST_NUMBER = (1 << _PIXELS["first_tile"].width) + (1 << _PIXELS["first_pixel"].width) - 2
+"""Of a tile in its raster: ``first_tile`` + ``tile``."""
+
+PLACE = data.StructLayout(
+    {
+        "tile": _PIXELS["first_pixel"].width,
+        "inside_y": _PIXELS["tile"].width,
+        "inside_x": _PIXELS["tile"].width,
+        "tile_y": bits_for(_LARGEST_NUMBER),
+        "tile_x": _PIXELS["out_width"].width,
+    }
+)
 """Where an instruction's first pixel lies, worked out by the predecoder.
 
 ``tile``: first_pixel div tile^2 (the tile's number within the chunk); ``inside_y``, ``inside_x``: the pixel inside
@@ -42,11 +61,6 @@ PLACED = (Unit.GATHER, Unit.EPILOGUE)
 def formats_of(unit: Unit) -> tuple[Format, ...]:
     """The formats of the opcodes that a unit executes."""
     return tuple(f for f in FORMATS.values() if f.unit == unit)
-
-
-def operand_layout(opcode: Opcode) -> data.StructLayout:
-    """The operand fields of an opcode, from bit HEADER_BITS of the instruction up."""
-    return data.StructLayout({f.name: f.bits for f in FORMATS[opcode].fields})
 
 
 def head_layout(unit: Unit) -> data.StructLayout:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from gatewright.compiler.emit.context import Context, Kernel, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import gather_into, matmul
+from gatewright.compiler.emit.operands import Patches, gather_into, multiply
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.encodings import LOGIT_BYTES, REGION_UNIT
@@ -60,7 +61,7 @@ class AverageProduct:
                 self.gathered,
                 count,
                 Kernel(),
-                (base, self.vectors, self.slices),
+                Patches(base, self.vectors, Slices(0, self.slices)),
             )
             self.gathered += count
 
@@ -70,7 +71,8 @@ class AverageProduct:
         context = self.context
         entry = context.image.parameter_entry[self.bank]
         item = LOGIT_BYTES if self.kind == EpilogueKind.REDUCE_RAW else 1
-        for first in range(0, self.filters, context.arch.columns):
+        bank = context.image.banks[self.bank]
+        for group, first in enumerate(range(0, self.filters, context.arch.columns)):
             count = min(context.arch.columns, self.filters - first)
             sizes = {
                 "tile": 1,
@@ -80,8 +82,11 @@ class AverageProduct:
                 "filter_count": count,
                 "stationary": int(Stationary.FILTERS),
             }
-            patches = (self.base, self.vectors, self.slices)
-            matmul(context, self.loader, self.bank, self.source, 1, patches, sizes, [])
+            patches = Patches(self.base, self.vectors, Slices(0, self.slices))
+            context.next_bank()
+            number = group if bank.streamed else 0
+            multiply(context, self.loader, self.bank, self.source, 1, patches, sizes, number)
+            self.loader.used(self.bank, number)
             low = self.destination + item * first
             context.out.emit(
                 Opcode.EPILOGUE,

@@ -18,6 +18,9 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
 from gatewright.contract.program import GateRecord
 
+ADDRESS_SPACE = 1 << next(field.bits for field in FORMATS[Opcode.GATHER].fields if field.name == "source")
+"""Bytes that an address in the scratchpad can tell apart: sums of addresses are taken modulo that."""
+
 
 @dataclass
 class DecidedGate:
@@ -39,6 +42,41 @@ class DecidedGate:
 
 
 @dataclass(frozen=True)
+class PlacedRows:
+    """Some rows of a map as an instruction names them, and the bytes they take.
+
+    ``address`` is that of row 0, modulo the address space; rows from ``wrap_row`` on, if it is not 0, lie
+    ``wrap_bytes`` lower. ``ranges`` are half-open.
+    """
+
+    address: int
+    wrap_row: int
+    wrap_bytes: int
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def wrap(self) -> dict[str, int]:
+        """The fields of an instruction that reads or writes the rows."""
+        return {"wrap_row": self.wrap_row, "wrap_bytes": self.wrap_bytes} if self.wrap_row else {}
+
+
+def placed_rows(address: int, pitch: int, ring: int | None, first: int, end: int) -> PlacedRows:
+    """Rows [first, end) of a map at ``address``, of ``pitch`` bytes each, perhaps in a ``ring`` of so many rows."""
+    if ring is None or ring * pitch == 0:
+        return PlacedRows(address, 0, 0, ((address + first * pitch, address + end * pitch),))
+    if end - first > ring:
+        raise AssertionError(f"rows {first} to {end} of a ring of {ring}")
+    turn = first // ring
+    lower, wrap = turn * ring * pitch, (turn + 1) * ring
+    base = (address - lower) % ADDRESS_SPACE
+    if end <= wrap:
+        return PlacedRows(base, 0, 0, ((address - lower + first * pitch, address - lower + end * pitch),))
+    behind = address + (end - wrap) * pitch
+    ranges = (address - lower + first * pitch, address + ring * pitch), (address, behind)
+    return PlacedRows(base, wrap, ring * pitch, ranges)
+
+
+@dataclass(frozen=True)
 class SourceMap:
     """The input map of a GATHER: scratchpad bytes [y][x][channel], perhaps compact and masked."""
 
@@ -48,6 +86,12 @@ class SourceMap:
     channels: int
     channel_gate: DecidedGate | None = None
     tile_gate: DecidedGate | None = None
+    ring: int | None = None
+    """Rows that are kept, if not all are."""
+
+    def rows(self, first: int, end: int) -> PlacedRows:
+        """Where rows [first, end) lie."""
+        return placed_rows(self.address, self.width * self.channels, self.ring, first, end)
 
 
 @dataclass(frozen=True)
@@ -64,6 +108,17 @@ class OutputMap:
     relu: bool = False
     pool: Pooling | None = None
     pool_address: int = 0
+    ring: int | None = None
+    """Rows that are kept, if not all are."""
+
+    @property
+    def stored(self) -> int:
+        """Channels in a pixel."""
+        return self.channels if self.channel_gate is None else len(self.channel_gate.entries)
+
+    def rows(self, first: int, end: int) -> PlacedRows:
+        """Where rows [first, end) lie."""
+        return placed_rows(self.address, self.width * self.stored, self.ring, first, end)
 
 
 @dataclass(frozen=True)

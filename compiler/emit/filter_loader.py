@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.plan.allocate import Ring
-from gatewright.compiler.plan.layout import slices_of
-from gatewright.compiler.plan.network_image import PARAMETER_PIECE, FilterBank
+from gatewright.compiler.plan.filters import FilterBank, Slices
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.network_image import PARAMETER_PIECE
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
@@ -16,9 +22,47 @@ from gatewright.contract.isa import NO_TABLE, Opcode, Space
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
 
+PIECES_AHEAD = 6
+"""Pieces of streamed filters that may be loaded before it is their turn, for the same reason."""
+
+
+class Weights(NamedTuple):
+    """Loaded filters: the word of vector 0 of slice ``first_slice``, and the region's vectors."""
+
+    base: int
+    vectors: int
+    first_slice: int
+
+
+@dataclass
+class _Use:
+    """A bank in the order of use; ``turn``: its layer's number. ``group`` and ``piece`` are the next to be loaded.
+
+    ``serial`` is -1 while the order of those that are used in turn is not known. Without active tiles of ``tile_gate``
+    the bank is not used.
+    """
+
+    turn: int
+    bank: FilterBank
+    serial: int
+    tile_gate: str | None
+    group: int = 0
+    piece: int = 0
+
+    def advance(self, groups: int) -> bool:
+        """One piece more is loaded; whether it was the last."""
+        self.piece += 1
+        if self.piece == len(self.bank.pieces):
+            self.group, self.piece = self.group + 1, 0
+        return self.group == groups
+
 
 class FilterLoader:
-    """Places filter banks in the weight buffer's ring and emits their LOADs."""
+    """Places filter banks in the weight buffer's ring and emits their LOADs.
+
+    A resident bank is loaded once, a streamed one piece by piece for each of its uses (``serial``): as often as
+    the plan goes through the layer's filters.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -26,44 +70,127 @@ class FilterLoader:
         self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
         self.layers = [layer for layer in context.graph.layers if layer.banks]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
-        self._pending = [(self.turn[layer.name], bank) for layer in self.layers for bank in self.banks_of(layer)]
+        in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
+        self._pending = deque(
+            _Use(
+                self.turn[in_turn.get(layer.name, layer.name)],
+                bank,
+                -1 if layer.name in in_turn else 0,
+                layer.tile_gate,
+            )
+            for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
+            for bank in self.banks_of(layer)
+        )
         self._parameters = 0
+        self._horizon = -1
+        self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
-        self._unreleased = [bank.name for _, bank in self._pending]
+        self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
+
+    def _in_order_of_use(self) -> list[QuantisedLayer]:
+        """The layers; of gates that join one another those with streamed filters last."""
+        order: list[QuantisedLayer] = []
+        for layer in self.layers:
+            streamed = self._streams(layer)
+            place = len(order)
+            while (
+                place
+                and not streamed
+                and order[place - 1].role == "gate" == layer.role
+                and self._streams(order[place - 1])
+            ):
+                place -= 1
+            order.insert(place, layer)
+        return order
+
+    def _streams(self, layer: QuantisedLayer) -> bool:
+        return any(bank.streamed for bank in self.banks_of(layer))
 
     def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
         """The filter banks of a layer, in order of use."""
         return [self.context.image.banks[name] for name in layer.banks]
 
+    def filters_of(self, bank: FilterBank) -> int:
+        """Filters that are used of a bank: all, or those of the table that picks its rows."""
+        return len(self.context.gates[bank.gate].entries) if bank.listed and bank.gate else bank.filters
+
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
-        while self._pending and self._pending[0][0] <= turn:
-            turn_of_bank, bank = self._pending[0]
-            if bank.gate is not None and bank.gate not in self.context.gates:
+        self._horizon = turn
+        while self._pending and self._pending[0].turn <= turn:
+            use = self._pending[0]
+            if use.serial < 0 or (use.bank.gate is not None and use.bank.gate not in self.context.gates):
                 return
-            if self._skipped(turn_of_bank):
-                self._pending.pop(0)
-                continue
-            if not self._load_parameters(self.context.image.parameter_end[bank.name]):
-                return
-            if not self._load(bank):
-                return
-            self._pending.pop(0)
+            if not self._skipped(use.tile_gate):
+                if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
+                    return
+                if not self._load_pieces(use):
+                    return
+            self._pending.popleft()
+
+    def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]]) -> None:
+        """The order in which layers whose filters are used in turn will use them: (bank, which use of it)."""
+        names = {bank.name for layer in layers for bank in self.banks_of(layer)}
+        (turn,) = {use.turn for use in self._pending if use.bank.name in names}
+        left = [use for use in self._pending if use.bank.name not in names]
+        banks = self.context.image.banks
+        ordered = [_Use(turn, banks[name], serial, None) for name, serial in uses if banks[name].streamed or not serial]
+        self._pending = deque([*ordered, *left])
+        self.load_until(self._horizon)
+
+    def again(self, name: str, serial: int) -> None:
+        """A streamed bank is gone through once more, behind its uses so far and before all others."""
+        bank = self.context.image.banks[name]
+        if bank.streamed:
+            mine = [place for place, use in enumerate(self._pending) if use.bank is bank]
+            self._pending.insert(max(mine, default=-1) + 1, _Use(self.turn_of(bank), bank, serial, None))
+
+    def turn_of(self, bank: FilterBank) -> int:
+        """The number of a bank's layer."""
+        return next(self.turn[layer.name] for layer in self.layers if bank.name in layer.banks)
 
     def is_loaded(self, name: str) -> bool:
-        """Whether the LOAD of a bank has been emitted."""
-        return name in self.ring.live
+        """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""
+        bank = self.context.image.banks[name]
+        return _region_name(bank, 0, 0, 0) in self.ring.live
 
-    def base(self, name: str) -> int:
-        """The weight buffer word of a loaded bank."""
-        if name not in self.ring.live:
+    def weights(self, name: str, group: int = 0, piece: int = 0, serial: int = 0) -> Weights:
+        """A piece of a group of a bank; group and piece are 0 for a resident one."""
+        bank = self.context.image.banks[name]
+        if not bank.streamed:
+            group = piece = 0
+        region = _region_name(bank, serial, group, piece)
+        if region not in self.ring.live:
+            self.load_until(self._horizon)
+        if region not in self.ring.live:
+            self._load_now(bank, serial, region)
+        if region not in self.ring.live:
             arch = self.context.arch
             buffer, key = self._short
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
-        return self.ring.live[name][0]
+        return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces[piece].first)
+
+    def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
+        """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
+        for use in [use for use in self._pending if use.bank is bank and use.serial in (serial, 0)][:1]:
+            if not self._load_parameters(self.context.image.parameter_end[bank.name]):
+                return
+            while region not in self.ring.live and self._load(use):
+                if use.advance(bank.groups(self.filters_of(bank))):
+                    self._pending.remove(use)
+
+    def used(self, name: str, group: int, serial: int = 0) -> None:
+        """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
+        bank = self.context.image.banks[name]
+        if bank.streamed:
+            for piece in range(len(bank.pieces)):
+                region = _region_name(bank, serial, group, piece)
+                self.ring.release(region)
+                self._streaming.remove(region)
+            self.load_until(self._horizon)
 
     def release(self, layer: QuantisedLayer) -> None:
         """The layer's instructions are all emitted."""
@@ -71,9 +198,14 @@ class FilterLoader:
             self.ring.release(bank.name)
             self._unreleased.remove(bank.name)
 
-    def _skipped(self, turn: int) -> bool:
-        """Whether no tile of the layer is active, so that its filters are not needed."""
-        gate = self.layers[turn].tile_gate
+    def _vectors(self, bank: FilterBank, group: int) -> int:
+        """Vectors of a group's region."""
+        if bank.space == Space.WEIGHTS_BY_REDUCTION:
+            return bank.vectors
+        return padded_vectors(min(bank.group, self.filters_of(bank) - group * bank.group))
+
+    def _skipped(self, gate: str | None) -> bool:
+        """Whether no tile of a gate is active, so that its layers' filters are not needed."""
         return gate in self.context.gates and not len(self.context.gates[gate].entries)
 
     def _load_parameters(self, end: int) -> bool:
@@ -100,31 +232,66 @@ class FilterLoader:
             self._parameters = last
         return True
 
-    def _load(self, bank: FilterBank) -> bool:
+    def _load_pieces(self, use: _Use) -> bool:
+        """Load what is left of a use; False while there is no room."""
+        groups = use.bank.groups(self.filters_of(use.bank))
+        while use.group < groups:
+            if use.bank.streamed and len(self._streaming) >= PIECES_AHEAD:
+                return False
+            if not self._load(use):
+                return False
+            use.advance(groups)
+        return True
+
+    def _load(self, use: _Use) -> bool:
+        """Load one piece of one group, if there is room."""
+        bank, piece, arch = use.bank, use.bank.pieces[use.piece], self.context.arch
         gate = self.context.gate(bank.gate)
-        rows = bank.rows if gate is None else len(gate.entries)
-        slices = bank.slices if gate is None else slices_of(bank.taps * rows, self.context.arch)
-        base = self.ring.take(bank.name, slices * bank.vectors)
+        by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
+        picked = bank.rows if gate is None else len(gate.entries)
+        slices = piece.count if by_vector or gate is None else slices_of(bank.taps * picked, arch)
+        vectors = self._vectors(bank, use.group)
+        region = _region_name(bank, use.serial, use.group, use.piece)
+        base = self.ring.take(region, slices * vectors)
         if base is None:
-            self._short = f"weight buffer of {self.context.arch.weight_kib} KiB", "weight_kib"
+            self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False
-        if rows == 0:
+        if bank.streamed:
+            self._streaming.append(region)
+        if picked == 0:
             return True
-        accesses = [writes("weight", base, base + slices * bank.vectors)]
+        accesses = [writes("weight", base, base + slices * vectors)]
         if gate is not None:
             accesses.append(reads("table", gate.table, gate.table + 1))
+        skipped = piece.first // arch.slices_per_beat
+        fields = {"rows": bank.rows, "row_beats": bank.row_beats}
+        if bank.streamed and by_vector:
+            fields |= {
+                "first_row": use.group * bank.group,
+                "rows": min(bank.group, self.filters_of(bank) - use.group * bank.group),
+                "row_beats": -(-piece.count // arch.slices_per_beat),
+            }
         self.context.out.emit(
             Opcode.LOAD,
             accesses,
-            dram_address=bank.address,
+            dram_address=bank.group_address(use.group) + skipped * BEAT_BYTES,
             space=bank.space,
             address=base // REGION_UNIT,
-            rows=bank.rows,
-            row_beats=bank.row_beats,
             row_stride=bank.row_beats * BEAT_BYTES,
             row_table=NO_TABLE if gate is None else gate.table,
-            vectors=bank.vectors,
+            vectors=vectors,
             taps=bank.taps,
-            count=bank.slices,
+            count=piece.count,
+            **fields,
         )
         return True
+
+
+def _region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:
+    return f"{bank.name} ({serial}.{group}.{piece})" if bank.streamed else bank.name
+
+
+def part_of(piece: Slices, patches: Slices) -> Slices:
+    """Slices that a loaded piece and gathered patches have in common."""
+    first = max(piece.first, patches.first)
+    return Slices(first, min(piece.first + piece.count, patches.first + patches.count) - first)

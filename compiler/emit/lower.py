@@ -7,34 +7,28 @@ Gates run on the machine too; their masks and index tables are what the layers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
-from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads, writes
+from gatewright.compiler.emit.context import Context, SourceMap
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
+from gatewright.compiler.emit.image_loader import ImageLoader
+from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
-from gatewright.compiler.emit.matrix import convolve
-from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
+from gatewright.compiler.graph.graph import Decisions, QuantisedLayer, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
-from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import encode
-from gatewright.contract.isa import EpilogueKind, Opcode, Space
+from gatewright.contract.isa import EpilogueKind, Opcode
 from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
-
-_IMAGE_PIECES = 4
-"""LOADs that bring the image: the first rows are used while the others arrive."""
-
-_FINISHED = object()
 
 
 class Lowering:
@@ -44,7 +38,9 @@ class Lowering:
         self.image, self.graph, self.arch = image, image.graph, image.arch
         self.context = Context(image, decisions)
         self.loader = FilterLoader(self.context)
+        self.image_loader = ImageLoader(self.context)
         self.gates = GateLowering(self.context, self.loader)
+        self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
         self._head: AverageProduct | None = None
         self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
@@ -64,109 +60,17 @@ class Lowering:
         return self._assemble(sample)
 
     def _start(self) -> None:
-        """The image in pieces and what the stem needs, in the order of need; then the rest."""
-        out, address = self.context.out, self.image.addresses[self.graph.input]
-        beats, region = self.image.input_beats, self.image.input_region
-        step = -(-beats // _IMAGE_PIECES)
-        for first in range(0, beats, step):
-            count = min(step, beats - first)
-            low = address + first * BEAT_BYTES
-            out.emit(
-                Opcode.LOAD,
-                [writes("scratchpad", low, low + count * BEAT_BYTES), PORT_B],
-                dram_address=region.address + first * BEAT_BYTES,
-                space=Space.SCRATCHPAD,
-                address=low,
-                rows=1,
-                row_beats=count,
-            )
-            if first == 0:
-                self.loader.load_until(0)
-        out.load_next_page()
+        """The image and what the stem needs, in the order of need; then the rest."""
+        if self.image_loader.ring is None:
+            self.image_loader.whole(lambda: self.loader.load_until(0))
+        else:
+            self.image_loader.rows(self.image.first_image_rows)
+            self.loader.load_until(0)
+        self.context.out.load_next_page()
 
     def convolutions(self, layers: Sequence[QuantisedConv]) -> None:
-        """Convolutions of one source, chunk by chunk in turn."""
-        _interleave([self._conv(layer) for layer in layers])
-
-    def _conv(self, layer: QuantisedConv) -> Iterator[None]:
-        """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
-        shape = self.graph.shapes[layer.output]
-        gate = self.context.gate(layer.output_tiles)
-        completer = self.image.completer(layer)
-        finishes = self.context.gate(completer.output_tiles) if completer else None
-        self.context.macs[layer.name] = 0
-        if completer is not None and finishes is not None:
-            after = self.image.pooling_of(layer)
-            yield from self._conv_tiles(layer, finishes.tiles(), relu=False, pool=None)
-            yield from self._conv_tiles(layer, finishes.tiles(complement=True), relu=completer.relu, pool=after)
-            return  # the map is complete once the adder has added to it
-        pool = self.image.poolings.get(layer.output)
-        if gate is not None:
-            yield from self._conv_tiles(layer, gate.tiles(), layer.relu, pool)
-        else:
-            tile = pool.tile if pool else 1
-            while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
-                tile *= 2
-            yield from self._conv_tiles(layer, all_tiles(shape.height, shape.width, tile), layer.relu, pool)
-        self._place(layer, pool)
-
-    def _conv_tiles(self, layer: QuantisedConv, tiles: TileSet, relu: bool, pool: Pooling | None) -> Iterator[None]:
-        context = self.context
-        source_shape, shape = self.graph.shapes[layer.source], self.graph.shapes[layer.output]
-        in_gate, out_gate = context.gate(layer.input_channels), context.gate(layer.output_channels)
-        if pool is not None and pool.tile != tiles.tile:
-            raise GatewrightError(
-                f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
-            )
-        rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
-        source = SourceMap(
-            self.image.addresses[layer.source],
-            source_shape.height,
-            source_shape.width,
-            rows * source_shape.channels if in_gate is None else len(in_gate.entries),
-            in_gate,
-            context.gate(layer.input_tiles),
-        )
-        output = OutputMap(
-            self.image.addresses[layer.output],
-            shape.height,
-            shape.width,
-            shape.channels,
-            self.image.parameter_entry[layer.name],
-            out_gate,
-            layer.residual is not None,
-            relu,
-            pool,
-            0 if pool is None else self.image.addresses[pool.name],
-        )
-        filters = shape.channels if out_gate is None else len(out_gate.entries)
-        height, width = layer.weight.shape[1:3]
-        kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding)
-        if rows > 1:
-            kernel = Kernel(1, width, 1, 0, layer.padding)
-        if filters and len(tiles):
-            yield from convolve(
-                context,
-                self.loader,
-                layer.name,
-                source,
-                output,
-                tiles,
-                filters,
-                kernel,
-                self._readers(layer, pool, tiles.tile),
-            )
-
-    def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
-        """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
-        pooled = pool.name if pool is not None and pool.source == layer.output else None
-        readers = [reader for reader in self.graph.layers if {layer.output, pooled} & set(reader.reads)]
-
-        def written(rows: int) -> None:
-            for reader in readers:
-                reader.advance(self, rows, rows * tile)
-
-        return written
+        """Convolutions of one source."""
+        self._convolutions.emit(layers)
 
     def advance_classifier(self, head: QuantisedClassifier, rows: int) -> None:
         """Gather the first rows of the classifier's map, once half of them are there."""
@@ -209,30 +113,31 @@ class Lowering:
             beats=self.image.output_beats,
         )
 
-    def _place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
-        """Record where the layer's output, and its pooled map, lie when the layer is done."""
-        shape, row = self.graph.shapes[layer.output], len(self.context.out.rows) - 1
-        address = self.image.addresses[layer.output]
+    def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
+        """Record where a convolution's output, and its pooled map, lie when the layer is done."""
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
-        self.placements.append(
-            Placement(
-                layer.output,
-                kind,
-                address,
-                shape.height,
-                shape.width,
-                shape.channels,
-                row,
-                tiles,
-                layer.output_channels,
-            )
-        )
+        self._record(layer.output, kind, tiles, layer.output_channels)
         if pool is not None:
-            pooled = self.gates.pooled_source(pool.name)
-            self.placements.append(
-                Placement(pool.name, "map", pooled.address, pooled.height, pooled.width, pooled.channels, row)
-            )
+            self._record(pool.name, "map", shape=pool.shape(self.graph))
+
+    def place_map(self, tensor: str, pool: Pooling | None) -> None:
+        """Record where a whole map, and its pooled map, lie now."""
+        self._record(tensor, "map")
+        if pool is not None:
+            self._record(pool.name, "map", shape=pool.shape(self.graph))
+
+    def _record(
+        self,
+        tensor: str,
+        kind: PlacementKind,
+        tiles: str | None = None,
+        channels: str | None = None,
+        shape: TensorShape | None = None,
+    ) -> None:
+        shape, row = shape or self.graph.shapes[tensor], len(self.context.out.rows) - 1
+        place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
+        self.placements.append(Placement(tensor, kind, *place, tiles, channels))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
         static = self.image.static_image
@@ -272,12 +177,6 @@ def _groups(layers: list[QuantisedLayer]) -> list[list[QuantisedLayer]]:
         else:
             groups.append([layer])
     return groups
-
-
-def _interleave(chunks: list[Iterator[None]]) -> None:
-    """Emit several layers' chunks in turn: where one keeps the array busy the other keeps the epilogue busy."""
-    while chunks:
-        chunks = [layer for layer in chunks if next(layer, _FINISHED) is None]
 
 
 def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:

@@ -15,13 +15,14 @@ from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import gather, gather_into, matmul
+from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.compiler.plan.tiling import PATCH_SHARE, all_tiles, patch_pieces
 from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
@@ -99,16 +100,22 @@ class GateLowering:
         context, mask = self.context, self._begun[gate.name].mask
         vector = SourceMap(context.image.addresses[gate.hidden_name], 1, 1, len(gate.hidden_weight))
         patches = gather(context, vector, 1, all_tiles(1, 1, 1), 0, 1, Kernel())
-        sizes = {
-            "tile": 1,
-            "tile_count": 1,
-            "pixel_count": 1,
-            "filter_count": len(gate.weight),
-            "stationary": int(Stationary.FILTERS),
-        }
-        matmul(context, self.loader, gate.name, vector, 1, patches, sizes, [])
-        context.patches_multiplied(patches[0])
-        _threshold(context, gate.name, mask, 0, 1, sizes)
+        bank = context.image.banks[gate.name]
+        for group in range(bank.groups(len(gate.weight))):
+            first = group * bank.group
+            sizes = {
+                "tile": 1,
+                "tile_count": 1,
+                "pixel_count": 1,
+                "first_filter": first,
+                "filter_count": min(bank.group, len(gate.weight) - first),
+                "stationary": int(Stationary.FILTERS),
+            }
+            context.next_bank()
+            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, group)
+            self.loader.used(gate.name, group)
+            _threshold(context, gate.name, mask, first, 1, sizes)
+        context.patches_multiplied(patches.base)
         context.macs[gate.name] += gate.weight.size
         return mask
 
@@ -199,9 +206,15 @@ class _SpatialWork:
         while self.blocks:
             first, count = self.blocks[0]
             words = self.slices * padded_vectors(count)
+            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
+            if PATCH_SHARE * words > self.context.patches.size:
+                if ready < count or early:
+                    return
+                self._product_in_pieces(first, count)
+                self.blocks.pop(0)
+                continue
             if early and not self.gathered and not self.context.may_begin_early(words):
                 return
-            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
             if ready < count:
                 ready = ready // 4 * 4
             if ready > self.gathered:
@@ -224,13 +237,29 @@ class _SpatialWork:
     def _gather(self, first: int, ready: int, vectors: int) -> None:
         if not self.gathered:
             self.base = self.context.take_patches(self.slices * vectors)
-        region = self.base + self.gathered, vectors, self.slices
+        region = Patches(self.base + self.gathered, vectors, Slices(0, self.slices))
         low, width = first + self.gathered, self.gate.grid[1]
         gather_into(self.context, self.source, width, self.tiles, low, ready - self.gathered, self.kernel, region)
         self.gathered = ready
 
     def _product(self, first: int, count: int) -> None:
-        sizes = {
+        self.context.next_bank()
+        self._multiply(Patches(self.base, padded_vectors(count), Slices(0, self.slices)), first, count)
+        _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
+
+    def _product_in_pieces(self, first: int, count: int) -> None:
+        """The product of patches that are too long to be held whole."""
+        context, vectors = self.context, padded_vectors(count)
+        context.next_bank()
+        for piece in patch_pieces(Slices(0, self.slices), self.slices, vectors, context.patches.size):
+            width = self.gate.grid[1]
+            self._multiply(
+                gather(context, self.source, width, self.tiles, first, count, self.kernel, piece), first, count
+            )
+        _threshold(context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
+
+    def _sizes(self, first: int, count: int) -> dict[str, int]:
+        return {
             "tile": 1,
             "first_tile": first,
             "tile_count": count,
@@ -238,10 +267,11 @@ class _SpatialWork:
             "filter_count": 1,
             "stationary": int(Stationary.PIXELS),
         }
-        patches = self.base, padded_vectors(count), self.slices
-        matmul(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
-        self.context.patches_multiplied(self.base)
-        _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
+
+    def _multiply(self, patches: Patches, first: int, count: int) -> None:
+        context, sizes = self.context, self._sizes(first, count)
+        multiply(context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes)
+        context.patches_multiplied(patches.base)
 
 
 class _ChannelWork:
@@ -280,11 +310,12 @@ class _ChannelWork:
 
 def _threshold(context: Context, name: str, mask: int, first_bit: int, width: int, sizes: dict[str, int]) -> None:
     entry = context.image.parameter_entry[name]
+    low = entry + sizes.get("first_filter", 0)
     context.out.emit(
         Opcode.EPILOGUE,
         [
             reads("accumulator", context.bank, context.bank + 1),
-            Access("parameter", entry, entry + sizes["filter_count"], early=True),
+            Access("parameter", low, low + sizes["filter_count"], early=True),
             writes("mask", mask, mask + 1),
         ],
         kind=EpilogueKind.THRESHOLD,

@@ -26,7 +26,8 @@ INPUT = "input"
 
 SUPPORTED = (
     "2-D convolution (groups 1, dilation 1), batch norm after a convolution, ReLU, addition of a residual, "
-    "average pooling, a linear classifier on a global average, and gates (logits >= 0, multiplied)"
+    "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
+    "average, and gates (logits >= 0, multiplied)"
 )
 
 
@@ -133,6 +134,7 @@ _HANDLERS: dict[str, Callable[[Walk, fx.Node, dict[str, Any]], Value]] = {
     "batch_norm": recognise_layers.batch_norm,
     "_native_batch_norm_legit_no_training": recognise_layers.batch_norm,
     "relu": recognise_layers.relu,
+    "max_pool2d": recognise_layers.max_pool,
     "add": recognise_layers.add,
     "mul": recognise_gates.multiply,
     "ge": recognise_gates.compare,

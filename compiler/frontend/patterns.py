@@ -36,7 +36,7 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """A feature map in memory: the network's input."""
+    """A feature map that is written: the network's input, or a max pool's output."""
 
     tensor: str
 

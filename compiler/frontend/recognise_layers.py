@@ -12,6 +12,7 @@ from gatewright.compiler.frontend.patterns import (
     Array,
     Dense,
     DenseChain,
+    FeatureMap,
     GridLogits,
     Mask,
     OpenConv,
@@ -22,6 +23,7 @@ from gatewright.compiler.frontend.patterns import (
 from gatewright.compiler.frontend.walk import Walk, shape_of
 from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
 
 
 def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
@@ -129,6 +131,32 @@ def relu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         walk.fail(f"ReLU of {describe(value)}; it must follow a convolution, its batch norm or its residual")
     walk.extend(value)
     return replace(value, relu=True)
+
+
+def max_pool(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """A max pool of a convolution's output."""
+    window = _one(walk, "kernel_size", args["kernel_size"])
+    stride = _one(walk, "stride", args["stride"] or args["kernel_size"])
+    padding = _one(walk, "padding", args["padding"])
+    if window not in WINDOWS or stride != STRIDE or padding not in PADDINGS:
+        walk.fail(
+            f"a max pool of {window}x{window} pixels with stride {stride} and padding {padding}; supported are windows "
+            f"of {_either(WINDOWS)}, stride {STRIDE}, padding {_either(PADDINGS)}"
+        )
+    if set(args["dilation"]) != {1}:
+        walk.fail(f"a max pool with dilation = {list(args['dilation'])} is not supported, use dilation=1")
+    if args["ceil_mode"]:
+        walk.fail("a max pool with ceil_mode=True is not supported, use ceil_mode=False")
+    source = walk.tensor(walk.value(args["self"]))
+    name = walk.unique(f"{source}.max_pool")
+    walk.graph.layers.append(FloatMaxPool(name, source, name, window, padding))
+    walk.graph.shapes[name] = shape_of(node)
+    walk.order[name] = len(walk.order)
+    return FeatureMap(name)
+
+
+def _either(numbers: tuple[int, ...]) -> str:
+    return " or ".join(map(str, numbers))
 
 
 def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

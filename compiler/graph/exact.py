@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,28 +12,33 @@ from torch.nn import functional as F
 
 from gatewright.compiler.graph.graph import Requantisation
 
-EXACT_FLOAT32 = 1 << 24
-"""Every integer up to this magnitude, and so every partial sum below it, is exact in float32."""
+PIECE = 1024
+"""Products of two int8 numbers, at most 2**14 each in magnitude, that sum up to 2**24 at most: every integer up to
+there, and so every partial sum in whatever order, is exact in float32."""
 
 
 def convolve(source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding: int) -> Tensor:
     """The exact integer convolution of int8 [B, C, H, W] with [O, KH, KW, C]: int64 [B, O, H', W'].
 
-    A matrix product over unfolded patches, so that no fast-convolution algorithm can round: every
-    partial sum in whatever order is an integer of at most 128 times a row's absolute sum.
+    Matrix products over unfolded patches, so that no fast-convolution algorithm can round, in float32 over ``PIECE``
+    products at a time; the pieces are added as integers.
     """
-    kernel = torch.from_numpy(np.ascontiguousarray(weight.transpose(0, 3, 1, 2))).flatten(1)
-    exact = int(kernel.to(torch.int64).abs().sum(1).max()) * 128 < EXACT_FLOAT32
-    dtype = torch.float32 if exact else torch.float64
-    size = weight.shape[1:3]
-    height, width = ((source.shape[2 + i] + 2 * padding - size[i]) // stride + 1 for i in range(2))
-    patches = F.unfold(source.to(dtype), size, padding=padding, stride=stride)
-    return (kernel.to(dtype) @ patches).to(torch.int64).unflatten(2, (height, width))
+    filters, height, width, _ = weight.shape
+    edge = F.pad(source.permute(0, 2, 3, 1).to(torch.float32), (0, 0, *(padding,) * 4))
+    windows = edge.unfold(1, height, stride).unfold(2, width, stride)  # [B, H', W', C, KH, KW]
+    patches = windows.permute(0, 1, 2, 4, 5, 3).reshape(windows.shape[:3].numel(), -1)
+    kernel = torch.from_numpy(weight.reshape(filters, -1)).to(torch.float32)
+    pairs = zip(patches.split(PIECE, 1), kernel.split(PIECE, 1), strict=True)
+    sums = reduce(Tensor.add_, ((part @ taps.T).to(torch.int64) for part, taps in pairs))
+    return sums.view(*windows.shape[:3], filters).permute(0, 3, 1, 2)
 
 
 def dense(values: Tensor, weight: npt.NDArray[np.int8]) -> Tensor:
-    """Exact product of int64 [B, C] and int8 [O, C]: int64 [B, O]."""
-    return values @ torch.from_numpy(weight).to(torch.int64).T
+    """Exact product of int64 [B, C] and int8 [O, C]: int64 [B, O], in float64.
+
+    The magnitudes of a sum's terms must add up to 2**53 at most; ``quantise`` proves 2**31 for all that it makes.
+    """
+    return (values.to(torch.float64) @ torch.from_numpy(weight).to(torch.float64).T).to(torch.int64)
 
 
 def requantise(sums: Tensor, requantisation: Requantisation) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gatewright.compiler.graph.graph import FloatGraph
 
-BATCH = 128
-"""Images at a time: bounds the memory of a run."""
+BATCH_PIXELS = 128 * 32 * 32
+"""Pixels of images at a time, or one image: bounds the memory of a run."""
 
 Observer = Callable[[str, Tensor], None]
 """Is told every tensor's name and its values [B, C, H, W], also a channel gate's hidden layer [B, hidden]."""
@@ -46,8 +46,9 @@ def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Obse
 
 
 def _batches(images: npt.NDArray[np.float32]) -> Iterator[Tensor]:
-    for start in range(0, len(images), BATCH):
-        yield torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH], np.float32))
+    step = max(1, BATCH_PIXELS // (images.shape[2] * images.shape[3]))
+    for start in range(0, len(images), step):
+        yield torch.from_numpy(np.ascontiguousarray(images[start : start + step], np.float32))
 
 
 def _run(

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.contract.errors import GatewrightError
 
-BATCH = 64
-"""Images at a time: bounds the memory of the unfolded maps."""
+BATCH_PIXELS = 64 * 32 * 32
+"""Pixels of images at a time, or one image: bounds the memory of the unfolded maps."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def run_reference(
         )
     results = []
     with torch.no_grad():
-        for start in tqdm(range(0, len(images), BATCH), "integer reference", disable=not progress):
-            results.append(Batch(graph, images[start : start + BATCH]).run(keep))
+        step = max(1, BATCH_PIXELS // (shape.height * shape.width))
+        for start in tqdm(range(0, len(images), step), "integer reference", disable=not progress):
+            results.append(Batch(graph, images[start : start + step]).run(keep))
     return ReferenceResult(
         np.concatenate([r.logits for r in results]),
         {name: np.concatenate([r.decisions[name] for r in results]) for name in results[0].decisions},
@@ -73,7 +74,7 @@ class Batch:
 
     def __init__(self, graph: QuantisedGraph, images: npt.NDArray[np.int8]) -> None:
         self.graph = graph
-        self.maps = {graph.input: torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))}
+        self.maps = {graph.input: torch.from_numpy(images.copy()).permute(0, 3, 1, 2)}
         self.masks: dict[str, Tensor] = {}
         self.tiles: dict[str, int] = {}
         self.hidden: dict[str, Tensor] = {}

@@ -13,6 +13,7 @@ from gatewright.compiler.graph.graph import FloatGraph, Graph, Layer, QuantisedG
 from gatewright.compiler.kinds.channel_gate import ChannelGate
 from gatewright.compiler.kinds.classifier import Classifier
 from gatewright.compiler.kinds.convolution import Convolution
+from gatewright.compiler.kinds.max_pool import MaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.kinds.spatial_gate import SpatialGate
 from gatewright.contract.errors import GatewrightError
@@ -154,7 +155,7 @@ def skipped_tiles_of_a_sum_are_complete(graph: Graph) -> None:
     for conv in _convolutions(graph):
         if conv.residual is None or conv.output_tiles is None or not conv.relu:
             continue
-        writer = _writer(graph, conv.residual)
+        writer = _writer(graph, _before_max_pool(graph, conv.residual))
         if writer is None or not (writer.relu or writer.completed_by == conv.name):
             refuse(
                 conv.name,
@@ -204,11 +205,12 @@ def pooled_averages_of_skipped_tiles_are_there(graph: QuantisedGraph) -> None:
 
 
 def poolings_follow_their_convolution(graph: QuantisedGraph) -> None:
-    """A map is pooled once, as the convolution before it in the order writes it."""
+    """A map is pooled once, as the convolution or max pool before it in the order writes it."""
     before: Layer | None = None
     for layer in graph.layers:
-        if isinstance(layer, Pooling) and not (isinstance(before, Convolution) and before.output == layer.source):
-            broken(layer.name, f"it does not follow the convolution that writes {layer.source}")
+        written = before.output if isinstance(before, Convolution | MaxPool) else None
+        if isinstance(layer, Pooling) and layer.source != written:
+            broken(layer.name, f"it does not follow the convolution or max pool that writes {layer.source}")
         before = layer
 
 
@@ -242,6 +244,13 @@ def _convolutions(graph: Graph) -> Iterator[Convolution]:
 
 def _writer(graph: Graph, tensor: str) -> Convolution | None:
     return next((conv for conv in _convolutions(graph) if conv.output == tensor), None)
+
+
+def _before_max_pool(graph: Graph, tensor: str) -> str:
+    """The map that a max pool made a map of; any other map itself."""
+    return next(
+        (layer.source for layer in graph.layers if isinstance(layer, MaxPool) and layer.output == tensor), tensor
+    )
 
 
 def _maps_read(graph: Graph, layer: Layer) -> tuple[str, ...]:

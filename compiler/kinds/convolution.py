@@ -170,11 +170,12 @@ class QuantisedConv(Convolution, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
+        image.add_pool_parameters(self)
         if self.source == image.graph.input and image.input_layout.rows > 1:
             filters, _, width, _ = self.weight.shape
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
         elif self.input_channels is None:
-            image.add_by_vector(self.name, self.weight)
+            image.add_by_vector(self.name, self.weight, self.output_channels)
         else:
             image.add_by_reduction(self.name, self.weight, self.input_channels)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 
@@ -18,13 +19,41 @@ SLACK_BYTES = 64
 
 @dataclass
 class _Buffer:
-    """A piece of scratchpad that one or more tensors share, from its first writer to its last reader."""
+    """A piece of scratchpad that one or more tensors share, from its first writer to its last reader.
+
+    ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
+    ``flexible``: ``size`` is what it would like to have; it takes what is left.
+    """
 
     names: list[str]
     size: int
     first: int
     last: int
     address: int = -1
+    behind: _Buffer | None = None
+    lead: int = 0
+    flexible: bool = False
+
+    @property
+    def span(self) -> int:
+        """Bytes with the slack behind, whole beats."""
+        return -(-(self.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
+
+
+@dataclass(frozen=True)
+class RingWish:
+    """A map of which only rows are kept, in ``size`` bytes if there are so many."""
+
+    tensor: str
+    size: int
+
+
+@dataclass(frozen=True)
+class MapPlan:
+    """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring."""
+
+    addresses: dict[str, int]
+    ring_bytes: dict[str, int]
 
 
 def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
@@ -36,10 +65,17 @@ def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
     return uses
 
 
-def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int) -> dict[str, int]:
-    """Byte addresses of every tensor, pooled map and hidden vector; residual chains share one buffer.
+def allocate_scratchpad(
+    graph: QuantisedGraph,
+    arch: ArchConfig,
+    input_size: int,
+    blocks: Sequence[BandedBlock] = (),
+    rings: Sequence[RingWish] = (),
+) -> MapPlan:
+    """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
-    ``input_size`` is that of the input as it is laid out, in bytes.
+    ``input_size`` is that of the input as it is laid out, in bytes. The middle maps of banded ``blocks`` are rings;
+    where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -47,6 +83,8 @@ def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int
     uses, sizes = _uses(graph), {graph.input: input_size}
     for layer in graph.layers:
         sizes |= layer.sizes(graph)
+    for block in blocks:
+        _live_together(block, graph, uses)
     owner: dict[str, _Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
@@ -68,28 +106,84 @@ def allocate_scratchpad(graph: QuantisedGraph, arch: ArchConfig, input_size: int
         for tensor in layer.writes:
             begun = [min(uses[other]) for other in layer.begun_with(graph)]
             owner[tensor].first = min(owner[tensor].first, *begun) if begun else owner[tensor].first
+    for block in blocks:
+        shape = graph.shapes[block.middle]
+        middle = owner[block.middle]
+        rows = min(shape.height, block.kept_rows(graph) + block.tile)
+        middle.size, middle.flexible = rows * shape.width * shape.channels, True
+        if block.shortcut is not None:
+            output = owner[block.second.output]
+            output.behind, output.lead = owner[block.first.source], block.lead(graph) + SLACK_BYTES
+    for wish in rings:
+        owner[wish.tensor].size, owner[wish.tensor].flexible = wish.size, True
+    _place_all(list({id(b): b for b in owner.values()}.values()), arch)
+    kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
+    sizes_kept = {name: owner[name].size for name in kept}
+    return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
+
+
+def _live_together(block: BandedBlock, graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:
+    """A banded block's layers are emitted in turn: all its maps live from its first layer to its last."""
+    numbers = [graph.layers.index(layer) for layer in block.layers]
+    for layer in block.layers:
+        for name in (*layer.reads, *layer.writes):
+            uses[name] += [min(numbers), max(numbers)]
+
+
+def _place_all(buffers: list[_Buffer], arch: ArchConfig) -> None:
+    """First fit, in order of creation; what is flexible last, in the largest gap that is left."""
     placed: list[_Buffer] = []
-    for buffer in {id(b): b for b in owner.values()}.values():
-        _place(buffer, placed, arch)
-    return {name: buffer.address for name, buffer in owner.items()}
+    followers = {id(buffer.behind): buffer for buffer in buffers if buffer.behind is not None}
+    for buffer in buffers:
+        if buffer.flexible or buffer.behind is not None:
+            continue
+        follower = followers.get(id(buffer))
+        _place(buffer, placed, arch, follower)
+    for buffer in buffers:
+        if buffer.flexible:
+            _place_flexible(buffer, placed, arch)
 
 
-def _place(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
-    """First fit among the buffers that live at the same time."""
-    size = -(-(buffer.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
-    address = SLACK_BYTES
+def _alive(buffer: _Buffer, placed: list[_Buffer]) -> list[_Buffer]:
+    """Buffers that live at the same time, by address."""
     alive = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
-    for other in sorted(alive, key=lambda b: b.address):
-        if address + size <= other.address:
-            break
-        end = other.address + -(-(other.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
-        address = max(address, end)
-    if address + size > arch.scratchpad_bytes:
+    return sorted(alive, key=lambda b: b.address)
+
+
+def _place(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig, follower: _Buffer | None) -> None:
+    """First fit among the buffers that live at the same time; a follower's place is the buffer's less its lead."""
+    lead = 0 if follower is None else -(-follower.lead // BEAT_BYTES) * BEAT_BYTES
+    address = SLACK_BYTES + lead
+    moved = True
+    while moved:
+        moved = False
+        for own, offset in ((buffer, 0), (follower, -lead)):
+            for other in [] if own is None else _alive(own, placed):
+                low, size = address + offset, own.span if own else 0
+                if low < other.address + other.span and other.address < low + size:
+                    address, moved = other.address + other.span - offset, True
+    if address + buffer.span > arch.scratchpad_bytes:
         raise GatewrightError(
             f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
-            f"({buffer.size} bytes) beside what lives with it; raise scratchpad_kib"
+            f"({buffer.size} bytes) beside what lives with it: {address + buffer.span - arch.scratchpad_bytes} bytes "
+            "are missing; raise scratchpad_kib"
         )
     buffer.address = address
+    placed.append(buffer)
+    if follower is not None:
+        follower.address = address - lead
+        placed.append(follower)
+
+
+def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
+    """The largest gap, as far as it is wanted."""
+    best, low = (0, 0), SLACK_BYTES
+    ends = [(other.address, other.address + other.span) for other in _alive(buffer, placed)]
+    for begin, end in [*ends, (arch.scratchpad_bytes, 0)]:
+        best = max(best, (begin - low - SLACK_BYTES, low))
+        low = max(low, end)
+    size, buffer.address = best
+    buffer.size = max(0, min(buffer.size, size // BEAT_BYTES * BEAT_BYTES))
     placed.append(buffer)
 
 
@@ -118,11 +212,10 @@ class Ring:
     def place(self, words: int, beside: Iterable[str]) -> int | None:
         """The base that ``take`` would choose if only the regions ``beside`` were live."""
         words = -(-words // REGION_GRANULE) * REGION_GRANULE
-        for base in (self._next, 0):
+        taken = [self.live[name] for name in beside]
+        for base in (self._next, 0, *sorted(end for _, end in taken)):
             high = base + words
-            if high <= self.size and not any(
-                low < high and base < end for low, end in (self.live[name] for name in beside)
-            ):
+            if high <= self.size and not any(low < high and base < end for low, end in taken):
                 return base
         return None
 

@@ -43,10 +43,10 @@ def weights_by_vector(weight: npt.NDArray[np.int8], arch: ArchConfig) -> npt.NDA
     return rows.reshape(len(flat), -1).view(np.uint8)
 
 
-def weights_by_reduction(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
-    """[filters, kernel height, kernel width, channels] to [channels, taps * beats * 16] bytes."""
+def weights_by_reduction(weight: npt.NDArray[np.int8], vectors: int) -> npt.NDArray[np.uint8]:
+    """[filters, kernel height, kernel width, channels] to [channels, taps * beats * 16] bytes, for ``vectors``."""
     filters, height, width, channels = weight.shape
-    padded = np.zeros((channels, height * width, -(-filters // BEAT_BYTES) * BEAT_BYTES), np.int8)
+    padded = np.zeros((channels, height * width, -(-vectors // BEAT_BYTES) * BEAT_BYTES), np.int8)
     padded[:, :, :filters] = weight.transpose(3, 1, 2, 0).reshape(channels, height * width, filters)
     return padded.reshape(channels, -1).view(np.uint8)
 

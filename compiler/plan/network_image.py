@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +10,16 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.allocate import allocate_scratchpad
+from gatewright.compiler.plan.bands import BandedBlock, needed_rows
+from gatewright.compiler.plan.filters import FilterBank, cut
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
-    padded_vectors,
     parameter_bytes,
-    slices_of,
     weights_by_reduction,
     weights_by_vector,
 )
+from gatewright.compiler.plan.maps import plan_maps
+from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -29,27 +30,8 @@ PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
 
 
-@dataclass(frozen=True)
-class FilterBank:
-    """A weight matrix in DRAM and its shape in the weight buffer.
-
-    ``gate`` names the channel gate whose table picks the rows to read, for banks by reduction.
-    """
-
-    name: str
-    address: int
-    space: Space
-    rows: int
-    row_beats: int
-    vectors: int
-    slices: int
-    taps: int
-    gate: str | None = None
-
-    @property
-    def words(self) -> int:
-        """Weight buffer words at most."""
-        return self.slices * self.vectors
+IDENTITY = 2, 1
+"""Multiplier and shift that leave a value as it is: those of a maximum."""
 
 
 @dataclass
@@ -59,6 +41,11 @@ class NetworkImage:
     graph: QuantisedGraph
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
+    pooled: list[PooledConvolution] = field(init=False)
+    blocks: list[BandedBlock] = field(init=False)
+    """Blocks that are computed band by band."""
+    ring_bytes: dict[str, int] = field(init=False)
+    """Bytes of the rings of maps of which only rows are kept."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring."""
@@ -74,7 +61,9 @@ class NetworkImage:
         shape = self.graph.shapes[self.graph.input]
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
-        self.addresses = allocate_scratchpad(self.graph, self.arch, size)
+        self.pooled = pooled_convolutions(self.graph)
+        self.blocks, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
@@ -112,6 +101,19 @@ class NetworkImage:
         (adder,) = (a for a in self.graph.layers if isinstance(a, QuantisedConv) and a.name == layer.completed_by)
         return adder
 
+    def kept_rows(self, tensor: str) -> int:
+        """Rows of a map in a ring that must be kept."""
+        for block in self.blocks:
+            if block.middle == tensor:
+                return block.kept_rows(self.graph)
+        (pooled,) = self.pooled
+        return pooled.image_rows(self.graph) if tensor == self.graph.input else pooled.kept_rows(self.graph)
+
+    @property
+    def first_image_rows(self) -> int:
+        """Rows of the image that the first band needs."""
+        return needed_rows(self.pooled[0].convolution, next(self.pooled[0].steps(self.graph)).middle).end
+
     def pooling_of(self, layer: QuantisedConv) -> Pooling | None:
         """The pooled map that a layer writes along; a shortcut writes that of the sum that completes it."""
         completer = self.completer(layer)
@@ -128,52 +130,45 @@ class NetworkImage:
             )
         if self._entries % self.parameter_capacity + count > self.parameter_capacity:
             self._pad_parameters(self.parameter_capacity)  # a layer's entries are consecutive on chip
-        before = Requantisation(
-            0 * one, one * (pooling.multiplier if pooling else 0), one * (pooling.shift if pooling else 1)
-        )
+        multiplier, shift = (pooling.multiplier, pooling.shift) if pooling else IDENTITY
+        before = Requantisation(0 * one, multiplier * one, shift * one)
         self._parameters += [parameter_bytes(before), parameter_bytes(requantisation)]
         self.parameter_start[name] = self._entries
         self.parameter_entry[name] = self._entries % self.parameter_capacity + 1
         self._entries += 1 + len(requantisation.bias)
         self.parameter_end[name] = self._entries
 
-    def add_by_vector(self, name: str, weight: npt.NDArray[np.int8]) -> None:
-        """A filter bank [filters, ...reduction], read whole."""
-        self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, weights_by_vector(weight, self.arch))
+    def add_pool_parameters(self, layer: QuantisedConv) -> None:
+        """Behind a convolution's own those of the averages of the map that a max pool makes of its output."""
+        for pooled in self.pooled:
+            if pooled.convolution is layer and pooled.pool.output in self.poolings:
+                pooling = self.poolings[pooled.pool.output]
+                self.add_parameters(pooling.name, Requantisation.bias_only(np.zeros(0, np.int64)), pooling)
+                self.parameter_end[layer.name] = self._entries
+
+    def add_by_vector(self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None) -> None:
+        """A filter bank [filters, ...reduction]; if streamed, only the filters of the output gate's table are read."""
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, output_gate)
+        self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
     def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
         """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read."""
-        self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, weights_by_reduction(weight), gate)
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate)
+        groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
+        self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
-    def _bank(
-        self,
-        name: str,
-        weight: npt.NDArray[np.int8],
-        space: Space,
-        data: npt.NDArray[np.uint8],
-        gate: str | None = None,
-    ) -> None:
-        """A bank whose rows in DRAM are ``data``."""
-        address = self._builder.add(data)
-        self.regions.append(Region(name, "weights", address, data.size))
+    def _bank(self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None) -> FilterBank:
+        """How a bank is cut; where it lies is not yet known."""
         reduction = weight[0].size
-        bank = FilterBank(
-            name,
-            address,
-            space,
-            rows=len(data),
-            row_beats=data.shape[1] // BEAT_BYTES,
-            vectors=padded_vectors(len(weight)),
-            slices=slices_of(reduction, self.arch),
-            taps=reduction // weight.shape[-1],
-            gate=gate,
-        )
-        if bank.words > self.arch.weight_words:
-            raise GatewrightError(
-                f"arch {self.arch.name}: the filters of {name} need {bank.words} words of the weight buffer, "
-                f"which has {self.arch.weight_words}; raise weight_kib"
-            )
-        self.banks[name] = bank
+        taps = reduction // weight.shape[-1]
+        rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
+        return cut(FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, ()), self.arch)
+
+    def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
+        """Lay a bank out whose rows in DRAM are ``data``."""
+        address = self._builder.add(data)
+        self.regions.append(Region(bank.name, "weights", address, data.size))
+        self.banks[bank.name] = replace(bank, address=address, row_beats=data.shape[1] // BEAT_BYTES)
 
 
 def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:

@@ -11,13 +11,22 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.compiler.plan.filters import Slices, pieces_of
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, Opcode, Stationary
 from gatewright.contract.timing import ACCUMULATOR_LATENCY
 
 MOST_TILES = min((1 << field.bits) - 1 for field in FORMATS[Opcode.GATHER].fields if field.name == "tile_count")
 """Tiles that an instruction can count, and so of a map that is computed or pooled without a table."""
+
+
+PATCH_SHARE = 3
+"""A piece of a product takes one in so many words of the patch buffer: one is multiplied, two are gathered ahead."""
+
+PIECE_UNIT = 3
+"""Slices that GATHER moves in a cycle."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,13 @@ class TileSet:
     tile: int
     table: int | None
     rows: npt.NDArray[np.int64]
+    start: int = 0
+    """The position of the first one in the table, or in the raster."""
+
+    def rows_of(self, first: int, end: int) -> TileSet:
+        """Those that begin in rows [first, end)."""
+        low, high = np.searchsorted(self.rows, (first, end))
+        return TileSet(self.tile, self.table, self.rows[low:high], self.start + int(low))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -175,3 +191,37 @@ def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
     """Consecutive (first, count) pairs."""
     starts = np.cumsum([0, *sizes[:-1]])
     return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]
+
+
+def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int) -> list[tuple[int, int]]:
+    """Cut a tile list into few chunks of about one size, as an accumulator bank and a third of the patch buffer allow.
+
+    ``slices`` is what is gathered of a chunk at once. For products that add up piece by piece it is little: a long
+    stream of pixels costs no more patch buffer, only shorter pieces.
+    """
+    limit = min(arch.accumulator_depth, arch.patch_words // (PATCH_SHARE * slices)) // tiles.area
+    if not limit:
+        raise GatewrightError(
+            f"arch {arch.name}: a tile of {tiles.area} pixels needs as many accumulator entries and "
+            f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
+        )
+    return _pieces(_evenly(len(tiles), -(-len(tiles) // limit)))
+
+
+def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) -> list[Slices]:
+    """Pieces of the first ``slices`` slices that lie in ``loaded``, each of at most a third of the patch buffer."""
+    count = min(loaded.count, slices - loaded.first)
+    most = patch_words // PATCH_SHARE // vectors
+    return [
+        Slices(loaded.first + piece.first, piece.count)
+        for piece in pieces_of(max(count, 0), most, min(PIECE_UNIT, max(most, 1)))
+    ]
+
+
+def whole_part(pixels: int, filters: int, arch: ArchConfig, filters_only: bool) -> Part:
+    """A chunk by at most a block of filters as one part: the operand stands still that takes the array fewer cycles."""
+    parts = [Part(Stationary.FILTERS, 0, pixels, 0, filters)]
+    fits = -(-pixels // arch.columns) * filters <= arch.accumulator_depth
+    if fits and not filters_only:
+        parts.append(Part(Stationary.PIXELS, 0, pixels, 0, filters))
+    return min(parts, key=lambda p: _cycles((p.stationary, 0, p.pixels, 0, p.filters), arch, False))

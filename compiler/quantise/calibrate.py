@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph
+from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.pooling import pooled_name
 from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
 from gatewright.contract.arithmetic import INT8_MAX
@@ -29,7 +30,8 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
     """The magnitude that becomes 127, for every tensor of the graph.
 
     Of the clips that are tried the one with the least mean squared error of rounding and clipping is
-    taken. Tensors of a residual stream share one range, and so do their pooled maps.
+    taken. Tensors of a residual stream share one range, and so do their pooled maps. Of a map before a
+    max pool, which shares the range of the map behind it, only that one counts: nothing else is read.
 
     Parameters
     ----------
@@ -58,16 +60,17 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
             "with at least one image"
         )
     streams, tiles = residual_streams(graph), pooling_tiles(graph)
+    passing = {layer.source for layer in graph.layers if isinstance(layer, FloatMaxPool)}
     largest: dict[str, float] = {}
     histograms: dict[str, Tensor] = {}
     members: dict[str, str] = {}
 
     def groups(name: str, values: Tensor) -> list[tuple[str, Tensor]]:
-        found = [(streams.get(name, name), values)]
-        members[name] = found[0][0]
+        members[name] = streams.get(name, name)
+        found = [] if name in passing else [(members[name], values)]
         if name in tiles:
-            found.append((pooled_name(streams[name]), F.avg_pool2d(values, tiles[name])))
-            members[pooled_name(name)] = found[1][0]
+            members[pooled_name(name)] = pooled_name(streams[name])
+            found.append((members[pooled_name(name)], F.avg_pool2d(values, tiles[name])))
         return found
 
     def see_largest(name: str, values: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Which tensors must share a scale, and how finely each feature map is pooled for the gates.
 
-The machine adds a residual in place, so every map of a residual stream has one scale. It also
-leaves the pooled averages of skipped tiles in place, so a stream's pooled maps have one scale and
+The machine adds a residual in place, so every map of a residual stream has one scale; a max pool does
+not scale. It also leaves the pooled averages of skipped tiles in place, so a stream's pooled maps have one scale and
 one tile as well.
 """
 
@@ -12,6 +12,7 @@ import math
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.kinds.channel_gate import FloatChannelGate
 from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.compiler.plan.tiling import MOST_TILES
 from gatewright.contract.errors import GatewrightError
@@ -21,11 +22,13 @@ CHANNEL_TILES = (8, 4, 2, 1, 7, 6, 5, 3)
 
 
 def residual_streams(graph: FloatGraph) -> dict[str, str]:
-    """For every tensor the first map of its residual stream (itself, where nothing is added)."""
+    """For every tensor the first map of its residual stream (itself, where none is added); a max pool begins none."""
     first = {graph.input: graph.input}
     for layer in graph.layers:
-        residual = layer.residual if isinstance(layer, FloatConv) else None
-        first |= {tensor: tensor if residual is None else first[residual] for tensor in layer.writes}
+        before = layer.residual if isinstance(layer, FloatConv) else None
+        if isinstance(layer, FloatMaxPool):
+            before = layer.source
+        first |= {tensor: tensor if before is None else first[before] for tensor in layer.writes}
     return first
 
 

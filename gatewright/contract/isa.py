@@ -114,6 +114,7 @@ row_table 5 index table that picks the rows, or none for all
 vectors 13 weights: vectors of the region, a multiple of 4; one slice takes this many words
 taps 8 weights by reduction: kernel taps in a row; row r of tap t has k = t * rows + r
 count 13 table: number of entries; weights by vector: slices of a row
+first_row 14 number of the first row, or its position in the row table
 """),
             "Copy rows from DRAM. A row is one or more AXI bursts, split at 4 KiB. Weights by vector: "
             "row n holds the slices of vector n. Weights by reduction: row r holds, per tap, one byte "

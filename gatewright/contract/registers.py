@@ -21,7 +21,7 @@ class ErrorCode(IntEnum):
     WAIT_AHEAD = 4
     """A wait names an instruction that has not been dispatched: it would never be met."""
     ILLEGAL_OPERANDS = 5
-    """Fields that exclude each other, or a table, space or size that this machine lacks."""
+    """Fields that exclude each other, or a table, mask, space or size that this machine lacks."""
     FETCH_RANGE = 6
     """The next instruction's entry is beyond the instruction memory."""
     READ_BUS = 7

@@ -5,7 +5,7 @@ A line is a number, a mnemonic, the waits, then every field by name::
     12 MATMUL after LOAD:3,GATHER:2 stationary=FILTERS patch_base=0 ... channel_table=none ; layer1.0.conv1
 
 ``;`` starts a comment. Numbers may be decimal or hexadecimal; fields that are enumerations use
-their names; ``none`` is ``NO_TABLE``. Directives give what is not in an instruction:
+their names; ``none`` is ``NO_TABLE`` or, of a mask, ``NO_MASK``. Directives give what is not in an instruction:
 
 ``.arch NAME``, ``.code_address N``, ``.boot_count N`` and ``.page N`` before the first instruction
 of page N. Nothing is optional but the instruction's number, so that nothing is defaulted.
@@ -26,6 +26,7 @@ from gatewright.contract.isa import (
     COLUMNS,
     COUNT_BITS,
     FORMATS,
+    NO_MASK,
     NO_TABLE,
     OPERAND_COLUMN,
     WAITS,
@@ -60,9 +61,11 @@ class Assembly:
     header: dict[str, str] = field(default_factory=dict)
 
 
-def may_be_none(name: str) -> bool:
-    """Whether a field names a table or mask that may be absent (15, written ``none``)."""
-    return name.endswith("_table") or name == "source_mask"
+def number_of_none(name: str) -> int | None:
+    """What a field holds that names no table or no mask (written ``none``); None if it always names one, or neither."""
+    if name.endswith("_table"):
+        return NO_TABLE
+    return NO_MASK if name.endswith("_mask") else None
 
 
 def format_instruction(row: npt.NDArray[np.int64]) -> str:
@@ -83,7 +86,7 @@ def _format_value(opcode: Opcode, item: Field, value: int) -> str:
     symbols = SYMBOLS.get((opcode, item.name))
     if symbols is not None and value in symbols.__members__.values():
         return symbols(value).name
-    if may_be_none(item.name) and value == NO_TABLE:
+    if value == number_of_none(item.name):
         return "none"
     return hex(value) if item.bits >= _HEXADECIMAL_BITS else str(value)
 
@@ -198,8 +201,9 @@ def _value(line: int, token: str, opcode: Opcode, item: Field, text: str) -> int
     symbols = SYMBOLS.get((opcode, item.name))
     if symbols is not None and text in symbols.__members__:
         return int(symbols[text])
-    if may_be_none(item.name) and text == "none":
-        return NO_TABLE
+    none = number_of_none(item.name)
+    if none is not None and text == "none":
+        return none
     if symbols is not None and not text[:1].isdecimal():
         raise _fault(line, token, f"{item.name} is one of {', '.join(symbols.__members__)}")
     value = _number(line, text, token)

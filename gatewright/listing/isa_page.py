@@ -13,6 +13,7 @@ from gatewright.contract.isa import (
     COUNT_BITS,
     FORMATS,
     HEADER_BITS,
+    NO_MASK,
     NO_TABLE,
     OPCODE_BITS,
     OPERAND_COLUMN,
@@ -25,7 +26,7 @@ from gatewright.contract.isa import (
     Stationary,
     Unit,
 )
-from gatewright.listing.assembler import SYMBOLS, format_instruction, may_be_none
+from gatewright.listing.assembler import SYMBOLS, format_instruction, number_of_none
 
 _INTRODUCTION = f"""# The instruction set
 
@@ -34,9 +35,9 @@ _INTRODUCTION = f"""# The instruction set
 An instruction is {8 * INSTRUCTION_BYTES} bits ({INSTRUCTION_BYTES} bytes, little endian). Bits are numbered from the
 low bit of the first byte. The opcode and {WAITS} waits come first, then the fields of the opcode's format without
 gaps; every bit above them is 0, or the instruction is illegal. All fields are unsigned. Fields whose name ends in
-`_table` name an index table and `source_mask` a mask, or {NO_TABLE} for none. How programs are written as text, and
-what of it may be edited: `gatewright assemble --help`. What the instructions compute and cost:
-[the machine's contract](architecture.md)."""
+`_table` name an index table, or {NO_TABLE} for none; `source_mask` names a mask, or {NO_MASK} for none. How programs
+are written as text, and what of it may be edited: `gatewright assemble --help`. What the instructions compute and
+cost: [the machine's contract](architecture.md)."""
 
 
 def isa_page() -> str:
@@ -103,8 +104,7 @@ def _example(layout: Format) -> str:
     row[0] = layout.opcode
     row[1:3] = Unit.LOAD, 1
     for index, field in enumerate(layout.fields):
-        if may_be_none(field.name):
-            row[OPERAND_COLUMN + index] = NO_TABLE
+        row[OPERAND_COLUMN + index] = number_of_none(field.name) or 0
     return format_instruction(row)
 
 

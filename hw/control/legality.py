@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,7 @@ from gatewright.contract.isa import (
     COUNT_BITS,
     FORMATS,
     HEADER_BITS,
+    NO_MASK,
     NO_TABLE,
     QUEUED_UNITS,
     WAITS,
@@ -22,8 +23,9 @@ from gatewright.contract.isa import (
     Unit,
 )
 from gatewright.contract.registers import ErrorCode
-from gatewright.hw.control.operand_rules import OPERAND_RULES, lacks_table
+from gatewright.hw.control.operand_rules import OPERAND_RULES, lacks_mask, lacks_table
 from gatewright.hw.control.predecode import Predecoder
+from gatewright.hw.control.queue import of_unit
 from gatewright.hw.layouts import COUNTS, HEADER, INSTRUCTION_BITS, formats_of, operand_layout
 from gatewright.hw.lib.delay import delayed
 
@@ -76,7 +78,7 @@ class Legality(wiring.Component):
         # Stage 2: those of its opcode; the number of instructions given before it.
         ahead = self._ahead(m, is_opcode, valid, waits)
         late = 2
-        illegal_wait = Cat(waits[n].unit == Unit.SEQUENCER for n in range(WAITS)).any()
+        illegal_wait = ~Cat(waits[n].unit.matches(Unit.NONE, *QUEUED_UNITS) for n in range(WAITS)).all()
         found = {
             ErrorCode.FETCH_RANGE: delayed(m, beyond, late, "beyond_late"),
             ErrorCode.ILLEGAL_OPCODE: delayed(m, ~Cat(*is_opcode.values()).any(), late, "illegal_opcode"),
@@ -106,7 +108,7 @@ class Legality(wiring.Component):
             m.d.sync += given[unit].eq(given[unit] + (valid & mine))
         with m.If(self.flush):
             m.d.sync += given.eq(self.given)
-        table, result = Array(given), []
+        result = []
         counts = delayed(m, waits, 1, "waits_late")
         for number in range(WAITS):
             before = Signal(COUNT_BITS, name=f"given_{number}", reset_less=True)
@@ -114,7 +116,7 @@ class Legality(wiring.Component):
             ahead = Signal(name=f"ahead_{number}", reset_less=True)
             m.d.comb += behind.eq(before - counts[number].count)
             m.d.sync += [
-                before.eq(table[waits[number].unit]),
+                before.eq(of_unit(given, waits[number].unit)),
                 ahead.eq(behind[-1] & (counts[number].unit != Unit.NONE)),
             ]
             result.append(ahead)
@@ -131,6 +133,11 @@ class Legality(wiring.Component):
             lacks_table(self._arch, fields[field.name]) & (fields[field.name] != NO_TABLE)
             for field in FORMATS[opcode].fields
             if field.name.endswith("_table")
+        ]
+        lacking += [
+            lacks_mask(fields[field.name]) & (fields[field.name] != NO_MASK)
+            for field in FORMATS[opcode].fields
+            if field.name.endswith("_mask")
         ]
         lacking += [fields.tile == 0 for field in FORMATS[opcode].fields if field.name == "tile"]
         if opcode in OPERAND_RULES:

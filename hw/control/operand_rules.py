@@ -1,6 +1,7 @@
 """Operands that exclude each other, or name what the machine lacks, by opcode.
 
-What field names say by themselves (``*_table``, ``tile``) is no rule here: ``Legality`` checks it for every opcode.
+What field names say by themselves (``*_table``, ``*_mask``, ``tile``) is no rule here: ``Legality`` checks it for every
+opcode.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, ArchConfig
-from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Space, Stationary
+from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
+from gatewright.contract.isa import NO_MASK, NO_TABLE, EpilogueKind, Opcode, Space, Stationary
 
 
 def lacks_table(arch: ArchConfig, number: Any) -> Any:
     """Whether the machine has no such table."""
     return number >= arch.tables
+
+
+def lacks_mask(number: Any) -> Any:
+    """Whether no machine has such a mask."""
+    return number >= MASKS
 
 
 def _load(arch: ArchConfig, fields: Any) -> list[Any]:
@@ -23,7 +29,7 @@ def _load(arch: ArchConfig, fields: Any) -> list[Any]:
 
 def _gather(arch: ArchConfig, fields: Any) -> list[Any]:
     unusable = (fields.kernel_width > MASK_COLUMNS) | (fields.source_tile == 0) | (fields.source_grid == 0)
-    return [(fields.source_mask != NO_TABLE) & unusable]
+    return [(fields.source_mask != NO_MASK) & unusable]
 
 
 def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
@@ -38,7 +44,11 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
 
 
 def _index(arch: ArchConfig, fields: Any) -> list[Any]:
-    return [lacks_table(arch, fields.table), fields.bits > MASK_BITS]
+    return [lacks_mask(fields.mask), lacks_table(arch, fields.table), fields.bits > MASK_BITS]
+
+
+def _exit(arch: ArchConfig, fields: Any) -> list[Any]:
+    return [lacks_mask(fields.mask), fields.bit >= MASK_BITS]
 
 
 OPERAND_RULES: dict[Opcode, Callable[[ArchConfig, Any], list[Any]]] = {
@@ -46,5 +56,6 @@ OPERAND_RULES: dict[Opcode, Callable[[ArchConfig, Any], list[Any]]] = {
     Opcode.GATHER: _gather,
     Opcode.EPILOGUE: _epilogue,
     Opcode.INDEX: _index,
+    Opcode.EXIT: _exit,
 }
 """Each gives the conditions, of the operand fields, under which the instruction is illegal."""

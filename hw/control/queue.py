@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import COUNT_BITS, WAITS, Unit
+from gatewright.contract.isa import COUNT_BITS, UNITS, WAITS, Unit
 from gatewright.contract.timing import DECODE_LATENCY
 from gatewright.hw.layouts import COUNTS, WAIT, entry_layout
 from gatewright.hw.signatures import completions_signature, head_signature
@@ -19,6 +19,11 @@ WAIT_LIST = data.ArrayLayout(WAIT, WAITS)
 
 DISTANCE = data.StructLayout({"met": WAITS, "next": WAITS})
 """Of each wait, a cycle ago: whether the count had been reached, or lacked one instruction."""
+
+
+def of_unit(values: Any, unit: Value) -> Any:
+    """Of ``values`` by ``Unit``, that of ``unit``; a unit that there is not gives any of them."""
+    return Array(values)[unit[: ceil_log2(UNITS)]]
 
 
 class WaitDistance(wiring.Component):
@@ -33,11 +38,10 @@ class WaitDistance(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        counts = Array(self.counts)
         for number in range(WAITS):
             wait = self.waits[number]
             ahead = Signal(COUNT_BITS, name=f"ahead_{number}")
-            m.d.comb += ahead.eq(counts[wait.unit] - wait.count)
+            m.d.comb += ahead.eq(of_unit(self.counts, wait.unit) - wait.count)
             m.d.sync += [
                 self.distance.met[number].eq(~ahead[-1] | (wait.unit == Unit.NONE)),
                 self.distance.next[number].eq(ahead.all()),
@@ -47,8 +51,11 @@ class WaitDistance(wiring.Component):
 
 def waits_met(distance: Any, waits: Any, counts: Any) -> Value:
     """Whether ``waits`` hold now, with their ``distance`` of the cycle before; the counts have moved by 0 or 1."""
-    lowest = Array(counts[unit][0] for unit in range(len(Unit)))
-    met = [distance.met[n] | (distance.next[n] & (lowest[waits[n].unit] == waits[n].count[0])) for n in range(WAITS)]
+    lowest = [counts[unit][0] for unit in range(UNITS)]
+    met = [
+        distance.met[n] | (distance.next[n] & (of_unit(lowest, waits[n].unit) == waits[n].count[0]))
+        for n in range(WAITS)
+    ]
     return Cat(*met).all()
 
 

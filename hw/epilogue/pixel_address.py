@@ -190,8 +190,9 @@ class PixelAddresses(wiring.Component):
             inside_x.eq(Mux(pooled[0], 0, raster.inside_x)),
         ]
         # 3, 4: the pixel.
-        rows, columns = Signal(18, reset_less=True), Signal(14, reset_less=True)
-        y, x = Signal(19, reset_less=True), Signal(15, reset_less=True)
+        row_bits, column_bits = len(tile_y) + len(edge), len(tile_x) + len(edge)
+        rows, columns = Signal(row_bits, reset_less=True), Signal(column_bits, reset_less=True)
+        y, x = Signal(row_bits + 1, reset_less=True), Signal(column_bits + 1, reset_less=True)
         m.d.sync += [rows.eq(tile_y * edge), columns.eq(tile_x * edge)]
         m.d.sync += [
             y.eq(rows + delayed(m, inside_y, 1, "inside_y")),
@@ -201,10 +202,13 @@ class PixelAddresses(wiring.Component):
         width = Signal(work.out_width.shape(), reset_less=True)
         m.d.sync += width.eq(Mux(pooled[2], work.grid_width, work.out_width))
         outside = Signal(reset_less=True)
-        before, number = Signal(18, reset_less=True), Signal(18, reset_less=True)
+        before, number = (
+            Signal(len(work.out_height) + len(work.out_width), name=name, reset_less=True)
+            for name in ("before", "number")
+        )
         m.d.sync += [
             outside.eq((y >= work.out_height) | (x >= work.out_width)),
-            before.eq(y[:9] * width),
+            before.eq(y[: len(work.out_height)] * width),
             number.eq(before + delayed(m, x, 1, "x")),
         ]
         # 7, 8: its byte.

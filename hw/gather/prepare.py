@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Unit
@@ -32,6 +33,11 @@ def run_bits(arch: ArchConfig) -> int:
     return OPERANDS["kernel_width"].width + channel_bits(arch)
 
 
+def behind_shape(arch: ArchConfig) -> Shape:
+    """Shape of the bytes of the slices that lie behind a kernel row; where they end in it, less than 0."""
+    return signed(max(run_bits(arch), bits_for((1 << OPERANDS["slice_count"].width) * arch.rows)) + 1)
+
+
 def gather_sizes(arch: ArchConfig) -> data.StructLayout:
     """An instruction with everything about it that does not change while it runs.
 
@@ -41,9 +47,10 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
     ``row_origin``: ``source`` - ``padding_x`` * ``channels``. ``rest_x``: output columns from the first tile on.
     ``triple``: 3 * ``channels``. ``nothing``: no work.
 
-    Of every vector the bytes of the slices are formed: those of ``kernel_rows`` kernel rows from ``first_row`` on, of
-    ``run`` bytes each, but for the first one, ``first_rest`` bytes from byte ``first_begin`` on, and the last one, the
-    first ``last_rest`` bytes. ``first_pitch``: address step from where the first one begins to the next kernel row.
+    Of every vector the bytes of the slices are formed. A kernel row has ``run``
+    bytes. The bytes begin at byte ``first_begin`` of kernel row ``first_row``, with ``first_rest`` bytes in it and
+    ``behind_first`` in the others (0 or less: none); ``kernel_rows`` kernel rows are left from there on.
+    ``first_pitch``: address step from the first byte to the next kernel row.
     """
     return data.StructLayout(
         {
@@ -58,7 +65,7 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
             "kernel_rows": OPERANDS["kernel_height"].width,
             "first_begin": run_bits(arch),
             "first_rest": run_bits(arch),
-            "last_rest": run_bits(arch),
+            "behind_first": behind_shape(arch),
             "first_pitch": SCRATCHPAD_ADDRESS_BITS,
             "pitch": SCRATCHPAD_ADDRESS_BITS,
             "pixel_step": SCRATCHPAD_ADDRESS_BITS,
@@ -130,45 +137,40 @@ class GatherPrepare(wiring.Component):
         return m
 
     def _slices(self, m: Module, run: Signal, pitch: Signal) -> Signal:
-        """Where the slices begin and end in the kernel rows; gives, LATENCY cycles later, whether they have no bytes.
+        """Where the slices begin and end; gives, LATENCY cycles later, whether they have no bytes.
 
-        With ``run`` after 2 cycles, the kernel rows of their first and last byte are there after 4.
+        With ``run`` after 2 cycles, the kernel row of the first byte is there after 4.
         """
         operands, sizes = self.head.operands, self.sizes
         rows, most = Const(self._arch.rows), self._arch.rows << len(operands.first_slice)
         assert len(operands.first_slice) == len(operands.slice_count)
         first, count = (Signal(range(most), name=name, reset_less=True) for name in ("first_byte", "slice_bytes"))
-        last = Signal(range(2 * most), name="last_byte", reset_less=True)
         m.d.sync += [
             first.eq(small_product(operands.first_slice, rows)),
             count.eq(small_product(operands.slice_count, rows)),
-            last.eq(first + count - 1),
         ]
         # A kernel row that there is not: its number is the kernel's height at least.
         first_row, begin = small_quotient(m, first, run, "first_row")
-        last_row, last_place = small_quotient(m, last, run, "last_row")
-        inside, single, nothing = Signal(), Signal(), Signal(name="no_bytes", reset_less=True)
-        m.d.comb += [
-            inside.eq(last_row < operands.kernel_height),
-            single.eq(inside & (last_row == first_row)),
-            sizes.first_row.eq(first_row),
-            sizes.first_begin.eq(begin),
-        ]
-        kernel_rows, first_rest, last_rest, first_pitch = (
-            Signal(sizes[name].shape(), name=name, reset_less=True)
-            for name in ("kernel_rows", "first_rest", "last_rest", "first_pitch")
+        behind = Signal(behind_shape(self._arch))
+        nothing = Signal(name="no_bytes", reset_less=True)
+        kernel_rows, first_rest, behind_first, first_pitch = (
+            Signal(gather_sizes(self._arch)[name].shape, name=name, reset_less=True)
+            for name in ("kernel_rows", "first_rest", "behind_first", "first_pitch")
         )
+        m.d.comb += behind.eq(count + begin - run)
         m.d.sync += [
             nothing.eq((first_row >= operands.kernel_height) | (operands.slice_count == 0)),
-            kernel_rows.eq(Mux(inside, last_row + 1, operands.kernel_height) - first_row),
-            first_rest.eq(Mux(single, count, run - begin)),
-            last_rest.eq(Mux(inside, last_place + 1, run)),
+            kernel_rows.eq(operands.kernel_height - first_row),
+            first_rest.eq(Mux(behind < 0, count, run - begin)),
+            behind_first.eq(behind),
             first_pitch.eq(pitch - begin),
         ]
         m.d.comb += [
+            sizes.first_row.eq(first_row),
+            sizes.first_begin.eq(begin),
             sizes.kernel_rows.eq(kernel_rows),
             sizes.first_rest.eq(first_rest),
-            sizes.last_rest.eq(last_rest),
+            sizes.behind_first.eq(behind_first),
             sizes.first_pitch.eq(first_pitch),
         ]
         return nothing

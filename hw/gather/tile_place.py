@@ -85,15 +85,14 @@ class TilePlacer(wiring.Component):
             for name in ("row_bytes", "tile_bytes", "beside")
         )
         y, x = Signal(ROW_SHAPE, reset_less=True), Signal(COLUMN_SHAPE, reset_less=True)
-        # Late, and so not in registers of their own.
-        first_row, first_begin, first_y = (
-            Signal(coming.first_row.shape()),
-            Signal(coming.first_begin.shape()),
-            Signal(ROW_SHAPE),
-        )
+        # Late, so chosen where they are used.
+        of_head = Signal(reset_less=True)
+        m.d.sync += of_head.eq(self.of_head)
+        first_row, first_begin = Signal(coming.first_row.shape()), Signal(coming.first_begin.shape())
+        first_y = Signal(ROW_SHAPE)
         m.d.comb += [
-            first_row.eq(Mux(self.of_head, coming.first_row, running.first_row)),
-            first_begin.eq(Mux(self.of_head, coming.first_begin, running.first_begin)),
+            first_row.eq(Mux(of_head, coming.first_row, running.first_row)),
+            first_begin.eq(Mux(of_head, coming.first_begin, running.first_begin)),
             first_y.eq(y + first_row),
         ]
         address, next_row = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.timing import TILE_CYCLES
-from gatewright.hw.gather.prepare import OPERANDS, gather_sizes, run_bits
+from gatewright.hw.gather.prepare import OPERANDS, behind_shape, gather_sizes, run_bits
 from gatewright.hw.gather.tile_place import COLUMN_SHAPE, ROW_SHAPE
 
 ADVANCE = data.StructLayout({"row": 1, "pixel": 1, "line": 1, "tile": 1, "tile_row": 1, "placed": 1})
@@ -46,10 +48,6 @@ class _Countdown:
         self._left = Signal(len(items), name=f"{name}_left", reset_less=True)
         self.last = Signal(name=f"{name}_last", reset_less=True)
 
-    def next_is_last(self) -> Value:
-        """Whether the item behind the current one is the last."""
-        return self._left == 2
-
     def load(self, m: Module, items: Value) -> None:
         """Begin with the first of ``items``."""
         m.d.sync += [self._left.eq(items), self.last.eq(items == 1)]
@@ -58,7 +56,7 @@ class _Countdown:
         """Go on to the next item, or behind the last one to the first again."""
         m.d.sync += [
             self._left.eq(Mux(self.last, self._items, self._left - 1)),
-            self.last.eq(Mux(self.last, self._items == 1, self.next_is_last())),
+            self.last.eq(Mux(self.last, self._items == 1, self._left == 2)),
         ]
 
 
@@ -101,12 +99,16 @@ class GatherWalk(wiring.Component):
             Signal(name=n, reset_less=True) for n in ("row_ends", "vector_begins", "first")
         )
         begin, rest = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("begin", "rest"))
+        # Bytes of the slices behind this kernel row, and whether there is none.
+        behind, cut = Signal(behind_shape(self._arch), reset_less=True), Signal(reset_less=True)
+        behind_next = Signal.like(behind)
         kernel = _Countdown(running.kernel_rows, "kernel_rows")
         pixel, line = _Countdown(operands.tile, "pixels"), _Countdown(operands.tile, "lines")
         tiles = _Countdown(running.tiles, "tiles")
         age = Signal(range(TILE_CYCLES), reset_less=True)
 
-        vector_ends = row_ends & kernel.last
+        last_row = kernel.last | cut
+        vector_ends = row_ends & last_row
         line_ends = vector_ends & pixel.last
         tile_ends = line_ends & line.last
         tile_walked, tile_over = Signal(), Signal()
@@ -120,36 +122,33 @@ class GatherWalk(wiring.Component):
         ]
         m.d.sync += [walking.eq(begins & ~self.final), idle.eq(tile_walked & ~tile_over)]
         row_last = self._walk_tiles(m, begins, tile_over, tiles, age)
-        self._walk_map(m, begins, tile_over, (row_ends, kernel.last, pixel.last, line.last), row_last)
+        self._walk_map(m, begins, tile_over, (row_ends, last_row, pixel.last, line.last), row_last)
 
+        def begin_vector(sizes: Any) -> None:
+            m.d.sync += [begin.eq(sizes.first_begin), rest.eq(sizes.first_rest), row_ends.eq(sizes.first_rest <= wide)]
+            m.d.sync += [behind.eq(sizes.behind_first), cut.eq(sizes.behind_first <= 0)]
+            kernel.load(m, sizes.kernel_rows)
+
+        m.d.comb += behind_next.eq(behind - running.run)
         with m.If(~begins):
             coming = self.coming
-            m.d.sync += [
-                begin.eq(coming.first_begin),
-                rest.eq(coming.first_rest),
-                row_ends.eq(coming.first_rest <= wide),
-            ]
             m.d.sync += [vector_begins.eq(1), first.eq(1)]
-            kernel.load(m, coming.kernel_rows)
+            begin_vector(coming)
             pixel.load(m, coming.operands.tile)
             line.load(m, coming.operands.tile)
         with m.Elif(~idle):
-            m.d.sync += first.eq(0)
+            m.d.sync += [vector_begins.eq(vector_ends), first.eq(0)]
             with m.If(~row_ends):
                 m.d.sync += [begin.eq(begin + wide), rest.eq(rest - wide), row_ends.eq(rest <= 2 * wide)]
-                m.d.sync += vector_begins.eq(0)
-            with m.Else():
-                m.d.sync += vector_begins.eq(kernel.last)
-                kernel.step(m)
-                with m.If(kernel.last):
-                    m.d.sync += [begin.eq(running.first_begin), rest.eq(running.first_rest)]
-                    m.d.sync += row_ends.eq(running.first_rest <= wide)
-                with m.Elif(kernel.next_is_last()):
-                    m.d.sync += [begin.eq(0), rest.eq(running.last_rest), row_ends.eq(running.last_rest <= wide)]
-                with m.Else():
-                    m.d.sync += [begin.eq(0), rest.eq(running.run), row_ends.eq(running.run <= wide)]
-            with m.If(vector_ends):
+            with m.Elif(last_row):
+                begin_vector(running)
                 pixel.step(m)
+            with m.Else():
+                m.d.sync += [begin.eq(0), behind.eq(behind_next), cut.eq(behind_next <= 0)]
+                m.d.sync += [rest.eq(running.run), row_ends.eq(running.run <= wide)]
+                with m.If(behind_next < 0):
+                    m.d.sync += [rest.eq(behind), row_ends.eq(behind <= wide)]
+                kernel.step(m)
             with m.If(line_ends):
                 line.step(m)
 
@@ -160,7 +159,7 @@ class GatherWalk(wiring.Component):
             piece.first.eq(first),
             piece.vector_begins.eq(vector_begins),
             piece.vector_ends.eq(vector_ends),
-            piece.advance.row.eq(row_ends & ~kernel.last),
+            piece.advance.row.eq(row_ends & ~last_row),
             piece.advance.pixel.eq(vector_ends & ~pixel.last),
             piece.advance.line.eq(line_ends & ~line.last),
             piece.advance.tile.eq(tile_ends & ~running.use_table & ~row_last),

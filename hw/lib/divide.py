@@ -82,21 +82,19 @@ def small_quotient(m: Module, dividend: Value, divisor: Value, name: str) -> tup
 
     A quotient beyond 15 is given as 15, with a wrong remainder. The divisor has to stand still.
     """
+    triple = divisor + (divisor << 1)
     digits = []
     for place in (2, 0):
         rest = Signal(len(dividend), name=f"{name}_rest_{place}", reset_less=True)
         digit = Signal(2, name=f"{name}_digit_{place}", reset_less=True)
-        multiples = (divisor << place, divisor << (place + 1), (divisor << place) + (divisor << (place + 1)))
-        one, two, three = (dividend - multiple for multiple in multiples)
-        reached = [~difference[-1] for difference in (one, two, three)]
+        one, two, three = (dividend - (multiple << place) for multiple in (divisor, divisor << 1, triple))
+        high, low = ~two[-1], Mux(two[-1], ~one[-1], ~three[-1])
         m.d.sync += [
-            digit.eq(Cat(reached[2] | (reached[0] & ~reached[1]), reached[1])),
-            rest.eq(Mux(reached[1], Mux(reached[2], three, two), Mux(reached[0], one, dividend))),
+            digit.eq(Cat(low, high)),
+            rest.eq(Mux(high, Mux(low, three, two), Mux(low, one, dividend))),
         ]
         digits.append(digit)
         dividend = rest
-    high = Signal(2, name=f"{name}_high", reset_less=True)
     quotient = Signal(4, name=name)
-    m.d.sync += high.eq(digits[0])
-    m.d.comb += quotient.eq(Cat(digits[1], high))
+    m.d.comb += quotient.eq(Cat(digits[1], delayed(m, digits[0], 1, f"{name}_high")))
     return quotient, dividend

@@ -7,15 +7,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import INSTRUCTION_BEATS, TABLE_ENTRIES_PER_BEAT
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.encodings import INSTRUCTION_BEATS, PARAMETERS_PER_BEAT, TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.isa import Space
 from gatewright.hw.load.prepare import GROUP_BITS, transfer_layout
 from gatewright.hw.load.weights import GROUPS_PER_BEAT, WeightWalk, weight_place
 
 _NEXT_STEP = {
     Space.SCRATCHPAD: BEAT_BYTES,
-    Space.PARAMETERS: BEAT_BYTES // PARAMETER_BYTES,
+    Space.PARAMETERS: PARAMETERS_PER_BEAT,
     Space.TABLE: 1,
 }
 """What ``place`` rises by from beat to beat."""
@@ -30,9 +30,9 @@ class BeatWalk(wiring.Component):
     ``transfer`` and the outputs below it describe the beat that comes next; ``advance`` says that it has come.
     A load is taken from ``next`` in the cycle of the last beat of the one before, or while there is none.
 
-    ``place``: scratchpad byte, parameter entry, row of a table, or an instruction's entry and part. ``left``: entries of
-    a table or slices that are still wanted, or taps, with this beat's. ``groups``: groups of four vectors of the tap from
-    this beat on. ``triple``: three times the region's groups.
+    ``place``: scratchpad byte, parameter entry, row of a table, or an instruction's entry and part (low bits).
+    ``left``: entries of a table or slices that are still wanted, or taps, with this beat's. ``groups``: groups of four
+    vectors of the tap from this beat on. ``triple``: three times the region's groups.
     """
 
     def __init__(self, arch: ArchConfig) -> None:

@@ -34,6 +34,7 @@ ROW_TABLE = column(Opcode.LOAD, "row_table")
 VECTORS = column(Opcode.LOAD, "vectors")
 TAPS = column(Opcode.LOAD, "taps")
 COUNT = column(Opcode.LOAD, "count")
+FIRST_ROW = column(Opcode.LOAD, "first_row")
 
 SCRATCHPAD = int(Space.SCRATCHPAD)
 WEIGHTS_BY_VECTOR = int(Space.WEIGHTS_BY_VECTOR)
@@ -48,7 +49,9 @@ BIAS, MULTIPLIER, SHIFT = (PARAMETER_OFFSETS[name] for name in ("bias", "multipl
 @kernel
 def row_address(state: State, row: npt.NDArray[np.int64], position: int) -> int:
     """DRAM byte address of the row at a position of the transfer."""
-    chosen = position if row[ROW_TABLE] == NO_TABLE else int(np.int64(state.tables[row[ROW_TABLE], position]))
+    chosen = row[FIRST_ROW] + position
+    if row[ROW_TABLE] != NO_TABLE:
+        chosen = int(np.int64(state.tables[row[ROW_TABLE], chosen]))
     return row[DRAM] + chosen * row[_ROW_STRIDE]
 
 
@@ -61,7 +64,7 @@ def _little16(data: npt.NDArray[np.uint8], address: int) -> int:
 @kernel
 def rows_read(state: State, row: npt.NDArray[np.int64]) -> int:
     """Rows that a LOAD reads, or a fault."""
-    return bounded(state, row[ROW_TABLE], 0, row[ROWS])
+    return bounded(state, row[ROW_TABLE], row[FIRST_ROW], row[ROWS])
 
 
 @kernel

@@ -10,6 +10,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 
@@ -25,6 +26,8 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
         match layer:
             case QuantisedConv():
                 tensors[layer.output] = _conv(layer, tensors, decisions, tiles)
+            case QuantisedMaxPool():
+                tensors[layer.output] = _max_pool(layer, tensors[layer.source])
             case Pooling():
                 tensors[layer.name] = _pool(layer, tensors[layer.source])
             case QuantisedSpatialGate():
@@ -97,6 +100,16 @@ def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, tiles: dict
         if conv.residual is not None:
             value += int(tensors[conv.residual][y, x, channel])
         output[y, x, channel] = _clip(value, 0 if conv.relu else -128)
+    return output
+
+
+def _max_pool(pool: QuantisedMaxPool, source: np.ndarray) -> np.ndarray:
+    height, width = ((edge + 2 * pool.padding - pool.window) // 2 + 1 for edge in source.shape[:2])
+    output = np.zeros((height, width, source.shape[2]), np.int64)
+    for y, x, channel in np.ndindex(output.shape):
+        rows, columns = (range(max(0, 2 * at - pool.padding), 2 * at - pool.padding + pool.window) for at in (y, x))
+        inside = [source[i, j, channel] for i in rows for j in columns if i < source.shape[0] and j < source.shape[1]]
+        output[y, x, channel] = max(inside)
     return output
 
 

@@ -25,7 +25,7 @@ def test_every_preset_is_listed_and_loads() -> None:
 
 def test_derived_sizes_of_the_default() -> None:
     arch = load_arch("ultra96")
-    assert (arch.gather_bytes, arch.slices_per_beat, arch.page_instructions) == (48, 1, 512)
+    assert (arch.gather_bytes, arch.slices_per_beat, arch.page_instructions) == (48, 1, 256)
     assert (arch.scratchpad_bytes, arch.patch_words, arch.weight_words) == (262144, 4096, 8192)
 
 
@@ -102,7 +102,7 @@ def test_unknown_name_lists_the_presets() -> None:
         load_arch("17x17")
 
 
-@pytest.mark.parametrize("change", [{"queue_depth": 1}, {"tables": 16}, {"weight_kib": 0}])
+@pytest.mark.parametrize("change", [{"queue_depth": 1}, {"tables": 32}, {"weight_kib": 0}])
 def test_changes_are_validated(change: dict[str, Any]) -> None:
     with pytest.raises(GatewrightError, match=next(iter(change))):
         replace(load_arch("ultra96"), **change)

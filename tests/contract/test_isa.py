@@ -30,8 +30,8 @@ def random_row(opcode: Opcode, rng: random.Random) -> list[int]:
 
 
 def packed(row: list[int]) -> int:
-    """The instruction as one number: opcode 4, three times (unit 3, count 16), then the fields, low bits first."""
-    widths = [4, 3, 16, 3, 16, 3, 16] + [field.bits for field in FORMATS[Opcode(row[0])].fields]
+    """The instruction as one number: opcode 5, three times (unit 4, count 16), then the fields, low bits first."""
+    widths = [5, 4, 16, 4, 16, 4, 16] + [field.bits for field in FORMATS[Opcode(row[0])].fields]
     number, low = 0, 0
     for value, width in zip(row, widths, strict=False):
         number |= value << low
@@ -45,7 +45,7 @@ def test_encoding_is_the_documented_one_and_comes_back(opcode: Opcode, seed: int
     rng = random.Random(seed)
     rows = [random_row(opcode, rng) for _ in range(8)]
     data = encode(np.array(rows, np.int64))
-    assert data == b"".join(packed(row).to_bytes(32, "little") for row in rows)
+    assert data == b"".join(packed(row).to_bytes(48, "little") for row in rows)
     assert decode(data).tolist() == rows
 
 
@@ -72,11 +72,11 @@ def test_a_value_one_beyond_its_field_is_refused_by_name(opcode: Opcode, name: s
             encode(code)
 
 
-@pytest.mark.parametrize("value", [0, *range(len(Opcode) + 1, 16)])
+@pytest.mark.parametrize("value", [0, *range(len(Opcode) + 1, 32)])
 def test_every_illegal_opcode_is_refused(value: int) -> None:
-    legal = packed([int(Opcode.END)] + [0] * (COLUMNS - 1)).to_bytes(32, "little")
+    legal = packed([int(Opcode.END)] + [0] * (COLUMNS - 1)).to_bytes(48, "little")
     with pytest.raises(GatewrightError, match=f"instruction 1: illegal opcode {value}"):
-        decode(legal + value.to_bytes(32, "little"))
+        decode(legal + value.to_bytes(48, "little"))
     code = np.zeros((1, COLUMNS), np.int64)
     code[0, 0] = value
     with pytest.raises(GatewrightError, match=f"illegal opcode {value}"):
@@ -85,21 +85,22 @@ def test_every_illegal_opcode_is_refused(value: int) -> None:
 
 @pytest.mark.parametrize("opcode", list(Opcode))
 def test_every_stray_bit_is_refused(opcode: Opcode) -> None:
-    used = 4 + 3 * 19 + sum(field.bits for field in FORMATS[opcode].fields)
-    for bit in range(used, 256):
-        data = (int(opcode) | 1 << bit).to_bytes(32, "little")
+    used = 5 + 3 * 20 + sum(field.bits for field in FORMATS[opcode].fields)
+    for bit in range(used, 384):
+        data = (int(opcode) | 1 << bit).to_bytes(48, "little")
         with pytest.raises(GatewrightError, match=rf"instruction 0 \({opcode.name}\): unused bits"):
             decode(data)
 
 
 @pytest.mark.parametrize("wait", range(3))
-def test_waiting_for_the_sequencer_is_refused(wait: int) -> None:
-    data = (int(Opcode.MATMUL) | int(Unit.SEQUENCER) << 4 + 19 * wait).to_bytes(32, "little")
+@pytest.mark.parametrize("unit", [int(Unit.SEQUENCER), *range(8, 16)])
+def test_waiting_for_what_is_no_unit_with_a_queue_is_refused(wait: int, unit: int) -> None:
+    data = (int(Opcode.MATMUL) | unit << 5 + 20 * wait).to_bytes(48, "little")
     with pytest.raises(GatewrightError, match="waits on no unit"):
         decode(data)
 
 
-@pytest.mark.parametrize("length", [1, 31, 33])
+@pytest.mark.parametrize("length", [1, 47, 49])
 def test_a_fraction_of_an_instruction_is_refused(length: int) -> None:
     with pytest.raises(GatewrightError, match=f"{length} bytes is not a whole number"):
         decode(bytes(length))
@@ -118,7 +119,7 @@ def test_the_page_tells_every_field_with_its_bits() -> None:
     page = isa_page()
     for opcode, layout in FORMATS.items():
         section = page.split(f"\n## {opcode.name}\n")[1].split("\n## ")[0]
-        low = 61
+        low = 65
         for field in layout.fields:
             bits = str(low) if field.bits == 1 else f"{low + field.bits - 1}:{low}"
             assert f"| {bits} | `{field.name}` | {field.bits} | " in section

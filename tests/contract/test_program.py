@@ -248,7 +248,7 @@ def test_an_instruction_that_differs_from_the_image_is_refused(tmp_path: Path) -
     edit_header(path, {}, tensors={"instructions": np.frombuffer(encode(random_program(3).code), np.uint8)})
     with pytest.raises(GatewrightError, match=r"damaged: .*(instruction \d+ is another one in the image|INDEX)"):
         Program.load(path)
-    program.image[CODE_ADDRESS + 32 * 5] ^= 1
+    program.image[CODE_ADDRESS + 48 * 5] ^= 1
     with pytest.raises(GatewrightError, match="instruction 5 is another one in the image"):
         program.save(tmp_path / "q.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["p.safetensors"]
@@ -261,7 +261,7 @@ def test_an_instruction_that_differs_from_the_image_is_refused(tmp_path: Path) -
         {"image": np.zeros((8, 8), np.uint8)},
         {"surprise": np.zeros(4, np.uint8)},
         {"instructions": np.zeros(0, np.uint8)},
-        {"instructions": np.zeros(31, np.uint8)},
+        {"instructions": np.zeros(47, np.uint8)},
         {"instructions": np.zeros(64, np.complex64)},
     ],
     ids=["int8", "a matrix", "one too many", "none", "not whole", "complex"],

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import INSTRUCTION_BYTES, MASK_COLUMNS
-from gatewright.contract.isa import FORMATS, HEADER_BITS, NO_TABLE, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
+from gatewright.contract.arch import INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, MASKS
+from gatewright.contract.isa import FORMATS, HEADER_BITS, NO_MASK, NO_TABLE, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
 
 Instruction = int
-"""The 256 bits of an instruction."""
+"""The bits of an instruction as a number."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def _set(bits: Instruction, low: int, width: int, value: int) -> Instruction:
     return bits & ~mask | value << low & mask
 
 
-def _field(bits: Instruction, opcode: Opcode, **values: int) -> Instruction:
+def _field(bits: Instruction, opcode: Opcode, /, **values: int) -> Instruction:
     for name, value in values.items():
         bits = _set(bits, *_place(opcode, name), value)
     return bits
@@ -76,7 +76,8 @@ def _stray(
 
 
 def _wait_unit(rng: np.random.Generator, _: Program, __: int, bits: Instruction, ___: Opcode) -> tuple[int, ErrorCode]:
-    return _wait(bits, 7, int(rng.integers(100)), int(rng.integers(WAITS))), ErrorCode.ILLEGAL_WAIT
+    unit = int(rng.integers(Unit.SEQUENCER, 1 << UNIT_BITS))
+    return _wait(bits, unit, int(rng.integers(100)), int(rng.integers(WAITS))), ErrorCode.ILLEGAL_WAIT
 
 
 def _wait_ahead(
@@ -90,9 +91,13 @@ def _wait_ahead(
 def _operands(
     rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
 ) -> tuple[int, ErrorCode] | None:
+    lacking_mask = int(rng.integers(MASKS, NO_MASK))
     choices: dict[Opcode, list[dict[str, int]]] = {
         Opcode.LOAD: [{"space": 6}, {"space": 7}],
-        Opcode.GATHER: [{"source_mask": 0, "kernel_width": MASK_COLUMNS + 1}],
+        Opcode.GATHER: [
+            {"source_mask": 0, "kernel_width": MASK_COLUMNS + 1},
+            {"source_mask": lacking_mask},
+        ],
         Opcode.MATMUL: [],
         Opcode.EPILOGUE: [
             {"kind": 1, "stationary": 1},
@@ -100,14 +105,15 @@ def _operands(
             {"kind": 3, "residual": 1},
             {"compact": 1, "filter_table": NO_TABLE},
         ],
-        Opcode.INDEX: [{"table": NO_TABLE}],
+        Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, {"bits": MASK_BITS + 1}],
+        Opcode.EXIT: [{"mask": lacking_mask}, {"mask": NO_MASK}, {"bit": MASK_BITS}],
     }
     if opcode not in choices:
         return None
     possible, tables = choices[opcode], program.arch.tables
     if tables < NO_TABLE:
         lacking = int(rng.integers(tables, NO_TABLE))
-        possible = [*possible, *({name: lacking} for name in _TABLES[opcode])]
+        possible = [*possible, *({name: lacking} for name in _TABLES.get(opcode, ()))]
     if not possible:
         return None
     return _field(bits, opcode, **possible[int(rng.integers(len(possible)))]), ErrorCode.ILLEGAL_OPERANDS

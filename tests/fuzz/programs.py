@@ -146,7 +146,7 @@ def _edit_tensor(rng: Random, tensors: dict[str, Any]) -> None:
         rng,
         [
             array[: int(rng.integers(len(array) + 1))],
-            array[: len(array) // 32 * 32].reshape(-1, 32),
+            array[: len(array) // 48 * 48].reshape(-1, 48),
             array.astype(np.int8),
             array[: len(array) // 4 * 4].view(np.float32),
             array[: len(array) // 8 * 8].view(np.complex64),

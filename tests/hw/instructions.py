@@ -11,6 +11,7 @@ from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import (
     FORMATS,
     HEADER_BITS,
+    NO_MASK,
     NO_TABLE,
     OPCODE_BITS,
     QUEUED_UNITS,
@@ -36,13 +37,15 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
     for name in fields:
         if name.endswith("_table"):
             fields[name] = rng.choice((*range(ARCH.tables), NO_TABLE))
+        elif name.endswith("mask"):
+            fields[name] = rng.choice((*range(32), *([NO_MASK] * 16 if name == "source_mask" else [])))
     if "tile" in fields:
         fields["tile"] = fields["tile"] or rng.randint(1, 31)
     if opcode == Opcode.LOAD:
         fields["space"] = rng.choice([s for s in Space if s != Space.INSTRUCTIONS])
         if fields["space"] == Space.TABLE:
             fields["address"] = rng.randrange(ARCH.tables)
-    elif opcode == Opcode.GATHER and fields["source_mask"] != NO_TABLE:
+    elif opcode == Opcode.GATHER and fields["source_mask"] != NO_MASK:
         fields["kernel_width"] = rng.randint(0, MASK_COLUMNS)
         fields["source_tile"] = fields["source_tile"] or 1
         fields["source_grid"] = fields["source_grid"] or 63
@@ -50,7 +53,9 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
         _make_legal(rng, fields)
     elif opcode == Opcode.INDEX:
         fields["table"] = rng.randrange(ARCH.tables)
-        fields["bits"] = rng.choice((0, 1024, rng.randrange(1024)))
+        fields["bits"] = rng.choice((0, 512, rng.randrange(512)))
+    elif opcode == Opcode.EXIT:
+        fields["bit"] = rng.choice((0, 511, rng.randrange(512)))
     return row(opcode, waits, **fields)
 
 
@@ -68,7 +73,7 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
 
 
 def bits_of(instruction: Row) -> int:
-    """The instruction's 256 bits as an integer."""
+    """The instruction's 384 bits as an integer."""
     return int.from_bytes(encode(instruction[None]), "little")
 
 
@@ -102,7 +107,7 @@ def place_of(bits: int) -> dict[str, int]:
         "inside_y": inside_y,
         "inside_x": inside_x & 31,
         "tile_y": tile_y,
-        "tile_x": tile_x & 511,
+        "tile_x": tile_x & 1023,
     }
 
 
@@ -117,10 +122,10 @@ def has_place(unit: Unit) -> bool:
 
 def _header(position: int, unit: int, count: int) -> Callable[[int], int]:
     """Replaces a wait."""
-    low = OPCODE_BITS + 19 * position
+    low = OPCODE_BITS + 20 * position
 
     def change(bits: int) -> int:
-        return bits & ~(((1 << 19) - 1) << low) | (count << 3 | unit) << low
+        return bits & ~(((1 << 20) - 1) << low) | (count << 4 | unit) << low
 
     return change
 
@@ -139,16 +144,18 @@ Illegal = tuple[str, Opcode, Callable[[int], int], ErrorCode]
 def illegal_kinds(given: dict[Unit, int]) -> list[Illegal]:
     """(name, opcode to start from, change, expected code); ``given``: instructions dispatched by then, by unit."""
     kinds: list[Illegal] = []
-    for value in (0, max(Opcode) + 1, max(Opcode) + 2, 15):
-        kinds.append((f"opcode {value}", Opcode.END, lambda bits, v=value: bits & ~15 | v, ErrorCode.ILLEGAL_OPCODE))
+    for value in (0, max(Opcode) + 1, max(Opcode) + 2, 16, 31):
+        kinds.append((f"opcode {value}", Opcode.END, lambda bits, v=value: bits & ~31 | v, ErrorCode.ILLEGAL_OPCODE))
     for opcode in Opcode:
-        spare = 256 - HEADER_BITS - FORMATS[opcode].bits
+        spare = 384 - HEADER_BITS - FORMATS[opcode].bits
         for bit in (0, spare - 1):
             kinds.append((f"stray bit {bit} of {opcode.name}", opcode, _stray(opcode, bit), ErrorCode.STRAY_BITS))
     for position in range(WAITS):
         for opcode in (Opcode.LOAD, Opcode.EPILOGUE, Opcode.NEXT, Opcode.EXIT, Opcode.END):
-            change = _header(position, 7, 0)
-            kinds.append((f"wait {position} of {opcode.name} for unit 7", opcode, change, ErrorCode.ILLEGAL_WAIT))
+            for unit in (7, 8, 9, 15):
+                change = _header(position, unit, 0)
+                name = f"wait {position} of {opcode.name} for unit {unit}"
+                kinds.append((name, opcode, change, ErrorCode.ILLEGAL_WAIT))
             for unit, count in given.items():
                 change = _header(position, unit, count + 1)
                 name = f"wait {position} of {opcode.name} for {unit.name} ahead"
@@ -162,13 +169,13 @@ def illegal_kinds(given: dict[Unit, int]) -> list[Illegal]:
 
 def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
     kinds = [(f"space {space}", Opcode.LOAD, _fields(Opcode.LOAD, space=space)) for space in (6, 7)]
-    for table in (ARCH.tables, 14, 15, 16, 1 << 19):
+    for table in (ARCH.tables, 30, 31, 32, 1 << 19):
         change = _fields(Opcode.LOAD, space=Space.TABLE, address=table)
         kinds.append((f"table {table} loaded", Opcode.LOAD, change))
     for opcode in Opcode:
         for operand in FORMATS[opcode].fields:
             if operand.name.endswith("_table"):
-                for table in (ARCH.tables, 14):
+                for table in (ARCH.tables, 15, 30):
                     change = _fields(opcode, **{operand.name: table})
                     kinds.append((f"{operand.name} {table} of {opcode.name}", opcode, change))
             elif operand.name == "tile":
@@ -179,6 +186,8 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         ("kernel_width", 15),
         ("source_tile", 0),
         ("source_grid", 0),
+        ("source_mask", 32),
+        ("source_mask", 62),
     ):
         change = _fields(Opcode.GATHER, **{**masked, name: value})
         kinds.append((f"masked gather with {name} {value}", Opcode.GATHER, change))
@@ -187,7 +196,13 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         kinds.append((name, Opcode.EPILOGUE, _fields(Opcode.EPILOGUE, **{**whole, "residual": 0, **changes})))
     kinds += [
         (f"{name} {value} of INDEX", Opcode.INDEX, _fields(Opcode.INDEX, **{name: value}))
-        for name, value in (("table", ARCH.tables), ("table", 15), ("bits", 1025), ("bits", 2047))
+        for name, values in {"table": (ARCH.tables, 31), "bits": (513, 16383), "mask": (32, 63)}.items()
+        for value in values
+    ]
+    kinds += [
+        (f"{name} {value} of EXIT", Opcode.EXIT, _fields(Opcode.EXIT, **{name: value}))
+        for name, values in {"mask": (32, 63), "bit": (512, 16383)}.items()
+        for value in values
     ]
     return kinds
 

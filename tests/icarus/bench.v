@@ -29,7 +29,7 @@ module icarus_bench;
   wire [127:0] rdata, wdata;
   wire [15:0] wstrb;
   wire trace_boot, trace_dispatch, trace_control, trace_stop, trace_error, trace_write;
-  wire [2:0] trace_dispatch_unit, trace_write_unit;
+  wire [3:0] trace_dispatch_unit, trace_write_unit;
   wire [7:0] trace_start, trace_run, trace_retire;
   wire [19:0] trace_write_address;
   wire [5:0] trace_write_count;

@@ -54,6 +54,14 @@ def test_the_text_says_what_it_means() -> None:
     assert end == "    2 END ; program"
 
 
+def test_none_is_another_number_for_tables_than_for_masks() -> None:
+    text = disassemble(make_program(load_arch("ultra96"), [row(Opcode.GATHER, tile_table=31, source_mask=63)]))
+    assert " tile_table=none " in text and " source_mask=none " in text
+    code = assemble(text).code[0]
+    assert [code[column(Opcode.GATHER, name)] for name in ("tile_table", "source_mask")] == [31, 63]
+    assert " source_mask=31 " in disassemble(make_program(load_arch("ultra96"), [row(Opcode.GATHER, source_mask=31)]))
+
+
 def test_waits_keep_their_places() -> None:
     waits = [(Unit.NONE, 0), (Unit.NONE, 9), (Unit.STORE, 65535)]
     program = make_program(load_arch("ultra96"), [row(Opcode.END, waits)])
@@ -82,7 +90,7 @@ def test_an_architecture_may_have_any_name() -> None:
         ("MATMULT", "line 3: 'MATMULT': no such instruction; there are LOAD, GATHER"),
         ("load", "line 3: 'load': no such instruction"),
         (f"{'7' * 5000} END", "line 3: '7777777"),
-        (f"EXIT mask=0x{'f' * 5000} bit=2", "an integer of 20000 bits does not fit in the 4 bits of mask"),
+        (f"EXIT mask=0x{'f' * 5000} bit=2", "an integer of 20000 bits does not fit in the 6 bits of mask"),
         (f"EXIT mask={'9' * 5000} bit=2", "is not a number"),
         (f".boot_count 0x{'f' * 5000}\n.boot_count 1", "line 4: '.boot_count': given twice"),
         ("7 END", "line 3: '7': this is instruction 1"),
@@ -91,7 +99,7 @@ def test_an_architecture_may_have_any_name() -> None:
         ("EXIT mask=1 bit", "line 3: 'bit': not a field of EXIT"),
         ("EXIT mask=1", "line 3: 'EXIT': missing bit"),
         ("EXIT mask=1 bit=2 mask=1", "line 3: 'mask=1': given twice"),
-        ("EXIT mask=16 bit=2", "line 3: 'mask=16': 16 does not fit in the 4 bits of mask"),
+        ("EXIT mask=64 bit=2", "line 3: 'mask=64': 64 does not fit in the 6 bits of mask"),
         ("EXIT mask=-1 bit=2", "line 3: 'mask=-1': numbers are not negative"),
         ("EXIT mask=x bit=2", "line 3: 'mask=x': 'x' is not a number"),
         ("EXIT mask=none bit=2", "line 3: 'mask=none': 'none' is not a number"),
@@ -133,12 +141,12 @@ def test_unknown_symbols_list_the_known(name: str, value: str, names: str) -> No
 def test_an_edit_reaches_the_code_and_the_image_and_nothing_else() -> None:
     program = random_program(11)
     program.code[10] = row(Opcode.STORE, beats=3)
-    program.image[CODE_ADDRESS + 320 : CODE_ADDRESS + 352] = np.frombuffer(encode(program.code[10:11]), np.uint8)
+    program.image[CODE_ADDRESS + 480 : CODE_ADDRESS + 528] = np.frombuffer(encode(program.code[10:11]), np.uint8)
     edited = replace_code(program, assemble(disassemble(program).replace("beats=3 ", "beats=4 ")))
     changed = np.flatnonzero(edited.image != program.image)
-    assert len(changed) and changed.min() >= CODE_ADDRESS + 320 and changed.max() < CODE_ADDRESS + 352
+    assert len(changed) and changed.min() >= CODE_ADDRESS + 480 and changed.max() < CODE_ADDRESS + 528
     assert edited.code[10, column(Opcode.STORE, "beats")] == 4
-    code_bytes = edited.image[CODE_ADDRESS : CODE_ADDRESS + 32 * len(edited.code)].tobytes()
+    code_bytes = edited.image[CODE_ADDRESS : CODE_ADDRESS + 48 * len(edited.code)].tobytes()
     assert decode(code_bytes).tolist() == edited.code.tolist()
     assert program.code[10, column(Opcode.STORE, "beats")] == 3, "the original is left alone"
 
@@ -163,5 +171,5 @@ def test_a_text_of_another_program_is_refused(pattern: str, replacement: str, me
 def test_an_image_too_short_for_its_code_is_refused() -> None:
     program = random_program(5)
     short = replace(program, image=program.image[:200])
-    with pytest.raises(GatewrightError, match="the code needs bytes 64 to 736 of an image of 200"):
+    with pytest.raises(GatewrightError, match="the code needs bytes 64 to 1072 of an image of 200"):
         replace_code(short, assemble(disassemble(program)))

@@ -15,6 +15,19 @@ from gatewright.contract.timing import TILE_CYCLES
 
 MOST_PIECES = 600
 MOST_SLICES = (1 << 12) - 1
+SLICE_CORNERS = {
+    "no slices",
+    "behind the end",
+    "begins inside a kernel row",
+    "first kernel row whole",
+    "kernel rows skipped",
+    "ends inside a kernel row",
+    "ends with a kernel row",
+    "one kernel row of several",
+    "ends with the vector",
+    "ends beyond the vector",
+}
+"""What can be special about where an instruction's slices begin and end in its kernel rows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,29 @@ def slice_runs(arch: ArchConfig, kernel_height: int, run: int, first_slice: int,
         -(-max(0, min(end, (row + 1) * run) - max(first, row * run)) // arch.gather_bytes)
         for row in range(kernel_height)
     )
+
+
+def slice_corners(case: GatherCase, arch: ArchConfig) -> set[str]:
+    """The SLICE_CORNERS that a case has."""
+    run = case.fields["kernel_width"] * case.channels
+    whole = case.fields["kernel_height"] * run
+    first = case.fields["first_slice"] * arch.rows
+    end = first + case.fields["slice_count"] * arch.rows
+    if not (case.cycles and whole):
+        holds = {"no slices": end == first < whole, "behind the end": 0 < whole <= first < end}
+    else:
+        holds = {
+            "begins inside a kernel row": first % run != 0,
+            "kernel rows skipped": first > 2 * run,
+            "first kernel row whole": first > 0 == first % run,
+            "ends inside a kernel row": end < whole and end % run != 0,
+            "ends with a kernel row": end < whole and end % run == 0,
+            "one kernel row of several": end < whole and (end - 1) // run == first // run,
+            "ends with the vector": first > 0 and end == whole,
+            "ends beyond the vector": first > 0 and end > whole,
+        }
+    assert holds.keys() <= SLICE_CORNERS
+    return {name for name, holding in holds.items() if holding}
 
 
 def random_case(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_table: int) -> GatherCase:
@@ -83,10 +119,15 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
     vectors = count * tile * tile
     whole = -(-kernel_height * kernel_width * channels // arch.rows)
     first_slice, slice_count = 0, integer(whole, MOST_SLICES)
-    if chance(0.6):
-        # From a slice inside the vector on, or behind its end; to one inside it, to its end, or beyond.
-        first_slice = integer(0, whole + 1) if chance(0.9) else integer(0, MOST_SLICES)
-        slice_count = integer(0, whole + 1) if chance(0.9) else integer(0, MOST_SLICES)
+    if chance(0.7):
+        # From a slice inside the vector on, often where a kernel row begins; to one inside it, to its end, or beyond.
+        borders = [row * kernel_width * channels // arch.rows for row in range(kernel_height + 1)]
+        first_slice, end = (
+            int(rng.choice(borders)) if chance(0.3) else integer(0, max(0, whole - 1)) for _ in range(2)
+        )
+        slice_count = max(end - first_slice, 0) if chance(0.3) else integer(1, whole + 1)
+        if chance(0.05):
+            first_slice, slice_count = integer(0, MOST_SLICES), integer(0, MOST_SLICES)
     slices = min(slice_count, max(0, whole - first_slice))
     runs = slice_runs(arch, kernel_height, kernel_width * channels, first_slice, slice_count)
     pieces = vectors * runs

@@ -26,7 +26,7 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
         for _ in range(3):
             values += [rng.randrange(7), rng.randrange(2**16)] if rng.random() < 0.6 else [0, 0]
         values += [
-            rng.choice([0, 15 % 2**f.bits, 2**f.bits - 1, rng.randrange(2**f.bits)]) for f in FORMATS[opcode].fields
+            rng.choice([0, 31 % 2**f.bits, 2**f.bits - 1, rng.randrange(2**f.bits)]) for f in FORMATS[opcode].fields
         ]
         code[position, : len(values)] = values
     gates, placements = [], [Placement("stem", "map", 16, 8, 8, 16, min(3, count - 1))]
@@ -49,7 +49,7 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
         boot_count=page_lengths[0],
         input_region=Region("image", "input", 0, 32),
         output_region=Region("logits", "output", 32, 16),
-        regions=[Region("image", "input", 0, 32), Region("code", "code", CODE_ADDRESS, 32 * count)],
+        regions=[Region("image", "input", 0, 32), Region("code", "code", CODE_ADDRESS, 48 * count)],
         placements=placements,
         gates=gates,
         layers=[rng.choice(["stem", "layer1.0.conv1"]) for _ in range(count)],

@@ -15,9 +15,9 @@ from gatewright.verify.expectations import Expectation, WriteSequence
 from gatewright.verify.hex_files import hex_lines
 from gatewright.verify.lockstep import BASE
 
-_FLAGS = {"dispatch": (32, 1), "dispatch_unit": (33, 3), "control": (36, 1), "start": (37, 8), "run": (45, 8)}
-_FLAGS |= {"retire": (53, 8), "stop": (61, 1), "error": (62, 1), "boot": (63, 1), "write": (64, 1)}
-_FLAGS |= {"write_unit": (65, 3), "write_address": (68, 20), "write_count": (88, 6), "write_data": (96, 384)}
+_FLAGS = {"dispatch": (32, 1), "dispatch_unit": (33, 4), "control": (37, 1), "start": (38, 8), "run": (46, 8)}
+_FLAGS |= {"retire": (54, 8), "stop": (62, 1), "error": (63, 1), "boot": (64, 1), "write": (65, 1)}
+_FLAGS |= {"write_unit": (66, 4), "write_address": (70, 20), "write_count": (90, 6), "write_data": (96, 384)}
 
 Row = dict[str, int]
 

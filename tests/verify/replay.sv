@@ -19,9 +19,9 @@ module gatewright (
     output logic m_axi_wvalid, input logic m_axi_wready,
     input logic [1:0] m_axi_bresp, input logic m_axi_bvalid, output logic m_axi_bready,
     output logic interrupt,
-    output logic trace_boot, trace_dispatch, output logic [2:0] trace_dispatch_unit, output logic trace_control,
+    output logic trace_boot, trace_dispatch, output logic [3:0] trace_dispatch_unit, output logic trace_control,
     output logic [7:0] trace_start, trace_run, trace_retire, output logic trace_stop, trace_write,
-    output logic [2:0] trace_write_unit, output logic [19:0] trace_write_address, output logic [5:0] trace_write_count,
+    output logic [3:0] trace_write_unit, output logic [19:0] trace_write_address, output logic [5:0] trace_write_count,
     output logic [383:0] trace_write_data, output logic trace_error
 );
     localparam int SIZE = 1 << 17;
@@ -113,13 +113,13 @@ module gatewright (
                 trace_boot <= cycle == 0;
                 if (at < int'(sizes[0]) && cycle >= longint'(script[at][31:0])) begin
                     // With stalls on the bus the last row waits until the bus is done.
-                    if (!script[at][61] || answers >= int'(sizes[5])) begin
+                    if (!script[at][62] || answers >= int'(sizes[5])) begin
                         {trace_write, trace_error, trace_stop, trace_retire, trace_run, trace_start, trace_control,
-                            trace_dispatch_unit, trace_dispatch} <= {script[at][64], script[at][62:32]};
+                            trace_dispatch_unit, trace_dispatch} <= {script[at][65], script[at][63:32]};
                         {trace_write_data, trace_write_count, trace_write_address, trace_write_unit} <=
-                            {script[at][479:96], script[at][93:65]};
-                        if (script[at][63]) trace_boot <= 1;
-                        if (script[at][61]) begin
+                            script[at][479:66];
+                        if (script[at][64]) trace_boot <= 1;
+                        if (script[at][62]) begin
                             running = 0;
                             done = 1;
                         end

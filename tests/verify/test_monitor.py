@@ -201,7 +201,7 @@ def test_a_machine_that_does_not_start_is_given_up(tmp_path: Path) -> None:
         replay.mute = True
 
     expectations = [expected(1)]
-    with pytest.raises(GatewrightError, match="was started and nothing ended in 5312 cycles"):
+    with pytest.raises(GatewrightError, match="was started and nothing ended in 5324 cycles"):
         replayed(bench_for(expectations), expectations, tmp_path, bend)
 
 

@@ -43,7 +43,7 @@ module monitor #(
     wire [31:0] instructions = settings[6], dram_writes = settings[7];
 
     logic [127:0] events [INSTRUCTIONS];    // by unit, then in program order; the cycle of each kind, the first lowest
-    logic [2:0] order [INSTRUCTIONS];       // units in program order
+    logic [3:0] order [INSTRUCTIONS];       // units in program order
     logic [415:0] writes [WRITES];          // to the scratchpad, by unit: address (24 bits), count (8), data (384)
     logic [159:0] dram_beats [WRITES];      // address (32), data (128)
     logic [7:0] scratchpad [SCRATCHPAD_BYTES];

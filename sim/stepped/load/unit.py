@@ -90,7 +90,8 @@ class LoadUnit:
     def _begin(self, instruction: Instruction) -> None:
         rows = instruction["rows"] if instruction["row_beats"] else 0
         if instruction["row_table"] != NO_TABLE:
-            rows = min(rows, self._shared.tables.count(instruction["row_table"]))
+            listed = self._shared.tables.count(instruction["row_table"]) - instruction["first_row"]
+            rows = max(0, min(rows, listed))
         if rows == 0:
             self._retiring.append(Retiring(instruction, LOAD_LATENCY, empty=True))
             return
@@ -102,9 +103,9 @@ class LoadUnit:
     def _split(self, instruction: Instruction, rows: int) -> Iterator[Burst]:
         """The bursts of a load, one per address cycle: rows in order, split at 4 KiB."""
         for row in range(rows):
-            source = row
+            source = instruction["first_row"] + row
             if instruction["row_table"] != NO_TABLE:
-                source = self._shared.tables.read(instruction["row_table"], row, instruction)
+                source = self._shared.tables.read(instruction["row_table"], source, instruction)
             address = instruction["dram_address"] + source * instruction["row_stride"]
             column = 0
             while column < instruction["row_beats"]:

@@ -18,6 +18,7 @@ from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
 from gatewright.models.gates.kinds import Gating
@@ -175,7 +176,28 @@ def _grid_conv(kernel: int) -> nn.Module:
 
 REFUSED = {
     "sigmoid": (_net(lambda s, x: s.act(x), act=nn.Sigmoid()), "act: sigmoid.*supported are 2-D convolution"),
-    "maxpool": (_net(lambda s, x: s.shrink(x), shrink=nn.MaxPool2d(2)), "shrink: max_pool2d.*supported are"),
+    "wide max pool": (
+        _net(lambda s, x: s.shrink(x), shrink=nn.MaxPool2d(5, 2)),
+        "shrink: max_pool2d: a max pool of 5x5 pixels with stride 2 and padding 0; supported are windows of 2 or 3",
+    ),
+    "max pool of stride 3": (
+        _net(lambda s, x: F.max_pool2d(x, 3)),
+        "3x3 pixels with stride 3.*stride 2, padding 0 or 1",
+    ),
+    "max pool of stride 1": (_net(lambda s, x: F.max_pool2d(x, 3, 1, 1)), "3x3 pixels with stride 1 and padding 1"),
+    "max pool of uneven windows": (_net(lambda s, x: F.max_pool2d(x, (2, 3), 2)), r"kernel_size = \[2, 3\]"),
+    "max pool of uneven strides": (_net(lambda s, x: F.max_pool2d(x, 2, (2, 1))), r"max_pool2d: stride = \[2, 1\]"),
+    "max pool of uneven padding": (_net(lambda s, x: F.max_pool2d(x, 3, 2, (1, 0))), r"padding = \[1, 0\]"),
+    "dilated max pool": (_net(lambda s, x: F.max_pool2d(x, 3, 2, 1, 2)), r"max pool with dilation = \[2, 2\]"),
+    "max pool of cut windows": (_net(lambda s, x: F.max_pool2d(x, 3, 2, ceil_mode=True)), "ceil_mode=True"),
+    "max pool with indices": (
+        _net(lambda s, x: F.max_pool2d(x, 2, return_indices=True)[0]),
+        "max_pool2d_with_indices.*not supported",
+    ),
+    "relu after the max pool": (
+        _net(lambda s, x: F.relu(F.max_pool2d(x, 2))),
+        r"ReLU of the feature map stem\.max_pool; it must follow a",
+    ),
     "groups": (_net(lambda s, x: s.mix(x), mix=nn.Conv2d(8, 8, 3, groups=8)), "mix: conv2d.*groups = 8"),
     "dilation": (_net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, dilation=2)), "wide: conv2d.*dilation"),
     "stride": (_net(lambda s, x: s.thin(x), thin=nn.Conv2d(8, 8, 3, stride=(1, 2))), r"thin.*stride = \[1, 2\]"),
@@ -238,7 +260,29 @@ def test_a_network_that_cannot_be_exported_says_why() -> None:
         capture(Branching(), (3, 8, 8))
 
 
-@pytest.mark.parametrize("gating", ["none", "dual"])
-def test_imagenet_networks_are_refused_for_their_max_pool(gating: Gating) -> None:
-    with pytest.raises(GatewrightError, match=r"maxpool: max_pool2d.*not supported; supported are 2-D convolution"):
-        capture(ResNetImageNet(18, gating, classes=3, size=64), (3, 64, 64))
+@pytest.mark.parametrize(("gating", "size"), [("none", 64), ("channel", 96), ("dual", 224)])
+def test_imagenet_networks_are_computed(gating: Gating, size: int) -> None:
+    network = lively(ResNetImageNet(18, gating, classes=3, size=size), 3)
+    assert isinstance(network, ResNetImageNet)
+    images = IMAGENET.normalise(random_images(1 if size == 224 else 3, size))
+    graph = capture(network, (3, size, size))
+    result = run_float(graph, images)
+    with torch.no_grad():
+        logits, masks = network.forward_with_masks(torch.from_numpy(images))
+    np.testing.assert_allclose(result.logits, logits.numpy(), atol=1e-4)
+    names = [f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]
+    expected = {}
+    for name, mask in zip(names, masks, strict=True):
+        if mask.channel is not None:
+            expected[f"{name}.mask_c"] = mask.channel[:, :, 0, 0].numpy() > 0
+        if mask.spatial is not None:
+            expected[f"{name}.mask_s"] = mask.spatial[:, 0].numpy() > 0
+    assert result.decisions.keys() == expected.keys()
+    for name, decisions in expected.items():
+        np.testing.assert_array_equal(result.decisions[name], decisions, err_msg=name)
+    assert [layer.name for layer in graph.layers][:2] == ["conv1", "conv1.max_pool"]
+    if gating == "dual":
+        block = ["mask_c", "mask_s", "conv1", "conv2"]
+        assert [layer.name for layer in graph.layers][2:6] == [f"layer1.0.{name}" for name in block]
+    residuals = {layer.name: layer.residual for layer in graph.layers if isinstance(layer, FloatConv)}
+    assert residuals["layer1.0.conv2"] == "conv1.max_pool"

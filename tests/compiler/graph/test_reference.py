@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gatewright.compiler.graph import reference
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation, TensorShape
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
@@ -92,6 +93,18 @@ def test_every_tensor_equals_plain_integers() -> None:
             assert result.logits[index].tolist() == logits, f"seed {seed}"
             assert result.predictions[index] == int(np.argmax(logits))
     assert all(values == {True, False} for values in seen.values()), f"every gate must decide both ways: {seen}"
+
+
+def test_images_at_a_time_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    graph, images = _block(rng), rng.integers(-128, 128, (5, 8, 8, 3)).astype(np.int8)
+    together = run_reference(graph, images, keep=True)
+    for pixels in (2 * 8 * 8, 1):
+        monkeypatch.setattr(reference, "BATCH_PIXELS", pixels)
+        apart = run_reference(graph, images, keep=True)
+        np.testing.assert_array_equal(apart.logits, together.logits)
+        for name, values in together.tensors.items():
+            np.testing.assert_array_equal(apart.tensors[name], values, err_msg=name)
 
 
 def test_inactive_tiles_hold_exactly_the_residual() -> None:

@@ -158,7 +158,7 @@ QUANTISED: dict[str, tuple[Change, str]] = {
     ),
     "a pooling that does not follow its map": (
         moved("layer2.0.downsample.0", 11),
-        r"layer layer1\.1\.conv2\.pooled: it does not follow the convolution that writes layer1\.1\.conv2",
+        r"layer layer1\.1\.conv2\.pooled: it does not follow the convolution or max pool that writes layer1\.1\.conv2",
     ),
     "a grid that its kernel does not make": (
         changed("layer1.0.mask_s", stride=2, padding=2),

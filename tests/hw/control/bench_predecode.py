@@ -23,9 +23,9 @@ def instructions(rng: random.Random) -> list[int]:
     result = []
 
     def add(opcode: Opcode, tile: int, **fields: int) -> None:
-        width = rng.choice((0, 1, 511, rng.randrange(512), rng.randrange(32)))
-        first_tile = rng.choice((0, 4095, rng.randrange(4096)))
-        noise = rng.getrandbits(12) if opcode == Opcode.EPILOGUE else 0
+        width = rng.choice((0, 1, 1023, rng.randrange(1024), rng.randrange(32)))
+        first_tile = rng.choice((0, 16383, rng.randrange(16384)))
+        noise = rng.getrandbits(13) if opcode == Opcode.EPILOGUE else 0
         bits = with_field(plain[opcode], opcode, tile=tile, out_width=width, first_tile=first_tile, channels=noise)
         result.append(with_field(bits, opcode, **fields))
 
@@ -50,6 +50,7 @@ async def places_every_pixel(dut: Any) -> None:
         await bench.settle()
         if number >= Predecoder.LATENCY:
             source, place = expected.popleft()
+            assert all(value < 1 << PLACE[name].width for name, value in place.items()), (hex(source), place)
             assert bench.get("place") == pack(PLACE, place), (hex(source), place)
         if bits:
             expected.append((bits, place_of(bits)))

@@ -9,7 +9,7 @@ from typing import Any
 import cocotb
 
 from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, WAITS, Unit
-from gatewright.hw.layouts import COUNTS, entry_layout, head_layout
+from gatewright.hw.layouts import COUNTS, PLACE, entry_layout, head_layout
 from gatewright.sim.stepped.control.queue import Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
 from tests.hw.instructions import UNIT_OPCODES, has_place, random_row
@@ -57,7 +57,7 @@ async def behaves_like_its_twin(dut: Any) -> None:
             for number, (other, count) in enumerate(waits):
                 code[1 + 2 * number : 3 + 2 * number] = other, count % (1 << COUNT_BITS)
             instruction = Instruction(cycle, code)
-            packed[cycle] = pack_entry(instruction, rng.getrandbits(42))
+            packed[cycle] = pack_entry(instruction, rng.getrandbits(PLACE.size))
             head = queue.head
             met = head is not None and completions.met(head)
             push = not queue.full and rng.random() < pushes

@@ -10,7 +10,6 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from gatewright.contract.arch import MASKS
 from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, QUEUED_UNITS, WAITS, Opcode, Space, Unit
 from gatewright.hw.layouts import COUNTS, PLACE, head_layout
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
@@ -21,6 +20,8 @@ from tests.support.rtl import Bench, pack
 
 PAGE = ARCH.page_instructions
 WAIT_BITS = HEADER_BITS - OPCODE_BITS
+BEATS = 3
+"""Of 16 bytes in an instruction."""
 
 
 def random_program(rng: random.Random, pages: int, exits: float) -> list[list[Row]]:
@@ -84,7 +85,8 @@ class Units:
     def load_page(self, number: int) -> None:
         first = number % 2 * PAGE
         for i, bits in enumerate(self._pages[number]):
-            self.page_writes += [(2 * (first + i), bits & ((1 << 128) - 1)), (2 * (first + i) + 1, bits >> 128)]
+            parts = (bits >> 128 * part & ((1 << 128) - 1) for part in range(BEATS))
+            self.page_writes += [(BEATS * (first + i) + part, data) for part, data in enumerate(parts)]
 
     def step(self) -> tuple[int, int] | None:
         """One cycle; returns the beat that is written to the instruction memory in it."""
@@ -125,9 +127,7 @@ def drive(bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | Non
         write__valid=int(write is not None),
     )
     if write is not None:
-        bench.set(
-            write__entry=write[0] // INSTRUCTION_BEATS, write__part=write[0] % INSTRUCTION_BEATS, write__data=write[1]
-        )
+        bench.set(write__entry=write[0] // BEATS, write__part=write[0] % BEATS, write__data=write[1])
 
 
 PROGRAMS = 30
@@ -156,7 +156,7 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
     for unit in QUEUED_UNITS:
         # Counts that pass 2**16 on the way, and waits relative to them.
         shared.completions._done[unit] = shared.completions._given[unit] = offset
-    shared.masks._bits[:] = [rng.random() < 0.03 for _ in range(MASKS * 1024)]
+    shared.masks._bits[:] = [rng.random() < 0.03 for _ in shared.masks._bits]
     for page in pages:
         for instruction in page:
             shift_waits(instruction, offset)
@@ -178,7 +178,7 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
         await bench.settle()
         assert bench.get("boot__start") == (bench.cycle == 0)
         if bench.cycle == 0:
-            assert bench.get("boot__address") == address and bench.get("boot__beats") == 2 * len(pages[0])
+            assert bench.get("boot__address") == address and bench.get("boot__beats") == BEATS * len(pages[0])
         value = shared.masks.read(bench.get("mask__mask"), np.array([bench.get("mask__bit")]))[0]
         bench.set(mask__value=int(value))
         await bench.settle()

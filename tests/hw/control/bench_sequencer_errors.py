@@ -34,7 +34,7 @@ class Machine:
         bench.set(halt=0, full=0, boot__done=0, mask__value=0, start=0)
         await bench.reset()
         for number, bits in enumerate(code):
-            for part in range(INSTRUCTION_BEATS):
+            for part in range(3):
                 data = bits >> (128 * part) & BEAT
                 bench.set(write__valid=1, write__entry=number, write__part=part, write__data=data)
                 await bench.step()

@@ -24,7 +24,7 @@ def _install() -> None:
     vars(isa)["Opcode"] = opcodes
     for number, form in list(isa.FORMATS.items()):
         isa.FORMATS[number] = replace(form, opcode=opcodes(number))
-    sizes = {"value": 8, "address": 20, "dram_address": 32, "row_table": 4, "beats": 16, "tile": 5}
+    sizes = {"value": 8, "address": 20, "dram_address": 32, "row_table": 5, "beats": 16, "tile": 5}
     fields = tuple(isa.Field(name, bits, "") for name, bits in sizes.items())
     isa.FORMATS[opcodes[SECOND]] = isa.Format(opcodes[SECOND], isa.Unit.STORE, fields, "")
 

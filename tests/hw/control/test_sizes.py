@@ -27,7 +27,7 @@ def test_sizes_are_those_of_the_simulator(opcode: str, name: str) -> None:
 @pytest.mark.parametrize("divisor", range(1, 17))
 def test_a_reciprocal_divides_exactly(divisor: int) -> None:
     """Every number of a range like those in use, up to the last one; the multiplier fits a multiplier block."""
-    largest = 2046 * divisor + divisor - 1
+    largest = 8190 * divisor + divisor - 1
     multiplier, shift = reciprocal(divisor, largest)
     assert all(number // divisor == number * multiplier >> shift for number in range(largest + 1))
-    assert multiplier < 1 << 17
+    assert largest < 1 << 17 and multiplier < 1 << 24

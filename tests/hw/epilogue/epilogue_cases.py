@@ -26,7 +26,14 @@ from gatewright.sim.stepped.state import Shared
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
 OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
-ARCHS = {**PRESETS, "8x32": replace(PRESETS["8x8"], name="8x32", columns=32)}
+ARCHS = {
+    name: replace(PRESETS[preset], name=name, columns=columns, scratchpad_kib=1024)
+    for name, preset, columns in (("4x4", "4x4", 4), ("8x8", "8x8", 8), ("12x20", "12x20", 20), ("8x32", "8x8", 32))
+}
+MOST_PIXELS = (1 << 10) - 1
+"""What ``first_pixel`` and ``pixel_count`` can say."""
+MOST_STORED = 64
+"""More than the channels that any map here has."""
 
 FIRST_COUNT = 65_520
 """Completion counts begin here, so that they wrap."""
@@ -117,6 +124,7 @@ class Generator:
         reduces = kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW)
         out_height, out_width = self.pick(max(1, (rows - 1) * tile), rows * tile), columns * tile
         out_width -= self.pick(0, tile - 1)
+        out_height = min(out_height, arch.scratchpad_bytes // 2 // (out_width * MOST_STORED) - 1)
         fields: dict[str, int] = {"kind": kind, "stationary": stationary, "tile": tile}
         fields |= {"out_height": out_height, "out_width": out_width, "grid_width": columns}
         listed = self.chance(0.5)
@@ -128,7 +136,8 @@ class Generator:
         area = tile * tile
         fields["pool"] = int(plain and self.chance(0.5))
         fields["residual"] = int(plain and self.chance(0.5))
-        first, count = self.pick(0, tiles * area - 1) if self.chance(0.5) else 0, self.pick(1, tiles * area)
+        most = min(tiles * area, MOST_PIXELS)
+        first, count = self.pick(0, most - 1) if self.chance(0.5) else 0, self.pick(1, most)
         if fields["pool"]:
             first, count = first // area * area, max(area, count // area * area)
         by_table = self.chance(0.5)
@@ -178,6 +187,9 @@ def random_case(name: str, seed: int, length: int) -> Case:
     draw = Generator(arch, rng)
     tile = (1, 2, 3, 4, 7)[draw.pick(0, 4)]
     rows, columns = draw.pick(1, max(1, 12 // tile)), draw.pick(1, max(1, 12 // tile))
+    if draw.chance(0.2):
+        # As high, or as wide, as the coordinates of a table and a tile grid's width allow.
+        tile, rows, columns = (4, draw.pick(200, 255), 1) if draw.chance(0.5) else (16, 1, draw.pick(50, 63))
     draw.tile_table(rows, columns)
     waits_on: dict[Unit, int] = dict.fromkeys(OTHERS, 0)
     instructions, gaps = [], []

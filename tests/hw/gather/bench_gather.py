@@ -21,7 +21,7 @@ from gatewright.hw.signatures import SCRATCHPAD_READ, patch_write, table_counts
 from gatewright.sim.stepped.gather.unit import GatherUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
-from tests.support.gather_case import GatherCase, head_values, random_case
+from tests.support.gather_case import SLICE_CORNERS, GatherCase, head_values, random_case, slice_corners
 from tests.support.rtl import Bench, pack, unpack
 
 ARCH = load_arch(os.environ["ARCH"])
@@ -46,9 +46,11 @@ class Program:
         self._rng = rng
         self.shared = Shared(ARCH, np.zeros(16, np.uint8), rng)
         self.shared.masks._bits[:] = rng.random(MASKS * MASK_BITS) < 0.6
-        self.cases = [
-            random_case(rng, ARCH, 2 * (i % TABLE_PAIRS), 2 * (i % TABLE_PAIRS) + 1) for i in range(INSTRUCTIONS)
-        ]
+        self.cases: list[GatherCase] = []
+        while set().union(*(slice_corners(case, ARCH) for case in self.cases)) != SLICE_CORNERS:
+            self.cases = [
+                random_case(rng, ARCH, 2 * (i % TABLE_PAIRS), 2 * (i % TABLE_PAIRS) + 1) for i in range(INSTRUCTIONS)
+            ]
         self.instructions = [self._instruction(i, case) for i, case in enumerate(self.cases)]
         self._pushed = self._ready = 0
         self._next_push = self._next_ready = 0

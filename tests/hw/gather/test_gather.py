@@ -13,5 +13,5 @@ from tests.support.rtl import run_bench
 @pytest.mark.parametrize("name", ["4x4", "8x8", "12x20", "ultra96"])
 def test_random_instructions(name: str, seed: int) -> None:
     print(f"{name} seed {seed}")
-    env = {"ARCH": name, "SEED": str(seed), "INSTRUCTIONS": "80"}
+    env = {"ARCH": name, "SEED": str(seed), "INSTRUCTIONS": "120"}
     run_bench(GatherUnit(load_arch(name)), "tests.hw.gather.bench_gather", env=env)

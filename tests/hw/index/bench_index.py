@@ -60,8 +60,8 @@ def random_index(rng: random.Random, number: int) -> Instruction:
     code = row(
         Opcode.INDEX,
         mask=rng.randrange(MASKS),
-        bits=rng.choice((0, 1, 15, 16, 17, 64, 1024, rng.randrange(1, 80), rng.randrange(1025))),
-        grid_width=rng.choice((0, 0, 1, 2, 3, 8, 15, 16, 17, 32, 255, 256, 1000, 2047, rng.randrange(1, 33))),
+        bits=rng.choice((0, 1, 15, 16, 17, 64, 512, rng.randrange(1, 80), rng.randrange(513))),
+        grid_width=rng.choice((0, 0, 1, 2, 3, 8, 15, 16, 17, 32, 255, 256, 1000, 2047, 16383, rng.randrange(1, 33))),
         table=rng.randrange(ARCH.tables),
         complement=rng.randrange(2),
     )
@@ -77,20 +77,21 @@ async def indexes_like_its_twin(dut: Any) -> None:
     clock = Clock()
     shared: Any = SimpleNamespace(clock=clock, masks=Masks(clock), queue=Queue(clock, 2), met=True)
     density = np.array([rng.choice((0.0, 0.02, 0.3, 0.7, 1.0)) for _ in range(MASKS)])
-    shared.masks._bits[:] = (np.random.default_rng(seed).random((MASKS, 1024)) < density[:, None]).reshape(-1)
+    shared.masks._bits[:] = (np.random.default_rng(seed).random((MASKS, 512)) < density[:, None]).reshape(-1)
     words = [int("".join(str(int(b)) for b in word[::-1]), 2) for word in shared.masks._bits.reshape(-1, 16)]
     recorder = Recorder(shared)
     shared.tables = shared.completions = recorder
     shared.take = recorder.take
     twin = Twin(shared)
     pushed = retired = entries = read = 0
+    layout = head_layout(Unit.INDEX)
     while retired < INSTRUCTIONS:
         if pushed < INSTRUCTIONS and not shared.queue.full and rng.random() < 0.5:
             shared.queue.push(random_index(rng, pushed))
             pushed += 1
         shared.met = rng.random() < 0.8
         items = shared.queue._items
-        head = pack(head_layout(Unit.INDEX), {"operands": items[0].fields}) if items else rng.getrandbits(31)
+        head = pack(layout, {"operands": items[0].fields}) if items else rng.getrandbits(layout.size)
         valid = shared.queue.head is not None
         bench.set(queue__head=head, queue__valid=int(valid), queue__waits_met=int(shared.met), mask__bits=words[read])
         await bench.settle()
@@ -109,7 +110,7 @@ async def indexes_like_its_twin(dut: Any) -> None:
         if recorder.count is not None:
             assert (bench.get("table__table"), bench.get("table__count")) == recorder.count, where
         retired += recorder.retired
-        read = bench.get("mask__mask") * 64 + bench.get("mask__word")
+        read = bench.get("mask__mask") * 32 + bench.get("mask__word")
         clock.tick()
         await bench.step()
     print(f"seed {seed}: {retired} instructions, {entries} entries, {bench.cycle} cycles")

@@ -17,7 +17,7 @@ from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.isa import Unit
 from gatewright.hw.layouts import head_layout
 from gatewright.hw.load.unit import LoadUnit
-from gatewright.hw.signatures import SCRATCHPAD_WRITE
+from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_WRITE, TABLE_BITS
 from gatewright.sim.stepped.control.queue import Clock, Queue
 from tests.hw.load.load_cases import Case, Events, Twin, random_case
 from tests.support.rtl import Bench, pack, unpack
@@ -48,7 +48,7 @@ class WatchedLoad(wiring.Component):
     def __init__(self, arch: ArchConfig) -> None:
         self._unit = LoadUnit(arch)
         members = dict(self._unit.signature.members)
-        super().__init__({**members, "flags": Out(len(FLAGS)), "asked": Out(16)})
+        super().__init__({**members, "flags": Out(len(FLAGS)), "asked": Out(TABLE_BITS + POSITION_BITS)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -123,7 +123,7 @@ class Machine:
         self._queue = Queue(self._clock, case.arch.queue_depth)
         self._given = 0
         self._done: list[int] = []
-        self._entries = np.zeros((16, 4096), np.int64)
+        self._entries = np.zeros((1 << TABLE_BITS, 1 << POSITION_BITS), np.int64)
         self._counts = [len(entries) for entries in case.tables]
         for table, entries in enumerate(case.tables):
             self._entries[table, : len(entries)] = entries
@@ -174,7 +174,7 @@ class Machine:
     def _look(self, now: int, head: Any) -> None:
         get, events = self.bench.get, self.events
         asked = get("asked")
-        self._asked = (asked & 15, asked >> 4)
+        self._asked = (asked & ((1 << TABLE_BITS) - 1), asked >> TABLE_BITS)
         flags = get("flags")
         on = {name for bit, name in enumerate(FLAGS) if flags >> bit & 1}
         assert "r_ready" in on

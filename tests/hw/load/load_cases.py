@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load.unit import LoadUnit
@@ -71,7 +71,7 @@ def random_case(rng: np.random.Generator, arch: ArchConfig, count: int) -> Case:
     """``count`` loads of all kinds, with bursts at page ends, row tables, and loads without rows."""
     tables = [sorted(rng.choice(200, int(rng.integers(0, 12)), replace=False).tolist()) for _ in range(INITIAL_TABLES)]
     tables += [[] for _ in range(arch.tables - INITIAL_TABLES)]
-    boot = (_address(rng), 2 * int(rng.integers(1, 40))) if rng.integers(2) else None
+    boot = (_address(rng), 3 * int(rng.integers(1, 40))) if rng.integers(2) else None
     loads: list[Load] = []
     writer = dict.fromkeys(range(arch.tables), -1)
     reader = dict.fromkeys(range(arch.tables), -1)
@@ -146,7 +146,6 @@ def _random_fields(rng: np.random.Generator, arch: ArchConfig) -> dict[str, int]
             fields["row_table"] %= INITIAL_TABLES
             fields["count"] = min(fields["count"], 8 * fields["row_beats"])
     else:
-        fields["row_beats"] = 2 * -(-fields["row_beats"] // 2)
         fields["address"] = int(rng.integers(max(1, arch.instruction_entries - 60)))
         fields["rows"] = min(fields["rows"], 8)
     return fields
@@ -217,7 +216,7 @@ class Twin:
             write("parameters", entry, data.tobytes())
 
         def instructions(byte: int, data: Any, user: Instruction) -> None:
-            write("instructions", byte // INSTRUCTION_BYTES, byte // 16 % 2, data.tobytes())
+            write("instructions", byte // 48, byte // 16 % 3, data.tobytes())
 
         shared.dram.read = lambda address, count, user: self._case.beat(address).copy()  # type: ignore[method-assign]
         shared.scratchpad.write_b = scratchpad  # type: ignore[method-assign]

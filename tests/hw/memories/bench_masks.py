@@ -39,7 +39,7 @@ async def keeps_bits(dut: Any) -> None:
             address, value = (hot + rng.randrange(40)) % BITS, rng.getrandbits(columns)
             near = (hot + rng.randrange(60)) % BITS
             mask, bit = divmod(near, MASK_BITS)
-            word, exit_bit = rng.choice((bit // 16, rng.randrange(64))), rng.choice((bit, rng.randrange(MASK_BITS)))
+            word, exit_bit = rng.choice((bit // 16, rng.randrange(32))), rng.choice((bit, rng.randrange(MASK_BITS)))
             bench.set(
                 write__valid=int(write),
                 write__address=address,

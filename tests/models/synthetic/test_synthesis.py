@@ -114,6 +114,15 @@ def test_a_seed_decides_every_byte_and_leaves_torchs_generator_alone() -> None:
     assert np.array_equal(noise[0], noise[1]) and not np.array_equal(noise[0], noise[2])
 
 
+@pytest.mark.parametrize("length", [4, 12])
+def test_noise_has_the_correlation_length_that_is_asked_for(length: int) -> None:
+    images = noise_images(16, 96, 1, IMAGENET, correlation=length).images[..., 1].astype(np.float64)
+    images -= images.mean((1, 2), keepdims=True)
+    for distance, expected in ((length, np.exp(-1)), (length // 2, np.exp(-0.25)), (3 * length, 0.0)):
+        found = (images[:, :, distance:] * images[:, :, :-distance]).mean() / (images**2).mean()
+        assert found == pytest.approx(expected, abs=0.08)
+
+
 @pytest.mark.parametrize(
     ("gating", "ratio", "channel_part", "spread"),
     [("dual", 0.42, 0.5, 0.0), ("dual", 0.42, 0.0, 0.0), ("dual", 0.5, 1.0, 0.0), ("spatial", 0.5, 0.5, 0.0),

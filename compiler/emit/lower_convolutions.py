@@ -1,0 +1,275 @@
+"""Convolutions: whole, or the two of a block in turn, band by band."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.matrix import Product, convolve
+from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.windows import windows
+from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import STRIDE
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.bands import BandedBlock, Rows, needed_rows
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.stem import PooledConvolution
+from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import EpilogueKind
+
+if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
+
+_FINISHED = object()
+
+
+class ConvolutionLowering:
+    """Emits convolutions into a program in the making."""
+
+    def __init__(self, lowering: Lowering) -> None:
+        self.lowering = lowering
+        self.context: Context = lowering.context
+        self.loader: FilterLoader = lowering.loader
+        self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
+        self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
+        self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
+
+    def emit(self, layers: Sequence[QuantisedConv]) -> None:
+        """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
+        if layers[0].name in self._pools:
+            self._with_pool(self._pools[layers[0].name])
+            return
+        block = self._blocks.get(layers[0].name)
+        if block is not None:
+            if block.first in layers:
+                self._in_bands(block)
+            return
+        chunks = [self._whole(layer) for layer in layers]
+        if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
+            for layer in chunks:
+                _interleave([layer])
+        else:
+            _interleave(chunks)
+
+    def _whole(self, layer: QuantisedConv) -> Iterator[None]:
+        """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
+        self.context.macs[layer.name] = 0
+        sets = [chosen for chosen in self._tile_sets(layer) if len(chosen[0])]
+        for serial, (tiles, relu, pool) in enumerate(sets):
+            if serial:
+                self.loader.again(layer.name, serial)
+            yield from self._tiles(layer, tiles, relu, pool, serial)
+        self._place(layer)
+
+    def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
+        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along."""
+        shape = self.graph.shapes[layer.output]
+        gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
+        finishes = self.context.gate(completer.output_tiles) if completer else None
+        if completer is not None and finishes is not None:
+            after = self.image.pooling_of(layer)
+            return [(finishes.tiles(), False, None), (finishes.tiles(complement=True), completer.relu, after)]
+        pool = self.image.poolings.get(layer.output)
+        if gate is not None:
+            return [(gate.tiles(), layer.relu, pool)]
+        tile = pool.tile if pool else 1
+        while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
+            tile *= 2
+        return [(all_tiles(shape.height, shape.width, tile), layer.relu, pool)]
+
+    def _in_bands(self, block: BandedBlock) -> None:
+        """A block's convolutions in turn, each on the rows of a band."""
+        sets = {layer.name: self._tile_sets(layer) for layer in block.layers}
+        for layer in block.layers:
+            self.context.macs[layer.name] = 0
+        work = [
+            (layer, tiles, relu, pool)
+            for step in block.steps(self.graph)
+            for layer, rows in self._band(block, step.middle, step.output)
+            for whole, relu, pool in sets[layer.name]
+            if len(tiles := whole.rows_of(rows.first, rows.end)) and self._filters(layer)
+        ]
+        order = [layer.name for layer, *_ in work]
+        serials = [order[:number].count(name) for number, name in enumerate(order)]
+        self.loader.schedule(block.layers, list(zip(order, serials, strict=True)))
+        for (layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
+            self.context.out.layer = layer.name
+            _interleave([self._tiles(layer, tiles, relu, pool, serial)])
+        for layer in block.layers:
+            self._place(layer)
+
+    def _with_pool(self, pooled: PooledConvolution) -> None:
+        """A convolution and its max pool, row by row; the averages of the pool's output ride along."""
+        layer, pool, context = pooled.convolution, pooled.pool, self.context
+        context.macs[layer.name] = 0
+        shape = self.graph.shapes[layer.output]
+        middle = self._map(layer.output, shape.height)
+        output = self._window_output(pool.output, self.image.parameter_entry[layer.name])
+        averages = self.image.poolings.get(pool.output)
+        image, steps = self.lowering.image_loader, list(pooled.steps(self.graph))
+        ((tiles, relu, _),) = [(all_tiles(shape.height, shape.width, 1), layer.relu, None)]
+        for number, step in enumerate(steps):
+            context.out.layer = layer.name
+            if image.ring is not None:
+                for following in steps[number : number + 2]:
+                    image.rows(needed_rows(layer, following.middle).end)
+            _interleave([self._tiles(layer, tiles.rows_of(step.middle.first, step.middle.end), relu, None, even=True)])
+            windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
+            if averages is not None:
+                self._average(averages, output, Rows(step.output.first, step.output.end))
+        if layer.output not in self.image.ring_bytes:
+            self.lowering.place(layer, None)
+        self.lowering.place_map(pool.output, averages)
+
+    def _average(self, averages: Pooling, source: OutputMap, rows: Rows) -> None:
+        """The rows of a pooled map that rows of its source complete; then what may begin with them."""
+        shape = averages.shape(self.graph)
+        done = min(shape.height, rows.end // averages.tile if rows.end < source.height else shape.height)
+        before = rows.first // averages.tile
+        if done <= before:
+            return
+        output = self._window_output(averages.name, self.image.parameter_entry[averages.name], shape)
+        whole = SourceMap(source.address, source.height, source.width, source.channels)
+        windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(before, done), averages.tile, averages.tile)
+        if done < shape.height:
+            for reader in self.graph.layers:
+                if averages.name in reader.reads:
+                    reader.advance(self.lowering, done, done * averages.tile)
+
+    def _map(self, tensor: str, height: int) -> SourceMap:
+        """A map without gates, read as it lies."""
+        shape = self.graph.shapes[tensor]
+        ring = self._ring(tensor, height, shape.width * shape.channels)
+        return SourceMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, ring=ring)
+
+    def _window_output(self, tensor: str, parameters: int, shape: TensorShape | None = None) -> OutputMap:
+        """A map that windows are written to."""
+        shape = shape or self.graph.shapes[tensor]
+        return OutputMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
+
+    @staticmethod
+    def _band(block: BandedBlock, middle: Rows, output: Rows) -> list[tuple[QuantisedConv, Rows]]:
+        """What a band consists of, in order."""
+        shortcut = [] if block.shortcut is None else [(block.shortcut, output)]
+        return [(block.first, middle), *shortcut, (block.second, output)]
+
+    def _filters(self, layer: QuantisedConv) -> int:
+        gate = self.context.gate(layer.output_channels)
+        return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
+
+    def _tiles(
+        self,
+        layer: QuantisedConv,
+        tiles: TileSet,
+        relu: bool,
+        pool: Pooling | None,
+        serial: int = 0,
+        even: bool = False,
+    ) -> Iterator[None]:
+        """The chunks of a convolution on some tiles."""
+        if pool is not None and pool.tile != tiles.tile:
+            raise GatewrightError(
+                f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
+            )
+        filters = self._filters(layer)
+        if not filters or not len(tiles):
+            return
+        source, kernel = self._source(layer)
+        way = self._way(layer.name, source, tiles, kernel)
+        readers = self._readers(layer, pool, tiles.tile)
+        output = self._output(layer, relu, pool)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even)
+        yield from way(self.context, self.loader, product)
+
+    def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
+        shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
+        rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
+        channels = rows * shape.channels if gate is None else len(gate.entries)
+        source = SourceMap(
+            self.image.addresses[layer.source],
+            shape.height,
+            shape.width,
+            channels,
+            gate,
+            self.context.gate(layer.input_tiles),
+            self._ring(layer.source, shape.height, shape.width * channels),
+        )
+        height, width = layer.weight.shape[1:3]
+        if rows > 1:
+            return source, Kernel(1, width, 1, 0, layer.padding)
+        return source, Kernel(height, width, layer.stride, layer.padding, layer.padding)
+
+    def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
+        shape, gate = self.graph.shapes[layer.output], self.context.gate(layer.output_channels)
+        stored = shape.channels if gate is None else len(gate.entries)
+        return OutputMap(
+            self.image.addresses[layer.output],
+            shape.height,
+            shape.width,
+            shape.channels,
+            self.image.parameter_entry[layer.name],
+            gate,
+            layer.residual is not None,
+            relu,
+            pool,
+            0 if pool is None else self.image.addresses[pool.name],
+            self._ring(layer.output, shape.height, shape.width * stored),
+        )
+
+    def _ring(self, tensor: str, height: int, pitch: int) -> int | None:
+        """Rows of a map's ring; None if the map is whole."""
+        if tensor not in self.image.ring_bytes or not pitch:
+            return None
+        if tensor == self.graph.input:
+            rows = self.lowering.image_loader.ring or 0
+        else:
+            rows = min(height, self.image.ring_bytes[tensor] // pitch)
+        needed = self.image.kept_rows(tensor)
+        if rows < needed:
+            raise GatewrightError(
+                f"arch {self.arch.name}: {needed} rows of tensor {tensor} must be kept, {needed * pitch} bytes; beside "
+                f"what lives with it the scratchpad of {self.arch.scratchpad_kib} KiB has room for "
+                f"{self.image.ring_bytes[tensor]}: {needed * pitch - self.image.ring_bytes[tensor]} are missing; "
+                "raise scratchpad_kib"
+            )
+        return rows
+
+    def _way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
+        """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
+        words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
+        whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
+        return convolve if whole else convolve_streamed
+
+    def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
+        """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
+        pooled = pool.name if pool is not None and pool.source == layer.output else None
+        in_turn = self._blocks.get(layer.name)
+        readers = [
+            reader
+            for reader in self.graph.layers
+            if {layer.output, pooled} & set(reader.reads) and (in_turn is None or reader not in in_turn.layers)
+        ]
+
+        def written(rows: int) -> None:
+            for reader in readers:
+                reader.advance(self.lowering, rows, rows * tile)
+
+        return written
+
+    def _place(self, layer: QuantisedConv) -> None:
+        """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
+        completer = self.image.completer(layer)
+        added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
+        if added or layer.output in self.image.ring_bytes:
+            return
+        self.lowering.place(layer, self.image.poolings.get(layer.output))
+
+
+def _interleave(chunks: list[Iterator[None]]) -> None:
+    """Emit several layers' chunks in turn: where one keeps the array busy the other keeps the epilogue busy."""
+    while chunks:
+        chunks = [layer for layer in chunks if next(layer, _FINISHED) is None]

@@ -1,0 +1,103 @@
+"""A product whose filters, or whose patches, do not fit at once: filter group by group, piece by piece.
+
+For each group of filters all chunks of pixels, for each chunk the pieces of the reduction: they add up in one
+accumulator bank, and the chunk's results are written behind the last. The pixels are gathered again for every group,
+which costs a third of the array's cycles at most; the gather runs ahead in program order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
+from gatewright.compiler.emit.operands import Patches
+from gatewright.compiler.plan.filters import Slices
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, whole_part
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A piece of a chunk's reduction, for one group of filters."""
+
+    group: int
+    first_filter: int
+    filters: int
+    first: int
+    count: int
+    piece: Slices
+    ends: bool
+    """The chunk's results are complete behind it."""
+
+    def same_patches(self, other: _Step) -> bool:
+        """Whether both multiply the same patches."""
+        return (self.first, self.count, self.piece) == (other.first, other.count, other.piece)
+
+
+def convolve_streamed(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
+    """A convolution over a tile set, as ``matrix.convolve``."""
+    tiles, name = product.tiles, product.name
+    steps = _steps(context, product)
+    context.macs[name] += len(tiles) * tiles.area * product.filters * product.kernel.taps * product.source.channels
+    gathered: list[Patches] = []
+    loader.load_until(loader.turn[name] + 3)
+    for number, step in enumerate(steps):
+        context.out.layer = name
+        for ahead in steps[len(gathered) : number + 1 + GATHER_AHEAD]:
+            if gathered and steps[len(gathered) - 1].same_patches(ahead):
+                gathered.append(gathered[-1])
+                continue
+            words = ahead.piece.count * padded_vectors(ahead.count * tiles.area)
+            if len(gathered) > number and not context.may_gather_ahead(words):
+                break
+            gathered.append(product.gather(context, ahead.first, ahead.count, ahead.piece))
+        _multiply(context, loader, product, step, gathered[number])
+        following = steps[number + 1] if number + 1 < len(steps) else None
+        if following is None or not step.same_patches(following):
+            context.patches_multiplied(gathered[number].base)
+        if following is None or following.group != step.group:
+            loader.used(name, step.group, product.serial)
+        if step.ends:
+            if following is not None and step.group == steps[-1].group:
+                product.written(int(tiles.rows[step.first]) // tiles.tile)
+            yield
+
+
+def _steps(context: Context, product: Product) -> list[_Step]:
+    arch, bank, tiles = context.arch, context.image.banks[product.name], product.tiles
+    slices = slices_of(product.kernel.taps * product.source.channels, arch)
+    group_size = min(bank.group, arch.columns)
+    chunks = even_chunks(tiles, arch, PIECE_UNIT)
+    vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
+    pieces = [piece for loaded in bank.pieces for piece in patch_pieces(loaded, slices, vectors, context.patches.size)]
+    steps = []
+    for group, first_filter in enumerate(range(0, product.filters, group_size)):
+        size = min(group_size, product.filters - first_filter)
+        for first, count in chunks:
+            for piece in pieces:
+                steps.append(_Step(group, first_filter, size, first, count, piece, piece is pieces[-1]))
+    return steps
+
+
+def _multiply(context: Context, loader: FilterLoader, product: Product, step: _Step, patches: Patches) -> None:
+    """One step's MATMULs, and behind the chunk's last piece its EPILOGUE."""
+    tiles = product.tiles
+    if step.piece.first == 0:
+        context.next_bank()
+    part = whole_part(step.count * tiles.area, step.filters, context.arch, product.filters_stand)
+    sizes = {
+        "tile": tiles.tile,
+        "first_tile": tiles.start + step.first,
+        "tile_count": step.count,
+        **product.tables,
+        "pixel_count": part.pixels,
+        "first_filter": step.first_filter,
+        "filter_count": part.filters,
+        "stationary": int(part.stationary),
+    }
+    product.multiply(context, loader, patches, sizes, step.group)
+    if step.ends:
+        store(context, product.output, tiles, step.first, step.count, sizes)

@@ -1,0 +1,55 @@
+"""EPILOGUEs that read windows of a map: maxima, averages over tiles, and sums as two digits."""
+
+from __future__ import annotations
+
+from gatewright.compiler.emit.context import Context, OutputMap, SourceMap
+from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
+from gatewright.compiler.plan.bands import Rows
+from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
+
+
+def windows(
+    context: Context,
+    kind: EpilogueKind,
+    source: SourceMap,
+    output: OutputMap,
+    rows: Rows,
+    window: int,
+    step: int,
+    inset: int = 0,
+) -> None:
+    """Rows of ``output`` from windows of ``source``, which has its channels; ``parameters`` as with ``pool``."""
+    first = max(0, rows.first * step - inset)
+    end = min(source.height, (rows.end - 1) * step - inset + window)
+    read, written = source.rows(first, end), output.rows(rows.first, rows.end)
+    count = (rows.end - rows.first) * output.width
+    accesses = [
+        *(reads("scratchpad", *place) for place in read.ranges),
+        *(writes("scratchpad", *place) for place in written.ranges),
+        PORT_B,
+    ]
+    if kind != EpilogueKind.DIGITS:
+        accesses.append(Access("parameter", output.parameters - 1, output.parameters, early=True))
+    context.out.emit(
+        Opcode.EPILOGUE,
+        accesses,
+        kind=kind,
+        stationary=Stationary.FILTERS,
+        destination=written.address,
+        out_height=output.height,
+        out_width=output.width,
+        channels=output.channels,
+        tile=1,
+        first_tile=rows.first * output.width,
+        tile_count=count,
+        pixel_count=count,
+        filter_count=output.channels,
+        parameters=output.parameters,
+        source=read.address,
+        source_height=source.height,
+        source_width=source.width,
+        window=window,
+        step=step,
+        inset=inset,
+        **read.wrap,
+    )

@@ -1,0 +1,121 @@
+"""Blocks whose maps do not fit at once: their two convolutions go through the map band by band.
+
+The first convolution runs ahead by the rows that the second needs, and the map between them is a ring of rows. Where
+the block has a shortcut, its output slides over its input, whose rows are consumed as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
+
+UNGATED_ROWS = 4
+"""Rows of a band where no tiles say otherwise."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows [first, end) of a map."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class BandStep:
+    """One band: rows of the first convolution's output, then rows of the second's (and of the shortcut's)."""
+
+    middle: Rows
+    output: Rows
+
+
+@dataclass(frozen=True)
+class BandedBlock:
+    """Two convolutions that take turns; ``tile``: rows of output that belong together, ``shortcut``: its residual."""
+
+    first: QuantisedConv
+    shortcut: QuantisedConv | None
+    second: QuantisedConv
+    tile: int
+
+    @property
+    def middle(self) -> str:
+        """The map between the convolutions."""
+        return self.first.output
+
+    @property
+    def layers(self) -> tuple[QuantisedConv, ...]:
+        """In the order of the graph."""
+        between = () if self.shortcut is None else (self.shortcut,)
+        return (self.first, *between, self.second)
+
+    def steps(self, graph: QuantisedGraph) -> Iterator[BandStep]:
+        """The bands, in order. The first convolution makes whole tile rows, as far as the second needs them."""
+        height, middle = graph.shapes[self.second.output].height, graph.shapes[self.middle].height
+        done = 0
+        for first in range(0, height, self.tile):
+            end = min(first + self.tile, height)
+            needed = min(needed_rows(self.second, Rows(first, end)).end, middle)
+            step = self._unit
+            upto = min(-(-needed // step) * step, middle)
+            yield BandStep(Rows(done, max(done, upto)), Rows(first, end))
+            done = max(done, upto)
+
+    @property
+    def _unit(self) -> int:
+        """Rows of the first convolution that come together."""
+        return self.tile if self.first.output_tiles else 1
+
+    def kept_rows(self, graph: QuantisedGraph) -> int:
+        """The most rows of the middle map that are alive at once: what is made, back to what is still read."""
+        return max(step.middle.end - max(0, needed_rows(self.second, step.output).first) for step in self.steps(graph))
+
+    def lead(self, graph: QuantisedGraph) -> int:
+        """Bytes by which the output must begin before the input so as never to reach rows that are still needed."""
+        source, output = graph.shapes[self.first.source], graph.shapes[self.second.output]
+        lead = 0
+        for step in self.steps(graph):
+            rows = needed_rows(self.first, Rows(step.middle.end, step.middle.end + 1)).first
+            if self.shortcut is not None:
+                rows = min(rows, needed_rows(self.shortcut, step.output).first)
+            written = step.output.end * output.width * output.channels
+            lead = max(lead, written - max(0, rows) * source.width * source.channels)
+        return lead
+
+
+def needed_rows(layer: QuantisedConv, output: Rows) -> Rows:
+    """Rows of a convolution's source for rows of its output; they may lie outside the map."""
+    first = output.first * layer.stride - layer.padding
+    return Rows(first, (output.end - 1) * layer.stride - layer.padding + layer.weight.shape[1])
+
+
+def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
+    """The blocks that can be computed band by band, those whose maps take most bytes first."""
+    convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
+    blocks: list[tuple[int, BandedBlock]] = []
+    for second in convolutions:
+        if second.residual is None:
+            continue
+        first = next((conv for conv in convolutions if conv.output == second.source), None)
+        if first is None or sum(second.source in layer.reads for layer in graph.layers) > 1:
+            continue
+        shortcut = next((conv for conv in convolutions if conv.completed_by == second.name), None)
+        maps = {first.source, first.output, second.output if shortcut else first.source}
+        size = sum(graph.shapes[name].size for name in maps)
+        blocks.append((size, BandedBlock(first, shortcut, second, _tile(graph, second))))
+    return [block for _, block in sorted(blocks, key=lambda pair: -pair[0])]
+
+
+def _tile(graph: QuantisedGraph, layer: QuantisedConv) -> int:
+    """Rows of a layer's output that are made together: a row of its gate's tiles, or of those it is pooled in."""
+    for other in graph.layers:
+        if isinstance(other, QuantisedSpatialGate) and other.name == layer.output_tiles:
+            return other.tile
+        if isinstance(other, Pooling) and other.source == layer.output:
+            return other.tile
+    return UNGATED_ROWS

@@ -1,0 +1,105 @@
+"""How a layer's filters come to the weight buffer: whole, or streamed in groups and pieces of the reduction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import lcm
+
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.contract.arch import BEAT_BYTES, OPERAND_BANKS, ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Space
+
+RESIDENT_SHARE = 7, 16
+"""Filters that take more of the weight buffer than this are streamed: a group of theirs, and a part of the next, must
+find room beside what is resident."""
+
+PIECE_SHARE = 4
+"""A streamed piece takes one in so many words of the weight buffer at most."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices [first, first + count) of a reduction."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class FilterBank:
+    """A weight matrix in DRAM, and how it is cut for the weight buffer.
+
+    ``rows`` of ``row_beats`` beats lie at ``address``: a row per filter (by vector), or per input channel (by
+    reduction; streamed ones per group and input channel, a group's rows together). ``gate`` names the channel gate
+    whose table picks the rows to read: of the input for banks by reduction, of the output for streamed ones by vector.
+    ``filters`` at most are loaded together, a *group*; ``pieces`` are those of its slices that one LOAD brings.
+    """
+
+    name: str
+    address: int
+    space: Space
+    rows: int
+    row_beats: int
+    filters: int
+    reduction: int
+    taps: int
+    gate: str | None
+    group: int
+    pieces: tuple[Slices, ...]
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the filters come in groups or pieces, each of which gives way to those that follow."""
+        return self.group < self.filters or len(self.pieces) > 1
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of a region: a group, padded."""
+        return padded_vectors(self.group)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the vectors of a region are entries of the gate's table, one after another."""
+        return self.gate is not None and self.space == Space.WEIGHTS_BY_VECTOR
+
+    def groups(self, filters: int) -> int:
+        """Groups of so many filters."""
+        return -(-filters // self.group)
+
+    def group_address(self, group: int) -> int:
+        """Where a group's rows begin in DRAM; ``first_row`` counts from there."""
+        if self.space == Space.WEIGHTS_BY_REDUCTION:
+            return self.address + group * self.rows * self.row_beats * BEAT_BYTES
+        return self.address
+
+
+def cut(bank: FilterBank, arch: ArchConfig) -> FilterBank:
+    """The bank whole if it may be resident, else in groups of the array's columns and pieces of their reduction.
+
+    By reduction a group comes whole: how its elements lie depends on the rows that are read.
+    """
+    slices = slices_of(bank.reduction, arch)
+    resident, of = RESIDENT_SHARE
+    if slices * padded_vectors(bank.filters) * of <= arch.weight_words * resident:
+        return replace(bank, group=bank.filters, pieces=(Slices(0, slices),))
+    group = min(arch.columns, bank.filters)
+    words = slices * padded_vectors(group)
+    if words > arch.weight_words:
+        raise GatewrightError(
+            f"arch {arch.name}: {group} filters of {bank.name} need {words} words of the weight buffer, "
+            f"which has {arch.weight_words}; raise weight_kib"
+        )
+    pieces: tuple[Slices, ...] = (Slices(0, slices),)
+    if bank.space == Space.WEIGHTS_BY_VECTOR:
+        unit = lcm(OPERAND_BANKS, arch.slices_per_beat)
+        pieces = pieces_of(slices, arch.weight_words // PIECE_SHARE // padded_vectors(group), unit)
+    return replace(bank, group=group, pieces=pieces)
+
+
+def pieces_of(slices: int, most: int, unit: int) -> tuple[Slices, ...]:
+    """Slices cut into pieces of ``most`` at most, of about one size, that begin at multiples of ``unit``."""
+    most = max(unit, most // unit * unit)
+    count = -(-slices // most)
+    size = min(most, -(-slices // (count * unit)) * unit)
+    return tuple(Slices(first, min(size, slices - first)) for first in range(0, slices, size))

@@ -1,0 +1,43 @@
+"""Which maps are whole and of which only rows are kept: as few as possible are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.plan.allocate import MapPlan, RingWish, allocate_scratchpad
+from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
+from gatewright.compiler.plan.stem import PooledConvolution, rows_in_beats
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import InputLayout
+
+
+def plan_maps(
+    graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
+) -> tuple[list[BandedBlock], MapPlan]:
+    """The blocks that are computed in bands, and where everything lies.
+
+    The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
+    the others, until everything fits.
+    """
+    pitch = layout.rows * layout.channels * layout.width
+    wishes: list[RingWish] = []
+    for stem in pooled:
+        shape = graph.shapes[stem.pool.source]
+        wishes.append(RingWish(stem.pool.source, stem.wanted_rows(graph) * shape.width * shape.channels))
+        if stem.convolution.source == graph.input and layout.rows == 1:
+            unit = rows_in_beats(pitch)
+            wishes.append(RingWish(graph.input, -(-stem.image_rows(graph) // unit) * unit * pitch))
+    blocks = bandable_blocks(graph)
+    tried = [(0, 0), *((rings, 0) for rings in range(1, len(wishes) + 1))]
+    tried += [(len(wishes), count) for count in range(1, len(blocks) + 1)]
+    for rings, count in tried:
+        try:
+            return blocks[:count], allocate_scratchpad(
+                graph, arch, pitch * layout.height, blocks[:count], wishes[:rings]
+            )
+        except GatewrightError:
+            if (rings, count) == tried[-1]:
+                raise
+    raise AssertionError("there is at least one trial")

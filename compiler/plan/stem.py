@@ -1,0 +1,73 @@
+"""A convolution with a max pool behind it: its map is never whole, the pool takes each of its rows as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import STRIDE, QuantisedMaxPool
+from gatewright.compiler.plan.bands import BandStep, Rows, needed_rows
+from gatewright.contract.arch import BEAT_BYTES
+
+POOLED_ROWS = 1
+"""Rows of the pool's output that are made together."""
+
+
+@dataclass(frozen=True)
+class PooledConvolution:
+    """A convolution and the max pool that reads its map."""
+
+    convolution: QuantisedConv
+    pool: QuantisedMaxPool
+
+    def steps(self, graph: QuantisedGraph) -> Iterator[BandStep]:
+        """Bands: the rows of the convolution's map that are made, then the rows that are pooled."""
+        height, middle = graph.shapes[self.pool.output].height, graph.shapes[self.pool.source].height
+        done = 0
+        for first in range(0, height, POOLED_ROWS):
+            output = Rows(first, min(first + POOLED_ROWS, height))
+            needed = self.window_rows(output)
+            upto = max(done, min(needed.end, middle))
+            yield BandStep(Rows(done, upto), output)
+            done = upto
+
+    def window_rows(self, output: Rows) -> Rows:
+        """Rows of the convolution's map under some rows of the pool's output; they may lie outside the map."""
+        first = output.first * STRIDE - self.pool.padding
+        return Rows(first, (output.end - 1) * STRIDE - self.pool.padding + self.pool.window)
+
+    def kept_rows(self, graph: QuantisedGraph) -> int:
+        """The most rows of the convolution's map that are alive at once."""
+        return max(step.middle.end - max(0, self.window_rows(step.output).first) for step in self.steps(graph))
+
+    def wanted_rows(self, graph: QuantisedGraph) -> int:
+        """Those, and the rows of one more band, which are made meanwhile."""
+        made = max(step.middle.end - step.middle.first for step in self.steps(graph))
+        return min(graph.shapes[self.pool.source].height, self.kept_rows(graph) + made)
+
+    def image_rows(self, graph: QuantisedGraph) -> int:
+        """The most rows of the convolution's source that are alive at once, a band ahead."""
+        steps = list(self.steps(graph))
+        height = graph.shapes[self.convolution.source].height
+        most = 0
+        for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
+            first = max(0, needed_rows(self.convolution, step.middle).first)
+            most = max(most, min(height, needed_rows(self.convolution, following.middle).end) - first)
+        return most
+
+
+def pooled_convolutions(graph: QuantisedGraph) -> list[PooledConvolution]:
+    """Every max pool with its convolution."""
+    pools = [layer for layer in graph.layers if isinstance(layer, QuantisedMaxPool)]
+    writers = {layer.output: layer for layer in graph.layers if isinstance(layer, QuantisedConv)}
+    return [PooledConvolution(writers[pool.source], pool) for pool in pools]
+
+
+def rows_in_beats(pitch: int) -> int:
+    """The fewest rows of ``pitch`` bytes that are whole beats: a ring that LOAD fills holds a multiple."""
+    rows = 1
+    while rows * pitch % BEAT_BYTES:
+        rows *= 2
+    return rows
