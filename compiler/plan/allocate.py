@@ -151,9 +151,14 @@ def _alive(buffer: _Buffer, placed: list[_Buffer]) -> list[_Buffer]:
 
 
 def _place(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig, follower: _Buffer | None) -> None:
-    """First fit among the buffers that live at the same time; a follower's place is the buffer's less its lead."""
+    """First fit among the buffers that live at the same time; a follower's place is the buffer's less its lead.
+
+    A buffer with a follower lies at the end if it can: what is below it, the lead too, is one gap for the others.
+    """
     lead = 0 if follower is None else -(-follower.lead // BEAT_BYTES) * BEAT_BYTES
     address = SLACK_BYTES + lead
+    if follower is not None and not _alive(buffer, placed) and not _alive(follower, placed):
+        address = max(address, (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES)
     moved = True
     while moved:
         moved = False
