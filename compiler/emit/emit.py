@@ -81,7 +81,7 @@ class Emitter:
         self.counts = [0] * UNITS
         self._users = Users(
             {
-                "scratchpad": (arch.scratchpad_bytes, 64),
+                "scratchpad": (arch.scratchpad_bytes, BEAT_BYTES),
                 "patch": (arch.patch_words, REGION_GRANULE),
                 "weight": (arch.weight_words, REGION_GRANULE),
                 "parameter": (arch.parameter_entries, 1),

@@ -71,6 +71,7 @@ class FilterLoader:
         self.layers = [layer for layer in context.graph.layers if layer.banks]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
+        in_turn |= {name: name for name in context.image.used_twice if name not in in_turn}
         self._pending = deque(
             _Use(
                 self.turn[in_turn.get(layer.name, layer.name)],
@@ -130,25 +131,16 @@ class FilterLoader:
             self._pending.popleft()
 
     def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]]) -> None:
-        """The order in which layers whose filters are used in turn will use them: (bank, which use of it)."""
+        """The order in which layers will use their filters, in turn or more than once: (bank, which use of it)."""
         names = {bank.name for layer in layers for bank in self.banks_of(layer)}
-        (turn,) = {use.turn for use in self._pending if use.bank.name in names}
-        left = [use for use in self._pending if use.bank.name not in names]
+        places = [place for place, use in enumerate(self._pending) if use.bank.name in names]
+        turn = self._pending[places[0]].turn
         banks = self.context.image.banks
         ordered = [_Use(turn, banks[name], serial, None) for name, serial in uses if banks[name].streamed or not serial]
-        self._pending = deque([*ordered, *left])
+        before = list(self._pending)[: places[0]]
+        left = [use for use in list(self._pending)[places[0] :] if use.bank.name not in names]
+        self._pending = deque([*before, *ordered, *left])
         self.load_until(self._horizon)
-
-    def again(self, name: str, serial: int) -> None:
-        """A streamed bank is gone through once more, behind its uses so far and before all others."""
-        bank = self.context.image.banks[name]
-        if bank.streamed:
-            mine = [place for place, use in enumerate(self._pending) if use.bank is bank]
-            self._pending.insert(max(mine, default=-1) + 1, _Use(self.turn_of(bank), bank, serial, None))
-
-    def turn_of(self, bank: FilterBank) -> int:
-        """The number of a bank's layer."""
-        return next(self.turn[layer.name] for layer in self.layers if bank.name in layer.banks)
 
     def is_loaded(self, name: str) -> bool:
         """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""

@@ -16,7 +16,7 @@ from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows, needed_rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.stem import PooledConvolution
+from gatewright.compiler.plan.stem import IMAGE_AHEAD, PooledConvolution
 from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind
@@ -48,25 +48,29 @@ class ConvolutionLowering:
             if block.first in layers:
                 self._in_bands(block)
             return
+        for layer in layers:
+            if layer.name in self.image.used_twice:
+                sets = self._tile_sets(layer)
+                self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         chunks = [self._whole(layer) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
-            for layer in chunks:
-                _interleave([layer])
+            for one in chunks:
+                _interleave([one])
         else:
             _interleave(chunks)
 
     def _whole(self, layer: QuantisedConv) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.context.macs[layer.name] = 0
-        sets = [chosen for chosen in self._tile_sets(layer) if len(chosen[0])]
-        for serial, (tiles, relu, pool) in enumerate(sets):
-            if serial:
-                self.loader.again(layer.name, serial)
+        for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
             yield from self._tiles(layer, tiles, relu, pool, serial)
         self._place(layer)
 
     def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
-        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along."""
+        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
+        return [chosen for chosen in self._all_tile_sets(layer) if len(chosen[0])]
+
+    def _all_tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         shape = self.graph.shapes[layer.output]
         gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
         finishes = self.context.gate(completer.output_tiles) if completer else None
@@ -115,7 +119,7 @@ class ConvolutionLowering:
         for number, step in enumerate(steps):
             context.out.layer = layer.name
             if image.ring is not None:
-                for following in steps[number : number + 2]:
+                for following in steps[number : number + 1 + IMAGE_AHEAD]:
                     image.rows(needed_rows(layer, following.middle).end)
             _interleave([self._tiles(layer, tiles.rows_of(step.middle.first, step.middle.end), relu, None, even=True)])
             windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
 from gatewright.compiler.plan.bands import BandedBlock
+from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 
@@ -71,11 +72,13 @@ def allocate_scratchpad(
     input_size: int,
     blocks: Sequence[BandedBlock] = (),
     rings: Sequence[RingWish] = (),
+    stems: Sequence[PooledConvolution] = (),
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
     ``input_size`` is that of the input as it is laid out, in bytes. The middle maps of banded ``blocks`` are rings;
-    where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings.
+    where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings,
+    ``stems`` convolutions that are computed in turn with their max pool.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -84,7 +87,9 @@ def allocate_scratchpad(
     for layer in graph.layers:
         sizes |= layer.sizes(graph)
     for block in blocks:
-        _live_together(block, graph, uses)
+        _live_together(block.layers, graph, uses)
+    for stem in stems:
+        _live_together(stem.layers(graph), graph, uses)
     owner: dict[str, _Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
@@ -122,10 +127,10 @@ def allocate_scratchpad(
     return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
 
 
-def _live_together(block: BandedBlock, graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:
-    """A banded block's layers are emitted in turn: all its maps live from its first layer to its last."""
-    numbers = [graph.layers.index(layer) for layer in block.layers]
-    for layer in block.layers:
+def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:
+    """Layers that are emitted in turn: all their maps live from the first layer to the last."""
+    numbers = [graph.layers.index(layer) for layer in layers]
+    for layer in layers:
         for name in (*layer.reads, *layer.writes):
             uses[name] += [min(numbers), max(numbers)]
 

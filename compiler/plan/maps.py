@@ -35,7 +35,7 @@ def plan_maps(
     for rings, count in tried:
         try:
             return blocks[:count], allocate_scratchpad(
-                graph, arch, pitch * layout.height, blocks[:count], wishes[:rings]
+                graph, arch, pitch * layout.height, blocks[:count], wishes[:rings], pooled
             )
         except GatewrightError:
             if (rings, count) == tried[-1]:

@@ -101,6 +101,12 @@ class NetworkImage:
         (adder,) = (a for a in self.graph.layers if isinstance(a, QuantisedConv) and a.name == layer.completed_by)
         return adder
 
+    @property
+    def used_twice(self) -> list[str]:
+        """Shortcuts with streamed filters: their active and their inactive tiles each need them."""
+        shortcuts = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and self.banks[la.name].streamed]
+        return [la.name for la in shortcuts if (adder := self.completer(la)) is not None and adder.output_tiles]
+
     def kept_rows(self, tensor: str) -> int:
         """Rows of a map in a ring that must be kept."""
         for block in self.blocks:

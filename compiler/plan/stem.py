@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE, QuantisedMaxPool
+from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandStep, Rows, needed_rows
 from gatewright.contract.arch import BEAT_BYTES
+
+IMAGE_AHEAD = 2
+"""Bands whose rows of the image are brought before it is their turn: their LOAD shares the port with the epilogue."""
 
 POOLED_ROWS = 1
 """Rows of the pool's output that are made together."""
@@ -21,6 +25,11 @@ class PooledConvolution:
 
     convolution: QuantisedConv
     pool: QuantisedMaxPool
+
+    def layers(self, graph: QuantisedGraph) -> list[QuantisedLayer]:
+        """What is emitted in turn: both, and the averages of the pool's output."""
+        averages = [la for la in graph.layers if isinstance(la, Pooling) and la.source == self.pool.output]
+        return [self.convolution, self.pool, *averages]
 
     def steps(self, graph: QuantisedGraph) -> Iterator[BandStep]:
         """Bands: the rows of the convolution's map that are made, then the rows that are pooled."""
@@ -48,13 +57,14 @@ class PooledConvolution:
         return min(graph.shapes[self.pool.source].height, self.kept_rows(graph) + made)
 
     def image_rows(self, graph: QuantisedGraph) -> int:
-        """The most rows of the convolution's source that are alive at once, a band ahead."""
+        """The most rows of the convolution's source that are alive at once, ``IMAGE_AHEAD`` bands ahead."""
         steps = list(self.steps(graph))
         height = graph.shapes[self.convolution.source].height
         most = 0
-        for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
+        for number, step in enumerate(steps):
             first = max(0, needed_rows(self.convolution, step.middle).first)
-            most = max(most, min(height, needed_rows(self.convolution, following.middle).end) - first)
+            last = steps[min(number + IMAGE_AHEAD, len(steps) - 1)]
+            most = max(most, min(height, needed_rows(self.convolution, last.middle).end) - first)
         return most
 
 
