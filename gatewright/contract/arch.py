@@ -48,10 +48,7 @@ MASK_COLUMNS = 4
 
 @dataclass(frozen=True)
 class DramConfig:
-    """The DRAM model: a fixed latency, then beats at a rational rate, bursts in order.
-
-    Reads and writes are separate AXI channels and do not slow each other in the model.
-    """
+    """The DRAM model: a fixed latency, then beats at a rational rate, bursts in order."""
 
     latency: int = 64
     """Cycles from a burst's address to its first beat, when the data channel is free."""
@@ -62,6 +59,9 @@ class DramConfig:
     """Idle cycles of the data channel between two bursts."""
     outstanding: int = 16
     """Read bursts that may be in flight."""
+    shared: bool = False
+    """Whether reads and writes share the rate, as LPDDR4 does, in the order of their addresses. If not, they are
+    separate channels that do not slow each other."""
 
     def burst_cycles(self, beats: int) -> int:
         """Cycles that a burst of ``beats`` beats holds the data channel."""
@@ -106,6 +106,8 @@ class ArchConfig:
                     raise GatewrightError(
                         f"arch {self.name}: {prefix}{name} = {show(value)} must be an integer from {low} to {high}"
                     )
+        if not isinstance(self.dram.shared, bool):
+            raise GatewrightError(f"arch {self.name}: dram.shared = {show(self.dram.shared)} must be true or false")
         if self.load_vectors not in (1, 2, 4):
             raise GatewrightError(f"arch {self.name}: load_vectors = {self.load_vectors} must be 1, 2 or 4")
         if self.dram.beats > self.dram.per_cycles:
@@ -151,9 +153,14 @@ class ArchConfig:
 
     @staticmethod
     def from_dict(data: dict[str, Any], origin: str = "arch") -> ArchConfig:
-        """The inverse of ``to_dict``; every key must be there, and no other."""
+        """The inverse of ``to_dict``; every key must be there, and no other.
+
+        Only ``dram.shared`` may be missing: what was saved before there was a choice has separate channels.
+        """
         dram = ", ".join(f.name for f in fields(DramConfig))
         keys = ", ".join(f.name for f in fields(ArchConfig) if f.name != "dram")
+        if isinstance(data, dict) and isinstance(data.get("dram"), dict):
+            data = {**data, "dram": {"shared": False, **data["dram"]}}
         return parse(ArchConfig, data, origin, f"the keys are {keys} and dram.{{{dram}}}")
 
 

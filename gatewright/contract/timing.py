@@ -51,6 +51,9 @@ STORE_LATENCY = 8
 STORE_BUS_START = STORE_LATENCY - 3
 """From a write's address on the bus, the cycle after its STORE's start, to the slot of its first beat."""
 
+STORE_ANSWER = STORE_LATENCY - STORE_BUS_START - 1
+"""From a write's answer to the completion of its STORE: the response's way back."""
+
 
 def array_latency(rows: int, columns: int) -> int:
     """From the end of a stream to its last accumulator write: rows down, columns across."""

@@ -139,6 +139,7 @@ def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, i
             "BURST_GAP": arch.dram.burst_gap,
             "OUTSTANDING": arch.dram.outstanding,
             "WRITE_START": STORE_BUS_START,
+            "SHARED": int(arch.dram.shared),
         }
     return parameters
 

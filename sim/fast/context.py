@@ -19,9 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.isa import Unit
+from gatewright.sim.fast.channel import Writes
 
 FINISHED, STOPPED, PAGE_LOADED, ROWS_FULL, BURSTS_FULL = range(5)
 """Why the run of the values paused, if not for a fault."""
+
+MISTAKEN = 1
+"""What a pass of the schedule returns that another has to follow: see ``channel``."""
 
 UNIT_LOAD, UNIT_ARRAY = int(Unit.LOAD), int(Unit.ARRAY)
 UNIT_EPILOGUE, UNIT_SEQUENCER = int(Unit.EPILOGUE), int(Unit.SEQUENCER)
@@ -50,5 +54,6 @@ class Schedule(NamedTuple):
     next_burst: npt.NDArray[np.int64]
     """[1] the next LOAD's first"""
     channel: npt.NDArray[np.int64]
-    """see ``dram.read_bursts``"""
+    """see ``channel.read_bursts``"""
+    writes: Writes
     array: npt.NDArray[np.int64]

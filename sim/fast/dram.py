@@ -36,31 +36,3 @@ def split_row(address: int, beats: int, lengths: npt.NDArray[np.int64], first: i
 def burst_cycles(geometry: Geometry, beats: int) -> int:
     """Cycles that a burst holds the data channel."""
     return ceil_div(beats * geometry.dram_per_cycles, geometry.dram_beats)
-
-
-@kernel
-def read_bursts(
-    geometry: Geometry,
-    lengths: npt.NDArray[np.int64],
-    first: int,
-    last: int,
-    start: int,
-    channel: npt.NDArray[np.int64],
-) -> tuple[int, int]:
-    """Time bursts ``first`` to ``last`` - 1 of a LOAD that starts at ``start``, at least one.
-
-    Bursts are numbered over the whole run. ``channel`` [1 + bursts] holds the last address cycle, then
-    each burst's end. Returns the last address cycle and the last end.
-    """
-    for burst in range(first, last):
-        address = start
-        if burst > 0:
-            address = max(address, channel[0] + 1)
-        if burst >= geometry.outstanding:
-            address = max(address, channel[1 + burst - geometry.outstanding])
-        data = address + geometry.dram_latency
-        if burst > 0:
-            data = max(data, channel[burst] + geometry.burst_gap)
-        channel[0] = address
-        channel[1 + burst] = data + burst_cycles(geometry, lengths[burst])
-    return channel[0], channel[last]

@@ -17,8 +17,9 @@ from gatewright.contract.encodings import (
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, column
 from gatewright.contract.timing import LOAD_ISSUE, LOAD_LATENCY
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.channel import read_bursts
 from gatewright.sim.fast.context import BURSTS_FULL, UNIT_LOAD, Bursts, Schedule
-from gatewright.sim.fast.dram import burst_cycles, bursts_of, read_bursts, split_row
+from gatewright.sim.fast.dram import burst_cycles, bursts_of, split_row
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.scratchpad import check_bytes, copy_from_dram
 from gatewright.sim.fast.sizes import bounded, ceil_div, set_fault
@@ -265,6 +266,7 @@ def time(
         return start, start, end, end
     first = schedule.next_burst[0]
     last = first + done[work.BURSTS]
-    address, end = read_bursts(geometry, schedule.bursts, first, last, start + LOAD_ISSUE, schedule.channel)
+    issue, channel = start + LOAD_ISSUE, schedule.channel
+    address, end = read_bursts(geometry, schedule.bursts, first, last, issue, channel, schedule.writes)
     schedule.next_burst[0] = last
     return start, start, address + 1, max(end + LOAD_LATENCY, previous_done + 1)

@@ -15,7 +15,8 @@ from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, sequencer, work
-from gatewright.sim.fast.context import BURSTS_FULL, FINISHED, PAGE_LOADED, STOPPED
+from gatewright.sim.fast.channel import writes_of
+from gatewright.sim.fast.context import BURSTS_FULL, FINISHED, MISTAKEN, PAGE_LOADED, STOPPED
 from gatewright.sim.fast.state import ILLEGAL, LEGAL, geometry, new_state
 
 INSTRUCTION_LIMIT = 250_000
@@ -95,7 +96,11 @@ class Run:
         rows = self.count + 1
         trace = np.zeros((rows, len(TRACE_DTYPE.names or ())), np.int64)
         bursts = self.bursts[: self.progress[sequencer.BURSTS]]
-        status = sequencer.schedule(self.geometry, self.state, self.executed[:rows], self.work[:rows], bursts, trace)
+        executed, done = self.executed[:rows], self.work[:rows]
+        writes = writes_of(self.geometry.dram_shared, executed)
+        status = MISTAKEN
+        while status == MISTAKEN:
+            status = sequencer.schedule(self.geometry, self.state, executed, done, bursts, writes, trace)
         if status < 0:
             at = int(trace[0, sequencer.INSTRUCTION])
             raise self._error(status, at - 1, self.executed[at])

@@ -15,8 +15,10 @@ from gatewright.contract.isa import COUNT_BITS, FORMATS, UNITS, WAITS, Opcode, c
 from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, work
+from gatewright.sim.fast.channel import Writes, begin_pass, end_pass
 from gatewright.sim.fast.context import (
     FINISHED,
+    MISTAKEN,
     PAGE_LOADED,
     ROWS_FULL,
     STOPPED,
@@ -150,11 +152,13 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
         executed: npt.NDArray[np.int64],
         table: npt.NDArray[np.int64],
         bursts: npt.NDArray[np.int64],
+        writes: Writes,
         trace: npt.NDArray[np.int64],
     ) -> int:
         """Fill ``trace`` [rows, 6] from the work of the executed instructions.
 
-        Returns 0, or a fault whose row is left in ``trace[0, INSTRUCTION]``.
+        Returns 0, MISTAKEN if another pass has to follow with what ``writes`` knows now, or a fault whose row is left
+        in ``trace[0, INSTRUCTION]``.
         """
         assert fingerprint
         rows = len(executed)
@@ -163,8 +167,9 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
         done_at = np.zeros((UNITS, rows), np.int64)
         channel = np.zeros(1 + len(bursts), np.int64)
         none = np.zeros(UNITS, np.int64), np.zeros(UNITS, np.int64)
-        now = Schedule(none[0], none[1], bursts, np.zeros(1, np.int64), channel, np.array([-1, 0]))
+        now = Schedule(none[0], none[1], bursts, np.zeros(1, np.int64), channel, writes, np.array([-1, 0]))
         last_done = now.last_done
+        begin_pass(geometry, writes)
 
         _, _, now.free[UNIT_LOAD], last_done[UNIT_LOAD] = load.time(geometry, executed[0], table[0], now, 0, 0)
         turn = last_done[UNIT_LOAD] + FETCH_LATENCY
@@ -199,7 +204,7 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
             done_at[unit, number] = end
             last_done[unit] = end
             issued[unit] += 1
-        return 0
+        return 0 if end_pass(geometry, writes) else MISTAKEN
 
     return schedule
 

@@ -34,6 +34,7 @@ class Geometry(NamedTuple):
     dram_per_cycles: int
     burst_gap: int
     outstanding: int
+    dram_shared: bool
 
 
 class State(NamedTuple):
@@ -85,6 +86,7 @@ def geometry(arch: ArchConfig) -> Geometry:
         dram_per_cycles=arch.dram.per_cycles,
         burst_gap=arch.dram.burst_gap,
         outstanding=arch.dram.outstanding,
+        dram_shared=arch.dram.shared,
     )
 
 

@@ -9,6 +9,7 @@ from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import STORE_LATENCY
 from gatewright.sim.fast import faults, work
+from gatewright.sim.fast.channel import time_store
 from gatewright.sim.fast.context import Bursts, Schedule
 from gatewright.sim.fast.dram import burst_cycles, bursts_of, split_row
 from gatewright.sim.fast.kernels import kernel
@@ -58,6 +59,9 @@ def time(
 ) -> tuple[int, int, int, int]:
     """(start, run, free, done) of a STORE."""
     start = max(ready, waits)
+    if geometry.dram_shared and done[work.BURSTS] > 0:
+        end = time_store(geometry, schedule.writes, start, schedule.channel[0])
+        return start, start, end, end
     data = done[work.CYCLES] + done[work.BURSTS] * geometry.burst_gap
     end = start + STORE_LATENCY + data + geometry.dram_latency
     return start, start, end, end

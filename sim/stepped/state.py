@@ -9,6 +9,7 @@ from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.isa import QUEUED_UNITS, Unit
 from gatewright.sim.stepped.control.queue import Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
+from gatewright.sim.stepped.memories.channel import DataChannel
 from gatewright.sim.stepped.memories.memories import (
     Accumulators,
     Dram,
@@ -37,6 +38,7 @@ class Shared:
         self.parameters = Parameters(self.clock, arch, fill)
         self.instructions = InstructionMemory(self.clock, arch.instruction_entries, INSTRUCTION_BYTES)
         self.dram = Dram(self.clock, image)
+        self.channel = DataChannel(self.clock, arch.dram)
 
     def take(self, unit: Unit) -> Instruction | None:
         """The head of a unit's queue if its waits are met now: it leaves the queue, starts and runs this cycle."""

@@ -11,7 +11,8 @@ module bench #(
     parameter int RATE_CYCLES,
     parameter int BURST_GAP,
     parameter int OUTSTANDING,
-    parameter int WRITE_START
+    parameter int WRITE_START,
+    parameter int SHARED
 ) (
     input logic clk,
     input logic rst,
@@ -31,7 +32,7 @@ module bench #(
     logic memory_fault;
     logic [31:0] memory_value;
     machine #(INSTRUCTIONS, WRITES, SCRATCHPAD_BYTES) machine (.*);
-    dram_model #(BEATS, LATENCY, RATE_BEATS, RATE_CYCLES, BURST_GAP, OUTSTANDING, WRITE_START) dram (
+    dram_model #(BEATS, LATENCY, RATE_BEATS, RATE_CYCLES, BURST_GAP, OUTSTANDING, WRITE_START, SHARED) dram (
         .fault(memory_fault), .fault_value(memory_value), .*);
 
 `ifdef WAVES

@@ -12,7 +12,8 @@ module dram_model #(
     parameter int RATE_CYCLES,
     parameter int BURST_GAP,
     parameter int OUTSTANDING, // read bursts in flight
-    parameter int WRITE_START   // from a write's address on the bus to the first beat's slot
+    parameter int WRITE_START,  // from a write's address on the bus to the first beat's slot
+    parameter int SHARED        // 1: reads and writes share the data channel, in the order of their addresses
 ) (
     input logic clk,
     input logic rst,
@@ -26,7 +27,7 @@ module dram_model #(
     output logic fault,             // more read bursts than OUTSTANDING are in flight
     output logic [31:0] fault_value
 );
-    localparam int WRITES = 16;     // write bursts, or answers, that may wait
+    localparam int WRITES = 512;    // write bursts, or answers, that may wait: more than the longest STORE has
 
     logic [127:0] memory [BEATS];
     string folder;
@@ -46,6 +47,7 @@ module dram_model #(
     endfunction
 
     longint now;                    // the cycle that the clock edge begins
+    longint shared_free;            // of a shared channel: where the next burst may begin
     function automatic longint jitter(input logic [7:0] bits);
         return stall != 0 ? longint'(bits) : 0;
     endfunction
@@ -57,6 +59,7 @@ module dram_model #(
     logic [31:0] read_address [OUTSTANDING];
     logic [7:0] read_length [OUTSTANDING];
     longint read_ready [OUTSTANDING];
+    longint read_taken [OUTSTANDING];
     int read_first, read_waiting, read_flight, read_phase, read_gap;
     logic reading, read_stalled;
     logic [31:0] read_from;
@@ -73,6 +76,7 @@ module dram_model #(
                 read_address[(read_first + read_waiting) % OUTSTANDING] = m_axi_araddr;
                 read_length[(read_first + read_waiting) % OUTSTANDING] = m_axi_arlen;
                 read_ready[(read_first + read_waiting) % OUTSTANDING] = now - 2 + longint'(LATENCY) + jitter(random[15:8]);
+                read_taken[(read_first + read_waiting) % OUTSTANDING] = now;
                 read_waiting = read_waiting + 1;
                 read_flight = read_flight + 1;
             end
@@ -81,7 +85,7 @@ module dram_model #(
             m_axi_rvalid <= 0;
             if (read_gap != 0) read_gap = read_gap - 1;
             else begin
-                if (!reading && read_waiting != 0 && read_ready[read_first] <= now) begin
+                if (!reading && read_waiting != 0 && read_ready[read_first] <= now && read_turn()) begin
                     reading = 1;
                     read_phase = 0;
                     read_from = read_address[read_first];
@@ -102,6 +106,7 @@ module dram_model #(
                         if (read_left == 0) begin
                             reading = 0;
                             read_gap = BURST_GAP;
+                            shared_free = now + 1 + longint'(BURST_GAP); // the last beat takes this cycle
                         end
                     end
                 end
@@ -114,6 +119,7 @@ module dram_model #(
     logic [31:0] write_address [WRITES];
     logic [7:0] write_length [WRITES];
     longint write_ready [WRITES];
+    longint write_taken [WRITES];
     int write_first, write_waiting, write_phase, write_gap;
     logic writing, write_failed;
     logic [31:0] write_to;
@@ -121,6 +127,16 @@ module dram_model #(
     longint answer_due [WRITES];
     logic [1:0] answer [WRITES];
     int answer_first, answer_count;
+
+    // A shared channel: each burst's number is the cycle in which its address was taken, reads first at a tie.
+    function automatic logic read_turn();
+        return SHARED == 0 || (!writing && shared_free <= now
+            && (write_waiting == 0 || read_taken[read_first] <= write_taken[write_first]));
+    endfunction
+    function automatic logic write_turn();
+        return SHARED == 0 || (!reading && shared_free <= now
+            && (read_waiting == 0 || write_taken[write_first] < read_taken[read_first]));
+    endfunction
 
     task automatic take_beat();
         if (inside_image(write_to)) begin
@@ -136,6 +152,7 @@ module dram_model #(
             answer_count = answer_count + 1;
             writing = 0;
             write_gap = BURST_GAP;
+            shared_free = now + longint'(BURST_GAP);
         end
     endtask
 
@@ -144,6 +161,7 @@ module dram_model #(
             write_address[(write_first + write_waiting) % WRITES] = m_axi_awaddr;
             write_length[(write_first + write_waiting) % WRITES] = m_axi_awlen;
             write_ready[(write_first + write_waiting) % WRITES] = now - 1 + longint'(WRITE_START) + jitter(random[31:24]);
+            write_taken[(write_first + write_waiting) % WRITES] = now;
             write_waiting = write_waiting + 1;
         end
         if (m_axi_wvalid && m_axi_wready) take_beat();
@@ -151,7 +169,7 @@ module dram_model #(
             m_axi_wready <= 0;
             if (write_gap != 0) write_gap = write_gap - 1;
             else begin
-                if (!writing && write_waiting != 0 && write_ready[write_first] <= now && answer_count < WRITES) begin
+                if (!writing && write_waiting != 0 && write_ready[write_first] <= now && write_turn() && answer_count < WRITES) begin
                     writing = 1;
                     write_failed = 0;
                     write_phase = 0;
@@ -198,6 +216,7 @@ module dram_model #(
             {m_axi_arready, m_axi_rvalid, m_axi_awready, m_axi_wready, m_axi_bvalid} <= '0;
             {read_waiting, read_flight, read_gap, write_waiting, write_gap, answer_count} = '0;
             {reading, writing} = '0;
+            shared_free = 0;
         end else begin
             step_write(); // first: a byte written in a cycle is there for a read in the next
             step_answer();

@@ -12,6 +12,7 @@ from gatewright.contract.isa import NO_TABLE, Space, Unit
 from gatewright.contract.timing import DECODE_LATENCY, LOAD_ISSUE, LOAD_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load.writer import Beat, BeatWriter
+from gatewright.sim.stepped.memories.channel import READ
 from gatewright.sim.stepped.state import Shared
 
 
@@ -120,6 +121,7 @@ class LoadUnit:
         assert burst is not None and self._bursts is not None
         burst.ready = self._shared.clock.cycle + self._dram.latency
         self._flight.append(burst)
+        self._shared.channel.enter(READ)
         self._next = next(self._bursts, None)
 
     def _receive(self) -> None:
@@ -128,6 +130,8 @@ class LoadUnit:
             return
         if self._current is None:
             if not self._flight or self._flight[0].ready > self._shared.clock.cycle:
+                return
+            if not self._shared.channel.turn(READ):
                 return
             self._current, self._beat, self._phase = self._flight.popleft(), 0, 0
         burst = self._current
@@ -145,6 +149,7 @@ class LoadUnit:
         if final:
             self._current = None
             self._gap = self._dram.burst_gap
+            self._shared.channel.leave()
             if burst.last:
                 waiting = next(r for r in self._retiring if r.remaining is None)
                 waiting.remaining = LOAD_LATENCY
