@@ -135,7 +135,8 @@ def time_store(geometry: Geometry, writes: Writes, start: int, last_read: int) -
     if writes.start[store] == UNKNOWN:
         writes.start[store] = start
         writes.late[store] = last_read > start
-    elif writes.placed[store] != UNKNOWN:
+    assert writes.start[store] == start
+    if writes.placed[store] != UNKNOWN:
         writes.done[store] = writes.placed[store]
     if writes.done[store] == UNKNOWN:
         end, burst = writes.line[END], writes.line[NEXT_WRITE]

@@ -37,6 +37,7 @@ def random_machine(seed: int, *, rtl: bool = False) -> ArchConfig:
             per_cycles=per_cycles,
             burst_gap=int(rng.integers(0, 6)),
             outstanding=_size(rng, 1, 20),
+            shared=bool(rng.integers(2)),
         ),
     )
 
