@@ -74,9 +74,17 @@ def writes_of(shared: bool, executed: npt.NDArray[np.int64]) -> Writes:
             lengths.append(beats)
             store.append(number)
             address, left = address + beats * BEAT_BYTES, left - beats
-    unknown = [np.full(len(first), UNKNOWN, np.int64) for _ in range(3)]
-    arrays = [np.array(numbers, np.int64) for numbers in (lengths, store, first)]
-    return Writes(*arrays, *unknown, np.zeros(len(first), np.bool_), np.zeros(3, np.int64))
+    start, done, placed = (np.full(len(first), UNKNOWN, np.int64) for _ in range(3))
+    return Writes(
+        lengths=np.array(lengths, np.int64),
+        store=np.array(store, np.int64),
+        first=np.array(first, np.int64),
+        start=start,
+        done=done,
+        placed=placed,
+        late=np.zeros(len(first), np.bool_),
+        line=np.zeros(3, np.int64),
+    )
 
 
 @kernel
@@ -98,7 +106,7 @@ def _write_end(geometry: Geometry, writes: Writes, burst: int, end: int) -> int:
 @kernel
 def _address_cycle(writes: Writes, burst: int) -> int:
     store = writes.store[burst]
-    return writes.start[store] + burst - writes.first[store]
+    return int(writes.start[store] + burst - writes.first[store])
 
 
 @kernel
@@ -144,7 +152,7 @@ def time_store(geometry: Geometry, writes: Writes, start: int, last_read: int) -
             end = _write_end(geometry, writes, burst, end)
             burst += 1
         writes.done[store] = _answered(geometry, end)
-    return writes.done[store]
+    return int(writes.done[store])
 
 
 @kernel

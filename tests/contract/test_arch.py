@@ -44,6 +44,19 @@ def test_dictionary_round_trip_survives_json() -> None:
         assert ArchConfig.from_dict(json.loads(json.dumps(arch.to_dict()))) == arch
 
 
+def test_what_was_saved_before_channels_could_be_shared_has_separate_ones() -> None:
+    data = ArchConfig().to_dict()
+    del data["dram"]["shared"]
+    assert ArchConfig.from_dict(data) == ArchConfig()
+    assert not ArchConfig().dram.shared
+
+
+def test_a_file_shares_the_channel(tmp_path: Path) -> None:
+    path = tmp_path / "lpddr4.toml"
+    path.write_text("[dram]\nshared = true\n")
+    assert load_arch(str(path)).dram == DramConfig(shared=True)
+
+
 def test_file_starts_from_a_preset_and_takes_its_own_name(tmp_path: Path) -> None:
     path = tmp_path / "narrow.toml"
     path.write_text('preset = "8x8"\nqueue_depth = 3\n[dram]\nlatency = 200\n')
@@ -74,6 +87,7 @@ def test_file_starts_from_a_preset_and_takes_its_own_name(tmp_path: Path) -> Non
         ("[dram]\nburst_gap = 65536", r"dram\.burst_gap = 65536 must be an integer from 0 to 65535"),
         ("[dram]\noutstanding = 65", r"dram\.outstanding = 65 must be an integer from 1 to 64"),
         ("[dram]\nbeats = false", r"dram\.beats = False must be a valid integer"),
+        ("[dram]\nshared = 1", r"dram\.shared = 1 must be a valid boolean"),
         ("preset = [1]", r"no preset \[1\]; presets are ultra96"),
         ("name = 3", r"name = 3 must be a valid string"),
         ("rows = 1979-05-27", r"rows = '1979-05-27' must be a valid integer"),

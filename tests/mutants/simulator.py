@@ -166,4 +166,11 @@ SIMULATOR = [
         "length = min(beats, (2 * BURST_BOUNDARY - address % (2 * BURST_BOUNDARY)) // BEAT_BYTES)",
         "LOADs across 4 KiB look faster than AXI allows",
     ),
+    Mutant(
+        "fast-writes-take-no-turn",
+        "sim/fast/channel.py",
+        "return max(earliest, end + geometry.burst_gap) +",
+        "return earliest +",
+        "a STORE beside LOADs looks as fast as alone, and the shared channel as wide as two",
+    ),
 ]

@@ -1,8 +1,9 @@
 """Random programs on random machines: the stepped simulator against the fast one and a numpy oracle.
 
 ``python -m tests.sim.random_stepped --machines 200 --programs 10`` takes machines of every size that ``ArchConfig``
-allows, and on each as many programs; every second one is of the corners. A failure prints the command that repeats it
-alone; the exit code is 1.
+allows, and on each as many programs; every second one is of the corners. ``--traffic`` has programs of LOADs and STOREs
+instead, each on the machine of its own seed with one channel for reads and writes. A failure prints the command that
+repeats it alone; the exit code is 1.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import sys
 import time
 import traceback
 
+import numpy as np
+
 from gatewright.contract.errors import GatewrightError
 from gatewright.sim.stepped import step_simulate
 from tests.sim.stepped.test_random import assert_expected, assert_same
 from tests.support.random_corners import random_corners
 from tests.support.random_machines import random_machine
 from tests.support.random_programs import random_network
+from tests.support.random_traffic import random_traffic
 
 
 def check(machine: int, seed: int) -> None:
@@ -29,6 +33,14 @@ def check(machine: int, seed: int) -> None:
     assert_same(program, stepped)
 
 
+def check_traffic(seed: int) -> None:
+    """Run LOADs and STOREs on a shared channel; raise where anything differs."""
+    program, expected = random_traffic(seed)
+    stepped = step_simulate(program)
+    np.testing.assert_array_equal(stepped.dram[: len(expected)], expected)
+    assert_same(program, stepped)
+
+
 def main() -> int:
     """Parse the options, run, print; 1 if anything differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim.random_stepped", description=__doc__)
@@ -36,20 +48,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first machine")
     parser.add_argument("--programs", type=int, default=10, help="on each machine")
     parser.add_argument("--first", type=int, default=0, help="the first program")
+    parser.add_argument("--traffic", action="store_true", help="LOADs and STOREs on one channel")
     options = parser.parse_args()
+    if options.traffic:
+        options.machines = 1
     begin, failed = time.perf_counter(), 0
     for machine in range(options.seed, options.seed + options.machines):
         for seed in range(options.first, options.first + options.programs):
             try:
-                check(machine, seed)
+                if options.traffic:
+                    check_traffic(seed)
+                else:
+                    check(machine, seed)
             except (AssertionError, GatewrightError):
                 failed += 1
                 traceback.print_exc()
-                again = f"--machines 1 --seed {machine} --first {seed} --programs 1"
+                kind = "--traffic " if options.traffic else ""
+                again = f"{kind}--machines 1 --seed {machine} --first {seed} --programs 1"
                 print(f"again: python -m tests.sim.random_stepped {again}")
     number = options.machines * options.programs
     seconds = time.perf_counter() - begin
-    print(f"{options.machines} machines: {number - failed} of {number} programs agree, {seconds:.0f} s")
+    machines = "random" if options.traffic else str(options.machines)
+    print(f"{machines} machines: {number - failed} of {number} programs agree, {seconds:.0f} s")
     return 1 if failed else 0
 
 

@@ -117,6 +117,50 @@ def _answer_cycles(dram: DramConfig, replay: Replay) -> list[int]:
     return answers
 
 
+def _shared_cycles(dram: DramConfig, reads: list[Burst], replay: Replay) -> tuple[list[list[int]], list[int]]:
+    """Section 9 for one channel: the cycle of every beat read, and of every answer, in the order of the addresses."""
+    line = [(sent, 0, sent + dram.latency, beats) for sent, _, beats in reads]
+    instruction, burst = -1, 0
+    for bus, _, beats in replay.writes:
+        instruction, burst = (instruction, burst + 1) if bus == instruction else (bus, 0)
+        address = bus - 1 + burst
+        line.append((address, 1, address + STORE_LATENCY - 2, beats))
+    beat_cycles, answers, free = [], [], 0
+    for _, kind, earliest, beats in sorted(line):
+        begin = max(earliest, free)
+        ends = [begin + -(-(i + 1) * dram.per_cycles // dram.beats) for i in range(beats)]
+        free = ends[-1] + dram.burst_gap
+        if kind:
+            answers.append(free + dram.latency)
+        else:
+            beat_cycles.append([end - 1 for end in ends])
+    return beat_cycles, answers
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_one_channel_serves_reads_and_writes_in_the_order_of_their_addresses(slow: bool, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    dram = replace(SLOW_DRAM if slow else DramConfig(), shared=True, outstanding=16)
+    expectation = expected(1, replace(ARCH, dram=dram))
+    target = expectation.program.output_region.address
+    replay = faithful(expectation)
+    first = replay.writes[0][0] - 1
+    # Reads before, with, and behind the first write's address; as many as may be in flight.
+    sent = sorted(rng.sample(range(first - 20, first + 20), dram.outstanding - 1) + [first])
+    bursts = [(cycle, BEAT_BYTES * rng.randrange(30), rng.randint(1, 20)) for cycle in sorted(set(sent))]
+    while _shared_cycles(dram, bursts, replay)[1][-1] >= expectation.cycles - 1:
+        bursts.pop(rng.randrange(len(bursts)))
+    assert len(bursts) > 3 and all(address + 20 * BEAT_BYTES <= target for _, address, _ in bursts)
+    replay.reads = [(cycle + 1, address, beats) for cycle, address, beats in bursts]
+    beat_cycles, answers = _shared_cycles(dram, bursts, replay)
+    assert answers != _answer_cycles(dram, replay)
+    path = _run(bench_for([expectation]), replay, tmp_path, dram)
+    assert [a.cycle for a in _arrivals(path, "r")] == [cycle for burst in beat_cycles for cycle in burst]
+    assert [a.cycle for a in _arrivals(path, "b")] == answers
+
+
 def test_a_hand_counted_burst(tmp_path: Path) -> None:
     """Sent in cycle 10, latency 64: three beats in four cycles from cycle 74 on, a gap, then the next burst's."""
     expectation = expected(1)

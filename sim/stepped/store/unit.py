@@ -109,9 +109,7 @@ class StoreUnit:
         word = self._words.popleft()
         assert word.ready <= self._shared.clock.cycle, "a slot comes before its word"
         behind = self._unread + len(self._words)
-        self._shared.dram.write(
-            store["dram_address"] + (store["beats"] - behind - 1) * BEAT_BYTES, word.data, store
-        )
+        self._shared.dram.write(store["dram_address"] + (store["beats"] - behind - 1) * BEAT_BYTES, word.data, store)
         self._left -= 1
         if self._left == 0:
             self._gap = self._dram.burst_gap

@@ -51,6 +51,32 @@ def test_empty_program() -> None:
     assert times(result, 0) == (93, 93, 93, 94)
 
 
+def test_a_shared_channel() -> None:
+    """A LOAD and a STORE with addresses in one cycle, and a LOAD behind both: read, write, read."""
+    arch = replace(FAST, dram=replace(FAST.dram, shared=True))
+    image = Image()
+    image.reserve(1024)
+    delay = [row(Opcode.INDEX, bits=16, table=1, grid_width=1)] * 4
+    rows = [
+        row(Opcode.LOAD, rows=1, row_beats=20),
+        *delay,
+        row(Opcode.STORE, dram_address=512, address=4096, beats=4),
+        row(Opcode.LOAD, address=8192, rows=1, row_beats=3),
+    ]
+    result = run(rows, arch, image)
+    # Boot: 8 instructions, 24 beats: address 5, data 15 to 39, done 47, first dispatch 59.
+    # s = 59 + 7, a = 71, b = 81, E = 101.
+    assert times(result, 0) == (59, 66, 66, 101 + 8)
+    # s = 64 + 7 = w; b = max(71 + 6, 101 + 2) = 103, E = 107; gap 2, latency 10, and 2 back.
+    assert times(result, 5) == (64, 71, 71, 107 + 2 + 10 + 2)
+    # Head from 67 on, s = 73; a = 78, b = max(88, 107 + 2) = 109, E = 112.
+    assert times(result, 6) == (65, 73, 73, 112 + 8)
+    assert result.cycles == 122
+    apart = run(rows, FAST, image)
+    assert times(apart, 5) == (64, 71, 71, 71 + 8 + 4 + 2 + 10)
+    assert times(apart, 6) == (65, 73, 73, 101 + 2 + 3 + 8)
+
+
 def test_load_bursts() -> None:
     """A row across 4 KiB, a second LOAD behind it, and at most two bursts in flight."""
     image = Image()

@@ -23,6 +23,7 @@ from gatewright.sim.stepped.memories.memories import Accumulators, Scratchpad
 from tests.measure.test_attribution_random import random_program
 from tests.support.random_corners import random_corners
 from tests.support.random_programs import Network, random_network
+from tests.support.random_traffic import random_traffic
 
 Generate = Callable[[int], tuple[Network, Program]]
 
@@ -76,6 +77,16 @@ def test_any_mix_of_instructions_takes_the_same_cycles(seed: int, monkeypatch: p
     program = random_program(seed)
     difference = first_difference(step_simulate(program).trace, simulate(program).trace)
     assert difference is None, f"{difference}"
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_loads_and_stores_on_one_channel_take_the_same_cycles(seed: int) -> None:
+    """Reads and writes that take turns: the bytes are in DRAM, and both simulators agree when."""
+    print(f"seed {seed}: python -m tests.sim.random_stepped --traffic --first {seed} --programs 1")
+    program, expected = random_traffic(seed)
+    stepped = step_simulate(program)
+    np.testing.assert_array_equal(stepped.dram[: len(expected)], expected)
+    assert_same(program, stepped)
 
 
 @pytest.mark.parametrize("generate", [random_network, random_corners])
