@@ -5,7 +5,7 @@ on one small machine: every event in its cycle, all memories at the end. ``--mac
 of random sizes instead, and the programs on each: each is a build. ``--corners`` has other programs, with early
 exits, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--stall`` lets the memory stall at random
 and compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must
-refuse. ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
+refuse. ``--traffic`` has programs of LOADs and STOREs, and one channel for reads and writes. ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
 A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
 """
 
@@ -31,6 +31,7 @@ from tests.cosim.shrink import shrink
 from tests.support.random_corners import random_corners
 from tests.support.random_machines import random_machine
 from tests.support.random_programs import Network, random_network
+from tests.support.random_traffic import random_traffic, shared
 
 BATCH = 50
 """Programs in one process of the simulator."""
@@ -83,6 +84,23 @@ def run_legal(
         expectations = [legal(seed, arch, corners) for seed in batch]
         results = lockstep.verify(bench, expectations, first=first)
         failed = results[-1]
+        if failed.difference is not None:
+            return failed.number - seeds.start, _report(bench, expectations[failed.number - first].program, failed)
+    return len(seeds), None
+
+
+def run_traffic(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, str | None]:
+    """As ``run_legal``, with LOADs and STOREs that share a channel."""
+    arch = shared(arch)
+    bench = machine_bench(arch, stall)
+    for first in range(seeds.start, seeds.stop, BATCH):
+        expectations = []
+        for seed in range(first, min(first + BATCH, seeds.stop)):
+            program, expected = random_traffic(seed, arch)
+            expectations.append(expect(program, writes=False))
+            left = expectations[-1].dram[: len(expected)]
+            np.testing.assert_array_equal(left, expected, err_msg=f"seed {seed}: the simulator is wrong")
+        failed = lockstep.verify(bench, expectations, first=first)[-1]
         if failed.difference is not None:
             return failed.number - seeds.start, _report(bench, expectations[failed.number - first].program, failed)
     return len(seeds), None
@@ -141,17 +159,19 @@ def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
     verilog = options.verilog and options.verilog.read_text()
     if options.illegal:
         same, report = run_illegal(arch, seeds, options.corners, verilog)
+    elif options.traffic:
+        same, report = run_traffic(arch, seeds, options.stall)
     else:
         same, report = run_legal(arch, seeds, options.stall, options.corners, verilog)
     kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
-    kind += ", corners" if options.corners else ""
+    kind += ", corners" if options.corners else ", traffic" if options.traffic else ""
     print(
         f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s", flush=True
     )
     if report:
         print(report)
         extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
-        extra += " --corners" if options.corners else ""
+        extra += " --corners" if options.corners else " --traffic" if options.traffic else ""
         extra += f" --verilog {options.verilog}" if verilog else ""
         seed = options.first + same
         print(f"again: python -m tests.cosim.random_lockstep {named} --first {seed} --programs 1{extra}", flush=True)
@@ -165,6 +185,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--arch", default="4x4", help="a preset or a TOML file; its large memories are made smaller")
     parser.add_argument("--corners", action="store_true", help="programs of tests/support/random_corners.py")
+    parser.add_argument("--traffic", action="store_true", help="LOADs and STOREs of tests/support/random_traffic.py")
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")
     parser.add_argument("--verilog", type=Path, help="run this Verilog, of the machine with all its memories")

@@ -6,7 +6,7 @@ import pytest
 
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
-from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, small
+from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, run_traffic, small
 from tests.support.random_machines import random_machine
 
 ARCH: ArchConfig = small(PRESETS["4x4"])
@@ -31,6 +31,13 @@ def test_an_odd_machine_runs_in_the_simulators_cycles() -> None:
         print(f"python -m tests.cosim.random_lockstep {options}{' --corners' if corners else ''}")
         same, report = run_legal(ODD, seeds, corners=corners)
         assert same == len(seeds), report
+
+
+def test_reads_and_writes_on_one_channel_run_in_the_simulators_cycles() -> None:
+    seeds = range(30)
+    print(f"python -m tests.cosim.random_lockstep --traffic --first {seeds.start} --programs {len(seeds)}")
+    same, report = run_traffic(ARCH, seeds)
+    assert same == len(seeds), report
 
 
 CORNERS = {"": False, "--corners ": True}

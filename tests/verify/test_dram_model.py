@@ -148,7 +148,7 @@ def test_one_channel_serves_reads_and_writes_in_the_order_of_their_addresses(slo
     replay = faithful(expectation)
     first = replay.writes[0][0] - 1
     # Reads before, with, and behind the first write's address; as many as may be in flight.
-    sent = sorted(rng.sample(range(first - 20, first + 20), dram.outstanding - 1) + [first])
+    sent = sorted([*rng.sample(range(first - 20, first + 20), dram.outstanding - 1), first])
     bursts = [(cycle, BEAT_BYTES * rng.randrange(30), rng.randint(1, 20)) for cycle in sorted(set(sent))]
     while _shared_cycles(dram, bursts, replay)[1][-1] >= expectation.cycles - 1:
         bursts.pop(rng.randrange(len(bursts)))
