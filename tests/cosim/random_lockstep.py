@@ -5,7 +5,8 @@ on one small machine: every event in its cycle, all memories at the end. ``--mac
 of random sizes instead, and the programs on each: each is a build. ``--corners`` has other programs, with early
 exits, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--stall`` lets the memory stall at random
 and compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must
-refuse. ``--traffic`` has programs of LOADs and STOREs, and one channel for reads and writes. ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
+refuse. ``--traffic`` has programs of LOADs and STOREs, and one channel for reads and writes.
+``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
 A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
 """
 
