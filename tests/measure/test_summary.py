@@ -173,7 +173,7 @@ def _numbers(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list):
         for inner in value:
             yield from _numbers(inner, key)
-    elif not isinstance(value, str) and value is not None:
+    elif not isinstance(value, str | bool) and value is not None:
         yield key, value
 
 
