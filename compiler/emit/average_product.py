@@ -86,7 +86,7 @@ class AverageProduct:
             windows(self.context, EpilogueKind.DIGITS, self.pixels, digits, Rows(0, 1), edge, edge)
         self._gather(len(self.tiles))
         bank = self.context.image.banks[self.bank]
-        for group, first in enumerate(range(0, self.filters, self.context.arch.columns)):
+        for first in range(0, self.filters, self.context.arch.columns):
             sizes = {
                 "tile": 1,
                 "tile_count": len(self.tiles),
@@ -97,9 +97,10 @@ class AverageProduct:
             }
             patches = Patches(self.base, self.vectors, Slices(0, self.slices))
             self.context.next_bank()
-            number = group if bank.streamed else 0
-            multiply(self.context, self.loader, self.bank, self.source, 1, patches, sizes, number)
-            self.loader.used(self.bank, number)
+            group, following = (place // bank.group for place in (first, first + sizes["filter_count"]))
+            multiply(self.context, self.loader, self.bank, self.source, 1, patches, sizes, group)
+            if following > group or first + sizes["filter_count"] == self.filters:
+                self.loader.used(self.bank, group)
             self._reduce(sizes)
         self.context.patches_multiplied(self.base)
 

@@ -158,9 +158,9 @@ class QuantisedChannelGate(ChannelGate, QuantisedGate):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.hidden_name, self.hidden)
-        image.add_by_vector(self.hidden_name, self.hidden_weight)
+        image.add_by_vector(self.hidden_name, self.hidden_weight, vector=True)
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
-        image.add_by_vector(self.name, self.weight)
+        image.add_by_vector(self.name, self.weight, vector=True)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         lowering.gates.advance(self, rows)

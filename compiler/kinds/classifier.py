@@ -105,7 +105,7 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
-        image.add_by_vector(self.name, self.weight)
+        image.add_by_vector(self.name, self.weight, vector=True)
 
     def without_gates(self) -> QuantisedClassifier:
         return self
