@@ -22,7 +22,7 @@ from gatewright.contract.isa import NO_TABLE, Opcode, Space
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
 
-PIECES_AHEAD = 6
+PIECES_AHEAD = 8
 """Pieces of streamed filters that may be loaded before it is their turn, for the same reason."""
 
 
