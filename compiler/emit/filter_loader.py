@@ -205,10 +205,12 @@ class FilterLoader:
         image = self.context.image
         in_use = min(image.parameter_start[name] for name in self._unreleased)
         while self._parameters < end:
-            first = self._parameters
-            piece = (first // PARAMETER_PIECE + 1) * PARAMETER_PIECE  # aligned, so that no piece wraps around
-            last = min(piece, image.parameters) if first else image.first_parameters
-            if last - in_use > image.parameter_capacity:
+            first, capacity = self._parameters, image.parameter_capacity
+            room = (in_use + capacity) // PARAMETER_PIECE * PARAMETER_PIECE
+            wanted = -(-end // PARAMETER_PIECE) * PARAMETER_PIECE
+            wrap = (first // capacity + 1) * capacity
+            last = min(wanted, wrap, room, image.parameters) if first else image.first_parameters
+            if last <= first or last - in_use > capacity:
                 self._short = f"parameter buffer of {image.parameter_capacity} entries", "parameter_entries"
                 return False
             address = first % image.parameter_capacity
