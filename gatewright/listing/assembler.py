@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.fields import Field
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import (
     COLUMNS,
@@ -30,7 +31,6 @@ from gatewright.contract.isa import (
     OPERAND_COLUMN,
     WAITS,
     EpilogueKind,
-    Field,
     Opcode,
     Space,
     Stationary,

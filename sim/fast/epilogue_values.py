@@ -161,8 +161,8 @@ def _reduce(
         entry = row[epilogue.ACCUMULATOR] + j // geometry.columns * pixels
         total = int(np.int64(state.bias[entries[j]]))
         for pixel in range(pixels):
-            weight = 1 << DIGIT_BITS if row[epilogue.DIGITS] and pixel == 0 else 1
-            total += weight * np.int64(bank[entry + pixel, j % geometry.columns])
+            value = int(np.int64(bank[entry + pixel, j % geometry.columns]))
+            total += value << DIGIT_BITS if row[epilogue.DIGITS] and pixel == 0 else value
         total = wrap32(total)
         if raw:
             for byte in range(LOGIT_BYTES):

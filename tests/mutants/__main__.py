@@ -2,8 +2,8 @@
 
 Every mutant is a copy of the project, in a temporary folder, with one replacement. Faults of the RTL meet random
 programs in lockstep, those of the corners next, then the unit bench of their block; faults of a simulator meet the
-random tests of the stepped simulator, then its layers, then the lockstep. The exit code is 1 if a mutant survives. ``--list`` prints the
-table.
+random tests of the stepped simulator, then layers on both simulators, then the lockstep. The exit code is 1 if a
+mutant survives. ``--list`` prints the table.
 """
 
 from __future__ import annotations

@@ -62,7 +62,9 @@ def stepped_check(seeds: int = STEPPED_SEEDS) -> Check:
 
 def layers_check() -> Check:
     """Layers with windows, digits, rings and pieces on both simulators, with oracles of their own."""
-    return Check("layers on both simulators", ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/sim/layers"))
+    return Check(
+        "layers on both simulators", ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/sim/layers")
+    )
 
 
 def checks_of(mutant: Mutant) -> list[Check]:

@@ -99,8 +99,8 @@ SIMULATOR = [
     Mutant(
         "fast-digits-weigh-all",
         "sim/fast/epilogue_values.py",
-        "if row[epilogue.DIGITS] and pixel == 0 else 1",
-        "if row[epilogue.DIGITS] else 1",
+        "if row[epilogue.DIGITS] and pixel == 0 else value",
+        "if row[epilogue.DIGITS] else value",
         "logits from a summed vector are wrong",
     ),
     Mutant(
