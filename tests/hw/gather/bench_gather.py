@@ -191,7 +191,8 @@ async def beside_its_twin(dut: Any) -> None:
         exists = table < ARCH.tables and position < ARCH.table_entries
         entry = int(shared.tables._entries[table, position]) if exists else int(rng.integers(0, 1 << 16))
         asked = bench.get("mask__bit") + np.arange(MASK_COLUMNS)
-        found_bits = shared.masks.read(bench.get("mask__mask"), asked)
+        mask = bench.get("mask__mask")
+        found_bits = shared.masks.read(mask, asked, "bench") if mask < MASKS else rng.random(MASK_COLUMNS) < 0.5
         bits = int(found_bits @ (1 << np.arange(MASK_COLUMNS)))
         shared.clock.tick()
         await bench.step()
