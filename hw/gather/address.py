@@ -19,8 +19,9 @@ class GatherAddress(wiring.Component):
     For each loop a register holds where its next item begins. Where a loop goes on, its register becomes the address,
     and the registers of the loops inside it follow from there. In the cycle of ``valid`` the walk is at a piece, whose
     address is the register ``address`` from the next cycle on. The registers of the loops do not know of the ring: from
-    input row ``wrap_row`` on, the address alone is ``wrap_bytes`` lower; ``y`` is the piece's. ``placed`` and ``placed_row`` are what the tile placer
-    says; they are used for an instruction's first piece, and where ``advance`` says so. ``final``: the walk ends.
+    input row ``wrap_row`` on, the address alone is ``wrap_bytes`` lower; ``y`` is the piece's. ``placed`` and
+    ``placed_row`` are what the tile placer says; they are used for an instruction's first piece, and where ``advance``
+    says so. ``final``: the walk ends.
     """
 
     def __init__(self, arch: ArchConfig) -> None:

@@ -19,9 +19,6 @@ from tests.support import programs
 IMAGE_BYTES = 1 << 18
 """DRAM repeats itself above, for rows whose numbers are any 16 bits."""
 
-TABLE_NUMBERS = 200
-"""Row numbers in those tables are below."""
-
 INITIAL_TABLES = 3
 """Tables that hold row numbers from the start."""
 
@@ -72,7 +69,7 @@ class Events:
 
 def random_case(rng: np.random.Generator, arch: ArchConfig, count: int) -> Case:
     """``count`` loads of all kinds, with bursts at page ends, row tables, and loads without rows."""
-    tables = [sorted(rng.choice(TABLE_NUMBERS, int(rng.integers(0, 12)), replace=False).tolist()) for _ in range(INITIAL_TABLES)]
+    tables = [sorted(rng.choice(200, int(rng.integers(0, 12)), replace=False).tolist()) for _ in range(INITIAL_TABLES)]
     tables += [[] for _ in range(arch.tables - INITIAL_TABLES)]
     boot = (_address(rng), 3 * int(rng.integers(1, 40))) if rng.integers(2) else None
     loads: list[Load] = []
