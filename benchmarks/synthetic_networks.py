@@ -70,8 +70,8 @@ def aim_for_ratio(
 ) -> Aimed:
     """As ``synthesise_for_ratio``, with the MAC ratio of the integer decisions within ``TOLERANCE`` of ``ratio``.
 
-    Densities of the integer gates hold in every block, to one decision. How far masks are correlated is up to the
-    images: see ``noise_images``.
+    Densities of the integer gates hold in every block, to one decision. How far masks are correlated over tiles is
+    up to the images (see ``noise_images``), in the first stages more than in the last.
 
     Raises
     ------

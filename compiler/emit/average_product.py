@@ -8,7 +8,7 @@ from __future__ import annotations
 from gatewright.compiler.emit.context import Context, Kernel, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import Patches, gather_into, multiply
+from gatewright.compiler.emit.operands import Patches, gather_into, multiply
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import all_tiles
@@ -85,7 +85,7 @@ class AverageProduct:
             patches = Patches(self.base, self.vectors, Slices(0, self.slices))
             context.next_bank()
             number = group if bank.streamed else 0
-            multiply(context, self.loader, self.bank, self.source, 1, patches, sizes, [], number)
+            multiply(context, self.loader, self.bank, self.source, 1, patches, sizes, number)
             self.loader.used(self.bank, number)
             low = self.destination + item * first
             context.out.emit(

@@ -139,6 +139,17 @@ class FilterLoader:
         self._pending = deque([*ordered, *left])
         self.load_until(self._horizon)
 
+    def again(self, name: str, serial: int) -> None:
+        """A streamed bank is gone through once more, behind its uses so far and before all others."""
+        bank = self.context.image.banks[name]
+        if bank.streamed:
+            mine = [place for place, use in enumerate(self._pending) if use.bank is bank]
+            self._pending.insert(max(mine, default=-1) + 1, _Use(self.turn_of(bank), bank, serial, None))
+
+    def turn_of(self, bank: FilterBank) -> int:
+        """The number of a bank's layer."""
+        return next(self.turn[layer.name] for layer in self.layers if bank.name in layer.banks)
+
     def is_loaded(self, name: str) -> bool:
         """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""
         bank = self.context.image.banks[name]

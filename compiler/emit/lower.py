@@ -19,7 +19,7 @@ from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
-from gatewright.compiler.graph.graph import Decisions, QuantisedLayer
+from gatewright.compiler.graph.graph import Decisions, QuantisedLayer, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
@@ -119,16 +119,23 @@ class Lowering:
         tiles = None if layer.residual is not None else layer.output_tiles
         self._record(layer.output, kind, tiles, layer.output_channels)
         if pool is not None:
-            self._record(pool.name, "map")
+            self._record(pool.name, "map", shape=pool.shape(self.graph))
 
     def place_map(self, tensor: str, pool: Pooling | None) -> None:
         """Record where a whole map, and its pooled map, lie now."""
         self._record(tensor, "map")
         if pool is not None:
-            self._record(pool.name, "map")
+            self._record(pool.name, "map", shape=pool.shape(self.graph))
 
-    def _record(self, tensor: str, kind: PlacementKind, tiles: str | None = None, channels: str | None = None) -> None:
-        shape, row = self.graph.shapes[tensor], len(self.context.out.rows) - 1
+    def _record(
+        self,
+        tensor: str,
+        kind: PlacementKind,
+        tiles: str | None = None,
+        channels: str | None = None,
+        shape: TensorShape | None = None,
+    ) -> None:
+        shape, row = shape or self.graph.shapes[tensor], len(self.context.out.rows) - 1
         place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
         self.placements.append(Placement(tensor, kind, *place, tiles, channels))
 

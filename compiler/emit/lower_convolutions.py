@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import convolve
+from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.windows import windows
+from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
@@ -57,8 +58,11 @@ class ConvolutionLowering:
     def _whole(self, layer: QuantisedConv) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.context.macs[layer.name] = 0
-        for tiles, relu, pool in self._tile_sets(layer):
-            yield from self._tiles(layer, tiles, relu, pool)
+        sets = [chosen for chosen in self._tile_sets(layer) if len(chosen[0])]
+        for serial, (tiles, relu, pool) in enumerate(sets):
+            if serial:
+                self.loader.again(layer.name, serial)
+            yield from self._tiles(layer, tiles, relu, pool, serial)
         self._place(layer)
 
     def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
@@ -113,7 +117,7 @@ class ConvolutionLowering:
             if image.ring is not None:
                 for following in steps[number : number + 2]:
                     image.rows(needed_rows(layer, following.middle).end)
-            _interleave([self._tiles(layer, tiles.rows_of(step.middle.first, step.middle.end), relu, None)])
+            _interleave([self._tiles(layer, tiles.rows_of(step.middle.first, step.middle.end), relu, None, even=True)])
             windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
             if averages is not None:
                 self._average(averages, output, Rows(step.output.first, step.output.end))
@@ -128,7 +132,7 @@ class ConvolutionLowering:
         before = rows.first // averages.tile
         if done <= before:
             return
-        output = self._window_output(averages.name, self.image.parameter_entry[averages.name])
+        output = self._window_output(averages.name, self.image.parameter_entry[averages.name], shape)
         whole = SourceMap(source.address, source.height, source.width, source.channels)
         windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(before, done), averages.tile, averages.tile)
         if done < shape.height:
@@ -142,9 +146,9 @@ class ConvolutionLowering:
         ring = self._ring(tensor, height, shape.width * shape.channels)
         return SourceMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, ring=ring)
 
-    def _window_output(self, tensor: str, parameters: int) -> OutputMap:
+    def _window_output(self, tensor: str, parameters: int, shape: TensorShape | None = None) -> OutputMap:
         """A map that windows are written to."""
-        shape = self.graph.shapes[tensor]
+        shape = shape or self.graph.shapes[tensor]
         return OutputMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
 
     @staticmethod
@@ -158,7 +162,13 @@ class ConvolutionLowering:
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
 
     def _tiles(
-        self, layer: QuantisedConv, tiles: TileSet, relu: bool, pool: Pooling | None, serial: int = 0
+        self,
+        layer: QuantisedConv,
+        tiles: TileSet,
+        relu: bool,
+        pool: Pooling | None,
+        serial: int = 0,
+        even: bool = False,
     ) -> Iterator[None]:
         """The chunks of a convolution on some tiles."""
         if pool is not None and pool.tile != tiles.tile:
@@ -172,7 +182,8 @@ class ConvolutionLowering:
         way = self._way(layer.name, source, tiles, kernel)
         readers = self._readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        yield from way(self.context, self.loader, layer.name, source, output, tiles, filters, kernel, readers, serial)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even)
+        yield from way(self.context, self.loader, product)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
         shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)

@@ -15,14 +15,14 @@ from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import Patches, gather, gather_into, multiply
+from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.compiler.plan.tiling import PATCH_SHARE, all_tiles, patch_pieces
 from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
@@ -112,7 +112,7 @@ class GateLowering:
                 "stationary": int(Stationary.FILTERS),
             }
             context.next_bank()
-            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, [], group)
+            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, group)
             self.loader.used(gate.name, group)
             _threshold(context, gate.name, mask, first, 1, sizes)
         context.patches_multiplied(patches.base)
@@ -206,9 +206,15 @@ class _SpatialWork:
         while self.blocks:
             first, count = self.blocks[0]
             words = self.slices * padded_vectors(count)
+            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
+            if PATCH_SHARE * words > self.context.patches.size:
+                if ready < count or early:
+                    return
+                self._product_in_pieces(first, count)
+                self.blocks.pop(0)
+                continue
             if early and not self.gathered and not self.context.may_begin_early(words):
                 return
-            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
             if ready < count:
                 ready = ready // 4 * 4
             if ready > self.gathered:
@@ -237,7 +243,23 @@ class _SpatialWork:
         self.gathered = ready
 
     def _product(self, first: int, count: int) -> None:
-        sizes = {
+        self.context.next_bank()
+        self._multiply(Patches(self.base, padded_vectors(count), Slices(0, self.slices)), first, count)
+        _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
+
+    def _product_in_pieces(self, first: int, count: int) -> None:
+        """The product of patches that are too long to be held whole."""
+        context, vectors = self.context, padded_vectors(count)
+        context.next_bank()
+        for piece in patch_pieces(Slices(0, self.slices), self.slices, vectors, context.patches.size):
+            width = self.gate.grid[1]
+            self._multiply(
+                gather(context, self.source, width, self.tiles, first, count, self.kernel, piece), first, count
+            )
+        _threshold(context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
+
+    def _sizes(self, first: int, count: int) -> dict[str, int]:
+        return {
             "tile": 1,
             "first_tile": first,
             "tile_count": count,
@@ -245,11 +267,11 @@ class _SpatialWork:
             "filter_count": 1,
             "stationary": int(Stationary.PIXELS),
         }
-        patches = Patches(self.base, padded_vectors(count), Slices(0, self.slices))
-        self.context.next_bank()
-        multiply(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes, [])
-        self.context.patches_multiplied(self.base)
-        _threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], sizes)
+
+    def _multiply(self, patches: Patches, first: int, count: int) -> None:
+        context, sizes = self.context, self._sizes(first, count)
+        multiply(context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes)
+        context.patches_multiplied(patches.base)
 
 
 class _ChannelWork:

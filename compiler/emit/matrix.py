@@ -1,18 +1,17 @@
-"""One matrix product on the machine: chunks of GATHER, MATMUL and EPILOGUE, with filters that stay or one group."""
+"""One matrix product on the machine: chunks of GATHER, MATMUL and EPILOGUE."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
-from gatewright.compiler.emit.filter_loader import FilterLoader, part_of
+from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, chunks, split_chunk
-from gatewright.contract.arch import MASK_COLUMNS
-from gatewright.contract.encodings import REGION_UNIT
+from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, split_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -20,221 +19,93 @@ GATHER_AHEAD = 2
 """Chunks that are gathered, in program order, before the product of a chunk."""
 
 
-class Patches(NamedTuple):
-    """A gathered chunk in the patch buffer: the word of its first slice, vectors of the region, and its slices."""
-
-    base: int
-    vectors: int
-    slices: Slices
-
-
-def gather(
-    context: Context,
-    source: SourceMap,
-    out_width: int,
-    tiles: TileSet,
-    first: int,
-    count: int,
-    kernel: Kernel,
-    slices: Slices | None = None,
-) -> Patches:
-    """Form the patches of tiles [first, first + count): all their slices, or those given."""
-    chosen = slices or Slices(0, slices_of(kernel.taps * source.channels, context.arch))
-    vectors = padded_vectors(count * tiles.area)
-    patches = Patches(context.take_patches(chosen.count * vectors), vectors, chosen)
-    if source.channels:
-        gather_into(context, source, out_width, tiles, first, count, kernel, patches)
-    return patches
-
-
-def gather_into(
-    context: Context,
-    source: SourceMap,
-    out_width: int,
-    tiles: TileSet,
-    first: int,
-    count: int,
-    kernel: Kernel,
-    patches: Patches,
-) -> None:
-    """Form the patches of tiles [first, first + count) from the given word of a region on."""
-    base, vectors, slices = patches
-    rows = tiles.rows[first : first + count]
-    low = max(0, int(rows[0]) * kernel.stride - kernel.padding_y)
-    bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.height
-    placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
-    accesses = [
-        *(reads("scratchpad", *place) for place in placed.ranges),
-        writes("patch", base, base + (slices.count - 1) * vectors + count * tiles.area),
-    ]
-    fields = dict(placed.wrap)
-    if tiles.table is not None:
-        accesses.append(reads("table", tiles.table, tiles.table + 1))
-        fields["tile_table"] = tiles.table
-    if source.channel_gate is not None:
-        accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
-        fields["channel_table"] = source.channel_gate.table
-    if source.tile_gate is not None:
-        gate = source.tile_gate
-        if kernel.width > MASK_COLUMNS:
-            raise GatewrightError(
-                f"layer {context.out.layer}: a kernel of {kernel.width} columns reads a map with gated tiles; "
-                f"the machine can mask at most {MASK_COLUMNS}: use a smaller kernel, or no spatial gate before it"
-            )
-        accesses.append(reads("mask", gate.mask, gate.mask + 1))
-        fields |= {"source_mask": gate.mask, "source_tile": gate.tile, "source_grid": gate.grid_width}
-    context.out.emit(
-        Opcode.GATHER,
-        accesses,
-        source=placed.address,
-        height=source.height,
-        width=source.width,
-        channels=source.channels,
-        kernel_height=kernel.height,
-        kernel_width=kernel.width,
-        stride=kernel.stride,
-        padding_y=kernel.padding_y,
-        padding_x=kernel.padding_x,
-        out_width=out_width,
-        tile=tiles.tile,
-        first_tile=tiles.start + first,
-        tile_count=count,
-        patch_base=base // REGION_UNIT,
-        patch_vectors=vectors,
-        first_slice=slices.first,
-        slice_count=slices.count,
-        **fields,
-    )
-
-
-def multiply(
-    context: Context,
-    loader: FilterLoader,
-    bank_name: str,
-    source: SourceMap,
-    taps: int,
-    patches: Patches,
-    sizes: dict[str, int],
-    tables: list[int],
-    group: int = 0,
-    serial: int = 0,
-) -> None:
-    """Multiply gathered patches by a group of a filter bank into the accumulator bank whose turn it is.
-
-    Patches that begin behind slice 0 are added to what the bank holds. A streamed bank takes a MATMUL for each of
-    its pieces.
-    """
-    bank = context.image.banks[bank_name]
-    fields = dict(sizes)
-    if bank.listed:
-        # The group was picked by the table as it was loaded, and its vectors are in order.
-        fields["first_filter"] = 0
-        fields.pop("filter_table", None)
-    elif bank.streamed:
-        fields["first_filter"] = 0
-    for number, piece in enumerate(bank.pieces if source.channels else bank.pieces[:1]):
-        part = part_of(piece, patches.slices) if len(bank.pieces) > 1 and source.channels else patches.slices
-        if part.count <= 0:
-            continue
-        base = patches.base + (part.first - patches.slices.first) * patches.vectors
-        accesses = [
-            reads("patch", base, base + part.count * patches.vectors),
-            writes("accumulator", context.bank, context.bank + 1),
-            *(reads("table", table, table + 1) for table in tables),
-        ]
-        weights = loader.weights(bank_name, group, number, serial)
-        extra: dict[str, int] = {}
-        if source.channels:
-            word = weights.base + (part.first - weights.first_slice) * weights.vectors
-            accesses.append(reads("weight", word, word + part.count * weights.vectors))
-            extra["weight_base"] = word // REGION_UNIT
-        if source.channel_gate is not None:
-            extra["channel_table"] = source.channel_gate.table
-            accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
-        context.out.emit(
-            Opcode.MATMUL,
-            accesses,
-            patch_base=base // REGION_UNIT,
-            patch_vectors=patches.vectors,
-            weight_vectors=weights.vectors,
-            taps=taps,
-            channels=source.channels,
-            first_slice=part.first,
-            slice_count=part.count,
-            bank=context.bank,
-            accumulate=int(part.first > 0),
-            **fields,
-            **extra,
-        )
-
-
-def convolve(
-    context: Context,
-    loader: FilterLoader,
-    name: str,
-    source: SourceMap,
-    output: OutputMap,
-    tiles: TileSet,
-    filters: int,
-    kernel: Kernel,
-    written: Callable[[int], None] = lambda rows: None,
-    serial: int = 0,
-) -> Iterator[None]:
-    """A whole convolution over a tile set, chunk by chunk; the gather runs ahead in program order.
+@dataclass(frozen=True)
+class Product:
+    """A convolution over a tile set.
 
     ``written`` is told, between chunks, how many tile rows of the output will be complete early
-    enough for instructions emitted there not to hold up this convolution.
+    enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
+    this is. ``even``: chunks of about one size, for a product that begins and ends among others.
     """
-    slices = slices_of(kernel.taps * source.channels, context.arch)
-    context.macs[name] += len(tiles) * tiles.area * filters * kernel.taps * source.channels
-    pieces = chunks(tiles, slices, context.arch, context.arch.patch_words, eager=output.channel_gate is None)
+
+    name: str
+    source: SourceMap
+    output: OutputMap
+    tiles: TileSet
+    filters: int
+    kernel: Kernel
+    written: Callable[[int], None] = lambda rows: None
+    serial: int = 0
+    even: bool = False
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """The fields that name the tables of tiles and filters."""
+        fields: dict[str, int] = {}
+        if self.tiles.table is not None:
+            fields["tile_table"] = self.tiles.table
+        if self.output.channel_gate is not None:
+            fields["filter_table"] = self.output.channel_gate.table
+        return fields
+
+    @property
+    def filters_stand(self) -> bool:
+        """Whether filters must stand still."""
+        return self.output.residual or self.output.pool is not None
+
+    def gather(self, context: Context, first: int, count: int, slices: Slices | None = None) -> Patches:
+        """Gather tiles [first, first + count)."""
+        return gather(context, self.source, self.output.width, self.tiles, first, count, self.kernel, slices)
+
+    def multiply(
+        self, context: Context, loader: FilterLoader, patches: Patches, sizes: dict[str, int], group: int = 0
+    ) -> None:
+        """Multiply gathered patches by a group of the filters."""
+        multiply(context, loader, self.name, self.source, self.kernel.taps, patches, sizes, group, self.serial)
+
+
+def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
+    """A convolution chunk by chunk; the gather runs ahead in program order."""
+    tiles, name = product.tiles, product.name
+    slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
+    context.macs[name] += len(tiles) * tiles.area * product.filters * product.kernel.taps * product.source.channels
+    eager = product.output.channel_gate is None
+    pieces = (
+        even_chunks(tiles, context.arch, slices)
+        if product.even
+        else chunks(tiles, slices, context.arch, context.arch.patch_words, eager)
+    )
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
         context.out.layer = name
         for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
             if len(gathered) > number and not context.may_gather_ahead(slices * padded_vectors(ahead[1] * tiles.area)):
                 break
-            gathered.append(gather(context, source, output.width, tiles, *ahead, kernel))
+            gathered.append(product.gather(context, *ahead))
         if number == 1:
             loader.load_until(loader.turn[name] + 3)
-        _multiply(context, loader, name, source, output, tiles, filters, kernel, piece, gathered[number])
+        _multiply(context, loader, product, piece, gathered[number])
         lag = GATHER_AHEAD if len(gathered) < len(pieces) else 1
         if lag <= number < len(pieces) - 1:
             first, count = pieces[number - lag]
-            written(int(tiles.rows[first + count]) // tiles.tile)
+            product.written(int(tiles.rows[first + count]) // tiles.tile)
         yield
 
 
 def _multiply(
-    context: Context,
-    loader: FilterLoader,
-    name: str,
-    source: SourceMap,
-    output: OutputMap,
-    tiles: TileSet,
-    filters: int,
-    kernel: Kernel,
-    piece: tuple[int, int],
-    patches: Patches,
+    context: Context, loader: FilterLoader, product: Product, piece: tuple[int, int], patches: Patches
 ) -> None:
     """The MATMULs and EPILOGUEs of a chunk."""
-    first, count = piece
+    (first, count), tiles, arch = piece, product.tiles, context.arch
     pixels = count * tiles.area
-    filters_only = output.residual or output.pool is not None
-    if pixels > context.arch.accumulator_depth:
+    if pixels > arch.accumulator_depth:
         raise GatewrightError(
-            f"arch {context.arch.name}: a tile of {name} needs {pixels} accumulator entries; raise accumulator_depth"
+            f"arch {arch.name}: a tile of {product.name} needs {pixels} accumulator entries; raise accumulator_depth"
         )
-    chunk = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count}
-    tables = []
-    if tiles.table is not None:
-        chunk["tile_table"] = tiles.table
-        tables.append(tiles.table)
-    if output.channel_gate is not None:
-        chunk["filter_table"] = output.channel_gate.table
-        tables.append(output.channel_gate.table)
-    indirect = output.channel_gate is not None
-    for part in split_chunk(pixels, filters, context.arch, indirect, filters_only, context.arch.accumulator_depth):
+    chunk = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count, **product.tables}
+    indirect = product.output.channel_gate is not None
+    parts = split_chunk(pixels, product.filters, arch, indirect, product.filters_stand, arch.accumulator_depth)
+    for part in parts:
         sizes = chunk | {
             "first_pixel": part.first_pixel,
             "pixel_count": part.pixels,
@@ -243,8 +114,8 @@ def _multiply(
             "stationary": int(part.stationary),
         }
         context.next_bank()
-        multiply(context, loader, name, source, kernel.taps, patches, sizes, tables)
-        store(context, output, tiles, first, count, sizes, tables)
+        product.multiply(context, loader, patches, sizes)
+        store(context, product.output, tiles, first, count, sizes)
     context.patches_multiplied(patches.base)
 
 
@@ -255,7 +126,6 @@ def store(
     first: int,
     count: int,
     sizes: dict[str, int],
-    tables: list[int],
 ) -> None:
     """Write the results of a product whose entries are complete."""
     rows = tiles.rows[first : first + count]
@@ -265,7 +135,7 @@ def store(
         *(writes("scratchpad", *place) for place in placed.ranges),
         PORT_B,
         Access("parameter", output.parameters - 1, output.parameters + output.channels, early=True),
-        *(Access("table", table, table + 1, early=True) for table in tables),
+        *(Access("table", table, table + 1, early=True) for table in tables_of(sizes)),
     ]
     extra = dict(placed.wrap)
     if output.pool is not None:

@@ -7,15 +7,16 @@ which costs a third of the array's cycles at most; the gather runs ahead in prog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.matrix import GATHER_AHEAD, Patches, gather, multiply, store
+from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
+from gatewright.compiler.emit.operands import Patches
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, even_chunks, patch_pieces, whole_part
+from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, whole_part
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,12 @@ class _Step:
         return (self.first, self.count, self.piece) == (other.first, other.count, other.piece)
 
 
-def convolve_streamed(
-    context: Context,
-    loader: FilterLoader,
-    name: str,
-    source: SourceMap,
-    output: OutputMap,
-    tiles: TileSet,
-    filters: int,
-    kernel: Kernel,
-    written: Callable[[int], None] = lambda rows: None,
-    serial: int = 0,
-) -> Iterator[None]:
-    """A convolution over a tile set, as ``matrix.convolve``; ``serial`` is which pass over its filters this is."""
-    steps = _steps(context, loader, name, source, tiles, filters, kernel)
-    context.macs[name] += len(tiles) * tiles.area * filters * kernel.taps * source.channels
+def convolve_streamed(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
+    """A convolution over a tile set, as ``matrix.convolve``."""
+    tiles, name = product.tiles, product.name
+    steps = _steps(context, product)
+    context.macs[name] += len(tiles) * tiles.area * product.filters * product.kernel.taps * product.source.channels
     gathered: list[Patches] = []
-    groups = steps[-1].group + 1
     loader.load_until(loader.turn[name] + 3)
     for number, step in enumerate(steps):
         context.out.layer = name
@@ -63,74 +53,51 @@ def convolve_streamed(
             words = ahead.piece.count * padded_vectors(ahead.count * tiles.area)
             if len(gathered) > number and not context.may_gather_ahead(words):
                 break
-            gathered.append(gather(context, source, output.width, tiles, ahead.first, ahead.count, kernel, ahead.piece))
-        _multiply(context, loader, name, source, output, tiles, kernel, step, gathered[number], serial)
+            gathered.append(product.gather(context, ahead.first, ahead.count, ahead.piece))
+        _multiply(context, loader, product, step, gathered[number])
         following = steps[number + 1] if number + 1 < len(steps) else None
         if following is None or not step.same_patches(following):
             context.patches_multiplied(gathered[number].base)
         if following is None or following.group != step.group:
-            loader.used(name, step.group, serial)
+            loader.used(name, step.group, product.serial)
         if step.ends:
-            if step.group == groups - 1 and following is not None:
-                written(int(tiles.rows[step.first]) // tiles.tile)
+            if following is not None and step.group == steps[-1].group:
+                product.written(int(tiles.rows[step.first]) // tiles.tile)
             yield
 
 
-def _steps(
-    context: Context,
-    loader: FilterLoader,
-    name: str,
-    source: SourceMap,
-    tiles: TileSet,
-    filters: int,
-    kernel: Kernel,
-) -> list[_Step]:
-    arch, bank = context.arch, context.image.banks[name]
-    slices = slices_of(kernel.taps * source.channels, arch)
+def _steps(context: Context, product: Product) -> list[_Step]:
+    arch, bank, tiles = context.arch, context.image.banks[product.name], product.tiles
+    slices = slices_of(product.kernel.taps * product.source.channels, arch)
     group_size = min(bank.group, arch.columns)
-    chunks = even_chunks(tiles, arch)
+    chunks = even_chunks(tiles, arch, PIECE_UNIT)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
     pieces = [piece for loaded in bank.pieces for piece in patch_pieces(loaded, slices, vectors, context.patches.size)]
     steps = []
-    for group, first_filter in enumerate(range(0, filters, group_size)):
-        size = min(group_size, filters - first_filter)
+    for group, first_filter in enumerate(range(0, product.filters, group_size)):
+        size = min(group_size, product.filters - first_filter)
         for first, count in chunks:
             for piece in pieces:
                 steps.append(_Step(group, first_filter, size, first, count, piece, piece is pieces[-1]))
     return steps
 
 
-def _multiply(
-    context: Context,
-    loader: FilterLoader,
-    name: str,
-    source: SourceMap,
-    output: OutputMap,
-    tiles: TileSet,
-    kernel: Kernel,
-    step: _Step,
-    patches: Patches,
-    serial: int,
-) -> None:
-    """One step's MATMULs, and behind the chunk's last piece its EPILOGUEs."""
-    chunk = {"tile": tiles.tile, "first_tile": tiles.start + step.first, "tile_count": step.count}
-    tables = []
-    if tiles.table is not None:
-        chunk["tile_table"] = tiles.table
-        tables.append(tiles.table)
-    if output.channel_gate is not None:
-        chunk["filter_table"] = output.channel_gate.table
-        tables.append(output.channel_gate.table)
-    filters_only = output.residual or output.pool is not None
+def _multiply(context: Context, loader: FilterLoader, product: Product, step: _Step, patches: Patches) -> None:
+    """One step's MATMULs, and behind the chunk's last piece its EPILOGUE."""
+    tiles = product.tiles
     if step.piece.first == 0:
         context.next_bank()
-    part = whole_part(step.count * tiles.area, step.filters, context.arch, filters_only)
-    sizes = chunk | {
+    part = whole_part(step.count * tiles.area, step.filters, context.arch, product.filters_stand)
+    sizes = {
+        "tile": tiles.tile,
+        "first_tile": tiles.start + step.first,
+        "tile_count": step.count,
+        **product.tables,
         "pixel_count": part.pixels,
         "first_filter": step.first_filter,
         "filter_count": part.filters,
         "stationary": int(part.stationary),
     }
-    multiply(context, loader, name, source, kernel.taps, patches, sizes, tables, step.group, serial)
+    product.multiply(context, loader, patches, sizes, step.group)
     if step.ends:
-        store(context, output, tiles, step.first, step.count, sizes, tables)
+        store(context, product.output, tiles, step.first, step.count, sizes)

@@ -212,11 +212,10 @@ class Ring:
     def place(self, words: int, beside: Iterable[str]) -> int | None:
         """The base that ``take`` would choose if only the regions ``beside`` were live."""
         words = -(-words // REGION_GRANULE) * REGION_GRANULE
-        for base in (self._next, 0):
+        taken = [self.live[name] for name in beside]
+        for base in (self._next, 0, *sorted(end for _, end in taken)):
             high = base + words
-            if high <= self.size and not any(
-                low < high and base < end for low, end in (self.live[name] for name in beside)
-            ):
+            if high <= self.size and not any(low < high and base < end for low, end in taken):
                 return base
         return None
 

@@ -193,16 +193,17 @@ def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
     return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]
 
 
-def even_chunks(tiles: TileSet, arch: ArchConfig) -> list[tuple[int, int]]:
+def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int) -> list[tuple[int, int]]:
     """Cut a tile list into few chunks of about one size, as an accumulator bank and a third of the patch buffer allow.
 
-    For products that add up piece by piece: a long stream of pixels costs no more patch buffer, only shorter pieces.
+    ``slices`` is what is gathered of a chunk at once. For products that add up piece by piece it is little: a long
+    stream of pixels costs no more patch buffer, only shorter pieces.
     """
-    limit = min(arch.accumulator_depth, arch.patch_words // (PATCH_SHARE * PIECE_UNIT)) // tiles.area
+    limit = min(arch.accumulator_depth, arch.patch_words // (PATCH_SHARE * slices)) // tiles.area
     if not limit:
         raise GatewrightError(
             f"arch {arch.name}: a tile of {tiles.area} pixels needs as many accumulator entries and "
-            f"{PATCH_SHARE * PIECE_UNIT * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
+            f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
         )
     return _pieces(_evenly(len(tiles), -(-len(tiles) // limit)))
 

@@ -101,13 +101,15 @@ def test_padding_is_never_the_maximum() -> None:
 class _Gated(nn.Module):
     """A max pool and a gated block on it: as a ResNet-18 begins."""
 
-    def __init__(self, gating: Gating) -> None:
+    def __init__(self, gating: Gating, relu: bool = True) -> None:
         super().__init__()
+        self.relu = relu
         self.first = nn.Conv2d(3, 8, 3, padding=1)
         self.block, self.head = BasicBlock(8, 8, 8, 8, 1, 4, gating), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.block(F.max_pool2d(F.relu(self.first(x)), 3, 2, 1))[0].mean((2, 3)))
+        x = F.relu(self.first(x)) if self.relu else self.first(x)
+        logits: Tensor = self.head(self.block(F.max_pool2d(x, 3, 2, 1))[0].mean((2, 3)))
         return logits
 
 
@@ -123,6 +125,12 @@ def test_a_gated_block_on_a_max_pool_equals_plain_integers(gating: Gating) -> No
         for name, expected in decisions.items():
             np.testing.assert_array_equal(result.decisions[name][position], expected, err_msg=name)
         assert result.logits[position].tolist() == logits
+
+
+def test_a_gated_sum_on_a_max_pool_without_relu_is_refused() -> None:
+    """Where its tiles are skipped nobody would apply the sum's ReLU."""
+    with pytest.raises(GatewrightError, match=r"layer block\.conv2: its residual first\.max_pool has no ReLU"):
+        capture(_Gated("spatial", relu=False), (3, 16, 16))
 
 
 @pytest.mark.parametrize("gating", ["none", "dual"])

@@ -23,6 +23,7 @@ from gatewright.contract.isa import (
 from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
+from tests.hw.epilogue.window_cases import window_fields
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
 OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
@@ -98,6 +99,9 @@ class Generator:
         magnitude = 1 << rng.integers(2, 31, entries)
         raw[:, :4] = rng.integers(-magnitude, magnitude).astype("<i4").view(np.uint8).reshape(entries, 4)
         raw[:, 6] = np.where(rng.random(entries) < 0.3, rng.integers(1, 48, entries), rng.integers(18, 46, entries))
+        # Poolings of windows: no change, and averages.
+        raw[::4, 4:7] = 2, 0, 1
+        raw[1::4, 6] = rng.integers(8, 24, len(raw[1::4]))
         banks = shared.accumulators._entries
         banks[:] = rng.integers(-(1 << 30), 1 << 30, banks.shape)
         banks >>= rng.integers(0, 20, banks.shape).astype(np.int32)
@@ -115,6 +119,8 @@ class Generator:
 
     def draw(self, number: int, waits: list[tuple[int, int]], rows: int, columns: int, tile: int) -> Instruction:
         """An instruction over a grid of ``rows`` by ``columns`` tiles."""
+        if self.chance(0.4):
+            return instruction(number, waits, **window_fields(self, self.arch))
         kinds = [(EpilogueKind.STORE, Stationary.FILTERS)] * 4 + [(EpilogueKind.STORE, Stationary.PIXELS)] * 2
         kinds += [(EpilogueKind.REDUCE, Stationary.FILTERS), (EpilogueKind.REDUCE_RAW, Stationary.FILTERS)]
         kinds += [(EpilogueKind.THRESHOLD, Stationary.FILTERS), (EpilogueKind.THRESHOLD, Stationary.PIXELS)]
@@ -156,6 +162,8 @@ class Generator:
         while self._entries(stationary, pixels, filters) > arch.accumulator_depth:
             count = pixels = area if fields["pool"] else 1
             filters = min(filters, arch.columns)
+        if reduces and tiles * area >= 2 and self.chance(0.5):
+            fields["digits"], first, count = 1, min(first, tiles * area - 2), 2
         if self.chance(0.06):
             count = 0
         fields["accumulator"] = self.pick(0, arch.accumulator_depth - self._entries(stationary, pixels, filters))
@@ -173,7 +181,15 @@ class Generator:
             fields["destination"] = self.pick(0, (1 << 14) - max(pixels, filters))
         else:
             fields["destination"] = self.pick(0, scratchpad // 2 - max(size, 4 * stored) - 1)
+        if self.chance(0.4):
+            fields |= self._ring(fields, out_width * stored, size)
         return instruction(number, waits, **fields)
+
+    def _ring(self, fields: dict[str, int], pitch: int, size: int) -> dict[str, int]:
+        """Rows from ``wrap_row`` on lie in front of all others, which a residual may read ahead of them."""
+        wrap_row = self.pick(1, fields["out_height"] + 1)
+        behind = fields["destination"] + wrap_row * pitch - size
+        return {"wrap_row": wrap_row, "wrap_bytes": size + self.pick(0, behind)} if behind >= 0 else {}
 
     def _entries(self, stationary: int, pixels: int, filters: int) -> int:
         still, streamed = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit, column
 from gatewright.contract.program import Program
-from gatewright.sim.fast.machine import simulate
 from tests.sim.layers.both import contents, run_both
 from tests.support.operands import parameters
 from tests.support.stepped_layers import Layer, emit_conv
-from tests.support.stepped_oracle import conv_sums, conv_values, random_parameters
+from tests.support.stepped_oracle import conv_values, random_parameters
 from tests.support.stepped_programs import Builder, Filters, Map
 from tests.support.stepped_windows import Windows, emit_windows, window_values
 
@@ -116,10 +117,11 @@ def test_pieces_of_a_reduction_add_up(shape: tuple[int, int], gather_slices: int
     np.testing.assert_array_equal(contents(run_both(build.program()), target), expected)
 
 
-def test_a_map_may_begin_before_byte_0_if_what_is_read_does_not() -> None:
+@pytest.mark.parametrize("kib", [256, 5])
+def test_a_map_may_begin_before_byte_0_if_what_is_read_does_not(kib: int) -> None:
     """The first rows of a ring at byte 0 are long gone: row 0 would lie at a negative address."""
     rng = np.random.default_rng(3)
-    build = Builder(machine((4, 4)))
+    build = Builder(replace(machine((4, 4)), scratchpad_kib=kib))
     held = rng.integers(-128, 128, (4, 5, 3), dtype=np.int8)
     whole = np.zeros((12, 5, 3), np.int8)
     whole[8:12] = held
@@ -132,9 +134,6 @@ def test_a_map_may_begin_before_byte_0_if_what_is_read_does_not() -> None:
     target = build.load_map(np.zeros((12, 5, 4), np.int8))
     layer = Layer(padding=0, tile_rows=(8, 12), chunk_tiles=5)
     emit_conv(build, ring, filters, layer, target, [*source.ready, *target.ready])
-    program = build.program()
     layer.tiles = [(y, x) for y in range(8, 12) for x in range(5)]
     expected = conv_values(whole, filters, layer, target.values)
-    assert conv_sums(held, weights, 1, 0).any()
-    np.testing.assert_array_equal(contents(run_both(program), target), expected)
-    assert simulate(program).cycles > 0
+    np.testing.assert_array_equal(contents(run_both(build.program()), target), expected)

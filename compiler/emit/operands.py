@@ -1,0 +1,168 @@
+"""The two halves of a product: patches are gathered, and multiplied by loaded filters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gatewright.compiler.emit.context import Context, Kernel, SourceMap
+from gatewright.compiler.emit.emit import reads, writes
+from gatewright.compiler.emit.filter_loader import FilterLoader, part_of
+from gatewright.compiler.plan.filters import Slices
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.tiling import TileSet
+from gatewright.contract.arch import MASK_COLUMNS
+from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Opcode
+
+
+class Patches(NamedTuple):
+    """A gathered chunk in the patch buffer: the word of its first slice, vectors of the region, and its slices."""
+
+    base: int
+    vectors: int
+    slices: Slices
+
+
+def gather(
+    context: Context,
+    source: SourceMap,
+    out_width: int,
+    tiles: TileSet,
+    first: int,
+    count: int,
+    kernel: Kernel,
+    slices: Slices | None = None,
+) -> Patches:
+    """Form the patches of tiles [first, first + count): all their slices, or those given."""
+    chosen = slices or Slices(0, slices_of(kernel.taps * source.channels, context.arch))
+    vectors = padded_vectors(count * tiles.area)
+    patches = Patches(context.take_patches(chosen.count * vectors), vectors, chosen)
+    if source.channels:
+        gather_into(context, source, out_width, tiles, first, count, kernel, patches)
+    return patches
+
+
+def gather_into(
+    context: Context,
+    source: SourceMap,
+    out_width: int,
+    tiles: TileSet,
+    first: int,
+    count: int,
+    kernel: Kernel,
+    patches: Patches,
+) -> None:
+    """Form the patches of tiles [first, first + count) from the given word of a region on."""
+    base, vectors, slices = patches
+    rows = tiles.rows[first : first + count]
+    low = max(0, int(rows[0]) * kernel.stride - kernel.padding_y)
+    bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.height
+    placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
+    accesses = [
+        *(reads("scratchpad", *place) for place in placed.ranges),
+        writes("patch", base, base + (slices.count - 1) * vectors + count * tiles.area),
+    ]
+    fields = dict(placed.wrap)
+    if tiles.table is not None:
+        accesses.append(reads("table", tiles.table, tiles.table + 1))
+        fields["tile_table"] = tiles.table
+    if source.channel_gate is not None:
+        accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
+        fields["channel_table"] = source.channel_gate.table
+    if source.tile_gate is not None:
+        gate = source.tile_gate
+        if kernel.width > MASK_COLUMNS:
+            raise GatewrightError(
+                f"layer {context.out.layer}: a kernel of {kernel.width} columns reads a map with gated tiles; "
+                f"the machine can mask at most {MASK_COLUMNS}: use a smaller kernel, or no spatial gate before it"
+            )
+        accesses.append(reads("mask", gate.mask, gate.mask + 1))
+        fields |= {"source_mask": gate.mask, "source_tile": gate.tile, "source_grid": gate.grid_width}
+    context.out.emit(
+        Opcode.GATHER,
+        accesses,
+        source=placed.address,
+        height=source.height,
+        width=source.width,
+        channels=source.channels,
+        kernel_height=kernel.height,
+        kernel_width=kernel.width,
+        stride=kernel.stride,
+        padding_y=kernel.padding_y,
+        padding_x=kernel.padding_x,
+        out_width=out_width,
+        tile=tiles.tile,
+        first_tile=tiles.start + first,
+        tile_count=count,
+        patch_base=base // REGION_UNIT,
+        patch_vectors=vectors,
+        first_slice=slices.first,
+        slice_count=slices.count,
+        **fields,
+    )
+
+
+def multiply(
+    context: Context,
+    loader: FilterLoader,
+    bank_name: str,
+    source: SourceMap,
+    taps: int,
+    patches: Patches,
+    sizes: dict[str, int],
+    group: int = 0,
+    serial: int = 0,
+) -> None:
+    """Multiply gathered patches by a group of a filter bank into the accumulator bank whose turn it is.
+
+    Patches that begin behind slice 0 are added to what the bank holds. A streamed bank takes a MATMUL for each of
+    its pieces.
+    """
+    bank = context.image.banks[bank_name]
+    fields = dict(sizes)
+    if bank.listed:
+        # The group was picked by the table as it was loaded, and its vectors are in order.
+        fields["first_filter"] = 0
+        fields.pop("filter_table", None)
+    elif bank.streamed:
+        fields["first_filter"] = 0
+    for number, piece in enumerate(bank.pieces if source.channels else bank.pieces[:1]):
+        part = part_of(piece, patches.slices) if len(bank.pieces) > 1 and source.channels else patches.slices
+        if part.count <= 0:
+            continue
+        base = patches.base + (part.first - patches.slices.first) * patches.vectors
+        accesses = [
+            reads("patch", base, base + part.count * patches.vectors),
+            writes("accumulator", context.bank, context.bank + 1),
+            *(reads("table", table, table + 1) for table in tables_of(sizes)),
+        ]
+        weights = loader.weights(bank_name, group, number, serial)
+        extra: dict[str, int] = {}
+        if source.channels:
+            word = weights.base + (part.first - weights.first_slice) * weights.vectors
+            accesses.append(reads("weight", word, word + part.count * weights.vectors))
+            extra["weight_base"] = word // REGION_UNIT
+        if source.channel_gate is not None:
+            extra["channel_table"] = source.channel_gate.table
+            accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
+        context.out.emit(
+            Opcode.MATMUL,
+            accesses,
+            patch_base=base // REGION_UNIT,
+            patch_vectors=patches.vectors,
+            weight_vectors=weights.vectors,
+            taps=taps,
+            channels=source.channels,
+            first_slice=part.first,
+            slice_count=part.count,
+            bank=context.bank,
+            accumulate=int(part.first > 0),
+            **fields,
+            **extra,
+        )
+
+
+def tables_of(sizes: dict[str, int]) -> list[int]:
+    """The tables that bound an instruction's tiles and filters."""
+    return [sizes[name] for name in ("tile_table", "filter_table") if name in sizes]
