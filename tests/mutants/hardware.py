@@ -175,6 +175,14 @@ HARDWARE = [
         "tests/hw/load/test_load.py",
     ),
     Mutant(
+        "list-ends-from-first-row",
+        "hw/load/prepare.py",
+        "with m.If(listed & (count < end)):",
+        "with m.If(listed & (count < head.rows)):",
+        "a later group of listed filters reads rows behind the list's end",
+        "tests/hw/load/test_load.py -k 4-fast",
+    ),
+    Mutant(
         "store-crosses-4-kib",
         "hw/store/unit.py",
         "room.eq(~word[:OFFSET_BITS])",
@@ -212,6 +220,14 @@ HARDWARE = [
         "cut.eq(behind_next <= 0)",
         "cut.eq(behind_next < 0)",
         "slices that end where a kernel row ends are followed by bytes of the next one: cycles differ",
+        "tests/hw/gather/test_gather.py -k 4x4",
+    ),
+    Mutant(
+        "ring-a-row-late",
+        "hw/gather/address.py",
+        "(self.y >= operands.wrap_row)",
+        "(self.y > operands.wrap_row)",
+        "a convolution reads a row of a band behind the ring's end, not at its begin",
         "tests/hw/gather/test_gather.py -k 4x4",
     ),
     Mutant(
