@@ -233,7 +233,9 @@ class EpiloguePipeline(wiring.Component):
         leaving = kind[OUTPUT]
         where = delayed(m, place, OUTPUT - ADDRESS - 1, "place")
         m.d.comb += [
-            output.valid.eq(((leaving.entry & ~work.windows) | leaving.transposed | leaving.pool | leaving.total) & ~where.outside),
+            output.valid.eq(
+                ((leaving.entry & ~work.windows) | leaving.transposed | leaving.pool | leaving.total) & ~where.outside
+            ),
             output.address.eq(where.address),
             output.count.eq(details[OUTPUT].count),
             output.data.eq(Mux(leaving.pool, pooled, merged)),

@@ -215,9 +215,7 @@ class PixelAddresses(wiring.Component):
             height.eq(Mux(pooled[2], work.out_height, work.height)),
         ]
         outside, lower = Signal(reset_less=True), Signal(reset_less=True)
-        before, number = (
-            Signal(len(height) + len(width), name=name, reset_less=True) for name in ("before", "number")
-        )
+        before, number = (Signal(len(height) + len(width), name=name, reset_less=True) for name in ("before", "number"))
         m.d.sync += [
             outside.eq((y >= height) | (~pooled[3] & (x >= work.width))),
             lower.eq(work.wraps & ~pooled[3] & (y >= work.wrap_row)),

@@ -1,4 +1,4 @@
-"""The residual's way into the epilogue, and that of windows: read ahead, in the cycles of port B that no result needs."""
+"""The residual's way into the epilogue, and that of windows: read ahead in the cycles that no result needs."""
 
 from __future__ import annotations
 

@@ -24,8 +24,9 @@ KIND = data.StructLayout(
 parameter: read a parameter entry into one lane's registers, or into all. entry: turn an accumulator entry into a
 pixel's bytes. sum: add an accumulator entry to the reduction. total: turn the reduction into bytes or int32. sign:
 turn an accumulator entry into mask bits. collect: turn an accumulator entry, of one filter, into bytes for the
-transposer. transposed: write a pixel's bytes from the transposer. pool: turn a tile's sums into averages. A window is a
-tile whose pixels are entries that come by the residual's queue: no accumulator is read for them, and none is written."""
+transposer. transposed: write a pixel's bytes from the transposer. pool: turn a tile's sums into averages.
+A window is a tile whose pixels are entries that come by the residual's queue: no accumulator is read for them, and none
+of them is written."""
 
 DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": LANE_COUNT_BITS, "accumulator": ENTRY_BITS})
 """``first``: of a block's sums, or of a tile's pixels. ``lane``: parameter and transposed: a lane; collect: the

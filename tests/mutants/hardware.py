@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.windows import WINDOWS
 
 HARDWARE = [
     Mutant(
@@ -144,7 +145,7 @@ HARDWARE = [
     Mutant(
         "pool-counts-outside",
         "hw/epilogue/pipeline.py",
-        "added = Mux(outside, 0, values[lane]).as_signed()",
+        "added = Mux(outside, Mux(work.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()",
         "added = values[lane].as_signed()",
         "averages of tiles at the map's edge are wrong, and gates decide by them",
         "tests/hw/epilogue/test_epilogue.py -k 4x4",
@@ -253,4 +254,5 @@ HARDWARE = [
         "the order of completions is lost behind a MATMUL without work: cycles differ, or the machine hangs",
         "tests/hw/array/test_array.py -k 4x4x4",
     ),
+    *WINDOWS,
 ]

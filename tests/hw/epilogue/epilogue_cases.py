@@ -54,12 +54,16 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What happened, with cycles: (start, run, done); writes (cycle, address, bytes); mask writes; residual reads."""
+    """What happened, with cycles: (start, run, done); writes (cycle, address, bytes); mask writes.
+
+    Without: addresses read in the scratchpad, (bank, entry) read of the accumulators.
+    """
 
     times: list[tuple[int, int, int]] = field(default_factory=list)
     writes: list[tuple[int, int, bytes]] = field(default_factory=list)
     masks: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     reads: list[int] = field(default_factory=list)
+    entries: list[tuple[int, int]] = field(default_factory=list)
 
 
 def instruction(number: int, waits: list[tuple[int, int]], **fields: int) -> Instruction:
@@ -224,6 +228,17 @@ def random_case(name: str, seed: int, length: int) -> Case:
     return Case(arch, draw.shared, instructions, gaps, completions)
 
 
+def every_window(name: str) -> Case:
+    """Windows of every edge with two results, one after the other as fast as it goes: their reads just keep up."""
+    arch = ARCHS[name]
+    draw = Generator(arch, np.random.default_rng(0))
+    same = {"kind": EpilogueKind.DIGITS, "out_width": 40, "out_height": 1, "tile_count": 40, "pixel_count": 40}
+    same |= {"filter_count": 1, "channels": 1, "source_height": 11, "source_width": 50, "destination": 1000, "step": 1}
+    instructions = [instruction(n, [], window=n + 1, **same) for n in range(11)]
+    draw.shared.completions._done = [FIRST_COUNT] * len(Unit)
+    return Case(arch, draw.shared, instructions, [0] * len(instructions), {})
+
+
 def run_twin(case: Case, limit: int = 400_000) -> Outcome:
     """The stepped simulator's epilogue on a case; sets ``case.pushes``."""
     shared, outcome = case.shared, Outcome()
@@ -249,6 +264,7 @@ def run_twin(case: Case, limit: int = 400_000) -> Outcome:
 def _record(shared: Shared, outcome: Outcome) -> None:
     scratchpad, masks, clock = shared.scratchpad, shared.masks, shared.clock
     read_b, write_b, write_mask = scratchpad.read_b, scratchpad.write_b, masks.write
+    read_entry = shared.accumulators.read
 
     def reading(address: int, count: int, user: Instruction) -> Any:
         outcome.reads.append(address)
@@ -262,4 +278,9 @@ def _record(shared: Shared, outcome: Outcome) -> None:
         outcome.masks.append((clock.cycle, first, tuple(int(b) for b in bits)))
         write_mask(first, bits, user)
 
+    def reading_entry(bank: int, entry: int, user: Instruction) -> Any:
+        outcome.entries.append((bank, entry))
+        return read_entry(bank, entry, user)
+
     scratchpad.read_b, scratchpad.write_b, masks.write = reading, writing, masking  # type: ignore[method-assign]
+    shared.accumulators.read = reading_entry  # type: ignore[method-assign]

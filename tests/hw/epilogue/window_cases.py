@@ -33,6 +33,7 @@ def window_fields(draw: Any, arch: ArchConfig) -> dict[str, int]:
     pixel_count = 0 if chance(0.05) else pick(1, pixels) if chance(0.3) else pixels
     height = max(0, (out_rows - 1) * step + window - inset - pick(0, inset + 2)) if chance(0.7) else pick(0, 40)
     width = max(0, (out_width - 1) * step + window - inset - pick(0, inset + 2)) if chance(0.7) else pick(0, 40)
+    width = min(width, 1023)
     pitch, half = width * channels, arch.scratchpad_bytes // 2
     height = min(height, 1023, half // max(1, pitch) - 1)
     # Rows above the first one that is looked at may lie in front of byte 0.
