@@ -126,7 +126,7 @@ def multiply(
         fields["first_filter"] = 0
         fields.pop("filter_table", None)
     elif bank.streamed:
-        fields["first_filter"] = 0
+        fields["first_filter"] -= group * bank.group
     for number, piece in enumerate(bank.pieces if source.channels else bank.pieces[:1]):
         part = part_of(piece, patches.slices) if len(bank.pieces) > 1 and source.channels else patches.slices
         if part.count <= 0:
