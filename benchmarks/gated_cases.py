@@ -90,7 +90,7 @@ class Refused:
 
 
 def drams(base: DramConfig, rates: Sequence[int]) -> list[DramConfig]:
-    """DRAMs of the given bytes a cycle; reads and writes apart and, if the architecture can say so, sharing the rate."""
+    """DRAMs of the given bytes a cycle: reads and writes apart and, if an architecture can say so, sharing the rate."""
     shares = [{}, {"shared": True}] if "shared" in {field.name for field in fields(DramConfig)} else [{}]
     return [
         replace(base, beats=beats, per_cycles=cycles, **share)
@@ -123,9 +123,7 @@ def measure(case: Case, arch: ArchConfig, memories: Sequence[DramConfig]) -> Mea
     return Measured(case, counted_macs(aimed.graph, None), aimed.macs, dense_cycles, cycles, _correlation(aimed))
 
 
-def _cycles(
-    what: str, program: Program, memories: Sequence[DramConfig], expected: npt.NDArray[np.int32]
-) -> list[int]:
+def _cycles(what: str, program: Program, memories: Sequence[DramConfig], expected: npt.NDArray[np.int32]) -> list[int]:
     logits, cycles = cycles_by_dram(program, memories)
     if not np.array_equal(logits, expected):
         raise AssertionError(f"{what}: the logits differ from the integer reference's")

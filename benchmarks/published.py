@@ -32,8 +32,16 @@ PAPER = {
 PAPER_SOURCE = "DGNet, ICCV 2021: MACs table 2, board table 3"
 
 OTHERS = (
-    ("DPACS, ZCU102, ResNet-18 50%-50%", "1.77 over its serial dense design, 1.26 over its parallel one", "ASPLOS 2023"),
-    ("DPACS, ZCU102, ResNet-18 75%-75%", "2.66 over its serial dense design, 1.46 over its parallel one", "ASPLOS 2023"),
+    (
+        "DPACS, ZCU102, ResNet-18 50%-50%",
+        "1.77 over serial dense, 1.26 over parallel dense",
+        "ASPLOS 2023",
+    ),
+    (
+        "DPACS, ZCU102, ResNet-18 75%-75%",
+        "2.66 over serial dense, 1.46 over parallel dense",
+        "ASPLOS 2023",
+    ),
     ("DPU B1600, Ultra96, 287 MHz, ResNet-18 dense", "74 images/s, 59% of its peak", "Xilinx"),
     ("DPU 2 x B4096, ZCU104, 300 MHz, ResNet-18 dense", "410 images/s, 61% of its peak", "Vitis AI model zoo"),
 )

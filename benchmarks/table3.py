@@ -137,8 +137,8 @@ COLUMNS = (
 )
 
 HEAD = (
-    f"{'network':8} {'masks':12} {'mode':12} {'B/cyc':>6} {'shared':>7} {'theoretical':>11} {'realised':>8} {'ratio':>6} "
-    f"{'p5':>6} {'p95':>6} {'dense util':>10} {'dense':>12} {'gated':>12} {'images/s':>8}"
+    f"{'network':8} {'masks':12} {'mode':12} {'B/cyc':>6} {'shared':>7} {'theoretical':>11} {'realised':>8} "
+    f"{'ratio':>6} {'p5':>6} {'p95':>6} {'dense util':>10} {'dense':>12} {'gated':>12} {'images/s':>8}"
 )
 
 
