@@ -130,6 +130,10 @@ class QuantisedChannelGate(ChannelGate, QuantisedGate):
     def outputs(self) -> int:
         return len(self.weight)
 
+    @property
+    def decision_shape(self) -> tuple[int, ...]:
+        return (self.outputs,)
+
     def check(self, graph: Any) -> None:
         shape = pooling_named(graph, self.source, self.name).shape(graph)
         self.check_matrices(self.hidden_weight, self.weight, shape)
