@@ -53,7 +53,7 @@ class AverageProduct:
         self.slices = slices_of(source.channels, context.arch)
         self.vectors = padded_vectors(len(self.tiles))
         self.base = context.take_patches(self.slices * self.vectors)
-        self.gathered = 0
+        self.gathered, self.summing = 0, False
 
     def gather_rows(self, rows: int) -> None:
         """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
@@ -78,12 +78,17 @@ class AverageProduct:
             )
             self.gathered += count
 
-    def finish(self) -> None:
-        """Sum, if that comes first; gather what is left; multiply; sum and write."""
-        if self.summed:
+    def sum(self) -> None:
+        """The sum of the complete map's pixels, if that comes first."""
+        if self.summed and not self.summing:
+            self.summing = True
             edge, channels = self.pixels.height, self.pixels.channels
             digits = OutputMap(self.source.address, 1, 1, channels, 0, pixels=DIGITS)
             windows(self.context, EpilogueKind.DIGITS, self.pixels, digits, Rows(0, 1), edge, edge)
+
+    def finish(self) -> None:
+        """Sum, if that comes first; gather what is left; multiply; sum and write."""
+        self.sum()
         self._gather(len(self.tiles))
         bank = self.context.image.banks[self.bank]
         for first in range(0, self.filters, self.context.arch.columns):

@@ -54,6 +54,12 @@ class FilterBank:
     gate: str | None
     group: int
     pieces: tuple[Slices, ...]
+    first_pieces: tuple[Slices, ...] = ()
+    """Those of the first group, if they are others."""
+
+    def pieces_in(self, group: int) -> tuple[Slices, ...]:
+        """The pieces of a group."""
+        return self.first_pieces if group == 0 and self.first_pieces else self.pieces
 
     @property
     def streamed(self) -> bool:
@@ -104,14 +110,28 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
     if bank.space == Space.WEIGHTS_BY_VECTOR:
         unit = lcm(OPERAND_BANKS, arch.slices_per_beat)
         most = arch.weight_words // PIECE_SHARE // padded_vectors(group)
-        first = -(-FIRST_SLICES // unit) * unit if bank.gate is not None and slices > 2 * FIRST_SLICES else 0
-        pieces = (Slices(0, first),) * bool(first) + pieces_of(slices - first, most, unit, first)
+        pieces = pieces_of(slices, most, unit)
+        if bank.gate is not None:
+            return replace(bank, group=group, pieces=pieces, first_pieces=growing_pieces(slices, most, unit))
     return replace(bank, group=group, pieces=pieces)
 
 
-def pieces_of(slices: int, most: int, unit: int, begin: int = 0) -> tuple[Slices, ...]:
-    """Slices from ``begin`` on, cut into pieces of ``most`` at most, of about one size, multiples of ``unit``."""
+def growing_pieces(slices: int, most: int, unit: int) -> tuple[Slices, ...]:
+    """Slices cut into pieces that begin small and grow by a half: each comes while the one before is multiplied."""
+    pieces: list[Slices] = []
+    first, size = 0, float(FIRST_SLICES)
+    while first < slices:
+        count = min(max(unit, int(size) // unit * unit), max(unit, most // unit * unit), slices - first)
+        if slices - first - count < unit:
+            count = slices - first
+        pieces.append(Slices(first, count))
+        first, size = first + count, 1.5 * size
+    return tuple(pieces)
+
+
+def pieces_of(slices: int, most: int, unit: int) -> tuple[Slices, ...]:
+    """Slices cut into pieces of ``most`` at most, of about one size, multiples of ``unit``."""
     most = max(unit, most // unit * unit)
     count = -(-slices // most)
     size = min(most, -(-slices // (count * unit)) * unit)
-    return tuple(Slices(begin + first, min(size, slices - first)) for first in range(0, slices, size))
+    return tuple(Slices(first, min(size, slices - first)) for first in range(0, slices, size))
