@@ -14,7 +14,7 @@ from benchmarks import gated_cases, scale_sim, table3
 from benchmarks.gated_cases import Case, Measured, Refused, drams, measure, rows_of
 from benchmarks.published import PAPER
 from benchmarks.scale_sim import ScaleSimLayer
-from benchmarks.synthetic_networks import aim_for_ratio
+from benchmarks.synthetic_networks import Aimed, aim_for_ratio
 from gatewright.compiler.compile import Compiler
 from gatewright.contract.arch import PRESETS
 from gatewright.models.datasets.imagenet import IMAGENET
@@ -32,15 +32,14 @@ KEYS = (
 
 
 @pytest.fixture(scope="module")
-def measured() -> Measured:
-    result = measure(CASE, ARCH, drams(ARCH.dram, [8, 12]))
-    assert isinstance(result, Measured)
-    return result
-
-
-def test_macs_are_those_of_the_torch_network_and_cycles_those_of_a_run(measured: Measured) -> None:
+def aimed() -> Aimed:
     images = noise_images(8, 64, 1, IMAGENET, 8.0)
-    aimed = aim_for_ratio(NetworkSpec(18, "dual", 0.42, 1000, 64, "resnet-imagenet"), images, 1 - 0.582, 1)
+    return aim_for_ratio(NetworkSpec(18, "dual", 0.42, 1000, 64, "resnet-imagenet"), images, 1 - 0.582, 1)
+
+
+def test_macs_are_those_of_the_torch_network_and_cycles_those_of_a_run(aimed: Aimed) -> None:
+    measured = measure(CASE, ARCH, drams(ARCH.dram, [8, 12]))
+    assert isinstance(measured, Measured)
     assert measured.dense_macs == aimed.made.network.dense_macs()
     assert measured.macs.tolist() == aimed.macs.tolist()
     assert measured.macs.mean() / measured.dense_macs == pytest.approx(1 - 0.582, rel=0.01)
@@ -69,7 +68,7 @@ def test_rows_say_what_was_measured() -> None:
     assert high["synthetic"] is True
 
 
-def test_the_whole_table(tmp_path: Path) -> None:
+def test_the_whole_table() -> None:
     listed = table3.cases(["R18-60"], 8, 1, quick=True, size=64)
     assert [(case.masks, case.mode) for case in listed] == [("independent", "equal"), ("clustered", "equal")]
     contents, refused = table3.measure_all(listed, ARCH, [12], workers=1)
@@ -86,23 +85,23 @@ def test_the_whole_table(tmp_path: Path) -> None:
     assert any("R34-70  theoretical 3.05  board 2.26  ratio 0.741" in line for line in lines)
 
 
-def test_other_logits_than_the_references_end_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_logits_than_the_references_end_the_table(aimed: Aimed, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(program: object, memories: object) -> tuple[np.ndarray, list[int]]:
         return np.zeros(1000, np.int32), [1]
 
+    monkeypatch.setattr(gated_cases, "aim_for_ratio", lambda *arguments: aimed)
     monkeypatch.setattr(gated_cases, "cycles_by_dram", wrong)
     with pytest.raises(AssertionError, match="R18-60, independent masks, equal, dense: the logits differ"):
         measure(CASE, ARCH, drams(ARCH.dram, [12]))
 
 
-def test_what_does_not_fit_is_a_line_of_the_table() -> None:
+def test_what_does_not_fit_is_a_line_of_the_table(aimed: Aimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gated_cases, "aim_for_ratio", lambda *arguments: aimed)
     result = measure(CASE, replace(ARCH, scratchpad_kib=8), drams(ARCH.dram, [12]))
     assert isinstance(result, Refused) and "missing; raise scratchpad_kib" in result.why
 
 
-def test_scale_sim_gets_the_same_work(measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = noise_images(8, 64, 1, IMAGENET, 8.0)
-    aimed = aim_for_ratio(NetworkSpec(18, "dual", 0.42, 1000, 64, "resnet-imagenet"), images, 1 - 0.582, 1)
+def test_scale_sim_gets_the_same_work(aimed: Aimed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = scale_sim.scale_sim_layers(aimed.graph)
     assert sum(layer.macs for layer in layers) == aimed.made.network.dense_macs()
     assert layers[0] == ScaleSimLayer("conv1", 69, 69, 7, 7, 3, 64, 2)  # 31 steps of 2, and 7
