@@ -39,6 +39,18 @@ def burst_cycles(geometry: Geometry, beats: int) -> int:
 
 
 @kernel
+def row_cycles(geometry: Geometry, address: int, beats: int) -> int:
+    """Cycles that the bursts of a row hold the data channel, without the gaps between them."""
+    cycles = 0
+    while beats > 0:
+        length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+        cycles += burst_cycles(geometry, length)
+        address += length * BEAT_BYTES
+        beats -= length
+    return cycles
+
+
+@kernel
 def read_bursts(
     geometry: Geometry,
     lengths: npt.NDArray[np.int64],

@@ -75,7 +75,8 @@ def cycles_by_dram(
 ) -> tuple[npt.NDArray[np.int32], list[int]]:
     """The logits of a run, and its cycles with each of several DRAMs instead of the program's own.
 
-    What a program computes does not depend on the DRAM, since its waits alone order it: the values are computed once.
+    What a program computes does not depend on the DRAM, since its waits alone order it: the values are computed once,
+    the schedule for each DRAM, from the instructions and their sizes.
     """
     run = Run(program, program.with_sample(sample))
     run.advance()
