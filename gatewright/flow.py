@@ -19,6 +19,8 @@ from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.kinds.gate import QuantisedGate
+from gatewright.compiler.plan.residency import ResidencyPlan, residency
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.compiler.quantise.ranges import read_ranges, save_ranges
@@ -113,6 +115,15 @@ def evaluate(network: Network, images: ImageSet) -> Evaluation:
 def compile_dense(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8] | None = None) -> Program:
     """The dense baseline of a network: the same layers without gates."""
     return Compiler(without_gates(network.graph), arch).compile({}, sample)
+
+
+def plan(graph: QuantisedGraph, arch: ArchConfig, decisions: Decisions | None = None) -> ResidencyPlan:
+    """The residency plan of a network: for a sample with these decisions, or with all gates on."""
+    compiler = Compiler(graph, arch)
+    if decisions is None:
+        gates = [layer for layer in graph.layers if isinstance(layer, QuantisedGate)]
+        decisions = {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}
+    return residency(compiler.image, compiler.compile(decisions))
 
 
 def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8]) -> RunRecord:

@@ -1,14 +1,14 @@
-"""A fully connected layer on the average of a map: the product per pixel, then the sum over the pixels.
-
-The sum after the product is exact, so nothing is rounded in between.
-"""
+"""A fully connected layer on the average of a map: the sum over the pixels is exact, before or after the product."""
 
 from __future__ import annotations
 
-from gatewright.compiler.emit.context import Context, Kernel, SourceMap
+from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather_into, multiply
+from gatewright.compiler.emit.windows import windows
+from gatewright.compiler.plan.averages import DIGITS, digits_name
+from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import all_tiles
@@ -18,7 +18,12 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 
 
 class AverageProduct:
-    """One such layer in the making; rows of the map may be gathered as they become complete."""
+    """One such layer in the making.
+
+    Either every pixel is multiplied, and rows of the map may be gathered as they become complete; or the pixels are
+    summed into two digits first, if the plan has a place for them (``averages.sums_first``): nothing can begin before
+    the map is complete.
+    """
 
     def __init__(
         self,
@@ -31,9 +36,14 @@ class AverageProduct:
         destination: int,
         kind: EpilogueKind,
     ) -> None:
-        self.context, self.loader, self.bank, self.source = context, loader, bank, source
+        self.context, self.loader, self.bank, self.layer = context, loader, bank, layer
         self.filters, self.destination, self.kind = filters, destination, kind
-        self.tiles = all_tiles(source.height, source.width, 1)
+        self.summed = digits_name(layer) in context.image.addresses
+        self.pixels = source
+        self.source = source
+        if self.summed:
+            self.source = SourceMap(context.image.addresses[digits_name(layer)], 1, DIGITS, source.channels)
+        self.tiles = all_tiles(self.source.height, self.source.width, 1)
         if len(self.tiles) > context.arch.accumulator_depth:
             raise GatewrightError(
                 f"arch {context.arch.name}: {layer} averages {len(self.tiles)} pixels, accumulator_depth is "
@@ -43,16 +53,19 @@ class AverageProduct:
         self.slices = slices_of(source.channels, context.arch)
         self.vectors = padded_vectors(len(self.tiles))
         self.base = context.take_patches(self.slices * self.vectors)
-        self.gathered = 0
+        self.gathered, self.summing = 0, False
 
     def gather_rows(self, rows: int) -> None:
         """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
-        pixels = min(rows * self.source.width, len(self.tiles))
+        if not self.summed:
+            self._gather(min(rows * self.source.width, len(self.tiles)))
+
+    def _gather(self, pixels: int) -> None:
+        """Gather up to a number of pixels."""
         count = pixels - self.gathered
         if pixels < len(self.tiles):
             count -= count % REGION_UNIT
         if count > 0:
-            base = self.base + self.gathered
             gather_into(
                 self.context,
                 self.source,
@@ -61,49 +74,62 @@ class AverageProduct:
                 self.gathered,
                 count,
                 Kernel(),
-                Patches(base, self.vectors, Slices(0, self.slices)),
+                Patches(self.base + self.gathered, self.vectors, Slices(0, self.slices)),
             )
             self.gathered += count
 
+    def sum(self) -> None:
+        """The sum of the complete map's pixels, if that comes first."""
+        if self.summed and not self.summing:
+            self.summing = True
+            edge, channels = self.pixels.height, self.pixels.channels
+            digits = OutputMap(self.source.address, 1, 1, channels, 0, pixels=DIGITS)
+            windows(self.context, EpilogueKind.DIGITS, self.pixels, digits, Rows(0, 1), edge, edge)
+
     def finish(self) -> None:
-        """Gather what is left; multiply; sum and write."""
-        self.gather_rows(self.source.height)
-        context = self.context
-        entry = context.image.parameter_entry[self.bank]
-        item = LOGIT_BYTES if self.kind == EpilogueKind.REDUCE_RAW else 1
-        bank = context.image.banks[self.bank]
-        for group, first in enumerate(range(0, self.filters, context.arch.columns)):
-            count = min(context.arch.columns, self.filters - first)
+        """Sum, if that comes first; gather what is left; multiply; sum and write."""
+        self.sum()
+        self._gather(len(self.tiles))
+        bank = self.context.image.banks[self.bank]
+        for first in range(0, self.filters, self.context.arch.columns):
             sizes = {
                 "tile": 1,
                 "tile_count": len(self.tiles),
                 "pixel_count": len(self.tiles),
                 "first_filter": first,
-                "filter_count": count,
+                "filter_count": min(self.context.arch.columns, self.filters - first),
                 "stationary": int(Stationary.FILTERS),
             }
             patches = Patches(self.base, self.vectors, Slices(0, self.slices))
-            context.next_bank()
-            number = group if bank.streamed else 0
-            multiply(context, self.loader, self.bank, self.source, 1, patches, sizes, number)
-            self.loader.used(self.bank, number)
-            low = self.destination + item * first
-            context.out.emit(
-                Opcode.EPILOGUE,
-                [
-                    reads("accumulator", context.bank, context.bank + 1),
-                    Access("parameter", entry, entry + self.filters, early=True),
-                    writes("scratchpad", low, low + item * count),
-                    PORT_B,
-                ],
-                kind=self.kind,
-                destination=self.destination,
-                out_height=self.source.height,
-                out_width=self.source.width,
-                channels=self.filters,
-                bank=context.bank,
-                parameters=entry,
-                relu=int(self.kind == EpilogueKind.REDUCE),
-                **sizes,
-            )
-        context.patches_multiplied(self.base)
+            self.context.next_bank()
+            group, following = (place // bank.group for place in (first, first + sizes["filter_count"]))
+            multiply(self.context, self.loader, self.bank, self.source, 1, patches, sizes, group)
+            if following > group or first + sizes["filter_count"] == self.filters:
+                self.loader.used(self.bank, group)
+            self._reduce(sizes)
+        self.context.patches_multiplied(self.base)
+
+    def _reduce(self, sizes: dict[str, int]) -> None:
+        """The sum of a group's products, and what becomes of it."""
+        context, entry = self.context, self.context.image.parameter_entry[self.bank]
+        item = LOGIT_BYTES if self.kind == EpilogueKind.REDUCE_RAW else 1
+        low = self.destination + item * sizes["first_filter"]
+        context.out.emit(
+            Opcode.EPILOGUE,
+            [
+                reads("accumulator", context.bank, context.bank + 1),
+                Access("parameter", entry, entry + self.filters, early=True),
+                writes("scratchpad", low, low + item * sizes["filter_count"]),
+                PORT_B,
+            ],
+            kind=self.kind,
+            destination=self.destination,
+            out_height=self.source.height,
+            out_width=self.source.width,
+            channels=self.filters,
+            bank=context.bank,
+            parameters=entry,
+            relu=int(self.kind == EpilogueKind.REDUCE),
+            digits=int(self.summed),
+            **sizes,
+        )

@@ -111,10 +111,13 @@ class OutputMap:
     ring: int | None = None
     """Rows that are kept, if not all are."""
 
+    pixels: int = 1
+    """Vectors that are written for a pixel."""
+
     @property
     def stored(self) -> int:
-        """Channels in a pixel."""
-        return self.channels if self.channel_gate is None else len(self.channel_gate.entries)
+        """Bytes of a pixel."""
+        return self.pixels * (self.channels if self.channel_gate is None else len(self.channel_gate.entries))
 
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""

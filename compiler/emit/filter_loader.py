@@ -22,7 +22,7 @@ from gatewright.contract.isa import NO_TABLE, Opcode, Space
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
 
-PIECES_AHEAD = 6
+PIECES_AHEAD = 8
 """Pieces of streamed filters that may be loaded before it is their turn, for the same reason."""
 
 
@@ -52,7 +52,7 @@ class _Use:
     def advance(self, groups: int) -> bool:
         """One piece more is loaded; whether it was the last."""
         self.piece += 1
-        if self.piece == len(self.bank.pieces):
+        if self.piece == len(self.bank.pieces_in(self.group)):
             self.group, self.piece = self.group + 1, 0
         return self.group == groups
 
@@ -163,7 +163,7 @@ class FilterLoader:
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
-        return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces[piece].first)
+        return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces_in(group)[piece].first)
 
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
@@ -178,7 +178,7 @@ class FilterLoader:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
         bank = self.context.image.banks[name]
         if bank.streamed:
-            for piece in range(len(bank.pieces)):
+            for piece in range(len(bank.pieces_in(group))):
                 region = _region_name(bank, serial, group, piece)
                 self.ring.release(region)
                 self._streaming.remove(region)
@@ -205,10 +205,12 @@ class FilterLoader:
         image = self.context.image
         in_use = min(image.parameter_start[name] for name in self._unreleased)
         while self._parameters < end:
-            first = self._parameters
-            piece = (first // PARAMETER_PIECE + 1) * PARAMETER_PIECE  # aligned, so that no piece wraps around
-            last = min(piece, image.parameters) if first else image.first_parameters
-            if last - in_use > image.parameter_capacity:
+            first, capacity = self._parameters, image.parameter_capacity
+            room = (in_use + capacity) // PARAMETER_PIECE * PARAMETER_PIECE
+            wanted = -(-end // PARAMETER_PIECE) * PARAMETER_PIECE
+            wrap = (first // capacity + 1) * capacity
+            last = min(wanted, wrap, room, image.parameters) if first else image.first_parameters
+            if last <= first or last - in_use > capacity:
                 self._short = f"parameter buffer of {image.parameter_capacity} entries", "parameter_entries"
                 return False
             address = first % image.parameter_capacity
@@ -237,7 +239,7 @@ class FilterLoader:
 
     def _load(self, use: _Use) -> bool:
         """Load one piece of one group, if there is room."""
-        bank, piece, arch = use.bank, use.bank.pieces[use.piece], self.context.arch
+        bank, piece, arch = use.bank, use.bank.pieces_in(use.group)[use.piece], self.context.arch
         gate = self.context.gate(bank.gate)
         by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
         picked = bank.rows if gate is None else len(gate.entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
@@ -90,9 +90,12 @@ class ConvolutionLowering:
         sets = {layer.name: self._tile_sets(layer) for layer in block.layers}
         for layer in block.layers:
             self.context.macs[layer.name] = 0
+        shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
+        kept = self._ring(block.middle, shape.height, shape.width * stored) or shape.height
+        ahead = int(block.kept_rows(self.graph, ahead=1) <= kept)
         work = [
             (layer, tiles, relu, pool)
-            for step in block.steps(self.graph)
+            for step in block.steps(self.graph, ahead)
             for layer, rows in self._band(block, step.middle, step.output)
             for whole, relu, pool in sets[layer.name]
             if len(tiles := whole.rows_of(rows.first, rows.end)) and self._filters(layer)
@@ -107,42 +110,64 @@ class ConvolutionLowering:
             self._place(layer)
 
     def _with_pool(self, pooled: PooledConvolution) -> None:
-        """A convolution and its max pool, row by row; the averages of the pool's output ride along."""
+        """A convolution and its max pool, row by row; the averages of the pool's output follow in small steps."""
         layer, pool, context = pooled.convolution, pooled.pool, self.context
         context.macs[layer.name] = 0
         shape = self.graph.shapes[layer.output]
         middle = self._map(layer.output, shape.height)
         output = self._window_output(pool.output, self.image.parameter_entry[layer.name])
-        averages = self.image.poolings.get(pool.output)
         image, steps = self.lowering.image_loader, list(pooled.steps(self.graph))
-        ((tiles, relu, _),) = [(all_tiles(shape.height, shape.width, 1), layer.relu, None)]
+        averages = self._averages(pool.output, output)
+        next(averages)
+        tiles = all_tiles(shape.height, shape.width, 1)
         for number, step in enumerate(steps):
             context.out.layer = layer.name
             if image.ring is not None:
                 for following in steps[number : number + 1 + IMAGE_AHEAD]:
                     image.rows(needed_rows(layer, following.middle).end)
-            _interleave([self._tiles(layer, tiles.rows_of(step.middle.first, step.middle.end), relu, None, even=True)])
+            rows = tiles.rows_of(step.middle.first, step.middle.end)
+            for _ in self._tiles(layer, rows, layer.relu, None, even=True):
+                averages.send(step.output.first)
             windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
-            if averages is not None:
-                self._average(averages, output, Rows(step.output.first, step.output.end))
-        if layer.output not in self.image.ring_bytes:
+        for _ in self._rest(averages, steps[-1].output.end):
+            pass
+        if layer.output not in self.image.ring_bytes and steps[-1].middle.end == shape.height:
             self.lowering.place(layer, None)
-        self.lowering.place_map(pool.output, averages)
+        self.lowering.place_map(pool.output, self.image.poolings.get(pool.output))
 
-    def _average(self, averages: Pooling, source: OutputMap, rows: Rows) -> None:
-        """The rows of a pooled map that rows of its source complete; then what may begin with them."""
-        shape = averages.shape(self.graph)
-        done = min(shape.height, rows.end // averages.tile if rows.end < source.height else shape.height)
-        before = rows.first // averages.tile
-        if done <= before:
-            return
+    def _averages(self, tensor: str, source: OutputMap) -> Generator[bool, int, None]:
+        """The averages of a max pool's output: told how many of its rows there are, it makes one that they complete.
+
+        One at a time, among the writes of the convolution, so that none waits long. Yields whether it made one. With a
+        row of the pooled map complete, what may begin with it begins.
+        """
+        averages = self.image.poolings.get(tensor)
+        rows = yield False
+        while averages is None:
+            rows = yield False
+        shape, tile, made = averages.shape(self.graph), averages.tile, 0
         output = self._window_output(averages.name, self.image.parameter_entry[averages.name], shape)
         whole = SourceMap(source.address, source.height, source.width, source.channels)
-        windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(before, done), averages.tile, averages.tile)
-        if done < shape.height:
-            for reader in self.graph.layers:
-                if averages.name in reader.reads:
-                    reader.advance(self.lowering, done, done * averages.tile)
+        while True:
+            row, column = divmod(made, shape.width)
+            if row == shape.height or rows < min((row + 1) * tile, source.height):
+                rows = yield False
+                continue
+            layer = self.context.out.layer
+            windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(row, row + 1), tile, tile, only=column)
+            made += 1
+            if column + 1 == shape.width and row + 1 < shape.height:
+                for reader in self.graph.layers:
+                    if averages.name in reader.reads:
+                        reader.advance(self.lowering, row + 1, (row + 1) * tile)
+            self.context.out.layer = layer
+            rows = yield True
+
+    @staticmethod
+    def _rest(averages: Generator[bool, int, None], rows: int) -> Iterator[None]:
+        """All averages that are left."""
+        while averages.send(rows):
+            yield
 
     def _map(self, tensor: str, height: int) -> SourceMap:
         """A map without gates, read as it lies."""

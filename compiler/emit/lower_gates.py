@@ -59,6 +59,9 @@ class GateLowering:
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
         small = all(gate.grid[0] * gate.grid[1] <= context.arch.columns for gate in spatial)
+        for each in channel:
+            context.out.layer = each.name
+            small |= self._channel_work(each).begin()
         begun: list[Gate] = [*spatial, *channel] if small else [*channel, *spatial]
         for gate in begun:
             context.out.layer = gate.name
@@ -87,6 +90,11 @@ class GateLowering:
             make = _SpatialWork if isinstance(gate, QuantisedSpatialGate) else _ChannelWork
             self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)  # type: ignore[arg-type]
         return self._begun[gate.name]
+
+    def _channel_work(self, gate: QuantisedChannelGate) -> _ChannelWork:
+        work = self._work(gate)
+        assert isinstance(work, _ChannelWork)
+        return work
 
     def pooled_source(self, pooling_name: str) -> SourceMap:
         """The pooled map that gates read, one pixel per tile."""
@@ -291,6 +299,12 @@ class _ChannelWork:
         if self.average is None and 4 * rows >= 3 * self.source.height and self.context.may_begin_early(words):
             self.average = self._average()
             self.average.gather_rows(rows)
+
+    def begin(self) -> bool:
+        """Sum the pixels of the pooled map, which is complete, if they are summed before the product; whether so."""
+        self.average = self.average or self._average()
+        self.average.sum()
+        return self.average.summed
 
     def finish(self) -> None:
         """Gather what is left, multiply, sum, requantise."""

@@ -126,9 +126,10 @@ def multiply(
         fields["first_filter"] = 0
         fields.pop("filter_table", None)
     elif bank.streamed:
-        fields["first_filter"] = 0
-    for number, piece in enumerate(bank.pieces if source.channels else bank.pieces[:1]):
-        part = part_of(piece, patches.slices) if len(bank.pieces) > 1 and source.channels else patches.slices
+        fields["first_filter"] -= group * bank.group
+    pieces = bank.pieces_in(group) if source.channels else bank.pieces_in(group)[:1]
+    for number, piece in enumerate(pieces):
+        part = part_of(piece, patches.slices) if len(pieces) > 1 else patches.slices
         if part.count <= 0:
             continue
         base = patches.base + (part.first - patches.slices.first) * patches.vectors

@@ -18,6 +18,9 @@ from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, whole_part
 
+TOGETHER = 3, 4
+"""What two groups that are multiplied together may take of the weight buffer."""
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -43,6 +46,7 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
     steps = _steps(context, product)
     context.macs[name] += len(tiles) * tiles.area * product.filters * product.kernel.taps * product.source.channels
     gathered: list[Patches] = []
+    banks: dict[int, int] = {}
     loader.load_until(loader.turn[name] + 3)
     for number, step in enumerate(steps):
         context.out.layer = name
@@ -54,11 +58,11 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
             if len(gathered) > number and not context.may_gather_ahead(words):
                 break
             gathered.append(product.gather(context, ahead.first, ahead.count, ahead.piece))
-        _multiply(context, loader, product, step, gathered[number])
+        _multiply(context, loader, product, step, gathered[number], banks)
         following = steps[number + 1] if number + 1 < len(steps) else None
         if following is None or not step.same_patches(following):
             context.patches_multiplied(gathered[number].base)
-        if following is None or following.group != step.group:
+        if not any(later.group == step.group for later in steps[number + 1 : number + 3]):
             loader.used(name, step.group, product.serial)
         if step.ends:
             if following is not None and step.group == steps[-1].group:
@@ -72,21 +76,44 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     group_size = min(bank.group, arch.columns)
     chunks = even_chunks(tiles, arch, PIECE_UNIT)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
-    pieces = [piece for loaded in bank.pieces for piece in patch_pieces(loaded, slices, vectors, context.patches.size)]
+    groups = [
+        (group, first, min(group_size, product.filters - first))
+        for group, first in enumerate(range(0, product.filters, group_size))
+    ]
     steps = []
-    for group, first_filter in enumerate(range(0, product.filters, group_size)):
-        size = min(group_size, product.filters - first_filter)
+    room = arch.weight_words * TOGETHER[0] // TOGETHER[1] // slices_of(bank.reduction, arch)
+    if product.filters_stand or groups[-1][2] * PIECE_UNIT >= arch.columns:
+        room = 0  # the array takes longer than the gather
+    for together in _together(groups, group_size, room):
+        loads = bank.pieces_in(together[0][0] if bank.streamed else 0)
+        pieces = [part for load in loads for part in patch_pieces(load, slices, vectors, context.patches.size)]
         for first, count in chunks:
             for piece in pieces:
-                steps.append(_Step(group, first_filter, size, first, count, piece, piece is pieces[-1]))
+                steps += [_Step(*group, first, count, piece, piece is pieces[-1]) for group in together]
     return steps
 
 
-def _multiply(context: Context, loader: FilterLoader, product: Product, step: _Step, patches: Patches) -> None:
+def _together(groups: list[tuple[int, int, int]], size: int, room: int) -> list[list[tuple[int, int, int]]]:
+    """Groups (number, first filter, filters) whose patches are gathered once.
+
+    A few filters alone would take the array fewer cycles than the gather, so they are multiplied with the group before,
+    if the weight buffer has ``room`` for the vectors of both.
+    """
+    *others, last = groups
+    fits = padded_vectors(size) + padded_vectors(last[2]) <= room
+    if others and last[2] < size and others[-1][0] > 0 and fits:
+        return [*([group] for group in others[:-1]), [others[-1], last]]
+    return [[group] for group in groups]
+
+
+def _multiply(
+    context: Context, loader: FilterLoader, product: Product, step: _Step, patches: Patches, banks: dict[int, int]
+) -> None:
     """One step's MATMULs, and behind the chunk's last piece its EPILOGUE."""
     tiles = product.tiles
     if step.piece.first == 0:
-        context.next_bank()
+        banks[step.group] = context.next_bank()
+    context.bank = banks[step.group]
     part = whole_part(step.count * tiles.area, step.filters, context.arch, product.filters_stand)
     sizes = {
         "tile": tiles.tile,

@@ -17,12 +17,16 @@ def windows(
     window: int,
     step: int,
     inset: int = 0,
+    only: int | None = None,
 ) -> None:
-    """Rows of ``output`` from windows of ``source``, which has its channels; ``parameters`` as with ``pool``."""
+    """Rows of ``output`` from windows of ``source``, which has its channels; ``parameters`` as with ``pool``.
+
+    ``only``: of one row the pixel in this column.
+    """
     first = max(0, rows.first * step - inset)
     end = min(source.height, (rows.end - 1) * step - inset + window)
     read, written = source.rows(first, end), output.rows(rows.first, rows.end)
-    count = (rows.end - rows.first) * output.width
+    count = (rows.end - rows.first) * output.width if only is None else 1
     accesses = [
         *(reads("scratchpad", *place) for place in read.ranges),
         *(writes("scratchpad", *place) for place in written.ranges),
@@ -40,7 +44,7 @@ def windows(
         out_width=output.width,
         channels=output.channels,
         tile=1,
-        first_tile=rows.first * output.width,
+        first_tile=rows.first * output.width + (only or 0),
         tile_count=count,
         pixel_count=count,
         filter_count=output.channels,

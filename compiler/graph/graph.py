@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
+    from gatewright.contract.arch import ArchConfig
 
 Decisions = dict[str, npt.NDArray[np.bool_]]
 """Per gate: [grid height, grid width] for tiles, [channels] for channels."""
@@ -111,6 +112,10 @@ class QuantisedLayer(Layer):
     @abstractmethod
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         """Scratchpad bytes of every tensor that the layer writes."""
+
+    def scratch(self, graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+        """Scratchpad bytes of what nobody but the layer itself reads, by name; a machine may need none."""
+        return {}
 
     def in_place_of(self, graph: QuantisedGraph) -> str | None:
         """The tensor whose place the layer's output takes; None where it needs a place of its own."""

@@ -24,6 +24,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
+from gatewright.compiler.plan.averages import digits_bytes, digits_name
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias, requantisation
 from gatewright.contract.arithmetic import INT8_MAX, gate_decision
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
+    from gatewright.contract.arch import ArchConfig
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,10 @@ class QuantisedChannelGate(ChannelGate, QuantisedGate):
     def outputs(self) -> int:
         return len(self.weight)
 
+    @property
+    def decision_shape(self) -> tuple[int, ...]:
+        return (self.outputs,)
+
     def check(self, graph: Any) -> None:
         shape = pooling_named(graph, self.source, self.name).shape(graph)
         self.check_matrices(self.hidden_weight, self.weight, shape)
@@ -146,15 +152,19 @@ class QuantisedChannelGate(ChannelGate, QuantisedGate):
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.hidden_name: len(self.hidden_weight)}
 
+    def scratch(self, graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+        shape = pooling_named(graph, self.source, self.name).shape(graph)
+        return {digits_name(self.name): digits_bytes(shape, len(self.hidden_weight), arch)}
+
     @property
     def banks(self) -> tuple[str, ...]:
         return self.hidden_name, self.name
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.hidden_name, self.hidden)
-        image.add_by_vector(self.hidden_name, self.hidden_weight)
+        image.add_by_vector(self.hidden_name, self.hidden_weight, vector=True)
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
-        image.add_by_vector(self.name, self.weight)
+        image.add_by_vector(self.name, self.weight, vector=True)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         lowering.gates.advance(self, rows)

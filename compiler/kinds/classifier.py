@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gatewright.compiler.graph.checks import broken, check_filters, shape_of
 from gatewright.compiler.graph.exact import dense
 from gatewright.compiler.graph.graph import Decisions, FloatLayer, Layer, QuantisedGraph, QuantisedLayer, Requantisation
+from gatewright.compiler.plan.averages import digits_bytes, digits_name
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.program import LayerKind
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
+    from gatewright.contract.arch import ArchConfig
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,12 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.output: LOGIT_BYTES * len(self.weight)}
 
+    def scratch(self, graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+        return {digits_name(self.name): digits_bytes(graph.shapes[self.source], len(self.weight), arch)}
+
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
-        image.add_by_vector(self.name, self.weight)
+        image.add_by_vector(self.name, self.weight, vector=True)
 
     def without_gates(self) -> QuantisedClassifier:
         return self

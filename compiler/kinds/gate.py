@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class QuantisedGate(QuantisedLayer):
     """A layer that decides what of others is skipped; the dense baseline has none."""
+
+    @property
+    @abstractmethod
+    def decision_shape(self) -> tuple[int, ...]:
+        """Of its decision on one image: [grid height, grid width] or [channels]."""
 
     def without_gates(self) -> None:
         return None

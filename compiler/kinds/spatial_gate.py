@@ -107,6 +107,10 @@ class QuantisedSpatialGate(SpatialGate, QuantisedGate):
     padding: int
     bias: int
 
+    @property
+    def decision_shape(self) -> tuple[int, ...]:
+        return self.grid
+
     def check(self, graph: Any) -> None:
         shape = pooling_named(graph, self.source, self.name).shape(graph)
         self.check_channels(self.weight, shape)

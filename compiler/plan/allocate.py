@@ -119,6 +119,10 @@ def allocate_scratchpad(
         if block.shortcut is not None:
             output = owner[block.second.output]
             output.behind, output.lead = owner[block.first.source], block.lead(graph) + SLACK_BYTES
+    for number, layer in enumerate(graph.layers):
+        for name, size in layer.scratch(graph, arch).items():
+            if size:
+                owner[name] = _Buffer([name], size, number, number)
     for wish in rings:
         owner[wish.tensor].size, owner[wish.tensor].flexible = wish.size, True
     _place_all(list({id(b): b for b in owner.values()}.values()), arch)

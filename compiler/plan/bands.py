@@ -54,13 +54,16 @@ class BandedBlock:
         between = () if self.shortcut is None else (self.shortcut,)
         return (self.first, *between, self.second)
 
-    def steps(self, graph: QuantisedGraph) -> Iterator[BandStep]:
-        """The bands, in order. The first convolution makes whole tile rows, as far as the second needs them."""
+    def steps(self, graph: QuantisedGraph, ahead: int = 0) -> Iterator[BandStep]:
+        """The bands, in order. The first convolution makes whole tile rows, as far as the second needs them.
+
+        With ``ahead`` it makes the rows of so many bands more: the second does not wait for what was just made.
+        """
         height, middle = graph.shapes[self.second.output].height, graph.shapes[self.middle].height
         done = 0
         for first in range(0, height, self.tile):
             end = min(first + self.tile, height)
-            needed = min(needed_rows(self.second, Rows(first, end)).end, middle)
+            needed = min(needed_rows(self.second, Rows(first, end + ahead * self.tile)).end, middle)
             step = self._unit
             upto = min(-(-needed // step) * step, middle)
             yield BandStep(Rows(done, max(done, upto)), Rows(first, end))
@@ -71,9 +74,11 @@ class BandedBlock:
         """Rows of the first convolution that come together."""
         return self.tile if self.first.output_tiles else 1
 
-    def kept_rows(self, graph: QuantisedGraph) -> int:
+    def kept_rows(self, graph: QuantisedGraph, ahead: int = 0) -> int:
         """The most rows of the middle map that are alive at once: what is made, back to what is still read."""
-        return max(step.middle.end - max(0, needed_rows(self.second, step.output).first) for step in self.steps(graph))
+        return max(
+            step.middle.end - max(0, needed_rows(self.second, step.output).first) for step in self.steps(graph, ahead)
+        )
 
     def lead(self, graph: QuantisedGraph) -> int:
         """Bytes by which the output must begin before the input so as never to reach rows that are still needed."""

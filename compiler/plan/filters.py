@@ -17,6 +17,13 @@ find room beside what is resident."""
 PIECE_SHARE = 4
 """A streamed piece takes one in so many words of the weight buffer at most."""
 
+VECTOR_SHARE = 8
+"""Where one vector is multiplied, filters are used as fast as they come: groups take one in so many of the words,
+so that few LOADs bring them."""
+
+FIRST_SLICES = 12
+"""Slices of the first piece of a group whose filters a table picks: nothing begins before it has come."""
+
 
 @dataclass(frozen=True)
 class Slices:
@@ -47,6 +54,12 @@ class FilterBank:
     gate: str | None
     group: int
     pieces: tuple[Slices, ...]
+    first_pieces: tuple[Slices, ...] = ()
+    """Those of the first group, if they are others."""
+
+    def pieces_in(self, group: int) -> tuple[Slices, ...]:
+        """The pieces of a group."""
+        return self.first_pieces if group == 0 and self.first_pieces else self.pieces
 
     @property
     def streamed(self) -> bool:
@@ -74,16 +87,19 @@ class FilterBank:
         return self.address
 
 
-def cut(bank: FilterBank, arch: ArchConfig) -> FilterBank:
+def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
     """The bank whole if it may be resident, else in groups of the array's columns and pieces of their reduction.
 
-    By reduction a group comes whole: how its elements lie depends on the rows that are read.
+    By reduction a group comes whole: how its elements lie depends on the rows that are read. ``vector``: it is
+    multiplied by one vector, or few.
     """
     slices = slices_of(bank.reduction, arch)
     resident, of = RESIDENT_SHARE
     if slices * padded_vectors(bank.filters) * of <= arch.weight_words * resident:
         return replace(bank, group=bank.filters, pieces=(Slices(0, slices),))
     group = min(arch.columns, bank.filters)
+    if vector:
+        group *= max(1, arch.weight_words // VECTOR_SHARE // (slices * padded_vectors(group)))
     words = slices * padded_vectors(group)
     if words > arch.weight_words:
         raise GatewrightError(
@@ -93,12 +109,28 @@ def cut(bank: FilterBank, arch: ArchConfig) -> FilterBank:
     pieces: tuple[Slices, ...] = (Slices(0, slices),)
     if bank.space == Space.WEIGHTS_BY_VECTOR:
         unit = lcm(OPERAND_BANKS, arch.slices_per_beat)
-        pieces = pieces_of(slices, arch.weight_words // PIECE_SHARE // padded_vectors(group), unit)
+        most = arch.weight_words // PIECE_SHARE // padded_vectors(group)
+        pieces = pieces_of(slices, most, unit)
+        if bank.gate is not None:
+            return replace(bank, group=group, pieces=pieces, first_pieces=growing_pieces(slices, most, unit))
     return replace(bank, group=group, pieces=pieces)
 
 
+def growing_pieces(slices: int, most: int, unit: int) -> tuple[Slices, ...]:
+    """Slices cut into pieces that begin small and grow by a half: each comes while the one before is multiplied."""
+    pieces: list[Slices] = []
+    first, size = 0, float(FIRST_SLICES)
+    while first < slices:
+        count = min(max(unit, int(size) // unit * unit), max(unit, most // unit * unit), slices - first)
+        if slices - first - count < unit:
+            count = slices - first
+        pieces.append(Slices(first, count))
+        first, size = first + count, 1.5 * size
+    return tuple(pieces)
+
+
 def pieces_of(slices: int, most: int, unit: int) -> tuple[Slices, ...]:
-    """Slices cut into pieces of ``most`` at most, of about one size, that begin at multiples of ``unit``."""
+    """Slices cut into pieces of ``most`` at most, of about one size, multiples of ``unit``."""
     most = max(unit, most // unit * unit)
     count = -(-slices // most)
     size = min(most, -(-slices // (count * unit)) * unit)

@@ -152,9 +152,14 @@ class NetworkImage:
                 self.add_parameters(pooling.name, Requantisation.bias_only(np.zeros(0, np.int64)), pooling)
                 self.parameter_end[layer.name] = self._entries
 
-    def add_by_vector(self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None) -> None:
-        """A filter bank [filters, ...reduction]; if streamed, only the filters of the output gate's table are read."""
-        bank = self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, output_gate)
+    def add_by_vector(
+        self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None, vector: bool = False
+    ) -> None:
+        """A filter bank [filters, ...reduction]; if streamed, only the filters of the output gate's table are read.
+
+        ``vector``: it is multiplied by one vector, or few.
+        """
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, output_gate, vector)
         self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
     def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
@@ -163,12 +168,14 @@ class NetworkImage:
         groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
-    def _bank(self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None) -> FilterBank:
+    def _bank(
+        self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None, vector: bool = False
+    ) -> FilterBank:
         """How a bank is cut; where it lies is not yet known."""
         reduction = weight[0].size
         taps = reduction // weight.shape[-1]
         rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
-        return cut(FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, ()), self.arch)
+        return cut(FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, ()), self.arch, vector)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
         """Lay a bank out whose rows in DRAM are ``data``."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
+from gatewright.contract.encodings import MOST_DIGITS_WINDOW
 from gatewright.contract.isa import NO_MASK, NO_TABLE, EpilogueKind, Opcode, Space, Stationary
 
 
@@ -35,11 +36,27 @@ def _gather(arch: ArchConfig, fields: Any) -> list[Any]:
 def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
     plain = (fields.kind == EpilogueKind.STORE) & (fields.stationary == Stationary.FILTERS)
     reduces = (fields.kind == EpilogueKind.REDUCE) | (fields.kind == EpilogueKind.REDUCE_RAW)
+    digits, windows = fields.kind == EpilogueKind.DIGITS, fields.kind >= EpilogueKind.MAX
+    unusable = (
+        (fields.kind > max(EpilogueKind))
+        | (fields.stationary != Stationary.FILTERS)
+        | (fields.tile != 1)
+        | (fields.tile_table != NO_TABLE)
+        | (fields.filter_table != NO_TABLE)
+        | fields.compact
+        | (fields.window == 0)
+        | (fields.step == 0)
+        | (fields.inset >= fields.window)
+        | (digits & (fields.window > MOST_DIGITS_WINDOW))
+        | (~digits & (fields.parameters == 0))
+    )
     return [
         reduces & (fields.stationary != Stationary.FILTERS),
         (fields.pool | fields.residual) & ~plain,
         fields.pool & (fields.parameters == 0),
         fields.compact & (fields.filter_table == NO_TABLE),
+        fields.digits & ~reduces,
+        windows & unusable,
     ]
 
 

@@ -9,11 +9,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
-from gatewright.contract.arithmetic import ACCUMULATOR_BITS, MULTIPLIER_BITS
-from gatewright.contract.encodings import LOGIT_BYTES
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MIN, MULTIPLIER_BITS
+from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
 from gatewright.hw.epilogue.requantise import (
+    HALF_BITS,
     STEP_BITS,
     VALUE_BITS,
     above_halves,
@@ -48,7 +49,7 @@ RAW_DELAY = 6
 """Raw totals are written in the three last stages of the contract, the first of them OUTPUT - 2."""
 
 SUM_BITS = 18
-"""The sum of a tile's bytes."""
+"""The sum of a tile's bytes, or of a window's."""
 
 
 class EpiloguePipeline(wiring.Component):
@@ -72,7 +73,7 @@ class EpiloguePipeline(wiring.Component):
                 "parameter": In(PARAMETER),
                 "pixel": In(PLACED),
                 "take_pixel": Out(1),
-                "tile": In(SCRATCHPAD_ADDRESS_BITS),
+                "tile": In(PLACED),
                 "take_tile": Out(1),
                 "residual": In(lanes(arch.columns)),
                 "take_residual": Out(1),
@@ -86,7 +87,7 @@ class EpiloguePipeline(wiring.Component):
         self._stages(m)
         read, details = self._kind[READ], self._details[READ]
         m.d.comb += [
-            self.accumulators.valid.eq(read.entry | read.sum | read.sign | read.collect),
+            self.accumulators.valid.eq((read.entry & ~self.work.windows) | read.sum | read.sign | read.collect),
             self.accumulators.bank.eq(self.work.bank),
             self.accumulators.entry.eq(details.accumulator),
         ]
@@ -126,12 +127,15 @@ class EpiloguePipeline(wiring.Component):
             with m.If(kind.parameter & (work.single | (details.lane == lane))):
                 m.d.sync += [bias.eq(parameter.bias), multiplier.eq(parameter.multiplier)]
             with m.If(kind.sum):
-                m.d.sync += total.eq(entry + Mux(details.first, 0, total))
+                # Of two digits the first, which is there when the second comes, is the upper one.
+                before = Mux(work.digits, total.shift_left(DIGIT_BITS)[:ACCUMULATOR_BITS], total)
+                m.d.sync += total.eq(entry + Mux(details.first, 0, before))
             # A raw total stands still until it is written: nothing but totals comes here meanwhile.
             with m.If(~work.raw | kind.total):
                 own = Mux(kind.collect, parameter.bias.as_signed(), bias)
                 m.d.sync += value.eq(Mux(kind.total, total, entry) + own)
-            m.d.sync += factor.eq(Mux(kind.collect, parameter.multiplier, multiplier))
+            # Of a window's pixel nothing but what is added as a residual is left.
+            m.d.sync += factor.eq(Mux(work.windows, 0, Mux(kind.collect, parameter.multiplier, multiplier)))
             values.append(value)
             multipliers.append(factor)
         return values, multipliers
@@ -148,9 +152,9 @@ class EpiloguePipeline(wiring.Component):
                 m.d.sync += step.eq(own)
             m.d.sync += chosen.eq(Mux(kind.collect, own, step))
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
-            addend = Mux(work.residual, self.residual[lane], 0)
+            addend = Mux(work.reads, self.residual[lane], 0)
             m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))
-        m.d.comb += self.take_residual.eq(self._kind[SATURATE].entry & work.residual)
+        m.d.comb += self.take_residual.eq(self._kind[SATURATE].entry & work.reads)
         return values
 
     def _addresses(self, m: Module) -> Any:
@@ -166,17 +170,28 @@ class EpiloguePipeline(wiring.Component):
         from_pixel = kind.entry | kind.transposed
         m.d.comb += [self.take_pixel.eq(from_pixel), self.take_tile.eq(kind.pool)]
         m.d.sync += [
-            place.address.eq(Mux(from_pixel, self.pixel.address, Mux(kind.pool, self.tile, of_block))),
-            place.outside.eq(from_pixel & self.pixel.outside),
+            place.address.eq(Mux(from_pixel, self.pixel.address, Mux(kind.pool, self.tile.address, of_block))),
+            place.outside.eq(Mux(from_pixel, self.pixel.outside, kind.pool & self.tile.outside)),
         ]
         return place
 
     def _average(self, m: Module, values: Any, outside: Any) -> list[Any]:
-        """Stages COLLECT to POOLED: a tile's averages as HALVES in stage OUTPUT. They share one parameter."""
-        kind, details = self._kind[COLLECT], self._details[COLLECT]
+        """Stages COLLECT to POOLED: a tile's averages as HALVES in stage OUTPUT. They share one parameter.
+
+        Of digits the product is twice the sum. Shifted by DIGIT_BITS it is twice the upper one, but for the lowest bit,
+        which would round; unshifted its lower bits are twice the lower one.
+        """
+        kind, details, work = self._kind[COLLECT], self._details[COLLECT], self.work
         multiplier, step = Signal(MULTIPLIER_BITS, reset_less=True), Signal(STEP_BITS, reset_less=True)
         with m.If(self._kind[BIAS].pool):
-            m.d.sync += [multiplier.eq(self.parameter.multiplier), step.eq(self.parameter.shift - 1)]
+            m.d.sync += [
+                multiplier.eq(Mux(work.split, 2, self.parameter.multiplier)),
+                step.eq(Mux(work.split, DIGIT_BITS, self.parameter.shift - 1)),
+            ]
+        low = work.split & self._details[POOLED - 1].lane[0]
+        shift = Signal(STEP_BITS, reset_less=True)
+        m.d.sync += shift.eq(Mux(low, 0, step))
+        lower = delayed(m, low, 1, "lower")
         width = SUM_BITS + len(multiplier)
         above = Signal(width, reset_less=True)
         m.d.sync += above.eq(above_halves(step, width))
@@ -185,11 +200,17 @@ class EpiloguePipeline(wiring.Component):
             tile_sum = Signal(signed(SUM_BITS), name=f"tile_sum_{lane}", reset_less=True)
             partial = Signal(signed(width), name=f"average_product_{lane}", reset_less=True)
             scaled = Signal(signed(width), name=f"average_{lane}", reset_less=True)
-            with m.If(kind.entry):
-                added = Mux(outside, 0, values[lane]).as_signed()
-                m.d.sync += tile_sum.eq(Mux(details.first, 0, tile_sum) + added)
+            added = Mux(outside, Mux(work.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()
+            with m.If(kind.entry & (~work.maximum | details.first | (added > tile_sum[:8].as_signed()))):
+                m.d.sync += tile_sum.eq(Mux(details.first | work.maximum, 0, tile_sum) + added)
             m.d.sync += [partial.eq(tile_sum * multiplier), scaled.eq(partial)]
-            averages.append(halves_shared(m, scaled, step, above, f"average_{lane}"))
+            average = halves_shared(m, scaled, shift, above, f"average_{lane}")
+            twice = average.as_value()[:HALF_BITS]
+            with m.If(work.split):
+                m.d.sync += twice[0].eq(0)
+            with m.If(lower):
+                m.d.sync += twice[DIGIT_BITS + 1 :].eq(0)
+            averages.append(average)
         return averages
 
     def _leave(self, m: Module, biased: list[Signal], values: Any, averages: list[Any], place: Any) -> None:
@@ -212,7 +233,9 @@ class EpiloguePipeline(wiring.Component):
         leaving = kind[OUTPUT]
         where = delayed(m, place, OUTPUT - ADDRESS - 1, "place")
         m.d.comb += [
-            output.valid.eq(((leaving.entry | leaving.transposed) & ~where.outside) | leaving.pool | leaving.total),
+            output.valid.eq(
+                ((leaving.entry & ~work.windows) | leaving.transposed | leaving.pool | leaving.total) & ~where.outside
+            ),
             output.address.eq(where.address),
             output.count.eq(details[OUTPUT].count),
             output.data.eq(Mux(leaving.pool, pooled, merged)),

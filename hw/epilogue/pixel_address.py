@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import NO_TABLE
-from gatewright.hw.epilogue.setup import COLUMNS_LEFT, VECTOR_BITS, work_layout
+from gatewright.hw.epilogue.setup import COLUMNS_LEFT, INSIDE, VECTOR_BITS, work_layout
 from gatewright.hw.layouts import PLACE
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, table_read
@@ -28,7 +28,8 @@ PLACED = data.StructLayout({"address": SCRATCHPAD_ADDRESS_BITS, "outside": 1})
 RASTER = data.StructLayout(
     {
         "position": POSITION_BITS,
-        **{name: PLACE[name].width for name in ("inside_y", "inside_x", "tile_y", "tile_x")},
+        **{name: INSIDE for name in ("inside_y", "inside_x")},
+        **{name: PLACE[name].width for name in ("tile_y", "tile_x")},
         "columns_left": COLUMNS_LEFT,
     }
 )
@@ -50,6 +51,9 @@ class PixelAddresses(wiring.Component):
     ``start`` in cycle s, with ``prepared``; ``work`` is the same from the next cycle on. The first address is there in
     cycle s + EPILOGUE_SETUP. ``pixel`` and ``tile``: the next address of a result and of an average, removed by
     ``take_pixel`` and ``take_tile``; ``ahead``: the residual's, if ``ahead_available``, removed by ``take_ahead``.
+
+    A window's pixels are those of a tile, and its result is the tile's average: two of them, one digit behind the
+    other in a row of twice as many, of the kind DIGITS.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -62,7 +66,7 @@ class PixelAddresses(wiring.Component):
                 "tiles": Out(table_read()),
                 "pixel": Out(PLACED),
                 "take_pixel": In(1),
-                "tile": Out(SCRATCHPAD_ADDRESS_BITS),
+                "tile": Out(PLACED),
                 "take_tile": In(1),
                 "ahead": Out(PLACED),
                 "ahead_available": Out(1),
@@ -72,7 +76,7 @@ class PixelAddresses(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        issue, averages = Signal(), Signal()
+        issue, averages, self._low = Signal(), Signal(), Signal()
         self._here = Signal(RASTER, reset_less=True)
         self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("base", "pool_base")]
         room = Signal()
@@ -80,32 +84,33 @@ class PixelAddresses(wiring.Component):
         address, outside, arrives, average = self._multiply(m, issue, averages)
         self._queues(m, address, outside, arrives, average)
         held = Signal(range(DEPTH + 1))
-        m.d.sync += [
-            held.eq(held + (issue & ~averages) - self.take_pixel),
-            room.eq(held < ROOM),
-        ]
+        # Two digits of a small window may be more than its pixels.
+        work = self.work
+        begun, ended = issue & (~averages | work.split), self.take_pixel | (self.take_tile & work.split)
+        m.d.sync += [held.eq(held + begun - ended), room.eq(held < ROOM)]
         with m.If(self.start):
             m.d.sync += [held.eq(0), room.eq(1)]
         return m
 
     def _walk(self, m: Module, issue: Signal, averages: Signal, room: Signal) -> None:
-        """Which pixel is next; after the last pixel of a tile with ``pool`` the tile itself."""
+        """Which pixel is next; after the last pixel of a tile with ``pool``, or of a window, the tile itself."""
         work, here, columns = self.work, self._here, self._arch.columns
         walking = Signal()
         saved, following = Signal(RASTER, reset_less=True), Signal(RASTER)
         pixels, filters = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
         inner, size = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
-        column_ends, tile_ends, advance = Signal(), Signal(), Signal()
+        column_ends, tile_ends, advance, ends = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             issue.eq(walking & room),
-            column_ends.eq(here.inside_x == work.tile - 1),
-            tile_ends.eq(column_ends & (here.inside_y == work.tile - 1)),
-            advance.eq(issue & (averages | ~(work.pool & tile_ends))),
+            column_ends.eq(here.inside_x == work.inside_last),
+            tile_ends.eq(column_ends & (here.inside_y == work.inside_last)),
+            ends.eq(averages & (self._low | ~work.split)),
+            advance.eq(issue & (ends | ~(work.paired & tile_ends))),
             following.eq(here),
-            following.inside_x.eq(Mux(column_ends, 0, here.inside_x + 1)),
+            following.inside_x.eq(Mux(column_ends, work.inside_first, here.inside_x + 1)),
         ]
         with m.If(column_ends):
-            m.d.comb += following.inside_y.eq(Mux(tile_ends, 0, here.inside_y + 1))
+            m.d.comb += following.inside_y.eq(Mux(tile_ends, work.inside_first, here.inside_y + 1))
         with m.If(tile_ends):
             m.d.comb += [
                 following.position.eq(here.position + 1),
@@ -120,9 +125,11 @@ class PixelAddresses(wiring.Component):
                 ]
         base, pool_base = self._bases
         with m.If(issue):
-            m.d.sync += averages.eq(work.pool & tile_ends & ~averages)
+            m.d.sync += [averages.eq(work.paired & tile_ends & ~ends), self._low.eq(averages & ~ends)]
         with m.If(advance):
-            m.d.sync += [here.eq(following), inner.eq(inner - 1)]
+            m.d.sync += here.eq(following)
+        with m.If(advance & (tile_ends | ~work.windows)):
+            m.d.sync += inner.eq(inner - 1)
             with m.If(inner == 1):
                 with m.If(filters > work.group):
                     # The same pixels once more, for the next filters.
@@ -154,6 +161,7 @@ class PixelAddresses(wiring.Component):
                 *copied(saved, prepared),
                 walking.eq(prepared.store & ~prepared.empty),
                 averages.eq(0),
+                self._low.eq(0),
                 pixels.eq(prepared.pixels),
                 filters.eq(prepared.filters),
                 inner.eq(block),
@@ -165,8 +173,9 @@ class PixelAddresses(wiring.Component):
     def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any]:
         """(address, outside, arrives, average) of what was issued _STEPS cycles ago.
 
-        y = tile y * tile + inside y, and x alike; position = y * width + x; address = position * channels + base. For
-        an average with tile 1, the grid's width and the pooled map's base.
+        y = tile y * pitch + inside y, and x alike; position = y * width + x; address = position * channels + base. For
+        an average with pitch 1, the grid's width and the pooled map's base. A place above or left of the map is beyond
+        its end for who takes it without its sign. Of two digits the pitch is 2 in x.
         """
         work, here = self.work, self._here
         m.d.comb += [self.tiles.table.eq(work.tile_table), self.tiles.position.eq(here.position)]
@@ -179,36 +188,38 @@ class PixelAddresses(wiring.Component):
         raster = delayed(m, here, 1, "raster")
         # 2: the tile and its edge.
         tile_y, tile_x = Signal(PLACE["tile_y"].width, reset_less=True), Signal(PLACE["tile_x"].width, reset_less=True)
-        edge = Signal(work.tile.shape(), reset_less=True)
-        edge_bits = PLACE["inside_y"].width
-        inside_y, inside_x = Signal(edge_bits, reset_less=True), Signal(edge_bits, reset_less=True)
+        edge_y, edge_x = Signal(work.pitch.shape(), reset_less=True), Signal(work.pitch.shape(), reset_less=True)
+        inside_y, inside_x = Signal(INSIDE, reset_less=True), Signal(INSIDE, reset_less=True)
+        low = delayed(m, self._low, 1, "low")
         m.d.sync += [
             tile_y.eq(Mux(listed, self.tiles.entry[COORDINATE_BITS:], raster.tile_y)),
             tile_x.eq(Mux(listed, self.tiles.entry[:COORDINATE_BITS], raster.tile_x)),
-            edge.eq(Mux(pooled[0], 1, work.tile)),
+            edge_y.eq(Mux(pooled[0], 1, work.pitch)),
+            edge_x.eq(Mux(pooled[0], 1 << work.split, work.pitch)),
             inside_y.eq(Mux(pooled[0], 0, raster.inside_y)),
-            inside_x.eq(Mux(pooled[0], 0, raster.inside_x)),
+            inside_x.eq(Mux(pooled[0], low, raster.inside_x)),
         ]
         # 3, 4: the pixel.
-        row_bits, column_bits = len(tile_y) + len(edge), len(tile_x) + len(edge)
+        row_bits, column_bits = len(tile_y) + len(edge_y), len(tile_x) + len(edge_x)
         rows, columns = Signal(row_bits, reset_less=True), Signal(column_bits, reset_less=True)
         y, x = Signal(row_bits + 1, reset_less=True), Signal(column_bits + 1, reset_less=True)
-        m.d.sync += [rows.eq(tile_y * edge), columns.eq(tile_x * edge)]
+        m.d.sync += [rows.eq(tile_y * edge_y), columns.eq(tile_x * edge_x)]
         m.d.sync += [
             y.eq(rows + delayed(m, inside_y, 1, "inside_y")),
             x.eq(columns + delayed(m, inside_x, 1, "inside_x")),
         ]
         # 5, 6: its number in the map.
-        width = Signal(work.out_width.shape(), reset_less=True)
-        m.d.sync += width.eq(Mux(pooled[2], work.grid_width, work.out_width))
-        outside = Signal(reset_less=True)
-        before, number = (
-            Signal(len(work.out_height) + len(work.out_width), name=name, reset_less=True)
-            for name in ("before", "number")
-        )
+        width, height = Signal.like(work.pooled_width, reset_less=True), Signal.like(work.height, reset_less=True)
         m.d.sync += [
-            outside.eq((y >= work.out_height) | (x >= work.out_width)),
-            before.eq(y[: len(work.out_height)] * width),
+            width.eq(Mux(pooled[2], work.pooled_width, work.width)),
+            height.eq(Mux(pooled[2], work.out_height, work.height)),
+        ]
+        outside, lower = Signal(reset_less=True), Signal(reset_less=True)
+        before, number = (Signal(len(height) + len(width), name=name, reset_less=True) for name in ("before", "number"))
+        m.d.sync += [
+            outside.eq((y >= height) | (~pooled[3] & (x >= work.width))),
+            lower.eq(work.wraps & ~pooled[3] & (y >= work.wrap_row)),
+            before.eq(y[: len(height)] * width),
             number.eq(before + delayed(m, x, 1, "x")),
         ]
         # 7, 8: its byte.
@@ -216,21 +227,27 @@ class PixelAddresses(wiring.Component):
         m.d.sync += stored.eq(Mux(pooled[4], work.channels, work.stored))
         offset = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
-        base = delayed(m, Mux(averages, self._bases[1], self._bases[0]), _STEPS - 1, "base_of")
-        m.d.sync += [offset.eq(number * stored), address.eq(offset + base)]
+        early = delayed(m, Mux(averages, self._bases[1], self._bases[0]), _STEPS - 2, "base_of")
+        base = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
+        m.d.sync += [
+            base.eq(early - Mux(delayed(m, lower, 1, "lower"), work.wrap_bytes, 0)),
+            offset.eq(number * stored),
+            address.eq(offset + base),
+        ]
         return address, delayed(m, outside, 3, "outside"), valid[-1], pooled[-1]
 
     def _queues(self, m: Module, address: Any, outside: Any, arrives: Any, average: Any) -> None:
         """Small memories in LUTs; the one of the pixels has two readers."""
         m.submodules.pixels = pixels = memory.Memory(shape=PLACED, depth=DEPTH, init=[])
-        m.submodules.averages = averages = memory.Memory(shape=SCRATCHPAD_ADDRESS_BITS, depth=DEPTH, init=[])
+        m.submodules.averages = averages = memory.Memory(shape=PLACED, depth=DEPTH, init=[])
         write, pixel, ahead = pixels.write_port(), pixels.read_port(domain="comb"), pixels.read_port(domain="comb")
         write_average, tile = averages.write_port(), averages.read_port(domain="comb")
         m.d.comb += [
             write.data.address.eq(address),
             write.data.outside.eq(outside),
             write.en.eq(arrives & ~average),
-            write_average.data.eq(address),
+            write_average.data.address.eq(address),
+            write_average.data.outside.eq(outside & self.work.windows),
             write_average.en.eq(arrives & average),
             self.pixel.eq(pixel.data),
             self.ahead.eq(ahead.data),

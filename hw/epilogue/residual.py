@@ -1,4 +1,4 @@
-"""The residual's way into the epilogue: read ahead through port B, in the cycles that no result needs."""
+"""The residual's way into the epilogue, and that of windows: read ahead in the cycles that no result needs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ READ_BYTES = MOST_COLUMNS
 
 
 class ResidualFetch(wiring.Component):
-    """A queue of DEPTH residuals, filled from the addresses of the pixels in their order.
+    """A queue of DEPTH residuals, or pixels of windows, filled from their addresses in order.
 
     While ``enable``: each cycle with an address (``available``) and a ``port_free`` reads one, as long as there is
     room; ``advance`` takes that address. A pixel ``outside`` the map is not read, but has its place in the queue, with
-    any bytes: it is neither written nor pooled. ``take`` removes the residual that is at ``data``.
+    any bytes, which nobody uses. ``take`` removes the residual that is at ``data``.
     """
 
     def __init__(self, arch: ArchConfig) -> None:

@@ -29,14 +29,18 @@ COPIED = (
     "bank",
     "parameters",
     "residual",
-    "relu",
     "pool",
-    "grid_width",
+    "digits",
+    "wrap_row",
+    "wrap_bytes",
 )
 """Operands that stand in WORK as they are."""
 
 VECTOR_BITS = _FIELDS["filter_count"].width
 """Pixels or filters of an instruction."""
+
+INSIDE = signed(PLACE["inside_y"].width + 1)
+"""Shape of a pixel's place inside its tile, or of a window's pixel relative to the window's place without ``inset``."""
 
 COLUMNS_LEFT = signed(PLACE["tile_x"].width + _FIELDS["tile"].width + 1)
 """Shape of the columns of the map from a tile's first one on; behind a row's last tile they are less than 0."""
@@ -45,11 +49,19 @@ COLUMNS_LEFT = signed(PLACE["tile_x"].width + _FIELDS["tile"].width + 1)
 def work_layout(arch: ArchConfig) -> data.StructLayout:
     """The instruction at work. Of its kind, exactly one of ``store``, ``reduce``, ``raw`` and ``threshold`` is 1.
 
+    ``windows``: kind MAX, AVERAGE or DIGITS; then ``store`` is 1, too. ``maximum``: kind MAX, ``split``: kind DIGITS.
     ``pixels``, ``filters``: effective counts. ``standing``: those of the stationary operand, ``more`` of them behind
     the first block (negative if there is room in it), ``last_lane`` the last of the first block. ``group``: filters
     that an address moves on by. ``preload``: parameters are read before the run, ``single``: just one, for all lanes;
     ``preload_ends``: the one of the start is the last. ``setup``: cycles from the start to the run, less one.
     ``base``: byte address of channel 0 of the list, or the first mask bit. ``last_inside``: the last pixel of a tile.
+
+    Addresses and slots take a window for a tile: its pixels are those of the source, and what is written stands in the
+    pooled map's place. ``paired``: something is written behind each tile. ``pitch``: from a tile to the next.
+    ``inside_first``, ``inside_last``: a tile's rows and columns. ``height``, ``width``: of the map with the pixels,
+    ``wraps``: it lies in a ring of rows. ``pooled_width``: of the map with what is written behind the tiles.
+    ``reads``: pixels' bytes come through the residual's queue.
+
     ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on.
     """
     lane = ceil_log2(arch.columns)
@@ -61,7 +73,13 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "reduce": 1,
             "raw": 1,
             "threshold": 1,
+            "windows": 1,
+            "maximum": 1,
+            "split": 1,
             "by_pixel": 1,
+            "relu": 1,
+            "reads": 1,
+            "paired": 1,
             "pixels": VECTOR_BITS,
             "filters": VECTOR_BITS,
             "standing": VECTOR_BITS,
@@ -76,9 +94,16 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "pool_base": SCRATCHPAD_ADDRESS_BITS,
             "stored": count_bits(arch) if count_bits(arch) > VECTOR_BITS else VECTOR_BITS,
             "last_inside": 2 * _FIELDS["tile"].width,
+            "pitch": _FIELDS["tile"].width,
+            "inside_first": INSIDE,
+            "inside_last": INSIDE,
+            "height": _FIELDS["out_height"].width,
+            "width": _FIELDS["out_width"].width,
+            "wraps": 1,
+            "pooled_width": _FIELDS["out_width"].width + 1,
             "position": POSITION_BITS,
-            "inside_y": PLACE["inside_y"].width,
-            "inside_x": PLACE["inside_x"].width,
+            "inside_y": INSIDE,
+            "inside_x": INSIDE,
             "tile_y": PLACE["tile_y"].width,
             "tile_x": PLACE["tile_x"].width,
             "columns_left": COLUMNS_LEFT,
@@ -107,14 +132,25 @@ class EpilogueSetup(wiring.Component):
         # The head stands still: what is a field of it needs no register.
         m.d.comb += [getattr(work, name).eq(getattr(fields, name)) for name in COPIED]
         m.d.comb += [
-            work.store.eq(fields.kind == EpilogueKind.STORE),
+            work.windows.eq(fields.kind >= EpilogueKind.MAX),
+            work.maximum.eq(fields.kind == EpilogueKind.MAX),
+            work.split.eq(fields.kind == EpilogueKind.DIGITS),
+            work.store.eq((fields.kind == EpilogueKind.STORE) | work.windows),
             work.reduce.eq(fields.kind == EpilogueKind.REDUCE),
             work.raw.eq(fields.kind == EpilogueKind.REDUCE_RAW),
             work.threshold.eq(fields.kind == EpilogueKind.THRESHOLD),
             work.by_pixel.eq(fields.stationary == Stationary.PIXELS),
             work.single.eq(work.threshold & work.by_pixel),
-            work.inside_y.eq(place.inside_y),
-            work.inside_x.eq(place.inside_x),
+            work.relu.eq(fields.relu & ~work.windows),
+            work.reads.eq(fields.residual | work.windows),
+            work.paired.eq(fields.pool | work.windows),
+            work.pitch.eq(Mux(work.windows, fields.step, fields.tile)),
+            work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
+            work.height.eq(Mux(work.windows, fields.source_height, fields.out_height)),
+            work.width.eq(Mux(work.windows, fields.source_width, fields.out_width)),
+            work.pooled_width.eq(Mux(work.windows, fields.out_width << work.split, fields.grid_width)),
+            work.inside_y.eq(Mux(work.windows, -fields.inset, place.inside_y)),
+            work.inside_x.eq(Mux(work.windows, -fields.inset, place.inside_x)),
             work.tile_y.eq(place.tile_y),
             work.tile_x.eq(place.tile_x),
         ]
@@ -130,7 +166,7 @@ class EpilogueSetup(wiring.Component):
         m.d.comb += [
             standing.eq(Mux(work.by_pixel, sizes.pixels, sizes.filters)),
             filled.eq(standing >= columns),
-            parameters.eq(Mux(work.by_pixel, 0, Mux(filled, columns, standing))),
+            parameters.eq(Mux(work.by_pixel | work.windows, 0, Mux(filled, columns, standing))),
         ]
         m.d.sync += [
             work.empty.eq(sizes.empty),
@@ -141,7 +177,7 @@ class EpilogueSetup(wiring.Component):
             work.more.eq(standing - columns),
             work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
             work.group.eq(Mux(work.by_pixel, TRANSPOSED_FILTERS, columns)),
-            work.preload.eq(~sizes.empty & (~work.by_pixel | work.threshold)),
+            work.preload.eq(~sizes.empty & ~work.windows & (~work.by_pixel | work.threshold)),
             work.preload_ends.eq(work.single | (standing == 1)),
             work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
         ]
@@ -150,11 +186,14 @@ class EpilogueSetup(wiring.Component):
         """Sums and products of fields. They stand still longer than this takes."""
         edge = Signal(COLUMNS_LEFT, reset_less=True)
         first = Signal(SCRATCHPAD_ADDRESS_BITS)
+        size = Mux(work.windows, fields.window, fields.tile)
         m.d.comb += first.eq(Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter)))
         m.d.sync += [
-            work.base.eq(fields.destination + first),
-            work.pool_base.eq(fields.pool_address + fields.first_filter),
-            work.last_inside.eq(fields.tile * fields.tile - 1),
+            work.base.eq(Mux(work.windows, fields.source, fields.destination) + first),
+            work.pool_base.eq(Mux(work.windows, fields.destination, fields.pool_address) + fields.first_filter),
+            work.last_inside.eq(size * size - 1),
+            work.inside_last.eq(work.inside_first + size - 1),
+            work.wraps.eq(work.store & (fields.wrap_row != 0)),
             work.position.eq(fields.first_tile + place.tile),
             edge.eq(place.tile_x * fields.tile),
             work.columns_left.eq(fields.out_width - edge),

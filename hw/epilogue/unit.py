@@ -92,7 +92,7 @@ class EpilogueUnit(wiring.Component):
         m.d.sync += reading.eq((reading | run) & ~self.progress.retire)
         m.d.comb += [
             residual.clear.eq(take),
-            residual.enable.eq(work.residual & ~work.empty & (reading | run)),
+            residual.enable.eq(work.reads & ~work.empty & (reading | run)),
             residual.port_free.eq(~self.write.valid),
             residual.available.eq(pixels.ahead_available),
             residual.address.eq(pixels.ahead.address),

@@ -24,11 +24,13 @@ KIND = data.StructLayout(
 parameter: read a parameter entry into one lane's registers, or into all. entry: turn an accumulator entry into a
 pixel's bytes. sum: add an accumulator entry to the reduction. total: turn the reduction into bytes or int32. sign:
 turn an accumulator entry into mask bits. collect: turn an accumulator entry, of one filter, into bytes for the
-transposer. transposed: write a pixel's bytes from the transposer. pool: turn a tile's sums into averages."""
+transposer. transposed: write a pixel's bytes from the transposer. pool: turn a tile's sums into averages.
+A window is a tile whose pixels are entries that come by the residual's queue: no accumulator is read for them, and none
+of them is written."""
 
 DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": LANE_COUNT_BITS, "accumulator": ENTRY_BITS})
 """``first``: of a block's sums, or of a tile's pixels. ``lane``: parameter and transposed: a lane; collect: the
-transposer's row. ``count``: lanes with results."""
+transposer's row; pool, of the kind DIGITS: 1 for the lower digit. ``count``: lanes with results."""
 
 
 class Step(enum.Enum, shape=3):  # type: ignore[call-arg]
@@ -40,7 +42,7 @@ class Step(enum.Enum, shape=3):  # type: ignore[call-arg]
     VALUE = 2
     """An accumulator entry."""
     AFTER = 3
-    """A total, or a tile's average."""
+    """A total, a tile's average, or a window's result."""
     TRANSPOSED = 4
 
 
@@ -146,7 +148,7 @@ class EpilogueWalk(wiring.Component):
         m.d.comb += [
             lane_ends.eq(lane == self._last_lane),
             pixel_ends.eq(self._pixels == 1),
-            tile_ends.eq(work.pool & (self._inside == work.last_inside)),
+            tile_ends.eq(work.paired & (self._inside == work.last_inside)),
             collected.eq(lane == group_last),
         ]
         with m.Switch(step):
@@ -166,18 +168,21 @@ class EpilogueWalk(wiring.Component):
                         m.d.sync += step.eq(Step.TRANSPOSED)
                 with m.Else():
                     m.d.sync += [
-                        self._pixels.eq(self._pixels - 1),
+                        self._pixels.eq(self._pixels - (tile_ends | ~work.windows)),
                         self._inside.eq(Mux(self._inside == work.last_inside, 0, self._inside + 1)),
                         step.eq(pixel),
                     ]
                     with m.If(Mux(work.store, tile_ends, pixel_ends)):
                         m.d.sync += step.eq(Step.AFTER)
-                    with m.Elif(pixel_ends):
+                    with m.Elif(pixel_ends & ~work.windows):
                         m.d.comb += block_ends.eq(1)
             with m.Case(Step.AFTER):
-                m.d.sync += step.eq(pixel)
-                # The pixels are counted: none is left behind the last.
-                m.d.comb += block_ends.eq(self._pixels == 0)
+                with m.If(work.split & ~lane[0]):
+                    m.d.sync += lane.eq(1)
+                with m.Else():
+                    m.d.sync += [step.eq(pixel), lane.eq(0)]
+                    # The pixels are counted: none is left behind the last.
+                    m.d.comb += block_ends.eq(self._pixels == 0)
             with m.Case(Step.TRANSPOSED):
                 m.d.sync += lane.eq(Mux(lane_ends, 0, lane + 1))
                 with m.If(lane_ends):
@@ -185,7 +190,7 @@ class EpilogueWalk(wiring.Component):
                     m.d.comb += block_ends.eq(self._filters <= TRANSPOSED_FILTERS)
         with m.If(block_ends):
             m.d.sync += [
-                step.eq(Mux(work.by_pixel, Step.VALUE, Step.PARAMETER)),
+                step.eq(Mux(work.by_pixel | work.windows, Step.VALUE, Step.PARAMETER)),
                 self._pixels.eq(work.pixels),
                 self._filters.eq(work.filters),
                 self._inside.eq(0),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.hw.gather.prepare import gather_sizes
+from gatewright.hw.gather.tile_place import ROW_SHAPE
 from gatewright.hw.gather.walk import ADVANCE
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS
 
@@ -17,8 +18,10 @@ class GatherAddress(wiring.Component):
 
     For each loop a register holds where its next item begins. Where a loop goes on, its register becomes the address,
     and the registers of the loops inside it follow from there. In the cycle of ``valid`` the walk is at a piece, whose
-    address is the register ``address`` from the next cycle on. ``placed`` and ``placed_row`` are what the tile placer
-    says; they are used for an instruction's first piece, and where ``advance`` says so. ``final``: the walk ends.
+    address is the register ``address`` from the next cycle on. The registers of the loops do not know of the ring: from
+    input row ``wrap_row`` on, the address alone is ``wrap_bytes`` lower; ``y`` is the piece's. ``placed`` and
+    ``placed_row`` are what the tile placer says; they are used for an instruction's first piece, and where ``advance``
+    says so. ``final``: the walk ends.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -29,6 +32,7 @@ class GatherAddress(wiring.Component):
                 "final": In(1),
                 "advance": In(ADVANCE),
                 "running": In(gather_sizes(arch)),
+                "y": In(ROW_SHAPE),
                 "placed": In(SCRATCHPAD_ADDRESS_BITS),
                 "placed_row": In(SCRATCHPAD_ADDRESS_BITS),
                 "address": Out(SCRATCHPAD_ADDRESS_BITS),
@@ -54,9 +58,12 @@ class GatherAddress(wiring.Component):
         m.d.comb += now.eq(gated | (following["piece"] & goes_on.replicate(SCRATCHPAD_ADDRESS_BITS)))
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         m.d.comb += self.address.eq(address)
+        operands = running.operands
+        wraps = (operands.wrap_row != 0) & (self.y >= operands.wrap_row)
+        ring = operands.wrap_bytes & wraps.replicate(SCRATCHPAD_ADDRESS_BITS)
         inner = how.tile | how.tile_row | how.placed
         with m.If(self.valid):
-            m.d.sync += [address.eq(now), following["piece"].eq(now + self._arch.gather_bytes)]
+            m.d.sync += [address.eq(now - ring), following["piece"].eq(now + self._arch.gather_bytes)]
             with m.If(~goes_on):
                 m.d.sync += following["row"].eq(now + Mux(how.row, running.pitch, running.first_pitch))
             with m.If(how.pixel | how.line | inner):

@@ -105,6 +105,7 @@ class GatherUnit(wiring.Component):
             address.final.eq(walk.final),
             address.advance.eq(walk.piece.advance),
             address.running.eq(running),
+            address.y.eq(walk.piece.y),
             address.placed.eq(placer.address),
             address.placed_row.eq(placer.next_row),
             lanes.piece.eq(walk.piece),

@@ -11,7 +11,7 @@ from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.axi import ADDRESS_BITS, BURST_BEATS
 from gatewright.contract.encodings import TABLE_ENTRY_BITS
 from gatewright.hw.control.queue import HeadQueue
-from gatewright.hw.load.prepare import ROW_BITS, order_layout, row_beats_bits
+from gatewright.hw.load.prepare import POSITION_BITS, ROW_BITS, order_layout, row_beats_bits
 from gatewright.hw.signatures import table_read
 
 OFFSET_BITS = ceil_log2(BURST_BEATS)
@@ -30,8 +30,8 @@ class BurstIssue(wiring.Component):
     than its beats; ``first`` and ``last`` mark the ends of the load. ``busy`` is 1 from s + 1 until ``last`` was taken.
 
     The row's number goes through the table, the multiplier and the sum without ever stopping; ROWS_AHEAD bounds what
-    is under way, and a queue holds what a stalled bus does not take. The request for row 0 is made in every cycle in
-    which nothing is loaded, so that it is made at s.
+    is under way, and a queue holds what a stalled bus does not take. While nothing is loaded, the position follows the
+    order, whose first row is asked for at s.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -65,8 +65,9 @@ class BurstIssue(wiring.Component):
 
     def _request_rows(self, m: Module, held: data.View, freed: Signal) -> Signal:
         """Ask the table for one row after another; returns whether one is asked for in this cycle."""
-        position = Signal(ROW_BITS)
+        position = Signal(POSITION_BITS, reset_less=True)
         more = Signal()
+        rows_left = Signal(ROW_BITS, reset_less=True)
         under_way = Signal(range(ROWS_AHEAD + 1))
         request = Signal()
         m.d.comb += [
@@ -77,19 +78,19 @@ class BurstIssue(wiring.Component):
         m.d.sync += under_way.eq(under_way + request - freed)
         with m.If(request):
             m.d.sync += position.eq(position + 1)
+        with m.Elif(~self.busy | (self.take & self.last)):
+            m.d.sync += position.eq(self.order.first_row)
         with m.If(self.start):
-            m.d.sync += more.eq(self.order.transfer.rows_left != 0)
-        with m.Elif(request & (position == held.transfer.rows_left)):
-            m.d.sync += more.eq(0)
-        with m.If(self.take & self.last):
-            m.d.sync += position.eq(0)
+            m.d.sync += [rows_left.eq(self.order.transfer.rows_left), more.eq(self.order.transfer.rows_left != 0)]
+        with m.Elif(request):
+            m.d.sync += [rows_left.eq(rows_left - 1), more.eq(rows_left != 1)]
         self._position = position
         return request
 
     def _row_addresses(self, m: Module, held: data.View, requested: Signal, queue: HeadQueue) -> None:
         """A row's address, in the queue's head at the earliest five cycles after the request."""
         moving = Signal(4)
-        number = Signal(ROW_BITS, reset_less=True)
+        number = Signal(POSITION_BITS, reset_less=True)
         factor = Signal(TABLE_ENTRY_BITS, reset_less=True)
         product = Signal(ADDRESS_BITS, reset_less=True)
         address = Signal(ADDRESS_BITS, reset_less=True)

@@ -19,6 +19,9 @@ from gatewright.hw.signatures import boot_signature, table_counts, weight_addres
 
 FIELDS = operand_layout(Opcode.LOAD)
 ROW_BITS = FIELDS["rows"].width
+POSITION_BITS = max(FIELDS["first_row"].width, ROW_BITS) + 1
+"""Width of a row's number, or of its position in a table, and of the one behind the last."""
+
 GROUP_BITS = FIELDS["vectors"].width - ceil_log2(OPERAND_BANKS)
 """Width of a number of vectors in units of four."""
 
@@ -57,15 +60,17 @@ def transfer_layout(arch: ArchConfig) -> data.StructLayout:
 
 
 def order_layout(arch: ArchConfig) -> data.StructLayout:
-    """A load as the address side takes it: row r begins at ``origin`` + number * ``stride``.
+    """A load as the address side takes it: a row begins at ``origin`` + number * ``stride``.
 
-    ``listed``: numbers come from ``table``. ``empty``: there is nothing to read.
+    Numbers rise from ``first_row`` on; ``listed``: they are those at these positions of ``table``. ``empty``: there is
+    nothing to read.
     """
     return data.StructLayout(
         {
             "origin": ADDRESS_BITS,
             "stride": FIELDS["row_stride"].width,
             "table": FIELDS["row_table"].width,
+            "first_row": FIELDS["first_row"].width,
             "listed": 1,
             "empty": 1,
             "transfer": transfer_layout(arch),
@@ -91,17 +96,22 @@ class LoadPreparation(wiring.Component):
         m = Module()
         head, order, transfer = self.head, self.order, self.order.transfer
         count = Signal(len(self.counts[0]), reset_less=True)
+        end = Signal(POSITION_BITS, reset_less=True)
         rows = Signal(ROW_BITS, reset_less=True)
         listed = head.row_table != NO_TABLE
         m.d.sync += [
             count.eq(Array(self.counts)[head.row_table]),
-            rows.eq(Mux(listed & (count < head.rows), count, head.rows)),
+            end.eq(head.first_row + head.rows),
+            rows.eq(head.rows),
         ]
+        with m.If(listed & (count < end)):
+            m.d.sync += rows.eq(Mux(count < head.first_row, 0, count - head.first_row))
         # Everything else is wide only, not deep.
         m.d.sync += [
             order.origin.eq(head.dram_address + self.base),
             order.stride.eq(head.row_stride),
             order.table.eq(head.row_table),
+            order.first_row.eq(head.first_row),
             order.listed.eq(listed),
             order.empty.eq((rows == 0) | (head.row_beats == 0)),
             transfer.space.eq(head.space),

@@ -92,13 +92,21 @@ def _set_spatial_gate(gate: SpatialGate, x: Tensor, density: float) -> None:
     flat = weight.double().flatten()
     # With more tiles than half the taps only the largest parts can go, or nothing would be left.
     shared, _, _ = torch.linalg.svd(seen.mean(0), full_matrices=False)
-    shared = shared[:, : len(flat) // 2]
+    # What a whole image has more of turns no tile on: the taps of a channel add up to nothing.
+    shared = torch.linalg.qr(_without_tap_means(shared[:, : len(flat) // 4])).Q
+    flat = _without_tap_means(flat[:, None])[:, 0]
     flat = flat - shared @ (shared.T @ flat)
     deviation = torch.einsum("k,nkt->nt", flat, seen).std()
     _check(deviation)
     weight.copy_((flat / deviation).float().view_as(weight))
     bias.zero_()
     bias.fill_(-_threshold(gate.atten_s(pooled), density))
+
+
+def _without_tap_means(columns: Tensor) -> Tensor:
+    """Columns [channels * 9, n] less the means over each channel's taps."""
+    taps = columns.unflatten(0, (-1, 9))
+    return (taps - taps.mean(1, keepdim=True)).flatten(0, 1)
 
 
 def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:

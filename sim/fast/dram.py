@@ -36,3 +36,15 @@ def split_row(address: int, beats: int, lengths: npt.NDArray[np.int64], first: i
 def burst_cycles(geometry: Geometry, beats: int) -> int:
     """Cycles that a burst holds the data channel."""
     return ceil_div(beats * geometry.dram_per_cycles, geometry.dram_beats)
+
+
+@kernel
+def row_cycles(geometry: Geometry, address: int, beats: int) -> int:
+    """Cycles that the bursts of a row hold the data channel, without the gaps between them."""
+    cycles = 0
+    while beats > 0:
+        length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+        cycles += burst_cycles(geometry, length)
+        address += length * BEAT_BYTES
+        beats -= length
+    return cycles

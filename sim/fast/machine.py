@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.arch import DramConfig
 from gatewright.contract.program import Program
 from gatewright.contract.trace import Trace
 from gatewright.sim.audit.audit import Auditor
 from gatewright.sim.fast import work
 from gatewright.sim.fast.observe import Tensor, read_gate, read_placement
 from gatewright.sim.fast.run import Run
+from gatewright.sim.fast.state import geometry
 from gatewright.sim.result import SimResult
 
 
@@ -63,3 +68,20 @@ def simulate(
         tensors=tensors,
         gates=gates,
     )
+
+
+def cycles_by_dram(
+    program: Program, drams: Sequence[DramConfig], sample: npt.NDArray[np.int8] | None = None
+) -> tuple[npt.NDArray[np.int32], list[int]]:
+    """The logits of a run, and its cycles with each of several DRAMs instead of the program's own.
+
+    What a program computes does not depend on the DRAM, since its waits alone order it: the values are computed once,
+    the schedule for each DRAM, from the instructions and their sizes.
+    """
+    run = Run(program, program.with_sample(sample))
+    run.advance()
+    cycles = []
+    for dram in drams:
+        run.geometry = geometry(replace(program.arch, dram=dram))
+        cycles.append(run.schedule()[1])
+    return program.logits(run.state.dram), cycles

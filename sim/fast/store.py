@@ -11,7 +11,7 @@ from gatewright.contract.timing import STORE_LATENCY
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.channel import time_store
 from gatewright.sim.fast.context import Bursts, Schedule
-from gatewright.sim.fast.dram import burst_cycles, bursts_of, split_row
+from gatewright.sim.fast.dram import bursts_of, row_cycles
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.scratchpad import check_bytes, copy_to_dram
 from gatewright.sim.fast.sizes import set_fault
@@ -41,10 +41,7 @@ def execute(
     copy_to_dram(state, address, dram_address, beats)
     done[work.BYTES] = beats * BEAT_BYTES
     done[work.BURSTS] = bursts_of(dram_address, beats)
-    lengths = np.empty(done[work.BURSTS], np.int64)
-    split_row(dram_address, beats, lengths, 0)
-    for length in lengths:
-        done[work.CYCLES] += burst_cycles(geometry, length)
+    done[work.CYCLES] = row_cycles(geometry, dram_address, beats)
     return 0
 
 
@@ -62,7 +59,7 @@ def time(
     if geometry.dram_shared and done[work.BURSTS] > 0:
         end = time_store(geometry, schedule.writes, start, schedule.channel[0])
         return start, start, end, end
-    data = done[work.CYCLES] + done[work.BURSTS] * geometry.burst_gap
+    data = row_cycles(geometry, row[DRAM], row[BEATS]) + done[work.BURSTS] * geometry.burst_gap
     end = start + STORE_LATENCY + data + geometry.dram_latency
     return start, start, end, end
 

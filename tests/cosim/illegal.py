@@ -9,7 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, MASKS
-from gatewright.contract.isa import FORMATS, HEADER_BITS, NO_MASK, NO_TABLE, OPCODE_BITS, UNIT_BITS, WAITS, Opcode, Unit
+from gatewright.contract.isa import (
+    FORMATS,
+    HEADER_BITS,
+    NO_MASK,
+    NO_TABLE,
+    OPCODE_BITS,
+    UNIT_BITS,
+    WAITS,
+    EpilogueKind,
+    Opcode,
+    Unit,
+)
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
 
@@ -88,6 +99,17 @@ def _wait_ahead(
     return _wait(bits, unit, ahead, int(rng.integers(WAITS))), ErrorCode.WAIT_AHEAD
 
 
+def _window(rng: np.random.Generator) -> dict[str, int]:
+    """A MAX, an AVERAGE or a DIGITS that is wrong in one operand."""
+    kind = int(rng.integers(4, 7))
+    legal = {"kind": kind, "stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE, "compact": 0}
+    legal |= {"residual": 0, "pool": 0, "digits": 0, "window": 3, "step": 2, "inset": 1, "parameters": 1}
+    wrong = [{"kind": 7}, {"stationary": 1}, {"tile": 2}, {"tile_table": 0}, {"filter_table": 0}, {"compact": 1}]
+    wrong += [{"residual": 1}, {"pool": 1}, {"digits": 1}, {"window": 0}, {"step": 0}, {"inset": 3}]
+    wrong += [{"window": 12} if kind == EpilogueKind.DIGITS else {"parameters": 0}]
+    return {**legal, **wrong[int(rng.integers(len(wrong)))]}
+
+
 def _operands(
     rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
 ) -> tuple[int, ErrorCode] | None:
@@ -104,6 +126,9 @@ def _operands(
             {"kind": 2, "stationary": 0, "pool": 1},
             {"kind": 3, "residual": 1},
             {"compact": 1, "filter_table": NO_TABLE},
+            {"kind": int(rng.choice([0, 3])), "digits": 1},
+            _window(rng),
+            _window(rng),
         ],
         Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, {"bits": MASK_BITS + 1}],
         Opcode.EXIT: [{"mask": lacking_mask}, {"mask": NO_MASK}, {"bit": MASK_BITS}],

@@ -37,7 +37,7 @@ from tests.support.random_traffic import random_traffic, shared
 BATCH = 50
 """Programs in one process of the simulator."""
 
-CAPACITY = runner.Capacity(instructions=1 << 13, writes=1 << 10, beats=1 << 14)
+CAPACITY = runner.Capacity(writes=1 << 10)
 """Of the bench's memories, for all programs of the generator: one build serves them."""
 
 

@@ -60,6 +60,17 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
 
 
 def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
+    fields["kind"] = min(fields["kind"], max(EpilogueKind))
+    if fields["kind"] not in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW):
+        fields["digits"] = 0
+    if fields["kind"] >= EpilogueKind.MAX:
+        fields |= WINDOWS
+        largest = 11 if fields["kind"] == EpilogueKind.DIGITS else 31
+        fields["window"] = rng.choice((1, largest, rng.randint(1, largest)))
+        fields["inset"] = rng.choice((0, min(15, fields["window"] - 1)))
+        fields["step"] = fields["step"] or 1
+        if fields["kind"] != EpilogueKind.DIGITS:
+            fields["parameters"] = fields["parameters"] or 1
     if fields["kind"] != EpilogueKind.STORE or fields["stationary"]:
         fields["pool"] = fields["residual"] = 0
     if fields["kind"] in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW):
@@ -70,6 +81,11 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
         fields["first_pixel"] = rng.randrange(0, 1024, area)
     if fields["filter_table"] == NO_TABLE:
         fields["compact"] = 0
+
+
+WINDOWS = {"stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE}
+WINDOWS |= {"compact": 0, "residual": 0, "pool": 0, "digits": 0}
+"""What the kinds MAX, AVERAGE and DIGITS demand."""
 
 
 def bits_of(instruction: Row) -> int:
@@ -193,7 +209,13 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         kinds.append((f"masked gather with {name} {value}", Opcode.GATHER, change))
     for name, changes in _EPILOGUES.items():
         whole = {"tile": 2, "first_pixel": 4, "parameters": 1, "filter_table": 0, "kind": 0, "stationary": 0, "pool": 0}
-        kinds.append((name, Opcode.EPILOGUE, _fields(Opcode.EPILOGUE, **{**whole, "residual": 0, **changes})))
+        whole |= {"residual": 0, "digits": 0}
+        kinds.append((name, Opcode.EPILOGUE, _fields(Opcode.EPILOGUE, **{**whole, **changes})))
+    for kind in (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS):
+        whole = {**WINDOWS, "kind": kind, "window": 3, "step": 2, "inset": 2, "parameters": 1}
+        for name, value in _WINDOW_FAULTS + ([("window", 12)] if kind == EpilogueKind.DIGITS else [("parameters", 0)]):
+            change = _fields(Opcode.EPILOGUE, **{**whole, name: value})
+            kinds.append((f"{kind.name} with {name} {value}", Opcode.EPILOGUE, change))
     kinds += [
         (f"{name} {value} of INDEX", Opcode.INDEX, _fields(Opcode.INDEX, **{name: value}))
         for name, values in {"table": (ARCH.tables, 31), "bits": (513, 16383), "mask": (32, 63)}.items()
@@ -219,6 +241,12 @@ _EPILOGUES = {
     "pool from a later row of a tile": {"pool": 1, "first_pixel": 6},
     "pool from a later column of a tile": {"pool": 1, "first_pixel": 5},
     "compact without a filter table": {"compact": 1, "filter_table": NO_TABLE},
+    "digits of STORE": {"digits": 1},
+    "digits of THRESHOLD": {"kind": 3, "digits": 1},
 }
+
+_WINDOW_FAULTS = [("kind", 7), ("stationary", 1), ("tile", 2), ("tile", 31), ("tile_table", 0), ("filter_table", 0)]
+_WINDOW_FAULTS += [("compact", 1), ("residual", 1), ("pool", 1), ("digits", 1), ("window", 0), ("step", 0)]
+_WINDOW_FAULTS += [("inset", 3), ("inset", 15)]
 
 UNIT_OPCODES = {unit: [form.opcode for form in formats_of(unit)] for unit in QUEUED_UNITS}

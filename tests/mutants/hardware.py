@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.windows import WINDOWS
 
 HARDWARE = [
     Mutant(
@@ -144,7 +145,7 @@ HARDWARE = [
     Mutant(
         "pool-counts-outside",
         "hw/epilogue/pipeline.py",
-        "added = Mux(outside, 0, values[lane]).as_signed()",
+        "added = Mux(outside, Mux(work.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()",
         "added = values[lane].as_signed()",
         "averages of tiles at the map's edge are wrong, and gates decide by them",
         "tests/hw/epilogue/test_epilogue.py -k 4x4",
@@ -172,6 +173,14 @@ HARDWARE = [
         "room.eq(~0)",
         "a burst crosses 4 KiB: the interconnect of a board may return anything",
         "tests/hw/load/test_load.py",
+    ),
+    Mutant(
+        "list-ends-from-first-row",
+        "hw/load/prepare.py",
+        "with m.If(listed & (count < end)):",
+        "with m.If(listed & (count < head.rows)):",
+        "a later group of listed filters reads rows behind the list's end",
+        "tests/hw/load/test_load.py -k 4-fast",
     ),
     Mutant(
         "store-crosses-4-kib",
@@ -214,6 +223,14 @@ HARDWARE = [
         "tests/hw/gather/test_gather.py -k 4x4",
     ),
     Mutant(
+        "ring-a-row-late",
+        "hw/gather/address.py",
+        "(self.y >= operands.wrap_row)",
+        "(self.y > operands.wrap_row)",
+        "a convolution reads a row of a band behind the ring's end, not at its begin",
+        "tests/hw/gather/test_gather.py -k 4x4",
+    ),
+    Mutant(
         "left-border-mask-short",
         "hw/gather/source_mask.py",
         "left_of_map.eq(Mux(piece.x < 0, -piece.x, 0))",
@@ -237,4 +254,5 @@ HARDWARE = [
         "the order of completions is lost behind a MATMUL without work: cycles differ, or the machine hangs",
         "tests/hw/array/test_array.py -k 4x4x4",
     ),
+    *WINDOWS,
 ]

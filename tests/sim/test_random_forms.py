@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gatewright.contract.isa import FORMATS, OPERAND_COLUMN, EpilogueKind, Opcode
+from gatewright.contract.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, EpilogueKind, Opcode
 from gatewright.contract.program import Program
 from tests.support.random_corners import random_corners
 from tests.support.random_programs import random_network
@@ -48,6 +48,9 @@ def forms(program: Program) -> Counter[str]:
     for row in program.code:
         opcode = Opcode(int(row[0]))
         one = fields(row)
+        if opcode == Opcode.LOAD and one["rows"]:
+            seen["LOAD from a later row"] += one["first_row"] > 0 and one["row_table"] == NO_TABLE
+            seen["LOAD from a later place of a list"] += one["first_row"] > 0 and one["row_table"] != NO_TABLE
         if opcode == Opcode.GATHER and one["tile_count"]:
             run = one["kernel_width"] * one["channels"]
             begin = one["first_slice"] * program.arch.rows
@@ -85,6 +88,8 @@ def test_every_form_occurs_in_several_programs(generate: Any) -> None:
         names += [f"{kind} with the last row partly outside", f"{kind} with the last row outside"]
         names += [f"{kind} with a block of one channel", f"{kind} of some channels"]
         names += [f"{kind} of pixels below the map"]
+    if generate is random_corners:
+        names += ["LOAD from a later row", "LOAD from a later place of a list"]
     missing = [name for name in names if programs[name] < 2]
     assert not missing
     assert sum(programs[f"{kind} of a ring"] for kind in ("MAX", "AVERAGE", "DIGITS")) >= 2

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_COLUMNS, MASKS, OPERAND_BANKS, ArchConfig
-from gatewright.contract.encodings import COORDINATE_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, SCRATCHPAD_SPACE
 from gatewright.contract.isa import COLUMNS, FORMATS, NO_MASK, NO_TABLE, Opcode, column
 from gatewright.contract.timing import TILE_CYCLES
 
@@ -158,8 +158,17 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         "source_grid": integer(1, 12) if chance(0.9) else integer(13, 63),
         "first_slice": first_slice,
         "slice_count": slice_count,
+        "wrap_row": 0,
+        "wrap_bytes": integer(0, SCRATCHPAD_SPACE - 1),
     }
     tile_y, tile_x = divmod(first_tile, grid)
+    if chance(0.8):
+        # A row that is read, or beside one: of the map where the others are.
+        some = integer(0, max(0, count - 1))
+        top = tiles[first_tile + some] >> COORDINATE_BITS if listed and count else (first_tile + some) // grid
+        line = (top * tile + integer(0, max(0, tile - 1))) * fields["stride"] - fields["padding_y"]
+        read = line + integer(0, kernel_height)
+        fields["wrap_row"] = read if 0 < read < height and chance(0.8) else integer(0, height)
     place = {"tile": 0, "inside_y": 0, "inside_x": 0, "tile_y": tile_y, "tile_x": tile_x}
     least = TILE_CYCLES if listed and pieces else 0
     cycles = count * max(tile * tile * runs, least)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.encodings import REGION_UNIT, TABLE_ENTRY_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.random_programs import Network
@@ -55,6 +55,7 @@ class ListNetwork(Network):
     def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
         super().__init__(seed, arch, attempt)
         self.rng = np.random.default_rng([SEEDS, seed, attempt])
+        self._skips = np.random.default_rng([SEEDS, seed, attempt, 1])
         self.build = self.builder()
         self.input_list: Listed | None = None
         """The list of input channels of which the next layer's filters are loaded."""
@@ -66,12 +67,14 @@ class ListNetwork(Network):
     def load_rows(self, space: Space, rows: npt.NDArray[np.uint8], address: int, **fields: int) -> Mark:
         """LOAD rows [count, bytes] that lie scattered in DRAM. The table ends after them, or the LOAD does.
 
-        Without a free table, or where it is too short, the rows lie in order.
+        Now and then, without a free table, or where it is too short, the rows lie in order, behind some others.
         """
         rng, (count, size) = self.rng, rows.shape
-        if self.build.free_table() is None or count + 3 > self.arch.table_entries:
-            there = self.build.image.add(rows)
-            fields |= {"dram_address": there, "address": address, "rows": count}
+        if self._skips.integers(8) == 0 or self.build.free_table() is None or count + 3 > self.arch.table_entries:
+            skipped = int(self._skips.integers(3))
+            before = self._skips.integers(0, 256, (skipped, size), dtype=np.uint8)
+            there = self.build.image.add(np.concatenate([before, rows]))
+            fields |= {"dram_address": there, "address": address, "rows": count, "first_row": skipped}
             return self.build.emit(Opcode.LOAD, space=space, row_beats=size // BEAT_BYTES, row_stride=size, **fields)
         places, stride = count + int(rng.integers(1, 4)), size + BEAT_BYTES * int(rng.integers(3))
         chosen = rng.permutation(places)[:count]
@@ -95,11 +98,16 @@ class ListNetwork(Network):
         waits: Sequence[Mark],
         **fields: int,
     ) -> Mark:
-        """LOAD a table and, by it, at most ``rows`` rows of ``size`` bytes that begin ``stride`` bytes apart."""
+        """LOAD a table and, by it, at most ``rows`` rows of ``size`` bytes that begin ``stride`` bytes apart.
+
+        The table may begin with other entries, which are skipped.
+        """
         table = self.build.free_table()
         assert table is not None
-        listed = self.build.load_table(table, entries)
-        fields |= {"dram_address": dram_address, "address": address, "rows": rows}
+        skipped = min(int(self._skips.integers(4)), self.arch.table_entries - len(entries))
+        others = self._skips.integers(0, 1 << TABLE_ENTRY_BITS, skipped).tolist()
+        listed = self.build.load_table(table, [*others, *entries])
+        fields |= {"dram_address": dram_address, "address": address, "rows": rows, "first_row": skipped}
         fields |= {"row_beats": size // BEAT_BYTES, "row_stride": stride, "row_table": table}
         return self.build.emit(Opcode.LOAD, [*waits, listed], space=space, **fields)
 

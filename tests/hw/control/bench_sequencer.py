@@ -10,6 +10,7 @@ from typing import Any
 import cocotb
 import numpy as np
 
+from gatewright.contract.arch import MASKS
 from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, QUEUED_UNITS, WAITS, Opcode, Space, Unit
 from gatewright.hw.layouts import COUNTS, PLACE, head_layout
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
@@ -179,8 +180,9 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
         assert bench.get("boot__start") == (bench.cycle == 0)
         if bench.cycle == 0:
             assert bench.get("boot__address") == address and bench.get("boot__beats") == BEATS * len(pages[0])
-        value = shared.masks.read(bench.get("mask__mask"), np.array([bench.get("mask__bit")]))[0]
-        bench.set(mask__value=int(value))
+        mask, bit = bench.get("mask__mask"), np.array([bench.get("mask__bit")])
+        # Between EXITs it is any number.
+        bench.set(mask__value=int(shared.masks.read(mask, bit, "bench")[0]) if mask < MASKS else 0)
         await bench.settle()
         before, full = len(twin.executed), any(shared.queues[unit].full for unit in QUEUED_UNITS)
         twin.step(done)

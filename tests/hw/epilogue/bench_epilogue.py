@@ -22,7 +22,7 @@ from gatewright.hw.signatures import (
     table_counts,
 )
 from gatewright.sim.stepped.instruction import Instruction
-from tests.hw.epilogue.epilogue_cases import FIRST_COUNT, Case, Outcome, random_case, run_twin
+from tests.hw.epilogue.epilogue_cases import FIRST_COUNT, Case, Outcome, every_window, random_case, run_twin
 from tests.support.rtl import Bench, pack
 
 READ_BYTES = 32
@@ -100,7 +100,9 @@ class Surroundings:
         """Serve the unit's requests of this cycle, and note what it did."""
         get, outcome = self.bench.get, self.outcome
         if get("accumulators__valid"):
-            self.entries.append(self.lanes[get("accumulators__bank")][get("accumulators__entry")])
+            place = get("accumulators__bank"), get("accumulators__entry")
+            outcome.entries.append(place)
+            self.entries.append(self.lanes[place[0]][place[1]])
         else:
             self.entries.append(int(np.random.default_rng(now).integers(1 << 60)))
         self.parameter.append(self.parameters[get("parameters__entry") % len(self.parameters)])
@@ -184,6 +186,7 @@ async def compare(dut: Any, case: Case) -> None:
         differences("writes", around.outcome.writes, expected.writes),
         differences("masks", around.outcome.masks, expected.masks),
         differences("reads", around.outcome.reads, expected.reads),
+        differences("entries", around.outcome.entries, expected.entries),
     ]
     texts = [f"{i.row}: {i.start} {i.run} {i.done} {i.fields}" for i in case.instructions]
     assert not any(found), "\n".join([*filter(None, found), *texts])
@@ -195,3 +198,8 @@ async def same_as_twin(dut: Any) -> None:
     for seed in os.environ["SEEDS"].split():
         cocotb.log.info(f"{name} seed {seed}")
         await compare(dut, random_case(name, int(seed), length))
+
+
+@cocotb.test()
+async def no_window_waits(dut: Any) -> None:
+    await compare(dut, every_window(os.environ["ARCH"]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gatewright.contract.arch import PRESETS, ArchConfig
-from gatewright.contract.encodings import COORDINATE_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MOST_DIGITS_WINDOW
 from gatewright.contract.isa import (
     COLUMNS,
     FORMATS,
@@ -23,6 +23,7 @@ from gatewright.contract.isa import (
 from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
+from tests.hw.epilogue.window_cases import window_fields
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
 OTHERS = (Unit.LOAD, Unit.GATHER, Unit.ARRAY, Unit.INDEX, Unit.STORE)
@@ -53,12 +54,16 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What happened, with cycles: (start, run, done); writes (cycle, address, bytes); mask writes; residual reads."""
+    """What happened, with cycles: (start, run, done); writes (cycle, address, bytes); mask writes.
+
+    Without: addresses read in the scratchpad, (bank, entry) read of the accumulators.
+    """
 
     times: list[tuple[int, int, int]] = field(default_factory=list)
     writes: list[tuple[int, int, bytes]] = field(default_factory=list)
     masks: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     reads: list[int] = field(default_factory=list)
+    entries: list[tuple[int, int]] = field(default_factory=list)
 
 
 def instruction(number: int, waits: list[tuple[int, int]], **fields: int) -> Instruction:
@@ -98,6 +103,9 @@ class Generator:
         magnitude = 1 << rng.integers(2, 31, entries)
         raw[:, :4] = rng.integers(-magnitude, magnitude).astype("<i4").view(np.uint8).reshape(entries, 4)
         raw[:, 6] = np.where(rng.random(entries) < 0.3, rng.integers(1, 48, entries), rng.integers(18, 46, entries))
+        # Poolings of windows: no change, and averages.
+        raw[::4, 4:7] = 2, 0, 1
+        raw[1::4, 6] = rng.integers(8, 24, len(raw[1::4]))
         banks = shared.accumulators._entries
         banks[:] = rng.integers(-(1 << 30), 1 << 30, banks.shape)
         banks >>= rng.integers(0, 20, banks.shape).astype(np.int32)
@@ -115,6 +123,8 @@ class Generator:
 
     def draw(self, number: int, waits: list[tuple[int, int]], rows: int, columns: int, tile: int) -> Instruction:
         """An instruction over a grid of ``rows`` by ``columns`` tiles."""
+        if self.chance(0.4):
+            return instruction(number, waits, **window_fields(self, self.arch))
         kinds = [(EpilogueKind.STORE, Stationary.FILTERS)] * 4 + [(EpilogueKind.STORE, Stationary.PIXELS)] * 2
         kinds += [(EpilogueKind.REDUCE, Stationary.FILTERS), (EpilogueKind.REDUCE_RAW, Stationary.FILTERS)]
         kinds += [(EpilogueKind.THRESHOLD, Stationary.FILTERS), (EpilogueKind.THRESHOLD, Stationary.PIXELS)]
@@ -156,6 +166,8 @@ class Generator:
         while self._entries(stationary, pixels, filters) > arch.accumulator_depth:
             count = pixels = area if fields["pool"] else 1
             filters = min(filters, arch.columns)
+        if reduces and tiles * area >= 2 and self.chance(0.5):
+            fields["digits"], first, count = 1, min(first, tiles * area - 2), 2
         if self.chance(0.06):
             count = 0
         fields["accumulator"] = self.pick(0, arch.accumulator_depth - self._entries(stationary, pixels, filters))
@@ -173,7 +185,15 @@ class Generator:
             fields["destination"] = self.pick(0, (1 << 14) - max(pixels, filters))
         else:
             fields["destination"] = self.pick(0, scratchpad // 2 - max(size, 4 * stored) - 1)
+        if self.chance(0.4):
+            fields |= self._ring(fields, out_width * stored, size)
         return instruction(number, waits, **fields)
+
+    def _ring(self, fields: dict[str, int], pitch: int, size: int) -> dict[str, int]:
+        """Rows from ``wrap_row`` on lie in front of all others, which a residual may read ahead of them."""
+        wrap_row = self.pick(1, fields["out_height"] + 1)
+        behind = fields["destination"] + wrap_row * pitch - size
+        return {"wrap_row": wrap_row, "wrap_bytes": size + self.pick(0, behind)} if behind >= 0 else {}
 
     def _entries(self, stationary: int, pixels: int, filters: int) -> int:
         still, streamed = (filters, pixels) if stationary == Stationary.FILTERS else (pixels, filters)
@@ -208,6 +228,22 @@ def random_case(name: str, seed: int, length: int) -> Case:
     return Case(arch, draw.shared, instructions, gaps, completions)
 
 
+def every_window(name: str) -> Case:
+    """Windows of every edge with two results, one after the other as fast as it goes: their reads just keep up.
+
+    In front of them windows of one pixel that wait long: their addresses must not be more than there is room for.
+    """
+    arch = ARCHS[name]
+    draw = Generator(arch, np.random.default_rng(0))
+    same = {"kind": EpilogueKind.DIGITS, "out_width": 40, "out_height": 1, "tile_count": 40, "pixel_count": 40}
+    same |= {"filter_count": 1, "channels": 1, "source_height": 11, "source_width": 50, "destination": 1000, "step": 1}
+    wait = (int(Unit.LOAD), (FIRST_COUNT + 1) % (1 << 16))
+    instructions = [instruction(0, [wait], window=1, **same)]
+    instructions += [instruction(edge, [], window=edge, **same) for edge in range(1, MOST_DIGITS_WINDOW + 1)]
+    draw.shared.completions._done = [FIRST_COUNT] * len(Unit)
+    return Case(arch, draw.shared, instructions, [0] * len(instructions), {200: [Unit.LOAD]})
+
+
 def run_twin(case: Case, limit: int = 400_000) -> Outcome:
     """The stepped simulator's epilogue on a case; sets ``case.pushes``."""
     shared, outcome = case.shared, Outcome()
@@ -233,6 +269,7 @@ def run_twin(case: Case, limit: int = 400_000) -> Outcome:
 def _record(shared: Shared, outcome: Outcome) -> None:
     scratchpad, masks, clock = shared.scratchpad, shared.masks, shared.clock
     read_b, write_b, write_mask = scratchpad.read_b, scratchpad.write_b, masks.write
+    read_entry = shared.accumulators.read
 
     def reading(address: int, count: int, user: Instruction) -> Any:
         outcome.reads.append(address)
@@ -246,4 +283,9 @@ def _record(shared: Shared, outcome: Outcome) -> None:
         outcome.masks.append((clock.cycle, first, tuple(int(b) for b in bits)))
         write_mask(first, bits, user)
 
+    def reading_entry(bank: int, entry: int, user: Instruction) -> Any:
+        outcome.entries.append((bank, entry))
+        return read_entry(bank, entry, user)
+
     scratchpad.read_b, scratchpad.write_b, masks.write = reading, writing, masking  # type: ignore[method-assign]
+    shared.accumulators.read = reading_entry  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from gatewright.sim.stepped.gather.unit import GatherUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 from tests.support.gather_case import SLICE_CORNERS, GatherCase, head_values, random_case, slice_corners
+from tests.support.gather_rings import RING_CORNERS, ring_corners
 from tests.support.rtl import Bench, pack, unpack
 
 ARCH = load_arch(os.environ["ARCH"])
@@ -47,7 +48,7 @@ class Program:
         self.shared = Shared(ARCH, np.zeros(16, np.uint8), rng)
         self.shared.masks._bits[:] = rng.random(MASKS * MASK_BITS) < 0.6
         self.cases: list[GatherCase] = []
-        while set().union(*(slice_corners(case, ARCH) for case in self.cases)) != SLICE_CORNERS:
+        while not self._all_corners():
             self.cases = [
                 random_case(rng, ARCH, 2 * (i % TABLE_PAIRS), 2 * (i % TABLE_PAIRS) + 1) for i in range(INSTRUCTIONS)
             ]
@@ -56,6 +57,11 @@ class Program:
         self._next_push = self._next_ready = 0
         self._hasty = bool(rng.random() < 0.5)
         self._loads: deque[int] = deque()
+
+    def _all_corners(self) -> bool:
+        slices = set().union(*(slice_corners(case, ARCH) for case in self.cases))
+        rings = set().union(*(ring_corners(case, ARCH) for case in self.cases))
+        return slices == SLICE_CORNERS and rings == RING_CORNERS
 
     def _instruction(self, number: int, case: GatherCase) -> Instruction:
         code = case.code.copy()
@@ -185,7 +191,8 @@ async def beside_its_twin(dut: Any) -> None:
         exists = table < ARCH.tables and position < ARCH.table_entries
         entry = int(shared.tables._entries[table, position]) if exists else int(rng.integers(0, 1 << 16))
         asked = bench.get("mask__bit") + np.arange(MASK_COLUMNS)
-        found_bits = shared.masks.read(bench.get("mask__mask"), asked)
+        mask = bench.get("mask__mask")
+        found_bits = shared.masks.read(mask, asked, "bench") if mask < MASKS else rng.random(MASK_COLUMNS) < 0.5
         bits = int(found_bits @ (1 << np.arange(MASK_COLUMNS)))
         shared.clock.tick()
         await bench.step()

@@ -117,6 +117,7 @@ def _random_fields(rng: np.random.Generator, arch: ArchConfig) -> dict[str, int]
     }
     if rng.integers(3) == 0:
         fields["row_table"] = int(rng.integers(INITIAL_TABLES if rng.integers(2) else arch.tables))
+    fields["first_row"] = _first_row(rng, fields["row_table"] != NO_TABLE)
     if rng.integers(8) == 0:
         fields["rows" if rng.integers(2) else "row_beats"] = 0
     if space == Space.SCRATCHPAD:
@@ -149,6 +150,15 @@ def _random_fields(rng: np.random.Generator, arch: ArchConfig) -> dict[str, int]
         fields["address"] = int(rng.integers(max(1, arch.instruction_entries - 60)))
         fields["rows"] = min(fields["rows"], 8)
     return fields
+
+
+def _first_row(rng: np.random.Generator, listed: bool) -> int:
+    """With a table often a position near the list's end, or behind it; the largest number there is now and then."""
+    if rng.integers(2):
+        return 0
+    if rng.integers(8) == 0:
+        return (1 << 14) - 1 - int(rng.integers(2))
+    return int(rng.integers(14 if listed else 1000))
 
 
 def physical_bytes(

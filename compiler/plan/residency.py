@@ -1,0 +1,193 @@
+"""The residency plan of a network on an architecture: what stays on chip, what comes how often, what bounds a layer.
+
+It is read off a program: what lies where is the same for all samples, what is read and computed is this one's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.stem import rows_in_beats
+from gatewright.compiler.plan.unit_cycles import (
+    epilogue_cycles,
+    fields_of,
+    gather_cycles,
+    load_bytes,
+    load_cycles,
+    matmul_cycles,
+)
+from gatewright.contract.isa import Opcode, Space, Unit
+from gatewright.contract.program import Program
+
+BOUNDING = (Unit.ARRAY, Unit.GATHER, Unit.EPILOGUE, Unit.LOAD)
+"""The units that can bound a layer."""
+
+_CYCLES = {
+    Opcode.MATMUL: (Unit.ARRAY, matmul_cycles),
+    Opcode.GATHER: (Unit.GATHER, gather_cycles),
+    Opcode.EPILOGUE: (Unit.EPILOGUE, epilogue_cycles),
+}
+
+
+@dataclass(frozen=True)
+class FilterPlan:
+    """A filter bank: ``size`` bytes in DRAM, in ``groups`` of ``pieces`` each; ``read`` bytes are read of it."""
+
+    name: str
+    resident: bool
+    groups: int
+    pieces: int
+    size: int
+    read: int
+
+    @property
+    def times(self) -> float:
+        """How often the bank is read."""
+        return self.read / self.size
+
+    def __str__(self) -> str:
+        way = "resident" if self.resident else f"streamed, {self.groups} x {self.pieces}"
+        return f"{way}, {self.size:,} B" + ("" if self.times == 1 else f" read {self.times:g} times")
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """A map in the scratchpad: ``size`` bytes at ``address`` if whole; ``rows`` if only so many are kept, in a ring."""
+
+    tensor: str
+    address: int
+    size: int
+    rows: int | None
+
+    def __str__(self) -> str:
+        return f"{'whole' if self.rows is None else f'ring of {self.rows} rows'}, {self.size:,} B at {self.address:,}"
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """A layer. ``band``: rows of its block's output that are made in turn; None if the layer is done at once.
+
+    ``cycles`` of ``BOUNDING`` are those that its work holds each unit, without latencies and waits. What a classifier
+    gathers while its map is still being written counts for the layer that writes it.
+    """
+
+    name: str
+    filters: tuple[FilterPlan, ...]
+    maps: tuple[TensorPlan, ...]
+    band: int | None
+    cycles: dict[Unit, int]
+
+    @property
+    def bound(self) -> Unit | None:
+        """The unit that is held longest; None for a layer that rides along with another."""
+        longest = max(BOUNDING, key=lambda unit: self.cycles[unit])
+        return longest if self.cycles[longest] else None
+
+
+@dataclass(frozen=True)
+class ResidencyPlan:
+    """Every layer in order; ``other_bytes`` of DRAM are parameters and instructions, ``other_cycles`` their reading."""
+
+    image: TensorPlan
+    layers: tuple[LayerPlan, ...]
+    other_bytes: int
+    other_cycles: int
+
+    def __str__(self) -> str:
+        head = ("layer", "filters", "map", "band", *(unit.name for unit in BOUNDING), "bound")
+        lines = [head, ("(image)", "", str(self.image), "", *("",) * len(BOUNDING), "")]
+        for layer in self.layers:
+            bound = layer.bound
+            cycles = tuple(f"{layer.cycles[unit]:,}" if bound is not None else "" for unit in BOUNDING)
+            band = "" if layer.band is None else f"{layer.band} rows"
+            end = (band, *cycles, bound.name if bound is not None else "with its source")
+            filters = [str(bank) for bank in layer.filters] or [""]
+            maps = [str(place) for place in layer.maps] or [""]
+            for number in range(max(len(filters), len(maps))):
+                cells = [column[number] if number < len(column) else "" for column in (filters, maps)]
+                lines.append((layer.name, *cells, *end) if number == 0 else ("", *cells, *("",) * len(end)))
+        widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
+        numbers = range(4, 4 + len(BOUNDING))
+        text = [
+            "  ".join(
+                f"{cell:>{width}}" if place in numbers else f"{cell:<{width}}"
+                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        total = {unit: sum(layer.cycles[unit] for layer in self.layers) for unit in BOUNDING}
+        sums = ", ".join(f"{unit.name} {total[unit]:,}" for unit in BOUNDING)
+        return "\n".join(
+            [
+                *text,
+                f"cycles in all: {sums}; parameters and instructions: {self.other_bytes:,} B, "
+                f"{self.other_cycles:,} cycles of LOAD",
+            ]
+        )
+
+
+def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
+    """The plan of a network's image, and of one of its programs in replay."""
+    owner = {bank: layer.name for layer in image.graph.layers for bank in layer.banks}
+    first_reader = next(layer.name for layer in image.graph.layers if image.graph.input in layer.reads)
+    cycles: dict[str, dict[Unit, int]] = defaultdict(lambda: dict.fromkeys(BOUNDING, 0))
+    read: dict[str, int] = defaultdict(int)
+    other_bytes = other_cycles = 0
+    for row, layer in zip(program.code.tolist(), program.layers, strict=True):
+        opcode, fields = Opcode(row[0]), fields_of(row)
+        if opcode in _CYCLES:
+            unit, formula = _CYCLES[opcode]
+            cycles[layer][unit] += formula(fields, image.arch)
+        elif opcode == Opcode.LOAD:
+            taken = load_cycles(fields, image.arch)
+            if fields["space"] in (Space.WEIGHTS_BY_VECTOR, Space.WEIGHTS_BY_REDUCTION):
+                bank = _bank_at(image, fields["dram_address"])
+                read[bank] += load_bytes(fields)
+                cycles[owner[bank]][Unit.LOAD] += taken
+            elif fields["space"] == Space.SCRATCHPAD:
+                cycles[first_reader][Unit.LOAD] += taken
+            else:
+                other_bytes, other_cycles = other_bytes + load_bytes(fields), other_cycles + taken
+    bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
+    layers = tuple(
+        LayerPlan(
+            layer.name,
+            tuple(_filters(image, bank, read[bank]) for bank in layer.banks),
+            tuple(_tensor(image, name, layer) for name in layer.writes if name in image.addresses),
+            bands.get(layer.name),
+            cycles[layer.name],
+        )
+        for layer in image.graph.layers
+    )
+    return ResidencyPlan(_tensor(image, image.graph.input, None), layers, other_bytes, other_cycles)
+
+
+def _bank_at(image: NetworkImage, address: int) -> str:
+    """The bank that holds a DRAM address."""
+    regions = (region for region in image.regions if region.kind == "weights")
+    return next(r.name for r in regions if r.address <= address < r.address + r.size)
+
+
+def _filters(image: NetworkImage, name: str, read: int) -> FilterPlan:
+    bank = image.banks[name]
+    size = next(region.size for region in image.regions if region.name == name)
+    return FilterPlan(name, not bank.streamed, bank.groups(bank.filters), len(bank.pieces), size, read)
+
+
+def _tensor(image: NetworkImage, name: str, writer: QuantisedLayer | None) -> TensorPlan:
+    if writer is None:
+        layout = image.input_layout
+        pitch, size = layout.rows * layout.channels * layout.width, image.input_region.size
+    else:
+        size = writer.sizes(image.graph)[name]
+        pitch = size // image.graph.shapes[name].height if name in image.graph.shapes else size
+    ring = image.ring_bytes.get(name)
+    if ring is None:
+        return TensorPlan(name, image.addresses[name], size, None)
+    unit = rows_in_beats(pitch) if writer is None else 1
+    height = image.graph.shapes[name].height
+    rows = ring // pitch // unit * unit if writer is None else min(height, ring // pitch)
+    return TensorPlan(name, image.addresses[name], rows * pitch, rows)
