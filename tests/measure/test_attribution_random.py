@@ -103,7 +103,7 @@ def test_the_parts_of_any_run_sum_to_its_cycles(seed: int) -> None:
     assert all(before[1] <= after[0] for before, after in pairwise(streams))
     run = record_run(program, result)
     assert sum(layer.cycles for layer in run.layers) == run.cycles == result.cycles
-    code_bytes = program.boot_count * 32
+    code_bytes = program.boot_count * 48
     assert sum(layer.dram_bytes for layer in run.layers) == code_bytes + int(
         result.work["bytes"][result.work["opcode"] == Opcode.LOAD].sum()
     )

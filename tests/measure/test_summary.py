@@ -38,7 +38,7 @@ def test_a_run_is_recorded_by_layer() -> None:
     assert run.utilisation == (90 + 16 + 120) / (442 * 16)
     layers = {layer.name: layer for layer in run.layers}
     assert (layers["conv1"].macs, layers["conv1"].dram_bytes, layers["conv1"].dram_cycles) == (90, 96, 8)
-    assert layers["boot"].dram_bytes == 12 * 32  # twelve instructions
+    assert layers["boot"].dram_bytes == 12 * 48  # twelve instructions
     assert layers["boot"].dram_cycles == 32  # 24 beats, 3 in 4 cycles
     assert layers["conv1"].array_cycles == 10
     (gate,) = run.gates

@@ -55,6 +55,7 @@ class ListNetwork(Network):
     def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
         super().__init__(seed, arch, attempt)
         self.rng = np.random.default_rng([SEEDS, seed, attempt])
+        self._skips = np.random.default_rng([SEEDS, seed, attempt, 1])
         self.build = self.builder()
         self.input_list: Listed | None = None
         """The list of input channels of which the next layer's filters are loaded."""
@@ -69,9 +70,9 @@ class ListNetwork(Network):
         Now and then, without a free table, or where it is too short, the rows lie in order, behind some others.
         """
         rng, (count, size) = self.rng, rows.shape
-        if rng.integers(4) == 0 or self.build.free_table() is None or count + 3 > self.arch.table_entries:
-            skipped = int(rng.integers(3))
-            before = rng.integers(0, 256, (skipped, size), dtype=np.uint8)
+        if self._skips.integers(8) == 0 or self.build.free_table() is None or count + 3 > self.arch.table_entries:
+            skipped = int(self._skips.integers(3))
+            before = self._skips.integers(0, 256, (skipped, size), dtype=np.uint8)
             there = self.build.image.add(np.concatenate([before, rows]))
             fields |= {"dram_address": there, "address": address, "rows": count, "first_row": skipped}
             return self.build.emit(Opcode.LOAD, space=space, row_beats=size // BEAT_BYTES, row_stride=size, **fields)
@@ -103,8 +104,8 @@ class ListNetwork(Network):
         """
         table = self.build.free_table()
         assert table is not None
-        skipped = min(int(self.rng.integers(4)), self.arch.table_entries - len(entries))
-        others = self.rng.integers(0, 1 << TABLE_ENTRY_BITS, skipped).tolist()
+        skipped = min(int(self._skips.integers(4)), self.arch.table_entries - len(entries))
+        others = self._skips.integers(0, 1 << TABLE_ENTRY_BITS, skipped).tolist()
         listed = self.build.load_table(table, [*others, *entries])
         fields |= {"dram_address": dram_address, "address": address, "rows": rows, "first_row": skipped}
         fields |= {"row_beats": size // BEAT_BYTES, "row_stride": stride, "row_table": table}

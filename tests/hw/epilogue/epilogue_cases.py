@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gatewright.contract.arch import PRESETS, ArchConfig
-from gatewright.contract.encodings import COORDINATE_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MOST_DIGITS_WINDOW
 from gatewright.contract.isa import (
     COLUMNS,
     FORMATS,
@@ -229,14 +229,19 @@ def random_case(name: str, seed: int, length: int) -> Case:
 
 
 def every_window(name: str) -> Case:
-    """Windows of every edge with two results, one after the other as fast as it goes: their reads just keep up."""
+    """Windows of every edge with two results, one after the other as fast as it goes: their reads just keep up.
+
+    In front of them windows of one pixel that wait long: their addresses must not be more than there is room for.
+    """
     arch = ARCHS[name]
     draw = Generator(arch, np.random.default_rng(0))
     same = {"kind": EpilogueKind.DIGITS, "out_width": 40, "out_height": 1, "tile_count": 40, "pixel_count": 40}
     same |= {"filter_count": 1, "channels": 1, "source_height": 11, "source_width": 50, "destination": 1000, "step": 1}
-    instructions = [instruction(n, [], window=n + 1, **same) for n in range(11)]
+    wait = (int(Unit.LOAD), (FIRST_COUNT + 1) % (1 << 16))
+    instructions = [instruction(0, [wait], window=1, **same)]
+    instructions += [instruction(edge, [], window=edge, **same) for edge in range(1, MOST_DIGITS_WINDOW + 1)]
     draw.shared.completions._done = [FIRST_COUNT] * len(Unit)
-    return Case(arch, draw.shared, instructions, [0] * len(instructions), {})
+    return Case(arch, draw.shared, instructions, [0] * len(instructions), {200: [Unit.LOAD]})
 
 
 def run_twin(case: Case, limit: int = 400_000) -> Outcome:
