@@ -53,7 +53,7 @@ def test_macs_are_those_of_the_torch_network_and_cycles_those_of_a_run(aimed: Ai
 def test_rows_say_what_was_measured() -> None:
     macs = np.array([400, 600, 500, 500])
     cycles = np.array([[5000, 6000, 5500, 5500], [4400, 6600, 5500, 5500]])
-    found = Measured(replace(CASE, images=4), 1000, macs, [10_000, 11_000], cycles, 0.1)
+    found = Measured(replace(CASE, images=4), 1000, macs, [10_000, 11_000], cycles, 0.1, {})
     low, high = rows_of(found, ARCH, drams(ARCH.dram, [8, 12]))[:2]
     assert list(low) == KEYS.split()[:8] + [name for name in low if name in KEYS.split()[8:]]
     assert set(low) == set(KEYS.split())
@@ -81,6 +81,9 @@ def test_the_whole_table() -> None:
         assert 0.3 < row["ratio"] <= 1
     lines = table3.text_of(contents).splitlines()
     assert lines[0].startswith("SYNTHETIC")
+    for case in contents["cases"]:  # type: ignore[attr-defined]
+        assert sum(case["cycles_by_cause"].values()) == pytest.approx(1)
+    assert sum("useful macs" in line for line in lines) == 2
     assert sum(line.startswith("R18 ") for line in lines) >= 1
     assert any("R34-70  theoretical 3.05  board 2.26  ratio 0.741" in line for line in lines)
 
