@@ -7,8 +7,7 @@ from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather_into, multiply
 from gatewright.compiler.emit.windows import windows
-from gatewright.compiler.graph.graph import TensorShape
-from gatewright.compiler.plan.averages import DIGITS, digits_name, sums_first
+from gatewright.compiler.plan.averages import DIGITS, digits_name
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
@@ -22,7 +21,8 @@ class AverageProduct:
     """One such layer in the making.
 
     Either every pixel is multiplied, and rows of the map may be gathered as they become complete; or the pixels are
-    summed into two digits first (``averages.sums_first``), and nothing can begin before the map is complete.
+    summed into two digits first, if the plan has a place for them (``averages.sums_first``): nothing can begin before
+    the map is complete.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class AverageProduct:
     ) -> None:
         self.context, self.loader, self.bank, self.layer = context, loader, bank, layer
         self.filters, self.destination, self.kind = filters, destination, kind
-        self.summed = sums_first(TensorShape(source.channels, source.height, source.width), filters, context.arch)
+        self.summed = digits_name(layer) in context.image.addresses
         self.pixels = source
         self.source = source
         if self.summed:

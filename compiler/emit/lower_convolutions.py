@@ -131,7 +131,7 @@ class ConvolutionLowering:
             windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
         for _ in self._rest(averages, steps[-1].output.end):
             pass
-        if layer.output not in self.image.ring_bytes:
+        if layer.output not in self.image.ring_bytes and steps[-1].middle.end == shape.height:
             self.lowering.place(layer, None)
         self.lowering.place_map(pool.output, self.image.poolings.get(pool.output))
 

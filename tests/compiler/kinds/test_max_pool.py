@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gatewright.compiler.compile import without_gates
+from gatewright.compiler.compile import Compiler, without_gates
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.checks import BrokenGraph
 from gatewright.compiler.graph.float_executor import run_float
@@ -23,7 +23,6 @@ from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import allocate_scratchpad
-from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS
@@ -34,6 +33,7 @@ from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
 from gatewright.models.gates.kinds import Gating
 from tests.compiler.naive import evaluate
 from tests.compiler.networks import lively, random_images
+from tests.support.chain import compare_image
 
 
 class _Pooled(nn.Module):
@@ -170,20 +170,25 @@ def test_pool_and_averages_of_its_map_have_places_of_their_own() -> None:
     assert pool.begun_with(quantised) == ("conv1",) and pooling.begun_with(quantised) == ("conv1.max_pool",)
     second = next(layer for layer in quantised.layers if layer.name == "layer1.0.conv2.pooled")
     assert second.in_place_of(quantised) == "conv1.max_pool.pooled"
-    addresses = allocate_scratchpad(quantised, PRESETS["ultra96"], 3 * 64 * 64)
+    addresses = allocate_scratchpad(quantised, PRESETS["ultra96"], 3 * 64 * 64).addresses
     assert addresses["conv1.max_pool"] == addresses["layer1.0.conv2"]
     taken = [("conv1", 32 * 32 * 64), ("conv1.max_pool", 16 * 16 * 64), ("conv1.max_pool.pooled", 4 * 64)]
     for (one, size), (other, length) in [(a, b) for a in taken for b in taken if a is not b]:
         assert addresses[one] + size <= addresses[other] or addresses[other] + length <= addresses[one]
 
 
-def test_the_machine_has_none_yet() -> None:
-    _, quantised, _ = made(_Pooled(3, 1, True).eval(), 16)
-    message = "layer first.max_pool: the machine has no max pool yet"
-    with pytest.raises(GatewrightError, match=message):
-        NetworkImage(quantised, PRESETS["ultra96"])
-    with pytest.raises(GatewrightError, match=message):
-        quantised.layers[1].lower(None, [])  # type: ignore[arg-type]
+@pytest.mark.parametrize(("window", "padding"), [(2, 0), (2, 1), (3, 0), (3, 1)])
+def test_the_machine_pools_as_the_reference_does(window: int, padding: int) -> None:
+    """Bytes of every map, with the map before the pool whole, and as a ring of rows with the image in another."""
+    _, quantised, images = made(lively(_Pooled(window, padding, True), 4), 32)
+    inputs = quantise_input(images, quantised)
+    reference = run_reference(quantised, inputs, keep=True)
+    rings = []
+    for kib in (256, 4):
+        compiler = Compiler(quantised, replace(PRESETS["4x4"], scratchpad_kib=kib))
+        rings.append(set(compiler.image.ring_bytes))
+        assert compare_image(compiler, inputs[0], reference, 0, audit=True).different == ()
+    assert rings == [set(), {"first", "input"}]
 
 
 @pytest.mark.parametrize("changed", ["first", "first.max_pool"])

@@ -119,8 +119,15 @@ def shared(graph: QuantisedGraph) -> dict[str, str]:
 @pytest.mark.parametrize(("depth", "gated", "size"), [(8, True, 16), (20, True, 32), (20, False, 32), (14, True, 48)])
 def test_tensors_alive_at_the_same_time_do_not_overlap(depth: int, gated: bool, size: int) -> None:
     graph = resnet_graph(depth, gated, size)
-    addresses = allocate_scratchpad(graph, ArchConfig(), 3 * size * size)
+    addresses = allocate_scratchpad(graph, ArchConfig(), 3 * size * size).addresses
     bytes_of, touched, root = sizes(graph), uses(graph), shared(graph)
+    for number, layer in enumerate(graph.layers):
+        digits = f"{layer.name}.digits"
+        if digits in addresses:  # a sum over the layer's source, two bytes a channel
+            assert isinstance(layer, QuantisedChannelGate | QuantisedClassifier)
+            weight = layer.weight if isinstance(layer, QuantisedClassifier) else layer.hidden_weight
+            bytes_of[digits] = 2 * weight.shape[1]
+            touched[number].add(digits)
     assert set(addresses) == set(bytes_of)
     lives: dict[str, tuple[int, int]] = {graph.input: (-1, -1)}
     for number, names in enumerate(touched):

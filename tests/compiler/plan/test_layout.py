@@ -45,7 +45,7 @@ def test_by_vector_every_element_is_where_load_looks(shape: tuple[int, int, int,
 @pytest.mark.parametrize("shape", SHAPES)
 def test_by_reduction_every_element_is_where_load_looks(shape: tuple[int, int, int, int]) -> None:
     weight = np.random.default_rng(1).integers(-127, 128, shape).astype(np.int8)
-    data = weights_by_reduction(weight).view(np.int8)
+    data = weights_by_reduction(weight, len(weight)).view(np.int8)
     filters, height, width, channels = shape
     bytes_per_tap = -(-filters // 16) * 16
     assert data.shape == (channels, height * width * bytes_per_tap)
