@@ -27,7 +27,7 @@ from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.noise import noise_images
 from gatewright.sim.fast.machine import cycles_by_dram, simulate
 
-MASKS = {"independent": 8.0, "clustered": 64.0}
+MASKS = {"independent": 8.0, "clustered": 224.0}
 """Correlation length of ``noise_images``, in pixels of the image; a cell of every gate's grid is 32 pixels wide."""
 
 

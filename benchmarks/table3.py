@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -173,9 +174,10 @@ def text_of(contents: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def _shares(case: dict[str, dict[str, float]]) -> str:
+def _shares(case: dict[str, Any]) -> str:
     shares = sorted(case["cycles_by_cause"].items(), key=lambda item: -item[1])
-    return ", ".join(f"{TITLES[Cause(cause)].lower()} {100 * share:.2f}" for cause, share in shares if share > 0.00005)
+    text = ", ".join(f"{TITLES[Cause(cause)].lower()} {100 * share:.2f}" for cause, share in shares if share > 0.00005)
+    return f"{text}; correlation of neighbouring tiles {case['correlation_of_neighbouring_tiles']:.2f}"
 
 
 def main() -> None:
