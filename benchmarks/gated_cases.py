@@ -21,12 +21,13 @@ from gatewright.contract.arch import BEAT_BYTES, ArchConfig, DramConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.flow import limit_threads
+from gatewright.measure.records import record_run
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.noise import noise_images
-from gatewright.sim.fast.machine import cycles_by_dram
+from gatewright.sim.fast.machine import cycles_by_dram, simulate
 
-MASKS = {"independent": 8.0, "clustered": 64.0}
+MASKS = {"independent": 8.0, "clustered": 224.0}
 """Correlation length of ``noise_images``, in pixels of the image; a cell of every gate's grid is 32 pixels wide."""
 
 
@@ -69,7 +70,8 @@ class Case:
 class Measured:
     """What came out of a case: MACs [N] and, for each DRAM, cycles [N] of the gated and of the dense program.
 
-    ``correlation`` is that of decisions for neighbouring tiles, the mean over the gates.
+    ``correlation`` is that of decisions for neighbouring tiles, the mean over the gates. ``causes`` are the shares of
+    image 0's cycles by what the array did in them, with the architecture's own DRAM.
     """
 
     case: Case
@@ -79,6 +81,7 @@ class Measured:
     cycles: npt.NDArray[np.int64]
     """[DRAM, N]"""
     correlation: float
+    causes: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,12 @@ def measure(case: Case, arch: ArchConfig, memories: Sequence[DramConfig]) -> Mea
             program = compiler.compile(aimed.decisions(number), aimed.inputs[number])
             expected = aimed.reference.logits[number]
             cycles[:, number] = _cycles(f"{case}, image {number}", program, memories, expected)
+            if number == 0:
+                causes = _causes(program)
     except GatewrightError as error:
         return Refused(case, str(error))
-    return Measured(case, counted_macs(aimed.graph, None), aimed.macs, dense_cycles, cycles, _correlation(aimed))
+    dense_macs, alike = counted_macs(aimed.graph, None), _correlation(aimed)
+    return Measured(case, dense_macs, aimed.macs, dense_cycles, cycles, alike, causes)
 
 
 def _cycles(what: str, program: Program, memories: Sequence[DramConfig], expected: npt.NDArray[np.int32]) -> list[int]:
@@ -128,6 +134,12 @@ def _cycles(what: str, program: Program, memories: Sequence[DramConfig], expecte
     if not np.array_equal(logits, expected):
         raise AssertionError(f"{what}: the logits differ from the integer reference's")
     return cycles
+
+
+def _causes(program: Program) -> dict[str, float]:
+    """Shares of a run's cycles, by cause, as in the report."""
+    record = record_run(program, simulate(program))
+    return {cause: slots / (record.cycles * record.peak) for cause, slots in record.folded(record.kinds).items()}
 
 
 def _correlation(aimed: Aimed) -> float:

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.flow import limit_threads
+from gatewright.measure.causes import TITLES, Cause
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.densities import densities
@@ -57,7 +59,7 @@ def measure_all(
     memories = drams(arch.dram, rates)
     work = partial(measure, arch=arch, memories=memories)
     rows: list[dict[str, object]] = []
-    generators, refused, dense = [], [], set()
+    about, refused, dense = [], [], set()
     with ProcessPoolExecutor(workers) as pool:
         for case, result in zip(listed, pool.map(work, listed), strict=True):
             if isinstance(result, Refused):
@@ -69,12 +71,12 @@ def measure_all(
                 dense.add(depth)
                 rows += dense_rows(result, arch, memories)
             rows += rows_of(result, arch, memories)
-            generators.append(_generator(result))
-    return {"synthetic": SYNTHETIC, "arch": arch.name, "rows": rows, "masks": generators, "refused": refused}, refused
+            about.append(_about(result))
+    return {"synthetic": SYNTHETIC, "arch": arch.name, "rows": rows, "cases": about, "refused": refused}, refused
 
 
-def _generator(measured: Measured) -> dict[str, object]:
-    """How a case's masks came about, and how alike neighbouring tiles' decisions are."""
+def _about(measured: Measured) -> dict[str, object]:
+    """How a case's masks came about, how alike neighbouring tiles' decisions are, and where the cycles go."""
     case = measured.case
     return {
         "network": case.network,
@@ -84,6 +86,7 @@ def _generator(measured: Measured) -> dict[str, object]:
         "seed": case.seed,
         "correlation_length_pixels": MASKS[case.masks],
         "correlation_of_neighbouring_tiles": measured.correlation,
+        "cycles_by_cause": measured.causes,
     }
 
 
@@ -148,9 +151,11 @@ def text_of(contents: dict[str, object]) -> str:
     rows = contents["rows"]
     assert isinstance(rows, list)
     lines += [" ".join(shape.format(row[name]) for name, shape in COLUMNS) for row in rows]
-    refused, other = contents["refused"], contents.get("scalesim")
-    assert isinstance(refused, list)
+    refused, about, other = contents["refused"], contents["cases"], contents.get("scalesim")
+    assert isinstance(refused, list) and isinstance(about, list)
     lines += [f"REFUSED  {line}" for line in refused]
+    lines += ["", f"Where the cycles of each case's first image go, in %, with the DRAM of {contents['arch']}:"]
+    lines += [f"  {case['network']:8} {case['masks']:12} {case['mode']:12} {_shares(case)}" for case in about]
     lines += ["", f"Others, as printed. {PAPER_SOURCE}; theoretical = 1 / (1 - MACs removed):"]
     lines += [
         f"  {name}  theoretical {paper.theoretical:.2f}  board {paper.board:.2f}  "
@@ -167,6 +172,12 @@ def text_of(contents: dict[str, object]) -> str:
             f"{other['seconds']:.3f} s: {other['times_faster']:,.0f} times faster",
         ]
     return "\n".join(lines)
+
+
+def _shares(case: dict[str, Any]) -> str:
+    shares = sorted(case["cycles_by_cause"].items(), key=lambda item: -item[1])
+    text = ", ".join(f"{TITLES[Cause(cause)].lower()} {100 * share:.2f}" for cause, share in shares if share > 0.00005)
+    return f"{text}; correlation of neighbouring tiles {case['correlation_of_neighbouring_tiles']:.2f}"
 
 
 def main() -> None:

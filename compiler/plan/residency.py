@@ -15,11 +15,12 @@ from gatewright.compiler.plan.unit_cycles import (
     epilogue_cycles,
     fields_of,
     gather_cycles,
-    load_bytes,
     load_cycles,
+    load_rows,
     matmul_cycles,
 )
-from gatewright.contract.isa import Opcode, Space, Unit
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
 from gatewright.contract.program import Program
 
 BOUNDING = (Unit.ARRAY, Unit.GATHER, Unit.EPILOGUE, Unit.LOAD)
@@ -50,7 +51,7 @@ class FilterPlan:
 
     def __str__(self) -> str:
         way = "resident" if self.resident else f"streamed, {self.groups} x {self.pieces}"
-        return f"{way}, {self.size:,} B" + ("" if self.times == 1 else f" read {self.times:g} times")
+        return f"{way}, {self.size:,} B" + ("" if self.times == 1 else f" read {self.times:.2f} times")
 
 
 @dataclass(frozen=True)
@@ -136,21 +137,26 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
     cycles: dict[str, dict[Unit, int]] = defaultdict(lambda: dict.fromkeys(BOUNDING, 0))
     read: dict[str, int] = defaultdict(int)
     other_bytes = other_cycles = 0
-    for row, layer in zip(program.code.tolist(), program.layers, strict=True):
+    decided = {gate.index_instruction: gate.table for gate in program.gates}
+    tables: dict[int, tuple[int, ...]] = {}
+    for number, (row, layer) in enumerate(zip(program.code.tolist(), program.layers, strict=True)):
         opcode, fields = Opcode(row[0]), fields_of(row)
-        if opcode in _CYCLES:
+        if number in decided:
+            tables[fields["table"]] = decided[number]
+        elif opcode in _CYCLES:
             unit, formula = _CYCLES[opcode]
             cycles[layer][unit] += formula(fields, image.arch)
         elif opcode == Opcode.LOAD:
-            taken = load_cycles(fields, image.arch)
+            rows = load_rows(fields, None if fields["row_table"] == NO_TABLE else tables[fields["row_table"]])
+            size, taken = len(rows) * fields["row_beats"] * BEAT_BYTES, load_cycles(fields, rows, image.arch)
             if fields["space"] in (Space.WEIGHTS_BY_VECTOR, Space.WEIGHTS_BY_REDUCTION):
                 bank = _bank_at(image, fields["dram_address"])
-                read[bank] += load_bytes(fields)
+                read[bank] += size
                 cycles[owner[bank]][Unit.LOAD] += taken
             elif fields["space"] == Space.SCRATCHPAD:
                 cycles[first_reader][Unit.LOAD] += taken
             else:
-                other_bytes, other_cycles = other_bytes + load_bytes(fields), other_cycles + taken
+                other_bytes, other_cycles = other_bytes + size, other_cycles + taken
     bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
     layers = tuple(
         LayerPlan(

@@ -5,7 +5,7 @@ They are for a program of replay, whose fields say how many tiles, pixels, filte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gatewright.contract.arch import BEAT_BYTES, TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
@@ -22,15 +22,16 @@ def fields_of(row: list[int]) -> Fields:
     return {name: row[place] for name, place in _COLUMNS[Opcode(row[0])].items()}
 
 
-def load_bytes(fields: Fields) -> int:
-    """Bytes that a LOAD reads."""
-    return fields["rows"] * fields["row_beats"] * BEAT_BYTES
+def load_rows(fields: Fields, listed: Sequence[int] | None) -> Sequence[int]:
+    """The rows that a LOAD reads; ``listed`` are the entries of its table, None if it names none."""
+    rows = range(fields["first_row"], fields["first_row"] + fields["rows"])
+    return rows if listed is None else listed[rows.start : rows.stop]
 
 
-def load_cycles(fields: Fields, arch: ArchConfig) -> int:
-    """Cycles of the data channel: every burst's beats, and the gap behind it. A table's rows are taken to be all."""
+def load_cycles(fields: Fields, rows: Sequence[int], arch: ArchConfig) -> int:
+    """Cycles of the data channel: every burst's beats, and the gap behind it."""
     total = 0
-    for row in range(fields["first_row"], fields["first_row"] + fields["rows"]):
+    for row in rows:
         address, beats = fields["dram_address"] + row * fields["row_stride"], fields["row_beats"]
         while beats:
             length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)

@@ -53,7 +53,7 @@ def test_macs_are_those_of_the_torch_network_and_cycles_those_of_a_run(aimed: Ai
 def test_rows_say_what_was_measured() -> None:
     macs = np.array([400, 600, 500, 500])
     cycles = np.array([[5000, 6000, 5500, 5500], [4400, 6600, 5500, 5500]])
-    found = Measured(replace(CASE, images=4), 1000, macs, [10_000, 11_000], cycles, 0.1)
+    found = Measured(replace(CASE, images=4), 1000, macs, [10_000, 11_000], cycles, 0.1, {})
     low, high = rows_of(found, ARCH, drams(ARCH.dram, [8, 12]))[:2]
     assert list(low) == KEYS.split()[:8] + [name for name in low if name in KEYS.split()[8:]]
     assert set(low) == set(KEYS.split())
@@ -81,6 +81,9 @@ def test_the_whole_table() -> None:
         assert 0.3 < row["ratio"] <= 1
     lines = table3.text_of(contents).splitlines()
     assert lines[0].startswith("SYNTHETIC")
+    for case in contents["cases"]:  # type: ignore[attr-defined]
+        assert sum(case["cycles_by_cause"].values()) == pytest.approx(1)
+    assert sum("useful macs" in line for line in lines) == 2
     assert sum(line.startswith("R18 ") for line in lines) >= 1
     assert any("R34-70  theoretical 3.05  board 2.26  ratio 0.741" in line for line in lines)
 
@@ -106,22 +109,22 @@ def test_scale_sim_gets_the_same_work(aimed: Aimed, tmp_path: Path, monkeypatch:
     assert sum(layer.macs for layer in layers) == aimed.made.network.dense_macs()
     assert layers[0] == ScaleSimLayer("conv1", 69, 69, 7, 7, 3, 64, 2)  # 31 steps of 2, and 7
 
-    # A stand-in that reports 1,000 cycles for each line of the topology that it reads.
+    # A stand-in that reports 1,000 cycles for each layer.
     report = (
         "import pathlib, sys\n"
-        "config, topology, layout, out = sys.argv[1:]\n"
-        "lines = pathlib.Path(topology).read_text().splitlines()[1:]\n"
-        "folder = pathlib.Path(out, 'table3')\n"
-        "folder.mkdir()\n"
-        "head = 'LayerID, Total Cycles (incl. prefetch), Total Cycles,\\n'\n"
-        "rows = ''.join(f'{n}, 9, 1000,\\n' for n in range(len(lines)))\n"
-        "(folder / 'COMPUTE_REPORT.csv').write_text(head + rows)\n"
+        "config, work, count = sys.argv[1:]\n"
+        "for number in range(int(count)):\n"
+        "    folder = pathlib.Path(work, str(number), 'table3')\n"
+        "    folder.mkdir()\n"
+        "    head = 'LayerID, Total Cycles (incl. prefetch), Total Cycles,\\n'\n"
+        "    (folder / 'COMPUTE_REPORT.csv').write_text(head + '0, 9, 1000,\\n')\n"
+        "print(2.5)\n"
     )
     monkeypatch.setattr(scale_sim, "environment", lambda folder: Path(sys.executable))
     monkeypatch.setattr(scale_sim, "_RUN", report)
     two = [ScaleSimLayer("a", 6, 6, 3, 3, 16, 32, 1), ScaleSimLayer("fc", 1, 1, 1, 1, 16, 10, 1)]
     result = scale_sim.run_scale_sim(two, ARCH, tmp_path)
-    assert result.cycles == 2000
+    assert (result.cycles, result.seconds) == (2000, 2.5)
     assert result.utilisation == pytest.approx((16 * 9 * 16 * 32 + 160) / (2000 * 256))
-    assert "a,6,6,3,3,16,32,1,1:1," in (tmp_path / "scalesim" / "topology.csv").read_text()
+    assert "a,6,6,3,3,16,32,1,1:1," in (tmp_path / "scalesim" / "0" / "topology.csv").read_text()
     assert "ArrayHeight = 16" in (tmp_path / "scalesim" / "config.cfg").read_text()

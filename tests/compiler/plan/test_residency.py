@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from gatewright import flow
-from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation, TensorShape
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph, Requantisation, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.residency import FilterPlan, LayerPlan, TensorPlan
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Unit
+from tests.support.graphs import resnet_graph
 
 DRAM = replace(PRESETS["ultra96"].dram, beats=3, per_cycles=4, burst_gap=1)
 
@@ -101,3 +102,22 @@ def test_what_is_missing_is_said() -> None:
     small = ArchConfig(scratchpad_kib=6, dram=DRAM)
     with pytest.raises(GatewrightError, match=r"6 rows of tensor b must be kept, 1536 bytes; .* 1024: 512 are missing"):
         flow.plan(graph, small)
+
+
+def test_gated_filters_are_read_as_far_as_a_sample_needs_them() -> None:
+    """The second convolution's filters lie by input channel; 5 of 16 are read, and 2 of its 8 x 8 tiles computed."""
+    graph = resnet_graph(8, seed=1)
+    decisions: Decisions = {}
+    for name, shape in (("layer1.0", (16,)), ("layer2.0", (32,)), ("layer3.0", (64,))):
+        grid = {"layer1.0": 8, "layer2.0": 8, "layer3.0": 4}[name]
+        decisions[f"{name}.mask_c"] = np.arange(shape[0]) % 3 == 1
+        decisions[f"{name}.mask_s"] = np.arange(grid * grid).reshape(grid, grid) % 32 == 0
+    layers = {layer.name: layer for layer in flow.plan(graph, PRESETS["ultra96"], decisions).layers}
+    second = layers["layer1.0.conv2"]
+    assert second.filters[0].size == 16 * 9 * 16 and second.filters[0].read == 5 * 9 * 16
+    assert second.cycles[Unit.LOAD] in (5 * (12 + 1), 5 * (12 + 1) + 2)  # 9 beats a row; one more burst at a 4 KiB edge
+    # 2 tiles of 16 pixels, and 9 * 5 elements in 3 slices: filters stand, and the residual is read.
+    assert second.cycles[Unit.ARRAY] == 3 * 32 and second.cycles[Unit.EPILOGUE] == 2 * 32 + 2
+    assert second.cycles[Unit.GATHER] == 32 * 3
+    whole = {layer.name: layer for layer in flow.plan(graph, PRESETS["ultra96"]).layers}["layer1.0.conv2"]
+    assert whole.filters[0].times == 1 and whole.cycles[Unit.ARRAY] == 9 * 1024
