@@ -43,7 +43,7 @@ def row_cycles(geometry: Geometry, address: int, beats: int) -> int:
     """Cycles that the bursts of a row hold the data channel, without the gaps between them."""
     cycles = 0
     while beats > 0:
-        length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+        length = min((BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES, beats)
         cycles += burst_cycles(geometry, length)
         address += length * BEAT_BYTES
         beats -= length

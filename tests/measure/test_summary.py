@@ -39,7 +39,7 @@ def test_a_run_is_recorded_by_layer() -> None:
     layers = {layer.name: layer for layer in run.layers}
     assert (layers["conv1"].macs, layers["conv1"].dram_bytes, layers["conv1"].dram_cycles) == (90, 96, 8)
     assert layers["boot"].dram_bytes == 12 * 48  # twelve instructions
-    assert layers["boot"].dram_cycles == 32  # 24 beats, 3 in 4 cycles
+    assert layers["boot"].dram_cycles == 48  # 36 beats, 3 in 4 cycles
     assert layers["conv1"].array_cycles == 10
     (gate,) = run.gates
     np.testing.assert_array_equal(gate.decision, [[True, False], [True, True]])
