@@ -26,7 +26,7 @@ from gatewright.contract.program_check import check_program
 from gatewright.contract.schema import Count, Total, parse_json, show
 from gatewright.contract.tensor_file import checksum, read_tensors
 
-FORMAT = "gatewright-program-1"
+FORMAT = "gatewright-program-2"
 
 RegionKind = Literal["input", "weights", "parameters", "code", "output"]
 PlacementKind = Literal["map", "compact", "logits"]

@@ -103,7 +103,7 @@ def test_truncation_is_noticed(tmp_path: Path, kept: float) -> None:
 def test_another_format_or_version_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = tmp_path / "p.safetensors"
     save_file({"image": np.zeros(4, np.uint8)}, path, metadata)
-    with pytest.raises(GatewrightError, match=r"is not a gatewright-program-1 file; its format is"):
+    with pytest.raises(GatewrightError, match=r"is not a gatewright-program-2 file; its format is"):
         Program.load(path)
 
 
