@@ -7,7 +7,7 @@ and its values are computed once, and compared with the integer reference; the c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,11 +93,10 @@ class Refused:
 
 
 def drams(base: DramConfig, rates: Sequence[int]) -> list[DramConfig]:
-    """DRAMs of the given bytes a cycle: reads and writes apart and, if an architecture can say so, sharing the rate."""
-    shares = [{}, {"shared": True}] if "shared" in {field.name for field in fields(DramConfig)} else [{}]
+    """DRAMs of the given bytes a cycle: reads and writes apart, then sharing the rate."""
     return [
-        replace(base, beats=beats, per_cycles=cycles, **share)
-        for share in shares
+        replace(base, beats=beats, per_cycles=cycles, shared=shared)
+        for shared in (False, True)
         for beats, cycles in (RATES[rate] for rate in rates)
     ]
 

@@ -54,7 +54,7 @@ def test_rows_say_what_was_measured() -> None:
     macs = np.array([400, 600, 500, 500])
     cycles = np.array([[5000, 6000, 5500, 5500], [4400, 6600, 5500, 5500]])
     found = Measured(replace(CASE, images=4), 1000, macs, [10_000, 11_000], cycles, 0.1, {})
-    low, high = rows_of(found, ARCH, drams(ARCH.dram, [8, 12]))[:2]
+    low, high = rows_of(found, ARCH, drams(ARCH.dram, [8, 12])[:2])
     assert list(low) == KEYS.split()[:8] + [name for name in low if name in KEYS.split()[8:]]
     assert set(low) == set(KEYS.split())
     assert (low["dram_bytes_per_cycle"], high["dram_bytes_per_cycle"]) == (8, 12)
