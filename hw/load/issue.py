@@ -31,7 +31,7 @@ class BurstIssue(wiring.Component):
 
     The row's number goes through the table, the multiplier and the sum without ever stopping; ROWS_AHEAD bounds what
     is under way, and a queue holds what a stalled bus does not take. While nothing is loaded, the position follows the
-    order, whose first row is asked for at s.
+    order, whose first row is asked for at s. With ``boot`` the row is number 0, whatever was followed before.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -39,6 +39,7 @@ class BurstIssue(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "boot": In(1),
                 "order": In(order_layout(arch)),
                 "busy": Out(1),
                 "rows": Out(table_read()),
@@ -96,7 +97,7 @@ class BurstIssue(wiring.Component):
         address = Signal(ADDRESS_BITS, reset_less=True)
         m.d.sync += [
             moving.eq(Cat(requested, moving)),
-            number.eq(self._position),
+            number.eq(Mux(self.boot, 0, self._position)),
             factor.eq(Mux(held.listed, self.rows.entry, number)),
             product.eq(factor * held.stride),
             address.eq(product + held.origin),

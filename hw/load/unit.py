@@ -95,6 +95,7 @@ class LoadUnit(wiring.Component):
             order.eq(Mux(self.boot.start, boot_order(m, arch, self.boot, self.base), prepare.order)),
             issue.order.eq(order),
             issue.start.eq(start & ~order.empty),
+            issue.boot.eq(self.boot.start),
             self.progress.start.eq(self.queue.take),
             self.progress.run.eq(self.queue.take),
         ]
