@@ -194,7 +194,7 @@ def _row(
         "masks": masks,
         "mode": mode,
         "dram_bytes_per_cycle": BEAT_BYTES * memory.beats // memory.per_cycles,
-        "dram_shared": getattr(memory, "shared", False),
+        "dram_shared": memory.shared,
         "images": case.images,
         "seed": case.seed,
         "synthetic": True,

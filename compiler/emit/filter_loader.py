@@ -167,12 +167,14 @@ class FilterLoader:
 
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
-        for use in [use for use in self._pending if use.bank is bank and use.serial in (serial, 0)][:1]:
-            if not self._load_parameters(self.context.image.parameter_end[bank.name]):
+        wanted = serial if bank.streamed else 0
+        use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
+        if use is None or not self._load_parameters(self.context.image.parameter_end[bank.name]):
+            return
+        while region not in self.ring.live and self._load(use):
+            if use.advance(bank.groups(self.filters_of(bank))):
+                self._pending.remove(use)
                 return
-            while region not in self.ring.live and self._load(use):
-                if use.advance(bank.groups(self.filters_of(bank))):
-                    self._pending.remove(use)
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""

@@ -61,6 +61,7 @@ class SpatialWork:
     def finish(self) -> None:
         """Emit what is left."""
         self.advance(self.source.height, early=False)
+        self.loader.used(self.gate.name, 0)
 
     def _bottom(self, cell: int) -> int:
         """Rows of the pooled map that a cell of the grid needs."""

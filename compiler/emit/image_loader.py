@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, writes
 from gatewright.compiler.plan.stem import rows_in_beats
@@ -18,23 +20,20 @@ class ImageLoader:
     def __init__(self, context: Context) -> None:
         self.context = context
         image = context.image
-        layout = image.input_layout
         self.address, self.region = image.addresses[context.graph.input], image.input_region
-        self.beats, self.height = image.input_beats, layout.height
-        self.pitch = layout.width * layout.channels * layout.rows
+        self.beats, self.height = image.input_beats, image.input_layout.height
+        self.pitch = image.input_pitch
         self.unit = rows_in_beats(self.pitch)
-        self.ring: int | None = None
+        self.ring = image.ring_rows(context.graph.input, self.pitch)
         """Rows that are kept, if not all are: a multiple of ``unit``."""
-        if context.graph.input in image.ring_bytes:
-            self.ring = image.ring_bytes[context.graph.input] // self.pitch // self.unit * self.unit
         self._loaded = 0
 
-    def whole(self, between: object) -> None:
+    def whole(self, between: Callable[[], None]) -> None:
         """All of it; the function ``between`` is called behind the first piece."""
         step = -(-self.beats // _PIECES)
         for first in range(0, self.beats, step):
             self._load(first, self.address + first * BEAT_BYTES, min(step, self.beats - first))
-            if first == 0 and callable(between):
+            if first == 0:
                 between()
 
     def rows(self, end: int) -> None:

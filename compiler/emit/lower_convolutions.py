@@ -91,7 +91,7 @@ class ConvolutionLowering:
         for layer in block.layers:
             self.context.macs[layer.name] = 0
         shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
-        kept = self._ring(block.middle, shape.height, shape.width * stored) or shape.height
+        kept = self._ring(block.middle, shape.width * stored) or shape.height
         ahead = int(block.kept_rows(self.graph, ahead=1) <= kept)
         work = [
             (layer, tiles, relu, pool)
@@ -114,7 +114,7 @@ class ConvolutionLowering:
         layer, pool, context = pooled.convolution, pooled.pool, self.context
         context.macs[layer.name] = 0
         shape = self.graph.shapes[layer.output]
-        middle = self._map(layer.output, shape.height)
+        middle = self._map(layer.output)
         output = self._window_output(pool.output, self.image.parameter_entry[layer.name])
         image, steps = self.lowering.image_loader, list(pooled.steps(self.graph))
         averages = self._averages(pool.output, output)
@@ -169,10 +169,10 @@ class ConvolutionLowering:
         while averages.send(rows):
             yield
 
-    def _map(self, tensor: str, height: int) -> SourceMap:
+    def _map(self, tensor: str) -> SourceMap:
         """A map without gates, read as it lies."""
         shape = self.graph.shapes[tensor]
-        ring = self._ring(tensor, height, shape.width * shape.channels)
+        ring = self._ring(tensor, shape.width * shape.channels)
         return SourceMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, ring=ring)
 
     def _window_output(self, tensor: str, parameters: int, shape: TensorShape | None = None) -> OutputMap:
@@ -225,7 +225,7 @@ class ConvolutionLowering:
             channels,
             gate,
             self.context.gate(layer.input_tiles),
-            self._ring(layer.source, shape.height, shape.width * channels),
+            self._ring(layer.source, shape.width * channels),
         )
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -234,7 +234,6 @@ class ConvolutionLowering:
 
     def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
         shape, gate = self.graph.shapes[layer.output], self.context.gate(layer.output_channels)
-        stored = shape.channels if gate is None else len(gate.entries)
         return OutputMap(
             self.image.addresses[layer.output],
             shape.height,
@@ -246,18 +245,15 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self._ring(layer.output, shape.height, shape.width * stored),
+            self._ring(layer.output, shape.width * self._filters(layer)),
         )
 
-    def _ring(self, tensor: str, height: int, pitch: int) -> int | None:
+    def _ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""
-        if tensor not in self.image.ring_bytes or not pitch:
+        rows = self.image.ring_rows(tensor, pitch) if pitch else None
+        if rows is None:
             return None
-        if tensor == self.graph.input:
-            rows = self.lowering.image_loader.ring or 0
-        else:
-            rows = min(height, self.image.ring_bytes[tensor] // pitch)
-        needed = self.image.kept_rows(tensor)
+        needed = min(self.graph.shapes[tensor].height, self.image.kept_rows(tensor))
         if rows < needed:
             raise GatewrightError(
                 f"arch {self.arch.name}: {needed} rows of tensor {tensor} must be kept, {needed * pitch} bytes; beside "

@@ -23,7 +23,7 @@ class _Buffer:
     """A piece of scratchpad that one or more tensors share, from its first writer to its last reader.
 
     ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
-    ``flexible``: ``size`` is what it would like to have; it takes what is left.
+    ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
     """
 
     names: list[str]
@@ -34,6 +34,7 @@ class _Buffer:
     behind: _Buffer | None = None
     lead: int = 0
     flexible: bool = False
+    least: int = 0
 
     @property
     def span(self) -> int:
@@ -43,10 +44,11 @@ class _Buffer:
 
 @dataclass(frozen=True)
 class RingWish:
-    """A map of which only rows are kept, in ``size`` bytes if there are so many."""
+    """A map of which only rows are kept, in ``size`` bytes if there are so many, and in ``least`` at least."""
 
     tensor: str
     size: int
+    least: int
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def allocate_scratchpad(
             if size:
                 owner[name] = _Buffer([name], size, number, number)
     for wish in rings:
-        owner[wish.tensor].size, owner[wish.tensor].flexible = wish.size, True
+        ring = owner[wish.tensor]
+        ring.size, ring.least, ring.flexible = wish.size, wish.least, True
     _place_all(list({id(b): b for b in owner.values()}.values()), arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
@@ -144,10 +147,11 @@ def _place_all(buffers: list[_Buffer], arch: ArchConfig) -> None:
     placed: list[_Buffer] = []
     followers = {id(buffer.behind): buffer for buffer in buffers if buffer.behind is not None}
     for buffer in buffers:
-        if buffer.flexible or buffer.behind is not None:
-            continue
-        follower = followers.get(id(buffer))
-        _place(buffer, placed, arch, follower)
+        if not buffer.flexible and buffer.behind is None:
+            chain = [buffer]
+            while id(chain[-1]) in followers:
+                chain.append(followers[id(chain[-1])])
+            _place(chain, placed, arch)
     for buffer in buffers:
         if buffer.flexible:
             _place_flexible(buffer, placed, arch)
@@ -159,34 +163,33 @@ def _alive(buffer: _Buffer, placed: list[_Buffer]) -> list[_Buffer]:
     return sorted(alive, key=lambda b: b.address)
 
 
-def _place(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig, follower: _Buffer | None) -> None:
-    """First fit among the buffers that live at the same time; a follower's place is the buffer's less its lead.
+def _place(chain: list[_Buffer], placed: list[_Buffer], arch: ArchConfig) -> None:
+    """First fit of a buffer and of those that follow it, among the buffers that live at the same time.
 
-    A buffer with a follower lies at the end if it can: what is below it, the lead too, is one gap for the others.
+    A follower's place is that of the buffer before it less its lead. A buffer with followers lies at the end if it can:
+    what is below it, the lead too, is one gap for the others.
     """
-    lead = 0 if follower is None else -(-follower.lead // BEAT_BYTES) * BEAT_BYTES
-    address = SLACK_BYTES + lead
-    if follower is not None and not _alive(buffer, placed) and not _alive(follower, placed):
+    buffer, offsets = chain[0], [0]
+    for follower in chain[1:]:
+        offsets.append(offsets[-1] - -(-follower.lead // BEAT_BYTES) * BEAT_BYTES)
+    address = SLACK_BYTES - offsets[-1]
+    if len(chain) > 1 and not any(_alive(own, placed) for own in chain):
         address = max(address, (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES)
     moved = True
     while moved:
         moved = False
-        for own, offset in ((buffer, 0), (follower, -lead)):
-            for other in [] if own is None else _alive(own, placed):
-                low, size = address + offset, own.span if own else 0
-                if low < other.address + other.span and other.address < low + size:
+        for own, offset in zip(chain, offsets, strict=True):
+            for other in _alive(own, placed):
+                low = address + offset
+                if low < other.address + other.span and other.address < low + own.span:
                     address, moved = other.address + other.span - offset, True
-    if address + buffer.span > arch.scratchpad_bytes:
-        raise GatewrightError(
-            f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
-            f"({buffer.size} bytes) beside what lives with it: {address + buffer.span - arch.scratchpad_bytes} bytes "
-            "are missing; raise scratchpad_kib"
-        )
-    buffer.address = address
-    placed.append(buffer)
-    if follower is not None:
-        follower.address = address - lead
-        placed.append(follower)
+    missing = max(address + offset + own.span for own, offset in zip(chain, offsets, strict=True))
+    missing -= arch.scratchpad_bytes
+    if missing > 0:
+        raise _does_not_fit(buffer, buffer.size, missing, arch)
+    for own, offset in zip(chain, offsets, strict=True):
+        own.address = address + offset
+        placed.append(own)
 
 
 def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
@@ -198,7 +201,16 @@ def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) ->
         low = max(low, end)
     size, buffer.address = best
     buffer.size = max(0, min(buffer.size, size // BEAT_BYTES * BEAT_BYTES))
+    if buffer.size < buffer.least:
+        raise _does_not_fit(buffer, buffer.least, buffer.least - buffer.size, arch)
     placed.append(buffer)
+
+
+def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> GatewrightError:
+    return GatewrightError(
+        f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
+        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib"
+    )
 
 
 @dataclass

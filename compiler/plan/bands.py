@@ -110,10 +110,17 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
         if first is None or sum(second.source in layer.reads for layer in graph.layers) > 1:
             continue
         shortcut = next((conv for conv in convolutions if conv.completed_by == second.name), None)
+        if shortcut is not None and _read_behind(graph, first.source, second):
+            continue  # the output would overwrite it
         maps = {first.source, first.output, second.output if shortcut else first.source}
         size = sum(graph.shapes[name].size for name in maps)
         blocks.append((size, BandedBlock(first, shortcut, second, _tile(graph, second))))
     return [block for _, block in sorted(blocks, key=lambda pair: -pair[0])]
+
+
+def _read_behind(graph: QuantisedGraph, tensor: str, layer: QuantisedConv) -> bool:
+    """Whether a layer behind another one reads a tensor."""
+    return any(tensor in other.reads for other in graph.layers[graph.layers.index(layer) + 1 :])
 
 
 def _tile(graph: QuantisedGraph, layer: QuantisedConv) -> int:

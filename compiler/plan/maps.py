@@ -25,10 +25,11 @@ def plan_maps(
     wishes: list[RingWish] = []
     for stem in pooled:
         shape = graph.shapes[stem.pool.source]
-        wishes.append(RingWish(stem.pool.source, stem.wanted_rows(graph) * shape.width * shape.channels))
+        row = shape.width * shape.channels
+        wishes.append(RingWish(stem.pool.source, stem.wanted_rows(graph) * row, stem.kept_rows(graph) * row))
         if stem.convolution.source == graph.input and layout.rows == 1:
-            unit = rows_in_beats(pitch)
-            wishes.append(RingWish(graph.input, -(-stem.image_rows(graph) // unit) * unit * pitch))
+            size = stem.image_rows(graph, rows_in_beats(pitch)) * pitch
+            wishes.append(RingWish(graph.input, size, size))
     blocks = bandable_blocks(graph)
     tried = [(0, 0), *((rings, 0) for rings in range(1, len(wishes) + 1))]
     tried += [(len(wishes), count) for count in range(1, len(blocks) + 1)]

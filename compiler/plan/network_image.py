@@ -19,7 +19,7 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
-from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
+from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions, rows_in_beats
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -113,7 +113,21 @@ class NetworkImage:
             if block.middle == tensor:
                 return block.kept_rows(self.graph)
         (pooled,) = self.pooled
-        return pooled.image_rows(self.graph) if tensor == self.graph.input else pooled.kept_rows(self.graph)
+        if tensor == self.graph.input:
+            return pooled.image_rows(self.graph, rows_in_beats(self.input_pitch))
+        return pooled.kept_rows(self.graph)
+
+    @property
+    def input_pitch(self) -> int:
+        """Bytes of a row of the input, as it is laid out."""
+        return self.input_layout.rows * self.input_layout.channels * self.input_layout.width
+
+    def ring_rows(self, tensor: str, pitch: int) -> int | None:
+        """Rows of ``pitch`` bytes that a map's ring holds; None if the map is whole. The input's are whole beats."""
+        if tensor not in self.ring_bytes:
+            return None
+        unit = rows_in_beats(pitch) if tensor == self.graph.input else 1
+        return min(self.graph.shapes[tensor].height, self.ring_bytes[tensor] // pitch // unit * unit)
 
     @property
     def first_image_rows(self) -> int:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.plan.network_image import NetworkImage
-from gatewright.compiler.plan.stem import rows_in_beats
 from gatewright.compiler.plan.unit_cycles import (
     epilogue_cycles,
     fields_of,
@@ -185,15 +184,9 @@ def _filters(image: NetworkImage, name: str, read: int) -> FilterPlan:
 
 def _tensor(image: NetworkImage, name: str, writer: QuantisedLayer | None) -> TensorPlan:
     if writer is None:
-        layout = image.input_layout
-        pitch, size = layout.rows * layout.channels * layout.width, image.input_region.size
+        pitch, size = image.input_pitch, image.input_region.size
     else:
         size = writer.sizes(image.graph)[name]
         pitch = size // image.graph.shapes[name].height if name in image.graph.shapes else size
-    ring = image.ring_bytes.get(name)
-    if ring is None:
-        return TensorPlan(name, image.addresses[name], size, None)
-    unit = rows_in_beats(pitch) if writer is None else 1
-    height = image.graph.shapes[name].height
-    rows = ring // pitch // unit * unit if writer is None else min(height, ring // pitch)
-    return TensorPlan(name, image.addresses[name], rows * pitch, rows)
+    rows = image.ring_rows(name, pitch)
+    return TensorPlan(name, image.addresses[name], size if rows is None else rows * pitch, rows)

@@ -56,8 +56,12 @@ class PooledConvolution:
         made = max(step.middle.end - step.middle.first for step in self.steps(graph))
         return min(graph.shapes[self.pool.source].height, self.kept_rows(graph) + made)
 
-    def image_rows(self, graph: QuantisedGraph) -> int:
-        """The most rows of the convolution's source that are alive at once, ``IMAGE_AHEAD`` bands ahead."""
+    def image_rows(self, graph: QuantisedGraph, unit: int) -> int:
+        """Rows that a ring of the convolution's source must hold, ``IMAGE_AHEAD`` bands ahead, in whole units.
+
+        ``unit`` rows come together: the first of them may be needed while the others are still ahead of their time, so
+        that they must not take the place of rows that are alive.
+        """
         steps = list(self.steps(graph))
         height = graph.shapes[self.convolution.source].height
         most = 0
@@ -65,7 +69,7 @@ class PooledConvolution:
             first = max(0, needed_rows(self.convolution, step.middle).first)
             last = steps[min(number + IMAGE_AHEAD, len(steps) - 1)]
             most = max(most, min(height, needed_rows(self.convolution, last.middle).end) - first)
-        return most
+        return -(-(most + unit - 1) // unit) * unit
 
 
 def pooled_convolutions(graph: QuantisedGraph) -> list[PooledConvolution]:
@@ -76,7 +80,7 @@ def pooled_convolutions(graph: QuantisedGraph) -> list[PooledConvolution]:
 
 
 def rows_in_beats(pitch: int) -> int:
-    """The fewest rows of ``pitch`` bytes that are whole beats: a ring that LOAD fills holds a multiple."""
+    """The fewest rows of ``pitch`` bytes that are whole beats: so many come together, and a ring holds a multiple."""
     rows = 1
     while rows * pitch % BEAT_BYTES:
         rows *= 2
