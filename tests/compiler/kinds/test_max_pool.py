@@ -177,10 +177,13 @@ def test_pool_and_averages_of_its_map_have_places_of_their_own() -> None:
         assert addresses[one] + size <= addresses[other] or addresses[other] + length <= addresses[one]
 
 
-@pytest.mark.parametrize(("window", "padding"), [(2, 0), (2, 1), (3, 0), (3, 1)])
-def test_the_machine_pools_as_the_reference_does(window: int, padding: int) -> None:
-    """Bytes of every map, with the map before the pool whole, and as a ring of rows with the image in another."""
-    _, quantised, images = made(lively(_Pooled(window, padding, True), 4), 32)
+@pytest.mark.parametrize(("window", "padding", "size"), [(2, 0, 32), (2, 1, 32), (3, 0, 32), (3, 1, 32), (3, 1, 30)])
+def test_the_machine_pools_as_the_reference_does(window: int, padding: int, size: int) -> None:
+    """Bytes of every map, with the map before the pool whole, and as a ring of rows with the image in another.
+
+    Rows of 30 pixels are no whole beats: eight come together.
+    """
+    _, quantised, images = made(lively(_Pooled(window, padding, True), 4), size)
     inputs = quantise_input(images, quantised)
     reference = run_reference(quantised, inputs, keep=True)
     rings = []
@@ -189,6 +192,18 @@ def test_the_machine_pools_as_the_reference_does(window: int, padding: int) -> N
         rings.append(set(compiler.image.ring_bytes))
         assert compare_image(compiler, inputs[0], reference, 0, audit=True).different == ()
     assert rings == [set(), {"first", "input"}]
+
+
+@pytest.mark.parametrize("scratchpad_kib", [256, 32])
+@pytest.mark.parametrize("gating", ["none", "dual"])
+def test_a_resnet_18_for_small_images_equals_the_reference(gating: Gating, scratchpad_kib: int) -> None:
+    """Streamed filters, max pool, averages, summed vectors; with the small scratchpad also bands and rings."""
+    _, quantised = resnet(gating)
+    inputs = quantise_input(CIFAR10.normalise(random_images(1, 64)), quantised)
+    reference = run_reference(quantised, inputs, keep=True)
+    compiler = Compiler(quantised, replace(PRESETS["ultra96"], scratchpad_kib=scratchpad_kib))
+    assert len(compiler.image.blocks) == (0 if scratchpad_kib == 256 else 3)
+    assert compare_image(compiler, inputs[0], reference, 0).different == ()
 
 
 @pytest.mark.parametrize("changed", ["first", "first.max_pool"])
