@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.streamed import convolve_streamed
-from gatewright.compiler.emit.windows import windows
-from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.bands import BandedBlock, Rows, needed_rows
+from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.stem import IMAGE_AHEAD, PooledConvolution
 from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import EpilogueKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -41,7 +37,7 @@ class ConvolutionLowering:
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
         if layers[0].name in self._pools:
-            self._with_pool(self._pools[layers[0].name])
+            lower_stem(self, self._pools[layers[0].name])
             return
         block = self._blocks.get(layers[0].name)
         if block is not None:
@@ -63,7 +59,7 @@ class ConvolutionLowering:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.context.macs[layer.name] = 0
         for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
-            yield from self._tiles(layer, tiles, relu, pool, serial)
+            yield from self.tiles(layer, tiles, relu, pool, serial)
         self._place(layer)
 
     def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
@@ -91,7 +87,7 @@ class ConvolutionLowering:
         for layer in block.layers:
             self.context.macs[layer.name] = 0
         shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
-        kept = self._ring(block.middle, shape.width * stored) or shape.height
+        kept = self.ring(block.middle, shape.width * stored) or shape.height
         ahead = int(block.kept_rows(self.graph, ahead=1) <= kept)
         work = [
             (layer, tiles, relu, pool)
@@ -105,80 +101,9 @@ class ConvolutionLowering:
         self.loader.schedule(block.layers, list(zip(order, serials, strict=True)))
         for (layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
             self.context.out.layer = layer.name
-            _interleave([self._tiles(layer, tiles, relu, pool, serial)])
+            _interleave([self.tiles(layer, tiles, relu, pool, serial)])
         for layer in block.layers:
             self._place(layer)
-
-    def _with_pool(self, pooled: PooledConvolution) -> None:
-        """A convolution and its max pool, row by row; the averages of the pool's output follow in small steps."""
-        layer, pool, context = pooled.convolution, pooled.pool, self.context
-        context.macs[layer.name] = 0
-        shape = self.graph.shapes[layer.output]
-        middle = self._map(layer.output)
-        output = self._window_output(pool.output, self.image.parameter_entry[layer.name])
-        image, steps = self.lowering.image_loader, list(pooled.steps(self.graph))
-        averages = self._averages(pool.output, output)
-        next(averages)
-        tiles = all_tiles(shape.height, shape.width, 1)
-        for number, step in enumerate(steps):
-            context.out.layer = layer.name
-            if image.ring is not None:
-                for following in steps[number : number + 1 + IMAGE_AHEAD]:
-                    image.rows(needed_rows(layer, following.middle).end)
-            rows = tiles.rows_of(step.middle.first, step.middle.end)
-            for _ in self._tiles(layer, rows, layer.relu, None, even=True):
-                averages.send(step.output.first)
-            windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
-        for _ in self._rest(averages, steps[-1].output.end):
-            pass
-        if layer.output not in self.image.ring_bytes and steps[-1].middle.end == shape.height:
-            self.lowering.place(layer, None)
-        self.lowering.place_map(pool.output, self.image.poolings.get(pool.output))
-
-    def _averages(self, tensor: str, source: OutputMap) -> Generator[bool, int, None]:
-        """The averages of a max pool's output: told how many of its rows there are, it makes one that they complete.
-
-        One at a time, among the writes of the convolution, so that none waits long. Yields whether it made one. With a
-        row of the pooled map complete, what may begin with it begins.
-        """
-        averages = self.image.poolings.get(tensor)
-        rows = yield False
-        while averages is None:
-            rows = yield False
-        shape, tile, made = averages.shape(self.graph), averages.tile, 0
-        output = self._window_output(averages.name, self.image.parameter_entry[averages.name], shape)
-        whole = SourceMap(source.address, source.height, source.width, source.channels)
-        while True:
-            row, column = divmod(made, shape.width)
-            if row == shape.height or rows < min((row + 1) * tile, source.height):
-                rows = yield False
-                continue
-            layer = self.context.out.layer
-            windows(self.context, EpilogueKind.AVERAGE, whole, output, Rows(row, row + 1), tile, tile, only=column)
-            made += 1
-            if column + 1 == shape.width and row + 1 < shape.height:
-                for reader in self.graph.layers:
-                    if averages.name in reader.reads:
-                        reader.advance(self.lowering, row + 1, (row + 1) * tile)
-            self.context.out.layer = layer
-            rows = yield True
-
-    @staticmethod
-    def _rest(averages: Generator[bool, int, None], rows: int) -> Iterator[None]:
-        """All averages that are left."""
-        while averages.send(rows):
-            yield
-
-    def _map(self, tensor: str) -> SourceMap:
-        """A map without gates, read as it lies."""
-        shape = self.graph.shapes[tensor]
-        ring = self._ring(tensor, shape.width * shape.channels)
-        return SourceMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, ring=ring)
-
-    def _window_output(self, tensor: str, parameters: int, shape: TensorShape | None = None) -> OutputMap:
-        """A map that windows are written to."""
-        shape = shape or self.graph.shapes[tensor]
-        return OutputMap(self.image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
 
     @staticmethod
     def _band(block: BandedBlock, middle: Rows, output: Rows) -> list[tuple[QuantisedConv, Rows]]:
@@ -190,7 +115,7 @@ class ConvolutionLowering:
         gate = self.context.gate(layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
 
-    def _tiles(
+    def tiles(
         self,
         layer: QuantisedConv,
         tiles: TileSet,
@@ -225,7 +150,7 @@ class ConvolutionLowering:
             channels,
             gate,
             self.context.gate(layer.input_tiles),
-            self._ring(layer.source, shape.width * channels),
+            self.ring(layer.source, shape.width * channels),
         )
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -245,10 +170,10 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self._ring(layer.output, shape.width * self._filters(layer)),
+            self.ring(layer.output, shape.width * self._filters(layer)),
         )
 
-    def _ring(self, tensor: str, pitch: int) -> int | None:
+    def ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""
         rows = self.image.ring_rows(tensor, pitch) if pitch else None
         if rows is None:

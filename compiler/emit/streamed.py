@@ -1,8 +1,8 @@
 """A product whose filters, or whose patches, do not fit at once: filter group by group, piece by piece.
 
 For each group of filters all chunks of pixels, for each chunk the pieces of the reduction: they add up in one
-accumulator bank, and the chunk's results are written behind the last. The pixels are gathered again for every group,
-which costs a third of the array's cycles at most; the gather runs ahead in program order.
+accumulator bank, and the chunk's results are written behind the last. The pixels are gathered again for every group:
+that holds GATHER for about a third of the cycles for which a whole group holds the array, ahead in program order.
 """
 
 from __future__ import annotations

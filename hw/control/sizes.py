@@ -34,7 +34,7 @@ class Sizes(wiring.Component):
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
     * MATMUL, EPILOGUE: ``pixels``, ``filters``;
-    * GATHER, MATMUL: ``channels`` stored per pixel, ``reduction`` = taps * channels; MATMUL: ``slices``;
+    * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``;
     * EPILOGUE: ``stored``, the channels stored per pixel of the output.
     """
 
@@ -50,12 +50,11 @@ class Sizes(wiring.Component):
         if opcode == Opcode.EPILOGUE:
             results["stored"] = stored
         else:
-            taps = bits["taps"] if opcode == Opcode.MATMUL else bits["kernel_height"] + bits["kernel_width"]
-            results |= {"channels": stored, "reduction": taps + stored}
+            results["channels"] = stored
         if opcode != Opcode.GATHER:
             results |= {"pixels": bits["pixel_count"], "filters": bits["filter_count"]}
         if opcode == Opcode.MATMUL:
-            results["slices"] = bits["slice_count"]
+            results |= {"reduction": bits["taps"] + stored, "slices": bits["slice_count"]}
         self._results = results
         super().__init__(
             {
@@ -77,7 +76,8 @@ class Sizes(wiring.Component):
             stored = Mux(head.compact, self.counts[head.filter_table], head.channels)
             m.d.sync += results["stored"].eq(stored)
         else:
-            self._reduce(m, results["channels"], results["reduction"])
+            listed = head.channel_table != NO_TABLE
+            m.d.sync += results["channels"].eq(Mux(listed, self.counts[head.channel_table], head.channels))
         if self._opcode == Opcode.GATHER:
             bare = (head.tile == 0) | (head.kernel_height == 0) | (head.kernel_width == 0)
             m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
@@ -86,6 +86,7 @@ class Sizes(wiring.Component):
         self._clamp(m, results["chunk"], head.first_pixel, head.pixel_count, results["pixels"])
         nothing = (results["pixels"] == 0) | (results["filters"] == 0)
         if self._opcode == Opcode.MATMUL:
+            m.d.sync += results["reduction"].eq(head.taps * results["channels"])
             whole = self._whole_slices(m, results["reduction"])
             self._clamp(m, whole, head.first_slice, head.slice_count, results["slices"])
             nothing = nothing | (whole <= head.first_slice) | (head.slice_count == 0)
@@ -111,20 +112,6 @@ class Sizes(wiring.Component):
         count = Signal(self._count_bits, name=f"{result.name}_count", reset_less=True)
         m.d.sync += count.eq(self.counts[table])
         self._clamp(m, count, first, limit, result, direct=table == NO_TABLE)
-
-    def _reduce(self, m: Module, channels: Signal, reduction: Signal) -> None:
-        """The channels in a cycle, the reduction in two."""
-        head = self.head
-        listed = head.channel_table != NO_TABLE
-        if self._opcode == Opcode.MATMUL:
-            taps = head.taps
-        else:
-            taps = Signal(self._bits["kernel_height"] + self._bits["kernel_width"], reset_less=True)
-            m.d.sync += taps.eq(head.kernel_height * head.kernel_width)
-        m.d.sync += [
-            channels.eq(Mux(listed, self.counts[head.channel_table], head.channels)),
-            reduction.eq(taps * channels),
-        ]
 
     def _whole_slices(self, m: Module, reduction: Signal) -> Signal:
         """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach."""

@@ -21,10 +21,16 @@ def bursts_of(address: int, beats: int) -> int:
 
 
 @kernel
+def burst_beats(address: int, beats: int) -> int:
+    """Beats of the first burst of so many from a byte address on."""
+    return min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+
+
+@kernel
 def split_row(address: int, beats: int, lengths: npt.NDArray[np.int64], first: int) -> int:
     """Write the beats of each burst of a row to ``lengths`` from ``first`` on; return the next free place."""
     while beats > 0:
-        length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+        length = burst_beats(address, beats)
         lengths[first] = length
         first += 1
         address += length * BEAT_BYTES
@@ -43,7 +49,7 @@ def row_cycles(geometry: Geometry, address: int, beats: int) -> int:
     """Cycles that the bursts of a row hold the data channel, without the gaps between them."""
     cycles = 0
     while beats > 0:
-        length = min((BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES, beats)
+        length = burst_beats(address, beats)
         cycles += burst_cycles(geometry, length)
         address += length * BEAT_BYTES
         beats -= length

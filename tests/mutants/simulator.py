@@ -162,8 +162,8 @@ SIMULATOR = [
     Mutant(
         "fast-bursts-cross-4-kib",
         "sim/fast/dram.py",
-        "length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)",
-        "length = min(beats, (2 * BURST_BOUNDARY - address % (2 * BURST_BOUNDARY)) // BEAT_BYTES)",
+        "return min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)",
+        "return min(beats, (2 * BURST_BOUNDARY - address % (2 * BURST_BOUNDARY)) // BEAT_BYTES)",
         "LOADs across 4 KiB look faster than AXI allows",
     ),
     Mutant(

@@ -7,7 +7,8 @@ import pytest
 
 from gatewright.contract.arch import PRESETS
 from gatewright.sim.fast.machine import simulate
-from tests.sim.fast.convolution_case import compile_case, contents, draw, expected
+from tests.sim.fast.convolution_case import contents, draw, expected
+from tests.sim.fast.convolution_program import compile_case
 
 SHAPES = ["ultra96", "8x8", "4x4", "12x20"]
 CASES_PER_SHAPE = 40

@@ -12,7 +12,7 @@ from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
-from tests.sim.fast.convolution_case import load_table
+from tests.sim.fast.convolution_program import load_table
 from tests.support.operands import parameters
 from tests.support.programs import Image, Row, make_program, row
 

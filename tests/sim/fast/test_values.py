@@ -13,16 +13,8 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.contract.program import GateRecord, Placement
 from gatewright.sim.fast.machine import simulate
-from tests.sim.fast.convolution_case import (
-    Case,
-    compile_case,
-    contents,
-    draw,
-    expected,
-    load_table,
-    round_scale,
-    set_mask,
-)
+from tests.sim.fast.convolution_case import Case, contents, draw, expected, round_scale
+from tests.sim.fast.convolution_program import compile_case, load_table, set_mask
 from tests.support.operands import beats_of_vector, by_vector, parameters, slices_of
 from tests.support.programs import Image, Row, in_sequence, make_program, row
 

@@ -1,0 +1,84 @@
+"""A convolution and the max pool behind it, row by row, and the averages of the pool's output among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatewright.compiler.emit.context import OutputMap, SourceMap
+from gatewright.compiler.emit.windows import windows
+from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.kinds.max_pool import STRIDE
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.bands import Rows, needed_rows
+from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.stem import IMAGE_AHEAD, PooledConvolution
+from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.contract.isa import EpilogueKind
+
+if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
+    from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
+
+
+def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> None:
+    """Emit both layers: a band of the convolution, then the row of the pool that it completes."""
+    lowering, layer, pool = convolutions.lowering, stem.convolution, stem.pool
+    image, graph, context = lowering.image, lowering.graph, lowering.context
+    context.macs[layer.name] = 0
+    shape = graph.shapes[layer.output]
+    ring = convolutions.ring(layer.output, shape.width * shape.channels)
+    middle = SourceMap(image.addresses[layer.output], shape.height, shape.width, shape.channels, ring=ring)
+    output = _output(image, pool.output, graph.shapes[pool.output], image.parameter_entry[layer.name])
+    pooling = image.poolings.get(pool.output)
+    averages = None if pooling is None else _Averages(lowering, pooling, output)
+    steps, tiles = list(stem.steps(graph)), all_tiles(shape.height, shape.width, 1)
+    for number, step in enumerate(steps):
+        context.out.layer = layer.name
+        if lowering.image_loader.ring is not None:
+            for following in steps[number : number + 1 + IMAGE_AHEAD]:
+                lowering.image_loader.rows(needed_rows(layer, following.middle).end)
+        rows = tiles.rows_of(step.middle.first, step.middle.end)
+        for _ in convolutions.tiles(layer, rows, layer.relu, None, even=True):
+            if averages is not None:
+                averages.make_one(step.output.first)
+        windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
+    while averages is not None and averages.make_one(output.height):
+        pass
+    if layer.output not in image.ring_bytes and steps[-1].middle.end == shape.height:
+        lowering.place(layer, None)
+    lowering.place_map(pool.output, pooling)
+
+
+class _Averages:
+    """The tile averages of a max pool's output, one at a time among the convolution's writes: none waits long."""
+
+    def __init__(self, lowering: Lowering, pooling: Pooling, source: OutputMap) -> None:
+        image = lowering.image
+        self.lowering, self.pooling, self.shape = lowering, pooling, pooling.shape(lowering.graph)
+        self.source = SourceMap(source.address, source.height, source.width, source.channels)
+        self.output = _output(image, pooling.name, self.shape, image.parameter_entry[pooling.name])
+        self._made = 0
+
+    def make_one(self, rows: int) -> bool:
+        """The next average, if the pool's first ``rows`` rows complete it; whether they do.
+
+        With a row of averages complete, what may begin with it begins.
+        """
+        row, column = divmod(self._made, self.shape.width)
+        tile, context = self.pooling.tile, self.lowering.context
+        if row == self.shape.height or rows < min((row + 1) * tile, self.source.height):
+            return False
+        layer, place = context.out.layer, Rows(row, row + 1)
+        windows(context, EpilogueKind.AVERAGE, self.source, self.output, place, tile, tile, only=column)
+        self._made += 1
+        if column + 1 == self.shape.width and row + 1 < self.shape.height:
+            for reader in self.lowering.graph.layers:
+                if self.pooling.name in reader.reads:
+                    reader.advance(self.lowering, row + 1, (row + 1) * tile)
+        context.out.layer = layer
+        return True
+
+
+def _output(image: NetworkImage, tensor: str, shape: TensorShape, parameters: int) -> OutputMap:
+    """A map that windows are written to."""
+    return OutputMap(image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
