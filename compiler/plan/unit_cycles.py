@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gatewright.compiler.plan.averages import DIGITS
 from gatewright.contract.arch import BEAT_BYTES, TRANSPOSED_FILTERS, ArchConfig
-from gatewright.contract.axi import BURST_BOUNDARY
+from gatewright.contract.axi import burst_beats
 from gatewright.contract.isa import FORMATS, NO_TABLE, EpilogueKind, Opcode, Stationary, column
 from gatewright.contract.timing import ACCUMULATOR_LATENCY, TILE_CYCLES
 
@@ -34,7 +35,7 @@ def load_cycles(fields: Fields, rows: Sequence[int], arch: ArchConfig) -> int:
     for row in rows:
         address, beats = fields["dram_address"] + row * fields["row_stride"], fields["row_beats"]
         while beats:
-            length = min(beats, (BURST_BOUNDARY - address % BURST_BOUNDARY) // BEAT_BYTES)
+            length = burst_beats(address, beats)
             total += arch.dram.burst_cycles(length) + arch.dram.burst_gap
             address, beats = address + length * BEAT_BYTES, beats - length
     return total
@@ -69,7 +70,7 @@ def epilogue_cycles(fields: Fields, arch: ArchConfig) -> int:
     """By the table of kinds."""
     kind, pixels, filters = EpilogueKind(fields["kind"]), fields["pixel_count"], fields["filter_count"]
     if kind in (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS):
-        writes = 2 if kind == EpilogueKind.DIGITS else 1
+        writes = DIGITS if kind == EpilogueKind.DIGITS else 1
         return len(list(_blocks(filters, arch.columns))) * pixels * (fields["window"] ** 2 + writes)
     if fields["stationary"] == Stationary.PIXELS:
         blocks = list(_blocks(pixels, arch.columns))
