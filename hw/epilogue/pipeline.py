@@ -134,8 +134,11 @@ class EpiloguePipeline(wiring.Component):
             with m.If(~work.raw | kind.total):
                 own = Mux(kind.collect, parameter.bias.as_signed(), bias)
                 m.d.sync += value.eq(Mux(kind.total, total, entry) + own)
-            # Of a window's pixel nothing but what is added as a residual is left.
-            m.d.sync += factor.eq(Mux(work.windows, 0, Mux(kind.collect, parameter.multiplier, multiplier)))
+            m.d.sync += factor.eq(Mux(kind.collect, parameter.multiplier, multiplier))
+            # Of a window's pixel nothing but what is added as a residual is left. Both factors: registers that hold
+            # nothing yet are unknown, and stay so in a simulator when they are multiplied by zero.
+            with m.If(work.windows):
+                m.d.sync += [value.eq(0), factor.eq(0)]
             values.append(value)
             multipliers.append(factor)
         return values, multipliers
@@ -151,6 +154,8 @@ class EpiloguePipeline(wiring.Component):
             with m.If(kind.parameter & (work.single | (details.lane == lane))):
                 m.d.sync += step.eq(own)
             m.d.sync += chosen.eq(Mux(kind.collect, own, step))
+            with m.If(work.windows):
+                m.d.sync += chosen.eq(0)
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
             addend = Mux(work.reads, self.residual[lane], 0)
             m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))

@@ -88,7 +88,9 @@ def play(program: Path, listed: list[Step], stall: bool, seed: int) -> int:
                 wrong += bool(faults)
                 cycles = result["cycles"]
                 print(f"{listed[number].what:70} {cycles:7} {'; '.join(faults) or 'right'}", flush=True)
-                notes = [] if not faults else notes
+                if faults and notes:
+                    print("\n".join(notes[:20]), flush=True)
+                notes = []
             elif words[:1] == ["end"]:
                 ended = True
             else:
