@@ -76,7 +76,7 @@ class FilterLoader:
             _Use(
                 self.turn[in_turn.get(layer.name, layer.name)],
                 bank,
-                -1 if layer.name in in_turn else 0,
+                -1 if layer.name in in_turn and bank.streamed else 0,
                 layer.tile_gate,
             )
             for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
@@ -134,9 +134,15 @@ class FilterLoader:
         """The order in which layers will use their filters, in turn or more than once: (bank, which use of it)."""
         names = {bank.name for layer in layers for bank in self.banks_of(layer)}
         places = [place for place, use in enumerate(self._pending) if use.bank.name in names]
+        if not places:
+            return  # all of them resident, and loaded
         turn = self._pending[places[0]].turn
-        banks = self.context.image.banks
-        ordered = [_Use(turn, banks[name], serial, None) for name, serial in uses if banks[name].streamed or not serial]
+        banks, left_to_load = self.context.image.banks, {self._pending[place].bank.name for place in places}
+        ordered = [
+            _Use(turn, banks[name], serial, None)
+            for name, serial in uses
+            if name in left_to_load and (banks[name].streamed or not serial)
+        ]
         before = list(self._pending)[: places[0]]
         left = [use for use in list(self._pending)[places[0] :] if use.bank.name not in names]
         self._pending = deque([*before, *ordered, *left])

@@ -34,34 +34,36 @@ class SpatialWork:
         self.base, self.gathered = -1, 0
         context.macs[gate.name] = len(self.tiles) * gate.weight.size
 
-    def advance(self, rows: int, early: bool = True) -> None:
+    def advance(self, rows: int) -> None:
         """Emit what needs no more than the first ``rows`` rows of the pooled map."""
-        while self.blocks:
-            first, count = self.blocks[0]
-            words = self.slices * padded_vectors(count)
-            ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
-            if PATCH_SHARE * words > self.context.patches.size:
-                if ready < count or early:
-                    return
-                self._product_in_pieces(first, count)
-                self.blocks.pop(0)
-                continue
-            if early and not self.gathered and not self.context.may_begin_early(words):
-                return
+        while self.blocks and self._block(rows, early=True):
+            pass
+
+    def block(self) -> None:
+        """Emit the next block; the pooled map is complete."""
+        self._block(self.source.height, early=False)
+
+    def _block(self, rows: int, early: bool) -> bool:
+        """Emit what can be of the next block; whether that is all of it."""
+        first, count = self.blocks[0]
+        words = self.slices * padded_vectors(count)
+        ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
+        in_pieces = PATCH_SHARE * words > self.context.patches.size
+        if early and not self.gathered and (in_pieces or not self.context.may_begin_early(words)):
+            return False
+        if in_pieces:
+            self._product_in_pieces(first, count)
+        else:
             if ready < count:
                 ready = ready // 4 * 4
             if ready > self.gathered:
                 self._gather(first, ready, padded_vectors(count))
             if ready < count:
-                return
+                return False
             self._product(first, count)
-            self.blocks.pop(0)
-            self.gathered = 0
-
-    def finish(self) -> None:
-        """Emit what is left."""
-        self.advance(self.source.height, early=False)
-        self.loader.used(self.gate.name, 0)
+        self.blocks.pop(0)
+        self.gathered = 0
+        return True
 
     def _bottom(self, cell: int) -> int:
         """Rows of the pooled map that a cell of the grid needs."""

@@ -123,20 +123,21 @@ class ConvolutionLowering:
         pool: Pooling | None,
         serial: int = 0,
         even: bool = False,
+        part: tuple[int, int] | None = None,
     ) -> Iterator[None]:
-        """The chunks of a convolution on some tiles."""
+        """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""
         if pool is not None and pool.tile != tiles.tile:
             raise GatewrightError(
                 f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
             )
-        filters = self._filters(layer)
+        first_filter, filters = part or (0, self._filters(layer))
         if not filters or not len(tiles):
             return
         source, kernel = self._source(layer)
         way = self._way(layer.name, source, tiles, kernel)
         readers = self._readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
         yield from way(self.context, self.loader, product)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:

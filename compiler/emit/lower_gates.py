@@ -52,34 +52,56 @@ class GateLowering:
         self.context.out.layer = layer
 
     def emit(self, gates: Sequence[QuantisedLayer]) -> None:
-        """All gates of a block: channel gates up to their hidden layer, spatial gates, channel gates' decisions."""
+        """All gates of a block, the products of one among those of the other.
+
+        A channel gate waits for its hidden layer, and before that for the sum of its pixels if they are summed first.
+        Where filters are loaded by its table, a block of a spatial gate is multiplied in either wait, and what is left
+        of that during the loads. Elsewhere spatial gates come as early as they can: what they pick is gathered first.
+        """
         context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
-        small = all(gate.grid[0] * gate.grid[1] <= context.arch.columns for gate in spatial)
+        summed = False
         for each in channel:
             context.out.layer = each.name
-            small |= self._channel_work(each).begin()
-        begun: list[Gate] = [*spatial, *channel] if small else [*channel, *spatial]
-        for gate in begun:
-            context.out.layer = gate.name
-            self._work(gate).finish()
-        for gate in spatial:
-            context.out.layer = gate.name
-            mask = self._begun[gate.name].mask
-            table, entries = self._index(gate.name, "spatial", mask, self._decided(gate.name), False)
-            context.gates[gate.name] = DecidedGate(mask, table, entries, tile=gate.tile, grid_width=gate.grid[1])
-        for gate in channel:
-            context.out.layer = gate.name
-            mask = self._channels(gate)
-            table, entries = self._index(gate.name, "channel", mask, self._decided(gate.name), False)
-            context.gates[gate.name] = DecidedGate(mask, table, entries)
+            summed |= self._channel_work(each).begin()
+        loads = any(bank.listed and bank.gate == each.name for bank in context.image.banks.values() for each in channel)
+        small = all(gate.grid[0] * gate.grid[1] <= context.arch.columns for gate in spatial)
+        in_turn = summed and loads
+        if summed or small:
+            self._multiply_spatial(spatial, 1 if in_turn else None)
+        for each in channel:
+            context.out.layer = each.name
+            self._channel_work(each).finish()
+        self._multiply_spatial(spatial, 1 if in_turn else None)
+        for each in channel:
+            context.out.layer = each.name
+            mask = self._channels(each)
+            table, entries = self._index(each.name, "channel", mask, self._decided(each.name), False)
+            context.gates[each.name] = DecidedGate(mask, table, entries)
+        self._multiply_spatial(spatial, None)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):
                 context.out.layer = gate.name
                 decided = context.gates[gate.name]
                 decided.complement_table, decided.complement = self._index(
                     gate.name, "spatial", decided.mask, self._decided(gate.name), True
+                )
+
+    def _multiply_spatial(self, gates: Sequence[QuantisedSpatialGate], most: int | None) -> None:
+        """So many blocks of what is left of spatial gates, or all; a gate without any left becomes a table."""
+        context, count = self.context, 0
+        for gate in gates:
+            context.out.layer = gate.name
+            work = self._spatial_work(gate)
+            while work.blocks and count != most:
+                work.block()
+                count += 1
+            if not work.blocks and gate.name not in context.gates:
+                self.loader.used(gate.name, 0)
+                table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
+                context.gates[gate.name] = DecidedGate(
+                    work.mask, table, entries, tile=gate.tile, grid_width=gate.grid[1]
                 )
 
     def _work(self, gate: Gate) -> SpatialWork | ChannelWork:
@@ -92,6 +114,11 @@ class GateLowering:
     def _channel_work(self, gate: QuantisedChannelGate) -> ChannelWork:
         work = self._work(gate)
         assert isinstance(work, ChannelWork)
+        return work
+
+    def _spatial_work(self, gate: QuantisedSpatialGate) -> SpatialWork:
+        work = self._work(gate)
+        assert isinstance(work, SpatialWork)
         return work
 
     def pooled_source(self, pooling_name: str) -> SourceMap:

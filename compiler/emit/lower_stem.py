@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gatewright.compiler.emit.context import OutputMap, SourceMap
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import Rows, needed_rows
@@ -38,15 +39,26 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
             for following in steps[number : number + 1 + IMAGE_AHEAD]:
                 lowering.image_loader.rows(needed_rows(layer, following.middle).end)
         rows = tiles.rows_of(step.middle.first, step.middle.end)
-        for _ in convolutions.tiles(layer, rows, layer.relu, None, even=True):
-            if averages is not None:
-                averages.make_one(step.output.first)
-        windows(context, EpilogueKind.MAX, middle, output, step.output, pool.window, STRIDE, pool.padding)
-    while averages is not None and averages.make_one(output.height):
-        pass
+        ends = step is steps[-1]
+        for part in _parts(convolutions, layer, ends):
+            for _ in convolutions.tiles(layer, rows, layer.relu, None, even=True, part=part):
+                if averages is not None:
+                    averages.make_one(step.output.first)
+            geometry = pool.window, STRIDE, pool.padding
+            windows(context, EpilogueKind.MAX, middle, output, step.output, *geometry, part=part)
+            if averages is not None and ends:
+                averages.make_rest(part)
     if layer.output not in image.ring_bytes and steps[-1].middle.end == shape.height:
         lowering.place(layer, None)
     lowering.place_map(pool.output, pooling)
+
+
+def _parts(convolutions: ConvolutionLowering, layer: QuantisedConv, ends: bool) -> list[tuple[int, int] | None]:
+    """The last rows' filters block by block, so that little waits behind the last product; None: all at once."""
+    filters, step = len(layer.weight), convolutions.arch.columns
+    if not ends or convolutions.image.banks[layer.name].streamed:
+        return [None]
+    return [(first, min(step, filters - first)) for first in range(0, filters, step)]
 
 
 class _Averages:
@@ -77,6 +89,15 @@ class _Averages:
                     reader.advance(self.lowering, row + 1, (row + 1) * tile)
         context.out.layer = layer
         return True
+
+    def make_rest(self, part: tuple[int, int] | None) -> None:
+        """Some channels of the averages that the last rows of the pool complete; all of those before are made."""
+        while self.make_one(self.source.height - 1):
+            pass
+        first, column = divmod(self._made, self.shape.width)
+        assert column == 0, f"{self.pooling.name}: {column} averages of row {first} are made"
+        context, tile, rows = self.lowering.context, self.pooling.tile, Rows(first, self.shape.height)
+        windows(context, EpilogueKind.AVERAGE, self.source, self.output, rows, tile, tile, part=part)
 
 
 def _output(image: NetworkImage, tensor: str, shape: TensorShape, parameters: int) -> OutputMap:

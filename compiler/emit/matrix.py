@@ -25,7 +25,8 @@ class Product:
 
     ``written`` is told, between chunks, how many tile rows of the output will be complete early
     enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
-    this is. ``even``: chunks of about one size, for a product that begins and ends among others.
+    this is. ``even``: chunks of about one size, for a product that begins and ends among others. ``first_filter``: of
+    filters that are resident, so many come before the ``filters`` that are meant.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Product:
     written: Callable[[int], None] = lambda rows: None
     serial: int = 0
     even: bool = False
+    first_filter: int = 0
 
     @property
     def tables(self) -> dict[str, int]:
@@ -109,7 +111,7 @@ def _multiply(
         sizes = chunk | {
             "first_pixel": part.first_pixel,
             "pixel_count": part.pixels,
-            "first_filter": part.first_filter,
+            "first_filter": product.first_filter + part.first_filter,
             "filter_count": part.filters,
             "stationary": int(part.stationary),
         }

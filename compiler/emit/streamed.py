@@ -77,7 +77,7 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     chunks = even_chunks(tiles, arch, PIECE_UNIT)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
     groups = [
-        (group, first, min(group_size, product.filters - first))
+        (group, product.first_filter + first, min(group_size, product.filters - first))
         for group, first in enumerate(range(0, product.filters, group_size))
     ]
     steps = []

@@ -18,11 +18,13 @@ def windows(
     step: int,
     inset: int = 0,
     only: int | None = None,
+    part: tuple[int, int] | None = None,
 ) -> None:
     """Rows of ``output`` from windows of ``source``, which has its channels; ``parameters`` as with ``pool``.
 
-    ``only``: of one row the pixel in this column.
+    ``only``: of one row the pixel in this column. ``part``: so many channels from one on, not all.
     """
+    first_filter, filters = part or (0, output.channels)
     first = max(0, rows.first * step - inset)
     end = min(source.height, (rows.end - 1) * step - inset + window)
     read, written = source.rows(first, end), output.rows(rows.first, rows.end)
@@ -47,7 +49,8 @@ def windows(
         first_tile=rows.first * output.width + (only or 0),
         tile_count=count,
         pixel_count=count,
-        filter_count=output.channels,
+        first_filter=first_filter,
+        filter_count=filters,
         parameters=output.parameters,
         source=read.address,
         source_height=source.height,
