@@ -22,6 +22,9 @@ from gatewright.contract.isa import NO_TABLE, Opcode, Space
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
 
+MOST_BESIDE = 4
+"""Pieces that are loaded before others whose turn it is, for which there is no room."""
+
 PIECES_AHEAD = 8
 """Pieces of streamed filters that may be loaded before it is their turn, for the same reason."""
 
@@ -87,6 +90,7 @@ class FilterLoader:
         self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
+        self._beside: list[str] = []
         self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
 
     def _in_order_of_use(self) -> list[QuantisedLayer]:
@@ -119,16 +123,40 @@ class FilterLoader:
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
         self._horizon = turn
-        while self._pending and self._pending[0].turn <= turn:
-            use = self._pending[0]
-            if use.serial < 0 or (use.bank.gate is not None and use.bank.gate not in self.context.gates):
-                return
+        while self._pending and self._may_load(use := self._pending[0]):
             if not self._skipped(use.tile_gate):
                 if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
                     return
                 if not self._load_pieces(use):
+                    self._load_beside(use)
                     return
             self._pending.popleft()
+
+    def _may_load(self, use: _Use) -> bool:
+        """Whether it is time for a use, and known which filters and in which order."""
+        decided = use.bank.gate is None or use.bank.gate in self.context.gates
+        return use.turn <= self._horizon and use.serial >= 0 and decided
+
+    def _load_beside(self, head: _Use) -> None:
+        """While the head's next group has no room: a piece of what comes behind it, where no group of its could lie.
+
+        One at a time, since the head's next LOAD waits for it.
+        """
+        words = self._words(head)
+        use = self._pending[1] if len(self._pending) > 1 else head
+        if use.bank is head.bank or not self._may_load(use) or self._skipped(use.tile_gate):
+            return
+        if self.ring.place(words, self.ring.live) is not None:
+            return
+        if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
+            return
+        region = _region_name(use.bank, use.serial, use.group, use.piece)
+        beside = [name for name in self._beside if name in self.ring.live]
+        room = len(beside) < MOST_BESIDE and self.ring.leaves_room(words, self._words(use), beside)
+        if room and self._load(use):
+            self._beside = [*beside, region]
+            if use.advance(use.bank.groups(self.filters_of(use.bank))):
+                self._pending.remove(use)
 
     def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]]) -> None:
         """The order in which layers will use their filters, in turn or more than once: (bank, which use of it)."""
@@ -245,16 +273,27 @@ class FilterLoader:
             use.advance(groups)
         return True
 
+    def _picked(self, bank: FilterBank) -> int:
+        """Rows of a bank that are read."""
+        gate = self.context.gate(bank.gate)
+        return bank.rows if gate is None else len(gate.entries)
+
+    def _words(self, use: _Use) -> int:
+        """Words of the region of the piece that is next."""
+        bank = use.bank
+        slices = bank.pieces_in(use.group)[use.piece].count
+        if bank.space == Space.WEIGHTS_BY_REDUCTION and bank.gate is not None:
+            slices = slices_of(bank.taps * self._picked(bank), self.context.arch)
+        return slices * self._vectors(bank, use.group)
+
     def _load(self, use: _Use) -> bool:
         """Load one piece of one group, if there is room."""
         bank, piece, arch = use.bank, use.bank.pieces_in(use.group)[use.piece], self.context.arch
         gate = self.context.gate(bank.gate)
         by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
-        picked = bank.rows if gate is None else len(gate.entries)
-        slices = piece.count if by_vector or gate is None else slices_of(bank.taps * picked, arch)
-        vectors = self._vectors(bank, use.group)
+        picked, vectors, words = self._picked(bank), self._vectors(bank, use.group), self._words(use)
         region = _region_name(bank, use.serial, use.group, use.piece)
-        base = self.ring.take(region, slices * vectors)
+        base = self.ring.take(region, words)
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False
@@ -262,7 +301,7 @@ class FilterLoader:
             self._streaming.append(region)
         if picked == 0:
             return True
-        accesses = [writes("weight", base, base + slices * vectors)]
+        accesses = [writes("weight", base, base + words)]
         if gate is not None:
             accesses.append(reads("table", gate.table, gate.table + 1))
         skipped = piece.first // arch.slices_per_beat

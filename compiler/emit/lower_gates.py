@@ -7,6 +7,7 @@ works on the spatial gate: the block cannot begin before both are decided.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,12 @@ from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.gate_work import ChannelWork, SpatialWork, threshold
 from gatewright.compiler.emit.operands import gather, multiply
-from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.compiler.emit.tap_work import TapWork
+from gatewright.compiler.graph.graph import QuantisedLayer, TensorShape
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
+from gatewright.compiler.plan.spatial_products import by_taps
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.errors import GatewrightError
@@ -41,7 +44,7 @@ class GateLowering:
         self.context, self.loader = context, loader
         self._mask = self._table = 0
         self._holders: dict[int, str] = {}
-        self._begun: dict[str, SpatialWork | ChannelWork] = {}
+        self._begun: dict[str, SpatialWork | TapWork | ChannelWork] = {}
 
     def advance(self, gate: Gate, rows: int) -> None:
         """Emit the steps of a gate that need no more than the first ``rows`` rows of its pooled map."""
@@ -104,11 +107,14 @@ class GateLowering:
                     work.mask, table, entries, tile=gate.tile, grid_width=gate.grid[1]
                 )
 
-    def _work(self, gate: Gate) -> SpatialWork | ChannelWork:
+    def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
         if gate.name not in self._begun:
             source, mask = self.pooled_source(gate.source), self._take_mask()
-            make = SpatialWork if isinstance(gate, QuantisedSpatialGate) else ChannelWork
-            self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)  # type: ignore[arg-type]
+            make: Any = ChannelWork
+            if isinstance(gate, QuantisedSpatialGate):
+                shape = TensorShape(source.channels, source.height, source.width)
+                make = TapWork if by_taps(gate, shape, self.context.arch) else SpatialWork
+            self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)
         return self._begun[gate.name]
 
     def _channel_work(self, gate: QuantisedChannelGate) -> ChannelWork:
@@ -116,9 +122,9 @@ class GateLowering:
         assert isinstance(work, ChannelWork)
         return work
 
-    def _spatial_work(self, gate: QuantisedSpatialGate) -> SpatialWork:
+    def _spatial_work(self, gate: QuantisedSpatialGate) -> SpatialWork | TapWork:
         work = self._work(gate)
-        assert isinstance(work, SpatialWork)
+        assert not isinstance(work, ChannelWork)
         return work
 
     def pooled_source(self, pooling_name: str) -> SourceMap:

@@ -70,12 +70,15 @@ class _Averages:
         self.source = SourceMap(source.address, source.height, source.width, source.channels)
         self.output = _output(image, pooling.name, self.shape, image.parameter_entry[pooling.name])
         self._made = 0
+        self._completed = 0, 0
+        """Rows of averages that nobody was told of, and the pool's rows when they were completed."""
 
     def make_one(self, rows: int) -> bool:
         """The next average, if the pool's first ``rows`` rows complete it; whether they do.
 
-        With a row of averages complete, what may begin with it begins.
+        With a row of averages complete, what may begin with it begins, a band later: then nothing waits for it.
         """
+        self._advance(rows)
         row, column = divmod(self._made, self.shape.width)
         tile, context = self.pooling.tile, self.lowering.context
         if row == self.shape.height or rows < min((row + 1) * tile, self.source.height):
@@ -84,11 +87,20 @@ class _Averages:
         windows(context, EpilogueKind.AVERAGE, self.source, self.output, place, tile, tile, only=column)
         self._made += 1
         if column + 1 == self.shape.width and row + 1 < self.shape.height:
-            for reader in self.lowering.graph.layers:
-                if self.pooling.name in reader.reads:
-                    reader.advance(self.lowering, row + 1, (row + 1) * tile)
+            self._completed = row + 1, rows
         context.out.layer = layer
         return True
+
+    def _advance(self, rows: int) -> None:
+        """What reads the averages, if some were completed in a band before the one that made the pool's ``rows``."""
+        completed, band = self._completed
+        if completed and rows > band:
+            self._completed = 0, 0
+            layer = self.lowering.context.out.layer
+            for reader in self.lowering.graph.layers:
+                if self.pooling.name in reader.reads:
+                    reader.advance(self.lowering, completed, completed * self.pooling.tile)
+            self.lowering.context.out.layer = layer
 
     def make_rest(self, part: tuple[int, int] | None) -> None:
         """Some channels of the averages that the last rows of the pool complete; all of those before are made."""

@@ -22,6 +22,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
+from gatewright.compiler.plan.spatial_products import by_taps
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.arithmetic import gate_decision
 
@@ -134,7 +135,9 @@ class QuantisedSpatialGate(SpatialGate, QuantisedGate):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(np.asarray([self.bias])))
-        image.add_by_vector(self.name, self.weight)
+        shape = pooling_named(image.graph, self.source, self.name).shape(image.graph)
+        taps = self.weight.reshape(-1, 1, 1, shape.channels)
+        image.add_by_vector(self.name, taps if by_taps(self, shape, image.arch) else self.weight)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         lowering.gates.advance(self, rows)

@@ -245,6 +245,18 @@ class Ring:
                 return base
         return None
 
+    def leaves_room(self, group: int, words: int, beside: Iterable[str]) -> bool:
+        """Whether ``take`` would find room for ``words`` where the ring holds as many regions of ``group`` words.
+
+        As many as it held if it were empty but for the regions ``beside``, which stay.
+        """
+        base = self.place(words, self.live)
+        if base is None:
+            return False
+        kept = sorted([(base, base + words), *(self.live[name] for name in beside)])
+        gaps = zip([0, *(end for _, end in kept)], [*(begin for begin, _ in kept), self.size], strict=True)
+        return sum((high - low) // group for low, high in gaps) >= self.size // group
+
     def release(self, name: str) -> None:
         """Nothing after this point in the program reads the region."""
         self.live.pop(name, None)

@@ -57,17 +57,24 @@ class BandedBlock:
     def steps(self, graph: QuantisedGraph, ahead: int = 0) -> Iterator[BandStep]:
         """The bands, in order. The first convolution makes whole tile rows, as far as the second needs them.
 
-        With ``ahead`` it makes the rows of so many bands more: the second does not wait for what was just made.
+        With ``ahead`` it makes the rows of so many bands more: the second does not wait for what was just made. A first
+        step without output is what the second needs at once, so that it is written before the rest.
         """
-        height, middle = graph.shapes[self.second.output].height, graph.shapes[self.middle].height
-        done = 0
+        height = graph.shapes[self.second.output].height
+        done = self._made_for(graph, Rows(0, min(self.tile, height))) if ahead else 0
+        if done:
+            yield BandStep(Rows(0, done), Rows(0, 0))
         for first in range(0, height, self.tile):
             end = min(first + self.tile, height)
-            needed = min(needed_rows(self.second, Rows(first, end + ahead * self.tile)).end, middle)
-            step = self._unit
-            upto = min(-(-needed // step) * step, middle)
-            yield BandStep(Rows(done, max(done, upto)), Rows(first, end))
-            done = max(done, upto)
+            upto = max(done, self._made_for(graph, Rows(first, end + ahead * self.tile)))
+            yield BandStep(Rows(done, upto), Rows(first, end))
+            done = upto
+
+    def _made_for(self, graph: QuantisedGraph, output: Rows) -> int:
+        """Rows of the middle map that are made for rows of the output."""
+        middle = graph.shapes[self.middle].height
+        needed = min(needed_rows(self.second, output).end, middle)
+        return min(-(-needed // self._unit) * self._unit, middle)
 
     @property
     def _unit(self) -> int:

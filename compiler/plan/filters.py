@@ -21,7 +21,7 @@ VECTOR_SHARE = 8
 """Where one vector is multiplied, filters are used as fast as they come: groups take one in so many of the words,
 so that few LOADs bring them."""
 
-FIRST_SLICES = 12
+FIRST_SLICES = 4
 """Slices of the first piece of a group whose filters a table picks: nothing begins before it has come."""
 
 

@@ -6,6 +6,8 @@ are evidence.
 
 from __future__ import annotations
 
+from math import isqrt
+
 import numpy as np
 
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MOST_COLUMNS, PARAMETER_BYTES, PORT_BYTES
@@ -24,6 +26,12 @@ them so."""
 
 MOST_DIGITS_WINDOW = 11
 """The edge of the largest window whose sum fits two digits: 121 values of at least -128."""
+
+
+def most_taps_window(columns: int) -> int:
+    """The edge of the largest window of kind TAPS: an array of so many columns has a lane for each of its places."""
+    return isqrt(columns)
+
 
 TABLE_ENTRY_BITS = 16
 TABLE_ENTRY_BYTES = TABLE_ENTRY_BITS // 8

@@ -72,7 +72,7 @@ class Stationary(IntEnum):
 
 
 class EpilogueKind(IntEnum):
-    """What EPILOGUE makes of accumulator entries; or of windows of a map, from MAX on."""
+    """What EPILOGUE makes of accumulator entries; from MAX on of windows of a map, with TAPS of windows of entries."""
 
     STORE = 0
     REDUCE = 1
@@ -81,6 +81,7 @@ class EpilogueKind(IntEnum):
     MAX = 4
     AVERAGE = 5
     DIGITS = 6
+    TAPS = 7
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ accumulate 1 add to the entries, instead of starting from zero
             Unit.EPILOGUE,
             parse_fields(
                 """
-kind 3 see EpilogueKind
+kind 4 see EpilogueKind
 stationary 1 as in the MATMUL that filled the entries
 destination 20 scratchpad byte address of the output map [y][x][channels]; threshold: first mask bit
 out_height 10 rows of the output map
@@ -206,7 +207,7 @@ pool 1 write each tile's average, requantised, to the pooled map
 pool_address 20 scratchpad byte address of the pooled map [tile][channels]
 grid_width 6 columns of the tile grid, for the pooled map
 digits 1 reduce: entry 0 weighs 128 (the sum of two digits)
-source 20 max, average, digits: scratchpad byte address of the map that is read, [y][x][channels]
+source 20 max, average, digits: scratchpad byte address of the map that is read, [y][x][channels]; taps: first entry
 source_height 10 rows of that map
 source_width 10 columns of that map
 window 5 edge of the window in pixels of that map
@@ -219,7 +220,8 @@ wrap_bytes 20 bytes of the ring
             "Turn accumulators into results. STORE: bias, requantise, residual, saturate, write. REDUCE: sum over "
             "the pixels first and write one int8 vector. REDUCE_RAW: the same without requantisation, as int32. "
             "THRESHOLD: sign of accumulator plus bias into a mask, one bit per stationary vector. MAX, AVERAGE, "
-            "DIGITS: of windows of a map the maximum, the requantised sum, or the sum as two int8 digits.",
+            "DIGITS: of windows of a map the maximum, the requantised sum, or the sum as two int8 digits. TAPS: of "
+            "windows of a map in the accumulators the sum of a lane for each place, its sign into a mask.",
         ),
         Format(
             Opcode.INDEX,

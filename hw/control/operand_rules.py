@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
-from gatewright.contract.encodings import MOST_DIGITS_WINDOW
+from gatewright.contract.encodings import MOST_DIGITS_WINDOW, most_taps_window
 from gatewright.contract.isa import NO_MASK, NO_TABLE, EpilogueKind, Opcode, Space, Stationary
 
 
@@ -37,6 +37,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
     plain = (fields.kind == EpilogueKind.STORE) & (fields.stationary == Stationary.FILTERS)
     reduces = (fields.kind == EpilogueKind.REDUCE) | (fields.kind == EpilogueKind.REDUCE_RAW)
     digits, windows = fields.kind == EpilogueKind.DIGITS, fields.kind >= EpilogueKind.MAX
+    taps = fields.kind == EpilogueKind.TAPS
     unusable = (
         (fields.kind > max(EpilogueKind))
         | (fields.stationary != Stationary.FILTERS)
@@ -48,7 +49,8 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         | (fields.step == 0)
         | (fields.inset >= fields.window)
         | (digits & (fields.window > MOST_DIGITS_WINDOW))
-        | (~digits & (fields.parameters == 0))
+        | (~digits & ~taps & (fields.parameters == 0))
+        | (taps & ((fields.channels != 1) | (fields.wrap_row != 0) | (fields.window > most_taps_window(arch.columns))))
     )
     return [
         reduces & (fields.stationary != Stationary.FILTERS),

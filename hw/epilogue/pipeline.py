@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -75,6 +75,8 @@ class EpiloguePipeline(wiring.Component):
                 "take_pixel": Out(1),
                 "tile": In(PLACED),
                 "take_tile": Out(1),
+                "tap": In(PLACED),
+                "take_tap": Out(1),
                 "residual": In(lanes(arch.columns)),
                 "take_residual": Out(1),
                 "write": Out(scratchpad_write(PORT_BYTES)),
@@ -87,15 +89,20 @@ class EpiloguePipeline(wiring.Component):
         self._stages(m)
         read, details = self._kind[READ], self._details[READ]
         m.d.comb += [
-            self.accumulators.valid.eq((read.entry & ~self.work.windows) | read.sum | read.sign | read.collect),
+            self.accumulators.valid.eq(
+                (read.entry & (~self.work.windows | (self.work.taps & ~self._tap_outside)))
+                | (read.sum | read.sign | read.collect)
+            ),
             self.accumulators.bank.eq(self.work.bank),
             self.accumulators.entry.eq(details.accumulator),
         ]
         biased, multipliers = self._bias(m)
+        above_threshold = self._taps(m)
         values = self._requantise(m, biased, multipliers)
         place = self._addresses(m)
         averages = self._average(m, values, delayed(m, place.outside, COLLECT - ADDRESS - 1, "outside"))
-        self._leave(m, biased, values, averages, place)
+        signs = Cat(Mux(self.work.taps, above_threshold, ~biased[0][-1]), *(~value[-1] for value in biased[1:]))
+        self._leave(m, biased, values, averages, signs, place)
         return m
 
     def _stages(self, m: Module) -> None:
@@ -112,6 +119,10 @@ class EpiloguePipeline(wiring.Component):
         self._details = [None, self.details]
         for stage in range(2, MASK + 1):
             self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}"))
+        m.d.comb += self.take_tap.eq(self.kind.entry & self.work.taps)
+        self._tap_outside = delayed(m, self.tap.outside, 1, "tap_outside_at_read")
+        with m.If(self.work.taps):
+            m.d.sync += self._details[READ].accumulator.eq(self.tap.address)
 
     def _bias(self, m: Module) -> tuple[list[Signal], list[Signal]]:
         """Stage BIAS: (value, multiplier) of each lane in the next stage."""
@@ -123,6 +134,8 @@ class EpiloguePipeline(wiring.Component):
             total = Signal(signed(ACCUMULATOR_BITS), name=f"total_{lane}", reset_less=True)
             value = Signal(signed(VALUE_BITS), name=f"value_{lane}", reset_less=True)
             factor = Signal(MULTIPLIER_BITS, name=f"factor_{lane}", reset_less=True)
+            if lane == 0:
+                self._first_bias = bias
             entry = self.accumulators.lanes[lane].as_signed()
             with m.If(kind.parameter & (work.single | (details.lane == lane))):
                 m.d.sync += [bias.eq(parameter.bias), multiplier.eq(parameter.multiplier)]
@@ -142,6 +155,21 @@ class EpiloguePipeline(wiring.Component):
             values.append(value)
             multipliers.append(factor)
         return values, multipliers
+
+    def _taps(self, m: Module) -> Value:
+        """Whether the sum of a window's taps and the bias is at least 0, of the kind TAPS, in the stage behind BIAS.
+
+        An adder of its own behind the choice of the lane: the lanes' own ones have no time for that.
+        """
+        entry, details, work = self._kind[BIAS + 1].entry, self._details, self.work
+        outside = delayed(m, self._tap_outside, BIAS - READ, "tap_outside")
+        tap = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        lane = Array(lane.as_signed() for lane in self.accumulators.lanes)[details[BIAS].lane]
+        m.d.sync += tap.eq(Mux(outside, 0, lane))
+        with m.If(entry & work.taps):
+            m.d.sync += total.eq(tap + Mux(details[BIAS + 1].first, self._first_bias, total))
+        return ~total[-1]
 
     def _requantise(self, m: Module, biased: list[Signal], multipliers: list[Signal]) -> Any:
         """Stages BIAS + 1 to SATURATE: the bytes of all lanes in stage COLLECT."""
@@ -218,7 +246,9 @@ class EpiloguePipeline(wiring.Component):
             averages.append(average)
         return averages
 
-    def _leave(self, m: Module, biased: list[Signal], values: Any, averages: list[Any], place: Any) -> None:
+    def _leave(
+        self, m: Module, biased: list[Signal], values: Any, averages: list[Any], signs: Value, place: Any
+    ) -> None:
         """Stages COLLECT to OUTPUT and MASK: transposed or not, to the scratchpad or to the masks."""
         kind, details, work = self._kind, self._details, self.work
         m.submodules.transposer = transposer = Transposer(self._arch.columns)
@@ -239,7 +269,8 @@ class EpiloguePipeline(wiring.Component):
         where = delayed(m, place, OUTPUT - ADDRESS - 1, "place")
         m.d.comb += [
             output.valid.eq(
-                ((leaving.entry & ~work.windows) | leaving.transposed | leaving.pool | leaving.total) & ~where.outside
+                ((leaving.entry & ~work.windows) | leaving.transposed | (leaving.pool & ~work.taps) | leaving.total)
+                & ~where.outside
             ),
             output.address.eq(where.address),
             output.count.eq(details[OUTPUT].count),
@@ -251,10 +282,10 @@ class EpiloguePipeline(wiring.Component):
         ]
         wiring.connect(m, wiring.flipped(self.write), output.write)
 
-        signs = Cat(~value[-1] for value in biased)
+        written = delayed(m, where, MASK - OUTPUT, "mask_place")
         m.d.sync += [
-            self.mask.valid.eq(kind[MASK].sign),
-            self.mask.address.eq(delayed(m, where.address, MASK - OUTPUT, "mask_address")),
+            self.mask.valid.eq(kind[MASK].sign | (kind[MASK].pool & work.taps & ~written.outside)),
+            self.mask.address.eq(written.address),
             self.mask.count.eq(details[MASK].count),
             self.mask.bits.eq(delayed(m, signs, MASK - BIAS - 1, "signs")),
         ]

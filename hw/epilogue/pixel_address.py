@@ -50,7 +50,8 @@ class PixelAddresses(wiring.Component):
 
     ``start`` in cycle s, with ``prepared``; ``work`` is the same from the next cycle on. The first address is there in
     cycle s + EPILOGUE_SETUP. ``pixel`` and ``tile``: the next address of a result and of an average, removed by
-    ``take_pixel`` and ``take_tile``; ``ahead``: the residual's, if ``ahead_available``, removed by ``take_ahead``.
+    ``take_pixel`` and ``take_tile``; ``ahead``: the residual's, if ``ahead_available``, or the accumulator entry's of
+    the kind TAPS, removed by ``take_ahead``.
 
     A window's pixels are those of a tile, and its result is the tile's average: two of them, one digit behind the
     other in a row of twice as many, of the kind DIGITS.

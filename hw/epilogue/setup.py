@@ -49,7 +49,8 @@ COLUMNS_LEFT = signed(PLACE["tile_x"].width + _FIELDS["tile"].width + 1)
 def work_layout(arch: ArchConfig) -> data.StructLayout:
     """The instruction at work. Of its kind, exactly one of ``store``, ``reduce``, ``raw`` and ``threshold`` is 1.
 
-    ``windows``: kind MAX, AVERAGE or DIGITS; then ``store`` is 1, too. ``maximum``: kind MAX, ``split``: kind DIGITS.
+    ``windows``: kind MAX or beyond; then ``store`` is 1, too. ``maximum``: kind MAX, ``split``: kind DIGITS, ``taps``:
+    kind TAPS, whose addresses are accumulator entries and mask bits.
     ``pixels``, ``filters``: effective counts. ``standing``: those of the stationary operand, ``more`` of them behind
     the first block (negative if there is room in it), ``last_lane`` the last of the first block. ``group``: filters
     that an address moves on by. ``preload``: parameters are read before the run, ``single``: just one, for all lanes;
@@ -76,6 +77,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "windows": 1,
             "maximum": 1,
             "split": 1,
+            "taps": 1,
             "by_pixel": 1,
             "relu": 1,
             "reads": 1,
@@ -135,6 +137,7 @@ class EpilogueSetup(wiring.Component):
             work.windows.eq(fields.kind >= EpilogueKind.MAX),
             work.maximum.eq(fields.kind == EpilogueKind.MAX),
             work.split.eq(fields.kind == EpilogueKind.DIGITS),
+            work.taps.eq(fields.kind == EpilogueKind.TAPS),
             work.store.eq((fields.kind == EpilogueKind.STORE) | work.windows),
             work.reduce.eq(fields.kind == EpilogueKind.REDUCE),
             work.raw.eq(fields.kind == EpilogueKind.REDUCE_RAW),
@@ -142,7 +145,7 @@ class EpilogueSetup(wiring.Component):
             work.by_pixel.eq(fields.stationary == Stationary.PIXELS),
             work.single.eq(work.threshold & work.by_pixel),
             work.relu.eq(fields.relu & ~work.windows),
-            work.reads.eq(fields.residual | work.windows),
+            work.reads.eq(fields.residual | (work.windows & ~work.taps)),
             work.paired.eq(fields.pool | work.windows),
             work.pitch.eq(Mux(work.windows, fields.step, fields.tile)),
             work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
@@ -177,7 +180,7 @@ class EpilogueSetup(wiring.Component):
             work.more.eq(standing - columns),
             work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
             work.group.eq(Mux(work.by_pixel, TRANSPOSED_FILTERS, columns)),
-            work.preload.eq(~sizes.empty & ~work.windows & (~work.by_pixel | work.threshold)),
+            work.preload.eq(~sizes.empty & (~work.windows | work.taps) & (~work.by_pixel | work.threshold)),
             work.preload_ends.eq(work.single | (standing == 1)),
             work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
         ]

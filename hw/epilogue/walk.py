@@ -26,11 +26,12 @@ pixel's bytes. sum: add an accumulator entry to the reduction. total: turn the r
 turn an accumulator entry into mask bits. collect: turn an accumulator entry, of one filter, into bytes for the
 transposer. transposed: write a pixel's bytes from the transposer. pool: turn a tile's sums into averages.
 A window is a tile whose pixels are entries that come by the residual's queue: no accumulator is read for them, and none
-of them is written."""
+of them is written. With TAPS a pixel is an entry of the accumulators, of which the lane in ``details`` counts."""
 
 DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": LANE_COUNT_BITS, "accumulator": ENTRY_BITS})
 """``first``: of a block's sums, or of a tile's pixels. ``lane``: parameter and transposed: a lane; collect: the
-transposer's row; pool, of the kind DIGITS: 1 for the lower digit. ``count``: lanes with results."""
+transposer's row; pool, of the kind DIGITS: 1 for the lower digit; entry, of the kind TAPS: the lane of its place in
+the window. ``count``: lanes with results."""
 
 
 class Step(enum.Enum, shape=3):  # type: ignore[call-arg]
@@ -172,6 +173,8 @@ class EpilogueWalk(wiring.Component):
                         self._inside.eq(Mux(self._inside == work.last_inside, 0, self._inside + 1)),
                         step.eq(pixel),
                     ]
+                    with m.If(work.taps):
+                        m.d.sync += lane.eq(lane + 1)
                     with m.If(Mux(work.store, tile_ends, pixel_ends)):
                         m.d.sync += step.eq(Step.AFTER)
                     with m.Elif(pixel_ends & ~work.windows):

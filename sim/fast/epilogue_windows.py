@@ -1,12 +1,16 @@
-"""EPILOGUE's kinds MAX, AVERAGE and DIGITS: windows of a map become one pixel each (two with DIGITS)."""
+"""EPILOGUE's kinds MAX, AVERAGE and DIGITS: windows of a map become one pixel each (two with DIGITS).
+
+What the kind TAPS has in common with them is here, too: ``epilogue_taps`` is the rest of it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.arch import MOST_COLUMNS
 from gatewright.contract.arithmetic import INT8_MIN, SHIFT_MAX
-from gatewright.contract.encodings import DIGIT_BITS, MOST_DIGITS_WINDOW
+from gatewright.contract.encodings import DIGIT_BITS, MOST_DIGITS_WINDOW, most_taps_window
 from gatewright.contract.isa import NO_TABLE, EpilogueKind
 from gatewright.sim.fast import epilogue, faults, work
 from gatewright.sim.fast.arithmetic import requantise, saturate
@@ -16,14 +20,17 @@ from gatewright.sim.fast.sizes import ceil_div, set_fault
 from gatewright.sim.fast.state import Geometry, State
 from gatewright.sim.fast.touched import PORT_B, READ, WRITE, Places, Touched, touch, touch_bytes, use_port
 
-MAX, DIGITS = int(EpilogueKind.MAX), int(EpilogueKind.DIGITS)
+MAX, DIGITS, TAPS = int(EpilogueKind.MAX), int(EpilogueKind.DIGITS), int(EpilogueKind.TAPS)
 LAST_KIND = int(max(EpilogueKind))
 MOST_EDGE = 31
-"""Of a window, but for DIGITS: the field's."""
+"""Of a window, but for DIGITS and TAPS: the field's."""
+
+MOST_TAPS_WINDOW = np.array([most_taps_window(columns) for columns in range(MOST_COLUMNS + 1)])
+"""Of kind TAPS, by the array's columns."""
 
 
 @kernel
-def _check(state: State, row: npt.NDArray[np.int64]) -> int:
+def check(geometry: Geometry, state: State, row: npt.NDArray[np.int64]) -> int:
     """0 if the operands go together, else a fault."""
     if row[epilogue.KIND] > LAST_KIND:
         return set_fault(state, faults.EPILOGUE_KIND, row[epilogue.KIND], LAST_KIND)
@@ -35,15 +42,19 @@ def _check(state: State, row: npt.NDArray[np.int64]) -> int:
     status = epilogue.check_kind(state, row, 0, 0)
     if status < 0:
         return status
-    digits = row[epilogue.KIND] == DIGITS
-    most = MOST_DIGITS_WINDOW if digits else MOST_EDGE
+    digits, taps = row[epilogue.KIND] == DIGITS, row[epilogue.KIND] == TAPS
+    most = MOST_DIGITS_WINDOW if digits else MOST_TAPS_WINDOW[geometry.columns] if taps else MOST_EDGE
     if not 1 <= row[epilogue.WINDOW] <= most:
         return set_fault(state, faults.WINDOW_EDGE, row[epilogue.WINDOW], most)
     if row[epilogue.STEP] == 0:
         return set_fault(state, faults.WINDOW_STEP, 0, 1)
     if row[epilogue.INSET] >= row[epilogue.WINDOW]:
         return set_fault(state, faults.WINDOW_INSET, row[epilogue.INSET], row[epilogue.WINDOW])
-    if not digits and row[epilogue.PARAMETERS] == 0:
+    if taps and row[epilogue.CHANNELS] != 1:
+        return set_fault(state, faults.TAPS_CHANNELS, row[epilogue.CHANNELS], 1)
+    if taps and row[epilogue.WRAP_ROW] != 0:
+        return set_fault(state, faults.TAPS_RING, row[epilogue.WRAP_ROW], 0)
+    if not digits and not taps and row[epilogue.PARAMETERS] == 0:
         return set_fault(state, faults.POOL_PARAMETER, 0, 1)
     return 0
 
@@ -73,7 +84,7 @@ def _size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: np
 
 
 @kernel
-def _output_pixel(row: npt.NDArray[np.int64], pixel: int) -> tuple[int, int]:
+def output_pixel(row: npt.NDArray[np.int64], pixel: int) -> tuple[int, int]:
     """(y, x) in the output map of a pixel of the instruction."""
     number = row[epilogue.FIRST_TILE] + row[epilogue.FIRST_PIXEL] + pixel
     width = max(1, row[epilogue.OUT_WIDTH])
@@ -104,7 +115,7 @@ def _target_address(row: npt.NDArray[np.int64], y: int, x: int, digit: int) -> i
 @kernel
 def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
     """Execute a MAX, AVERAGE or DIGITS. Returns 0 or a fault."""
-    status = _check(state, row)
+    status = check(geometry, state, row)
     if status < 0:
         return status
     status = _size(geometry, state, row, done)
@@ -112,7 +123,7 @@ def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: 
         return status
     values = np.empty(done[work.FILTERS], np.int64)
     for pixel in range(done[work.PIXELS]):
-        y, x = _output_pixel(row, pixel)
+        y, x = output_pixel(row, pixel)
         status = _combine(state, row, y, x, values)
         if status < 0:
             return status
@@ -181,7 +192,7 @@ def accesses(at: Places, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]
         touch(touched, at.parameter + row[epilogue.PARAMETERS] - 1, READ)
     channels, window = done[work.FILTERS], row[epilogue.WINDOW]
     for pixel in range(done[work.PIXELS]):
-        y, x = _output_pixel(row, pixel)
+        y, x = output_pixel(row, pixel)
         top, left = y * row[epilogue.STEP] - row[epilogue.INSET], x * row[epilogue.STEP] - row[epilogue.INSET]
         for source_y in range(top, top + window):
             for source_x in range(left, left + window):

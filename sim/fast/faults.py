@@ -55,6 +55,8 @@ WINDOW_TABLE = -44
 WINDOW_EDGE = -45
 WINDOW_STEP = -46
 WINDOW_INSET = -47
+TAPS_CHANNELS = -48
+TAPS_RING = -49
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -104,6 +106,8 @@ _TEXT = {
     WINDOW_EDGE: "window = {0}; the edge of this kind's windows is 1 to {1}",
     WINDOW_STEP: "step = {0}; from one window to the next it is at least {1}",
     WINDOW_INSET: "inset = {0}; the first window would lie outside of the map: with window = {1} it is less",
+    TAPS_CHANNELS: "channels = {0}; kind TAPS makes one bit for each window, with channels = {1}",
+    TAPS_RING: "wrap_row = {0}; kind TAPS reads accumulators, which are no ring of rows ({1})",
 }
 
 

@@ -100,13 +100,24 @@ def _wait_ahead(
 
 
 def _window(rng: np.random.Generator) -> dict[str, int]:
-    """A MAX, an AVERAGE or a DIGITS that is wrong in one operand."""
-    kind = int(rng.integers(4, 7))
+    """A MAX, an AVERAGE, a DIGITS or a TAPS that is wrong in one operand."""
+    kind = int(rng.integers(EpilogueKind.MAX, EpilogueKind.TAPS + 1))
     legal = {"kind": kind, "stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE, "compact": 0}
-    legal |= {"residual": 0, "pool": 0, "digits": 0, "window": 3, "step": 2, "inset": 1, "parameters": 1}
-    wrong = [{"kind": 7}, {"stationary": 1}, {"tile": 2}, {"tile_table": 0}, {"filter_table": 0}, {"compact": 1}]
+    legal |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1, "parameters": 1}
+    legal |= {"channels": 1, "wrap_row": 0}
+    wrong: list[dict[str, int]] = [
+        {"kind": int(rng.integers(8, 16))},
+        {"stationary": 1},
+        {"tile": 2},
+        {"tile_table": 0},
+        {"filter_table": 0},
+        {"compact": 1},
+    ]
     wrong += [{"residual": 1}, {"pool": 1}, {"digits": 1}, {"window": 0}, {"step": 0}, {"inset": 3}]
-    wrong += [{"window": 12} if kind == EpilogueKind.DIGITS else {"parameters": 0}]
+    wrong += {
+        EpilogueKind.DIGITS: [{"window": 12}],
+        EpilogueKind.TAPS: [{"window": 6}, {"channels": 2}, {"wrap_row": 1}],
+    }.get(EpilogueKind(kind), [{"parameters": 0}])
     return {**legal, **wrong[int(rng.integers(len(wrong)))]}
 
 

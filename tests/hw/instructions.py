@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gatewright.contract.arch import MASK_COLUMNS, PRESETS
+from gatewright.contract.encodings import most_taps_window
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import (
     FORMATS,
@@ -69,7 +70,10 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
         fields["window"] = rng.choice((1, largest, rng.randint(1, largest)))
         fields["inset"] = rng.choice((0, min(15, fields["window"] - 1)))
         fields["step"] = fields["step"] or 1
-        if fields["kind"] != EpilogueKind.DIGITS:
+        if fields["kind"] == EpilogueKind.TAPS:
+            fields |= {"channels": 1, "wrap_row": 0, "window": rng.randint(1, most_taps_window(ARCH.columns))}
+            fields["inset"] = rng.randrange(fields["window"])
+        elif fields["kind"] != EpilogueKind.DIGITS:
             fields["parameters"] = fields["parameters"] or 1
     if fields["kind"] != EpilogueKind.STORE or fields["stationary"]:
         fields["pool"] = fields["residual"] = 0
@@ -211,9 +215,11 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         whole = {"tile": 2, "first_pixel": 4, "parameters": 1, "filter_table": 0, "kind": 0, "stationary": 0, "pool": 0}
         whole |= {"residual": 0, "digits": 0}
         kinds.append((name, Opcode.EPILOGUE, _fields(Opcode.EPILOGUE, **{**whole, **changes})))
-    for kind in (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS):
-        whole = {**WINDOWS, "kind": kind, "window": 3, "step": 2, "inset": 2, "parameters": 1}
-        for name, value in _WINDOW_FAULTS + ([("window", 12)] if kind == EpilogueKind.DIGITS else [("parameters", 0)]):
+    own = {EpilogueKind.DIGITS: [("window", 12)], EpilogueKind.TAPS: [("window", 3), ("channels", 2), ("wrap_row", 1)]}
+    for kind in (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS, EpilogueKind.TAPS):
+        whole = {**WINDOWS, "kind": kind, "window": 2, "step": 2, "inset": 1, "parameters": 1}
+        whole |= {"channels": 1, "wrap_row": 0}
+        for name, value in _WINDOW_FAULTS + own.get(kind, [("parameters", 0)]):
             change = _fields(Opcode.EPILOGUE, **{**whole, name: value})
             kinds.append((f"{kind.name} with {name} {value}", Opcode.EPILOGUE, change))
     kinds += [
@@ -245,7 +251,15 @@ _EPILOGUES = {
     "digits of THRESHOLD": {"kind": 3, "digits": 1},
 }
 
-_WINDOW_FAULTS = [("kind", 7), ("stationary", 1), ("tile", 2), ("tile", 31), ("tile_table", 0), ("filter_table", 0)]
+_WINDOW_FAULTS = [
+    ("kind", 8),
+    ("kind", 15),
+    ("stationary", 1),
+    ("tile", 2),
+    ("tile", 31),
+    ("tile_table", 0),
+    ("filter_table", 0),
+]
 _WINDOW_FAULTS += [("compact", 1), ("residual", 1), ("pool", 1), ("digits", 1), ("window", 0), ("step", 0)]
 _WINDOW_FAULTS += [("inset", 3), ("inset", 15)]
 

@@ -13,6 +13,7 @@ from gatewright.contract.encodings import REGION_UNIT, TABLE_ENTRY_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
 from tests.support.random_programs import Network
+from tests.support.random_taps import spatial_gate
 from tests.support.scattered import ScatterBuilder
 from tests.support.stepped_layers import emit_whole
 from tests.support.stepped_oracle import conv_sums
@@ -215,10 +216,7 @@ class ListNetwork(Network):
         """A mask over a map, in tiles of any edge; or of its pixels, by a gate that looks at the map itself."""
         rng, (height, width, channels), mask = self.rng, source.values.shape, self.build.masks[2]
         if channels > 0 and rng.integers(3) == 0:
-            gate = self.filters(1, (3, 3), channels)
-            active = conv_sums(source.values, gate.weights, 1, 1)[..., 0] + gate.entries[1][0] >= 0
-            destination = mask * MASK_BITS
-            done = emit_whole(self.build, source, gate, EpilogueKind.THRESHOLD, destination, source.ready)
+            active, done = spatial_gate(self, source, mask * MASK_BITS)
             return Masked({"source_mask": mask, "source_tile": 1, "source_grid": width}, active, done)
         edge = int(rng.integers(1, 5))
         rows, grid = -(-height // edge), -(-width // edge) + int(rng.integers(3))

@@ -15,6 +15,7 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
 from tests.support.random_machines import random_machine
+from tests.support.random_taps import spatial_gate
 from tests.support.random_windows import banded, summed, tall, windowed
 from tests.support.scattered import NoRoom, ScatterBuilder
 from tests.support.stepped_layers import Layer, emit_conv, emit_whole, entries
@@ -190,17 +191,16 @@ class Network:
 
     def gated(self, source: Map) -> Map:
         """A spatial gate that runs on the machine, and a layer on the tiles that it leaves, if a table holds them."""
-        height, width, channels = source.values.shape
-        gate = self.filters(1, (3, 3), channels)
-        on = conv_sums(source.values, gate.weights, 1, 1)[..., 0] + gate.entries[1][0] >= 0
+        height, width, _ = source.values.shape
+        mask = self.build.masks[0]
+        on, done = spatial_gate(self, source, mask * MASK_BITS)
         complement = int(self.rng.integers(2))
         if np.count_nonzero(on != bool(complement)) > self.arch.table_entries:
             complement = 1 - complement
         if np.count_nonzero(on != bool(complement)) > self.arch.table_entries:
             return self.layer(source)
-        mask, table = self.build.masks[0], self.build.take_table()
+        table = self.build.take_table()
         assert table is not None, "between layers every table is free"
-        done = emit_whole(self.build, source, gate, EpilogueKind.THRESHOLD, mask * MASK_BITS, source.ready)
         index = {"mask": mask, "bits": height * width, "grid_width": width}
         waits = [done, self.build.mark(Unit.LOAD)]
         made = self.build.emit(Opcode.INDEX, waits, table=table, complement=complement, **index)

@@ -42,6 +42,7 @@ class EpiloguePipeline:
         self.shift = np.ones(columns, np.int64)
         self.total = np.zeros(columns, np.int64)
         self.tile_sum = np.zeros(columns, np.int64)
+        self.tap_sum = 0
         self.transposer = np.zeros((TRANSPOSED_FILTERS, columns), np.int8)
         self._work = {
             READ: self._read,
@@ -72,7 +73,7 @@ class EpiloguePipeline:
     def _read(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind in (Kind.PARAMETER, Kind.COLLECT, Kind.POOL):
             slot.raw = self._shared.parameters.read(slot.parameter, epilogue)
-        if slot.kind in (Kind.ENTRY, Kind.SUM, Kind.SIGN, Kind.COLLECT):
+        if slot.kind in (Kind.ENTRY, Kind.SUM, Kind.SIGN, Kind.COLLECT, Kind.TAP) and slot.entry is not None:
             entry = self._shared.accumulators.read(epilogue["bank"], slot.entry, epilogue)
             slot.value = entry.astype(np.int64)
 
@@ -94,6 +95,12 @@ class EpiloguePipeline:
                 self.total = slot.value << DIGIT_BITS if epilogue["digits"] else slot.value
         elif slot.kind == Kind.TOTAL:
             slot.value = self.total + self.bias
+        elif slot.kind == Kind.TAP:
+            before = int(self.bias[0]) if slot.first else self.tap_sum
+            self.tap_sum = before + (0 if slot.value is None else int(slot.value[slot.lane]))
+            slot.value = None
+        elif slot.kind == Kind.TAPPED:
+            slot.value = np.array([self.tap_sum], np.int64)
         elif slot.value is not None:
             slot.value = slot.value + self._own(slot, 0, self.bias)
 
@@ -176,9 +183,10 @@ class EpiloguePipeline:
             )
 
     def _write(self, epilogue: Instruction, slot: Slot) -> None:
-        if slot.kind == Kind.SIGN:
-            assert slot.value is not None and slot.address is not None
-            self._shared.masks.write(slot.address, gate_decision(slot.value[: slot.count]), epilogue)
+        if slot.kind in (Kind.SIGN, Kind.TAPPED):
+            assert slot.value is not None
+            if slot.address is not None:
+                self._shared.masks.write(slot.address, gate_decision(slot.value[: slot.count]), epilogue)
         elif slot.kind == Kind.TOTAL and self._is_raw(epilogue):
             self._write_raw(epilogue, slot)
         elif slot.data is not None and slot.address is not None:

@@ -34,6 +34,10 @@ class Kind(Enum):
     """Write the upper digit of a window's sum."""
     LOW = auto()
     """Write the lower digit."""
+    TAP = auto()
+    """Add a lane of an accumulator entry, if there is one, to a window's sum."""
+    TAPPED = auto()
+    """Turn that sum into a mask bit."""
 
 
 @dataclass
@@ -42,15 +46,15 @@ class Slot:
 
     kind: Kind
     last: bool = False
-    entry: int = 0
+    entry: int | None = 0
     lane: int | None = None
-    """PARAMETER: the lane, None for all. TRANSPOSED: the pixel's lane. COLLECT: the transposer's row."""
+    """PARAMETER: the lane, None for all. TRANSPOSED: the pixel's lane. COLLECT: the transposer's row. TAP: the lane."""
     parameter: int = 0
     address: int | None = None
     count: int = 0
     """Lanes with results."""
     first: bool = False
-    """SUM: the first of its block. ENTRY with pool: the first of its tile. WINDOW: the first of its window."""
+    """SUM: the first of its block. ENTRY with pool: the first of its tile. WINDOW, TAP: the first of its window."""
     # Pipeline registers.
     raw: tuple[int, int, int] = (0, 0, 0)
     value: npt.NDArray[np.int64] | None = None

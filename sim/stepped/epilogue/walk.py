@@ -9,6 +9,7 @@ from gatewright.contract.encodings import SCRATCHPAD_SPACE
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Stationary
 from gatewright.sim.stepped.epilogue.slots import Kind, Slot
+from gatewright.sim.stepped.epilogue.taps import tap_slots
 from gatewright.sim.stepped.epilogue.windows import WINDOW_KINDS, check_windows, window_reads, window_slots
 from gatewright.sim.stepped.instruction import Instruction, effective_work, filter_number, tile_position
 from gatewright.sim.stepped.state import Shared
@@ -32,7 +33,7 @@ class EpilogueWalk:
     def _check(self) -> None:
         fields, kind = self._fields, self._fields["kind"]
         reduces = kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW)
-        fault = check_windows(fields) if kind > EpilogueKind.THRESHOLD else None
+        fault = check_windows(fields, self._columns) if kind > EpilogueKind.THRESHOLD else None
         if reduces and not self._by_filter:
             fault = "a reduction needs stationary filters"
         elif fields["digits"] and not reduces:
@@ -64,6 +65,9 @@ class EpilogueWalk:
         kind = self._fields["kind"]
         if kind in WINDOW_KINDS:
             yield from window_slots(self._fields, self._columns)
+            return
+        if kind == EpilogueKind.TAPS:
+            yield from tap_slots(self._fields, self._columns)
             return
         blocks = -(-self._standing // self._columns)
         for block in range(blocks):

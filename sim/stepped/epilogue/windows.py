@@ -18,10 +18,10 @@ from gatewright.sim.stepped.instruction import Instruction
 WINDOW_KINDS = (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS)
 
 
-def check_windows(fields: Instruction) -> str | None:
+def check_windows(fields: Instruction, columns: int) -> str | None:
     """What is wrong with the operands of a kind beyond THRESHOLD, if anything is."""
     kind = fields["kind"]
-    if kind not in WINDOW_KINDS:
+    if kind not in (*WINDOW_KINDS, EpilogueKind.TAPS):
         return f"kind {kind} does not exist"
     if fields["stationary"] != Stationary.FILTERS or fields["tile"] != 1:
         return "windows need stationary filters and tile 1"
@@ -31,8 +31,20 @@ def check_windows(fields: Instruction) -> str | None:
         return "window and step are at least 1, and inset is below window"
     if kind == EpilogueKind.DIGITS and fields["window"] > MOST_DIGITS_WINDOW:
         return f"a window of more than {MOST_DIGITS_WINDOW} pixels has a sum of more than two digits"
+    if kind == EpilogueKind.TAPS:
+        return _check_taps(fields, columns)
     if kind != EpilogueKind.DIGITS and fields["parameters"] == 0:
         return "there is no parameter entry before entry 0 for the pooling"
+    return None
+
+
+def _check_taps(fields: Instruction, columns: int) -> str | None:
+    if fields["window"] ** 2 > columns:
+        return f"an array of {columns} columns has no lane for each place of a window"
+    if fields["channels"] != 1:
+        return "taps make one bit for each window: channels is 1"
+    if fields["wrap_row"]:
+        return "accumulators are no ring of rows"
     return None
 
 
@@ -47,7 +59,7 @@ class _Pixel:
     last: bool
 
 
-def _pixels(fields: Instruction, columns: int) -> Iterator[_Pixel]:
+def output_pixels(fields: Instruction, columns: int) -> Iterator[_Pixel]:
     """Every output pixel of every block."""
     count = min(max(0, fields["tile_count"] - fields["first_pixel"]), fields["pixel_count"])
     first = fields["first_tile"] + fields["first_pixel"]
@@ -61,19 +73,27 @@ def _pixels(fields: Instruction, columns: int) -> Iterator[_Pixel]:
 
 def window_reads(fields: Instruction, columns: int) -> Iterator[tuple[int | None, int]]:
     """(address or None, bytes) of each WINDOW slot. Outside of the source there is a turn, but no address."""
-    for pixel in _pixels(fields, columns):
+    for pixel in output_pixels(fields, columns):
         for dy in range(fields["window"]):
             for dx in range(fields["window"]):
-                y = pixel.y * fields["step"] - fields["inset"] + dy
-                x = pixel.x * fields["step"] - fields["inset"] + dx
+                y, x = pixel.y * fields["step"] + dy, pixel.x * fields["step"] + dx
                 yield _source(fields, y, x, pixel.channel), pixel.lanes
 
 
-def _source(fields: Instruction, y: int, x: int, channel: int) -> int | None:
+def place_of(fields: Instruction, y: int, x: int) -> int | None:
+    """The number in the source of a place that is counted from the padding's corner; None outside of the source."""
+    y, x = y - fields["inset"], x - fields["inset"]
     if not (0 <= y < fields["source_height"] and 0 <= x < fields["source_width"]):
         return None
-    address = fields["source"] + (y * fields["source_width"] + x) * fields["channels"] + channel
-    if fields["wrap_row"] and y >= fields["wrap_row"]:
+    return y * fields["source_width"] + x
+
+
+def _source(fields: Instruction, y: int, x: int, channel: int) -> int | None:
+    number = place_of(fields, y, x)
+    if number is None:
+        return None
+    address = fields["source"] + number * fields["channels"] + channel
+    if fields["wrap_row"] and y - fields["inset"] >= fields["wrap_row"]:
         address -= fields["wrap_bytes"]
     return address % SCRATCHPAD_SPACE
 
@@ -81,7 +101,7 @@ def _source(fields: Instruction, y: int, x: int, channel: int) -> int | None:
 def window_slots(fields: Instruction, columns: int) -> Iterator[Slot]:
     """A WINDOW slot for each place of a window, then what writes its result: POOL, or HIGH and LOW."""
     digits = fields["kind"] == EpilogueKind.DIGITS
-    for pixel in _pixels(fields, columns):
+    for pixel in output_pixels(fields, columns):
         for place in range(fields["window"] ** 2):
             yield Slot(Kind.WINDOW, count=pixel.lanes, first=place == 0)
         if digits:

@@ -23,6 +23,7 @@ from gatewright.contract.isa import (
 from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
+from tests.hw.epilogue.tap_cases import tap_fields
 from tests.hw.epilogue.window_cases import window_fields
 
 FILTER_TABLE, EMPTY_TABLE, TILE_TABLE = 0, 1, 2
@@ -125,6 +126,8 @@ class Generator:
         """An instruction over a grid of ``rows`` by ``columns`` tiles."""
         if self.chance(0.4):
             return instruction(number, waits, **window_fields(self, self.arch))
+        if self.chance(0.15):
+            return instruction(number, waits, **tap_fields(self, self.arch))
         kinds = [(EpilogueKind.STORE, Stationary.FILTERS)] * 4 + [(EpilogueKind.STORE, Stationary.PIXELS)] * 2
         kinds += [(EpilogueKind.REDUCE, Stationary.FILTERS), (EpilogueKind.REDUCE_RAW, Stationary.FILTERS)]
         kinds += [(EpilogueKind.THRESHOLD, Stationary.FILTERS), (EpilogueKind.THRESHOLD, Stationary.PIXELS)]
