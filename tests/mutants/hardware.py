@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.taps import HARDWARE_TAPS
 from tests.mutants.windows import WINDOWS
 
 HARDWARE = [
@@ -255,4 +256,5 @@ HARDWARE = [
         "tests/hw/array/test_array.py -k 4x4x4",
     ),
     *WINDOWS,
+    *HARDWARE_TAPS,
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.taps import SIMULATOR_TAPS
 
 SIMULATOR = [
     Mutant(
@@ -173,4 +174,5 @@ SIMULATOR = [
         "return earliest +",
         "a STORE beside LOADs looks as fast as alone, and the shared channel as wide as two",
     ),
+    *SIMULATOR_TAPS,
 ]

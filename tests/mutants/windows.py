@@ -27,7 +27,7 @@ WINDOWS = [
     Mutant(
         "window-reads-accumulators",
         "hw/epilogue/pipeline.py",
-        "(read.entry & ~self.work.windows)",
+        "(read.entry & (~self.work.windows | (self.work.taps & ~self._tap_outside)))",
         "read.entry",
         "a pooling in front of a bank that the array writes stops the machine",
         _BENCH,
