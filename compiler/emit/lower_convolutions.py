@@ -88,13 +88,14 @@ class ConvolutionLowering:
             self.context.macs[layer.name] = 0
         shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
         kept = self.ring(block.middle, shape.width * stored) or shape.height
-        ahead = int(block.kept_rows(self.graph, ahead=1) <= kept)
+        unit, ahead = block.unit_and_ahead(self.graph, kept)
         work = [
             (layer, tiles, relu, pool)
-            for step in block.steps(self.graph, ahead)
+            for step in block.steps(self.graph, unit, ahead)
             for layer, rows in self._band(block, step.middle, step.output)
             for whole, relu, pool in sets[layer.name]
-            if len(tiles := whole.rows_of(rows.first, rows.end)) and self._filters(layer)
+            for tiles in self._tiles_in(whole, rows, layer is block.first and unit < whole.tile)
+            if self._filters(layer)
         ]
         order = [layer.name for layer, *_ in work]
         serials = [order[:number].count(name) for number, name in enumerate(order)]
@@ -104,6 +105,17 @@ class ConvolutionLowering:
             _interleave([self.tiles(layer, tiles, relu, pool, serial)])
         for layer in block.layers:
             self._place(layer)
+
+    @staticmethod
+    def _tiles_in(tiles: TileSet, rows: Rows, cut: bool) -> list[TileSet]:
+        """What is computed of some rows, whose edges may cut tiles.
+
+        The last tiles first: what is gathered for those above reads what the band before has just written.
+        """
+        if cut:
+            return tiles.cut_to(rows.first, rows.end)
+        within = tiles.rows_of(rows.first, rows.end)
+        return [within] if len(within) else []
 
     @staticmethod
     def _band(block: BandedBlock, middle: Rows, output: Rows) -> list[tuple[QuantisedConv, Rows]]:

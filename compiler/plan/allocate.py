@@ -116,7 +116,7 @@ def allocate_scratchpad(
     for block in blocks:
         shape = graph.shapes[block.middle]
         middle = owner[block.middle]
-        rows = min(shape.height, block.kept_rows(graph) + block.tile)
+        rows = min(shape.height, block.kept_rows(graph, block.units[0]) + block.tile)
         middle.size, middle.flexible = rows * shape.width * shape.channels, True
         if block.shortcut is not None:
             output = owner[block.second.output]

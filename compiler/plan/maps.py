@@ -35,10 +35,19 @@ def plan_maps(
     tried += [(len(wishes), count) for count in range(1, len(blocks) + 1)]
     for rings, count in tried:
         try:
-            return blocks[:count], allocate_scratchpad(
-                graph, arch, pitch * layout.height, blocks[:count], wishes[:rings], pooled
-            )
+            banded = blocks[:count]
+            plan = allocate_scratchpad(graph, arch, pitch * layout.height, banded, wishes[:rings], pooled)
+            halved = [_halved(block, graph, plan) for block in banded]
+            if halved != banded:
+                plan = allocate_scratchpad(graph, arch, pitch * layout.height, halved, wishes[:rings], pooled)
+            return halved, plan
         except GatewrightError:
             if (rings, count) == tried[-1]:
                 raise
     raise AssertionError("there is at least one trial")
+
+
+def _halved(block: BandedBlock, graph: QuantisedGraph, plan: MapPlan) -> BandedBlock:
+    """The block with half rows of tiles if the ring of its middle map, all channels active, is too short for whole."""
+    shape = graph.shapes[block.middle]
+    return block.halved(graph, plan.ring_bytes[block.middle] // (shape.width * shape.channels))

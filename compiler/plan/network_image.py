@@ -111,7 +111,7 @@ class NetworkImage:
         """Rows of a map in a ring that must be kept."""
         for block in self.blocks:
             if block.middle == tensor:
-                return block.kept_rows(self.graph)
+                return block.kept_rows(self.graph, block.units[-1])
         (pooled,) = self.pooled
         if tensor == self.graph.input:
             return pooled.image_rows(self.graph, rows_in_beats(self.input_pitch))
