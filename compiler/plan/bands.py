@@ -78,6 +78,11 @@ class BandedBlock:
         whole = self.tile if self.first.output_tiles else 1
         return [whole >> number for number in range(self.halvings + 1) if whole % (1 << number) == 0]
 
+    def turns(self, step: BandStep) -> list[tuple[QuantisedConv, Rows]]:
+        """What a band consists of, in order."""
+        shortcut = [] if self.shortcut is None else [(self.shortcut, step.output)]
+        return [(self.first, step.middle), *shortcut, (self.second, step.output)]
+
     def kept_rows(self, graph: QuantisedGraph, unit: int, ahead: int = 0) -> int:
         """The most rows of the middle map that are alive at once: what is made, back to what is still read."""
         steps = self.steps(graph, unit, ahead)
