@@ -146,7 +146,7 @@ def allocate_scratchpad(
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
         owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
-        owner[spill.tensors[0]].last_place = True
+    owner[graph.input].last_place = bool(spills)
     for wish in rings:
         ring = owner[wish.tensor]
         ring.size, ring.least, ring.flexible = wish.size, wish.least, True
