@@ -87,7 +87,7 @@ class Pass:
     def of_layer(layer: QuantisedConv, graph: QuantisedGraph) -> Pass:
         """A convolution alone, by rows of the tiles that its output is pooled in."""
         tile = next((la.tile for la in graph.layers if isinstance(la, Pooling) and la.source == layer.output), None)
-        height, step = graph.shapes[layer.output].height, tile or UNGATED_ROWS
+        height, step = graph.shapes[layer.output].height, tile or max(1, UNGATED_ROWS // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
 
