@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -157,6 +158,10 @@ class Context:
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
         self.bank = 0
+        self.multiplied = 0
+        """Slices by pixels that MATMULs have been emitted for: about the array's cycles."""
+        self.beside: Callable[[], None] = lambda: None
+        """Called behind every EPILOGUE that writes a part of a map: others may use the scratchpad's port before the next."""
         self._unread: dict[int, str] = {}
         self._serial = 0
 

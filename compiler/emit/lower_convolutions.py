@@ -125,8 +125,7 @@ class ConvolutionLowering:
             for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
                 if of == number:
                     self.context.out.layer = layer.name
-                    for _ in self.tiles(layer, tiles, relu, pool, serial):
-                        traffic.between()
+                    _interleave([self.tiles(layer, tiles, relu, pool, serial)])
         traffic.finish()
         for layer in layers:
             self._place(layer)

@@ -160,3 +160,4 @@ def store(
         **sizes,
         **extra,
     )
+    context.beside()

@@ -1,7 +1,7 @@
 """Rows of maps in DRAM, on their way into the scratchpad and back, beside the work of a pass.
 
 Port B belongs to one unit at a time, by waits: EPILOGUE is busy for a small part of a product's cycles, and LOAD and
-STORE come between its instructions. So rows are moved in pieces, spread over the chunks of a step.
+STORE come between its instructions. So rows are moved in pieces, spread over the work of a step.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from collections import deque
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
+from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.spills import DramRows, Pass, Use, use_of
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Opcode, Space
 
 PIECE_BEATS = 256
 """Beats that are moved at once: the epilogue waits for that long at most."""
-
-FIRST_GUESS = 4
-"""Chunks of a step, before the first has been counted."""
 
 _Piece = tuple[Opcode, int, int, int]
 
@@ -51,22 +49,25 @@ class _Stream:
 
 
 class RowTraffic:
-    """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``between`` chunks, ``finish``."""
+    """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``finish`` behind the last."""
 
     def __init__(self, context: Context, one: Pass) -> None:
-        self.context = context
+        self.context, self._steps = context, one.steps
         spills = {spill.tensors: spill for spill in context.image.spills.values()}.values()
         self.ahead = all(spill.ahead for spill in spills)
         streams = [_Stream(context.image.spilled[s.tensors[0]], use_of(one, s.tensors, context.graph)) for s in spills]
         self.streams = [stream for stream in streams if stream.use.reads or stream.use.writes]
         self._waiting: deque[_Piece] = deque()
-        self._expected, self._seen, self._step = FIRST_GUESS, 0, -1
+        self._number, self._begun, self._pieces = -1, context.multiplied, 0
+        self._share = 1.0
+        """Of a step's dense work what the last one took: gates leave some out."""
+        context.beside = self._between
 
     def step(self, number: int) -> None:
         """What a step needs is there behind this; what the next one needs is brought meanwhile."""
         self._flush()
-        if self._seen:
-            self._expected, self._seen = self._seen, 0
+        if number:
+            self._share = (self.context.multiplied - self._begun) / self._dense_work(number - 1)
         for stream in self.streams:
             self._waiting += stream.take(number - 1)
             self._waiting += stream.bring(number)
@@ -75,21 +76,33 @@ class RowTraffic:
         if self.ahead:
             for stream in self.streams:
                 self._waiting += stream.bring(number + 1)
-        self._step = number
+        self._number, self._begun, self._pieces = number, self.context.multiplied, len(self._waiting)
 
-    def between(self) -> None:
-        """Some of what waits, so that all of it has gone at the end of the step."""
-        left = max(1, self._expected - self._seen)
-        self._seen += 1
-        for _ in range(-(-len(self._waiting) // left)):
+    def _between(self) -> None:
+        """As much of what waits as there is work behind it, so that all of it has gone at the end of the step."""
+        expected = self._share * self._dense_work(self._number)
+        done = (self.context.multiplied - self._begun) / expected if expected else 1.0
+        while self._waiting and len(self._waiting) > (1 - done) * self._pieces:
             self._move(self._waiting.popleft())
+
+    def _dense_work(self, number: int) -> int:
+        """Slices by pixels of a step, if all tiles and channels are active."""
+        arch, shapes = self.context.arch, self.context.graph.shapes
+        return sum(
+            (rows.end - rows.first)
+            * shapes[layer.output].width
+            * -(-len(layer.weight) // arch.columns)
+            * slices_of(layer.weight[0].size, arch)
+            for layer, rows in self._steps[number]
+        )
 
     def finish(self) -> None:
         """The last rows go."""
         self._flush()
         for stream in self.streams:
-            self._waiting += stream.take(self._step)
+            self._waiting += stream.take(self._number)
         self._flush()
+        self.context.beside = lambda: None
 
     def _flush(self) -> None:
         while self._waiting:
