@@ -158,8 +158,8 @@ class Context:
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
         self.bank = 0
-        self.multiplied = 0
-        """Slices by pixels that MATMULs have been emitted for: about the array's cycles."""
+        self.idle_port = 0
+        """About the array's cycles so far, less those for which the epilogue has the scratchpad's port."""
         self.beside: Callable[[], None] = lambda: None
         """Called behind every EPILOGUE that writes a part of a map: others may use the scratchpad's port before the next."""
         self._unread: dict[int, str] = {}

@@ -160,4 +160,5 @@ def store(
         **sizes,
         **extra,
     )
+    context.idle_port -= sizes["pixel_count"] * (1 + output.residual)
     context.beside()

@@ -58,16 +58,17 @@ class RowTraffic:
         streams = [_Stream(context.image.spilled[s.tensors[0]], use_of(one, s.tensors, context.graph)) for s in spills]
         self.streams = [stream for stream in streams if stream.use.reads or stream.use.writes]
         self._waiting: deque[_Piece] = deque()
-        self._number, self._begun, self._pieces = -1, context.multiplied, 0
+        self._number, self._begun, self._pieces = -1, context.idle_port, 0
         self._share = 1.0
-        """Of a step's dense work what the last one took: gates leave some out."""
+        """Of a step's idle cycles if all is active what the last one had: gates leave some out."""
         context.beside = self._between
 
     def step(self, number: int) -> None:
         """What a step needs is there behind this; what the next one needs is brought meanwhile."""
         self._flush()
         if number:
-            self._share = (self.context.multiplied - self._begun) / self._dense_work(number - 1)
+            dense = self._dense_idle(number - 1)
+            self._share = (self.context.idle_port - self._begun) / dense if dense > 0 else self._share
         for stream in self.streams:
             self._waiting += stream.take(number - 1)
             self._waiting += stream.bring(number)
@@ -76,23 +77,23 @@ class RowTraffic:
         if self.ahead:
             for stream in self.streams:
                 self._waiting += stream.bring(number + 1)
-        self._number, self._begun, self._pieces = number, self.context.multiplied, len(self._waiting)
+        self._number, self._begun, self._pieces = number, self.context.idle_port, len(self._waiting)
 
     def _between(self) -> None:
-        """As much of what waits as there is work behind it, so that all of it has gone at the end of the step."""
-        expected = self._share * self._dense_work(self._number)
-        done = (self.context.multiplied - self._begun) / expected if expected else 1.0
+        """As much of what waits as the port has been idle, so that all of it has gone at the end of the step."""
+        expected = self._share * self._dense_idle(self._number)
+        done = (self.context.idle_port - self._begun) / expected if expected > 0 else 1.0
         while self._waiting and len(self._waiting) > (1 - done) * self._pieces:
             self._move(self._waiting.popleft())
 
-    def _dense_work(self, number: int) -> int:
-        """Slices by pixels of a step, if all tiles and channels are active."""
+    def _dense_idle(self, number: int) -> int:
+        """What a step adds to ``idle_port`` if all tiles and channels are active."""
         arch, shapes = self.context.arch, self.context.graph.shapes
         return sum(
             (rows.end - rows.first)
             * shapes[layer.output].width
             * -(-len(layer.weight) // arch.columns)
-            * slices_of(layer.weight[0].size, arch)
+            * (slices_of(layer.weight[0].size, arch) - 1 - (layer.residual is not None))
             for layer, rows in self._steps[number]
         )
 

@@ -228,10 +228,19 @@ def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) ->
     placed.append(buffer)
 
 
-def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> GatewrightError:
-    return GatewrightError(
+class DoesNotFitError(GatewrightError):
+    """Maps that the scratchpad has no room for, and the bytes that are missing."""
+
+    def __init__(self, text: str, missing: int = 0) -> None:
+        super().__init__(text)
+        self.missing = missing
+
+
+def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> DoesNotFitError:
+    return DoesNotFitError(
         f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
-        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib"
+        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib",
+        missing,
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gatewright.compiler.graph.graph import QuantisedGraph
-from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
+from gatewright.compiler.plan.allocate import DoesNotFitError, MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import InputLayout
 
 
@@ -42,16 +41,16 @@ def plan_maps(
         size = pitch * layout.height
         return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict)
 
+    refused: list[DoesNotFitError] = []
     for rings, banded, spills, strict in tried:
         try:
             plan = place(rings, banded, spills, strict)
             spilled = {name for spill in spills for name in spill.tensors}
             halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
             return halved, spills, plan if halved == banded else place(rings, halved, spills, strict)
-        except GatewrightError:
-            if banded is tried[-1][1] and not strict:
-                raise
-    raise AssertionError("there is at least one trial")
+        except DoesNotFitError as error:
+            refused.append(error)
+    raise min(refused, key=lambda error: error.missing)
 
 
 def _spilled(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:

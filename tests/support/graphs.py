@@ -134,3 +134,15 @@ def random_inputs(graph: QuantisedGraph, count: int, seed: int) -> npt.NDArray[n
     blocks = coarse.repeat(4, 1).repeat(4, 2)[:, : shape.height, : shape.width]
     images: npt.NDArray[np.int8] = (blocks + rng.integers(-27, 28, blocks.shape)).astype(np.int8)
     return images
+
+
+def chain_graph(size: int, layers: tuple[tuple[int, int, int], ...], seed: int = 0) -> QuantisedGraph:
+    """Convolutions in a row, without gates and residuals: (filters, kernel, stride) each, and a classifier."""
+    builder, source = _Builder(size, seed), "input"
+    for number, (filters, kernel, stride) in enumerate(layers):
+        source = builder.conv(f"conv{number}", source, filters, kernel, stride)
+    bias = builder.rng.integers(-5000, 5000, 10)
+    head = QuantisedClassifier("fc", source, "fc", builder.int8(10, layers[-1][0]), bias, 1.0)
+    builder.graph.layers.append(head)
+    builder.graph.scales["fc"] = 1.0
+    return builder.graph
