@@ -161,7 +161,7 @@ class Context:
         self.idle_port = 0
         """About the array's cycles so far, less those for which the epilogue has the scratchpad's port."""
         self.beside: Callable[[], None] = lambda: None
-        """Called behind every EPILOGUE that writes a part of a map: others may use the scratchpad's port before the next."""
+        """Called behind every EPILOGUE that writes a part of a map: before the next, others may use its port."""
         self._unread: dict[int, str] = {}
         self._serial = 0
 

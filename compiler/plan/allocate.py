@@ -55,7 +55,7 @@ class RingWish:
 
 @dataclass(frozen=True)
 class Spill:
-    """Maps that share a place in DRAM, of which ``rows`` lie in a ring, the rows of ``ahead`` steps before their time."""
+    """Maps that share a place in DRAM, and ``rows`` of a ring on chip; rows come ``ahead`` (0 or 1) steps early."""
 
     tensors: tuple[str, ...]
     rows: int

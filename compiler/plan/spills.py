@@ -152,9 +152,9 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
         needed.append(coming)
         first.append(min(low) if low else -1)
         done.append(complete)
-    for step in reversed(range(len(first) - 1)):  # a step without rows needs what the steps behind it need
-        if first[step] < 0 or 0 <= first[step + 1] < first[step]:
-            first[step] = first[step + 1]
+    for number in reversed(range(len(first) - 1)):  # a step without rows needs what the steps behind it need
+        if first[number] < 0 or 0 <= first[number + 1] < first[number]:
+            first[number] = first[number + 1]
     return Use(tuple(needed), tuple(max(row, 0) for row in first), tuple(done))
 
 
@@ -168,7 +168,7 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     for layer in graph.layers:
         if isinstance(layer, QuantisedConv):
             before = layer.in_place_of(graph)
-            chain = owner[before] if before in owner else []
+            chain = owner.get(before, []) if before is not None else []
             chain.append(layer.output)
             owner[layer.output] = chain
     middles = {block.middle for block in blocks}

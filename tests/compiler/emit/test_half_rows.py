@@ -1,6 +1,7 @@
 """Scratchpads so small that the map between two convolutions is made by half or quarter rows of its gate's tiles.
 
-Maps, averages, decisions and logits are the integer reference's, to the byte, and audited. The stepped simulator agrees.
+Maps, averages, decisions and logits are the integer reference's, to the byte, and audited. The stepped simulator
+agrees.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError

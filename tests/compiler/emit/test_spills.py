@@ -84,11 +84,12 @@ def test_the_map_of_a_block_with_and_without_a_shortcut(
         assert rows[names == layer][:, column(opcode, name)].any(), (opcode, name)
 
 
-def test_convolutions_alone_and_rows_that_are_no_whole_beats() -> None:
-    """Rows of 31 columns and 12 channels have 372 bytes: four are whole beats. The last three come alone."""
-    graph = chain_graph(31, ((12, 3, 1), (12, 3, 1), (20, 1, 1), (4, 3, 1)))
-    _, compiler = check(graph, arch(14), [("conv2",), ("conv0",), ("conv1",)])
-    assert [compiler.image.spilled[name].unit for name in ("conv0", "conv1", "conv2")] == [4, 4, 4]
+@pytest.mark.parametrize("kib", [11, 12])
+def test_convolutions_alone_and_rows_that_are_no_whole_beats(kib: int) -> None:
+    """Rows of 30 columns and 6 or 10 channels have 180 or 300 bytes: four are whole beats. The last two come alone."""
+    graph = chain_graph(30, ((6, 3, 1), (6, 3, 1), (10, 1, 1), (4, 3, 2)))
+    _, compiler = check(graph, arch(kib), [("conv2",), ("conv0",)])
+    assert [compiler.image.spilled[name].unit for name in ("conv0", "conv2")] == [4, 4]
 
 
 def test_the_plan_says_how_often_a_map_is_moved() -> None:
