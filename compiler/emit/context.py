@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -151,12 +152,16 @@ class Context:
     def __init__(self, image: NetworkImage, decisions: Decisions) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
         self.decisions = decisions
-        self.out = Emitter(self.arch)
+        self.out = Emitter(self.arch, image.spill_bytes)
         self.gates: dict[str, DecidedGate] = {}
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
         self.bank = 0
+        self.idle_port = 0
+        """About the array's cycles so far, less those for which the epilogue has the scratchpad's port."""
+        self.beside: Callable[[], None] = lambda: None
+        """Called behind every EPILOGUE that writes a part of a map: before the next, others may use its port."""
         self._unread: dict[int, str] = {}
         self._serial = 0
 

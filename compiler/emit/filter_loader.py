@@ -75,6 +75,8 @@ class FilterLoader:
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
         in_turn |= {name: name for name in context.image.used_twice if name not in in_turn}
+        alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
+        in_turn |= {layer.name: layer.name for layer in alone}
         self._pending = deque(
             _Use(
                 self.turn[in_turn.get(layer.name, layer.name)],

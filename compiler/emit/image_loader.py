@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, writes
-from gatewright.compiler.plan.stem import rows_in_beats
+from gatewright.compiler.plan.spills import DramRows
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Opcode, Space
 
@@ -23,9 +23,8 @@ class ImageLoader:
         self.address, self.region = image.addresses[context.graph.input], image.input_region
         self.beats, self.height = image.input_beats, image.input_layout.height
         self.pitch = image.input_pitch
-        self.unit = rows_in_beats(self.pitch)
         self.ring = image.ring_rows(context.graph.input, self.pitch)
-        """Rows that are kept, if not all are: a multiple of ``unit``."""
+        """Rows that are kept, if not all are."""
         self._loaded = 0
 
     def whole(self, between: Callable[[], None]) -> None:
@@ -39,14 +38,11 @@ class ImageLoader:
     def rows(self, end: int) -> None:
         """Of an image in a ring, the rows before ``end`` that are not there yet."""
         assert self.ring is not None
-        end = min(-(-end // self.unit) * self.unit, -(-self.height // self.unit) * self.unit)
-        while self._loaded < end:
-            turn = self._loaded // self.ring
-            upto = min(end, (turn + 1) * self.ring)
-            first = self._loaded * self.pitch // BEAT_BYTES
-            beats = min(upto * self.pitch // BEAT_BYTES, self.beats) - first
-            self._load(first, self.address + first * BEAT_BYTES - turn * self.ring * self.pitch, beats)
-            self._loaded = upto
+        rows = DramRows(self.region.address, self.region.size, self.pitch, self.ring, self.address)
+        end = rows.whole_units(min(end, self.height))
+        for byte, address, beats in rows.transfers(self._loaded, end):
+            self._load((byte - rows.dram) // BEAT_BYTES, address, beats)
+        self._loaded = max(self._loaded, end)
 
     def _load(self, first: int, address: int, beats: int) -> None:
         """``beats`` beats of the image from beat ``first`` on to a scratchpad address."""

@@ -118,12 +118,15 @@ class Lowering:
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
         self._record(layer.output, kind, tiles, layer.output_channels)
-        if pool is not None:
-            self._record(pool.name, "map", shape=pool.shape(self.graph))
+        self.place_averages(pool)
 
     def place_map(self, tensor: str, pool: Pooling | None) -> None:
         """Record where a whole map, and its pooled map, lie now."""
         self._record(tensor, "map")
+        self.place_averages(pool)
+
+    def place_averages(self, pool: Pooling | None) -> None:
+        """Record where a pooled map lies now."""
         if pool is not None:
             self._record(pool.name, "map", shape=pool.shape(self.graph))
 

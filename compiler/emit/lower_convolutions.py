@@ -9,11 +9,13 @@ from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceM
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.matrix import Product, convolve
+from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.spills import Pass
 from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.errors import GatewrightError
 
@@ -43,6 +45,10 @@ class ConvolutionLowering:
         if block is not None:
             if block.first in layers:
                 self._in_bands(block)
+            return
+        if any(layer.name in self.image.by_rows for layer in layers):
+            for layer in layers:
+                self._by_rows([layer], Pass.of_layer(layer, self.graph), 0)
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -83,33 +89,57 @@ class ConvolutionLowering:
 
     def _in_bands(self, block: BandedBlock) -> None:
         """A block's convolutions in turn, each on the rows of a band."""
-        sets = {layer.name: self._tile_sets(layer) for layer in block.layers}
-        for layer in block.layers:
-            self.context.macs[layer.name] = 0
+        if {name for layer in block.layers for name in (layer.source, layer.output)} & self.image.spilled.keys():
+            self._by_rows(block.layers, Pass.of_block(block, self.graph), 0)
+            return
         shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
         kept = self.ring(block.middle, shape.width * stored) or shape.height
-        ahead = int(block.kept_rows(self.graph, ahead=1) <= kept)
+        unit, ahead = block.unit_and_ahead(self.graph, kept)
+        steps = tuple(tuple(block.turns(step)) for step in block.steps(self.graph, unit, ahead))
+        self._by_rows(block.layers, Pass(steps), unit if unit < block.units[0] else 0)
+
+    def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int) -> None:
+        """Convolutions in turn, each on some rows; maps in DRAM come and go beside.
+
+        With ``unit`` not 0 rows of tiles of the first convolution may be cut.
+        """
+        sets = {layer.name: self._tile_sets(layer) for layer in layers}
+        for layer in layers:
+            self.context.macs[layer.name] = 0
         work = [
-            (layer, tiles, relu, pool)
-            for step in block.steps(self.graph, ahead)
-            for layer, rows in self._band(block, step.middle, step.output)
+            (number, layer, tiles, relu, pool)
+            for number, step in enumerate(one.steps)
+            for layer, rows in step
             for whole, relu, pool in sets[layer.name]
-            if len(tiles := whole.rows_of(rows.first, rows.end)) and self._filters(layer)
+            for tiles in self._tiles_in(whole, rows, layer is layers[0] and 0 < unit < whole.tile)
+            if self._filters(layer)
         ]
-        order = [layer.name for layer, *_ in work]
-        serials = [order[:number].count(name) for number, name in enumerate(order)]
-        self.loader.schedule(block.layers, list(zip(order, serials, strict=True)))
-        for (layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
-            self.context.out.layer = layer.name
-            _interleave([self.tiles(layer, tiles, relu, pool, serial)])
-        for layer in block.layers:
+        order = [layer.name for _, layer, *_ in work]
+        serials = [order[:place].count(name) for place, name in enumerate(order)]
+        if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
+            self.loader.schedule(layers, list(zip(order, serials, strict=True)))
+        traffic = RowTraffic(self.context, one)
+        for number in range(len(one.steps)):
+            self.context.out.layer = layers[0].name
+            traffic.step(number)
+            for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
+                if of == number:
+                    self.context.out.layer = layer.name
+                    _interleave([self.tiles(layer, tiles, relu, pool, serial)])
+        traffic.finish()
+        for layer in layers:
             self._place(layer)
 
     @staticmethod
-    def _band(block: BandedBlock, middle: Rows, output: Rows) -> list[tuple[QuantisedConv, Rows]]:
-        """What a band consists of, in order."""
-        shortcut = [] if block.shortcut is None else [(block.shortcut, output)]
-        return [(block.first, middle), *shortcut, (block.second, output)]
+    def _tiles_in(tiles: TileSet, rows: Rows, cut: bool) -> list[TileSet]:
+        """What is computed of some rows, whose edges may cut tiles.
+
+        The last tiles first: what is gathered for those above reads what the band before has just written.
+        """
+        if cut:
+            return tiles.cut_to(rows.first, rows.end)
+        within = tiles.rows_of(rows.first, rows.end)
+        return [within] if len(within) else []
 
     def _filters(self, layer: QuantisedConv) -> int:
         gate = self.context.gate(layer.output_channels)
@@ -216,6 +246,9 @@ class ConvolutionLowering:
         completer = self.image.completer(layer)
         added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
         if added or layer.output in self.image.ring_bytes:
+            return
+        if layer.output in self.image.spilled:
+            self.lowering.place_averages(self.image.poolings.get(layer.output))
             return
         self.lowering.place(layer, self.image.poolings.get(layer.output))
 

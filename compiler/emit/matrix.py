@@ -70,7 +70,7 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     """A convolution chunk by chunk; the gather runs ahead in program order."""
     tiles, name = product.tiles, product.name
     slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
-    context.macs[name] += len(tiles) * tiles.area * product.filters * product.kernel.taps * product.source.channels
+    context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     eager = product.output.channel_gate is None
     pieces = (
         even_chunks(tiles, context.arch, slices)
@@ -99,7 +99,7 @@ def _multiply(
 ) -> None:
     """The MATMULs and EPILOGUEs of a chunk."""
     (first, count), tiles, arch = piece, product.tiles, context.arch
-    pixels = count * tiles.area
+    pixels = count * tiles.pixels
     if pixels > arch.accumulator_depth:
         raise GatewrightError(
             f"arch {arch.name}: a tile of {product.name} needs {pixels} accumulator entries; raise accumulator_depth"
@@ -109,7 +109,7 @@ def _multiply(
     parts = split_chunk(pixels, product.filters, arch, indirect, product.filters_stand, arch.accumulator_depth)
     for part in parts:
         sizes = chunk | {
-            "first_pixel": part.first_pixel,
+            "first_pixel": tiles.first_pixel + part.first_pixel,
             "pixel_count": part.pixels,
             "first_filter": product.first_filter + part.first_filter,
             "filter_count": part.filters,
@@ -130,8 +130,8 @@ def store(
     sizes: dict[str, int],
 ) -> None:
     """Write the results of a product whose entries are complete."""
-    rows = tiles.rows[first : first + count]
-    placed = output.rows(int(rows[0]), min(output.height, int(rows[-1]) + tiles.tile))
+    begin, end = tiles.span(first, count)
+    placed = output.rows(begin, min(output.height, end))
     accesses = [
         reads("accumulator", context.bank, context.bank + 1),
         *(writes("scratchpad", *place) for place in placed.ranges),
@@ -143,7 +143,7 @@ def store(
     if output.pool is not None:
         grid = -(-output.width // output.pool.tile)
         pitch = grid * output.channels
-        top, bottom = int(rows[0]) // tiles.tile, int(rows[-1]) // tiles.tile + 1
+        top, bottom = begin // tiles.tile, end // tiles.tile
         accesses.append(writes("scratchpad", output.pool_address + top * pitch, output.pool_address + bottom * pitch))
         extra |= {"pool": 1, "pool_address": output.pool_address, "grid_width": grid}
     context.out.emit(
@@ -162,3 +162,5 @@ def store(
         **sizes,
         **extra,
     )
+    context.idle_port -= sizes["pixel_count"] * (1 + output.residual)
+    context.beside()

@@ -132,6 +132,7 @@ def multiply(
         part = part_of(piece, patches.slices) if len(pieces) > 1 else patches.slices
         if part.count <= 0:
             continue
+        context.idle_port += part.count * sizes["pixel_count"]
         base = patches.base + (part.first - patches.slices.first) * patches.vectors
         accesses = [
             reads("patch", base, base + part.count * patches.vectors),

@@ -44,7 +44,7 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
     """A convolution over a tile set, as ``matrix.convolve``."""
     tiles, name = product.tiles, product.name
     steps = _steps(context, product)
-    context.macs[name] += len(tiles) * tiles.area * product.filters * product.kernel.taps * product.source.channels
+    context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     gathered: list[Patches] = []
     banks: dict[int, int] = {}
     loader.load_until(loader.turn[name] + 3)
@@ -114,12 +114,13 @@ def _multiply(
     if step.piece.first == 0:
         banks[step.group] = context.next_bank()
     context.bank = banks[step.group]
-    part = whole_part(step.count * tiles.area, step.filters, context.arch, product.filters_stand)
+    part = whole_part(step.count * tiles.pixels, step.filters, context.arch, product.filters_stand)
     sizes = {
         "tile": tiles.tile,
         "first_tile": tiles.start + step.first,
         "tile_count": step.count,
         **product.tables,
+        "first_pixel": tiles.first_pixel,
         "pixel_count": part.pixels,
         "first_filter": step.first_filter,
         "filter_count": part.filters,

@@ -24,6 +24,7 @@ class _Buffer:
 
     ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
     ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
+    ``last_place``: it lies at the end if it can, so that what is below it is one gap.
     """
 
     names: list[str]
@@ -35,6 +36,7 @@ class _Buffer:
     lead: int = 0
     flexible: bool = False
     least: int = 0
+    last_place: bool = False
 
     @property
     def span(self) -> int:
@@ -49,6 +51,15 @@ class RingWish:
     tensor: str
     size: int
     least: int
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Maps that share a place in DRAM, and ``rows`` of a ring on chip; rows come ``ahead`` (0 or 1) steps early."""
+
+    tensors: tuple[str, ...]
+    rows: int
+    ahead: int
 
 
 @dataclass(frozen=True)
@@ -75,12 +86,15 @@ def allocate_scratchpad(
     blocks: Sequence[BandedBlock] = (),
     rings: Sequence[RingWish] = (),
     stems: Sequence[PooledConvolution] = (),
+    spills: Sequence[Spill] = (),
+    strict: bool = False,
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
     ``input_size`` is that of the input as it is laid out, in bytes. The middle maps of banded ``blocks`` are rings;
     where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings,
-    ``stems`` convolutions that are computed in turn with their max pool.
+    ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
+    maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -116,15 +130,23 @@ def allocate_scratchpad(
     for block in blocks:
         shape = graph.shapes[block.middle]
         middle = owner[block.middle]
-        rows = min(shape.height, block.kept_rows(graph) + block.tile)
+        rows = min(shape.height, block.kept_rows(graph, block.units[0]) + block.tile)
         middle.size, middle.flexible = rows * shape.width * shape.channels, True
-        if block.shortcut is not None:
+        spilled = {block.first.source, block.second.output} & {name for spill in spills for name in spill.tensors}
+        if strict:
+            unit = (block if spilled else block.halved(graph, 0)).units[-1]
+            middle.least = min(shape.height, block.kept_rows(graph, unit)) * shape.width * shape.channels
+        if block.shortcut is not None and not spilled:
             output = owner[block.second.output]
             output.behind, output.lead = owner[block.first.source], block.lead(graph) + SLACK_BYTES
     for number, layer in enumerate(graph.layers):
         for name, size in layer.scratch(graph, arch).items():
             if size:
                 owner[name] = _Buffer([name], size, number, number)
+    for spill in spills:
+        shape = graph.shapes[spill.tensors[0]]
+        owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
+    owner[graph.input].last_place = bool(spills)
     for wish in rings:
         ring = owner[wish.tensor]
         ring.size, ring.least, ring.flexible = wish.size, wish.least, True
@@ -167,13 +189,13 @@ def _place(chain: list[_Buffer], placed: list[_Buffer], arch: ArchConfig) -> Non
     """First fit of a buffer and of those that follow it, among the buffers that live at the same time.
 
     A follower's place is that of the buffer before it less its lead. A buffer with followers lies at the end if it can:
-    what is below it, the lead too, is one gap for the others.
+    what is below it, the lead too, is one gap for the others. So does one with ``last_place``.
     """
     buffer, offsets = chain[0], [0]
     for follower in chain[1:]:
         offsets.append(offsets[-1] - -(-follower.lead // BEAT_BYTES) * BEAT_BYTES)
     address = SLACK_BYTES - offsets[-1]
-    if len(chain) > 1 and not any(_alive(own, placed) for own in chain):
+    if (len(chain) > 1 or buffer.last_place) and not any(_alive(own, placed) for own in chain):
         address = max(address, (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES)
     moved = True
     while moved:
@@ -206,10 +228,19 @@ def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) ->
     placed.append(buffer)
 
 
-def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> GatewrightError:
-    return GatewrightError(
+class DoesNotFitError(GatewrightError):
+    """Maps that the scratchpad has no room for, and the bytes that are missing."""
+
+    def __init__(self, text: str, missing: int = 0) -> None:
+        super().__init__(text)
+        self.missing = missing
+
+
+def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> DoesNotFitError:
+    return DoesNotFitError(
         f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
-        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib"
+        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib",
+        missing,
     )
 
 

@@ -7,7 +7,7 @@ the block has a shortcut, its output slides over its input, whose rows are consu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -36,12 +36,16 @@ class BandStep:
 
 @dataclass(frozen=True)
 class BandedBlock:
-    """Two convolutions that take turns; ``tile``: rows of output that belong together, ``shortcut``: its residual."""
+    """Two convolutions that take turns; ``tile``: rows of output that belong together, ``shortcut``: its residual.
+
+    ``halvings``: how often rows of tiles of the map between them may be halved, so that fewer of its rows are kept.
+    """
 
     first: QuantisedConv
     shortcut: QuantisedConv | None
     second: QuantisedConv
     tile: int
+    halvings: int = 0
 
     @property
     def middle(self) -> str:
@@ -54,44 +58,61 @@ class BandedBlock:
         between = () if self.shortcut is None else (self.shortcut,)
         return (self.first, *between, self.second)
 
-    def steps(self, graph: QuantisedGraph, ahead: int = 0) -> Iterator[BandStep]:
-        """The bands, in order. The first convolution makes whole tile rows, as far as the second needs them.
+    def steps(self, graph: QuantisedGraph, unit: int, ahead: int = 0) -> Iterator[BandStep]:
+        """The bands, in order. The first convolution makes ``unit`` rows at a time, as far as the second needs them.
 
         With ``ahead`` it makes the rows of so many bands more: the second does not wait for what was just made. A first
         step without output is what the second needs at once, so that it is written before the rest.
         """
         height = graph.shapes[self.second.output].height
-        done = self._made_for(graph, Rows(0, min(self.tile, height))) if ahead else 0
+        done = self._made_for(graph, unit, Rows(0, min(self.tile, height))) if ahead else 0
         if done:
             yield BandStep(Rows(0, done), Rows(0, 0))
         for first in range(0, height, self.tile):
             end = min(first + self.tile, height)
-            upto = max(done, self._made_for(graph, Rows(first, end + ahead * self.tile)))
+            upto = max(done, self._made_for(graph, unit, Rows(first, end + ahead * self.tile)))
             yield BandStep(Rows(done, upto), Rows(first, end))
             done = upto
 
-    def _made_for(self, graph: QuantisedGraph, output: Rows) -> int:
+    def _made_for(self, graph: QuantisedGraph, unit: int, output: Rows) -> int:
         """Rows of the middle map that are made for rows of the output."""
         middle = graph.shapes[self.middle].height
         needed = min(needed_rows(self.second, output).end, middle)
-        return min(-(-needed // self._unit) * self._unit, middle)
+        return min(-(-needed // unit) * unit, middle)
 
     @property
-    def _unit(self) -> int:
-        """Rows of the first convolution that come together."""
-        return self.tile if self.first.output_tiles else 1
+    def units(self) -> list[int]:
+        """Rows of the first convolution that may come together: a row of tiles, its half, and so on."""
+        whole = self.tile if self.first.output_tiles else 1
+        return [whole >> number for number in range(self.halvings + 1) if whole % (1 << number) == 0]
 
-    def kept_rows(self, graph: QuantisedGraph, ahead: int = 0) -> int:
+    def turns(self, step: BandStep) -> list[tuple[QuantisedConv, Rows]]:
+        """What a band consists of, in order."""
+        shortcut = [] if self.shortcut is None else [(self.shortcut, step.output)]
+        return [(self.first, step.middle), *shortcut, (self.second, step.output)]
+
+    def kept_rows(self, graph: QuantisedGraph, unit: int, ahead: int = 0) -> int:
         """The most rows of the middle map that are alive at once: what is made, back to what is still read."""
-        return max(
-            step.middle.end - max(0, needed_rows(self.second, step.output).first) for step in self.steps(graph, ahead)
-        )
+        steps = self.steps(graph, unit, ahead)
+        return max(step.middle.end - max(0, needed_rows(self.second, step.output).first) for step in steps)
+
+    def halved(self, graph: QuantisedGraph, kept: int) -> BandedBlock:
+        """The block with as many halvings as it takes for ``kept`` rows of the middle map to do, or with all."""
+        block = self
+        while block.kept_rows(graph, block.units[-1]) > kept and block.units[-1] % 2 == 0:
+            block = replace(block, halvings=block.halvings + 1)
+        return block
+
+    def unit_and_ahead(self, graph: QuantisedGraph, kept: int) -> tuple[int, int]:
+        """How to make the middle map if ``kept`` rows of it are kept: whole rows of tiles, a band ahead, if they do."""
+        ways = [(self.units[0], 1), *((unit, 0) for unit in self.units)]
+        return next((way for way in ways if self.kept_rows(graph, *way) <= kept), ways[-1])
 
     def lead(self, graph: QuantisedGraph) -> int:
         """Bytes by which the output must begin before the input so as never to reach rows that are still needed."""
         source, output = graph.shapes[self.first.source], graph.shapes[self.second.output]
         lead = 0
-        for step in self.steps(graph):
+        for step in self.steps(graph, self.units[-1]):
             rows = needed_rows(self.first, Rows(step.middle.end, step.middle.end + 1)).first
             if self.shortcut is not None:
                 rows = min(rows, needed_rows(self.shortcut, step.output).first)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gatewright.compiler.graph.graph import QuantisedGraph
-from gatewright.compiler.plan.allocate import MapPlan, RingWish, allocate_scratchpad
+from gatewright.compiler.plan.allocate import DoesNotFitError, MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
-from gatewright.compiler.plan.stem import PooledConvolution, rows_in_beats
+from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
+from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import InputLayout
 
 
 def plan_maps(
     graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
-) -> tuple[list[BandedBlock], MapPlan]:
-    """The blocks that are computed in bands, and where everything lies.
+) -> tuple[list[BandedBlock], list[Spill], MapPlan]:
+    """The blocks that are computed in bands, the maps that lie in DRAM, and where everything lies.
 
     The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
-    the others, until everything fits.
+    the others, until everything fits. If it does not, maps go to DRAM, the largest first.
     """
     pitch = layout.rows * layout.channels * layout.width
     wishes: list[RingWish] = []
@@ -31,14 +31,46 @@ def plan_maps(
             size = stem.image_rows(graph, rows_in_beats(pitch)) * pitch
             wishes.append(RingWish(graph.input, size, size))
     blocks = bandable_blocks(graph)
-    tried = [(0, 0), *((rings, 0) for rings in range(1, len(wishes) + 1))]
-    tried += [(len(wishes), count) for count in range(1, len(blocks) + 1)]
-    for rings, count in tried:
+    chosen = [*((rings, 0) for rings in range(len(wishes))), *((len(wishes), n) for n in range(len(blocks) + 1))]
+    tried: list[tuple[int, list[BandedBlock], list[Spill], bool]]
+    tried = [(rings, blocks[:count], [], True) for rings, count in chosen]
+    tried += [(len(wishes), *way, True) for way in _spilled(graph, blocks)]
+    tried.append((len(wishes), blocks, [], False))
+
+    def place(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool) -> MapPlan:
+        size = pitch * layout.height
+        return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict)
+
+    refused: list[DoesNotFitError] = []
+    for rings, banded, spills, strict in tried:
         try:
-            return blocks[:count], allocate_scratchpad(
-                graph, arch, pitch * layout.height, blocks[:count], wishes[:rings], pooled
-            )
-        except GatewrightError:
-            if (rings, count) == tried[-1]:
-                raise
-    raise AssertionError("there is at least one trial")
+            plan = place(rings, banded, spills, strict)
+            spilled = {name for spill in spills for name in spill.tensors}
+            halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
+            return halved, spills, plan if halved == banded else place(rings, halved, spills, strict)
+        except DoesNotFitError as error:
+            refused.append(error)
+    raise min(refused, key=lambda error: error.missing)
+
+
+def _spilled(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:
+    """Ways with maps in DRAM: few before many, few blocks in bands before many, rows ahead of their time before not."""
+    candidates = streams(graph, blocks)
+    for count in range(1, len(candidates) + 1):
+        spilled = {name for tensors in candidates[:count] for name in tensors}
+        for most in range(len(blocks) + 1):
+            banded = [block for n, block in enumerate(blocks) if n < most or spilled & _whole_maps(block)]
+            for ahead in (1, 0):
+                rows = [ring_rows(graph, banded, tensors, ahead) for tensors in candidates[:count]]
+                yield banded, [Spill(*way, ahead) for way in zip(candidates[:count], rows, strict=True)]
+
+
+def _whole_maps(block: BandedBlock) -> set[str]:
+    """What a block reads and writes."""
+    return {block.first.source, *(layer.output for layer in block.layers if layer is not block.first)}
+
+
+def _halved(block: BandedBlock, graph: QuantisedGraph, plan: MapPlan) -> BandedBlock:
+    """The block with half rows of tiles if the ring of its middle map, all channels active, is too short for whole."""
+    shape = graph.shapes[block.middle]
+    return block.halved(graph, plan.ring_bytes[block.middle] // (shape.width * shape.channels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.filters import FilterBank, cut
 from gatewright.compiler.plan.layout import (
@@ -19,7 +21,8 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
-from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions, rows_in_beats
+from gatewright.compiler.plan.spills import DramRows, rows_in_beats
+from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -46,6 +49,10 @@ class NetworkImage:
     """Blocks that are computed band by band."""
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
+    spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
+    """Maps that lie in DRAM, and their rings."""
+    spills: dict[str, Spill] = field(init=False, default_factory=dict)
+    """How they were planned."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring."""
@@ -62,7 +69,7 @@ class NetworkImage:
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
-        self.blocks, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.blocks, spills, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
         self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
@@ -86,7 +93,20 @@ class NetworkImage:
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
         self.output_region = Region("logits", "output", address, size)
         self.regions += [self.input_region, self.output_region]
+        self._lay_out(spills)
         self.static_image = self._builder.build()
+
+    def _lay_out(self, spills: Sequence[Spill]) -> None:
+        """Room in DRAM for the maps that lie there."""
+        self.spill_address = self._builder.size
+        for spill in spills:
+            name, shape = spill.tensors[0], self.graph.shapes[spill.tensors[0]]
+            address = self._builder.add(np.zeros(-(-shape.size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
+            self.regions.append(Region(spill.tensors[-1], "map", address, shape.size))
+            rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
+            for tensor in spill.tensors:
+                self.spilled[tensor], self.spills[tensor] = rows, spill
+        self.spill_bytes = self._builder.size - self.spill_address
 
     def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""
@@ -107,11 +127,20 @@ class NetworkImage:
         shortcuts = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and self.banks[la.name].streamed]
         return [la.name for la in shortcuts if (adder := self.completer(la)) is not None and adder.output_tiles]
 
+    @property
+    def by_rows(self) -> list[str]:
+        """Convolutions outside of blocks that read or write a map in DRAM."""
+        banded = {layer.name for block in self.blocks for layer in block.layers}
+        convolutions = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and la.name not in banded]
+        return [la.name for la in convolutions if {la.source, la.output} & self.spilled.keys()]
+
     def kept_rows(self, tensor: str) -> int:
         """Rows of a map in a ring that must be kept."""
+        if tensor in self.spilled:
+            return 0
         for block in self.blocks:
             if block.middle == tensor:
-                return block.kept_rows(self.graph)
+                return block.kept_rows(self.graph, block.units[-1])
         (pooled,) = self.pooled
         if tensor == self.graph.input:
             return pooled.image_rows(self.graph, rows_in_beats(self.input_pitch))
@@ -124,6 +153,8 @@ class NetworkImage:
 
     def ring_rows(self, tensor: str, pitch: int) -> int | None:
         """Rows of ``pitch`` bytes that a map's ring holds; None if the map is whole. The input's are whole beats."""
+        if tensor in self.spilled:
+            return self.spilled[tensor].ring
         if tensor not in self.ring_bytes:
             return None
         unit = rows_in_beats(pitch) if tensor == self.graph.input else 1

@@ -55,15 +55,26 @@ class FilterPlan:
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """A map in the scratchpad: ``size`` bytes at ``address`` if whole; ``rows`` if only so many are kept, in a ring."""
+    """A map in the scratchpad: ``size`` bytes at ``address`` if whole; ``rows`` if only so many are kept, in a ring.
+
+    ``spilled``: bytes of the map in DRAM, if it lies there; ``read`` bytes of it, or of those that share its place, are
+    read and ``written`` are written in all.
+    """
 
     tensor: str
     address: int
     size: int
     rows: int | None
+    spilled: int = 0
+    read: int = 0
+    written: int = 0
 
     def __str__(self) -> str:
-        return f"{'whole' if self.rows is None else f'ring of {self.rows} rows'}, {self.size:,} B at {self.address:,}"
+        place = f"{'whole' if self.rows is None else f'ring of {self.rows} rows'}, {self.size:,} B at {self.address:,}"
+        if not self.spilled:
+            return place
+        times = f"read {self.read / self.spilled:.2f} times, written {self.written / self.spilled:.2f} times"
+        return f"in DRAM, {self.spilled:,} B {times}; {place}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,7 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
     first_reader = next(layer.name for layer in image.graph.layers if image.graph.input in layer.reads)
     cycles: dict[str, dict[Unit, int]] = defaultdict(lambda: dict.fromkeys(BOUNDING, 0))
     read: dict[str, int] = defaultdict(int)
+    moved: dict[str | None, list[int]] = defaultdict(lambda: [0, 0])
     other_bytes = other_cycles = 0
     decided = {gate.index_instruction: gate.table for gate in program.gates}
     tables: dict[int, tuple[int, ...]] = {}
@@ -153,21 +165,25 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
                 read[bank] += size
                 cycles[owner[bank]][Unit.LOAD] += taken
             elif fields["space"] == Space.SCRATCHPAD:
-                cycles[first_reader][Unit.LOAD] += taken
+                stream = _stream_at(image, fields["dram_address"])
+                moved[stream][0] += size
+                cycles[first_reader if stream is None else layer][Unit.LOAD] += taken
             else:
                 other_bytes, other_cycles = other_bytes + size, other_cycles + taken
+        elif opcode == Opcode.STORE:
+            moved[_stream_at(image, fields["dram_address"])][1] += fields["beats"] * BEAT_BYTES
     bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
     layers = tuple(
         LayerPlan(
             layer.name,
             tuple(_filters(image, bank, read[bank]) for bank in layer.banks),
-            tuple(_tensor(image, name, layer) for name in layer.writes if name in image.addresses),
+            tuple(_tensor(image, name, layer, moved) for name in layer.writes if name in image.addresses),
             bands.get(layer.name),
             cycles[layer.name],
         )
         for layer in image.graph.layers
     )
-    return ResidencyPlan(_tensor(image, image.graph.input, None), layers, other_bytes, other_cycles)
+    return ResidencyPlan(_tensor(image, image.graph.input, None, moved), layers, other_bytes, other_cycles)
 
 
 def _bank_at(image: NetworkImage, address: int) -> str:
@@ -176,17 +192,28 @@ def _bank_at(image: NetworkImage, address: int) -> str:
     return next(r.name for r in regions if r.address <= address < r.address + r.size)
 
 
+def _stream_at(image: NetworkImage, address: int) -> str | None:
+    """The first of the maps in DRAM that share the place of an address; None if it is no map's."""
+    found = (name for name, rows in image.spilled.items() if rows.dram <= address < rows.dram + rows.size)
+    return next(found, None)
+
+
 def _filters(image: NetworkImage, name: str, read: int) -> FilterPlan:
     bank = image.banks[name]
     size = next(region.size for region in image.regions if region.name == name)
     return FilterPlan(name, not bank.streamed, bank.groups(bank.filters), len(bank.pieces), size, read)
 
 
-def _tensor(image: NetworkImage, name: str, writer: QuantisedLayer | None) -> TensorPlan:
+def _tensor(
+    image: NetworkImage, name: str, writer: QuantisedLayer | None, moved: dict[str | None, list[int]]
+) -> TensorPlan:
     if writer is None:
         pitch, size = image.input_pitch, image.input_region.size
     else:
         size = writer.sizes(image.graph)[name]
         pitch = size // image.graph.shapes[name].height if name in image.graph.shapes else size
     rows = image.ring_rows(name, pitch)
-    return TensorPlan(name, image.addresses[name], size if rows is None else rows * pitch, rows)
+    place = name, image.addresses[name], size if rows is None else rows * pitch, rows
+    if name not in image.spilled:
+        return TensorPlan(*place)
+    return TensorPlan(*place, size, *moved[_stream_at(image, image.spilled[name].dram)])

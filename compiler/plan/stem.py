@@ -10,7 +10,6 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE, QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandStep, Rows, needed_rows
-from gatewright.contract.arch import BEAT_BYTES
 
 IMAGE_AHEAD = 2
 """Bands whose rows of the image are brought before it is their turn: their LOAD shares the port with the epilogue."""
@@ -77,11 +76,3 @@ def pooled_convolutions(graph: QuantisedGraph) -> list[PooledConvolution]:
     pools = [layer for layer in graph.layers if isinstance(layer, QuantisedMaxPool)]
     writers = {layer.output: layer for layer in graph.layers if isinstance(layer, QuantisedConv)}
     return [PooledConvolution(writers[pool.source], pool) for pool in pools]
-
-
-def rows_in_beats(pitch: int) -> int:
-    """The fewest rows of ``pitch`` bytes that are whole beats: so many come together, and a ring holds a multiple."""
-    rows = 1
-    while rows * pitch % BEAT_BYTES:
-        rows *= 2
-    return rows

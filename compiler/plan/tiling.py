@@ -5,7 +5,7 @@ Pure arithmetic on sizes; nothing here knows about instructions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -42,10 +42,25 @@ class TileSet:
     start: int = 0
     """The position of the first one in the table, or in the raster."""
 
+    top: int = 0
+    """The first row of every tile that is computed."""
+
+    height: int | None = None
+    """Rows of every tile that are computed, from ``top`` on, if not all are."""
+
     def rows_of(self, first: int, end: int) -> TileSet:
         """Those that begin in rows [first, end)."""
         low, high = np.searchsorted(self.rows, (first, end))
         return TileSet(self.tile, self.table, self.rows[low:high], self.start + int(low))
+
+    def cut_to(self, first: int, end: int) -> list[TileSet]:
+        """What of the tiles lies in rows [first, end), a set for each row of tiles, the last one first."""
+        cut = []
+        for row in range(first // self.tile * self.tile, end, self.tile):
+            tiles, top, bottom = self.rows_of(row, row + 1), max(first, row), min(end, row + self.tile)
+            whole = bottom - top == self.tile
+            cut.append(tiles if whole else replace(tiles, top=top - row, height=bottom - top))
+        return [tiles for tiles in cut[::-1] if len(tiles)]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,6 +69,21 @@ class TileSet:
     def area(self) -> int:
         """Vectors per tile."""
         return self.tile * self.tile
+
+    @property
+    def pixels(self) -> int:
+        """Vectors of a tile that are computed."""
+        return self.area if self.height is None else self.height * self.tile
+
+    @property
+    def first_pixel(self) -> int:
+        """The first vector of a tile that is computed."""
+        return self.top * self.tile
+
+    def span(self, first: int, count: int) -> tuple[int, int]:
+        """The rows [begin, end) that tiles [first, first + count) compute; they may go beyond the map."""
+        begin, last = int(self.rows[first]), int(self.rows[first + count - 1])
+        return begin + self.top, last + self.top + (self.tile if self.height is None else self.height)
 
 
 def all_tiles(height: int, width: int, tile: int) -> TileSet:
@@ -152,7 +182,10 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     behind the product of the one before) and shrink to one block again (the epilogue of a chunk
     hides behind the product of the next, and what waits for the layer waits briefly). Chunks are
     larger where the reduction is short. ``eager`` halves the first and the last: worth it where filters load fast.
+    Rows of a tile are a range of pixels in a chunk of that tile alone.
     """
+    if tiles.height is not None:
+        return _pieces([1] * len(tiles))
     block = max(arch.columns, 16)
     limit = max(1, min(patch_words // 4 // slices, arch.accumulator_depth) // tiles.area)
     largest = min(limit, max(1, block * max(1, min(8, 64 // slices)) // tiles.area))
@@ -199,13 +232,13 @@ def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int) -> list[tuple[int
     ``slices`` is what is gathered of a chunk at once. For products that add up piece by piece it is little: a long
     stream of pixels costs no more patch buffer, only shorter pieces.
     """
-    limit = min(arch.accumulator_depth, arch.patch_words // (PATCH_SHARE * slices)) // tiles.area
+    limit = min(arch.accumulator_depth // tiles.pixels, arch.patch_words // (PATCH_SHARE * slices) // tiles.area)
     if not limit:
         raise GatewrightError(
-            f"arch {arch.name}: a tile of {tiles.area} pixels needs as many accumulator entries and "
+            f"arch {arch.name}: a tile of {tiles.area} pixels needs {tiles.pixels} accumulator entries and "
             f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
         )
-    return _pieces(_evenly(len(tiles), -(-len(tiles) // limit)))
+    return _pieces(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
 
 
 def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) -> list[Slices]:

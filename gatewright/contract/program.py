@@ -28,7 +28,7 @@ from gatewright.contract.tensor_file import checksum, read_tensors
 
 FORMAT = "gatewright-program-2"
 
-RegionKind = Literal["input", "weights", "parameters", "code", "output"]
+RegionKind = Literal["input", "weights", "parameters", "code", "output", "map"]
 PlacementKind = Literal["map", "compact", "logits"]
 GateKind = Literal["spatial", "channel"]
 LayerKind = Literal["gated", "ungated", "gate", "control"]

@@ -84,8 +84,14 @@ class _Builder:
         )
 
 
-def resnet_graph(depth: int = 20, gated: bool = True, size: int = 32, seed: int = 0) -> QuantisedGraph:
-    """A ResNet of 6n+2 layers for square images of ``size`` pixels, dual-gated in every block or not at all."""
+def resnet_graph(
+    depth: int = 20, gated: bool = True, size: int = 32, seed: int = 0, channels_gated: bool = True, wider: int = 1
+) -> QuantisedGraph:
+    """A ResNet of 6n+2 layers for square images of ``size`` pixels, gated in every block or not at all.
+
+    Its gates are dual, or spatial alone without ``channels_gated``. A block's first convolution has ``wider`` times
+    the filters of its second.
+    """
     builder = _Builder(size, seed)
     blocks = (depth - 2) // 6
     assert depth == 6 * blocks + 2 and size % 16 == 0
@@ -99,12 +105,13 @@ def resnet_graph(depth: int = 20, gated: bool = True, size: int = 32, seed: int 
             first: dict[str, object] = {}
             second: dict[str, object] = {}
             if gated:
-                builder.channel_gate(f"{name}.mask_c", source, pooled_tile, channels)
+                if channels_gated:
+                    builder.channel_gate(f"{name}.mask_c", source, pooled_tile, wider * channels)
                 builder.spatial_gate(f"{name}.mask_s", source, pooled_tile, grid, tile)
-                tiles, filters = f"{name}.mask_s", f"{name}.mask_c"
+                tiles, filters = f"{name}.mask_s", f"{name}.mask_c" if channels_gated else None
                 first = {"output_channels": filters, "output_tiles": tiles}
                 second = {"input_channels": filters, "input_tiles": tiles, "output_tiles": tiles}
-            middle = builder.conv(f"{name}.conv1", source, channels, 3, stride, **first)
+            middle = builder.conv(f"{name}.conv1", source, wider * channels, 3, stride, **first)
             residual = source
             if stride != 1:
                 residual = builder.conv(
@@ -127,3 +134,15 @@ def random_inputs(graph: QuantisedGraph, count: int, seed: int) -> npt.NDArray[n
     blocks = coarse.repeat(4, 1).repeat(4, 2)[:, : shape.height, : shape.width]
     images: npt.NDArray[np.int8] = (blocks + rng.integers(-27, 28, blocks.shape)).astype(np.int8)
     return images
+
+
+def chain_graph(size: int, layers: tuple[tuple[int, int, int], ...], seed: int = 0) -> QuantisedGraph:
+    """Convolutions in a row, without gates and residuals: (filters, kernel, stride) each, and a classifier."""
+    builder, source = _Builder(size, seed), "input"
+    for number, (filters, kernel, stride) in enumerate(layers):
+        source = builder.conv(f"conv{number}", source, filters, kernel, stride)
+    bias = builder.rng.integers(-5000, 5000, 10)
+    head = QuantisedClassifier("fc", source, "fc", builder.int8(10, layers[-1][0]), bias, 1.0)
+    builder.graph.layers.append(head)
+    builder.graph.scales["fc"] = 1.0
+    return builder.graph

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewright.compiler.plan.tiling import TileSet, all_tiles, chunks, listed_tiles, split_chunk
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.isa import Stationary
 
 arches = st.builds(
@@ -99,3 +99,12 @@ def test_tiles_in_raster_order_with_their_first_rows() -> None:
     assert tiles.rows.tolist() == [0, 0, 4, 4, 8, 8]
     listed = listed_tiles(np.array([0x0003, 0x0200, 0x0A01], np.uint16), 2, 5)
     assert (listed.rows.tolist(), listed.table, listed.area) == ([0, 4, 20], 5, 4)
+
+
+def test_rows_that_cut_tiles() -> None:
+    listed = listed_tiles(np.array([0x0003, 0x0101, 0x0102, 0x0300], np.uint16), 4, 5)
+    found = [(t.start, len(t), t.top, t.height, t.first_pixel, t.pixels) for t in listed.cut_to(2, 14)]
+    assert found == [(3, 1, 0, 2, 0, 8), (1, 2, 0, None, 0, 16), (0, 1, 2, 2, 8, 8)]
+    (lower,) = listed.cut_to(3, 4)
+    assert (lower.span(0, 1), lower.pixels, lower.area) == ((3, 4), 4, 16)
+    assert chunks(listed.cut_to(4, 6)[0], 1, PRESETS["ultra96"], 4096, False) == [(0, 1), (1, 1)]

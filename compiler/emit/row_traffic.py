@@ -1,0 +1,133 @@
+"""Rows of maps in DRAM, on their way into the scratchpad and back, beside the work of a pass.
+
+Port B belongs to one unit at a time, by waits: EPILOGUE is busy for a small part of a product's cycles, and LOAD and
+STORE come between its instructions. So rows are moved in pieces, spread over the work of a step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.emit import PORT_B, reads, writes
+from gatewright.compiler.plan.layout import slices_of
+from gatewright.compiler.plan.spills import DramRows, Pass, Use, use_of
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.isa import Opcode, Space
+
+PIECE_BEATS = 256
+"""Beats that are moved at once: the epilogue waits for that long at most."""
+
+_Piece = tuple[Opcode, int, int, int]
+
+
+class _Stream:
+    """The rows of one map that a pass has brought and taken away so far."""
+
+    def __init__(self, rows: DramRows, use: Use) -> None:
+        self.rows, self.use = rows, use
+        self.loaded = self.stored = 0
+
+    def bring(self, step: int) -> list[_Piece]:
+        """What the pass needs in a step and has not yet."""
+        if not self.use.reads or step >= len(self.use.needed):
+            return []
+        end = max(self.loaded, self.rows.whole_units(self.use.needed[step]))
+        pieces = self.rows.transfers(self.loaded, end, PIECE_BEATS)
+        self.loaded = end
+        return [(Opcode.LOAD, *piece) for piece in pieces]
+
+    def take(self, step: int) -> list[_Piece]:
+        """What is complete behind a step, in whole units; behind the last, the rest."""
+        if not self.use.writes or step < 0:
+            return []
+        done = self.use.written[step]
+        end = self.rows.whole_units(done) if done == self.rows.height else done // self.rows.unit * self.rows.unit
+        pieces = self.rows.transfers(self.stored, end, PIECE_BEATS)
+        self.stored = max(self.stored, end)
+        return [(Opcode.STORE, *piece) for piece in pieces]
+
+
+class RowTraffic:
+    """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``finish`` behind the last."""
+
+    def __init__(self, context: Context, one: Pass) -> None:
+        self.context, self._steps = context, one.steps
+        spills = {spill.tensors: spill for spill in context.image.spills.values()}.values()
+        self.ahead = all(spill.ahead for spill in spills)
+        streams = [_Stream(context.image.spilled[s.tensors[0]], use_of(one, s.tensors, context.graph)) for s in spills]
+        self.streams = [stream for stream in streams if stream.use.reads or stream.use.writes]
+        self._waiting: deque[_Piece] = deque()
+        self._number, self._begun, self._pieces = -1, context.idle_port, 0
+        self._share = 1.0
+        """Of a step's idle cycles if all is active what the last one had: gates leave some out."""
+        context.beside = self._between
+
+    def step(self, number: int) -> None:
+        """What a step needs is there behind this; what the next one needs is brought meanwhile."""
+        self._flush()
+        if number:
+            dense = self._dense_idle(number - 1)
+            self._share = (self.context.idle_port - self._begun) / dense if dense > 0 else self._share
+        for stream in self.streams:
+            self._waiting += stream.take(number - 1)
+            self._waiting += stream.bring(number)
+        if not self.ahead or number == 0:
+            self._flush()
+        if self.ahead:
+            for stream in self.streams:
+                self._waiting += stream.bring(number + 1)
+        self._number, self._begun, self._pieces = number, self.context.idle_port, len(self._waiting)
+
+    def _between(self) -> None:
+        """As much of what waits as the port has been idle, so that all of it has gone at the end of the step."""
+        expected = self._share * self._dense_idle(self._number)
+        done = (self.context.idle_port - self._begun) / expected if expected > 0 else 1.0
+        while self._waiting and len(self._waiting) > (1 - done) * self._pieces:
+            self._move(self._waiting.popleft())
+
+    def _dense_idle(self, number: int) -> int:
+        """What a step adds to ``idle_port`` if all tiles and channels are active."""
+        arch, shapes = self.context.arch, self.context.graph.shapes
+        return sum(
+            (rows.end - rows.first)
+            * shapes[layer.output].width
+            * -(-len(layer.weight) // arch.columns)
+            * (slices_of(layer.weight[0].size, arch) - 1 - (layer.residual is not None))
+            for layer, rows in self._steps[number]
+        )
+
+    def finish(self) -> None:
+        """The last rows go."""
+        self._flush()
+        for stream in self.streams:
+            self._waiting += stream.take(self._number)
+        self._flush()
+        self.context.beside = lambda: None
+
+    def _flush(self) -> None:
+        while self._waiting:
+            self._move(self._waiting.popleft())
+
+    def _move(self, piece: _Piece) -> None:
+        opcode, where, address, beats = piece
+        byte = where - self.context.image.spill_address  # maps in DRAM lie together
+        size = beats * BEAT_BYTES
+        if opcode == Opcode.LOAD:
+            self.context.out.emit(
+                opcode,
+                [reads("maps in DRAM", byte, byte + size), writes("scratchpad", address, address + size), PORT_B],
+                dram_address=where,
+                space=Space.SCRATCHPAD,
+                address=address,
+                rows=1,
+                row_beats=beats,
+            )
+        else:
+            self.context.out.emit(
+                opcode,
+                [reads("scratchpad", address, address + size), writes("maps in DRAM", byte, byte + size), PORT_B],
+                dram_address=where,
+                address=address,
+                beats=beats,
+            )

@@ -1,0 +1,213 @@
+"""Maps that lie in DRAM: their rows come into a ring of the scratchpad, and go back when they are written.
+
+The maps of a residual stream share one place in DRAM, as they share one in the scratchpad: a row is brought once for
+each pass over the map, is read by the pass's first convolution and added to by its last, and goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows
+from gatewright.contract.arch import BEAT_BYTES
+
+
+@dataclass(frozen=True)
+class DramRows:
+    """A map in DRAM, ``size`` bytes from ``dram``, of whose rows a ``ring`` lies in the scratchpad from ``address``.
+
+    A row has ``pitch`` bytes. Rows come and go in whole units, which are whole beats; the ring holds whole units.
+    """
+
+    dram: int
+    size: int
+    pitch: int
+    ring: int
+    address: int
+
+    @property
+    def unit(self) -> int:
+        """Rows that come together."""
+        return rows_in_beats(self.pitch)
+
+    @property
+    def height(self) -> int:
+        """Rows of the map."""
+        return self.size // self.pitch
+
+    def whole_units(self, rows: int) -> int:
+        """As many rows, or a few more, that end a unit."""
+        return -(-rows // self.unit) * self.unit
+
+    def transfers(self, first: int, end: int, most: int | None = None) -> Iterator[tuple[int, int, int]]:
+        """(DRAM address, scratchpad address, beats) of rows [first, end), each of at most ``most`` beats.
+
+        ``first`` and ``end`` are whole units; what lies behind the map is left out.
+        """
+        while first < end:
+            turn = first // self.ring
+            upto = min(end, (turn + 1) * self.ring)
+            low, high = first * self.pitch, min(upto * self.pitch, -(-self.size // BEAT_BYTES) * BEAT_BYTES)
+            step = (high - low) // BEAT_BYTES if most is None else most
+            for byte in range(low, high, step * BEAT_BYTES):
+                address = self.address + byte - turn * self.ring * self.pitch
+                yield self.dram + byte, address, min(step, (high - byte) // BEAT_BYTES)
+            first = upto
+
+
+def rows_in_beats(pitch: int) -> int:
+    """The fewest rows of ``pitch`` bytes that are whole beats: so many come together, and a ring holds a multiple."""
+    rows = 1
+    while rows * pitch % BEAT_BYTES:
+        rows *= 2
+    return rows
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Convolutions that go through their maps in turn: in each step some rows of their outputs, in order."""
+
+    steps: tuple[tuple[tuple[QuantisedConv, Rows], ...], ...]
+
+    @staticmethod
+    def of_block(block: BandedBlock, graph: QuantisedGraph) -> Pass:
+        """The bands of a block, by whole rows of tiles."""
+        return Pass(
+            tuple(
+                tuple((layer, rows) for layer, rows in block.turns(step) if rows.first < rows.end)
+                for step in block.steps(graph, block.units[0])
+            )
+        )
+
+    @staticmethod
+    def of_layer(layer: QuantisedConv, graph: QuantisedGraph) -> Pass:
+        """A convolution alone, by rows of the tiles that its output is pooled in."""
+        tile = next((la.tile for la in graph.layers if isinstance(la, Pooling) and la.source == layer.output), None)
+        height, step = graph.shapes[layer.output].height, tile or max(1, UNGATED_ROWS // layer.stride)
+        return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a pass does with the rows of a stream, step by step.
+
+    ``needed``: rows that must be there, 0 if it reads none; ``first``: the first row that is read or written from this
+    step on; ``written``: rows that are complete behind the step, 0 if it writes none.
+    """
+
+    needed: tuple[int, ...]
+    first: tuple[int, ...]
+    written: tuple[int, ...]
+
+    @property
+    def reads(self) -> bool:
+        return any(self.needed)
+
+    @property
+    def writes(self) -> bool:
+        return any(self.written)
+
+    def rows(self, unit: int, ahead: int) -> int:
+        """Rows that a ring must hold, with the rows of so many steps brought ahead of their time (0 or 1)."""
+        most = 0
+        for step, first in enumerate(self.first):
+            done = self._written(step - 1) // unit * unit
+            low = min(first // unit * unit, done) if self.writes else first // unit * unit
+            if self.reads:
+                coming = self.needed[min(step + ahead, len(self.needed) - 1)]
+                most = max(most, -(-coming // unit) * unit - low)
+            if self.writes:
+                stored = self._written(step - 1 - ahead) // unit * unit
+                most = max(most, self.written[step] - min(low, stored if not self.reads else low))
+        return -(-most // unit) * unit
+
+    def _written(self, step: int) -> int:
+        return self.written[step] if step >= 0 else 0
+
+
+def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
+    """What a pass does with the maps of a stream. What it writes itself needs not be brought."""
+    layers = {layer.name: layer for step in one.steps for layer, _ in step}.values()
+    written = {layer.output for layer in layers if layer.output in tensors}
+    last = {layer.name for layer in layers if layer.output in written and layer.completed_by is None}
+    needed, first, done = [], [], []
+    coming = complete = 0
+    for step in one.steps:
+        low = []
+        for layer, rows in step:
+            source = needed_rows(layer, rows)
+            if layer.source in tensors and layer.source not in written:
+                coming = max(coming, min(source.end, graph.shapes[layer.source].height))
+                low.append(max(0, source.first))
+            if layer.output in tensors:
+                low.append(rows.first)
+                if layer.residual is not None and layer.residual not in written:
+                    coming = max(coming, rows.end)
+                if layer.name in last:
+                    complete = max(complete, rows.end)
+        needed.append(coming)
+        first.append(min(low) if low else -1)
+        done.append(complete)
+    for number in reversed(range(len(first) - 1)):  # a step without rows needs what the steps behind it need
+        if first[number] < 0 or 0 <= first[number + 1] < first[number]:
+            first[number] = first[number + 1]
+    return Use(tuple(needed), tuple(max(row, 0) for row in first), tuple(done))
+
+
+def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[str, ...]]:
+    """The maps of each residual stream that may lie in DRAM, those with the largest maps first.
+
+    Who writes and reads them are convolutions: of ``blocks``, or alone, without gates and residuals. Averages are
+    written along.
+    """
+    owner: dict[str, list[str]] = {}
+    for layer in graph.layers:
+        if isinstance(layer, QuantisedConv):
+            before = layer.in_place_of(graph)
+            chain = owner.get(before, []) if before is not None else []
+            chain.append(layer.output)
+            owner[layer.output] = chain
+    middles = {block.middle for block in blocks}
+    banded = {layer.name for block in blocks for layer in block.layers}
+
+    def may(chain: list[str]) -> bool:
+        users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
+        return not middles & set(chain) and all(
+            isinstance(la, Pooling) or (isinstance(la, QuantisedConv) and (la.name in banded or _plain(la)))
+            for la in users
+        )
+
+    chains = {id(chain): chain for chain in owner.values()}
+    found = [tuple(chain) for chain in chains.values() if may(chain)]
+    return sorted(found, key=lambda chain: -graph.shapes[chain[0]].size)
+
+
+def _plain(layer: QuantisedConv) -> bool:
+    """Whether a convolution reads and writes whole maps, and nothing else is added to them."""
+    return not layer.gates and layer.residual is None and layer.completed_by is None
+
+
+def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str]) -> list[Pass]:
+    """Every pass that reads or writes one of the maps."""
+    found, seen = [], set[str]()
+    of = {layer.name: block for block in blocks for layer in block.layers}
+    for layer in graph.layers:
+        if not isinstance(layer, QuantisedConv) or layer.name in seen or not {layer.source, layer.output} & {*tensors}:
+            continue
+        if layer.name in of:
+            seen |= {la.name for la in of[layer.name].layers}
+            found.append(Pass.of_block(of[layer.name], graph))
+        else:
+            found.append(Pass.of_layer(layer, graph))
+    return found
+
+
+def ring_rows(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str], ahead: int) -> int:
+    """Rows that the ring of a stream must hold for every pass over it."""
+    shape = graph.shapes[tensors[0]]
+    unit = rows_in_beats(shape.width * shape.channels)
+    return max(use_of(one, tensors, graph).rows(unit, ahead) for one in passes(graph, blocks, tensors))
