@@ -92,9 +92,12 @@ def test_convolutions_alone_and_rows_that_are_no_whole_beats(kib: int) -> None:
     assert [compiler.image.spilled[name].unit for name in ("conv0", "conv2")] == [4, 4]
 
 
-def test_a_residual_that_the_pass_does_not_read_otherwise() -> None:
-    graph = bottleneck_graph(16, 32, 8)
-    check(graph, arch(8), [("conv0", "0.conv3", "1.conv3")])
+@pytest.mark.parametrize(("size", "channels", "kib", "unit"), [(16, 32, 8, 1), (30, 10, 12, 4)])
+def test_a_residual_that_the_pass_does_not_read_otherwise(size: int, channels: int, kib: int, unit: int) -> None:
+    """Also where its rows are no whole beats."""
+    graph = bottleneck_graph(size, channels, channels // 4 * 2)
+    _, compiler = check(graph, arch(kib), [("conv0", "0.conv3", "1.conv3")])
+    assert compiler.image.spilled["conv0"].unit == unit
 
 
 def test_the_plan_says_how_often_a_map_is_moved() -> None:
