@@ -152,7 +152,7 @@ class Context:
     def __init__(self, image: NetworkImage, decisions: Decisions) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
         self.decisions = decisions
-        self.out = Emitter(self.arch, image.spill_bytes)
+        self.out = Emitter(self.arch)
         self.gates: dict[str, DecidedGate] = {}
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}

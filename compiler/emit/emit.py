@@ -72,8 +72,7 @@ def writes(memory: str, low: int, high: int) -> Access:
 class Emitter:
     """Collects the instructions of one program."""
 
-    def __init__(self, arch: ArchConfig, map_bytes: int = 0) -> None:
-        """``map_bytes``: of the maps in DRAM, in one piece."""
+    def __init__(self, arch: ArchConfig) -> None:
         self.arch = arch
         self.rows: list[list[int]] = []
         self.layers: list[str] = []
@@ -90,7 +89,6 @@ class Emitter:
                 "table": (NO_TABLE, 1),
                 "mask": (MASKS, 1),
                 "port B": (1, 1),
-                "maps in DRAM": (map_bytes, BEAT_BYTES),
             }
         )
         self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]

@@ -110,24 +110,13 @@ class RowTraffic:
             self._move(self._waiting.popleft())
 
     def _move(self, piece: _Piece) -> None:
-        opcode, where, address, beats = piece
-        byte = where - self.context.image.spill_address  # maps in DRAM lie together
-        size = beats * BEAT_BYTES
-        if opcode == Opcode.LOAD:
-            self.context.out.emit(
-                opcode,
-                [reads("maps in DRAM", byte, byte + size), writes("scratchpad", address, address + size), PORT_B],
-                dram_address=where,
-                space=Space.SCRATCHPAD,
-                address=address,
-                rows=1,
-                row_beats=beats,
-            )
+        """A row that is brought follows the STORE that wrote it: both use port B."""
+        opcode, dram, address, beats = piece
+        place = "scratchpad", address, address + beats * BEAT_BYTES
+        if opcode == Opcode.STORE:
+            fields = {"beats": beats}
+            accesses = [reads(*place), PORT_B]
         else:
-            self.context.out.emit(
-                opcode,
-                [reads("scratchpad", address, address + size), writes("maps in DRAM", byte, byte + size), PORT_B],
-                dram_address=where,
-                address=address,
-                beats=beats,
-            )
+            fields = {"space": int(Space.SCRATCHPAD), "rows": 1, "row_beats": beats}
+            accesses = [writes(*place), PORT_B]
+        self.context.out.emit(opcode, accesses, dram_address=dram, address=address, **fields)

@@ -98,7 +98,6 @@ class NetworkImage:
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
-        self.spill_address = self._builder.size
         for spill in spills:
             name, shape = spill.tensors[0], self.graph.shapes[spill.tensors[0]]
             address = self._builder.add(np.zeros(-(-shape.size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
@@ -106,7 +105,6 @@ class NetworkImage:
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
                 self.spilled[tensor], self.spills[tensor] = rows, spill
-        self.spill_bytes = self._builder.size - self.spill_address
 
     def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""

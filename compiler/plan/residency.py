@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.unit_cycles import (
     epilogue_cycles,
@@ -80,6 +81,7 @@ class TensorPlan:
 @dataclass(frozen=True)
 class LayerPlan:
     """A layer. ``band``: rows of its block's output that are made in turn; None if the layer is done at once.
+    ``part``: rows that are made at a time of the tiles of a block's first convolution, where whole tiles do not fit.
 
     ``cycles`` of ``BOUNDING`` are those that its work holds each unit, without latencies and waits. What a classifier
     gathers while its map is still being written counts for the layer that writes it.
@@ -90,6 +92,7 @@ class LayerPlan:
     maps: tuple[TensorPlan, ...]
     band: int | None
     cycles: dict[Unit, int]
+    part: int | None = None
 
     @property
     def bound(self) -> Unit | None:
@@ -114,6 +117,7 @@ class ResidencyPlan:
             bound = layer.bound
             cycles = tuple(f"{layer.cycles[unit]:,}" if bound is not None else "" for unit in BOUNDING)
             band = "" if layer.band is None else f"{layer.band} rows"
+            band += "" if layer.part is None else f", {layer.part} at a time"
             end = (band, *cycles, bound.name if bound is not None else "with its source")
             filters = [str(bank) for bank in layer.filters] or [""]
             maps = [str(place) for place in layer.maps] or [""]
@@ -173,6 +177,7 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
         elif opcode == Opcode.STORE:
             moved[_stream_at(image, fields["dram_address"])][1] += fields["beats"] * BEAT_BYTES
     bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
+    parts = {block.first.name: _part(image, block, program) for block in image.blocks}
     layers = tuple(
         LayerPlan(
             layer.name,
@@ -180,6 +185,7 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
             tuple(_tensor(image, name, layer, moved) for name in layer.writes if name in image.addresses),
             bands.get(layer.name),
             cycles[layer.name],
+            parts.get(layer.name),
         )
         for layer in image.graph.layers
     )
@@ -190,6 +196,16 @@ def _bank_at(image: NetworkImage, address: int) -> str:
     """The bank that holds a DRAM address."""
     regions = (region for region in image.regions if region.kind == "weights")
     return next(r.name for r in regions if r.address <= address < r.address + r.size)
+
+
+def _part(image: NetworkImage, block: BandedBlock, program: Program) -> int | None:
+    """Rows that a block's first convolution makes at a time, if less than its gate's tiles have."""
+    shape, gate = image.graph.shapes[block.middle], block.first.output_channels
+    tables = {record.name: record.table for record in program.gates}
+    pitch = shape.width * (shape.channels if gate is None else len(tables[gate]))
+    kept = image.ring_rows(block.middle, pitch) if pitch else None
+    unit, _ = block.unit_and_ahead(image.graph, kept or shape.height)
+    return unit if unit < block.units[0] else None
 
 
 def _stream_at(image: NetworkImage, address: int) -> str | None:

@@ -136,6 +136,21 @@ def random_inputs(graph: QuantisedGraph, count: int, seed: int) -> npt.NDArray[n
     return images
 
 
+def bottleneck_graph(size: int, channels: int, middle: int, seed: int = 0) -> QuantisedGraph:
+    """Two blocks of 1x1, 3x3 and 1x1 convolutions behind a first one, without gates, and a classifier."""
+    builder = _Builder(size, seed)
+    source = builder.conv("conv0", "input", channels, 3, 1)
+    for block in range(2):
+        first = builder.conv(f"{block}.conv1", source, middle, 1, 1)
+        second = builder.conv(f"{block}.conv2", first, middle, 3, 1)
+        source = builder.conv(f"{block}.conv3", second, channels, 1, 1, residual=source)
+    source = builder.conv("last", source, middle, 1, 2)
+    bias = builder.rng.integers(-5000, 5000, 10)
+    builder.graph.layers.append(QuantisedClassifier("fc", source, "fc", builder.int8(10, middle), bias, 1.0))
+    builder.graph.scales["fc"] = 1.0
+    return builder.graph
+
+
 def chain_graph(size: int, layers: tuple[tuple[int, int, int], ...], seed: int = 0) -> QuantisedGraph:
     """Convolutions in a row, without gates and residuals: (filters, kernel, stride) each, and a classifier."""
     builder, source = _Builder(size, seed), "input"

@@ -13,6 +13,7 @@ import pytest
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.plan.residency import residency
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Opcode, column
@@ -46,23 +47,29 @@ WHOLE = {(0, 4)}
 
 
 @pytest.mark.parametrize(
-    ("channels_gated", "wider", "kib", "first", "second"),
+    ("channels_gated", "wider", "kib", "first", "second", "parts"),
     [
-        (False, 2, 12, WHOLE, {(0, 2)}),
-        (False, 2, 11, {(0, 2), (2, 2), (0, 4)}, {(0, 2)}),
-        (False, 2, 10, {(0, 1), (1, 3), (0, 4)}, {(0, 2)}),
-        (False, 1, 7, WHOLE, {(0, 1), (1, 1), (0, 2)}),
-        (True, 2, 7, WHOLE, {(0, 1), (1, 1), (0, 2)}),
+        (False, 2, 12, WHOLE, {(0, 2)}, (None, None)),
+        (False, 2, 11, {(0, 2), (2, 2), (0, 4)}, {(0, 2)}, (2, None)),
+        (False, 2, 10, {(0, 1), (1, 3), (0, 4)}, {(0, 2)}, (1, None)),
+        (False, 1, 7, WHOLE, {(0, 1), (1, 1), (0, 2)}, (None, 1)),
+        (True, 2, 7, WHOLE, {(0, 1), (1, 1), (0, 2)}, (None, 1)),
     ],
     ids=["whole", "halves", "a row and three", "with a shortcut", "with a shortcut, streamed, compact"],
 )
 def test_rows_of_tiles_are_cut_where_whole_ones_do_not_fit(
-    channels_gated: bool, wider: int, kib: int, first: set[tuple[int, int]], second: set[tuple[int, int]]
+    channels_gated: bool,
+    wider: int,
+    kib: int,
+    first: set[tuple[int, int]],
+    second: set[tuple[int, int]],
+    parts: tuple[int | None, int | None],
 ) -> None:
     graph = resnet_graph(8, size=16, seed=3, channels_gated=channels_gated, wider=wider)
     sample = random_inputs(graph, 1, 4)
     reference = run_reference(graph, sample, keep=True)
-    compared = compare_image(Compiler(graph, arch(kib)), sample[0], reference, 0, audit=True)
+    compiler = Compiler(graph, arch(kib))
+    compared = compare_image(compiler, sample[0], reference, 0, audit=True)
     assert compared.different == ()
     program = compared.program
     assert (rows_of_tiles(program, FIRST), rows_of_tiles(program, SECOND)) == (first, second)
@@ -70,6 +77,8 @@ def test_rows_of_tiles_are_cut_where_whole_ones_do_not_fit(
     for layer in graph.layers:
         if layer.name in (FIRST, SECOND):
             assert program.macs[layer.name] == layer.macs(graph, decisions)
+    plan = {layer.name: layer.part for layer in residency(compiler.image, program).layers}
+    assert (plan[FIRST], plan[SECOND]) == parts
     stepped = step_simulate(program)
     assert first_difference(compared.result.trace, stepped.trace) is None
     np.testing.assert_array_equal(compared.result.scratchpad, stepped.scratchpad)
@@ -82,4 +91,4 @@ def test_single_rows_that_do_not_fit_are_refused() -> None:
     decisions = {name: decided[0] for name, decided in run_reference(graph, sample).decisions.items()}
     message = "6 rows of tensor layer1.0.conv1 must be kept, 3072 bytes; .* has room for 2304: 768 are missing"
     with pytest.raises(GatewrightError, match=message):
-        Compiler(graph, arch(9)).compile(decisions, sample[0])
+        Compiler(graph, arch(7)).compile(decisions, sample[0])

@@ -22,7 +22,7 @@ from gatewright.contract.isa import Opcode, column
 from gatewright.contract.program import Program, Region
 from gatewright.verify.expectations import expect
 from tests.support.chain import compare_image
-from tests.support.graphs import chain_graph, random_inputs, resnet_graph
+from tests.support.graphs import bottleneck_graph, chain_graph, random_inputs, resnet_graph
 
 
 def arch(kib: int, **changes: int) -> ArchConfig:
@@ -90,6 +90,14 @@ def test_convolutions_alone_and_rows_that_are_no_whole_beats(kib: int) -> None:
     graph = chain_graph(30, ((6, 3, 1), (6, 3, 1), (10, 1, 1), (4, 3, 2)))
     _, compiler = check(graph, arch(kib), [("conv2",), ("conv0",)])
     assert [compiler.image.spilled[name].unit for name in ("conv0", "conv2")] == [4, 4]
+
+
+@pytest.mark.parametrize(("size", "channels", "kib", "unit"), [(16, 32, 8, 1), (30, 10, 12, 4)])
+def test_a_residual_that_the_pass_does_not_read_otherwise(size: int, channels: int, kib: int, unit: int) -> None:
+    """Also where its rows are no whole beats."""
+    graph = bottleneck_graph(size, channels, channels // 4 * 2)
+    _, compiler = check(graph, arch(kib), [("conv0", "0.conv3", "1.conv3")])
+    assert compiler.image.spilled["conv0"].unit == unit
 
 
 def test_the_plan_says_how_often_a_map_is_moved() -> None:
