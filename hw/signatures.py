@@ -120,6 +120,9 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
 MASK_WRITE = 3
 """Cycles from a request to write mask bits to the one in which they are written."""
 
+MASK_BIT_READ = 3
+"""Cycles from a mask bit's address to the bit, for EXIT: block memory and two registers."""
+
 
 def mask_write(arch: ArchConfig) -> wiring.Signature:
     """EPILOGUE writes ``count`` mask bits from flat bit address (mask * MASK_BITS + bit) ``address`` on.
@@ -147,7 +150,7 @@ def mask_read_word() -> wiring.Signature:
 
 
 def mask_read_bit() -> wiring.Signature:
-    """EXIT: one bit, EXIT_LATENCY cycles after the address."""
+    """EXIT: one bit, MASK_BIT_READ cycles after the address."""
     return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "value": In(1)})
 
 

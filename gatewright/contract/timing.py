@@ -13,7 +13,7 @@ FETCH_LATENCY = 12
 memory's two stages, then the predecoder, which divides where an instruction begins in its map."""
 
 EXIT_LATENCY = 3
-"""From an EXIT's turn to the cycle in which its mask bit is known: block memory and two registers."""
+"""From an EXIT's turn to the earliest cycle in which it runs: its mask bit comes out of block memory."""
 
 DECODE_LATENCY = 6
 """From the cycle in which an instruction comes to the head of its unit's queue to its earliest start: its

@@ -19,7 +19,15 @@ from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitDistance, waits_met
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
-from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
+from gatewright.hw.signatures import (
+    MASK_BIT_READ,
+    boot_signature,
+    completions_signature,
+    instruction_write,
+    mask_read_bit,
+)
+
+assert EXIT_LATENCY >= MASK_BIT_READ
 
 
 class Sequencer(wiring.Component):
@@ -87,7 +95,7 @@ class Sequencer(wiring.Component):
 
         met = self._control_waits(m, fetch.head, header.waits, load)
         runs, leaves = Signal(), Signal()
-        # An EXIT's mask bit is known EXIT_LATENCY cycles behind its first one here, and followed from then on.
+        # An EXIT's mask bit is known from EXIT_LATENCY cycles behind its first one here on.
         known = Signal(EXIT_LATENCY)
         m.d.sync += known.eq(Mux(load, 0, Cat(Const(1), known[:-1])))
         m.d.comb += [

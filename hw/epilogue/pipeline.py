@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MIN, MULTIPLIER_BITS
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
-from gatewright.contract.timing import EPILOGUE_LATENCY, EXIT_LATENCY
+from gatewright.contract.timing import EPILOGUE_LATENCY
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
 from gatewright.hw.epilogue.requantise import (
@@ -29,6 +29,7 @@ from gatewright.hw.epilogue.transposer import Transposer
 from gatewright.hw.epilogue.walk import DETAILS, KIND
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
+    MASK_BIT_READ,
     MASK_WRITE,
     PARAMETER,
     SCRATCHPAD_ADDRESS_BITS,
@@ -44,7 +45,8 @@ data arrive in BIAS, with the slot's parameter; then a value goes through two re
 shift. ADDRESS: taken from its queue. MASK: the request to the masks, in this cycle. COLLECT: transposer, sums of tiles;
 from there on averages have a product of their own, which ends in POOLED. OUTPUT: into the request to the scratchpad."""
 
-assert MASK + MASK_WRITE + EXIT_LATENCY <= EPILOGUE_LATENCY, "an EXIT may look at a bit EXIT_LATENCY cycles early"
+# An EXIT that waits for this EPILOGUE has asked for its bit MASK_BIT_READ cycles before the completion.
+assert MASK + MASK_WRITE + MASK_BIT_READ <= EPILOGUE_LATENCY
 
 RAW_STAGE = BIAS + 1
 """Raw totals leave from here: their slots enter RAW_DELAY cycles later than others."""

@@ -9,10 +9,16 @@ from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, MOST_COLUMNS, ArchConfig
 from gatewright.contract.encodings import MASK_WORD_BITS
-from gatewright.contract.timing import EXIT_LATENCY
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import rotate_down, rotate_up
-from gatewright.hw.signatures import MASK_WRITE, mask_read_bit, mask_read_columns, mask_read_word, mask_write
+from gatewright.hw.signatures import (
+    MASK_BIT_READ,
+    MASK_WRITE,
+    mask_read_bit,
+    mask_read_columns,
+    mask_read_word,
+    mask_write,
+)
 
 BANKS, ROW_BITS = 2, 32
 ROWS = MASKS * MASK_BITS // ROW_BITS // BANKS
@@ -26,7 +32,7 @@ _COARSE = 16
 """Bits among which a reader chooses behind a register: in front of it, behind the memory, it chooses one of four."""
 
 assert RING_BITS // _COARSE == 4
-assert (MASK_WRITE, EXIT_LATENCY) == (3, 3)
+assert (MASK_WRITE, MASK_BIT_READ) == (3, 3)
 
 
 def _rows(number: Value, width: int) -> list[Value]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from gatewright.contract.arch import MASKS
 from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, QUEUED_UNITS, WAITS, Opcode, Space, Unit
-from gatewright.contract.timing import EXIT_LATENCY
 from gatewright.hw.layouts import COUNTS, PLACE, head_layout
+from gatewright.hw.signatures import MASK_BIT_READ
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
 from gatewright.sim.stepped.state import Shared
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, has_place, place_of, random_row
@@ -173,7 +173,7 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
     await bench.reset()
     address = rng.getrandbits(32)
     bench.set(start=1, code_address=address, boot_count=len(pages[0]), halt=0)
-    done, stalls, found = False, 0, deque([0] * EXIT_LATENCY)
+    done, stalls, found = False, 0, deque([0] * MASK_BIT_READ)
     while not twin.stopped:
         assert bench.cycle < 60000, "the twin has not ended"
         done = done or (bench.cycle > 3 and not units.page_writes)

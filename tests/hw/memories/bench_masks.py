@@ -10,9 +10,8 @@ from typing import Any
 import cocotb
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS
-from gatewright.contract.timing import EXIT_LATENCY
 from gatewright.hw.memories.masks import ROWS
-from gatewright.hw.signatures import MASK_WRITE
+from gatewright.hw.signatures import MASK_BIT_READ, MASK_WRITE
 from tests.support.rtl import Bench
 
 CYCLES = 3000
@@ -67,7 +66,7 @@ async def keeps_bits(dut: Any) -> None:
         on_the_way: deque[tuple[int, int, int] | None] = deque([None] * MASK_WRITE)
         # What the readers have to see in the cycles to come; None: nothing that counts.
         columns_read: deque[int | None] = deque([None, None])
-        bit_read: deque[int | None] = deque([None] * EXIT_LATENCY)
+        bit_read: deque[int | None] = deque([None] * MASK_BIT_READ)
         word_read: deque[int | None] = deque([None])
         mask = word = 0
         ahead: tuple[int, list[int]] | None = None
