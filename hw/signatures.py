@@ -117,26 +117,40 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
     )
 
 
+MASK_WRITE = 3
+"""Cycles from a request to write mask bits to the one in which they are written."""
+
+MASK_BIT_READ = 3
+"""Cycles from a mask bit's address to the bit, for EXIT: block memory and two registers."""
+
+
 def mask_write(arch: ArchConfig) -> wiring.Signature:
-    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * MASK_BITS + bit) ``address`` on."""
+    """EPILOGUE writes ``count`` mask bits from flat bit address (mask * MASK_BITS + bit) ``address`` on.
+
+    They are written in the MASK_WRITE-th cycle behind the request, at its end. A request that follows another one in
+    MASK_WRITE cycles or fewer begins where that ended.
+    """
     return wiring.Signature(
         {"valid": Out(1), "address": Out(_MASK + _BIT), "count": Out(LANE_COUNT_BITS), "bits": Out(arch.columns)}
     )
 
 
 def mask_read_columns() -> wiring.Signature:
-    """GATHER: MASK_COLUMNS bits from ``bit`` on of a mask (wrapping within it), one cycle after the address."""
+    """GATHER: MASK_COLUMNS bits from ``bit`` on of a mask (wrapping within it), two cycles after the address."""
     return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "bits": In(MASK_COLUMNS)})
 
 
 def mask_read_word() -> wiring.Signature:
-    """INDEX: MASK_WORD_BITS bits, one cycle after the address."""
+    """INDEX: MASK_WORD_BITS bits, one cycle after the address.
+
+    In the cycle before, the address has to be the same, or the word before it.
+    """
     word = _BIT - ceil_log2(MASK_WORD_BITS)
     return wiring.Signature({"mask": Out(_MASK), "word": Out(word), "bits": In(MASK_WORD_BITS)})
 
 
 def mask_read_bit() -> wiring.Signature:
-    """EXIT: one bit, in the same cycle."""
+    """EXIT: one bit, MASK_BIT_READ cycles after the address."""
     return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "value": In(1)})
 
 

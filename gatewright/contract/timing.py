@@ -12,6 +12,9 @@ FETCH_LATENCY = 12
 """From a page's arrival to its first dispatch, and from NEXT to the dispatch after it: the instruction
 memory's two stages, then the predecoder, which divides where an instruction begins in its map."""
 
+EXIT_LATENCY = 3
+"""From an EXIT's turn to the earliest cycle in which it runs: its mask bit comes out of block memory."""
+
 DECODE_LATENCY = 6
 """From the cycle in which an instruction comes to the head of its unit's queue to its earliest start: its
 sizes are worked out from the tables' counts. They may be read in any of these cycles, so a table

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gatewright.contract.isa import COUNT_BITS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import DECODE_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, EXIT_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import Trace
 
 BOOT = -1
@@ -167,6 +167,7 @@ class CriticalPath:
             return _Step(BOOT, Event.DONE, BOOT, True)
         previous = position - 1
         latency = FETCH_LATENCY if self._opcode[previous] == Opcode.NEXT else 1
+        latency += EXIT_LATENCY if self._opcode[position] == Opcode.EXIT else 0
         if self._times[Event.DISPATCH][previous] + latency != time:
             raise ValueError(f"trace record {position}: nothing explains its {event} at cycle {time}")
         if self._unit[previous] == Unit.SEQUENCER:

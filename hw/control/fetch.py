@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -29,6 +29,9 @@ ENTRY_BITS = TARGET_BITS + 1
 FROM_FETCHED = FETCH_LATENCY - 1
 """Cycles from a jump to the first instruction at ``head``: a register follows it at dispatch."""
 
+FOUND = data.StructLayout({"place": PLACE, "error": ERROR_BITS})
+"""What is found out about an instruction while it waits."""
+
 _PIPELINE = InstructionMemory.READ + Predecoder.LATENCY
 _SPARE = FROM_FETCHED - (1 + _PIPELINE + 1)
 """Cycles of FETCH_LATENCY that the address, the pipeline and the queue behind it do not need."""
@@ -38,8 +41,9 @@ assert _SPARE >= 0, f"fetch takes {FETCH_LATENCY - _SPARE} cycles"
 class Fetch(wiring.Component):
     """The instructions from entry ``target`` of a ``jump`` on, in order, at ``head`` while ``present``.
 
-    The pipeline never stalls: an instruction is fetched only if the queue behind it has a place for it. ``jump`` drops
-    everything that is on its way. What was fetched past a NEXT is dropped so; nothing here looks at opcodes.
+    The pipeline never stalls: an instruction is fetched only if the queue behind it has a place for it. It goes to its
+    place at once, and there waits for what the pipeline finds out about it. ``jump`` drops everything that is on its
+    way. What was fetched past a NEXT is dropped so; nothing here looks at opcodes.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -63,7 +67,8 @@ class Fetch(wiring.Component):
         m.submodules.memory = instructions = InstructionMemory(self._arch)
         m.submodules.predecoder = predecoder = Predecoder()
         m.submodules.legality = legality = Legality(self._arch)
-        m.submodules.queue = queue = HeadQueue(FETCHED, places)
+        m.submodules.queue = queue = HeadQueue(FOUND, places)
+        m.submodules.words = words = memory.Memory(shape=INSTRUCTION_BITS, depth=places, init=[])
         wiring.connect(m, wiring.flipped(self.write), instructions.write)
 
         entry, running, beyond, issue = Signal(ENTRY_BITS), Signal(), Signal(), Signal()
@@ -89,20 +94,40 @@ class Fetch(wiring.Component):
             legality.flush.eq(self.jump),
             legality.given.eq(self.given),
         ]
-        known = Signal(FETCHED)
+        self._hold(m, words, instruction, arrives[InstructionMemory.READ - 1], queue.moves)
+        found = Signal(FOUND)
         along = delayed(m, instruction, Predecoder.LATENCY, "instruction")
         split = (legality.error == ErrorCode.NONE) & splits_a_tile(along, predecoder.place)
         m.d.comb += [
-            known.instruction.eq(along),
-            known.place.eq(predecoder.place),
-            known.error.eq(Mux(split, ErrorCode.ILLEGAL_OPERANDS, legality.error)),
+            found.place.eq(predecoder.place),
+            found.error.eq(Mux(split, ErrorCode.ILLEGAL_OPERANDS, legality.error)),
             queue.push.eq(arrives[-1]),
-            queue.entry.eq(delayed(m, known, _SPARE, "known")),
+            queue.entry.eq(delayed(m, found, _SPARE, "found")),
             queue.take.eq(self.take),
             queue.flush.eq(self.jump),
-            self.head.eq(queue.head),
+            self.head.place.eq(queue.head.place),
+            self.head.error.eq(queue.head.error),
             self.present.eq(queue.present),
         ]
         with m.If(self.jump):
             m.d.sync += [entry.eq(self.target), running.eq(1), reserved.eq(0), arrives.eq(0)]
         return m
+
+    def _hold(self, m: Module, words: memory.Memory, instruction: Value, arrives: Value, moves: Value) -> None:
+        """Puts instructions into their places, one behind the other, and takes out the one that goes to the head."""
+        last, first = (Signal(range(words.depth), name=name) for name in ("last", "first"))
+        write, read = words.write_port(), words.read_port(domain="comb")
+        head = Signal(INSTRUCTION_BITS, name="head_instruction", reset_less=True)
+        m.d.comb += [
+            write.addr.eq(last),
+            write.data.eq(instruction),
+            write.en.eq(arrives),
+            read.addr.eq(first),
+            self.head.instruction.eq(head),
+        ]
+        with m.If(arrives):
+            m.d.sync += last.eq(last + 1)
+        with m.If(moves):
+            m.d.sync += [head.eq(read.data), first.eq(first + 1)]
+        with m.If(self.jump):
+            m.d.sync += [last.eq(0), first.eq(0)]

@@ -64,7 +64,7 @@ class HeadQueue(wiring.Component):
 
     What is pushed in a cycle is at the head in the next if nothing is in front of it; after a ``take`` the next entry
     is at the head in the next cycle. ``push`` is allowed while not ``full``, ``take`` while ``present``. ``flush``
-    empties the queue, whatever is pushed or taken with it.
+    empties the queue, whatever is pushed or taken with it. ``moves``: an entry comes to the head in the next cycle.
     """
 
     def __init__(self, layout: data.Layout, depth: int) -> None:
@@ -78,6 +78,7 @@ class HeadQueue(wiring.Component):
                 "present": Out(1),
                 "take": In(1),
                 "flush": In(1),
+                "moves": Out(1),
             }
         )
 
@@ -96,6 +97,7 @@ class HeadQueue(wiring.Component):
             # An entry that is pushed into an empty queue, or while the only one leaves, goes to the head at once.
             passes.eq(~others & (self.take | ~self.present)),
             loads.eq(self.take & others),
+            self.moves.eq((self.take | ~self.present) & (others | self.push)),
             write.addr.eq(last),
             write.data.eq(self.entry),
             write.en.eq(self.push & ~passes),

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, ClassVar
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,11 +14,20 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
+from gatewright.contract.timing import EXIT_LATENCY
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitDistance, waits_met
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
-from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
+from gatewright.hw.signatures import (
+    MASK_BIT_READ,
+    boot_signature,
+    completions_signature,
+    instruction_write,
+    mask_read_bit,
+)
+
+assert EXIT_LATENCY >= MASK_BIT_READ
 
 
 class Sequencer(wiring.Component):
@@ -86,9 +95,12 @@ class Sequencer(wiring.Component):
 
         met = self._control_waits(m, fetch.head, header.waits, load)
         runs, leaves = Signal(), Signal()
+        # An EXIT's mask bit is known from EXIT_LATENCY cycles behind its first one here on.
+        known = Signal(EXIT_LATENCY)
+        m.d.sync += known.eq(Mux(load, 0, Cat(Const(1), known[:-1])))
         m.d.comb += [
-            runs.eq(turn & met & (decoded[Opcode.NEXT] | decoded[Opcode.EXIT] | decoded[Opcode.END])),
-            # An EXIT advances before its mask bit is known; ``leaving`` holds back what follows.
+            runs.eq(turn & met & (decoded[Opcode.NEXT] | (decoded[Opcode.EXIT] & known[-1]) | decoded[Opcode.END])),
+            # An EXIT advances, taken or not; ``leaving`` holds back what follows.
             advance.eq(self.push.any() | runs),
             self.mask.mask.eq(operands_of(Opcode.EXIT, current.instruction).mask),
             self.mask.bit.eq(operands_of(Opcode.EXIT, current.instruction).bit),

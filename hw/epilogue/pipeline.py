@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MIN, MULTIPLIER_BITS
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
+from gatewright.contract.timing import EPILOGUE_LATENCY
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
 from gatewright.hw.epilogue.requantise import (
@@ -28,6 +29,8 @@ from gatewright.hw.epilogue.transposer import Transposer
 from gatewright.hw.epilogue.walk import DETAILS, KIND
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
+    MASK_BIT_READ,
+    MASK_WRITE,
     PARAMETER,
     SCRATCHPAD_ADDRESS_BITS,
     accumulator_read,
@@ -36,11 +39,14 @@ from gatewright.hw.signatures import (
     scratchpad_write,
 )
 
-READ, BIAS, STEP, ADDRESS, SATURATE, COLLECT, POOLED, OUTPUT, MASK = 2, 4, 6, 8, 9, 10, 12, 13, 14
+READ, BIAS, STEP, ADDRESS, MASK, SATURATE, COLLECT, POOLED, OUTPUT = 2, 4, 6, 8, 9, 9, 10, 12, 13
 """Stages whose results are registers of the next one. READ: the accumulator's address is a register in this one, its
 data arrive in BIAS, with the slot's parameter; then a value goes through two registers of the product and two of the
-shift. ADDRESS: taken from its queue. COLLECT: transposer, sums of tiles; from there on averages have a product of
-their own, which ends in POOLED. OUTPUT: into the request to the scratchpad, MASK: to the masks."""
+shift. ADDRESS: taken from its queue. MASK: the request to the masks, in this cycle. COLLECT: transposer, sums of tiles;
+from there on averages have a product of their own, which ends in POOLED. OUTPUT: into the request to the scratchpad."""
+
+# An EXIT that waits for this EPILOGUE has asked for its bit MASK_BIT_READ cycles before the completion.
+assert MASK + MASK_WRITE + MASK_BIT_READ <= EPILOGUE_LATENCY
 
 RAW_STAGE = BIAS + 1
 """Raw totals leave from here: their slots enter RAW_DELAY cycles later than others."""
@@ -108,7 +114,7 @@ class EpiloguePipeline(wiring.Component):
     def _stages(self, m: Module) -> None:
         """``self._kind[n]``, ``self._details[n]``: the slot in stage n."""
         kinds: list[Any] = [None, self.kind]
-        for stage in range(2, MASK + 1):
+        for stage in range(2, OUTPUT + 1):
             kind = Signal(KIND, name=f"kind_{stage}")
             m.d.sync += kind.eq(kinds[-1])
             if stage == RAW_STAGE + 1:
@@ -117,7 +123,7 @@ class EpiloguePipeline(wiring.Component):
             kinds.append(kind)
         self._kind = kinds
         self._details = [None, self.details]
-        for stage in range(2, MASK + 1):
+        for stage in range(2, OUTPUT + 1):
             self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}"))
         m.d.comb += self.take_tap.eq(self.kind.entry & self.work.taps)
         self._tap_outside = delayed(m, self.tap.outside, 1, "tap_outside_at_read")
@@ -249,7 +255,7 @@ class EpiloguePipeline(wiring.Component):
     def _leave(
         self, m: Module, biased: list[Signal], values: Any, averages: list[Any], signs: Value, place: Any
     ) -> None:
-        """Stages COLLECT to OUTPUT and MASK: transposed or not, to the scratchpad or to the masks."""
+        """Stages COLLECT to OUTPUT, and MASK: transposed or not, to the scratchpad or to the masks."""
         kind, details, work = self._kind, self._details, self.work
         m.submodules.transposer = transposer = Transposer(self._arch.columns)
         m.d.comb += [
@@ -282,10 +288,9 @@ class EpiloguePipeline(wiring.Component):
         ]
         wiring.connect(m, wiring.flipped(self.write), output.write)
 
-        written = delayed(m, where, MASK - OUTPUT, "mask_place")
-        m.d.sync += [
-            self.mask.valid.eq(kind[MASK].sign | (kind[MASK].pool & work.taps & ~written.outside)),
-            self.mask.address.eq(written.address),
+        m.d.comb += [
+            self.mask.valid.eq(kind[MASK].sign | (kind[MASK].pool & work.taps & ~place.outside)),
+            self.mask.address.eq(place.address),
             self.mask.count.eq(details[MASK].count),
             self.mask.bits.eq(delayed(m, signs, MASK - BIAS - 1, "signs")),
         ]

@@ -120,13 +120,14 @@ class GatherMask(wiring.Component):
         tile_y, tile_x = tiles
         above = Signal(MASK_ADDRESS_BITS, reset_less=True)
         column = Signal(MASK_ADDRESS_BITS, reset_less=True)
-        bit = Signal(MASK_ADDRESS_BITS, reset_less=True)
         m.d.sync += [
             above.eq(small_product(tile_y, operands.source_grid)),
             column.eq(tile_x - BEFORE),
-            bit.eq(above + column - (operands.source_grid << BEFORE_BITS)),
         ]
-        m.d.comb += [self.mask.mask.eq(operands.source_mask), self.mask.bit.eq(bit)]
+        m.d.comb += [
+            self.mask.mask.eq(operands.source_mask),
+            self.mask.bit.eq(above + column - (operands.source_grid << BEFORE_BITS)),
+        ]
         # The remainder is exact in its few bits, from the product's few.
         whole, rest = Signal(len(edge), reset_less=True), Signal(len(edge), reset_less=True)
         place_x = delayed(m, moved[1][: len(edge)], 2, "remainder_x")

@@ -39,7 +39,8 @@ class IndexUnit(wiring.Component):
     """A scanner of 16-bit words and a pipeline to the table's write.
 
     From s + 1 on each cycle finds the lowest one left in the word; an empty word takes a cycle too. The mask is read
-    a word ahead. While the unit is idle its registers follow the queue's head, so they need no load.
+    a word ahead; the first word is asked for from the end of the scan before on, which is many cycles before s. While
+    the unit is idle its registers follow the queue's head, so they need no load.
     """
 
     MEMORY_PORTS: ClassVar = {
@@ -92,8 +93,8 @@ class IndexUnit(wiring.Component):
         word, limit, remaining = (Signal(MASK_WORD_BITS, name=name) for name in ("word", "limit", "remaining"))
         final, ends = Signal(), Signal()
         m.d.comb += [
-            self.mask.mask.eq(Mux(active, fields.mask, self.queue.head.operands.mask)),
-            self.mask.word.eq(Mux(active, following, 0)),
+            self.mask.mask.eq(Mux(scanning, fields.mask, self.queue.head.operands.mask)),
+            self.mask.word.eq(Mux(scanning, following, 0)),
             final.eq(left <= MASK_WORD_BITS),
             limit.eq(Mux(final, Cat(bit < left[: _OFFSET + 1] for bit in range(MASK_WORD_BITS)), ~0)),
             word.eq(Mux(fresh, (self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS)) & limit, rest)),

@@ -35,7 +35,7 @@ HARDWARE_TAPS = [
     Mutant(
         "taps-below-the-grid",
         "hw/epilogue/pipeline.py",
-        "(kind[MASK].pool & work.taps & ~written.outside)",
+        "(kind[MASK].pool & work.taps & ~place.outside)",
         "(kind[MASK].pool & work.taps)",
         "bits behind a mask's grid are overwritten",
         _BENCH,

@@ -8,7 +8,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import decode
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import FETCH_LATENCY
+from gatewright.contract.timing import EXIT_LATENCY, FETCH_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
@@ -17,7 +17,8 @@ class Sequencer:
     """A program counter into the instruction memory, and one instruction a cycle to the units' queues.
 
     After boot and after NEXT a counter lets FETCH_LATENCY cycles pass. The instruction register is
-    read from the instruction memory in the first cycle in which its instruction could be dispatched. Its number in
+    read from the instruction memory in the first cycle in which its instruction could be dispatched; for EXIT_LATENCY
+    cycles from then on an EXIT's mask bit is still being read (``_unread`` of them are left). Its number in
     the program is counted along: pages follow each other in the program as NEXT links them. An
     instruction that differs from the program's at that number was fetched before its page arrived.
     """
@@ -31,6 +32,7 @@ class Sequencer:
         self._fetch = 0
         self._current: Instruction | None = None
         self._leaving = False
+        self._unread = 0
         self.executed: list[Instruction] = []
         self.stopped = False
 
@@ -73,6 +75,7 @@ class Sequencer:
                 "let the NEXT before it wait for the page's LOAD"
             )
         self._current = Instruction(row, code)
+        self._unread = EXIT_LATENCY if self._current.opcode == Opcode.EXIT else 0
         return self._current
 
     def _advance(self, executed: Instruction, entry: int) -> None:
@@ -83,6 +86,9 @@ class Sequencer:
 
     def _control(self, current: Instruction) -> None:
         """NEXT, EXIT or END in its turn: it runs in this cycle if its waits are met."""
+        if self._unread:
+            self._unread -= 1
+            return
         if not self._leaving and not self._shared.completions.met(current):
             return
         if current.opcode == Opcode.NEXT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from gatewright.contract.arch import MASKS
 from gatewright.contract.isa import COUNT_BITS, HEADER_BITS, OPCODE_BITS, QUEUED_UNITS, WAITS, Opcode, Space, Unit
 from gatewright.hw.layouts import COUNTS, PLACE, head_layout
+from gatewright.hw.signatures import MASK_BIT_READ
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
 from gatewright.sim.stepped.state import Shared
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, has_place, place_of, random_row
@@ -171,7 +173,7 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
     await bench.reset()
     address = rng.getrandbits(32)
     bench.set(start=1, code_address=address, boot_count=len(pages[0]), halt=0)
-    done, stalls = False, 0
+    done, stalls, found = False, 0, deque([0] * MASK_BIT_READ)
     while not twin.stopped:
         assert bench.cycle < 60000, "the twin has not ended"
         done = done or (bench.cycle > 3 and not units.page_writes)
@@ -180,10 +182,11 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
         assert bench.get("boot__start") == (bench.cycle == 0)
         if bench.cycle == 0:
             assert bench.get("boot__address") == address and bench.get("boot__beats") == BEATS * len(pages[0])
+        bench.set(mask__value=found.popleft())
+        await bench.settle()
         mask, bit = bench.get("mask__mask"), np.array([bench.get("mask__bit")])
         # Between EXITs it is any number.
-        bench.set(mask__value=int(shared.masks.read(mask, bit, "bench")[0]) if mask < MASKS else 0)
-        await bench.settle()
+        found.append(int(shared.masks.read(mask, bit, "bench")[0]) if mask < MASKS else 0)
         before, full = len(twin.executed), any(shared.queues[unit].full for unit in QUEUED_UNITS)
         twin.step(done)
         executed = twin.executed[before:]

@@ -10,6 +10,7 @@ import cocotb
 
 from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
+from gatewright.contract.timing import EXIT_LATENCY
 from gatewright.hw.layouts import COUNTS
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, illegal_kinds, random_row
 from tests.support.programs import row
@@ -104,7 +105,7 @@ async def stops_at_every_illegal_instruction(dut: Any) -> None:
         following = [bits_of(random_row(rng, Opcode.GATHER, []))] * rng.choice((0, 4)) + [0, 0]
         machine = Machine(bench)
         await machine.boot([*code, bad, *following])
-        await machine.run(60)
+        await machine.run(60 + EXIT_LATENCY * length)
         await machine.check(error, length, length, name)
     print(f"seed {os.environ['SEED']}: {kinds} kinds of illegal instructions")
 
@@ -133,7 +134,7 @@ async def running_off_the_end_is_an_error(dut: Any) -> None:
     code, _ = prefix(rng, entries)
     machine = Machine(bench)
     await machine.boot(code, PAGE)
-    await machine.run(entries + 40)
+    await machine.run((1 + EXIT_LATENCY) * entries + 40)
     await machine.check(ErrorCode.FETCH_RANGE, entries, entries, "the memory's end")
     for target in (entries, 127, 8191):
         machine = Machine(bench)

@@ -11,7 +11,8 @@ import numpy as np
 from amaranth.lib import data
 
 from gatewright.contract.isa import WAITS, Unit
-from gatewright.contract.timing import DECODE_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, EPILOGUE_LATENCY
+from gatewright.hw.epilogue.pipeline import MASK
 from gatewright.hw.layouts import COUNTS, WAIT, head_layout
 from gatewright.hw.signatures import (
     ACCUMULATOR_READ,
@@ -121,7 +122,9 @@ class Surroundings:
         self.written.append(self._write(now))
         if get("mask__valid"):
             count, bits = get("mask__count"), get("mask__bits")
-            outcome.masks.append((now, get("mask__address"), tuple(bits >> i & 1 for i in range(count))))
+            # The twin writes in the last stage; the masks take the request earlier.
+            last = now + EPILOGUE_LATENCY - MASK
+            outcome.masks.append((last, get("mask__address"), tuple(bits >> i & 1 for i in range(count))))
         self._progress(now)
 
     def _write(self, now: int) -> tuple[int, bytes] | None:

@@ -143,7 +143,7 @@ async def beside_its_twin(dut: Any) -> None:
     bench.set(**dict.fromkeys([*inputs, "scratchpad__data"], 0))
     await bench.reset()
     reads: deque[int] = deque([0] * SCRATCHPAD_READ)
-    entry = bits = done = started = written_bytes = at_once = 0
+    entry = bits = asked_bits = done = started = written_bytes = at_once = 0
     last_done = start = -1
     while done < INSTRUCTIONS:
         cycle = shared.clock.cycle
@@ -193,7 +193,7 @@ async def beside_its_twin(dut: Any) -> None:
         asked = bench.get("mask__bit") + np.arange(MASK_COLUMNS)
         mask = bench.get("mask__mask")
         found_bits = shared.masks.read(mask, asked, "bench") if mask < MASKS else rng.random(MASK_COLUMNS) < 0.5
-        bits = int(found_bits @ (1 << np.arange(MASK_COLUMNS)))
+        bits, asked_bits = asked_bits, int(found_bits @ (1 << np.arange(MASK_COLUMNS)))
         shared.clock.tick()
         await bench.step()
         assert cycle < 1_000_000

@@ -281,8 +281,9 @@ def test_dispatch_stalls_at_a_full_queue() -> None:
 def test_exit_not_taken_costs_a_turn_and_waits_hold_the_sequencer() -> None:
     index = row(Opcode.INDEX, mask=0, bits=16, table=0)
     free, held = row(Opcode.EXIT, mask=0, bit=1), row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=0, bit=1)
-    # INDEX: s = 7, e = 7 + 13. The second EXIT is at 20, the next dispatch at 21, its e at 28 + 13.
-    expected = [(0, 7, 7, 20), (1, 1, 1, 2), (20, 20, 20, 21), (21, 28, 28, 41), (41, 41, 41, 42)]
+    # The first EXIT reads its bit for 3 cycles, from 1 on. INDEX: s = 7, e = 7 + 13. The second EXIT is at 20, the next
+    # dispatch at 21, its e at 28 + 13.
+    expected = [(0, 7, 7, 20), (4, 4, 4, 5), (20, 20, 20, 21), (21, 28, 28, 41), (41, 41, 41, 42)]
     assert times(arch_of(4, 4), [index, free, held, index]) == expected
 
 
