@@ -1,7 +1,8 @@
 """The host's side in a cocotb bench: AXI4-Lite accesses, and the order of things around one program.
 
 Signals are driven and sampled at the clock's falling edge, so that no order within a time step matters.
-Between start and end Python only waits for ``finished``: everything else is done by the Verilog around the machine.
+Between start and end Python only waits for ``finished``: everything else is done by the Verilog around the machine,
+and in ``bench.sv`` the clock by ``main.cpp``.
 """
 
 from __future__ import annotations

@@ -169,10 +169,19 @@ def tool_environment() -> dict[str, str]:
     }
 
 
-def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "bench", waves: bool = False) -> Build:
+def build(
+    verilog: str,
+    arch: ArchConfig,
+    capacity: Capacity,
+    *,
+    bench: str = "bench",
+    waves: bool = False,
+    tuned: bool = True,
+) -> Build:
     """A simulator of ``verilog`` (module ``gatewright``) in a bench; made only if it is not there yet.
 
-    ``waves``: with waveforms, several times slower.
+    ``waves``: with waveforms, several times slower. Without ``tuned``: as Verilator's makefile compiles it, and with
+    cocotb at each clock edge, which is what benchmarks/rtl_speed.py compares with.
     """
     names = (*OBSERVERS, *BENCHES[bench])
     parameters = _parameters(bench, arch, capacity)
@@ -180,7 +189,11 @@ def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "b
     hashed = hashlib.sha256()
     for part in (verilog, ports_text(), *((SOURCES / name).read_text() for name in (*names, MAIN))):
         hashed.update(f"{len(part)}\n{part}".encode())
-    hashed.update(repr((sorted(parameters.items()), ARGUMENTS, MAKE_ARGUMENTS, versions, sys.version, bench, waves)).encode())
+    hashed.update(
+        repr(
+            (sorted(parameters.items()), ARGUMENTS, MAKE_ARGUMENTS, versions, sys.version, bench, waves, tuned)
+        ).encode()
+    )
     key = hashed.hexdigest()[:16]
     folder = builds_folder() / key
     with locked(folder.with_suffix(".lock")):
@@ -193,12 +206,14 @@ def build(verilog: str, arch: ArchConfig, capacity: Capacity, *, bench: str = "b
         (partial / "gatewright.v").write_text(verilog)
         (partial / PORTS).write_text(ports_text())
         sources = [partial / "gatewright.v", *(SOURCES / name for name in names)]
-        _verilate(partial, bench, sources, parameters, waves)
+        _verilate(partial, bench, sources, parameters, waves, tuned)
         partial.rename(folder)  # the folder is there whole or not at all
         return Build(folder, bench, time.perf_counter() - begin)
 
 
-def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[str, int], waves: bool) -> None:
+def _verilate(
+    folder: Path, bench: str, sources: list[Path], parameters: dict[str, int], waves: bool, tuned: bool
+) -> None:
     text = (SOURCES / f"{bench}.sv").read_text()
     header = text[text.index(") (") : text.index(");")]
     lines = [line.split("//")[0].strip().rstrip(",") for line in header.splitlines()[1:]]
@@ -208,14 +223,14 @@ def _verilate(folder: Path, bench: str, sources: list[Path], parameters: dict[st
     log = folder / "build.log"
     try:
         with environment(tool_environment()), log.open("w") as output:
-            for command in _commands(folder, bench, sources, parameters, waves):
+            for command in _commands(folder, bench, sources, parameters, waves, tuned):
                 subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise GatewrightError(f"Verilator cannot build the design ({error}):\n{tail(log)}") from error
 
 
 def _commands(
-    folder: Path, bench: str, sources: list[Path], parameters: dict[str, int], waves: bool
+    folder: Path, bench: str, sources: list[Path], parameters: dict[str, int], waves: bool, tuned: bool
 ) -> tuple[list[str], list[str]]:
     """Verilog to C++ in ``folder``/sim, and C++ to the program ``bench`` there, where cocotb looks for it."""
     import cocotb_tools.config
@@ -226,11 +241,12 @@ def _commands(
     arguments += [f"-G{name}={value}" for name, value in parameters.items()]
     if waves:
         arguments += ["--trace", "-DWAVES"]  # written through the model's time, so the clock is never alone
-    elif bench == "bench":
+    elif bench == "bench" and tuned:
         arguments += ["-CFLAGS", "-DGATEWRIGHT_ALONE"]
     files = [str(path) for path in (folder / "ports.vlt", *sources, SOURCES / MAIN)]
     jobs = str(os.cpu_count() or 1)
-    make = ["make", "-j", jobs, "-C", str(place), "-f", f"{PREFIX}.mk", f"VM_TRACE={int(waves)}", *MAKE_ARGUMENTS]
+    make = ["make", "-j", jobs, "-C", str(place), "-f", f"{PREFIX}.mk", f"VM_TRACE={int(waves)}"]
+    make += MAKE_ARGUMENTS if tuned else ()
     return ["verilator", *arguments, *files], make
 
 
