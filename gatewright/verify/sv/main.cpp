@@ -1,7 +1,7 @@
 // The simulator's program: model, time, and the callbacks of cocotb, which drives the ports.
 //
 // In a bench that says when it is `alone` (GATEWRIGHT_ALONE: the port is there), the clock runs on here, without
-// callbacks and without Python, until it no longer is: what cocotb does for a clock edge takes a sixth of the time.
+// callbacks and without Python, until it no longer is: cocotb at each clock edge took 15% of the time.
 #include <algorithm>
 #include <memory>
 
