@@ -40,7 +40,7 @@ class Verified:
     compared_bytes: int
     cycles: int
     seconds: float
-    """Wall time of the program in the simulator, without its start and the files."""
+    """Processor time of the program in the simulator, without its start and the files."""
     difference: str | None = None
     finding: Finding | None = None
     """The difference as the monitor saw it; None where only the final state differs."""

@@ -60,9 +60,12 @@ def test_everything_that_matters_makes_another_build(verilated: list[Path], monk
         runner.build("module", slower, Capacity()).folder,
         runner.build("module", ARCH, Capacity.of(1, 1, 1 << 24)).folder,
         runner.build("module", ARCH, Capacity(), waves=True).folder,
+        runner.build("module", ARCH, Capacity(), tuned=False).folder,
         runner.build("module", ARCH, Capacity(), bench="protocol_bench").folder,
     ]
     monkeypatch.setattr(runner, "ARGUMENTS", (*runner.ARGUMENTS, "-DMORE"))
+    folders.append(runner.build("module", ARCH, Capacity()).folder)
+    monkeypatch.setattr(runner, "MAKE_ARGUMENTS", ("OPT_FAST=-O1",))
     folders.append(runner.build("module", ARCH, Capacity()).folder)
     monkeypatch.setattr(runner, "_version", lambda package: "another")
     folders.append(runner.build("module", ARCH, Capacity()).folder)

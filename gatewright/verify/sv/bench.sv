@@ -26,9 +26,12 @@ module bench #(
     output logic finished,          // the program has ended, or the first difference was found
     output logic different,
     output logic interrupt,
+    output logic alone,             // a program runs and the host asks for nothing: main.cpp runs the clock
     `GATEWRIGHT_LITE_PORTS
 );
     `GATEWRIGHT_BUS_SIGNALS
+    wire host_asks = s_axi_awvalid || s_axi_wvalid || s_axi_bready || s_axi_arvalid || s_axi_rready;
+    assign alone = cycle != 0 && !finished && !host_asks;
     logic memory_fault;
     logic [31:0] memory_value;
     machine #(INSTRUCTIONS, WRITES, SCRATCHPAD_BYTES) machine (.*);
