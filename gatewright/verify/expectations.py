@@ -157,6 +157,9 @@ unit's first place in ``events.hex`` (in ``scratchpad_writes.hex``)."""
 _EVENTS = (("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))
 """The fields of the trace, and the cycle of the RTL's signal relative to each."""
 
+STOP_LIMIT = 1_000_000
+"""Clock cycles in which a program that must stop the machine with an error has done so."""
+
 STALL_FACTOR, STALL_ALLOWANCE = 50, 200_000
 """With random stalls a program may take so many times its cycles, and so many more."""
 

@@ -97,6 +97,14 @@ class Host:
         assert response == 0, f"the read of {name} is answered with {response}"
         return value
 
+    async def _rises(self, name: str, limit: int) -> None:
+        """Wait for a port that becomes 1 within so many clock cycles, while the machine runs."""
+        if not self._is(name):
+            try:
+                await with_timeout(RisingEdge(getattr(self.dut, name)), limit * CLOCK_STEPS, "step")
+            except SimTimeoutError as error:
+                raise AssertionError(f"the machine was started and nothing ended in {limit} cycles: {name}") from error
+
     async def _pulse(self, name: str) -> None:
         getattr(self.dut, name).value = 1
         await FallingEdge(self.dut.clk)
@@ -119,19 +127,13 @@ class Host:
             raise AssertionError("STATUS does not become ready")
         begin = time.process_time()
         await self.write("CONTROL", START)
-        if not self._is("finished"):
-            try:
-                await with_timeout(RisingEdge(dut.finished), job["limit"] * CLOCK_STEPS, "step")
-            except SimTimeoutError as error:
-                raise AssertionError(f"the machine was started and nothing ended in {job['limit']} cycles") from error
+        await self._rises("finished", job["limit"])
         seconds = time.process_time() - begin
         await FallingEdge(dut.clk)
         different = self._is("different")
         if job.get("error"):
             # The monitor cannot follow a program that is meant to stop the machine: only the registers tell.
-            for _ in range(PATIENCE):
-                if await self.read("STATUS") & ERROR:
-                    break
+            await self._rises("interrupt", job["limit"])
             different = False
         if not different:
             await self._until(lambda: self._is("interrupt"), "no interrupt after the end")

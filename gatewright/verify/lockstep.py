@@ -17,7 +17,7 @@ from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.verify import runner
 from gatewright.verify.difference import Finding, read_outcome, report
-from gatewright.verify.expectations import Expectation, cycle_limit, write_files
+from gatewright.verify.expectations import STOP_LIMIT, Expectation, cycle_limit, write_files
 from gatewright.verify.final_state import final_differences, read_registers
 from gatewright.verify.hex_files import as_beats
 
@@ -135,7 +135,7 @@ def write_jobs(
                 "boot_count": program.boot_count,
                 "stall": bench.stall,
                 "error": int(error),
-                "limit": 2 * cycle_limit(expectation, exact=bench.exact),
+                "limit": STOP_LIMIT if error else 2 * cycle_limit(expectation, exact=bench.exact),
             }
         )
     (job / "jobs.json").write_text(json.dumps(jobs))

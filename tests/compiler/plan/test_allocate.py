@@ -153,3 +153,13 @@ def test_a_scratchpad_that_is_too_small_names_the_tensor() -> None:
         GatewrightError, match="arch mine: the scratchpad of 16 KiB cannot hold tensor .*raise scratchpad_kib"
     ):
         allocate_scratchpad(resnet_graph(8), ArchConfig(name="mine", scratchpad_kib=16), 3 * 32 * 32)
+
+
+def test_room_is_left_where_no_group_could_lie() -> None:
+    ring = Ring(1024, "weight buffer")
+    for name in ("first", "second"):
+        assert ring.take(name, 400) is not None
+    assert ring.leaves_room(400, 160, [])  # behind both: two groups find room all the same
+    assert not ring.leaves_room(400, 240, [])  # there is no room at all now
+    ring.release("first")
+    assert not ring.leaves_room(320, 160, [])  # of three groups two would find room
