@@ -152,16 +152,17 @@ def test_a_sum_whose_register_is_read_twice_is_kept(tmp_path: Path) -> None:
 
 
 def test_memories_of_tables(tmp_path: Path) -> None:
-    """RAM64M8 and RAM32M16."""
+    """Half a block, RAM32M16 and RAM64M8."""
     masks = Masks(replace(ARCH, columns=4))
     text, cells = netlist(masks, tmp_path / "masks")
-    assert "RAM64M8" in cells
+    assert "RAMB18E2" in cells
     run_bench(masks, "tests.hw.memories.bench_masks", env={"SEED": "1", "COLUMNS": "4"}, verilog=text)
-    queue = InstructionQueue(Unit.GATHER, replace(ARCH, queue_depth=9))
-    text, cells = netlist(queue, tmp_path / "queue")
-    assert "RAM32M16" in cells
-    env = {"UNIT": "GATHER", "DEPTH": "9", "SEED": "3"}
-    run_bench(queue, "tests.hw.control.bench_queue", env=env, verilog=text)
+    for depth, cell in ((9, "RAM32M16"), (40, "RAM64M8")):
+        queue = InstructionQueue(Unit.GATHER, replace(ARCH, queue_depth=depth))
+        text, cells = netlist(queue, tmp_path / f"queue_{depth}")
+        assert cell in cells
+        env = {"UNIT": "GATHER", "DEPTH": str(depth), "SEED": "3"}
+        run_bench(queue, "tests.hw.control.bench_queue", env=env, verilog=text)
 
 
 def _elaborated(text: str, folder: Path) -> str:

@@ -23,7 +23,7 @@ MAX, AVERAGE, DIGITS = EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGI
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"kind": 7}, "kind 7 does not exist"),
+        ({"kind": 8}, "kind 8 does not exist"),
         ({"stationary": 1}, "windows need stationary filters and tile 1"),
         ({"tile": 2}, "windows need stationary filters and tile 1"),
         ({"tile_table": 0}, "windows take no tables"),
@@ -41,6 +41,20 @@ def test_illegal_windows(kind: EpilogueKind, fields: dict[str, int], message: st
     operands: dict[str, int] = {"kind": kind, **LEGAL, **fields}
     with pytest.raises(GatewrightError, match=r"instruction 0 \(EPILOGUE\): .*" + re.escape(message)):
         step_simulate(make_program(ARCH, [row(Opcode.EPILOGUE, (), **operands)]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"window": 3}, "an array of 4 columns has no lane for each place"),
+        ({"channels": 2}, "channels is 1"),
+        ({"wrap_row": 1}, "accumulators are no ring of rows"),
+    ],
+)
+def test_illegal_taps(fields: dict[str, int], message: str) -> None:
+    legal = {**LEGAL, "kind": EpilogueKind.TAPS, "window": 2, "channels": 1, "filter_count": 1}
+    with pytest.raises(GatewrightError, match=message):
+        step_simulate(make_program(ARCH, [row(Opcode.EPILOGUE, (), **{**legal, **fields})]))
 
 
 def test_what_depends_on_the_kind() -> None:
