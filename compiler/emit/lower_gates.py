@@ -7,7 +7,6 @@ works on the spatial gate: the block cannot begin before both are decided.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,13 +108,15 @@ class GateLowering:
 
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
         if gate.name not in self._begun:
-            source, mask = self.pooled_source(gate.source), self._take_mask()
-            make: Any = ChannelWork
-            if isinstance(gate, QuantisedSpatialGate):
-                shape = TensorShape(source.channels, source.height, source.width)
-                make = TapWork if by_taps(gate, shape, self.context.arch) else SpatialWork
-            self._begun[gate.name] = make(self.context, self.loader, gate, source, mask)
+            self._begun[gate.name] = self._make(gate, self.pooled_source(gate.source), self._take_mask())
         return self._begun[gate.name]
+
+    def _make(self, gate: Gate, source: SourceMap, mask: int) -> SpatialWork | TapWork | ChannelWork:
+        if isinstance(gate, QuantisedChannelGate):
+            return ChannelWork(self.context, self.loader, gate, source, mask)
+        shape = TensorShape(source.channels, source.height, source.width)
+        make = TapWork if by_taps(gate, shape, self.context.arch) else SpatialWork
+        return make(self.context, self.loader, gate, source, mask)
 
     def _channel_work(self, gate: QuantisedChannelGate) -> ChannelWork:
         work = self._work(gate)

@@ -18,14 +18,12 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, SimTimeoutError, with_timeout
 
 from gatewright.contract.registers import CONTROL, INTERRUPT_ENABLE, REGISTERS, STATUS
+from gatewright.verify.runner import CLOCK_STEPS
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 
 START, INTERRUPT_ON = CONTROL.bit("START").mask, INTERRUPT_ENABLE.bit("ENABLE").mask
 DONE, ERROR, READY = (STATUS.bit(name).mask for name in ("DONE", "ERROR", "READY"))
-
-CLOCK_STEPS = 2
-"""Simulator time steps of a clock cycle."""
 
 PATIENCE = 20_000
 """Clock cycles in which the machine must answer its host."""

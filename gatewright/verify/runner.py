@@ -35,6 +35,9 @@ OBSERVERS = ("axi_rules.sv", "monitor.sv", "machine.sv")
 BENCHES = {"bench": ("dram_model.sv", "bench.sv"), "protocol_bench": ("protocol_bench.sv",)}
 BENCH_MODULES = {"bench": "gatewright.verify.bench", "protocol_bench": "gatewright.verify.bench_protocol"}
 
+CLOCK_STEPS = 2
+"""Simulator time steps of a clock cycle: cocotb's clock in ``host.py``, and the one of ``main.cpp``."""
+
 PREFIX = "Vtop"
 ARGUMENTS = (
     "--cc",
@@ -191,7 +194,17 @@ def build(
         hashed.update(f"{len(part)}\n{part}".encode())
     hashed.update(
         repr(
-            (sorted(parameters.items()), ARGUMENTS, MAKE_ARGUMENTS, versions, sys.version, bench, waves, tuned)
+            (
+                sorted(parameters.items()),
+                ARGUMENTS,
+                MAKE_ARGUMENTS,
+                CLOCK_STEPS,
+                versions,
+                sys.version,
+                bench,
+                waves,
+                tuned,
+            )
         ).encode()
     )
     key = hashed.hexdigest()[:16]
@@ -242,7 +255,7 @@ def _commands(
     if waves:
         arguments += ["--trace", "-DWAVES"]  # written through the model's time, so the clock is never alone
     elif bench == "bench" and tuned:
-        arguments += ["-CFLAGS", "-DGATEWRIGHT_ALONE"]
+        arguments += ["-CFLAGS", f"-DGATEWRIGHT_ALONE={CLOCK_STEPS}"]
     files = [str(path) for path in (folder / "ports.vlt", *sources, SOURCES / MAIN)]
     jobs = str(os.cpu_count() or 1)
     make = ["make", "-j", jobs, "-C", str(place), "-f", f"{PREFIX}.mk", f"VM_TRACE={int(waves)}"]

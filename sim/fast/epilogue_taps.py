@@ -10,7 +10,7 @@ from gatewright.contract.arithmetic import gate_decision
 from gatewright.contract.encodings import MASK_WORD_BITS
 from gatewright.sim.fast import epilogue, faults, work
 from gatewright.sim.fast.arithmetic import wrap32
-from gatewright.sim.fast.epilogue_windows import check, output_pixel
+from gatewright.sim.fast.epilogue_windows import check, corner, output_pixel
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import set_fault
 from gatewright.sim.fast.state import Geometry, State
@@ -59,7 +59,7 @@ def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: 
     bank, window = state.accumulators[row[epilogue.BANK]], row[epilogue.WINDOW]
     for pixel in range(done[work.PIXELS]):
         y, x = output_pixel(row, pixel)
-        top, left = y * row[epilogue.STEP] - row[epilogue.INSET], x * row[epilogue.STEP] - row[epilogue.INSET]
+        top, left = corner(row, y, x)
         total = int(np.int64(state.bias[row[epilogue.PARAMETERS]]))
         for place in range(window * window):
             entry = _entry(row, top + place // window, left + place % window)
@@ -85,7 +85,7 @@ def accesses(
     first, window = row[epilogue.BANK] * geometry.accumulator_depth, row[epilogue.WINDOW]
     for pixel in range(done[work.PIXELS]):
         y, x = output_pixel(row, pixel)
-        top, left = y * row[epilogue.STEP] - row[epilogue.INSET], x * row[epilogue.STEP] - row[epilogue.INSET]
+        top, left = corner(row, y, x)
         for place in range(window * window):
             entry = _entry(row, top + place // window, left + place % window)
             if entry >= 0:

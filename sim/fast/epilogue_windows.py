@@ -92,6 +92,12 @@ def output_pixel(row: npt.NDArray[np.int64], pixel: int) -> tuple[int, int]:
 
 
 @kernel
+def corner(row: npt.NDArray[np.int64], y: int, x: int) -> tuple[int, int]:
+    """(row, column) of the source at which an output pixel's window begins; they may lie outside of it."""
+    return y * row[epilogue.STEP] - row[epilogue.INSET], x * row[epilogue.STEP] - row[epilogue.INSET]
+
+
+@kernel
 def _source_address(row: npt.NDArray[np.int64], y: int, x: int) -> int:
     """Address of the first channel that is read of a pixel of the source, or -1 outside of it."""
     if y < 0 or y >= row[epilogue.SOURCE_HEIGHT] or x < 0 or x >= row[epilogue.SOURCE_WIDTH]:
@@ -141,7 +147,7 @@ def _combine(state: State, row: npt.NDArray[np.int64], y: int, x: int, values: n
     """
     largest = row[epilogue.KIND] == MAX
     values[:] = INT8_MIN if largest else 0
-    top, left = y * row[epilogue.STEP] - row[epilogue.INSET], x * row[epilogue.STEP] - row[epilogue.INSET]
+    top, left = corner(row, y, x)
     for source_y in range(top, top + row[epilogue.WINDOW]):
         for source_x in range(left, left + row[epilogue.WINDOW]):
             address = _source_address(row, source_y, source_x)
@@ -193,7 +199,7 @@ def accesses(at: Places, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]
     channels, window = done[work.FILTERS], row[epilogue.WINDOW]
     for pixel in range(done[work.PIXELS]):
         y, x = output_pixel(row, pixel)
-        top, left = y * row[epilogue.STEP] - row[epilogue.INSET], x * row[epilogue.STEP] - row[epilogue.INSET]
+        top, left = corner(row, y, x)
         for source_y in range(top, top + window):
             for source_x in range(left, left + window):
                 address = _source_address(row, source_y, source_x)

@@ -10,8 +10,7 @@
 #include "verilated_vpi.h"
 
 static vluint64_t now = 0;
-static constexpr vluint64_t CLOCK_STEPS = 2;  // of a cycle, as in host.py
-static constexpr int CYCLES = 1000;           // alone at once; then cocotb's timers are looked at
+static constexpr int CYCLES = 1000;  // alone at once; then cocotb's timers are looked at
 
 double sc_time_stamp() { return static_cast<double>(now); }
 
@@ -46,7 +45,7 @@ static void run_alone(Vtop& top) {
         top.eval();
         top.clk = 1;
         top.eval();
-        now += CLOCK_STEPS;
+        now += GATEWRIGHT_ALONE;  // the time steps of a cycle
     }
 #endif
 }
