@@ -100,6 +100,7 @@ class SpatialWork:
             "first_tile": first,
             "tile_count": count,
             "pixel_count": count,
+            "first_filter": 0,
             "filter_count": 1,
             "stationary": int(Stationary.PIXELS),
         }
