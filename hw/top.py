@@ -120,8 +120,6 @@ class Accelerator(wiring.Component):
         """Dispatch, queues, completion counts."""
         m.d.comb += [
             completions.give.eq(sequencer.push),
-            sequencer.completions.counts.eq(completions.view.counts),
-            sequencer.completions.idle.eq(completions.view.idle),
             sequencer.given.eq(completions.given),
         ]
         self._retires, self._starts, self._runs = Signal(UNITS), Signal(UNITS), Signal(UNITS)
@@ -131,19 +129,21 @@ class Accelerator(wiring.Component):
                 queue.push.eq(sequencer.push[number]),
                 queue.entry.eq(getattr(sequencer, f"entry_{number.name.lower()}")),
                 sequencer.full[number].eq(queue.full),
-                queue.completions.counts.eq(completions.view.counts),
-                queue.completions.idle.eq(completions.view.idle),
                 self._starts[number].eq(unit.progress.start),
                 self._runs[number].eq(unit.progress.run),
                 self._retires[number].eq(unit.progress.retire),
             ]
             wiring.connect(m, queue.unit, unit.queue)
         epilogue = units[Unit.EPILOGUE]
+        for reader in (sequencer, *queues.values(), epilogue):
+            m.d.comb += [
+                reader.completions.counts.eq(completions.view.counts),
+                reader.completions.retires.eq(completions.view.retires),
+                reader.completions.idle.eq(completions.view.idle),
+            ]
         m.d.comb += [
             completions.retire.eq(self._retires),
             epilogue.waits.eq(queues[Unit.EPILOGUE].waits),
-            epilogue.completions.counts.eq(completions.view.counts),
-            epilogue.completions.idle.eq(completions.view.idle),
         ]
 
     def _connect_buses(self, m: Module, control: Control, units: dict[Unit, Any]) -> None:

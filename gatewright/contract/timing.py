@@ -17,6 +17,13 @@ DECODE_LATENCY = 6
 sizes are worked out from the tables' counts. They may be read in any of these cycles, so a table
 is final DECODE_LATENCY cycles before the instruction that writes it counts as complete."""
 
+CONTROL_LATENCY = 3
+"""From the turn of a NEXT, EXIT or END to the earliest cycle in which it runs: its waits are compared, as those of the
+others are while they are at the head of a queue."""
+
+END_LATENCY = 1
+"""From the last completion, and from the cycle in which END or an EXIT has decided to end, to the program's end."""
+
 GATHER_LATENCY = 8
 """Counters, address, two scratchpad stages, rotate, mask, rotate, patch-buffer write."""
 
@@ -25,6 +32,9 @@ TILE_CYCLES = 8
 
 ACCUMULATOR_LATENCY = 4
 """Read, add, write of one accumulator entry: the least distance of two updates of an entry."""
+
+EMPTY_LATENCY = 3
+"""From the start of a MATMUL without work to its completion: its place in the order, and a register."""
 
 ARRAY_OVERHEAD = 6
 """Added to rows + columns: operand read (two stages), input register, product, and the accumulator's write."""

@@ -15,7 +15,7 @@ class Completions(wiring.Component):
     """How many instructions each unit was given, and how many it completed, modulo 2**16.
 
     A bit (by ``Unit``) of ``give`` or ``retire`` counts at the end of its cycle. ``view.idle``: all that was given is
-    complete, by the registers.
+    complete, by the registers of the cycle before.
     """
 
     def __init__(self) -> None:
@@ -38,5 +38,6 @@ class Completions(wiring.Component):
             with m.If(self.give[unit]):
                 m.d.sync += given.eq(given + 1)
             idle.append(done == given)
-        m.d.comb += self.view.idle.eq(Cat(*idle).all())
+        m.d.comb += self.view.retires.eq(self.retire)
+        m.d.sync += self.view.idle.eq(Cat(*idle).all())
         return m

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, ClassVar
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,11 +14,15 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
+from gatewright.contract.timing import CONTROL_LATENCY
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
-from gatewright.hw.control.queue import WaitDistance, waits_met
+from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
 from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, mask_read_bit
+
+
+assert WaitComparison.LATENCY <= CONTROL_LATENCY
 
 
 class Sequencer(wiring.Component):
@@ -84,7 +88,7 @@ class Sequencer(wiring.Component):
             m.d.comb += self.push[unit].eq(turn & mine & ~self.full[unit])
             self._connect_entry(m, unit, header, current)
 
-        met = self._control_waits(m, fetch.head, header.waits, load)
+        met = self._control_waits(m, header.waits, load)
         runs, leaves = Signal(), Signal()
         m.d.comb += [
             runs.eq(turn & met & (decoded[Opcode.NEXT] | decoded[Opcode.EXIT] | decoded[Opcode.END])),
@@ -93,7 +97,7 @@ class Sequencer(wiring.Component):
             self.mask.mask.eq(operands_of(Opcode.EXIT, current.instruction).mask),
             self.mask.bit.eq(operands_of(Opcode.EXIT, current.instruction).bit),
             leaves.eq(runs & (decoded[Opcode.END] | (decoded[Opcode.EXIT] & self.mask.value))),
-            self.stopped.eq((leaves | leaving) & self.completions.idle & ~(ended | self.error | self.halt)),
+            self.stopped.eq(leaving & self.completions.idle & ~(ended | self.error | self.halt)),
             self.control.eq((runs & ~leaves) | self.stopped),
         ]
         with m.If(leaves):
@@ -129,23 +133,17 @@ class Sequencer(wiring.Component):
         if unit in PLACED:
             m.d.comb += entry.head.place.eq(current.place)
 
-    def _control_waits(self, m: Module, following: Any, waits: Any, load: Signal) -> Any:
-        """Whether the instruction register's waits hold, from its first cycle on.
-
-        Their distance is taken in the cycle before: from the fetched instruction if it moves into the register.
-        """
-        m.submodules.before = before = WaitDistance()
-        m.submodules.during = during = WaitDistance()
-        moved = Signal()
-        counts = self.completions.counts
-        m.d.sync += moved.eq(load)
+    def _control_waits(self, m: Module, waits: Any, load: Signal) -> Any:
+        """Whether the instruction register's waits hold; never before they have been compared."""
+        m.submodules.comparison = comparison = WaitComparison()
+        age = Signal(CONTROL_LATENCY)
+        m.d.sync += age.eq(Mux(load, 0, Cat(Const(1, 1), age[:-1])))
         m.d.comb += [
-            before.waits.eq(data.View(HEADER, following.instruction[:HEADER_BITS]).waits),
-            during.waits.eq(waits),
-            before.counts.eq(counts),
-            during.counts.eq(counts),
+            comparison.waits.eq(waits),
+            comparison.counts.eq(self.completions.counts),
+            comparison.retires.eq(self.completions.retires),
         ]
-        return Mux(moved, waits_met(before.distance, waits, counts), waits_met(during.distance, waits, counts))
+        return age[-1] & comparison.met
 
     def _boot(self, m: Module) -> Signal:
         """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.isa import NO_TABLE, WAITS, Unit
 from gatewright.contract.timing import EPILOGUE_LATENCY
-from gatewright.hw.control.queue import WaitDistance, waits_met
+from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.epilogue.pipeline import RAW_DELAY, EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
 from gatewright.hw.epilogue.residual import READ_BYTES, ResidualFetch
@@ -122,20 +122,22 @@ class EpilogueUnit(wiring.Component):
         """Take, run, retire; returns whether an instruction is at work."""
         busy, waiting = Signal(), Signal()
         take, run = self.queue.take, self.progress.run
-        m.submodules.distance = distance = WaitDistance()
+        m.submodules.comparison = comparison = WaitComparison()
         kept = Signal(data.ArrayLayout(WAIT, WAITS), reset_less=True)
         with m.If(take):
             m.d.sync += kept.eq(self.waits)
-        met = Signal()
+        met = comparison.met
         m.d.comb += [
             take.eq(self.queue.valid & ~busy),
             self.progress.start.eq(take),
-            distance.waits.eq(Mux(busy, kept, self.waits)),
-            distance.counts.eq(self.completions.counts),
-            met.eq(waits_met(distance.distance, kept, self.completions.counts)),
+            # From its run on nobody asks for the waits of the instruction at work; those of the head stand still long
+            # before it is taken, and are then the ones that are kept.
+            comparison.waits.eq(Mux(waiting, kept, self.waits)),
+            comparison.counts.eq(self.completions.counts),
+            comparison.retires.eq(self.completions.retires),
         ]
-        # Without work an instruction may run as it is taken: the queue has compared its waits.
-        at_once = take & prepared.empty & self.queue.waits_met
+        # Without work an instruction may run as it is taken.
+        at_once = take & prepared.empty & met
         later = waiting & (walk.ready | work.empty) & met
         m.d.comb += run.eq(at_once | later)
         with m.If(take):

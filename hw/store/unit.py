@@ -127,7 +127,8 @@ class StoreUnit(wiring.Component):
         response = Signal()
         finished = Signal()
         m.d.comb += [
-            finished.eq(response & (unanswered == 1) & ~more & ~send),
+            # Nothing starts while a response is due, so no burst is sent in this cycle either.
+            finished.eq(response & (unanswered == 1) & ~more),
             self.quiet.eq(unanswered == 0),
         ]
         m.d.sync += [

@@ -8,7 +8,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import decode
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, FETCH_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
@@ -30,7 +30,9 @@ class Sequencer:
         self._waiting = True
         self._fetch = 0
         self._current: Instruction | None = None
+        self._turn = 0
         self._leaving = False
+        self._idle = False
         self.executed: list[Instruction] = []
         self.stopped = False
 
@@ -73,6 +75,7 @@ class Sequencer:
                 "let the NEXT before it wait for the page's LOAD"
             )
         self._current = Instruction(row, code)
+        self._turn = self._shared.clock.cycle
         return self._current
 
     def _advance(self, executed: Instruction, entry: int) -> None:
@@ -82,22 +85,27 @@ class Sequencer:
         self._row += 1
 
     def _control(self, current: Instruction) -> None:
-        """NEXT, EXIT or END in its turn: it runs in this cycle if its waits are met."""
-        if not self._leaving and not self._shared.completions.met(current):
+        """NEXT, EXIT or END in its turn: it runs in this cycle if its waits are met, CONTROL_LATENCY cycles on at the earliest."""
+        if self._leaving:
+            # The units' counts are compared in a register.
+            if self._idle:
+                self._finish(current, self._entry)
+                self.stopped = True
+            self._idle = self._shared.completions.idle
+            return
+        if self._shared.clock.cycle < self._turn + CONTROL_LATENCY or not self._shared.completions.met(current):
             return
         if current.opcode == Opcode.NEXT:
             self._finish(current, current["entry"])
             self._fetch = FETCH_LATENCY - 1
             return
-        if current.opcode == Opcode.EXIT and not self._leaving:
+        if current.opcode == Opcode.EXIT:
             taken = bool(self._shared.masks.read(current["mask"], np.array([current["bit"]]), current)[0])
             if not taken:
                 self._finish(current, self._entry + 1)
                 return
         self._leaving = True
-        if self._shared.completions.idle:
-            self._finish(current, self._entry)
-            self.stopped = True
+        self._idle = self._shared.completions.idle
 
     def _finish(self, current: Instruction, entry: int) -> None:
         now = self._shared.clock.cycle
