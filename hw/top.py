@@ -83,8 +83,10 @@ class Accelerator(wiring.Component):
             (units[Unit.STORE].error, ErrorCode.WRITE_BUS),
         ]
         m.d.comb += [control.fault.eq(sequencer.error), control.fault_code.eq(sequencer.error_code)]
-        for line, code in faults:
-            with m.If(line):
+        for number, (line, code) in enumerate(faults):
+            seen = Signal(name=f"fault_{number}")
+            m.d.sync += seen.eq(line)
+            with m.If(seen):
                 m.d.comb += [control.fault.eq(1), control.fault_code.eq(code)]
         m.d.comb += control.masks_busy.eq(memories["masks"].busy)
         self._connect_buses(m, control, units)

@@ -27,11 +27,11 @@ PLACE = data.StructLayout({"low": BANK_BITS, "turn": BANK_BITS, "quad": QUAD_BIT
 Its bank is (low + turn) mod 4.
 """
 
-STEP = data.StructLayout({"fire": 1, "count": 3, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1})
+STEP = data.StructLayout({"fire": 1, "count": 3, "width": 3, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1})
 """What happens to a tile's addresses in a cycle.
 
 ``fire``: ``count`` vectors are read; ``last``: they are the last of their tile; ``more``: with them, AHEAD or
-more of it are left. With the first of a tile: ``last_slice``: the next tile is of the next block, or instruction;
+more of it are left. ``width``: ``count`` of all but a tile's last. With the first of a tile: ``last_slice``: the next tile is of the next block, or instruction;
 ``final``: it is of the next instruction. ``blocks`` stands still: blocks follow each other in the vectors (this
 operand is loaded), or every block begins with the same vector (it is streamed).
 """
@@ -111,7 +111,8 @@ class OperandWalk(wiring.Component):
         moved = Signal(BANK_BITS + 1)
         m.d.comb += [
             base.eq(Mux(starts, start.address, Mux(first, following.address, tile.address))),
-            moved.eq(place.low + step.count),
+            # Behind the last of a tile the next one begins.
+            moved.eq(place.low + step.width),
             crosses.eq(moved[BANK_BITS]),
         ]
         with m.If(starts):

@@ -47,24 +47,31 @@ class WaitComparison(wiring.Component):
         met = []
         for number in range(WAITS):
             wait = self.waits[number]
-            count = Signal(COUNT_BITS, name=f"count_{number}", reset_less=True)
-            ahead = Signal(COUNT_BITS, name=f"ahead_{number}")
-            reached = Signal(name=f"reached_{number}", reset_less=True)
-            # By how many completions the count of two cycles ago fell short: 1, 2 or 3.
-            short = [Signal(name=f"short_{number}_{by}", reset_less=True) for by in (1, 2, 3)]
+            count, limit, near = (
+                Signal(COUNT_BITS, name=f"{name}_{number}", reset_less=True) for name in ("count", "limit", "near")
+            )
+            reached, close, low = (
+                Signal(width, name=f"{name}_{number}", reset_less=True)
+                for name, width in (("reached", 1), ("close", 1), ("low", 2))
+            )
             # Completions in this cycle, the one before, and the one before that.
             now, before, earlier = (Signal(name=f"{name}_{number}") for name in ("now", "before", "earlier"))
-            m.d.comb += [ahead.eq(count - wait.count), now.eq(of_unit(self.retires, wait.unit))]
+            m.d.comb += now.eq(of_unit(self.retires, wait.unit))
             m.d.sync += [
                 count.eq(of_unit(self.counts, wait.unit)),
-                reached.eq(~ahead[-1] | (wait.unit == Unit.NONE)),
-                *(line.eq(ahead == (1 << COUNT_BITS) - by) for by, line in enumerate(short, 1)),
+                limit.eq(wait.count),
+                near.eq(wait.count - 4),
+                # Two comparisons and two bits of a difference: nothing is looked at behind the subtraction.
+                reached.eq(~(count - limit)[COUNT_BITS - 1] | (wait.unit == Unit.NONE)),
+                close.eq(~(count - near)[COUNT_BITS - 1]),
+                low.eq(count[:2] - limit[:2]),
                 before.eq(now),
                 earlier.eq(before),
             ]
+            # Close, the count of two cycles ago fell short by 4 - low.
             one, two = before | earlier, before & earlier
-            holds = reached | (short[0] & one) | (short[1] & two)
-            needs = short[0] | (short[1] & one) | (short[2] & two)
+            holds = reached | (close & (((low == 3) & one) | ((low == 2) & two)))
+            needs = close & ((low == 3) | ((low == 2) & one) | ((low == 1) & two))
             met.append(holds | (needs & now))
         m.d.sync += self.met.eq(Cat(*met).all())
         return m

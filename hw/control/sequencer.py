@@ -28,7 +28,7 @@ assert WaitComparison.LATENCY <= CONTROL_LATENCY
 class Sequencer(wiring.Component):
     """Boots page 0, hands instructions to the queues in program order, and runs NEXT, EXIT and END.
 
-    ``start`` is cycle 0. ``control``: NEXT, EXIT or END runs in this cycle; ``stopped``: the program ends in it. An
+    ``start`` is cycle 0; ``boot_count`` stands still from the cycle before on. ``control``: NEXT, EXIT or END runs in this cycle; ``stopped``: the program ends in it. An
     illegal instruction sets ``error`` in the cycle behind its turn; ``error_code``, ``entry`` (where it lies) and
     ``dispatched`` (instructions before it, those of the sequencer included) then hold until reset. ``halt`` stops
     dispatch at once. After ``stopped`` or ``error`` a reset has to come before the next ``start``.
@@ -148,8 +148,9 @@ class Sequencer(wiring.Component):
     def _boot(self, m: Module) -> Signal:
         """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""
         booting, started, fits = Signal(), Signal(), Signal()
+        # It stands still before the start.
+        m.d.sync += fits.eq(self.boot_count <= self._arch.page_instructions)
         m.d.comb += [
-            fits.eq(self.boot_count <= self._arch.page_instructions),
             self.boot.start.eq(self.start & fits),
             self.boot.address.eq(self.code_address),
             self.boot.beats.eq(self.boot_count * INSTRUCTION_BEATS),

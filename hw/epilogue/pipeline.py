@@ -111,7 +111,7 @@ class EpiloguePipeline(wiring.Component):
         self._kind = kinds
         self._details = [None, self.details]
         for stage in range(2, MASK + 1):
-            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}"))
+            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}", early=stage == BIAS))
 
     def _bias(self, m: Module) -> tuple[list[Signal], list[Signal]]:
         """Stage BIAS: (value, multiplier) of each lane in the next stage."""
@@ -157,9 +157,11 @@ class EpiloguePipeline(wiring.Component):
             with m.If(work.windows):
                 m.d.sync += chosen.eq(0)
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
-            addend = Mux(work.reads, self.residual[lane], 0)
+            addend = Signal(8, name=f"addend_{lane}", reset_less=True)
+            m.d.sync += addend.eq(Mux(work.reads, self.residual[lane], 0))
             m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))
-        m.d.comb += self.take_residual.eq(self._kind[SATURATE].entry & work.reads)
+        # A register behind the queue, whose memory is late.
+        m.d.comb += self.take_residual.eq(self._kind[SATURATE - 1].entry & work.reads)
         return values
 
     def _addresses(self, m: Module) -> Any:

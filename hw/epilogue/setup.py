@@ -62,7 +62,8 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
     ``wraps``: it lies in a ring of rows. ``pooled_width``: of the map with what is written behind the tiles.
     ``reads``: pixels' bytes come through the residual's queue.
 
-    ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on.
+    ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on;
+    ``row_last``: there is no tile beside it.
     """
     lane = ceil_log2(arch.columns)
     return data.StructLayout(
@@ -107,6 +108,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "tile_y": PLACE["tile_y"].width,
             "tile_x": PLACE["tile_x"].width,
             "columns_left": COLUMNS_LEFT,
+            "row_last": 1,
         }
     )
 
@@ -163,10 +165,20 @@ class EpilogueSetup(wiring.Component):
         columns = self._arch.columns
         standing, filled = Signal(VECTOR_BITS), Signal()
         parameters = Signal(LANE_COUNT_BITS)
+        # Of the head, which stands still.
+        by_pixel, none, preloads, single = (
+            Signal(name=name, reset_less=True) for name in ("by_pixel", "none", "preloads", "single")
+        )
+        m.d.sync += [
+            by_pixel.eq(work.by_pixel),
+            none.eq(work.by_pixel | work.windows),
+            preloads.eq(~work.windows & (~work.by_pixel | work.threshold)),
+            single.eq(work.single),
+        ]
         m.d.comb += [
-            standing.eq(Mux(work.by_pixel, sizes.pixels, sizes.filters)),
+            standing.eq(Mux(by_pixel, sizes.pixels, sizes.filters)),
             filled.eq(standing >= columns),
-            parameters.eq(Mux(work.by_pixel | work.windows, 0, Mux(filled, columns, standing))),
+            parameters.eq(Mux(none, 0, Mux(filled, columns, standing))),
         ]
         m.d.sync += [
             work.empty.eq(sizes.empty),
@@ -176,9 +188,9 @@ class EpilogueSetup(wiring.Component):
             work.standing.eq(standing),
             work.more.eq(standing - columns),
             work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
-            work.group.eq(Mux(work.by_pixel, TRANSPOSED_FILTERS, columns)),
-            work.preload.eq(~sizes.empty & ~work.windows & (~work.by_pixel | work.threshold)),
-            work.preload_ends.eq(work.single | (standing == 1)),
+            work.group.eq(Mux(by_pixel, TRANSPOSED_FILTERS, columns)),
+            work.preload.eq(~sizes.empty & preloads),
+            work.preload_ends.eq(single | (standing == 1)),
             work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
         ]
 
@@ -197,4 +209,5 @@ class EpilogueSetup(wiring.Component):
             work.position.eq(fields.first_tile + place.tile),
             edge.eq(place.tile_x * fields.tile),
             work.columns_left.eq(fields.out_width - edge),
+            work.row_last.eq(work.columns_left <= fields.tile),
         ]

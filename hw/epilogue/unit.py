@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.isa import NO_TABLE, WAITS, Unit
-from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, EPILOGUE_LATENCY
 from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.epilogue.pipeline import RAW_DELAY, EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
@@ -31,6 +31,9 @@ from gatewright.hw.signatures import (
     table_counts,
     table_read,
 )
+
+
+assert WaitComparison.LATENCY + 1 <= DECODE_LATENCY
 
 
 class EpilogueUnit(wiring.Component):
@@ -124,15 +127,15 @@ class EpilogueUnit(wiring.Component):
         take, run = self.queue.take, self.progress.run
         m.submodules.comparison = comparison = WaitComparison()
         kept = Signal(data.ArrayLayout(WAIT, WAITS), reset_less=True)
-        with m.If(take):
+        # They follow the head until it is taken and has to wait. From its run on nobody asks for them; those of the
+        # head stand still long before it is taken.
+        with m.If(~waiting):
             m.d.sync += kept.eq(self.waits)
         met = comparison.met
         m.d.comb += [
             take.eq(self.queue.valid & ~busy),
             self.progress.start.eq(take),
-            # From its run on nobody asks for the waits of the instruction at work; those of the head stand still long
-            # before it is taken, and are then the ones that are kept.
-            comparison.waits.eq(Mux(waiting, kept, self.waits)),
+            comparison.waits.eq(kept),
             comparison.counts.eq(self.completions.counts),
             comparison.retires.eq(self.completions.retires),
         ]

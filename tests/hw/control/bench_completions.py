@@ -28,12 +28,15 @@ async def counts(dut: Any) -> None:
     done, given, idle = [0] * len(Unit), [0] * len(Unit), 0
     done[Unit.STORE], given[Unit.STORE] = many, many + 1
     modulus = 1 << COUNT_BITS
+    was_idle = False
     for cycle in range(2500):
         give = [u for u in QUEUED_UNITS if rng.random() < 0.3]
         retire = [u for u in QUEUED_UNITS if done[u] < given[u] and rng.random() < 0.7]
         bench.set(give=sum(1 << u for u in give), retire=sum(1 << u for u in retire))
         await bench.settle()
-        assert bench.get("view__idle") == int(done == given), cycle
+        assert bench.get("view__idle") == int(was_idle), cycle
+        assert bench.get("view__retires") == sum(1 << u for u in retire), cycle
+        was_idle = done == given
         assert bench.get("view__counts") == pack(COUNTS, [n % modulus for n in done]), cycle
         assert bench.get("given") == pack(COUNTS, [n % modulus for n in given]), cycle
         idle += done == given
