@@ -77,7 +77,7 @@ def progress_signature() -> wiring.Signature:
 def completions_signature() -> wiring.Signature:
     """The units' completion ``counts``, and by ``retires`` (by ``Unit``) those that rise at the end of this cycle.
 
-    ``idle``: at the end of the cycle before, all that was given was complete.
+    ``idle``: all that was given is complete, unless some was given in this cycle or the two before.
     """
     return wiring.Signature({"counts": In(COUNTS), "retires": In(UNITS), "idle": In(1)})
 

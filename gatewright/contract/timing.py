@@ -22,7 +22,7 @@ CONTROL_LATENCY = 3
 others are while they are at the head of a queue."""
 
 END_LATENCY = 1
-"""From the last completion, and from the cycle in which END or an EXIT has decided to end, to the program's end."""
+"""From the cycle in which END or an EXIT decides that the program ends to its end, if every unit is idle by then."""
 
 GATHER_LATENCY = 8
 """Counters, address, two scratchpad stages, rotate, mask, rotate, patch-buffer write."""

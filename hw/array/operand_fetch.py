@@ -107,21 +107,30 @@ class OperandWalk(wiring.Component):
         address = Signal(self._address_bits, reset_less=True)
         behind = Signal(self._address_bits, reset_less=True)
         place = Signal(PLACE, reset_less=True)
-        base, crosses = Signal(self._address_bits), Signal()
+        crosses = Signal()
         moved = Signal(BANK_BITS + 1)
         m.d.comb += [
-            base.eq(Mux(starts, start.address, Mux(first, following.address, tile.address))),
             # Behind the last of a tile the next one begins.
             moved.eq(place.low + step.width),
             crosses.eq(moved[BANK_BITS]),
         ]
         with m.If(starts):
-            m.d.sync += [place.eq(start.place), behind.eq(start.address + 1)]
+            # Sums of each of what may be chosen, as the choice is late.
+            m.d.sync += [
+                place.eq(start.place),
+                behind.eq(Mux(begins & fresh, second.address + 1, following.address + 1)),
+            ]
         with m.Elif(step.fire):
             m.d.sync += [place.low.eq(moved), place.quad.eq(place.quad + crosses), behind.eq(behind + crosses)]
         with m.If(listed & (starts | step.fire)):
             m.d.sync += [
-                address.eq(base + entry[BANK_BITS:]),
+                address.eq(
+                    Mux(
+                        starts & begins & fresh,
+                        second.address + entry[BANK_BITS:],
+                        Mux(starts | first, following.address + entry[BANK_BITS:], tile.address + entry[BANK_BITS:]),
+                    )
+                ),
                 place.low.eq(entry[:BANK_BITS]),
                 place.quad.eq(entry[BANK_BITS:]),
             ]

@@ -14,7 +14,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
-from gatewright.contract.timing import CONTROL_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, END_LATENCY
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitComparison
@@ -23,6 +23,7 @@ from gatewright.hw.signatures import boot_signature, completions_signature, inst
 
 
 assert WaitComparison.LATENCY <= CONTROL_LATENCY
+assert END_LATENCY == 1, "the register that holds back what follows"
 
 
 class Sequencer(wiring.Component):
@@ -149,11 +150,15 @@ class Sequencer(wiring.Component):
         """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""
         booting, started, fits = Signal(), Signal(), Signal()
         # It stands still before the start.
-        m.d.sync += fits.eq(self.boot_count <= self._arch.page_instructions)
+        beats = Signal.like(self.boot.beats)
+        m.d.sync += [
+            fits.eq(self.boot_count <= self._arch.page_instructions),
+            beats.eq(self.boot_count * INSTRUCTION_BEATS),
+        ]
+        m.d.comb += self.boot.beats.eq(beats)
         m.d.comb += [
             self.boot.start.eq(self.start & fits),
             self.boot.address.eq(self.code_address),
-            self.boot.beats.eq(self.boot_count * INSTRUCTION_BEATS),
             started.eq(booting & self.boot.done),
         ]
         with m.If(self.start):

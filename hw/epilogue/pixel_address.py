@@ -146,7 +146,7 @@ class PixelAddresses(wiring.Component):
                     ]
                 with m.Else():
                     left, begun = Signal(VECTOR_BITS), Signal(VECTOR_BITS)
-                    m.d.comb += [left.eq(pixels - columns), begun.eq(Mux(left < columns, left, columns))]
+                    m.d.comb += [left.eq(pixels - columns), begun.eq(Mux(pixels < 2 * columns, left, columns))]
                     m.d.sync += [
                         walking.eq(work.by_pixel & (pixels > columns)),
                         saved.eq(following),

@@ -164,7 +164,6 @@ class EpilogueSetup(wiring.Component):
         """What follows from the sizes, in one cycle."""
         columns = self._arch.columns
         standing, filled = Signal(VECTOR_BITS), Signal()
-        parameters = Signal(LANE_COUNT_BITS)
         # Of the head, which stands still.
         by_pixel, none, preloads, single = (
             Signal(name=name, reset_less=True) for name in ("by_pixel", "none", "preloads", "single")
@@ -178,7 +177,6 @@ class EpilogueSetup(wiring.Component):
         m.d.comb += [
             standing.eq(Mux(by_pixel, sizes.pixels, sizes.filters)),
             filled.eq(standing >= columns),
-            parameters.eq(Mux(none, 0, Mux(filled, columns, standing))),
         ]
         m.d.sync += [
             work.empty.eq(sizes.empty),
@@ -191,8 +189,12 @@ class EpilogueSetup(wiring.Component):
             work.group.eq(Mux(by_pixel, TRANSPOSED_FILTERS, columns)),
             work.preload.eq(~sizes.empty & preloads),
             work.preload_ends.eq(single | (standing == 1)),
-            work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
+            work.setup.eq(EPILOGUE_SETUP - 1),
         ]
+
+        if columns > EPILOGUE_SETUP:
+            with m.If(~none & (standing > EPILOGUE_SETUP)):
+                m.d.sync += work.setup.eq(Mux(filled, columns - 1, standing - 1))
 
     def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
         """Sums and products of fields. They stand still longer than this takes."""

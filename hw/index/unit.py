@@ -93,6 +93,23 @@ class IndexUnit(wiring.Component):
         tail, rest = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS, reset_less=True)
         word, remaining = (Signal(MASK_WORD_BITS, name=name) for name in ("word", "remaining"))
         ends = Signal()
+        # Groups of four bits instead of a carry: whether one has any, more than one; whether any but one has some.
+        size = 4
+        groups = [word.word_select(number, size) for number in range(MASK_WORD_BITS // size)]
+        some, several = (Signal(len(groups), name=name) for name in ("some", "several"))
+        crowd = Signal()
+        m.d.comb += [
+            some.eq(Cat(group.any() for group in groups)),
+            several.eq(Cat((group & (group - 1)).any() for group in groups)),
+            crowd.eq((some & (some - 1)).any()),
+            remaining.eq(
+                Cat(
+                    group[bit] & Cat(some[:number], group[:bit]).any()
+                    for number, group in enumerate(groups)
+                    for bit in range(size)
+                )
+            ),
+        ]
         m.d.comb += [
             self.mask.mask.eq(Mux(active, fields.mask, self.queue.head.operands.mask)),
             self.mask.word.eq(Mux(active, following, 0)),
@@ -104,8 +121,7 @@ class IndexUnit(wiring.Component):
                     rest,
                 )
             ),
-            remaining.eq(word & (word - 1)),
-            ends.eq(scanning & (remaining == 0)),
+            ends.eq(scanning & ~Cat(several, crowd).any()),
             find.entry.eq(scanning & (word != 0)),
             find.last.eq(ends & final),
         ]

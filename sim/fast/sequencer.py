@@ -186,7 +186,7 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
             if unit == UNIT_SEQUENCER:
                 cycle = max(turn + CONTROL_LATENCY, waits)
                 if at == rows - 1:
-                    cycle = max(cycle, last_done.max()) + END_LATENCY
+                    cycle = max(cycle + END_LATENCY, last_done.max())
                 record[DISPATCH] = record[START] = record[RUN] = cycle
                 record[DONE] = cycle + 1
                 turn = cycle + (FETCH_LATENCY if opcode == NEXT else 1)

@@ -8,7 +8,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import decode
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import CONTROL_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, END_LATENCY, FETCH_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
@@ -32,7 +32,7 @@ class Sequencer:
         self._current: Instruction | None = None
         self._turn = 0
         self._leaving = False
-        self._idle = False
+        self._leave = 0
         self.executed: list[Instruction] = []
         self.stopped = False
 
@@ -85,13 +85,12 @@ class Sequencer:
         self._row += 1
 
     def _control(self, current: Instruction) -> None:
-        """NEXT, EXIT or END in its turn: it runs in this cycle if its waits are met, CONTROL_LATENCY cycles on at the earliest."""
+        """NEXT, EXIT or END in its turn: it runs once its waits are met, CONTROL_LATENCY cycles on at the earliest."""
         if self._leaving:
-            # The units' counts are compared in a register.
-            if self._idle:
+            self._leave -= 1
+            if self._leave <= 0 and self._shared.completions.idle:
                 self._finish(current, self._entry)
                 self.stopped = True
-            self._idle = self._shared.completions.idle
             return
         if self._shared.clock.cycle < self._turn + CONTROL_LATENCY or not self._shared.completions.met(current):
             return
@@ -105,7 +104,7 @@ class Sequencer:
                 self._finish(current, self._entry + 1)
                 return
         self._leaving = True
-        self._idle = self._shared.completions.idle
+        self._leave = END_LATENCY
 
     def _finish(self, current: Instruction, entry: int) -> None:
         now = self._shared.clock.cycle

@@ -119,9 +119,7 @@ class Units:
         return beat, data
 
 
-def drive(
-    bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | None, retires: int, was_idle: bool
-) -> None:
+def drive(bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | None, retires: int) -> None:
     """The registers around the sequencer, in this cycle."""
     completions = shared.completions
     modulus = 1 << COUNT_BITS
@@ -129,7 +127,7 @@ def drive(
         full=sum(1 << unit for unit in QUEUED_UNITS if shared.queues[unit].full),
         completions__counts=pack(COUNTS, [completions._done[u] % modulus for u in Unit]),
         completions__retires=retires,
-        completions__idle=int(was_idle),
+        completions__idle=int(completions.idle),
         given=pack(COUNTS, [completions._given[u] % modulus for u in Unit]),
         boot__done=int(done),
         write__valid=int(write is not None),
@@ -179,13 +177,12 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
     await bench.reset()
     address = rng.getrandbits(32)
     bench.set(start=1, code_address=address, halt=0)
-    done, stalls, was_idle = False, 0, False
+    done, stalls = False, 0
     while not twin.stopped:
         assert bench.cycle < 60000, "the twin has not ended"
         done = done or (bench.cycle > 3 and not units.page_writes)
         write = units.step()
-        drive(bench, shared, done, write, units.retires, was_idle)
-        was_idle = shared.completions.idle
+        drive(bench, shared, done, write, units.retires)
         await bench.settle()
         assert bench.get("boot__start") == (bench.cycle == 0)
         if bench.cycle == 0:
