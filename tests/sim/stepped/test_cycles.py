@@ -170,7 +170,8 @@ def test_next_matmul_loads_while_the_last_stream_runs_unless_it_needs_the_other_
 
 def test_matmul_without_work_completes_behind_the_one_before_and_holds_the_unit_until_the_stream_is_over() -> None:
     work, empty = matmul(20, 4, 4, Stationary.FILTERS), matmul(7, 0, 4, Stationary.FILTERS)
-    # e = 7 + EMPTY_LATENCY 3. With work: s = 8 + 6, S = 15, stream_end 35, e = 49. Behind it: head from 15 on, s = 21, e = 50; s = 35, e = 51.
+    # e = 7 + EMPTY_LATENCY 3. With work: s = 8 + 6, S = 15, stream_end 35, e = 49. Behind it: head from 15 on, s = 21,
+    # e = 50; s = 35, e = 51.
     expected = [(0, 7, 7, 10), (1, 14, 14, 49), (2, 21, 21, 50), (3, 35, 35, 51)]
     assert times(arch_of(4, 4), [empty, work, empty, empty])[:4] == expected
 
