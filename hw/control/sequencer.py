@@ -155,9 +155,9 @@ class Sequencer(wiring.Component):
 
     def _boot(self, m: Module) -> Signal:
         """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""
-        booting, started, fits = Signal(), Signal(), Signal()
-        # It stands still before the start.
-        beats = Signal.like(self.boot.beats)
+        booting, started, fits = Signal(), Signal(), Signal(reset_less=True)
+        # The count stands still before the start, which may come in the cycle behind a reset.
+        beats = Signal.like(self.boot.beats, reset_less=True)
         m.d.sync += [
             fits.eq(self.boot_count <= self._arch.page_instructions),
             beats.eq(self.boot_count * INSTRUCTION_BEATS),
