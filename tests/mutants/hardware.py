@@ -298,9 +298,9 @@ HARDWARE = [
     Mutant(
         "exit-before-its-bit-is-read",
         "hw/control/sequencer.py",
-        "(decoded[Opcode.EXIT] & known[-1])",
-        "(decoded[Opcode.EXIT] & known[0])",
-        "an EXIT that nothing holds looks at the bit of another one",
+        "age = Signal(CONTROL_LATENCY)",
+        "age = Signal(CONTROL_LATENCY - 1)",
+        "an EXIT that nothing holds looks at the bit of another one, and NEXT, EXIT and END run a cycle early",
         "tests/hw/control/test_sequencer.py",
     ),
     Mutant(
