@@ -65,8 +65,8 @@ SIMULATOR = [
     Mutant(
         "stepped-windows-wrap-a-row-late",
         "sim/stepped/epilogue/windows.py",
-        'y >= fields["wrap_row"]',
-        'y > fields["wrap_row"]',
+        'y - fields["inset"] >= fields["wrap_row"]',
+        'y - fields["inset"] > fields["wrap_row"]',
         "a window reads the first row behind the ring's end from beyond it",
     ),
     Mutant(
