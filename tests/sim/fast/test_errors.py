@@ -100,7 +100,7 @@ BAD: list[tuple[Row, str]] = [
     (epilogue(kind=2, destination=262144 - 31), "(EPILOGUE) reaches byte 262144 of a scratchpad of 262144"),
     (epilogue(kind=3), "(EPILOGUE) kind THRESHOLD needs one streamed vector, not 8"),
     (epilogue(kind=3, pixel_count=1, destination=16377), "(EPILOGUE) reaches mask bit 16384 of 16384"),
-    (epilogue(kind=7), "(EPILOGUE) kind = 7 is not one of 0 to 6"),
+    (epilogue(kind=8), "(EPILOGUE) kind = 8 is not one of 0 to 7"),
     (epilogue(digits=1), "(EPILOGUE) digits: needs kind REDUCE or REDUCE_RAW (kind 0)"),
     (epilogue(digits=1, kind=3, pixel_count=1), "(EPILOGUE) digits: needs kind REDUCE or REDUCE_RAW (kind 3)"),
     (epilogue(digits=1, kind=1), "(EPILOGUE) digits: adds up the entries of 2 pixels, the two digits, not of 8"),
