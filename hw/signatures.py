@@ -30,7 +30,7 @@ from gatewright.contract.encodings import (
     TABLE_ENTRIES_PER_BEAT,
     TABLE_ENTRY_BITS,
 )
-from gatewright.contract.isa import Opcode, Unit
+from gatewright.contract.isa import UNITS, Opcode, Unit
 from gatewright.hw.layouts import COUNTS, head_layout, operand_layout
 
 BEAT_BITS = 8 * BEAT_BYTES
@@ -75,8 +75,11 @@ def progress_signature() -> wiring.Signature:
 
 
 def completions_signature() -> wiring.Signature:
-    """The units' completion counts."""
-    return wiring.Signature({"counts": In(COUNTS), "idle": In(1)})
+    """The units' completion ``counts``, and by ``retires`` (by ``Unit``) those that rise at the end of this cycle.
+
+    ``idle``: all that was given is complete, unless some was given in this cycle or the two before.
+    """
+    return wiring.Signature({"counts": In(COUNTS), "retires": In(UNITS), "idle": In(1)})
 
 
 def table_read() -> wiring.Signature:

@@ -83,8 +83,10 @@ class Accelerator(wiring.Component):
             (units[Unit.STORE].error, ErrorCode.WRITE_BUS),
         ]
         m.d.comb += [control.fault.eq(sequencer.error), control.fault_code.eq(sequencer.error_code)]
-        for line, code in faults:
-            with m.If(line):
+        for number, (line, code) in enumerate(faults):
+            seen = Signal(name=f"fault_{number}")
+            m.d.sync += seen.eq(line)
+            with m.If(seen):
                 m.d.comb += [control.fault.eq(1), control.fault_code.eq(code)]
         m.d.comb += control.masks_busy.eq(memories["masks"].busy)
         self._connect_buses(m, control, units)
@@ -120,8 +122,6 @@ class Accelerator(wiring.Component):
         """Dispatch, queues, completion counts."""
         m.d.comb += [
             completions.give.eq(sequencer.push),
-            sequencer.completions.counts.eq(completions.view.counts),
-            sequencer.completions.idle.eq(completions.view.idle),
             sequencer.given.eq(completions.given),
         ]
         self._retires, self._starts, self._runs = Signal(UNITS), Signal(UNITS), Signal(UNITS)
@@ -131,19 +131,21 @@ class Accelerator(wiring.Component):
                 queue.push.eq(sequencer.push[number]),
                 queue.entry.eq(getattr(sequencer, f"entry_{number.name.lower()}")),
                 sequencer.full[number].eq(queue.full),
-                queue.completions.counts.eq(completions.view.counts),
-                queue.completions.idle.eq(completions.view.idle),
                 self._starts[number].eq(unit.progress.start),
                 self._runs[number].eq(unit.progress.run),
                 self._retires[number].eq(unit.progress.retire),
             ]
             wiring.connect(m, queue.unit, unit.queue)
         epilogue = units[Unit.EPILOGUE]
+        for reader in (sequencer, *queues.values(), epilogue):
+            m.d.comb += [
+                reader.completions.counts.eq(completions.view.counts),
+                reader.completions.retires.eq(completions.view.retires),
+                reader.completions.idle.eq(completions.view.idle),
+            ]
         m.d.comb += [
             completions.retire.eq(self._retires),
             epilogue.waits.eq(queues[Unit.EPILOGUE].waits),
-            epilogue.completions.counts.eq(completions.view.counts),
-            epilogue.completions.idle.eq(completions.view.idle),
         ]
 
     def _connect_buses(self, m: Module, control: Control, units: dict[Unit, Any]) -> None:

@@ -12,13 +12,17 @@ FETCH_LATENCY = 12
 """From a page's arrival to its first dispatch, and from NEXT to the dispatch after it: the instruction
 memory's two stages, then the predecoder, which divides where an instruction begins in its map."""
 
-EXIT_LATENCY = 3
-"""From an EXIT's turn to the earliest cycle in which it runs: its mask bit comes out of block memory."""
-
 DECODE_LATENCY = 6
 """From the cycle in which an instruction comes to the head of its unit's queue to its earliest start: its
 sizes are worked out from the tables' counts. They may be read in any of these cycles, so a table
 is final DECODE_LATENCY cycles before the instruction that writes it counts as complete."""
+
+CONTROL_LATENCY = 3
+"""From the turn of a NEXT, EXIT or END to the earliest cycle in which it runs: its waits are compared, as those of the
+others are while they are at the head of a queue, and an EXIT's mask bit comes out of block memory."""
+
+END_LATENCY = 1
+"""From the cycle in which END or an EXIT decides that the program ends to its end, if every unit is idle by then."""
 
 GATHER_LATENCY = 8
 """Counters, address, two scratchpad stages, rotate, mask, rotate, patch-buffer write."""
@@ -28,6 +32,9 @@ TILE_CYCLES = 8
 
 ACCUMULATOR_LATENCY = 4
 """Read, add, write of one accumulator entry: the least distance of two updates of an entry."""
+
+EMPTY_LATENCY = 3
+"""From the start of a MATMUL without work to its completion: its place in the order, and a register."""
 
 ARRAY_OVERHEAD = 6
 """Added to rows + columns: operand read (two stages), input register, product, and the accumulator's write."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gatewright.contract.isa import COUNT_BITS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import DECODE_LATENCY, EXIT_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import Trace
 
 BOOT = -1
@@ -115,9 +115,7 @@ class CriticalPath:
 
     def _before_run(self, position: int) -> _Step:
         run = self._times[Event.RUN][position]
-        if self._opcode[position] == Opcode.END or (
-            self._opcode[position] == Opcode.EXIT and position == len(self._opcode) - 1
-        ):
+        if self._stops(position):
             return self._before_stop(position)
         for waited in self._waits[position]:
             if self._times[Event.DONE][waited] == run:
@@ -126,12 +124,20 @@ class CriticalPath:
             return _Step(position, Event.START, position, True)
         return self._before_start(position)
 
+    def _stops(self, position: int) -> bool:
+        """Whether the instruction ends the program: END, or an EXIT that is taken."""
+        last = position == len(self._opcode) - 1
+        return self._opcode[position] == Opcode.END or (self._opcode[position] == Opcode.EXIT and last)
+
     def _before_stop(self, position: int) -> _Step:
-        """END, or an EXIT that is taken, stops at the last completion of any unit, or at its turn."""
+        """The program stops at the last completion of any unit, or behind its last instruction's waits or turn."""
         run = self._times[Event.RUN][position]
         for earlier in range(position - 1, -1, -1):
             if self._times[Event.DONE][earlier] == run:
                 return _Step(earlier, Event.DONE, position, False)
+        for waited in self._waits[position]:
+            if self._times[Event.DONE][waited] == run - END_LATENCY:
+                return _Step(waited, Event.DONE, position, False)
         return self._before_start(position)
 
     def _before_start(self, position: int) -> _Step:
@@ -167,7 +173,8 @@ class CriticalPath:
             return _Step(BOOT, Event.DONE, BOOT, True)
         previous = position - 1
         latency = FETCH_LATENCY if self._opcode[previous] == Opcode.NEXT else 1
-        latency += EXIT_LATENCY if self._opcode[position] == Opcode.EXIT else 0
+        latency += CONTROL_LATENCY if self._unit[position] == Unit.SEQUENCER else 0
+        latency += END_LATENCY if self._stops(position) else 0
         if self._times[Event.DISPATCH][previous] + latency != time:
             raise ValueError(f"trace record {position}: nothing explains its {event} at cycle {time}")
         if self._unit[previous] == Unit.SEQUENCER:

@@ -36,7 +36,7 @@ def target_layout(arch: ArchConfig) -> data.StructLayout:
 class Accumulation(wiring.Component):
     """A streamed vector's target enters in the cycle of its address; its entry is written array_latency cycles later.
 
-    ``last`` ends a MATMUL, with or without a ``valid`` target; ``done`` is 1 in the cycle of that write.
+    ``last`` ends a MATMUL, with or without a ``valid`` target; ``done`` is 1 in the cycle before that write.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -59,7 +59,7 @@ class Accumulation(wiring.Component):
         stages = ACCUMULATOR_READ + 1
         before = self._latency - stages
         # Registers with state, reset: what is in them writes, or completes an instruction.
-        valid, last = Signal(self._latency), Signal(self._latency)
+        valid, last = Signal(self._latency), Signal(self._latency - 1)
         m.d.sync += [valid.eq((valid << 1) | self.valid), last.eq((last << 1) | self.last)]
         reading = delayed(m, self.target, before, "target")
         zeroing = delayed(m, reading, ACCUMULATOR_READ - 1, "zeroing")

@@ -15,6 +15,7 @@ from gatewright.hw.lib.filter_list import AHEAD
 TILE = data.StructLayout(
     {
         "length": VECTOR_BITS,
+        "single": 1,
         "bank": ceil_log2(ACCUMULATOR_BANKS),
         "add": 1,
         "zero": 1,
@@ -22,7 +23,8 @@ TILE = data.StructLayout(
         "final": 1,
     }
 )
-"""What the streamer has to know of a tile: a block and a slice of a MATMUL, the last of its block, the last of all."""
+"""What the streamer has to know of a tile, a block and a slice of a MATMUL. ``single``: its length is 1;
+``last_slice``: it is the last of its block, ``final``: of all."""
 
 
 class TileLoader(wiring.Component):
@@ -75,6 +77,7 @@ class TileLoader(wiring.Component):
             step.fire.eq((loading | self.take) & ~(full & self.streaming)),
             step.last.eq(left <= width),
             step.count.eq(Mux(step.last, left, width)),
+            step.width.eq(width),
             step.more.eq(left >= AHEAD),
             step.blocks.eq(1),
             step.last_slice.eq(last_slice),
@@ -90,6 +93,7 @@ class TileLoader(wiring.Component):
                 full.eq(1),
                 loading.eq(~step.final),
                 tile.length.eq(matmul.length),
+                tile.single.eq(matmul.length == 1),
                 tile.bank.eq(matmul.bank),
                 tile.add.eq(matmul.accumulate | ~first_slice),
                 tile.zero.eq(matmul.zero),

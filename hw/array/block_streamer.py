@@ -45,16 +45,21 @@ class TileStreamer(wiring.Component):
         now = Signal(TILE)
         # Vectors and cycles that are left of the stream.
         vectors, cycles = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
+        # Registers beside them: vectors are left, one, AHEAD or more; a cycle.
+        some, one, many, ends_next = (
+            Signal(name=name, reset_less=True) for name in ("some", "one", "many", "ends_next")
+        )
         ends = Signal()
         m.d.comb += [
             self.streaming.eq(streaming),
             swaps.eq(self.full & ~streaming),
-            ends.eq(streaming & (cycles == 1)),
+            ends.eq(streaming & ends_next),
             now.eq(Mux(swaps, self.tile, tile)),
-            step.fire.eq(swaps | (streaming & (vectors != 0))),
+            step.fire.eq(swaps | (streaming & some)),
             step.count.eq(1),
-            step.last.eq(Mux(swaps, self.tile.length == 1, vectors == 1)),
-            step.more.eq(vectors >= AHEAD),
+            step.width.eq(1),
+            step.last.eq(Mux(swaps, self.tile.single, one)),
+            step.more.eq(many),
             step.blocks.eq(0),
             step.last_slice.eq(self.tile.last_slice),
             step.final.eq(self.tile.final),
@@ -67,10 +72,22 @@ class TileStreamer(wiring.Component):
                 streaming.eq(1),
                 tile.eq(self.tile),
                 vectors.eq(self.tile.length - 1),
-                cycles.eq(Mux(self.tile.length > least, self.tile.length, least) - 1),
+                some.eq(~self.tile.single),
+                one.eq(self.tile.length == 2),
+                many.eq(self.tile.length > AHEAD),
+                cycles.eq(Mux(self.tile.length > least, self.tile.length - 1, least - 1)),
+                ends_next.eq(least == 2),
             ]
         with m.Elif(streaming):
-            m.d.sync += [vectors.eq(vectors - (vectors != 0)), cycles.eq(cycles - 1), streaming.eq(~ends)]
+            m.d.sync += [
+                vectors.eq(Mux(some, vectors - 1, 0)),
+                some.eq(some & ~one),
+                one.eq(vectors == 2),
+                many.eq(vectors > AHEAD),
+                cycles.eq(cycles - 1),
+                ends_next.eq(cycles == 2),
+                streaming.eq(~ends),
+            ]
         self._entries(m)
         m.d.comb += [self.target.bank.eq(now.bank), self.target.add.eq(now.add), self.target.zero.eq(now.zero)]
         return m

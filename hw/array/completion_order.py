@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.timing import DECODE_LATENCY, array_latency
+from gatewright.contract.timing import DECODE_LATENCY, EMPTY_LATENCY, array_latency
 
 
 def order_depth(arch: ArchConfig) -> int:
@@ -20,10 +20,14 @@ def order_depth(arch: ArchConfig) -> int:
     return 4 + -(-array_latency(arch.rows, arch.columns) // (DECODE_LATENCY + 1))
 
 
-class CompletionOrder(wiring.Component):
-    """``take`` adds a MATMUL, ``empty`` if it has no work; ``done`` says that the oldest one with work is complete.
+assert EMPTY_LATENCY == 3, "the register in front, retire, the count"
 
-    ``retire`` counts one, in the same cycle: the one that is ``done``, else one without work with none before it.
+
+class CompletionOrder(wiring.Component):
+    """``take`` adds a MATMUL, ``empty`` if it has no work; ``done``: the oldest one with work is complete in a cycle.
+
+    ``retire``, a register, counts one in the next cycle: the one that is ``done``, else one without work with none
+    before it. A MATMUL is taken in a register first: without work it counts EMPTY_LATENCY cycles after its ``take``.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -34,21 +38,23 @@ class CompletionOrder(wiring.Component):
         m = Module()
         # One bit for each MATMUL, the oldest lowest: 1 without work.
         empties, count = Signal(self._depth), Signal(range(self._depth + 1))
-        waiting, oldest_empty = Signal(), Signal()
+        waiting, oldest_empty, leaves = Signal(), Signal(), Signal()
+        taken, empty = Signal(), Signal(reset_less=True)
+        m.d.sync += [taken.eq(self.take), empty.eq(self.empty), self.retire.eq(leaves)]
         m.d.comb += [
             waiting.eq(count != 0),
-            oldest_empty.eq(Mux(waiting, empties[0], self.take & self.empty)),
-            self.retire.eq(self.done | oldest_empty),
+            oldest_empty.eq(Mux(waiting, empties[0], taken & empty)),
+            leaves.eq(self.done | oldest_empty),
         ]
         kept, place = Signal(self._depth), Signal.like(count)
         pops, pushes = Signal(), Signal()
         m.d.comb += [
-            pops.eq(self.retire & waiting),
-            pushes.eq(self.take & ~(self.retire & ~waiting)),
+            pops.eq(leaves & waiting),
+            pushes.eq(taken & ~(leaves & ~waiting)),
             kept.eq(Mux(pops, empties >> 1, empties)),
             place.eq(count - pops),
         ]
         m.d.sync += [count.eq(place + pushes), empties.eq(kept)]
         with m.If(pushes):
-            m.d.sync += empties.bit_select(place, 1).eq(self.empty)
+            m.d.sync += empties.bit_select(place, 1).eq(empty)
         return m

@@ -27,13 +27,16 @@ PLACE = data.StructLayout({"low": BANK_BITS, "turn": BANK_BITS, "quad": QUAD_BIT
 Its bank is (low + turn) mod 4.
 """
 
-STEP = data.StructLayout({"fire": 1, "count": 3, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1})
+STEP = data.StructLayout(
+    {"fire": 1, "count": 3, "width": 3, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1}
+)
 """What happens to a tile's addresses in a cycle.
 
 ``fire``: ``count`` vectors are read; ``last``: they are the last of their tile; ``more``: with them, AHEAD or
-more of it are left. With the first of a tile: ``last_slice``: the next tile is of the next block, or instruction;
-``final``: it is of the next instruction. ``blocks`` stands still: blocks follow each other in the vectors (this
-operand is loaded), or every block begins with the same vector (it is streamed).
+more of it are left. ``width``: ``count`` of all but a tile's last. With the first of a tile: ``last_slice``: the next
+tile is of the next block, or instruction; ``final``: it is of the next instruction. ``blocks``
+stands still: blocks follow each other in the vectors (this operand is loaded), or every block begins with the same
+vector (it is streamed).
 """
 
 
@@ -107,20 +110,30 @@ class OperandWalk(wiring.Component):
         address = Signal(self._address_bits, reset_less=True)
         behind = Signal(self._address_bits, reset_less=True)
         place = Signal(PLACE, reset_less=True)
-        base, crosses = Signal(self._address_bits), Signal()
+        crosses = Signal()
         moved = Signal(BANK_BITS + 1)
         m.d.comb += [
-            base.eq(Mux(starts, start.address, Mux(first, following.address, tile.address))),
-            moved.eq(place.low + step.count),
+            # Behind the last of a tile the next one begins.
+            moved.eq(place.low + step.width),
             crosses.eq(moved[BANK_BITS]),
         ]
         with m.If(starts):
-            m.d.sync += [place.eq(start.place), behind.eq(start.address + 1)]
+            # Sums of each of what may be chosen, as the choice is late.
+            m.d.sync += [
+                place.eq(start.place),
+                behind.eq(Mux(begins & fresh, second.address + 1, following.address + 1)),
+            ]
         with m.Elif(step.fire):
             m.d.sync += [place.low.eq(moved), place.quad.eq(place.quad + crosses), behind.eq(behind + crosses)]
         with m.If(listed & (starts | step.fire)):
             m.d.sync += [
-                address.eq(base + entry[BANK_BITS:]),
+                address.eq(
+                    Mux(
+                        starts & begins & fresh,
+                        second.address + entry[BANK_BITS:],
+                        Mux(starts | first, following.address + entry[BANK_BITS:], tile.address + entry[BANK_BITS:]),
+                    )
+                ),
                 place.low.eq(entry[:BANK_BITS]),
                 place.quad.eq(entry[BANK_BITS:]),
             ]

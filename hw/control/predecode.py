@@ -73,7 +73,7 @@ class Predecoder(wiring.Component):
         # inside_y = row mod tile: exact in its few bits.
         bits = PLACE["inside_y"].width
         part = Signal(bits, reset_less=True)
-        m.d.sync += part.eq(number[:bits] * delayed(m, tile, first, "tile"))
+        m.d.sync += part.eq(number[:bits] * delayed(m, tile, first, "tile", early=True))
         inside_y = Signal(bits)
         m.d.comb += inside_y.eq(delayed(m, row[:bits], 1, "row") - part)
 

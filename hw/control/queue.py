@@ -17,46 +17,65 @@ from gatewright.hw.signatures import completions_signature, head_signature
 
 WAIT_LIST = data.ArrayLayout(WAIT, WAITS)
 
-DISTANCE = data.StructLayout({"met": WAITS, "next": WAITS})
-"""Of each wait, a cycle ago: whether the count had been reached, or lacked one instruction."""
-
 
 def of_unit(values: Any, unit: Value) -> Any:
     """Of ``values`` by ``Unit``, that of ``unit``; a unit that there is not gives any of them."""
     return Array(values)[unit[: ceil_log2(UNITS)]]
 
 
-class WaitDistance(wiring.Component):
-    """How far the ``counts`` were from the ``waits`` in the cycle before.
+class WaitComparison(wiring.Component):
+    """Whether ``waits`` are ``met`` now, right from LATENCY cycles after they stand still on.
 
-    The subtraction is kept off the path to a unit's start: a count rises by at most one a cycle, so ``waits_met``
-    needs the distance of the cycle before and the counts' lowest bits.
+    Stages: the counts of the waits' units; how far they are from the waits; whether that is met. Meanwhile a count may
+    have risen by one in each cycle, and rises by the ``retires`` of this one: so it is known how many of the last three
+    are needed, and ``met`` is a register that is true in the cycle in which the ``counts`` have come to the waits.
     """
 
+    LATENCY = 3
+
     def __init__(self) -> None:
-        super().__init__({"waits": In(WAIT_LIST), "counts": In(COUNTS), "distance": Out(DISTANCE)})
+        super().__init__(
+            {
+                "waits": In(WAIT_LIST),
+                "counts": In(COUNTS),
+                "retires": In(UNITS),
+                "met": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        met = []
         for number in range(WAITS):
             wait = self.waits[number]
-            ahead = Signal(COUNT_BITS, name=f"ahead_{number}")
-            m.d.comb += ahead.eq(of_unit(self.counts, wait.unit) - wait.count)
+            count, limit, near = (
+                Signal(COUNT_BITS, name=f"{name}_{number}", reset_less=True) for name in ("count", "limit", "near")
+            )
+            reached, close, low = (
+                Signal(width, name=f"{name}_{number}", reset_less=True)
+                for name, width in (("reached", 1), ("close", 1), ("low", 2))
+            )
+            # Completions in this cycle, the one before, and the one before that.
+            now, before, earlier = (Signal(name=f"{name}_{number}") for name in ("now", "before", "earlier"))
+            m.d.comb += now.eq(of_unit(self.retires, wait.unit))
             m.d.sync += [
-                self.distance.met[number].eq(~ahead[-1] | (wait.unit == Unit.NONE)),
-                self.distance.next[number].eq(ahead.all()),
+                count.eq(of_unit(self.counts, wait.unit)),
+                limit.eq(wait.count),
+                near.eq(wait.count - 4),
+                # Two comparisons and two bits of a difference: nothing is looked at behind the subtraction.
+                reached.eq(~(count - limit)[COUNT_BITS - 1] | (wait.unit == Unit.NONE)),
+                close.eq(~(count - near)[COUNT_BITS - 1]),
+                low.eq(count[:2] - limit[:2]),
+                before.eq(now),
+                earlier.eq(before),
             ]
+            # Close, the count of two cycles ago fell short by 4 - low.
+            one, two = before | earlier, before & earlier
+            holds = reached | (close & (((low == 3) & one) | ((low == 2) & two)))
+            needs = close & ((low == 3) | ((low == 2) & one) | ((low == 1) & two))
+            met.append(holds | (needs & now))
+        m.d.sync += self.met.eq(Cat(*met).all())
         return m
-
-
-def waits_met(distance: Any, waits: Any, counts: Any) -> Value:
-    """Whether ``waits`` hold now, with their ``distance`` of the cycle before; the counts have moved by 0 or 1."""
-    lowest = [counts[unit][0] for unit in range(UNITS)]
-    met = [
-        distance.met[n] | (distance.next[n] & (of_unit(lowest, waits[n].unit) == waits[n].count[0]))
-        for n in range(WAITS)
-    ]
-    return Cat(*met).all()
 
 
 class HeadQueue(wiring.Component):
@@ -118,6 +137,9 @@ class HeadQueue(wiring.Component):
         return m
 
 
+assert WaitComparison.LATENCY <= DECODE_LATENCY
+
+
 class InstructionQueue(wiring.Component):
     """The instructions that wait in front of a unit: ``queue_depth`` of them, the head included.
 
@@ -140,7 +162,7 @@ class InstructionQueue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = HeadQueue(entry_layout(self._unit), self._depth)
-        m.submodules.distance = distance = WaitDistance()
+        m.submodules.comparison = comparison = WaitComparison()
         # One bit for each cycle at the head.
         age = Signal(DECODE_LATENCY)
         m.d.sync += age.eq(Mux(self.unit.take, 0, Cat(queue.present, age[:-1])))
@@ -152,8 +174,9 @@ class InstructionQueue(wiring.Component):
             self.waits.eq(queue.head.waits),
             self.unit.head.eq(queue.head.head),
             self.unit.valid.eq(age[-1]),
-            distance.waits.eq(queue.head.waits),
-            distance.counts.eq(self.completions.counts),
-            self.unit.waits_met.eq(waits_met(distance.distance, queue.head.waits, self.completions.counts)),
+            comparison.waits.eq(queue.head.waits),
+            comparison.counts.eq(self.completions.counts),
+            comparison.retires.eq(self.completions.retires),
+            self.unit.waits_met.eq(comparison.met),
         ]
         return m

@@ -168,7 +168,12 @@ class Control(wiring.Component):
         return cycles, running
 
     def _count_units(self, m: Module, running: Signal) -> None:
-        """Cycles with work under way, and completed instructions, of each unit; zero again at each start."""
+        """Cycles with work under way, and completed instructions, of each unit; zero again at each start.
+
+        All of it is counted a cycle late, which a program's end leaves time for.
+        """
+        starts, retires = Signal(UNITS), Signal(UNITS)
+        m.d.sync += [starts.eq(self.starts), retires.eq(self.retires)]
         for unit in QUEUED_UNITS:
             in_flight = Signal(IN_FLIGHT_BITS, name=f"in_flight_{unit.name.lower()}")
             busy = Signal(32, name=f"busy_{unit.name.lower()}")
@@ -176,13 +181,13 @@ class Control(wiring.Component):
             with m.If(self.start | self.clear):
                 m.d.sync += in_flight.eq(0)
             with m.Else():
-                m.d.sync += in_flight.eq(in_flight + self.starts[unit] - self.retires[unit])
+                m.d.sync += in_flight.eq(in_flight + starts[unit] - retires[unit])
             with m.If(self.start):
                 m.d.sync += [busy.eq(0), completed.eq(0)]
             with m.Elif(running):
                 m.d.sync += [
-                    busy.eq(busy + ((in_flight != 0) | self.starts[unit])),
-                    completed.eq(completed + self.retires[unit]),
+                    busy.eq(busy + ((in_flight != 0) | starts[unit])),
+                    completed.eq(completed + retires[unit]),
                 ]
             self._values[f"BUSY_{unit.name}"] = busy
             self._values[f"COMPLETED_{unit.name}"] = completed

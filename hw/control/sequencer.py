@@ -14,10 +14,10 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
-from gatewright.contract.timing import EXIT_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, END_LATENCY
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
-from gatewright.hw.control.queue import WaitDistance, waits_met
+from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
 from gatewright.hw.signatures import (
     MASK_BIT_READ,
@@ -27,16 +27,19 @@ from gatewright.hw.signatures import (
     mask_read_bit,
 )
 
-assert EXIT_LATENCY >= MASK_BIT_READ
+assert WaitComparison.LATENCY <= CONTROL_LATENCY
+assert MASK_BIT_READ <= CONTROL_LATENCY, "an EXIT's mask bit is there when it runs"
+assert END_LATENCY == 1, "the register that holds back what follows"
 
 
 class Sequencer(wiring.Component):
     """Boots page 0, hands instructions to the queues in program order, and runs NEXT, EXIT and END.
 
-    ``start`` is cycle 0. ``control``: NEXT, EXIT or END runs in this cycle; ``stopped``: the program ends in it. An
-    illegal instruction sets ``error`` in the cycle behind its turn; ``error_code``, ``entry`` (where it lies) and
-    ``dispatched`` (instructions before it, those of the sequencer included) then hold until reset. ``halt`` stops
-    dispatch at once. After ``stopped`` or ``error`` a reset has to come before the next ``start``.
+    ``start`` is cycle 0; ``boot_count`` stands still from the cycle before on. ``control``: NEXT, EXIT or END runs in
+    this cycle; ``stopped``: the program ends in it. An illegal instruction sets ``error`` in the cycle behind its
+    turn; ``error_code``, ``entry`` (where it lies) and ``dispatched`` (instructions before it, those of the sequencer
+    included) then hold until reset. ``halt`` stops dispatch at once. After ``stopped`` or ``error`` a reset has to
+    come before the next ``start``.
     """
 
     MEMORY_PORTS: ClassVar = {"mask": "masks.exit"}
@@ -93,19 +96,16 @@ class Sequencer(wiring.Component):
             m.d.comb += self.push[unit].eq(turn & mine & ~self.full[unit])
             self._connect_entry(m, unit, header, current)
 
-        met = self._control_waits(m, fetch.head, header.waits, load)
+        met = self._control_waits(m, header.waits, load)
         runs, leaves = Signal(), Signal()
-        # An EXIT's mask bit is known from EXIT_LATENCY cycles behind its first one here on.
-        known = Signal(EXIT_LATENCY)
-        m.d.sync += known.eq(Mux(load, 0, Cat(Const(1), known[:-1])))
         m.d.comb += [
-            runs.eq(turn & met & (decoded[Opcode.NEXT] | (decoded[Opcode.EXIT] & known[-1]) | decoded[Opcode.END])),
+            runs.eq(turn & met & (decoded[Opcode.NEXT] | decoded[Opcode.EXIT] | decoded[Opcode.END])),
             # An EXIT advances, taken or not; ``leaving`` holds back what follows.
             advance.eq(self.push.any() | runs),
             self.mask.mask.eq(operands_of(Opcode.EXIT, current.instruction).mask),
             self.mask.bit.eq(operands_of(Opcode.EXIT, current.instruction).bit),
             leaves.eq(runs & (decoded[Opcode.END] | (decoded[Opcode.EXIT] & self.mask.value))),
-            self.stopped.eq((leaves | leaving) & self.completions.idle & ~(ended | self.error | self.halt)),
+            self.stopped.eq(leaving & self.completions.idle & ~(ended | self.error | self.halt)),
             self.control.eq((runs & ~leaves) | self.stopped),
         ]
         with m.If(leaves):
@@ -141,32 +141,31 @@ class Sequencer(wiring.Component):
         if unit in PLACED:
             m.d.comb += entry.head.place.eq(current.place)
 
-    def _control_waits(self, m: Module, following: Any, waits: Any, load: Signal) -> Any:
-        """Whether the instruction register's waits hold, from its first cycle on.
-
-        Their distance is taken in the cycle before: from the fetched instruction if it moves into the register.
-        """
-        m.submodules.before = before = WaitDistance()
-        m.submodules.during = during = WaitDistance()
-        moved = Signal()
-        counts = self.completions.counts
-        m.d.sync += moved.eq(load)
+    def _control_waits(self, m: Module, waits: Any, load: Signal) -> Any:
+        """Whether the instruction register's waits hold; never before they have been compared and its mask bit read."""
+        m.submodules.comparison = comparison = WaitComparison()
+        age = Signal(CONTROL_LATENCY)
+        m.d.sync += age.eq(Mux(load, 0, Cat(Const(1, 1), age[:-1])))
         m.d.comb += [
-            before.waits.eq(data.View(HEADER, following.instruction[:HEADER_BITS]).waits),
-            during.waits.eq(waits),
-            before.counts.eq(counts),
-            during.counts.eq(counts),
+            comparison.waits.eq(waits),
+            comparison.counts.eq(self.completions.counts),
+            comparison.retires.eq(self.completions.retires),
         ]
-        return Mux(moved, waits_met(before.distance, waits, counts), waits_met(during.distance, waits, counts))
+        return age[-1] & comparison.met
 
     def _boot(self, m: Module) -> Signal:
         """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""
-        booting, started, fits = Signal(), Signal(), Signal()
-        m.d.comb += [
+        booting, started, fits = Signal(), Signal(), Signal(reset_less=True)
+        # The count stands still before the start, which may come in the cycle behind a reset.
+        beats = Signal.like(self.boot.beats, reset_less=True)
+        m.d.sync += [
             fits.eq(self.boot_count <= self._arch.page_instructions),
+            beats.eq(self.boot_count * INSTRUCTION_BEATS),
+        ]
+        m.d.comb += self.boot.beats.eq(beats)
+        m.d.comb += [
             self.boot.start.eq(self.start & fits),
             self.boot.address.eq(self.code_address),
-            self.boot.beats.eq(self.boot_count * INSTRUCTION_BEATS),
             started.eq(booting & self.boot.done),
         ]
         with m.If(self.start):

@@ -117,12 +117,15 @@ class Sizes(wiring.Component):
         """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach."""
         rows = self._rows
         reach = (1 << self._bits["first_slice"]) + (1 << self._bits["slice_count"]) - 2
-        longest = reach * rows
-        clipped = Signal(bits_for(longest), reset_less=True)
-        whole = Signal(bits_for(reach), reset_less=True)
+        # Clipped to as many bits as the longest has, and to ones: no comparison with all of the bits.
+        width = bits_for(reach * rows)
+        clipped, none = Signal(width, reset_less=True), Signal(reset_less=True)
+        longest = (1 << width) - 1
+        whole = Signal(bits_for(-(-longest // rows)), reset_less=True)
         multiplier, shift = reciprocal(rows, longest + rows - 1)
         m.d.sync += [
-            clipped.eq(Mux(reduction == 0, 1, Mux(reduction > longest, longest, reduction))),
-            whole.eq(((clipped + (rows - 1)) * multiplier) >> shift),
+            clipped.eq(reduction[:width] | reduction[width:].any().replicate(width)),
+            none.eq(reduction == 0),
+            whole.eq((((clipped + (rows - 1)) * multiplier) >> shift) | none),
         ]
         return whole

@@ -124,7 +124,7 @@ class EpiloguePipeline(wiring.Component):
         self._kind = kinds
         self._details = [None, self.details]
         for stage in range(2, OUTPUT + 1):
-            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}"))
+            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}", early=stage == BIAS))
         m.d.comb += self.take_tap.eq(self.kind.entry & self.work.taps)
         self._tap_outside = delayed(m, self.tap.outside, 1, "tap_outside_at_read")
         with m.If(self.work.taps):
@@ -191,9 +191,11 @@ class EpiloguePipeline(wiring.Component):
             with m.If(work.windows):
                 m.d.sync += chosen.eq(0)
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
-            addend = Mux(work.reads, self.residual[lane], 0)
+            addend = Signal(8, name=f"addend_{lane}", reset_less=True)
+            m.d.sync += addend.eq(Mux(work.reads, self.residual[lane], 0))
             m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))
-        m.d.comb += self.take_residual.eq(self._kind[SATURATE].entry & work.reads)
+        # A register behind the queue, whose memory is late.
+        m.d.comb += self.take_residual.eq(self._kind[SATURATE - 1].entry & work.reads)
         return values
 
     def _addresses(self, m: Module) -> Any:

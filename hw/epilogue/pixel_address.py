@@ -14,6 +14,7 @@ from gatewright.contract.isa import NO_TABLE
 from gatewright.hw.epilogue.setup import COLUMNS_LEFT, INSIDE, VECTOR_BITS, work_layout
 from gatewright.hw.layouts import PLACE
 from gatewright.hw.lib.delay import delayed
+from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, table_read
 
 DEPTH = 32
@@ -31,10 +32,11 @@ RASTER = data.StructLayout(
         **{name: INSIDE for name in ("inside_y", "inside_x")},
         **{name: PLACE[name].width for name in ("tile_y", "tile_x")},
         "columns_left": COLUMNS_LEFT,
+        "row_last": 1,
     }
 )
 """A pixel: its tile's position in the list and its place inside it. Without a tile table also the tile's place in the
-grid, and the columns of the map from the tile's first one on."""
+grid, the columns of the map from the tile's first one on, and whether there are none behind the tile."""
 
 _STEPS = 8
 """From the walk's registers to the address."""
@@ -117,12 +119,14 @@ class PixelAddresses(wiring.Component):
                 following.position.eq(here.position + 1),
                 following.tile_x.eq(here.tile_x + 1),
                 following.columns_left.eq(here.columns_left - work.tile),
+                following.row_last.eq(here.columns_left <= work.tile << 1),
             ]
-            with m.If(here.columns_left <= work.tile):
+            with m.If(here.row_last):
                 m.d.comb += [
                     following.tile_x.eq(0),
                     following.tile_y.eq(here.tile_y + 1),
                     following.columns_left.eq(work.out_width),
+                    following.row_last.eq(work.out_width <= work.tile),
                 ]
         base, pool_base = self._bases
         with m.If(issue):
@@ -143,7 +147,7 @@ class PixelAddresses(wiring.Component):
                     ]
                 with m.Else():
                     left, begun = Signal(VECTOR_BITS), Signal(VECTOR_BITS)
-                    m.d.comb += [left.eq(pixels - columns), begun.eq(Mux(left < columns, left, columns))]
+                    m.d.comb += [left.eq(pixels - columns), begun.eq(Mux(pixels < 2 * columns, left, columns))]
                     m.d.sync += [
                         walking.eq(work.by_pixel & (pixels > columns)),
                         saved.eq(following),
@@ -202,12 +206,25 @@ class PixelAddresses(wiring.Component):
         ]
         # 3, 4: the pixel.
         row_bits, column_bits = len(tile_y) + len(edge_y), len(tile_x) + len(edge_x)
-        rows, columns = Signal(row_bits, reset_less=True), Signal(column_bits, reset_less=True)
+        # A product of few bits is two sums, each in a register.
+        half = len(edge_x) // 2
+        rows, columns, more_rows, more_columns = (
+            Signal(bits, name=name, reset_less=True)
+            for bits, name in (
+                (row_bits, "rows"),
+                (column_bits, "columns"),
+                (row_bits, "more_rows"),
+                (column_bits, "more_columns"),
+            )
+        )
         y, x = Signal(row_bits + 1, reset_less=True), Signal(column_bits + 1, reset_less=True)
-        m.d.sync += [rows.eq(tile_y * edge_y), columns.eq(tile_x * edge_x)]
         m.d.sync += [
-            y.eq(rows + delayed(m, inside_y, 1, "inside_y")),
-            x.eq(columns + delayed(m, inside_x, 1, "inside_x")),
+            rows.eq(small_product(tile_y, edge_y[:half])),
+            more_rows.eq(small_product(tile_y, edge_y[half:]) << half),
+            columns.eq(small_product(tile_x, edge_x[:half])),
+            more_columns.eq(small_product(tile_x, edge_x[half:]) << half),
+            y.eq(rows + more_rows + delayed(m, inside_y, 1, "inside_y")),
+            x.eq(columns + more_columns + delayed(m, inside_x, 1, "inside_x")),
         ]
         # 5, 6: its number in the map.
         width, height = Signal.like(work.pooled_width, reset_less=True), Signal.like(work.height, reset_less=True)

@@ -63,7 +63,8 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
     ``wraps``: it lies in a ring of rows. ``pooled_width``: of the map with what is written behind the tiles.
     ``reads``: pixels' bytes come through the residual's queue.
 
-    ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on.
+    ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on;
+    ``row_last``: there is no tile beside it.
     """
     lane = ceil_log2(arch.columns)
     return data.StructLayout(
@@ -109,6 +110,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "tile_y": PLACE["tile_y"].width,
             "tile_x": PLACE["tile_x"].width,
             "columns_left": COLUMNS_LEFT,
+            "row_last": 1,
         }
     )
 
@@ -165,11 +167,19 @@ class EpilogueSetup(wiring.Component):
         """What follows from the sizes, in one cycle."""
         columns = self._arch.columns
         standing, filled = Signal(VECTOR_BITS), Signal()
-        parameters = Signal(LANE_COUNT_BITS)
+        # Of the head, which stands still.
+        by_pixel, none, preloads, single = (
+            Signal(name=name, reset_less=True) for name in ("by_pixel", "none", "preloads", "single")
+        )
+        m.d.sync += [
+            by_pixel.eq(work.by_pixel),
+            none.eq(work.by_pixel | work.windows),
+            preloads.eq((~work.windows | work.taps) & (~work.by_pixel | work.threshold)),
+            single.eq(work.single),
+        ]
         m.d.comb += [
-            standing.eq(Mux(work.by_pixel, sizes.pixels, sizes.filters)),
+            standing.eq(Mux(by_pixel, sizes.pixels, sizes.filters)),
             filled.eq(standing >= columns),
-            parameters.eq(Mux(work.by_pixel | work.windows, 0, Mux(filled, columns, standing))),
         ]
         m.d.sync += [
             work.empty.eq(sizes.empty),
@@ -179,11 +189,15 @@ class EpilogueSetup(wiring.Component):
             work.standing.eq(standing),
             work.more.eq(standing - columns),
             work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
-            work.group.eq(Mux(work.by_pixel, TRANSPOSED_FILTERS, columns)),
-            work.preload.eq(~sizes.empty & (~work.windows | work.taps) & (~work.by_pixel | work.threshold)),
-            work.preload_ends.eq(work.single | (standing == 1)),
-            work.setup.eq(Mux(parameters > EPILOGUE_SETUP, parameters, EPILOGUE_SETUP) - 1),
+            work.group.eq(Mux(by_pixel, TRANSPOSED_FILTERS, columns)),
+            work.preload.eq(~sizes.empty & preloads),
+            work.preload_ends.eq(single | (standing == 1)),
+            work.setup.eq(EPILOGUE_SETUP - 1),
         ]
+
+        if columns > EPILOGUE_SETUP:
+            with m.If(~none & (standing > EPILOGUE_SETUP)):
+                m.d.sync += work.setup.eq(Mux(filled, columns - 1, standing - 1))
 
     def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
         """Sums and products of fields. They stand still longer than this takes."""
@@ -200,4 +214,5 @@ class EpilogueSetup(wiring.Component):
             work.position.eq(fields.first_tile + place.tile),
             edge.eq(place.tile_x * fields.tile),
             work.columns_left.eq(fields.out_width - edge),
+            work.row_last.eq(work.columns_left <= fields.tile),
         ]

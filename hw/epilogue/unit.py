@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.isa import NO_TABLE, WAITS, Unit
-from gatewright.contract.timing import EPILOGUE_LATENCY
-from gatewright.hw.control.queue import WaitDistance, waits_met
+from gatewright.contract.timing import DECODE_LATENCY, EPILOGUE_LATENCY
+from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.epilogue.pipeline import RAW_DELAY, EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
 from gatewright.hw.epilogue.residual import READ_BYTES, ResidualFetch
@@ -31,6 +31,8 @@ from gatewright.hw.signatures import (
     table_counts,
     table_read,
 )
+
+assert WaitComparison.LATENCY + 1 <= DECODE_LATENCY
 
 
 class EpilogueUnit(wiring.Component):
@@ -123,20 +125,22 @@ class EpilogueUnit(wiring.Component):
         """Take, run, retire; returns whether an instruction is at work."""
         busy, waiting = Signal(), Signal()
         take, run = self.queue.take, self.progress.run
-        m.submodules.distance = distance = WaitDistance()
+        m.submodules.comparison = comparison = WaitComparison()
         kept = Signal(data.ArrayLayout(WAIT, WAITS), reset_less=True)
-        with m.If(take):
+        # They follow the head until it is taken and has to wait. From its run on nobody asks for them; those of the
+        # head stand still long before it is taken.
+        with m.If(~waiting):
             m.d.sync += kept.eq(self.waits)
-        met = Signal()
+        met = comparison.met
         m.d.comb += [
             take.eq(self.queue.valid & ~busy),
             self.progress.start.eq(take),
-            distance.waits.eq(Mux(busy, kept, self.waits)),
-            distance.counts.eq(self.completions.counts),
-            met.eq(waits_met(distance.distance, kept, self.completions.counts)),
+            comparison.waits.eq(kept),
+            comparison.counts.eq(self.completions.counts),
+            comparison.retires.eq(self.completions.retires),
         ]
-        # Without work an instruction may run as it is taken: the queue has compared its waits.
-        at_once = take & prepared.empty & self.queue.waits_met
+        # Without work an instruction may run as it is taken.
+        at_once = take & prepared.empty & met
         later = waiting & (walk.ready | work.empty) & met
         m.d.comb += run.eq(at_once | later)
         with m.If(take):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -82,6 +84,12 @@ class EpilogueWalk(wiring.Component):
         self._inside = Signal(prepared.last_inside.shape(), reset_less=True)
         self._more = Signal(signed(VECTOR_BITS + 1), reset_less=True)
         self._last_lane = Signal(ceil_log2(self._arch.columns), reset_less=True)
+        # Registers beside them: the last row of a group in the transposer, and whether the group is the last; whether
+        # the next pixel is a tile's last.
+        self._group_last, self._last_group = Signal(LANE_BITS, reset_less=True), Signal(reset_less=True)
+        self._inside_ends = Signal(reset_less=True)
+        self._before_last = Signal.like(self._inside, name="before_last", reset_less=True)
+        m.d.sync += self._before_last.eq(self.work.last_inside - 1)
         advance = Signal()
         m.d.comb += advance.eq((self.take & prepared.preload) | self._loading | self.go | self._working)
 
@@ -97,8 +105,9 @@ class EpilogueWalk(wiring.Component):
                 self.position.eq(prepared.first_filter + prepared.preload),
                 self._accumulator.eq(prepared.accumulator),
                 self._pixels.eq(prepared.pixels),
-                self._filters.eq(prepared.filters),
+                *self._groups(prepared.filters, 0),
                 self._inside.eq(0),
+                self._inside_ends.eq(prepared.last_inside == 0),
                 self._more.eq(prepared.more),
                 self._last_lane.eq(prepared.last_lane),
             ]
@@ -115,10 +124,18 @@ class EpilogueWalk(wiring.Component):
             m.d.sync += self.ready.eq(1)
         return m
 
+    def _groups(self, filters: Any, less: int) -> list[Any]:
+        """The filters are ``filters`` - ``less``, of which ``less`` is a multiple of TRANSPOSED_FILTERS."""
+        low = filters[: ceil_log2(TRANSPOSED_FILTERS)]
+        return [
+            self._filters.eq(filters - less),
+            self._group_last.eq(Mux(filters < less + TRANSPOSED_FILTERS, low - 1, TRANSPOSED_FILTERS - 1)),
+            self._last_group.eq(filters <= less + TRANSPOSED_FILTERS),
+        ]
+
     def _slot(self, m: Module, advance: Signal) -> None:
         """The slot of this cycle, into stage 1."""
         work, step = self.work, self._step
-        group = Mux(self._filters < TRANSPOSED_FILTERS, self._filters, TRANSPOSED_FILTERS)
         value = step == Step.VALUE
         kinds = {
             "parameter": step == Step.PARAMETER,
@@ -133,7 +150,7 @@ class EpilogueWalk(wiring.Component):
         m.d.sync += [getattr(self.kind, name).eq(advance & holds) for name, holds in kinds.items()]
         m.d.sync += [
             self.details.lane.eq(self._lane),
-            self.details.count.eq(Mux(step == Step.TRANSPOSED, group, self._last_lane + 1)),
+            self.details.count.eq(Mux(step == Step.TRANSPOSED, self._group_last, self._last_lane) + 1),
             self.details.accumulator.eq(self._accumulator),
             self.details.first.eq(Mux(work.store, self._inside == 0, self._pixels == work.pixels)),
             self.last.eq(0),
@@ -144,13 +161,12 @@ class EpilogueWalk(wiring.Component):
         work, step, lane = self.work, self._step, self._lane
         lane_ends, pixel_ends, tile_ends, block_ends = Signal(), Signal(), Signal(), Signal()
         collected = Signal()
-        group_last = Mux(self._filters < TRANSPOSED_FILTERS, self._filters - 1, TRANSPOSED_FILTERS - 1)
         pixel = Mux(work.residual, Step.GAP, Step.VALUE)
         m.d.comb += [
             lane_ends.eq(lane == self._last_lane),
             pixel_ends.eq(self._pixels == 1),
-            tile_ends.eq(work.paired & (self._inside == work.last_inside)),
-            collected.eq(lane == group_last),
+            tile_ends.eq(work.paired & self._inside_ends),
+            collected.eq(lane == self._group_last),
         ]
         with m.Switch(step):
             with m.Case(Step.PARAMETER):
@@ -169,8 +185,11 @@ class EpilogueWalk(wiring.Component):
                         m.d.sync += step.eq(Step.TRANSPOSED)
                 with m.Else():
                     m.d.sync += [
-                        self._pixels.eq(self._pixels - (tile_ends | ~work.windows)),
-                        self._inside.eq(Mux(self._inside == work.last_inside, 0, self._inside + 1)),
+                        self._pixels.eq(Mux(tile_ends | ~work.windows, self._pixels - 1, self._pixels)),
+                        self._inside.eq(Mux(self._inside_ends, 0, self._inside + 1)),
+                        self._inside_ends.eq(
+                            Mux(self._inside_ends, work.last_inside == 0, self._inside == self._before_last)
+                        ),
                         step.eq(pixel),
                     ]
                     with m.If(work.taps):
@@ -189,14 +208,15 @@ class EpilogueWalk(wiring.Component):
             with m.Case(Step.TRANSPOSED):
                 m.d.sync += lane.eq(Mux(lane_ends, 0, lane + 1))
                 with m.If(lane_ends):
-                    m.d.sync += [step.eq(Step.VALUE), self._filters.eq(self._filters - TRANSPOSED_FILTERS)]
-                    m.d.comb += block_ends.eq(self._filters <= TRANSPOSED_FILTERS)
+                    m.d.sync += [step.eq(Step.VALUE), *self._groups(self._filters, TRANSPOSED_FILTERS)]
+                    m.d.comb += block_ends.eq(self._last_group)
         with m.If(block_ends):
             m.d.sync += [
                 step.eq(Mux(work.by_pixel | work.windows, Step.VALUE, Step.PARAMETER)),
                 self._pixels.eq(work.pixels),
-                self._filters.eq(work.filters),
+                *self._groups(work.filters, 0),
                 self._inside.eq(0),
+                self._inside_ends.eq(work.last_inside == 0),
                 self._more.eq(self._more - self._arch.columns),
                 self._last_lane.eq(Mux(self._more < self._arch.columns, self._more - 1, self._arch.columns - 1)),
             ]

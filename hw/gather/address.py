@@ -75,5 +75,5 @@ class GatherAddress(wiring.Component):
             with m.If(how.placed):
                 m.d.sync += following["tile_row"].eq(self.placed_row)
             with m.Elif(how.tile_row):
-                m.d.sync += following["tile_row"].eq(now + running.tile_row_step)
+                m.d.sync += following["tile_row"].eq(following["tile_row"] + running.tile_row_step)
         return m

@@ -120,9 +120,15 @@ class GatherPrepare(wiring.Component):
         register("triple", channels + (channels << 1))
         register("tile_step", tile_input * channels)
         register("rest_x", operands.out_width - before)
+        # A product of few bits is two sums, each in a register.
+        half = len(operands.padding_x) // 2
         left = Signal(len(channels) + len(operands.padding_x), reset_less=True)
-        m.d.sync += left.eq(small_product(channels, operands.padding_x))
-        register("row_origin", operands.source - left)
+        more_left = Signal.like(left, reset_less=True)
+        m.d.sync += [
+            left.eq(small_product(channels, operands.padding_x[:half])),
+            more_left.eq(small_product(channels, operands.padding_x[half:]) << half),
+        ]
+        register("row_origin", operands.source - left - more_left)
         register("line_step", small_product(pitch, operands.stride))
         register("tile_row_step", tile_input * pitch)
         m.d.comb += [
@@ -151,14 +157,15 @@ class GatherPrepare(wiring.Component):
         ]
         # A kernel row that there is not: its number is the kernel's height at least.
         first_row, begin = small_quotient(m, first, run, "first_row")
-        behind = Signal(behind_shape(self._arch))
+        behind, more = Signal(behind_shape(self._arch)), Signal(behind_shape(self._arch), reset_less=True)
         nothing = Signal(name="no_bytes", reset_less=True)
         kernel_rows, first_rest, behind_first, first_pitch = (
             Signal(gather_sizes(self._arch)[name].shape, name=name, reset_less=True)
             for name in ("kernel_rows", "first_rest", "behind_first", "first_pitch")
         )
-        m.d.comb += behind.eq(count + begin - run)
+        m.d.comb += behind.eq(more + begin)
         m.d.sync += [
+            more.eq(count - run),
             nothing.eq((first_row >= operands.kernel_height) | (operands.slice_count == 0)),
             kernel_rows.eq(operands.kernel_height - first_row),
             first_rest.eq(Mux(behind < 0, count, run - begin)),

@@ -50,7 +50,7 @@ class GatherMask(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        begin = delayed(m, self.piece.begin, 3, "begin")
+        begin = delayed(m, self.piece.begin, 3, "begin", early=True)
         channels = self.running.channels
         low, high = self._byte_range(m)
         inside = Signal(self._arch.gather_bytes, reset_less=True)
@@ -118,20 +118,32 @@ class GatherMask(wiring.Component):
             moved.append(place)
             tiles.append((product >> SHIFT)[:INPUT_BITS])
         tile_y, tile_x = tiles
-        above = Signal(MASK_ADDRESS_BITS, reset_less=True)
+        # A product of few bits is two sums, each in a register.
+        half = len(operands.source_grid) // 2
+        above, far = Signal(MASK_ADDRESS_BITS, reset_less=True), Signal(MASK_ADDRESS_BITS, reset_less=True)
+        origin = Signal(MASK_ADDRESS_BITS, reset_less=True)
         column = Signal(MASK_ADDRESS_BITS, reset_less=True)
         m.d.sync += [
-            above.eq(small_product(tile_y, operands.source_grid)),
-            column.eq(tile_x - BEFORE),
+            above.eq(small_product(tile_y, operands.source_grid[:half])),
+            far.eq(small_product(tile_y, operands.source_grid[half:]) << half),
+            origin.eq((operands.source_grid << BEFORE_BITS) + BEFORE),
+            column.eq(tile_x - origin),
         ]
         m.d.comb += [
             self.mask.mask.eq(operands.source_mask),
-            self.mask.bit.eq(above + column - (operands.source_grid << BEFORE_BITS)),
+            self.mask.bit.eq(above + far + column),
         ]
         # The remainder is exact in its few bits, from the product's few.
-        whole, rest = Signal(len(edge), reset_less=True), Signal(len(edge), reset_less=True)
+        split = len(edge) // 2
+        whole, more = Signal(len(edge), reset_less=True), Signal(len(edge), reset_less=True)
+        rest = Signal(len(edge), reset_less=True)
         place_x = delayed(m, moved[1][: len(edge)], 2, "remainder_x")
-        m.d.sync += [whole.eq(small_product(tile_x[: len(edge)], edge)), rest.eq(place_x - whole)]
+        low = tile_x[: len(edge)]
+        m.d.sync += [
+            whole.eq(small_product(low, edge[:split])),
+            more.eq(small_product(low, edge[split:]) << split),
+            rest.eq(place_x - whole - more),
+        ]
         unmasked = operands.source_mask == NO_MASK
         active: list[Value] = [self.mask.bits[0] | unmasked]
         for column_number in range(1, MASK_COLUMNS):

@@ -11,6 +11,7 @@ from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.timing import DECODE_LATENCY, TILE_CYCLES
 from gatewright.hw.gather.prepare import INPUT_BITS, OPERANDS, gather_sizes
 from gatewright.hw.layouts import PLACE
+from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, table_read
 
 INPUT_TILE_BITS = OPERANDS["tile"].width + OPERANDS["stride"].width
@@ -89,6 +90,11 @@ class TilePlacer(wiring.Component):
         of_head = Signal(reset_less=True)
         m.d.sync += of_head.eq(self.of_head)
         first_row, first_begin = Signal(coming.first_row.shape()), Signal(coming.first_begin.shape())
+        # Of the first kernel row to read, from the tile's on: a product of few bits, two sums, each in a register.
+        half = len(first_row) // 2
+        offset, more_offset = (
+            Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("offset", "more_offset")
+        )
         first_y = Signal(ROW_SHAPE)
         m.d.comb += [
             first_row.eq(Mux(of_head, coming.first_row, running.first_row)),
@@ -104,11 +110,13 @@ class TilePlacer(wiring.Component):
             y.eq(below - padding_y),
             x.eq(right - padding_x),
             # Beyond these bits every byte of the tile is outside the map, and its address does not matter.
-            rows.eq(first_y[:INPUT_BITS].as_signed() * pitch + first_begin),
+            rows.eq(y[:INPUT_BITS].as_signed() * pitch + first_begin),
+            offset.eq(small_product(pitch, first_row[:half])),
+            more_offset.eq(small_product(pitch, first_row[half:]) << half),
             columns.eq(right[:INPUT_BITS] * channels),
             beside.eq(row_origin + columns),
-            address.eq(beside + rows),
-            next_row.eq(row_rest + rows),
+            address.eq(beside + rows + offset + more_offset),
+            next_row.eq(row_rest + rows + offset + more_offset),
         ]
         m.d.comb += [self.y.eq(first_y), self.x.eq(x), self.address.eq(address), self.next_row.eq(next_row)]
         return m

@@ -101,6 +101,8 @@ class GatherWalk(wiring.Component):
         begin, rest = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("begin", "rest"))
         # Bytes of the slices behind this kernel row, and whether there is none.
         behind, cut = Signal(behind_shape(self._arch), reset_less=True), Signal(reset_less=True)
+        # They do not fill the kernel row that comes next.
+        short = Signal(reset_less=True)
         behind_next = Signal.like(behind)
         kernel = _Countdown(running.kernel_rows, "kernel_rows")
         pixel, line = _Countdown(operands.tile, "pixels"), _Countdown(operands.tile, "lines")
@@ -126,7 +128,11 @@ class GatherWalk(wiring.Component):
 
         def begin_vector(sizes: Any) -> None:
             m.d.sync += [begin.eq(sizes.first_begin), rest.eq(sizes.first_rest), row_ends.eq(sizes.first_rest <= wide)]
-            m.d.sync += [behind.eq(sizes.behind_first), cut.eq(sizes.behind_first <= 0)]
+            m.d.sync += [
+                behind.eq(sizes.behind_first),
+                cut.eq(sizes.behind_first <= 0),
+                short.eq(sizes.behind_first < sizes.run),
+            ]
             kernel.load(m, sizes.kernel_rows)
 
         m.d.comb += behind_next.eq(behind - running.run)
@@ -144,9 +150,14 @@ class GatherWalk(wiring.Component):
                 begin_vector(running)
                 pixel.step(m)
             with m.Else():
-                m.d.sync += [begin.eq(0), behind.eq(behind_next), cut.eq(behind_next <= 0)]
+                m.d.sync += [
+                    begin.eq(0),
+                    behind.eq(behind_next),
+                    cut.eq(behind <= running.run),
+                    short.eq(behind < running.run << 1),
+                ]
                 m.d.sync += [rest.eq(running.run), row_ends.eq(running.run <= wide)]
-                with m.If(behind_next < 0):
+                with m.If(short):
                     m.d.sync += [rest.eq(behind), row_ends.eq(behind <= wide)]
                 kernel.step(m)
             with m.If(line_ends):

@@ -89,17 +89,40 @@ class IndexUnit(wiring.Component):
     def _scan(self, m: Module, active: Signal, scanning: Signal, fields: data.View, find: data.View) -> Signal:
         """Drives the mask's address and what is found; returns the line that is 1 as a word ends."""
         fresh, following = Signal(), Signal(_FIELDS["bits"].width - _OFFSET)
-        left, rest = Signal(_PLACE, reset_less=True), Signal(MASK_WORD_BITS, reset_less=True)
-        word, limit, remaining = (Signal(MASK_WORD_BITS, name=name) for name in ("word", "limit", "remaining"))
-        final, ends = Signal(), Signal()
+        # Words from this one on, whether it is the last, and the bits of the last that count.
+        words, final = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
+        tail, rest = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS, reset_less=True)
+        word, remaining = (Signal(MASK_WORD_BITS, name=name) for name in ("word", "remaining"))
+        ends = Signal()
+        # Groups of four bits instead of a carry: whether one has any, more than one; whether any but one has some.
+        size = 4
+        groups = [word.word_select(number, size) for number in range(MASK_WORD_BITS // size)]
+        some, several = (Signal(len(groups), name=name) for name in ("some", "several"))
+        crowd = Signal()
+        m.d.comb += [
+            some.eq(Cat(group.any() for group in groups)),
+            several.eq(Cat((group & (group - 1)).any() for group in groups)),
+            crowd.eq((some & (some - 1)).any()),
+            remaining.eq(
+                Cat(
+                    group[bit] & Cat(some[:number], group[:bit]).any()
+                    for number, group in enumerate(groups)
+                    for bit in range(size)
+                )
+            ),
+        ]
         m.d.comb += [
             self.mask.mask.eq(Mux(scanning, fields.mask, self.queue.head.operands.mask)),
             self.mask.word.eq(Mux(scanning, following, 0)),
-            final.eq(left <= MASK_WORD_BITS),
-            limit.eq(Mux(final, Cat(bit < left[: _OFFSET + 1] for bit in range(MASK_WORD_BITS)), ~0)),
-            word.eq(Mux(fresh, (self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS)) & limit, rest)),
-            remaining.eq(word & (word - 1)),
-            ends.eq(scanning & (remaining == 0)),
+            word.eq(
+                Mux(
+                    fresh,
+                    (self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS))
+                    & (tail | (~final).replicate(MASK_WORD_BITS)),
+                    rest,
+                )
+            ),
+            ends.eq(scanning & ~Cat(several, crowd).any()),
             find.entry.eq(scanning & (word != 0)),
             find.last.eq(ends & final),
         ]
@@ -108,11 +131,19 @@ class IndexUnit(wiring.Component):
             Cat(Cat(lowest[n] for n in range(MASK_WORD_BITS) if n >> bit & 1).any() for bit in range(_OFFSET))
         )
         with m.If(~active):
-            m.d.sync += [fresh.eq(1), following.eq(1), left.eq(self.queue.head.operands.bits)]
+            bits = self.queue.head.operands.bits
+            of_last = bits[:_OFFSET]
+            m.d.sync += [
+                fresh.eq(1),
+                following.eq(1),
+                words.eq((bits + (MASK_WORD_BITS - 1)) >> _OFFSET),
+                final.eq(bits <= MASK_WORD_BITS),
+                tail.eq(Cat((bit < of_last) | (of_last == 0) for bit in range(MASK_WORD_BITS))),
+            ]
         with m.Else():
             m.d.sync += [fresh.eq(ends), rest.eq(remaining)]
         with m.If(ends):
-            m.d.sync += [following.eq(following + 1), left.eq(left - MASK_WORD_BITS), scanning.eq(~final)]
+            m.d.sync += [following.eq(following + 1), words.eq(words - 1), final.eq(words == 2), scanning.eq(~final)]
         return ends
 
     def _follow(self, m: Module, active: Signal, ends: Signal, find: data.View) -> None:
@@ -164,7 +195,8 @@ class IndexUnit(wiring.Component):
         second = delayed(m, found, 1, "find_second")
         m.d.comb += read.addr.eq(Cat(found.offset, width[:_OFFSET]))
 
-        narrow = width < MASK_WORD_BITS
+        narrow = Signal(reset_less=True)
+        before = Signal(signed(_WIDTH + 2), reset_less=True)
         along, less = Signal(_WIDTH + 1, reset_less=True), Signal(signed(_WIDTH + 2), reset_less=True)
         row, y = Signal(_PLACE, reset_less=True), Signal(_PLACE, reset_less=True)
         x = Signal(_WIDTH, reset_less=True)
@@ -172,9 +204,11 @@ class IndexUnit(wiring.Component):
         columns = Mux(narrow, read.data.columns, second.offset)
         position = delayed(m, Cat(second.offset, second.first[_OFFSET:]), 2, "position")
         m.d.sync += [
+            narrow.eq(width < MASK_WORD_BITS),
+            before.eq(found.x - width),
             row.eq(second.y + Mux(narrow, read.data.rows, 0)),
             along.eq(second.x + columns),
-            less.eq(second.x + columns - width),
+            less.eq(before + columns),
             y.eq(row + (less >= 0)),
             x.eq(Mux(less >= 0, less, along)),
             entry.eq(Mux(width == 0, position, y << COORDINATE_BITS | x)),

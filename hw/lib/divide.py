@@ -33,7 +33,7 @@ class ReciprocalDivider(wiring.Component):
     """
 
     QUOTIENT_LATENCY = 3
-    """The table, the product, its second register."""
+    """The table, the operands' registers, the product."""
     REMAINDER_LATENCY = QUOTIENT_LATENCY + 1
 
     def __init__(self, largest: int, divisors: Sequence[int]) -> None:
@@ -62,15 +62,16 @@ class ReciprocalDivider(wiring.Component):
         m.submodules.table = table = memory.Memory(shape=row, depth=len(rows), init=rows)
         read = table.read_port()
         dividend = delayed(m, self.dividend, 1, "dividend")
-        product = Signal(len(dividend) + row["multiplier"].width, reset_less=True)
-        result = Signal.like(product)
+        # Two registers: those of the multiplier's operands and one behind it, since a block memory is late.
+        factor = delayed(m, dividend, 1, "factor")
+        multiplier = delayed(m, read.data.multiplier, 1, "multiplier")
+        result = Signal(len(dividend) + row["multiplier"].width, reset_less=True)
         part = Signal(self._remainder_bits, reset_less=True)
-        divisor = delayed(m, read.data.divisor, self.QUOTIENT_LATENCY - 1, "divisor")
-        last = delayed(m, dividend[: self._remainder_bits], self.REMAINDER_LATENCY - 1, "dividend_low")
+        divisor = delayed(m, read.data.divisor, self.QUOTIENT_LATENCY - 1, "divisor", early=True)
+        last = delayed(m, dividend[: self._remainder_bits], self.REMAINDER_LATENCY - 1, "dividend_low", early=True)
         m.d.comb += read.addr.eq(self.select)
         m.d.sync += [
-            product.eq(dividend * read.data.multiplier),
-            result.eq(product),
+            result.eq(factor * multiplier),
             part.eq(self.quotient[: self._remainder_bits] * divisor),
         ]
         m.d.comb += [self.quotient.eq(result >> self._shift), self.remainder.eq(last - part)]

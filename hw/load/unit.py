@@ -152,9 +152,12 @@ class LoadUnit(wiring.Component):
         countdown = Signal(range(LOAD_LATENCY))
         booting = Signal()
         empty_done, done = Signal(), Signal()
+        # Registers: the countdown is at 0, and nothing is pending. While a load without rows waits, no other begins.
+        due, nothing = Signal(), Signal()
+        m.d.sync += [due.eq(countdown <= 1), nothing.eq(pending == line[-1])]
         m.d.sync += line.eq(Cat(writer.last, line))
         m.d.comb += [
-            empty_done.eq(waiting & (countdown == 0) & (pending == 0)),
+            empty_done.eq(waiting & due & nothing),
             done.eq(line[-1] | empty_done),
             self.progress.retire.eq(done & ~booting),
         ]
@@ -165,7 +168,7 @@ class LoadUnit(wiring.Component):
             m.d.sync += [booting.eq(0), self.boot.done.eq(1)]
         with m.If(start & order.empty):
             # Its completion is seen LOAD_LATENCY cycles after the start; the retiring cycle is the one before.
-            m.d.sync += [waiting.eq(1), countdown.eq(LOAD_LATENCY - 2)]
+            m.d.sync += [waiting.eq(1), countdown.eq(LOAD_LATENCY - 2), due.eq(0)]
         with m.Elif(empty_done):
             m.d.sync += waiting.eq(0)
         with m.Elif(countdown != 0):

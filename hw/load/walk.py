@@ -60,19 +60,25 @@ class BeatWalk(wiring.Component):
         transfer = self.transfer
         beats_left = Signal.like(transfer.beats_left, reset_less=True)
         rows_left = Signal.like(transfer.rows_left, reset_less=True)
-        self._row_ends, self._tap_ends, self._reduction, self._by_vector = Signal(), Signal(), Signal(), Signal()
+        self._reduction, self._by_vector = Signal(), Signal()
+        # Registers beside the counters: this beat ends its tap, its row; this row is the last.
+        self._tap_ends = Signal(name="tap_ends", reset_less=True)
+        self._row_ends, last_row = Signal(name="row_ends", reset_less=True), Signal(reset_less=True)
         m.d.comb += [
-            self._row_ends.eq(beats_left == 0),
-            self._tap_ends.eq(self.groups <= GROUPS_PER_BEAT),
             self._reduction.eq(transfer.space == Space.WEIGHTS_BY_REDUCTION),
             self._by_vector.eq(transfer.space == Space.WEIGHTS_BY_VECTOR),
-            self.last.eq(self._row_ends & (rows_left == 0)),
+            self.last.eq(self._row_ends & last_row),
             self.next_taken.eq(self.next_valid & (~self.active | (self.advance & self.last))),
         ]
         with m.If(self.advance):
-            m.d.sync += beats_left.eq(beats_left - 1)
+            m.d.sync += [beats_left.eq(beats_left - 1), self._row_ends.eq(beats_left == 1)]
             with m.If(self._row_ends):
-                m.d.sync += [beats_left.eq(transfer.beats_left), rows_left.eq(rows_left - 1)]
+                m.d.sync += [
+                    beats_left.eq(transfer.beats_left),
+                    self._row_ends.eq(transfer.beats_left == 0),
+                    rows_left.eq(rows_left - 1),
+                    last_row.eq(rows_left == 1),
+                ]
             with m.If(self.last):
                 m.d.sync += self.active.eq(0)
             self._advance_place(m)
@@ -82,8 +88,11 @@ class BeatWalk(wiring.Component):
                 transfer.eq(self.next),
                 beats_left.eq(self.next.beats_left),
                 rows_left.eq(self.next.rows_left),
+                self._row_ends.eq(self.next.beats_left == 0),
+                last_row.eq(self.next.rows_left == 0),
                 self.left.eq(self.next.limit),
                 self.groups.eq(self.next.groups),
+                self._tap_ends.eq(self.next.groups <= GROUPS_PER_BEAT),
                 self.triple.eq(self.next.groups + (self.next.groups << 1)),
             ]
             self._begin_place(m)
@@ -134,8 +143,9 @@ class BeatWalk(wiring.Component):
             self.place.eq(self.place + step),
             self.left.eq(Mux(self.left > taken, self.left - taken, 0)),
             self.groups.eq(self.groups - GROUPS_PER_BEAT),
+            self._tap_ends.eq(self.groups <= 2 * GROUPS_PER_BEAT),
         ]
         with m.If(self._tap_ends | self._row_ends):
-            m.d.sync += self.groups.eq(transfer.groups)
+            m.d.sync += [self.groups.eq(transfer.groups), self._tap_ends.eq(transfer.groups <= GROUPS_PER_BEAT)]
         with m.If(self._row_ends & (self._reduction | self._by_vector)):
             m.d.sync += self.left.eq(transfer.limit)

@@ -77,7 +77,7 @@ class Scratchpad(wiring.Component):
         address_b = self._request(m)
         rows_a = self._bank_addresses(m, self.gather.address, "a")
         rows_b = self._bank_addresses(m, address_b, "b")
-        enables, words = self._turned_write(m, address_b)
+        enables, words = self._turned_write(m)
         reading_a = Signal(reset_less=True)
         m.d.sync += reading_a.eq(self.gather.valid)
         read_a: list[Value] = []
@@ -131,12 +131,14 @@ class Scratchpad(wiring.Component):
             rows.append(register)
         return rows
 
-    def _turned_write(self, m: Module, address: Value) -> tuple[list[Signal], list[Signal]]:
+    def _turned_write(self, m: Module) -> tuple[list[Signal], list[Signal]]:
         """Registers: each bank's byte enables and word of port B's write."""
-        count = reduce(or_, (w.count & w.valid.replicate(len(w.count)) for w in map(self._port, self._writers)))
+        writers = [self._port(name) for name in self._writers]
+        count = reduce(or_, (w.count & w.valid.replicate(len(w.count)) for w in writers))
+        # The writers' own address: readers come later in their cycle.
+        amount = reduce(or_, (w.address[:RING_BITS] & w.valid.replicate(RING_BITS) for w in writers))
         present = Cat(lane < count for lane in range(PORT_BYTES))
         spare = RING_BYTES - PORT_BYTES
-        amount = address[:RING_BITS]
         turned = rotate_up(m, Cat(*self._written(), Const(0, 8 * spare)), 8, amount, "turn")
         turned_enable = rotate_up(m, Cat(present, Const(0, spare)), 1, amount, "turn_enable")
         enables, words = [], []

@@ -126,12 +126,17 @@ class StoreUnit(wiring.Component):
         unanswered = Signal.like(self._open)
         response = Signal()
         finished = Signal()
+        # A register: one burst was unanswered, if none was sent in the cycle before. Had one been, its response could
+        # not be here yet.
+        only, sent = Signal(), Signal()
         m.d.comb += [
-            finished.eq(response & (unanswered == 1) & ~more & ~send),
+            finished.eq(response & only & ~more & ~sent),
             self.quiet.eq(unanswered == 0),
         ]
         m.d.sync += [
             response.eq(bus.b_valid),
+            only.eq(unanswered == response + 1),
+            sent.eq(send),
             unanswered.eq(unanswered + send - response),
             self._open.eq(self._open + send - (bus.w_valid & bus.w_ready & bus.w_last)),
         ]
@@ -183,8 +188,10 @@ class StoreUnit(wiring.Component):
         """A STORE without beats takes as long as one of 0 beats; returns a pulse in its retiring cycle."""
         cycles = STORE_LATENCY + self._arch.dram.latency - 1
         countdown = Signal(range(cycles + 1))
+        ends = Signal()
         with m.If(start):
             m.d.sync += countdown.eq(cycles)
         with m.Elif(countdown != 0):
             m.d.sync += countdown.eq(countdown - 1)
-        return countdown == 1
+        m.d.sync += ends.eq(~start & (countdown == 2))
+        return ends

@@ -10,7 +10,7 @@ MARK = "gatewright step "
 TECHMAPS = ("dsp48e1.v", "dsp48e2.v", "carry8.v", "cells.v")
 """Files of this folder that the script reads."""
 
-LIBRARY, NETLIST, STATISTICS, TIMING = "library.v", "netlist.v", "statistics.json", "timing.txt"
+LIBRARY, NETLIST, STATISTICS, TIMING, CELLS = "library.v", "netlist.v", "statistics.json", "timing.txt", "cells.json"
 """Files that the script reads and writes, in the output folder."""
 
 _XILINX = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf"
@@ -127,6 +127,8 @@ def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
                 "setattr -mod -unset keep_hierarchy *",
                 "flatten",
                 f"tee -q -o {TIMING} sta",
+                "delete =A:*/p:*",
+                f"write_json {CELLS}",
                 "design -pop",
             ),
         ),

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Opcode, Stationary, column
-from gatewright.contract.timing import ACCUMULATOR_LATENCY, array_latency
+from gatewright.contract.timing import ACCUMULATOR_LATENCY, EMPTY_LATENCY, array_latency
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import STANDING, STREAM_END, UNIT_ARRAY, Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
@@ -194,7 +194,7 @@ def time(
     if schedule.array[STANDING] >= 0 and still != schedule.array[STANDING]:
         start = max(start, stream_end)
     if done[work.BLOCKS] == 0:
-        free, end = max(start + 1, stream_end), start + 1
+        free, end = max(start + 1, stream_end), start + EMPTY_LATENCY
     else:
         streamed = done[work.PIXELS] if still == FILTERS else done[work.FILTERS]
         stream_end = max(start + done[work.PRELOAD], stream_end) + done[work.CYCLES]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.isa import COUNT_BITS, FORMATS, UNITS, WAITS, Opcode, column
-from gatewright.contract.timing import DECODE_LATENCY, EXIT_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, work
 from gatewright.sim.fast.channel import Writes, begin_pass, end_pass
@@ -184,9 +184,9 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
                 trace[0, INSTRUCTION] = at
                 return waits
             if unit == UNIT_SEQUENCER:
-                cycle = max(turn + (EXIT_LATENCY if opcode == EXIT else 0), waits)
+                cycle = max(turn + CONTROL_LATENCY, waits)
                 if at == rows - 1:
-                    cycle = max(cycle, last_done.max())
+                    cycle = max(cycle + END_LATENCY, last_done.max())
                 record[DISPATCH] = record[START] = record[RUN] = cycle
                 record[DONE] = cycle + 1
                 turn = cycle + (FETCH_LATENCY if opcode == NEXT else 1)

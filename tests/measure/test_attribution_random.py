@@ -160,3 +160,26 @@ def test_a_load_that_nothing_waits_for_stalls_nothing() -> None:
 
 def test_index_building_is_what_the_index_unit_takes() -> None:
     assert _causes(_serial(16))[Cause.INDEX] == 160 + 12  # one entry a cycle, and the unit's latency
+
+
+def test_the_sequencers_own_instructions_are_explained_by_their_turn_or_their_waits() -> None:
+    load = row(Opcode.LOAD, space=Space.SCRATCHPAD, rows=1, row_beats=8)
+    first = [(Unit.LOAD, 1)]
+    end, held_end = row(Opcode.END), row(Opcode.END, first)
+    leave, held_exit = row(Opcode.EXIT, mask=0, bit=1), row(Opcode.EXIT, first, mask=0, bit=1)
+    image = Image()
+    image.reserve(1024)
+    for rows in (
+        [end],
+        [leave, leave, end],
+        [load, end],
+        [load, held_end],
+        [load, leave, held_exit, end],
+        [load, leave, held_exit, leave, held_end],
+        [load, leave, held_exit, load, held_end],
+    ):
+        program = replace(make_program(PRESETS["4x4"], rows, image), macs={"program": 10**9})
+        result = simulate(program)
+        found = attribute(program, result.trace, result.work)
+        total = sum(sum(parts.values()) for parts in found.parts.values())
+        assert total == result.cycles * program.arch.peak_macs

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.isa import Unit
-from gatewright.contract.timing import ACCUMULATOR_LATENCY, ARRAY_OVERHEAD
+from gatewright.contract.timing import ACCUMULATOR_LATENCY, ARRAY_OVERHEAD, EMPTY_LATENCY
 from gatewright.sim.stepped.array.grid import PRODUCT_STAGES, Grid
 from gatewright.sim.stepped.array.operand_fetch import Fetched, Fetcher, Slot
 from gatewright.sim.stepped.instruction import Instruction, effective_work
@@ -47,7 +47,7 @@ class ArrayUnit:
     read, its output register, the addition and the write.
 
     A MATMUL without work leaves the queue like any other; the one behind it is taken once the stream is over. It
-    waits for the completion of those before it: one a cycle is counted.
+    is complete EMPTY_LATENCY cycles later, and behind those before it: one a cycle is counted.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -187,4 +187,6 @@ class ArrayUnit:
     def _retire_empty(self) -> None:
         """Count a MATMUL without work that nothing older holds back."""
         if self._order and self._order[0][1]:
-            self._retire(self._order[0][0])
+            oldest = self._order[0][0]
+            if self._shared.clock.cycle >= oldest.start + EMPTY_LATENCY - 1:
+                self._retire(oldest)

@@ -8,7 +8,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import decode
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import EXIT_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, END_LATENCY, FETCH_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 
@@ -17,9 +17,9 @@ class Sequencer:
     """A program counter into the instruction memory, and one instruction a cycle to the units' queues.
 
     After boot and after NEXT a counter lets FETCH_LATENCY cycles pass. The instruction register is
-    read from the instruction memory in the first cycle in which its instruction could be dispatched; for EXIT_LATENCY
-    cycles from then on an EXIT's mask bit is still being read (``_unread`` of them are left). Its number in
-    the program is counted along: pages follow each other in the program as NEXT links them. An
+    read from the instruction memory in the first cycle in which its instruction could be dispatched: its turn. For
+    CONTROL_LATENCY cycles from then on the waits of a NEXT, EXIT or END are compared, and an EXIT's mask bit is read.
+    Its number in the program is counted along: pages follow each other in the program as NEXT links them. An
     instruction that differs from the program's at that number was fetched before its page arrived.
     """
 
@@ -31,8 +31,9 @@ class Sequencer:
         self._waiting = True
         self._fetch = 0
         self._current: Instruction | None = None
+        self._turn = 0
         self._leaving = False
-        self._unread = 0
+        self._leave = 0
         self.executed: list[Instruction] = []
         self.stopped = False
 
@@ -75,7 +76,7 @@ class Sequencer:
                 "let the NEXT before it wait for the page's LOAD"
             )
         self._current = Instruction(row, code)
-        self._unread = EXIT_LATENCY if self._current.opcode == Opcode.EXIT else 0
+        self._turn = self._shared.clock.cycle
         return self._current
 
     def _advance(self, executed: Instruction, entry: int) -> None:
@@ -85,25 +86,26 @@ class Sequencer:
         self._row += 1
 
     def _control(self, current: Instruction) -> None:
-        """NEXT, EXIT or END in its turn: it runs in this cycle if its waits are met."""
-        if self._unread:
-            self._unread -= 1
+        """NEXT, EXIT or END in its turn: it runs once its waits are met, CONTROL_LATENCY cycles on at the earliest."""
+        if self._leaving:
+            self._leave -= 1
+            if self._leave <= 0 and self._shared.completions.idle:
+                self._finish(current, self._entry)
+                self.stopped = True
             return
-        if not self._leaving and not self._shared.completions.met(current):
+        if self._shared.clock.cycle < self._turn + CONTROL_LATENCY or not self._shared.completions.met(current):
             return
         if current.opcode == Opcode.NEXT:
             self._finish(current, current["entry"])
             self._fetch = FETCH_LATENCY - 1
             return
-        if current.opcode == Opcode.EXIT and not self._leaving:
+        if current.opcode == Opcode.EXIT:
             taken = bool(self._shared.masks.read(current["mask"], np.array([current["bit"]]), current)[0])
             if not taken:
                 self._finish(current, self._entry + 1)
                 return
         self._leaving = True
-        if self._shared.completions.idle:
-            self._finish(current, self._entry)
-            self.stopped = True
+        self._leave = END_LATENCY
 
     def _finish(self, current: Instruction, entry: int) -> None:
         now = self._shared.clock.cycle

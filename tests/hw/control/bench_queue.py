@@ -62,10 +62,12 @@ async def behaves_like_its_twin(dut: Any) -> None:
             met = head is not None and completions.met(head)
             push = not queue.full and rng.random() < pushes
             take = met and rng.random() < takes
+            retires = [other for other in QUEUED_UNITS if rng.random() < 0.3]
             bench.set(
                 push=int(push),
                 entry=packed[cycle][0],
                 completions__counts=pack(COUNTS, [count % (1 << COUNT_BITS) for count in done]),
+                completions__retires=sum(1 << other for other in retires),
                 unit__take=int(take),
             )
             await bench.settle()
@@ -86,9 +88,8 @@ async def behaves_like_its_twin(dut: Any) -> None:
                 queue.push(instruction)
             if take:
                 queue.pop()
-            for other in QUEUED_UNITS:
-                if rng.random() < 0.3:
-                    completions.retire(retired[other])
+            for other in retires:
+                completions.retire(retired[other])
             clock.tick()
             await bench.step()
     print(f"seed {os.environ['SEED']}: {seen}")

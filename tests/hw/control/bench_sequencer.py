@@ -82,6 +82,8 @@ class Units:
         self._speed = {unit: rng.choice((1.0, 1.0, 0.6, 0.15)) for unit in QUEUED_UNITS}
         self._under_way: dict[Unit, list[Any]] = {unit: [] for unit in QUEUED_UNITS}
         self._beats: list[tuple[int, int]] = []
+        self.retires = 0
+        """Bits of the units that complete an instruction in this cycle."""
         self.page_writes: list[tuple[int, int]] = []
         """(beat's number in the instruction memory, data): one for each cycle to come."""
 
@@ -93,11 +95,13 @@ class Units:
 
     def step(self) -> tuple[int, int] | None:
         """One cycle; returns the beat that is written to the instruction memory in it."""
+        self.retires = 0
         for unit in QUEUED_UNITS:
             queue, under_way = self._shared.queues[unit], self._under_way[unit]
             brings = [i for i in under_way if unit == Unit.LOAD and i["space"] == Space.INSTRUCTIONS]
             if under_way and not (brings and self.page_writes) and self._rng.random() < self._speed[unit]:
                 self._shared.completions.retire(under_way.pop(0))
+                self.retires |= 1 << unit
             head = queue.head
             free = len(under_way) < 3 and not brings
             if (
@@ -117,13 +121,14 @@ class Units:
         return beat, data
 
 
-def drive(bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | None) -> None:
+def drive(bench: Bench, shared: Shared, done: bool, write: tuple[int, int] | None, retires: int) -> None:
     """The registers around the sequencer, in this cycle."""
     completions = shared.completions
     modulus = 1 << COUNT_BITS
     bench.set(
         full=sum(1 << unit for unit in QUEUED_UNITS if shared.queues[unit].full),
         completions__counts=pack(COUNTS, [completions._done[u] % modulus for u in Unit]),
+        completions__retires=retires,
         completions__idle=int(completions.idle),
         given=pack(COUNTS, [completions._given[u] % modulus for u in Unit]),
         boot__done=int(done),
@@ -170,14 +175,16 @@ async def run_program(bench: Bench, rng: random.Random) -> tuple[int, int, int]:
     units = Units(shared, rng, pages)
     units.load_page(0)
 
+    bench.set(boot_count=len(pages[0]))
     await bench.reset()
     address = rng.getrandbits(32)
-    bench.set(start=1, code_address=address, boot_count=len(pages[0]), halt=0)
+    bench.set(start=1, code_address=address, halt=0)
     done, stalls, found = False, 0, deque([0] * MASK_BIT_READ)
     while not twin.stopped:
         assert bench.cycle < 60000, "the twin has not ended"
         done = done or (bench.cycle > 3 and not units.page_writes)
-        drive(bench, shared, done, units.step())
+        write = units.step()
+        drive(bench, shared, done, write, units.retires)
         await bench.settle()
         assert bench.get("boot__start") == (bench.cycle == 0)
         if bench.cycle == 0:

@@ -10,7 +10,7 @@ import cocotb
 
 from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
-from gatewright.contract.timing import EXIT_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY
 from gatewright.hw.layouts import COUNTS
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, illegal_kinds, random_row
 from tests.support.programs import row
@@ -32,14 +32,14 @@ class Machine:
     async def boot(self, code: list[int], boot_count: int = 1) -> None:
         """Reset, write the instruction memory from entry 0 on, and start."""
         bench = self.bench
-        bench.set(halt=0, full=0, boot__done=0, mask__value=0, start=0)
+        bench.set(halt=0, full=0, boot__done=0, mask__value=0, start=0, boot_count=boot_count)
         await bench.reset()
         for number, bits in enumerate(code):
             for part in range(3):
                 data = bits >> (128 * part) & BEAT
                 bench.set(write__valid=1, write__entry=number, write__part=part, write__data=data)
                 await bench.step()
-        bench.set(write__valid=0, start=1, boot_count=boot_count)
+        bench.set(write__valid=0, start=1)
         await self.step()
         bench.set(start=0, boot__done=1)
 
@@ -50,6 +50,7 @@ class Machine:
         bench.set(given=counts, completions__counts=counts, completions__idle=1)
         await bench.settle()
         push = bench.get("push")
+        bench.set(completions__retires=push)
         self.pushes += bool(push)
         self.controls += bench.get("control")
         for unit in QUEUED_UNITS:
@@ -105,7 +106,7 @@ async def stops_at_every_illegal_instruction(dut: Any) -> None:
         following = [bits_of(random_row(rng, Opcode.GATHER, []))] * rng.choice((0, 4)) + [0, 0]
         machine = Machine(bench)
         await machine.boot([*code, bad, *following])
-        await machine.run(60 + EXIT_LATENCY * length)
+        await machine.run(60 + CONTROL_LATENCY * length)
         await machine.check(error, length, length, name)
     print(f"seed {os.environ['SEED']}: {kinds} kinds of illegal instructions")
 
@@ -134,7 +135,7 @@ async def running_off_the_end_is_an_error(dut: Any) -> None:
     code, _ = prefix(rng, entries)
     machine = Machine(bench)
     await machine.boot(code, PAGE)
-    await machine.run((1 + EXIT_LATENCY) * entries + 40)
+    await machine.run((1 + CONTROL_LATENCY) * entries + 40)
     await machine.check(ErrorCode.FETCH_RANGE, entries, entries, "the memory's end")
     for target in (entries, 127, 8191):
         machine = Machine(bench)
@@ -147,9 +148,9 @@ async def running_off_the_end_is_an_error(dut: Any) -> None:
 async def a_page_that_does_not_fit_is_an_error(dut: Any) -> None:
     bench = Bench(dut)
     for count in (PAGE + 1, 1 << 15, (1 << 16) - 1):
-        bench.set(start=0, boot__done=0)
+        bench.set(start=0, boot__done=0, boot_count=count)
         await bench.reset()
-        bench.set(start=1, boot_count=count)
+        bench.set(start=1)
         await bench.settle()
         assert bench.get("boot__start") == 0
         await bench.step()

@@ -84,8 +84,7 @@ class Surroundings:
         valid = head is not None and now >= self.head_since + DECODE_LATENCY
         if head is not None and now == self.head_since:
             set_(queue__head=head_bits(head), waits=wait_bits(head))
-        met = head is not None and all((self.counts[u] - n) % (1 << 16) < 1 << 15 for u, n in head.waits)
-        set_(queue__valid=int(valid), queue__waits_met=int(met))
+        set_(queue__valid=int(valid), queue__waits_met=0)
         set_(completions__counts=pack(COUNTS, [count % (1 << 16) for count in self.counts]))
         set_(
             accumulators__lanes=self.entries.popleft(),
@@ -94,7 +93,9 @@ class Surroundings:
             tiles__entry=self.tile,
             filters__entry=self.filter,
         )
-        for unit in case.completions.get(now, []):
+        retires = case.completions.get(now, [])
+        set_(completions__retires=sum(1 << unit for unit in retires))
+        for unit in retires:
             self.counts[unit] += 1
 
     def outputs(self, now: int) -> None:

@@ -11,8 +11,9 @@ from gatewright.boards import BOARDS, Resources
 from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth import LongestPath, SynthesisReport, synthesise, table
 from gatewright.hw.synth.cells import cost
+from gatewright.hw.synth.paths import worst_paths
 from gatewright.hw.synth.report import module_resources
-from gatewright.hw.synth.script import TECHMAPS
+from gatewright.hw.synth.script import CELLS, TECHMAPS
 from gatewright.hw.synth.timing import parse_timing
 from gatewright.hw.synth.yosys import run_yosys, step_seconds
 from tests.hw.synth import golden_area
@@ -163,6 +164,15 @@ def test_longest_path(report: SynthesisReport) -> None:
     assert path is not None
     assert path.picoseconds == path.points[-1].arrival_ps
     assert [point.arrival_ps for point in path.points] == sorted(point.arrival_ps for point in path.points)
+
+
+def test_the_worst_of_all_paths_is_the_longest_path(report: SynthesisReport, folder: Path) -> None:
+    """Yosys's own analysis finds the same one; every end has one path, the slowest first."""
+    paths = worst_paths((folder / CELLS).read_text(), "prototype")
+    assert report.longest_path is not None
+    assert paths[0].picoseconds == report.longest_path.picoseconds
+    assert [path.picoseconds for path in paths] == sorted((path.picoseconds for path in paths), reverse=True)
+    assert len({path.end for path in paths}) == len(paths) > 3
 
 
 def test_table_shows_modules_goals_and_steps(report: SynthesisReport) -> None:

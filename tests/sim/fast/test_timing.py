@@ -45,10 +45,10 @@ def matmul(pixels: int, filters: int, slices: int, waits: list[tuple[Unit, int]]
 
 
 def test_empty_program() -> None:
-    """END alone: 5 to the address, 3 beats in 4 cycles after 64, 8 to arrive, 12 to fetch, 1 to stop."""
+    """END: 5 to the address, 3 beats in 4 cycles after 64, 8 to arrive, 12 to fetch, 3 + 1 to leave, 1 to stop."""
     result = run([row(Opcode.END)])
-    assert result.cycles == 5 + 64 + 4 + 8 + 12 + 1
-    assert times(result, 0) == (93, 93, 93, 94)
+    assert result.cycles == 5 + 64 + 4 + 8 + 12 + 3 + 1 + 1
+    assert times(result, 0) == (97, 97, 97, 98)
 
 
 def test_a_shared_channel() -> None:
@@ -261,7 +261,7 @@ def test_waits_join() -> None:
 
 
 def test_next_and_exit() -> None:
-    """NEXT costs 12 cycles to the dispatch after it, an EXIT not taken 1; both honour waits."""
+    """NEXT runs 3 cycles after its turn, 12 before the next dispatch; an EXIT not taken costs 1; both honour waits."""
     rows = [
         row(Opcode.INDEX, bits=160),
         row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=3, bit=7),
@@ -273,8 +273,8 @@ def test_next_and_exit() -> None:
     exit_at = times(result, 0)[3]
     assert times(result, 1) == (exit_at, exit_at, exit_at, exit_at + 1)
     assert times(result, 2)[0] == exit_at + 1
-    assert times(result, 3) == (exit_at + 2, exit_at + 2, exit_at + 2, exit_at + 3)
-    assert times(result, 4)[0] == exit_at + 2 + 12
+    assert times(result, 3) == (exit_at + 5, exit_at + 5, exit_at + 5, exit_at + 6)
+    assert times(result, 4)[0] == exit_at + 5 + 12
     assert times(result, 5)[0] == times(result, 4)[3]
     assert result.cycles == times(result, 4)[3] + 1
     units: npt.NDArray[np.int64] = result.trace.records["unit"]

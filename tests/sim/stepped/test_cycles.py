@@ -170,8 +170,9 @@ def test_next_matmul_loads_while_the_last_stream_runs_unless_it_needs_the_other_
 
 def test_matmul_without_work_completes_behind_the_one_before_and_holds_the_unit_until_the_stream_is_over() -> None:
     work, empty = matmul(20, 4, 4, Stationary.FILTERS), matmul(7, 0, 4, Stationary.FILTERS)
-    # With work: s = 8 + 6, S = 15, stream_end 35, e = 49. Behind it: head from 15 on, s = 21, e = 50; s = 35, e = 51.
-    expected = [(0, 7, 7, 8), (1, 14, 14, 49), (2, 21, 21, 50), (3, 35, 35, 51)]
+    # e = 7 + EMPTY_LATENCY 3. With work: s = 8 + 6, S = 15, stream_end 35, e = 49. Behind it: head from 15 on, s = 21,
+    # e = 50; s = 35, e = 51.
+    expected = [(0, 7, 7, 10), (1, 14, 14, 49), (2, 21, 21, 50), (3, 35, 35, 51)]
     assert times(arch_of(4, 4), [empty, work, empty, empty])[:4] == expected
 
 
@@ -281,7 +282,7 @@ def test_dispatch_stalls_at_a_full_queue() -> None:
 def test_exit_not_taken_costs_a_turn_and_waits_hold_the_sequencer() -> None:
     index = row(Opcode.INDEX, mask=0, bits=16, table=0)
     free, held = row(Opcode.EXIT, mask=0, bit=1), row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=0, bit=1)
-    # The first EXIT reads its bit for 3 cycles, from 1 on. INDEX: s = 7, e = 7 + 13. The second EXIT is at 20, the next
+    # INDEX: s = 7, e = 7 + 13. The first EXIT is 3 cycles (CONTROL_LATENCY) into its turn, the second at 20, the next
     # dispatch at 21, its e at 28 + 13.
     expected = [(0, 7, 7, 20), (4, 4, 4, 5), (20, 20, 20, 21), (21, 28, 28, 41), (41, 41, 41, 42)]
     assert times(arch_of(4, 4), [index, free, held, index]) == expected
