@@ -36,7 +36,7 @@ class AverageProduct:
         destination: int,
         kind: EpilogueKind,
     ) -> None:
-        self.context, self.loader, self.bank, self.layer = context, loader, bank, layer
+        self.context, self.loader, self.filters_name, self.layer = context, loader, bank, layer
         self.filters, self.destination, self.kind = filters, destination, kind
         self.summed = digits_name(layer) in context.image.addresses
         self.pixels = source
@@ -53,7 +53,7 @@ class AverageProduct:
         self.slices = slices_of(source.channels, context.arch)
         self.vectors = padded_vectors(len(self.tiles))
         self.base = context.take_patches(self.slices * self.vectors)
-        self.gathered, self.summing = 0, False
+        self.gathered, self.early, self.begun, self.bank = 0, 0, False, 0
 
     def gather_rows(self, rows: int) -> None:
         """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
@@ -78,40 +78,63 @@ class AverageProduct:
             )
             self.gathered += count
 
-    def sum(self) -> None:
-        """The sum of the complete map's pixels, if that comes first."""
-        if self.summed and not self.summing:
-            self.summing = True
+    def begin(self) -> None:
+        """Multiply what has been gathered early, while the map is being completed; or sum the complete map."""
+        if self.begun:
+            return
+        self.begun = True
+        if self.summed:
             edge, channels = self.pixels.height, self.pixels.channels
             digits = OutputMap(self.source.address, 1, 1, channels, 0, pixels=DIGITS)
             windows(self.context, EpilogueKind.DIGITS, self.pixels, digits, Rows(0, 1), edge, edge)
+        elif self.gathered:
+            self.early = self.gathered
+            self.bank = self.context.next_bank()
+            self._multiply(0, 0, self.early)
 
     def finish(self) -> None:
-        """Sum, if that comes first; gather what is left; multiply; sum and write."""
-        self.sum()
+        """What ``begin`` does; gather what is left; multiply; sum and write."""
+        self.begin()
         self._gather(len(self.tiles))
-        bank = self.context.image.banks[self.bank]
+        filters = self.context.image.banks[self.filters_name]
         for first in range(0, self.filters, self.context.arch.columns):
-            sizes = {
-                "tile": 1,
-                "tile_count": len(self.tiles),
-                "pixel_count": len(self.tiles),
-                "first_filter": first,
-                "filter_count": min(self.context.arch.columns, self.filters - first),
-                "stationary": int(Stationary.FILTERS),
-            }
-            patches = Patches(self.base, self.vectors, Slices(0, self.slices))
-            self.context.next_bank()
-            group, following = (place // bank.group for place in (first, first + sizes["filter_count"]))
-            multiply(self.context, self.loader, self.bank, self.source, 1, patches, sizes, group)
+            done = 0 if first else self.early
+            if done:
+                self.context.bank = self.bank
+            else:
+                self.context.next_bank()
+            if done < len(self.tiles):
+                self._multiply(first, done, len(self.tiles) - done)
+            sizes = self._sizes(first)
+            group, following = (place // filters.group for place in (first, first + sizes["filter_count"]))
             if following > group or first + sizes["filter_count"] == self.filters:
-                self.loader.used(self.bank, group)
+                self.loader.used(self.filters_name, group)
             self._reduce(sizes)
         self.context.patches_multiplied(self.base)
 
+    def _sizes(self, first: int) -> dict[str, int]:
+        """A group of the filters on all pixels."""
+        return {
+            "tile": 1,
+            "tile_count": len(self.tiles),
+            "pixel_count": len(self.tiles),
+            "first_filter": first,
+            "filter_count": min(self.context.arch.columns, self.filters - first),
+            "stationary": int(Stationary.FILTERS),
+        }
+
+    def _multiply(self, first_filter: int, first_pixel: int, pixels: int) -> None:
+        """Multiply some pixels by a group of the filters, each pixel into its entry of the accumulator bank."""
+        patches = Patches(self.base, self.vectors, Slices(0, self.slices))
+        sizes = self._sizes(first_filter) | {"first_pixel": first_pixel, "pixel_count": pixels}
+        group = first_filter // self.context.image.banks[self.filters_name].group
+        multiply(
+            self.context, self.loader, self.filters_name, self.source, 1, patches, sizes, group, accumulator=first_pixel
+        )
+
     def _reduce(self, sizes: dict[str, int]) -> None:
         """The sum of a group's products, and what becomes of it."""
-        context, entry = self.context, self.context.image.parameter_entry[self.bank]
+        context, entry = self.context, self.context.image.parameter_entry[self.filters_name]
         item = LOGIT_BYTES if self.kind == EpilogueKind.REDUCE_RAW else 1
         low = self.destination + item * sizes["first_filter"]
         context.out.emit(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gatewright.compiler.emit.users import UNITS, Users
 from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
@@ -82,7 +83,7 @@ class Emitter:
         self._users = Users(
             {
                 "scratchpad": (arch.scratchpad_bytes, BEAT_BYTES),
-                "patch": (arch.patch_words, REGION_GRANULE),
+                "patch": (arch.patch_words, REGION_UNIT),
                 "weight": (arch.weight_words, REGION_GRANULE),
                 "parameter": (arch.parameter_entries, 1),
                 "accumulator": (ACCUMULATOR_BANKS, 1),

@@ -9,17 +9,33 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
-from gatewright.compiler.plan.filters import Slices
+from gatewright.compiler.plan.filters import Slices, pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import PATCH_SHARE, all_tiles, patch_pieces
+from gatewright.compiler.plan.tiling import PATCH_SHARE, PIECE_UNIT, all_tiles, patch_pieces
 from gatewright.contract.arch import MASK_BITS
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
+from gatewright.contract.timing import ACCUMULATOR_LATENCY
+
+DRAIN = 256
+"""Of the array's work on what has been gathered early so many cycles are held back until the map's last product is
+emitted: the array has them while that one is drained and written, and the last pixels are gathered."""
+
+REDUCE_CYCLES = 110
+"""About the cycles between a product and its sum over one pixel."""
+
+GATHER_PIECES = 3
+"""Pieces in which patches that the array waits for are gathered: it takes as long for one as GATHER does."""
+
+LONG_GATHER = 64
+"""Cycles of a gather that is worth cutting: each piece costs GATHER_LATENCY."""
 
 
 class SpatialWork:
     """The logits of a spatial gate: pixels stand still, the one filter streams past, block by block.
 
-    A block's patches are gathered grid row by grid row as the pooled map is completed.
+    A block's patches are gathered grid row by grid row as the pooled map is completed. Blocks whose patches are there
+    early are multiplied when the map's last product is emitted: the array works on them while that one is written.
     """
 
     def __init__(
@@ -30,58 +46,103 @@ class SpatialWork:
         self.kernel = Kernel(gate.weight.shape[1], gate.weight.shape[2], gate.stride, gate.padding, gate.padding)
         self.slices = slices_of(gate.weight[0].size, context.arch)
         step = context.arch.columns
-        self.blocks = [(first, min(step, len(self.tiles) - first)) for first in range(0, len(self.tiles), step)]
-        self.base, self.gathered = -1, 0
+        self._blocks = [(first, min(step, len(self.tiles) - first)) for first in range(0, len(self.tiles), step)]
+        self._held: list[tuple[int, int, int]] = []
+        self._pieces: list[Patches] = []
+        self._base, self._gathered, self._bank = -1, 0, 0
+        self._hold = DRAIN
         context.macs[gate.name] = len(self.tiles) * gate.weight.size
 
+    @property
+    def left(self) -> bool:
+        """Whether any step is left."""
+        return bool(self._held or self._blocks)
+
+    @property
+    def held(self) -> bool:
+        """Whether the next step is of a block whose patches have been gathered early."""
+        return bool(self._held)
+
+    def hold(self, cycles: int) -> None:
+        """Hold back at most so many of the array's cycles, as others do, too."""
+        self._hold = cycles
+
     def advance(self, rows: int) -> None:
-        """Emit what needs no more than the first ``rows`` rows of the pooled map."""
-        while self.blocks and self._block(rows, early=True):
-            pass
+        """Gather what needs no more than the first ``rows`` rows of the pooled map; multiply what is not held back."""
+        while self._blocks and self._gather_early(rows):
+            self._held.append((self._base, *self._blocks.pop(0)))
+            self._gathered = 0
+            while len(self._held) * self._cycles(self.slices) > self._hold:
+                self.step()
 
-    def block(self) -> None:
-        """Emit the next block; the pooled map is complete."""
-        self._block(self.source.height, early=False)
+    def step(self) -> int:
+        """Emit the next product, and the bits of a block behind its last; about the array's cycles.
 
-    def _block(self, rows: int, early: bool) -> bool:
-        """Emit what can be of the next block; whether that is all of it."""
-        first, count = self.blocks[0]
-        words = self.slices * padded_vectors(count)
-        ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
-        in_pieces = PATCH_SHARE * words > self.context.patches.size
-        if early and not self.gathered and (in_pieces or not self.context.may_begin_early(words)):
-            return False
-        if in_pieces:
+        The pooled map is complete, but for what is held.
+        """
+        if self._held:
+            base, first, count = self._held.pop(0)
+            self.context.next_bank()
+            self._multiply(Patches(base, padded_vectors(count), Slices(0, self.slices)), first, count)
+            self._finish(base, first, count)
+            return self._cycles(self.slices)
+        first, count = self._blocks[0]
+        if PATCH_SHARE * self.slices * padded_vectors(count) > self.context.patches.size:
             self._product_in_pieces(first, count)
-        else:
-            if ready < count:
-                ready = ready // 4 * 4
-            if ready > self.gathered:
-                self._gather(first, ready, padded_vectors(count))
-            if ready < count:
-                return False
-            self._product(first, count)
-        self.blocks.pop(0)
-        self.gathered = 0
-        return True
+            self._blocks.pop(0)
+            return self._cycles(self.slices)
+        if not self._pieces:
+            self._gather_rest(first, count)
+            self._bank = self.context.next_bank()
+        piece = self._pieces.pop(0)
+        self.context.bank = self._bank
+        self._multiply(piece, first, count)
+        if not self._pieces:
+            self._finish(self._base, first, count)
+            self._blocks.pop(0)
+            self._gathered = 0
+        return self._cycles(piece.slices.count)
+
+    def _cycles(self, slices: int) -> int:
+        return slices * ACCUMULATOR_LATENCY
+
+    def _gather_early(self, rows: int) -> bool:
+        """Gather what can be of the next block; whether that is all of it."""
+        first, count = self._blocks[0]
+        words = self.slices * padded_vectors(count)
+        in_pieces = PATCH_SHARE * words > self.context.patches.size
+        if not self._gathered and (in_pieces or not self.context.may_begin_early(words)):
+            return False
+        ready = sum(self._bottom(cell) <= rows for cell in range(first, first + count))
+        if ready < count:
+            ready = ready // REGION_UNIT * REGION_UNIT
+        if ready > self._gathered:
+            self._gather(first, ready, padded_vectors(count), Slices(0, self.slices))
+            self._gathered = ready
+        return ready == count
+
+    def _gather_rest(self, first: int, count: int) -> None:
+        """Gather the cells of a block that are left, a piece of the reduction at a time."""
+        vectors = padded_vectors(count)
+        count_of_pieces = GATHER_PIECES if (count - self._gathered) * self.slices > LONG_GATHER * PIECE_UNIT else 1
+        pieces = pieces_of(self.slices, -(-self.slices // count_of_pieces), PIECE_UNIT)
+        for piece in pieces:
+            self._gather(first, count, vectors, piece)
+        region = Patches(self._base, vectors, Slices(0, self.slices))
+        self._pieces = [region.piece(piece) for piece in pieces]
 
     def _bottom(self, cell: int) -> int:
         """Rows of the pooled map that a cell of the grid needs."""
         row = cell // self.gate.grid[1]
         return min(self.source.height, row * self.gate.stride - self.gate.padding + self.kernel.height)
 
-    def _gather(self, first: int, ready: int, vectors: int) -> None:
-        if not self.gathered:
-            self.base = self.context.take_patches(self.slices * vectors)
-        region = Patches(self.base + self.gathered, vectors, Slices(0, self.slices))
-        low, width = first + self.gathered, self.gate.grid[1]
-        gather_into(self.context, self.source, width, self.tiles, low, ready - self.gathered, self.kernel, region)
-        self.gathered = ready
-
-    def _product(self, first: int, count: int) -> None:
-        self.context.next_bank()
-        self._multiply(Patches(self.base, padded_vectors(count), Slices(0, self.slices)), first, count)
-        threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
+    def _gather(self, first: int, ready: int, vectors: int, piece: Slices) -> None:
+        """Gather the cells of a block up to ``ready``, but for those that are gathered."""
+        if not self._gathered and not piece.first:
+            self._base = self.context.take_patches(self.slices * vectors)
+        region = Patches(self._base + piece.first * vectors + self._gathered, vectors, piece)
+        low, width = first + self._gathered, self.gate.grid[1]
+        gather_into(self.context, self.source, width, self.tiles, low, ready - self._gathered, self.kernel, region)
 
     def _product_in_pieces(self, first: int, count: int) -> None:
         """The product of patches that are too long to be held whole."""
@@ -89,10 +150,14 @@ class SpatialWork:
         context.next_bank()
         for piece in patch_pieces(Slices(0, self.slices), self.slices, vectors, context.patches.size):
             width = self.gate.grid[1]
-            self._multiply(
-                gather(context, self.source, width, self.tiles, first, count, self.kernel, piece), first, count
-            )
+            patches = gather(context, self.source, width, self.tiles, first, count, self.kernel, piece)
+            self._multiply(patches, first, count)
+            context.patches_multiplied(patches.base)
         threshold(context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
+
+    def _finish(self, base: int, first: int, count: int) -> None:
+        self.context.patches_multiplied(base)
+        threshold(self.context, self.gate.name, self.mask, first, self.gate.grid[1], self._sizes(first, count))
 
     def _sizes(self, first: int, count: int) -> dict[str, int]:
         return {
@@ -106,9 +171,8 @@ class SpatialWork:
         }
 
     def _multiply(self, patches: Patches, first: int, count: int) -> None:
-        context, sizes = self.context, self._sizes(first, count)
-        multiply(context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes)
-        context.patches_multiplied(patches.base)
+        sizes = self._sizes(first, count)
+        multiply(self.context, self.loader, self.gate.name, self.source, self.kernel.taps, patches, sizes)
 
 
 class ChannelWork:
@@ -129,11 +193,28 @@ class ChannelWork:
             self.average = self._average()
             self.average.gather_rows(rows)
 
-    def begin(self) -> bool:
-        """Sum the pixels of the pooled map, which is complete, if they are summed before the product; whether so."""
+    def begin(self) -> None:
+        """Sum the pixels of the pooled map, which is complete, or multiply those that have been gathered early."""
         self.average = self.average or self._average()
-        self.average.sum()
-        return self.average.summed
+        self.average.begin()
+
+    @property
+    def sum_cycles(self) -> int:
+        """About the cycles between the map and the sum of its pixels, if they are summed first."""
+        if self.average is None or not self.average.summed:
+            return 0
+        blocks = -(-self.source.channels // self.context.arch.columns)
+        return REDUCE_CYCLES + blocks * self.source.height * self.source.width
+
+    @property
+    def hidden_cycles(self) -> int:
+        """About the cycles between the product and the hidden layer."""
+        return REDUCE_CYCLES + (len(self.average.tiles) if self.average else 0)
+
+    @property
+    def early_cycles(self) -> int:
+        """The array's cycles for the pixels that have been gathered early."""
+        return self.average.gathered * self.average.slices if self.average else 0
 
     def finish(self) -> None:
         """Gather what is left, multiply, sum, requantise."""

@@ -22,6 +22,10 @@ from gatewright.contract.errors import GatewrightError
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
 
+AMONG_BLOCKS = 3
+"""Blocks of pixels in a chunk of a shortcut, whose chunks come among another convolution's: the EPILOGUE of fewer takes
+longer than their product, and more keep the accumulator banks from the other one."""
+
 _FINISHED = object()
 
 
@@ -54,18 +58,19 @@ class ConvolutionLowering:
             if layer.name in self.image.used_twice:
                 sets = self._tile_sets(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
-        chunks = [self._whole(layer) for layer in layers]
+        among = AMONG_BLOCKS * self.arch.columns
+        chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
             for one in chunks:
                 _interleave([one])
         else:
             _interleave(chunks)
 
-    def _whole(self, layer: QuantisedConv) -> Iterator[None]:
+    def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.context.macs[layer.name] = 0
         for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
-            yield from self.tiles(layer, tiles, relu, pool, serial)
+            yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self._place(layer)
 
     def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
@@ -152,7 +157,7 @@ class ConvolutionLowering:
         relu: bool,
         pool: Pooling | None,
         serial: int = 0,
-        even: bool = False,
+        even: int | None = None,
         part: tuple[int, int] | None = None,
     ) -> Iterator[None]:
         """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.gate_work import ChannelWork, SpatialWork, threshold
+from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork, threshold
 from gatewright.compiler.emit.operands import gather, multiply
 from gatewright.compiler.emit.tap_work import TapWork
 from gatewright.compiler.graph.graph import QuantisedLayer, TensorShape
@@ -50,32 +50,36 @@ class GateLowering:
         layer = self.context.out.layer
         if all(self.loader.is_loaded(bank) for bank in gate.banks):
             self.context.out.layer = gate.name
-            self._work(gate).advance(rows)
+            work = self._work(gate)
+            if isinstance(work, SpatialWork):
+                others = [other for other in self._begun.values() if isinstance(other, ChannelWork)]
+                beside = [other.early_cycles for other in others if other.gate.source == gate.source]
+                work.hold(max(0, DRAIN - sum(beside)))
+            work.advance(rows)
         self.context.out.layer = layer
 
     def emit(self, gates: Sequence[QuantisedLayer]) -> None:
         """All gates of a block, the products of one among those of the other.
 
         A channel gate waits for its hidden layer, and before that for the sum of its pixels if they are summed first.
-        Where filters are loaded by its table, a block of a spatial gate is multiplied in either wait, and what is left
-        of that during the loads. Elsewhere spatial gates come as early as they can: what they pick is gathered first.
+        The spatial gate is multiplied in these waits, and what is left of it while the channel gate becomes a table.
         """
         context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
-        summed = False
         for each in channel:
             context.out.layer = each.name
-            summed |= self._channel_work(each).begin()
-        loads = any(bank.listed and bank.gate == each.name for bank in context.image.banks.values() for each in channel)
-        small = all(gate.grid[0] * gate.grid[1] <= context.arch.columns for gate in spatial)
-        in_turn = summed and loads
-        if summed or small:
-            self._multiply_spatial(spatial, 1 if in_turn else None)
-        for each in channel:
+            self._channel_work(each).begin()
+        for gate in spatial:
+            context.out.layer = gate.name
+            while self._spatial_work(gate).held:
+                self._spatial_work(gate).step()
+        works = [self._channel_work(each) for each in channel]
+        self._multiply_spatial(spatial, sum(work.sum_cycles for work in works))
+        for each, work in zip(channel, works, strict=True):
             context.out.layer = each.name
-            self._channel_work(each).finish()
-        self._multiply_spatial(spatial, 1 if in_turn else None)
+            work.finish()
+        self._multiply_spatial(spatial, sum(work.hidden_cycles for work in works))
         for each in channel:
             context.out.layer = each.name
             mask = self._channels(each)
@@ -90,16 +94,16 @@ class GateLowering:
                     gate.name, "spatial", decided.mask, self._decided(gate.name), True
                 )
 
-    def _multiply_spatial(self, gates: Sequence[QuantisedSpatialGate], most: int | None) -> None:
-        """So many blocks of what is left of spatial gates, or all; a gate without any left becomes a table."""
-        context, count = self.context, 0
+    def _multiply_spatial(self, gates: Sequence[QuantisedSpatialGate], cycles: int | None) -> None:
+        """Steps of spatial gates for so many of the array's cycles, or all; a gate without any left becomes a table."""
+        context = self.context
         for gate in gates:
             context.out.layer = gate.name
             work = self._spatial_work(gate)
-            while work.blocks and count != most:
-                work.block()
-                count += 1
-            if not work.blocks and gate.name not in context.gates:
+            while work.left and (cycles is None or cycles > 0):
+                taken = work.step()
+                cycles = None if cycles is None else cycles - taken
+            if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
                 table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
                 context.gates[gate.name] = DecidedGate(

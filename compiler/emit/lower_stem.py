@@ -41,7 +41,7 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
         rows = tiles.rows_of(step.middle.first, step.middle.end)
         ends = step is steps[-1]
         for part in _parts(convolutions, layer, ends):
-            for _ in convolutions.tiles(layer, rows, layer.relu, None, even=True, part=part):
+            for _ in convolutions.tiles(layer, rows, layer.relu, None, even=lowering.arch.accumulator_depth, part=part):
                 if averages is not None:
                     averages.make_one(step.output.first)
             geometry = pool.window, STRIDE, pool.padding

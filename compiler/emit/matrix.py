@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
@@ -11,7 +11,7 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, split_chunk
+from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, first_pieces, split_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -25,8 +25,8 @@ class Product:
 
     ``written`` is told, between chunks, how many tile rows of the output will be complete early
     enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
-    this is. ``even``: chunks of about one size, for a product that begins and ends among others. ``first_filter``: of
-    filters that are resident, so many come before the ``filters`` that are meant.
+    this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
+    ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Product:
     kernel: Kernel
     written: Callable[[int], None] = lambda rows: None
     serial: int = 0
-    even: bool = False
+    even: int | None = None
     first_filter: int = 0
 
     @property
@@ -55,9 +55,16 @@ class Product:
         """Whether filters must stand still."""
         return self.output.residual or self.output.pool is not None
 
-    def gather(self, context: Context, first: int, count: int, slices: Slices | None = None) -> Patches:
+    def gather(
+        self,
+        context: Context,
+        first: int,
+        count: int,
+        slices: Slices | None = None,
+        pieces: Sequence[Slices] = (),
+    ) -> Patches:
         """Gather tiles [first, first + count)."""
-        return gather(context, self.source, self.output.width, self.tiles, first, count, self.kernel, slices)
+        return gather(context, self.source, self.output.width, self.tiles, first, count, self.kernel, slices, pieces)
 
     def multiply(
         self, context: Context, loader: FilterLoader, patches: Patches, sizes: dict[str, int], group: int = 0
@@ -73,20 +80,21 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     eager = product.output.channel_gate is None
     pieces = (
-        even_chunks(tiles, context.arch, slices)
-        if product.even
+        even_chunks(tiles, context.arch, slices, product.even)
+        if product.even is not None
         else chunks(tiles, slices, context.arch, context.arch.patch_words, eager)
     )
+    at_first = first_pieces(tiles, slices)
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
         context.out.layer = name
         for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
             if len(gathered) > number and not context.may_gather_ahead(slices * padded_vectors(ahead[1] * tiles.area)):
                 break
-            gathered.append(product.gather(context, *ahead))
+            gathered.append(product.gather(context, *ahead, pieces=() if gathered else at_first))
         if number == 1:
             loader.load_until(loader.turn[name] + 3)
-        _multiply(context, loader, product, piece, gathered[number])
+        _multiply(context, loader, product, piece, gathered[number], () if number else at_first)
         lag = GATHER_AHEAD if len(gathered) < len(pieces) else 1
         if lag <= number < len(pieces) - 1:
             first, count = pieces[number - lag]
@@ -95,20 +103,25 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
 
 
 def _multiply(
-    context: Context, loader: FilterLoader, product: Product, piece: tuple[int, int], patches: Patches
+    context: Context,
+    loader: FilterLoader,
+    product: Product,
+    chunk: tuple[int, int],
+    patches: Patches,
+    pieces: Sequence[Slices],
 ) -> None:
-    """The MATMULs and EPILOGUEs of a chunk."""
-    (first, count), tiles, arch = piece, product.tiles, context.arch
+    """The MATMULs and EPILOGUEs of a chunk; the first of them for the patches as they come, piece by piece."""
+    (first, count), tiles, arch = chunk, product.tiles, context.arch
     pixels = count * tiles.pixels
     if pixels > arch.accumulator_depth:
         raise GatewrightError(
             f"arch {arch.name}: a tile of {product.name} needs {pixels} accumulator entries; raise accumulator_depth"
         )
-    chunk = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count, **product.tables}
+    fields = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count, **product.tables}
     indirect = product.output.channel_gate is not None
     parts = split_chunk(pixels, product.filters, arch, indirect, product.filters_stand, arch.accumulator_depth)
     for part in parts:
-        sizes = chunk | {
+        sizes = fields | {
             "first_pixel": tiles.first_pixel + part.first_pixel,
             "pixel_count": part.pixels,
             "first_filter": product.first_filter + part.first_filter,
@@ -116,7 +129,9 @@ def _multiply(
             "stationary": int(part.stationary),
         }
         context.next_bank()
-        product.multiply(context, loader, patches, sizes)
+        for piece in pieces or [patches.slices]:
+            product.multiply(context, loader, patches.piece(piece), sizes)
+        pieces = ()
         store(context, product.output, tiles, first, count, sizes)
     context.patches_multiplied(patches.base)
 

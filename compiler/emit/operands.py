@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gatewright.compiler.emit.context import Context, Kernel, SourceMap
@@ -23,6 +24,18 @@ class Patches(NamedTuple):
     vectors: int
     slices: Slices
 
+    def piece(self, slices: Slices) -> Patches:
+        """Some of the slices, where they lie in the region."""
+        return Patches(self.base + (slices.first - self.slices.first) * self.vectors, self.vectors, slices)
+
+    def words(self, first: int, count: int) -> list[tuple[int, int]]:
+        """The ranges of words that hold vectors [first, first + count) of every slice."""
+        low = self.base + first
+        if count + REGION_UNIT > self.vectors:
+            return [(low, low + (self.slices.count - 1) * self.vectors + count)]
+        starts = range(low, low + self.slices.count * self.vectors, self.vectors)
+        return [(start, start + count) for start in starts]
+
 
 def gather(
     context: Context,
@@ -33,13 +46,15 @@ def gather(
     count: int,
     kernel: Kernel,
     slices: Slices | None = None,
+    pieces: Sequence[Slices] = (),
 ) -> Patches:
-    """Form the patches of tiles [first, first + count): all their slices, or those given."""
+    """Form the patches of tiles [first, first + count): all their slices, or those given; whole, or piece by piece."""
     chosen = slices or Slices(0, slices_of(kernel.taps * source.channels, context.arch))
     vectors = padded_vectors(count * tiles.area)
     patches = Patches(context.take_patches(chosen.count * vectors), vectors, chosen)
     if source.channels:
-        gather_into(context, source, out_width, tiles, first, count, kernel, patches)
+        for piece in pieces or [chosen]:
+            gather_into(context, source, out_width, tiles, first, count, kernel, patches.piece(piece))
     return patches
 
 
@@ -61,7 +76,7 @@ def gather_into(
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
-        writes("patch", base, base + (slices.count - 1) * vectors + count * tiles.area),
+        *(writes("patch", *words) for words in patches.words(0, count * tiles.area)),
     ]
     fields = dict(placed.wrap)
     if tiles.table is not None:
@@ -113,11 +128,12 @@ def multiply(
     sizes: dict[str, int],
     group: int = 0,
     serial: int = 0,
+    accumulator: int = 0,
 ) -> None:
     """Multiply gathered patches by a group of a filter bank into the accumulator bank whose turn it is.
 
-    Patches that begin behind slice 0 are added to what the bank holds. A streamed bank takes a MATMUL for each of
-    its pieces.
+    The results go to its entries from ``accumulator`` on. Patches that begin behind slice 0 are added to what the bank
+    holds. A streamed bank takes a MATMUL for each of its pieces.
     """
     bank = context.image.banks[bank_name]
     fields = dict(sizes)
@@ -133,9 +149,10 @@ def multiply(
         if part.count <= 0:
             continue
         context.idle_port += part.count * sizes["pixel_count"]
-        base = patches.base + (part.first - patches.slices.first) * patches.vectors
+        region = patches.piece(part)
+        words = region.words(sizes.get("first_pixel", 0), sizes["pixel_count"])
         accesses = [
-            reads("patch", base, base + part.count * patches.vectors),
+            *(reads("patch", *span) for span in words),
             writes("accumulator", context.bank, context.bank + 1),
             *(reads("table", table, table + 1) for table in tables_of(sizes)),
         ]
@@ -151,7 +168,7 @@ def multiply(
         context.out.emit(
             Opcode.MATMUL,
             accesses,
-            patch_base=base // REGION_UNIT,
+            patch_base=region.base // REGION_UNIT,
             patch_vectors=patches.vectors,
             weight_vectors=weights.vectors,
             taps=taps,
@@ -159,6 +176,7 @@ def multiply(
             first_slice=part.first,
             slice_count=part.count,
             bank=context.bank,
+            accumulator=accumulator,
             accumulate=int(part.first > 0),
             **fields,
             **extra,

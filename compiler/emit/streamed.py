@@ -74,7 +74,7 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     arch, bank, tiles = context.arch, context.image.banks[product.name], product.tiles
     slices = slices_of(product.kernel.taps * product.source.channels, arch)
     group_size = min(bank.group, arch.columns)
-    chunks = even_chunks(tiles, arch, PIECE_UNIT)
+    chunks = even_chunks(tiles, arch, PIECE_UNIT, arch.accumulator_depth)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
     groups = [
         (group, product.first_filter + first, min(group_size, product.filters - first))

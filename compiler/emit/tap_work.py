@@ -17,21 +17,21 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 class TapWork:
     """Filters stand still, all pixels of the pooled map stream past, piece by piece of the channels; then the sums.
 
-    It is one block of work, for which the pooled map must be complete.
+    It is one step, for which the pooled map must be complete.
     """
 
     def __init__(
         self, context: Context, loader: FilterLoader, gate: QuantisedSpatialGate, source: SourceMap, mask: int
     ) -> None:
         self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
-        self.blocks = 1
+        self.left, self.held = True, False
         context.macs[gate.name] = source.height * source.width * gate.weight.size
 
     def advance(self, rows: int) -> None:
         """Nothing begins before the pooled map is complete."""
 
-    def block(self) -> None:
-        """Emit all of it."""
+    def step(self) -> int:
+        """Emit all of it; about the array's cycles."""
         context, source, gate = self.context, self.source, self.gate
         tiles, bank = all_tiles(source.height, source.width, 1), context.next_bank()
         pixels, slices = len(tiles), slices_of(source.channels, context.arch)
@@ -48,7 +48,8 @@ class TapWork:
             multiply(context, self.loader, gate.name, source, 1, patches, sizes)
             context.patches_multiplied(patches.base)
         self._signs(bank)
-        self.blocks = 0
+        self.left = False
+        return pixels * slices
 
     def _signs(self, bank: int) -> None:
         """The sums over the kernel's places, and their signs into the mask."""

@@ -112,20 +112,21 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
         most = arch.weight_words // PIECE_SHARE // padded_vectors(group)
         pieces = pieces_of(slices, most, unit)
         if bank.gate is not None:
-            return replace(bank, group=group, pieces=pieces, first_pieces=growing_pieces(slices, most, unit))
+            growing = growing_pieces(slices, most, unit, FIRST_SLICES, 1.5)
+            return replace(bank, group=group, pieces=pieces, first_pieces=growing)
     return replace(bank, group=group, pieces=pieces)
 
 
-def growing_pieces(slices: int, most: int, unit: int) -> tuple[Slices, ...]:
-    """Slices cut into pieces that begin small and grow by a half: each comes while the one before is multiplied."""
+def growing_pieces(slices: int, most: int, unit: int, smallest: int, growth: float) -> tuple[Slices, ...]:
+    """Slices cut into pieces that begin small and grow: each comes while the one before is multiplied."""
     pieces: list[Slices] = []
-    first, size = 0, float(FIRST_SLICES)
+    first, size = 0, float(smallest)
     while first < slices:
         count = min(max(unit, int(size) // unit * unit), max(unit, most // unit * unit), slices - first)
         if slices - first - count < unit:
             count = slices - first
         pieces.append(Slices(first, count))
-        first, size = first + count, 1.5 * size
+        first, size = first + count, growth * size
     return tuple(pieces)
 
 

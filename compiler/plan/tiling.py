@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.plan.filters import Slices, pieces_of
+from gatewright.compiler.plan.filters import Slices, growing_pieces, pieces_of
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.errors import GatewrightError
@@ -27,6 +27,12 @@ PATCH_SHARE = 3
 
 PIECE_UNIT = 3
 """Slices that GATHER moves in a cycle."""
+
+PIECE_GROWTH = 3.0
+"""How patches that the array waits for grow from piece to piece: it takes three times as long as GATHER."""
+
+SHORT_SLICES = 2
+"""Slices of a product for which the array takes little longer than its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +187,9 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     Sizes grow from one block of pixels (the array starts early, and the gather of a chunk hides
     behind the product of the one before) and shrink to one block again (the epilogue of a chunk
     hides behind the product of the next, and what waits for the layer waits briefly). Chunks are
-    larger where the reduction is short. ``eager`` halves the first and the last: worth it where filters load fast.
-    Rows of a tile are a range of pixels in a chunk of that tile alone.
+    larger where the reduction is short. They grow faster in a product like the stem's, whose results wait for port B
+    until the image is loaded: the accumulator banks hold more pixels so. ``eager`` halves the first and the last: worth
+    it where filters load fast. Rows of a tile are a range of pixels in a chunk of that tile alone.
     """
     if tiles.height is not None:
         return _pieces([1] * len(tiles))
@@ -196,11 +203,12 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     edge = max(1, smallest // 2) if eager else smallest
     head, tail = [edge], [edge]
     left = total - head[0] - tail[0]
-    growing, shrinking = 2 * smallest, 3 * smallest
+    growth = 3 if slices <= SHORT_SLICES and tiles.table is None else 2
+    growing, shrinking = growth * smallest, 3 * smallest
     while True:
         if growing < largest and growing <= left:
             head.append(growing)
-            left, growing = left - growing, 2 * growing
+            left, growing = left - growing, growth * growing
         elif shrinking < largest and shrinking <= left:
             tail.append(shrinking)
             left, shrinking = left - shrinking, 3 * shrinking
@@ -226,11 +234,11 @@ def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
     return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]
 
 
-def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int) -> list[tuple[int, int]]:
+def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int, pixels: int) -> list[tuple[int, int]]:
     """Cut a tile list into few chunks of about one size, as an accumulator bank and a third of the patch buffer allow.
 
-    ``slices`` is what is gathered of a chunk at once. For products that add up piece by piece it is little: a long
-    stream of pixels costs no more patch buffer, only shorter pieces.
+    They have at most ``pixels``, or a tile. ``slices`` is what is gathered of a chunk at once. For products that add up
+    piece by piece it is little: a long stream of pixels costs no more patch buffer, only shorter pieces.
     """
     limit = min(arch.accumulator_depth // tiles.pixels, arch.patch_words // (PATCH_SHARE * slices) // tiles.area)
     if not limit:
@@ -238,7 +246,15 @@ def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int) -> list[tuple[int
             f"arch {arch.name}: a tile of {tiles.area} pixels needs {tiles.pixels} accumulator entries and "
             f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
         )
+    limit = max(1, min(limit, pixels // tiles.pixels))
     return _pieces(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
+
+
+def first_pieces(tiles: TileSet, slices: int) -> tuple[Slices, ...]:
+    """The pieces in which a product's first patches are gathered: whole, but where the array waits for picked tiles."""
+    if tiles.table is None:
+        return (Slices(0, slices),)
+    return growing_pieces(slices, slices, PIECE_UNIT, PIECE_UNIT, PIECE_GROWTH)
 
 
 def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) -> list[Slices]:
