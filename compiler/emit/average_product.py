@@ -89,7 +89,7 @@ class AverageProduct:
             windows(self.context, EpilogueKind.DIGITS, self.pixels, digits, Rows(0, 1), edge, edge)
         elif self.gathered:
             self.early = self.gathered
-            self.bank = self.context.next_bank()
+            self.bank = self.context.keep_bank()
             self._multiply(0, 0, self.early)
 
     def finish(self) -> None:
@@ -100,7 +100,7 @@ class AverageProduct:
         for first in range(0, self.filters, self.context.arch.columns):
             done = 0 if first else self.early
             if done:
-                self.context.bank = self.bank
+                self.context.release_bank(self.bank)
             else:
                 self.context.next_bank()
             if done < len(self.tiles):

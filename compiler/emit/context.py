@@ -158,6 +158,7 @@ class Context:
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
         self.bank = 0
+        self._kept_banks: set[int] = set()
         self.idle_port = 0
         """About the array's cycles so far, less those for which the epilogue has the scratchpad's port."""
         self.beside: Callable[[], None] = lambda: None
@@ -199,6 +200,20 @@ class Context:
         return waiting + words <= self.patches.size // 2 and self.may_gather_ahead(words)
 
     def next_bank(self) -> int:
-        """The accumulator bank of the next MATMUL: the banks take turns."""
-        self.bank = (self.bank + 1) % ACCUMULATOR_BANKS
-        return self.bank
+        """The accumulator bank of the next MATMUL: the banks take turns, but for those that are kept."""
+        for _ in range(ACCUMULATOR_BANKS):
+            self.bank = (self.bank + 1) % ACCUMULATOR_BANKS
+            if self.bank not in self._kept_banks:
+                return self.bank
+        raise AssertionError("every accumulator bank is kept")
+
+    def keep_bank(self) -> int:
+        """The next accumulator bank, which is out of turn until ``release_bank``: other products come between its own."""
+        bank = self.next_bank()
+        self._kept_banks.add(bank)
+        return bank
+
+    def release_bank(self, bank: int) -> None:
+        """Let a bank take its turns again; the next product is one of its own."""
+        self._kept_banks.remove(bank)
+        self.bank = bank

@@ -93,11 +93,12 @@ class SpatialWork:
             return self._cycles(self.slices)
         if not self._pieces:
             self._gather_rest(first, count)
-            self._bank = self.context.next_bank()
+            self._bank = self.context.keep_bank()
         piece = self._pieces.pop(0)
         self.context.bank = self._bank
         self._multiply(piece, first, count)
         if not self._pieces:
+            self.context.release_bank(self._bank)
             self._finish(self._base, first, count)
             self._blocks.pop(0)
             self._gathered = 0
