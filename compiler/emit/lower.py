@@ -148,6 +148,8 @@ class Lowering:
         code = self.context.out.finish(code_address)
         image = np.concatenate([static, np.frombuffer(encode(code), np.uint8)])
         starts = self.context.out.page_starts
+        # Gates become tables in an order that depends on the image; a program has them in the network's.
+        order = [layer.name for layer in self.graph.layers]
         program = Program(
             arch=self.arch,
             code=code,
@@ -158,7 +160,7 @@ class Lowering:
             output_region=self.image.output_region,
             regions=self.image.regions,
             placements=self.placements,
-            gates=self.context.records,
+            gates=sorted(self.context.records, key=lambda record: order.index(record.name)),
             layers=self.context.out.layers,
             layer_kinds=self.kinds,
             macs=self.context.macs,
