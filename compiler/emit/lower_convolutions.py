@@ -22,9 +22,9 @@ from gatewright.contract.errors import GatewrightError
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
 
-AMONG_BLOCKS = 3
-"""Blocks of pixels in a chunk of a shortcut, whose chunks come among another convolution's: the EPILOGUE of fewer takes
-longer than their product, and more keep the accumulator banks from the other one."""
+AMONG_PIXELS = 48
+"""Pixels in a chunk of a shortcut, in whole blocks of the array. Its chunks come among another convolution's: the
+EPILOGUE of fewer takes longer than their product, and more keep the accumulator banks from the other one."""
 
 _FINISHED = object()
 
@@ -58,7 +58,7 @@ class ConvolutionLowering:
             if layer.name in self.image.used_twice:
                 sets = self._tile_sets(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
-        among = AMONG_BLOCKS * self.arch.columns
+        among = max(1, AMONG_PIXELS // self.arch.columns) * self.arch.columns
         chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
             for one in chunks:
