@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 from tests.support import public_dgnet

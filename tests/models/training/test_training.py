@@ -13,7 +13,8 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.families.residual.basic_block import BasicBlock, BlockMasks
+from gatewright.models.families.block import BlockMasks
+from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.recipes import RECIPES, Recipe
 from gatewright.models.training.training import evaluate_float, initialise_from, train
