@@ -96,6 +96,15 @@ def test_known_sizes_of_resnet20() -> None:
     assert sum(p.numel() for p in ResNetCifar(20).parameters()) == 272_474
 
 
+@pytest.mark.parametrize("depth", [38, 74])
+def test_the_depths_of_dynamic_inference_papers_count_convolutions_and_classifier(depth: int) -> None:
+    with torch.device("meta"):
+        network = ResNetCifar(depth)
+    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert sum(".downsample." not in name for name in layers) == depth
+    assert len(network.blocks()) == (depth - 2) // 2
+
+
 def test_gated_macs_against_a_loop_over_tiles_and_channels() -> None:
     network = ResNetCifar(14, "dual")
     generator = torch.Generator().manual_seed(3)
