@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
-from gatewright.models.gates.kinds import Gating
+from gatewright.models.gates.kinds import BAS_HIDDEN, Gating, has_channel_gates, has_spatial_gates
 
 MaskKind = Literal["spatial", "channel"]
 KINDS: tuple[MaskKind, ...] = ("spatial", "channel")
@@ -79,12 +79,16 @@ class Block(nn.Module, ABC):
     @property
     def has_tiles(self) -> bool:
         """Whether it has a spatial gate."""
-        return self.gating in ("dual", "spatial")
+        return has_spatial_gates(self.gating)
 
     @property
     def has_channels(self) -> bool:
         """Whether it has channel gates."""
-        return self.gating in ("dual", "channel")
+        return has_channel_gates(self.gating)
+
+    def channel_gate(self, in_channels: int, channels: int) -> ChannelGate:
+        """A new gate of the kind that the block has."""
+        return ChannelGate(in_channels, channels, BAS_HIDDEN if self.gating == "bas" else None)
 
     def spatial_gates(self) -> list[SpatialGate]:
         """At most one."""

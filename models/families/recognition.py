@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.gates.kinds import Gating
+from gatewright.models.gates.dgnet import CHANNEL_REDUCTION
+from gatewright.models.gates.kinds import BAS_HIDDEN, Gating
 
 if TYPE_CHECKING:
     from gatewright.models.families.spec import NetworkSpec
@@ -23,6 +24,7 @@ _PREFIXES: dict[Gating, str] = {
     "dual": "dgnet-",
     "spatial": "dgnet-spatial-",
     "channel": "dgnet-channel-",
+    "bas": "bas-",
 }
 
 
@@ -45,7 +47,18 @@ def classes_of(state: Mapping[str, Tensor], what: str, classifier: str = "fc") -
 def gating_of(state: Mapping[str, Tensor]) -> Gating:
     """Which gates the blocks have."""
     spatial, channel = (any(f".mask_{kind}" in name for name in state) for kind in "sc")
-    return "dual" if spatial and channel else "spatial" if spatial else "channel" if channel else "none"
+    if spatial or not channel:
+        return "dual" if channel else "spatial" if spatial else "none"
+    return "bas" if _have_bas_gates(state) else "channel"
+
+
+def _have_bas_gates(state: Mapping[str, Tensor]) -> bool:
+    """Whether all channel gates have the neurons of BAS, and not all a quarter of their inputs, as DGNet's have."""
+    shapes = [tensor.shape[:2] for name, tensor in state.items() if name.endswith(".atten_c.0.weight")]
+    shapes = [shape for shape in shapes if len(shape) == 2]
+    return {shape[:1] for shape in shapes} == {(BAS_HIDDEN,)} and any(
+        shape[1] != CHANNEL_REDUCTION * BAS_HIDDEN for shape in shapes
+    )
 
 
 def blocks_of(state: Mapping[str, Tensor], stage: int) -> int:

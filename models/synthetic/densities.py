@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.network import Network
+from gatewright.models.gates.kinds import has_channel_gates, has_spatial_gates
 
 LEAST = 0.05
 """No gate is wanted with less of its decisions on."""
@@ -35,10 +36,10 @@ def densities(network: Network, spatial: float, channel: float, spread: float = 
     between ``LEAST`` and 1, which moves their mean. A gate that a network does not have is always on; the density of
     one that has no gates cannot be less than 1.
     """
-    for density, kinds in ((spatial, ("dual", "spatial")), (channel, ("dual", "channel"))):
+    for density, has_gates in ((spatial, has_spatial_gates), (channel, has_channel_gates)):
         if not LEAST <= density <= 1:
             raise GatewrightError(f"a density of {density:g} is not between {LEAST} and 1")
-        if density < 1 and network.gating not in kinds:
+        if density < 1 and not has_gates(network.gating):
             raise GatewrightError(f"a network with gates {network.gating!r} cannot have densities {spatial}, {channel}")
     drawn = np.random.default_rng(seed).normal(0, spread, (2, len(network.blocks())))
     gated = np.array([[getattr(block, has) for block in network.blocks()] for has in ("has_tiles", "has_channels")])
@@ -79,7 +80,11 @@ def densities_for_ratio(
     """
     if network.gating == "none":
         raise GatewrightError("a network without gates has a MAC ratio of 1")
-    part = {"spatial": 0.0, "channel": 1.0}.get(network.gating, channel_part)
+    part = channel_part
+    if not has_channel_gates(network.gating):
+        part = 0.0
+    elif not has_spatial_gates(network.gating):
+        part = 1.0
 
     def at(product: float) -> Densities:
         return densities(

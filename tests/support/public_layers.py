@@ -30,11 +30,14 @@ def add_spatial_gate(state: State, name: str, inputs: int, generator: torch.Gene
     state[f"{name}.atten_s.bias"] = torch.randn(1, generator=generator) * 0.02
 
 
-def add_channel_gate(state: State, name: str, inputs: int, outputs: int, generator: torch.Generator) -> None:
-    """A gate ``mask_c``, with a quarter of the inputs between its layers."""
-    state[f"{name}.atten_c.0.weight"] = weights(generator, inputs // 4, inputs, 1, 1)
-    add_norm(state, f"{name}.atten_c.1", inputs // 4, generator)
-    state[f"{name}.atten_c.3.weight"] = weights(generator, outputs, inputs // 4, 1, 1)
+def add_channel_gate(
+    state: State, name: str, inputs: int, outputs: int, generator: torch.Generator, hidden: int = 0
+) -> None:
+    """A gate ``mask_c``, with so many neurons between its layers, or a quarter of the inputs."""
+    hidden = hidden or inputs // 4
+    state[f"{name}.atten_c.0.weight"] = weights(generator, hidden, inputs, 1, 1)
+    add_norm(state, f"{name}.atten_c.1", hidden, generator)
+    state[f"{name}.atten_c.3.weight"] = weights(generator, outputs, hidden, 1, 1)
     state[f"{name}.atten_c.3.bias"] = torch.randn(outputs, generator=generator) * 0.1
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gatewright.models.families.block import Block, BlockMasks, Work, enlarged, halved
-from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
+from gatewright.models.gates.dgnet import SpatialGate
 from gatewright.models.gates.kinds import Gating
 
 
@@ -58,7 +58,7 @@ class InvertedResidual(Block):
         ]
         self.conv = nn.Sequential(*layers)
         if self.has_channels:
-            self.mask_c = ChannelGate(in_channels, self.hidden)
+            self.mask_c = self.channel_gate(in_channels, self.hidden)
         if self.has_tiles:
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
 

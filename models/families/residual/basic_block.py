@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.models.families.block import Block, BlockMasks, Work, enlarged, halved
 from gatewright.models.families.residual.shortcut import shortcut
-from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
+from gatewright.models.gates.dgnet import SpatialGate
 from gatewright.models.gates.kinds import Gating
 
 
@@ -29,7 +29,7 @@ class BasicBlock(Block):
         if self.has_tiles:
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
         if self.has_channels:
-            self.mask_c = ChannelGate(in_channels, channels)
+            self.mask_c = self.channel_gate(in_channels, channels)
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)

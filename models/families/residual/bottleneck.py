@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.models.families.block import Block, BlockMasks, Work, enlarged, halved
 from gatewright.models.families.residual.shortcut import shortcut
-from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
+from gatewright.models.gates.dgnet import SpatialGate
 from gatewright.models.gates.kinds import Gating
 
 EXPANSION = 4
@@ -23,7 +23,8 @@ class Bottleneck(Block):
     One spatial mask, on the grid of the 3x3 convolution's output, is decided from the block's input. It masks the
     first convolution's output, too, where a tile is ``stride`` times as wide. The first channel gate reads the block's
     input. The second reads what the first convolution hands on: tiles and channels that were left out are zeros in
-    its average.
+    its average. With BAS gates both read the block's input, so that all is decided before the first convolution; the
+    paper has no bottleneck blocks in its text.
 
     ``in_height`` and ``in_width`` are those of the block's input, ``channels`` those of the 3x3 convolution, ``tile``
     the edge of a tile in pixels of the block's output.
@@ -39,8 +40,8 @@ class Bottleneck(Block):
         if self.has_tiles:
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
         if self.has_channels:
-            self.mask_c1 = ChannelGate(in_channels, channels)
-            self.mask_c2 = ChannelGate(channels, channels)
+            self.mask_c1 = self.channel_gate(in_channels, channels)
+            self.mask_c2 = self.channel_gate(in_channels if self.gating == "bas" else channels, channels)
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride, padding=1, bias=False)
@@ -55,7 +56,7 @@ class Bottleneck(Block):
         first = self.mask_c1(x) if self.has_channels else None
         wide = None if spatial is None else enlarged(spatial, self.in_height, self.in_width)
         out = self.masked_inside(F.relu(self.bn1(self.conv1(x))), first, wide)
-        second = self.mask_c2(out) if self.has_channels else None
+        second = self.mask_c2(x if self.gating == "bas" else out) if self.has_channels else None
         tiles = None if spatial is None else enlarged(spatial, self.height, self.width)
         out = self.masked_inside(F.relu(self.bn2(self.conv2(out))), second, tiles)
         out = self.bn3(self.conv3(out))
