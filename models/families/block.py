@@ -61,8 +61,10 @@ class Block(nn.Module, ABC):
     """A part of a network: a class says what it computes and multiplies; its gates are modules ``mask_...`` of its own.
 
     ``tiles_between``: whether tiles are masked inside the block in training, too, as they are in evaluation and on the
-    machine. The public release masks channels alone there.
+    machine. The public release masks channels alone there. ``out_channels`` are those of the block's output.
     """
+
+    out_channels: int
 
     def __init__(self, gating: Gating) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.block import Block, BlockMasks
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
 from gatewright.models.gates.kinds import Gating
@@ -38,8 +39,20 @@ class Network(nn.Module, ABC):
         """Logits [N, classes] of what the last block returns."""
 
     @abstractmethod
+    def stem_macs(self) -> int:
+        """MACs of the stem."""
+
+    @abstractmethod
+    def head_macs(self) -> int:
+        """MACs of the head."""
+
+    def main_blocks(self) -> tuple[int, ...]:
+        """The positions in ``blocks`` behind which a main part of the network ends, the last left out."""
+        raise GatewrightError(f"a {type(self).__name__} has no main blocks here, behind which early exits could be")
+
     def ungated_macs(self) -> int:
         """MACs outside the blocks: those of stem and head."""
+        return self.stem_macs() + self.head_macs()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits [N, classes] of normalised images x [N, 3, size, size]."""

@@ -72,4 +72,4 @@ def with_gate_biases(state: dict[str, Tensor]) -> dict[str, Tensor]:
     layers = [name for name in names if _GATE_LAYER.search(name)]
     if any(f"{layer}.bias" in state for layer in layers):
         return state
-    return state | {f"{layer}.bias": torch.zeros(len(state[f"{layer}.weight"])) for layer in layers}
+    return state | {f"{layer}.bias": torch.zeros(state[f"{layer}.weight"].shape[:1]) for layer in layers}

@@ -137,7 +137,7 @@ def _set_spatial_gate(gate: SpatialGate, x: Tensor, density: float) -> None:
     _check(deviation)
     weight.copy_((flat / deviation).float().view_as(weight))
     bias.zero_()
-    bias.fill_(-_threshold(gate.atten_s(pooled), density))
+    bias.fill_(-threshold(gate.atten_s(pooled), density))
 
 
 def _without_tap_means(columns: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:
     _check(deviation.min())
     excite.weight /= deviation.view(-1, 1, 1, 1)
     excite.bias.copy_(-gate.atten_c(pooled).mean((0, 2, 3)))
-    excite.bias -= _threshold(gate.atten_c(pooled), density)
+    excite.bias -= threshold(gate.atten_c(pooled), density)
 
 
 def _always_on(weight: Tensor, bias: Tensor) -> None:
@@ -175,7 +175,7 @@ def _always_on(weight: Tensor, bias: Tensor) -> None:
     bias.fill_(GATE_BIAS)
 
 
-def _threshold(logits: Tensor, density: float) -> float:
+def threshold(logits: Tensor, density: float) -> float:
     """The number that a share ``density`` of the logits exceeds, halfway to the next logit on either side."""
     ordered = logits.flatten().sort().values
     off = min(max(round((1 - density) * len(ordered)), 1), len(ordered) - 1)

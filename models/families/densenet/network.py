@@ -71,6 +71,14 @@ class DenseNet(Network):
         logits: Tensor = self.classifier(F.relu(self.features.get_submodule("norm5")(x)).mean((2, 3)))
         return logits
 
-    def ungated_macs(self) -> int:
-        """MACs of the first convolution and the classifier."""
-        return halved(self.size, 2) ** 2 * 147 * FIRST + self.classifier.in_features * self.classes
+    def main_blocks(self) -> tuple[int, ...]:
+        """The last layer of each dense block but the last: in front of a transition."""
+        return tuple(number - 1 for number, part in enumerate(self.blocks()) if isinstance(part, Transition))
+
+    def stem_macs(self) -> int:
+        """MACs of the first convolution."""
+        return halved(self.size, 2) ** 2 * 147 * FIRST
+
+    def head_macs(self) -> int:
+        """MACs of the classifier."""
+        return self.classifier.in_features * self.classes

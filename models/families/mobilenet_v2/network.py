@@ -82,7 +82,10 @@ class MobileNetV2(Network):
         logits: Tensor = self.classifier(self.features[-1](x).mean((2, 3)))
         return logits
 
-    def ungated_macs(self) -> int:
-        """MACs of the first and the last convolution, and of the classifier."""
-        last = self.last_pixels * STAGES[-1].channels * LAST
-        return halved(self.size, 2) ** 2 * 27 * FIRST + last + LAST * self.classes
+    def stem_macs(self) -> int:
+        """MACs of the first convolution."""
+        return halved(self.size, 2) ** 2 * 27 * FIRST
+
+    def head_macs(self) -> int:
+        """MACs of the last convolution and of the classifier."""
+        return self.last_pixels * STAGES[-1].channels * LAST + LAST * self.classes

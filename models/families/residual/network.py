@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 from torch import Tensor, nn
@@ -79,7 +80,15 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 
-    def ungated_macs(self) -> int:
-        """MACs outside the residual blocks: the stem and the classifier."""
-        stem = halved(self.size, self.conv1.stride[0]) ** 2 * self.conv1.weight.numel()
-        return stem + self.fc.in_features * self.classes
+    def main_blocks(self) -> tuple[int, ...]:
+        """The last block of each stage but the last."""
+        counts = [len(getattr(self, f"layer{number}")) for number in range(1, self.stages)]
+        return tuple(end - 1 for end in accumulate(counts))
+
+    def stem_macs(self) -> int:
+        """MACs of the first convolution."""
+        return halved(self.size, self.conv1.stride[0]) ** 2 * self.conv1.weight.numel()
+
+    def head_macs(self) -> int:
+        """MACs of the classifier."""
+        return self.fc.in_features * self.classes
