@@ -68,8 +68,8 @@ class InvertedResidual(Block):
         In training the public release applies the channel mask alone inside the block; with ``tiles_between`` training,
         too, masks tiles there.
         """
+        channel = self.mask_c(x) if self.has_channels else None  # the release draws its noise first, too
         spatial = self.mask_s(x) if self.has_tiles else None
-        channel = self.mask_c(x) if self.has_channels else None
         tiles = None if spatial is None else enlarged(spatial, self.height, self.width)
         *expand, depthwise, project, norm = self.conv
         out = x
