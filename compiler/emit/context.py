@@ -208,7 +208,7 @@ class Context:
         raise AssertionError("every accumulator bank is kept")
 
     def keep_bank(self) -> int:
-        """The next accumulator bank, which is out of turn until ``release_bank``: other products come between its own."""
+        """The next accumulator bank, out of turn until ``release_bank``: other products come between its own."""
         bank = self.next_bank()
         self._kept_banks.add(bank)
         return bank

@@ -14,8 +14,8 @@ from gatewright.contract.schema import parse_json
 from gatewright.contract.tensor_file import checksum, read_tensors
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.checkpoints.state_dict import check_tensors
+from gatewright.models.families.network import Network
 from gatewright.models.families.registry import FAMILIES
-from gatewright.models.families.residual.network import ResidualNetwork
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.zoo.catalogue import check_card
 
@@ -29,7 +29,7 @@ ADDED = {"family_name": "resnet-cifar", "synthetic": False}
 PUBLIC_SUFFIXES = (".pth.tar", ".pth", ".pt", ".th")
 
 
-def save_checkpoint(path: str | Path, network: ResidualNetwork, spec: NetworkSpec) -> None:
+def save_checkpoint(path: str | Path, network: Network, spec: NetworkSpec) -> None:
     """Write the network's tensors, its spec and a checksum of both; the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def save_checkpoint(path: str | Path, network: ResidualNetwork, spec: NetworkSpe
     partial.replace(path)
 
 
-def load_checkpoint(path: str | Path) -> tuple[ResidualNetwork, NetworkSpec]:
+def load_checkpoint(path: str | Path) -> tuple[Network, NetworkSpec]:
     """Read a network in evaluation mode, from ``.safetensors`` or a public release's ``.pth.tar`` or ``.th``.
 
     Every tensor is a real one, and finite; a gate of the public release without a bias gets one of 0.

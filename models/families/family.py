@@ -11,7 +11,7 @@ from torch import Tensor
 from gatewright.models.datasets.images import DataSet
 
 if TYPE_CHECKING:
-    from gatewright.models.families.residual.network import ResidualNetwork
+    from gatewright.models.families.network import Network
     from gatewright.models.families.spec import NetworkSpec
 
 
@@ -30,7 +30,7 @@ class Family:
     title: str
     data: DataSet
     input_shape: Callable[[NetworkSpec], tuple[int, int, int]]
-    build: Callable[[NetworkSpec], ResidualNetwork]
+    build: Callable[[NetworkSpec], Network]
     label: Callable[[NetworkSpec], str]
     claims: Callable[[Mapping[str, object]], bool]
     from_public: Callable[[dict[str, Tensor], str], dict[str, Tensor]]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from gatewright.models.families.densenet.family import DENSENET
 from gatewright.models.families.family import Family
+from gatewright.models.families.mobilenet_v2.family import MOBILENET_V2
 from gatewright.models.families.resnet_cifar.family import RESNET_CIFAR
 from gatewright.models.families.resnet_imagenet.family import RESNET_IMAGENET
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (RESNET_CIFAR, RESNET_IMAGENET)}
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (RESNET_CIFAR, RESNET_IMAGENET, MOBILENET_V2, DENSENET)
+}

@@ -14,7 +14,7 @@ from gatewright.models.families.registry import FAMILIES
 from gatewright.models.gates.kinds import Gating
 
 if TYPE_CHECKING:
-    from gatewright.models.families.residual.network import ResidualNetwork
+    from gatewright.models.families.network import Network
 
 
 def _known(name: str) -> str:
@@ -53,6 +53,6 @@ class NetworkSpec:
         """For example ``dgnet-resnet20-0.4``, ``resnet20`` if static, ``synthetic-resnet18`` if drawn."""
         return f"{'synthetic-' if self.synthetic else ''}{self.family.label(self)}"
 
-    def build(self) -> ResidualNetwork:
+    def build(self) -> Network:
         """A freshly initialised network."""
         return self.family.build(self)

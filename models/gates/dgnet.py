@@ -114,12 +114,15 @@ class SpatialGate(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Decide per channel between the two convolutions of a block (paper, section 3.2)."""
+    """Decide per channel between the two convolutions of a block (paper, section 3.2).
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    ``hidden`` neurons, a quarter of the input's channels without a number, decide for ``out_channels`` channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, hidden: int | None = None) -> None:
         super().__init__()
         self.logit_limit: float | None = None
-        self.hidden = in_channels // CHANNEL_REDUCTION
+        self.hidden = in_channels // CHANNEL_REDUCTION if hidden is None else hidden
         self.in_channels, self.out_channels = in_channels, out_channels
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.atten_c = nn.Sequential(

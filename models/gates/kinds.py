@@ -4,5 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-Gating = Literal["none", "dual", "spatial", "channel"]
-"""``dual`` is spatial and channel gates in every block (DGNet)."""
+Gating = Literal["none", "dual", "spatial", "channel", "bas"]
+"""``dual`` is spatial and channel gates in every block (DGNet). ``bas`` is channel gates, decided from the block's
+input by ``BAS_HIDDEN`` neurons (Ehteshami Bejnordi et al., ICLR 2020, *Batch-Shaping*, section 4)."""
+
+BAS_HIDDEN = 16
+"""Neurons of a BAS gate, whatever the number of channels."""
+
+
+def has_spatial_gates(gating: Gating) -> bool:
+    """Whether tiles are decided about."""
+    return gating in ("dual", "spatial")
+
+
+def has_channel_gates(gating: Gating) -> bool:
+    """Whether channels are decided about."""
+    return gating in ("dual", "channel", "bas")

@@ -15,19 +15,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.residual.basic_block import BasicBlock, BlockMasks
-from gatewright.models.families.residual.network import ResidualNetwork
+from gatewright.models.families.block import Block, BlockMasks
+from gatewright.models.families.network import Network
 from gatewright.models.gates.dgnet import GATE_BIAS, ChannelGate, SpatialGate
 from gatewright.models.synthetic.densities import LEAST, Densities
 
 Result = TypeVar("Result")
+
+_STEPS = 60
+"""Halvings in the search for a density."""
 
 _NORM_WEIGHT = (0.5, 1.5)
 _NORM_BIAS = 0.1
 
 
 @torch.no_grad()
-def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densities, hold_macs: bool) -> None:
+def calibrate_network(network: Network, images: Tensor, wanted: Densities, hold_macs: bool) -> None:
     """Set what is not drawn: batch norms to the images' statistics, gates to the densities that are wanted.
 
     An image with many tiles on may have many channels on, so that the mean of the products is not the product of the
@@ -41,31 +44,65 @@ def calibrate_network(network: ResidualNetwork, images: Tensor, wanted: Densitie
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, *_NORM_WEIGHT)
             nn.init.normal_(module.bias, 0.0, _NORM_BIAS)
-    x = _measured([network.bn1], lambda: network.stem(images))
+    in_blocks = {module for block in network.blocks() for module in block.modules()}
+    outside = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m not in in_blocks]
+    x = _measured(outside, lambda: network.stem(images))
     rows = list(zip(network.blocks(), wanted.spatial, wanted.channel, strict=True))
-    aims = [(block.dense_macs() - block.shortcut_macs()) * spatial * channel for block, spatial, channel in rows]
+    aims = [_gated(block, spatial, channel) for block, spatial, channel in rows]
     missing = 0.0
     for number, (block, spatial, channel) in enumerate(rows):
-        factor = 1 + missing / sum(aims[number:]) if hold_macs else 1.0
-        if channel < 1:
-            x, masks = _calibrate_block(block, x, spatial, min(max(channel * factor, LEAST), 1.0))
-        elif spatial < 1:
-            x, masks = _calibrate_block(block, x, min(max(spatial * factor, LEAST), 1.0), channel)
-        else:
-            x, masks = _calibrate_block(block, x, spatial, channel)
-        missing += aims[number] - float(block.gated_macs(masks).double().mean() - block.shortcut_macs())
-    network.fc.bias.copy_(-F.linear(x.mean((2, 3)), network.fc.weight).mean(0))
+        if hold_macs and missing:
+            spatial, channel = _with_macs(block, spatial, channel, aims[number] * (1 + missing / sum(aims[number:])))
+        x, masks = _calibrate_block(block, x, spatial, channel)
+        fixed = block.expected_macs(0, 0)
+        missing += aims[number] - (float(block.gated_macs(masks).double().mean()) - fixed)
+    (classifier,) = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    classifier.bias.zero_()
+    classifier.bias.copy_(-_measured(outside, lambda: network.head(x)).mean(0))
 
 
-def _calibrate_block(block: BasicBlock, x: Tensor, spatial: float, channel: float) -> tuple[Tensor, BlockMasks]:
-    if block.gating in ("dual", "spatial"):
-        _set_spatial_gate(block.mask_s, x, spatial)
-    if block.gating in ("dual", "channel"):
-        _set_channel_gate(block.mask_c, x, channel)
-    norms = [block.bn1, block.bn2]
-    if block.downsample is not None:
-        norms += [module for module in block.downsample if isinstance(module, nn.BatchNorm2d)]
-    return _measured(norms, lambda: block(x))
+def _gated(block: Block, spatial: float, channel: float) -> float:
+    """Mean MACs of a block that are left of those that its gates decide about."""
+    return block.expected_macs(spatial, channel) - block.expected_macs(0, 0)
+
+
+def _with_macs(block: Block, spatial: float, channel: float, macs: float) -> tuple[float, float]:
+    """A block's densities that give MACs: that of its channels is moved, or of its tiles if all channels are on."""
+    if spatial == channel == 1:
+        return spatial, channel
+    low, high = LEAST, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        moved = (spatial, middle) if channel < 1 else (middle, channel)
+        low, high = (middle, high) if _gated(block, *moved) < macs else (low, middle)
+    return (spatial, high) if channel < 1 else (high, channel)
+
+
+def _calibrate_block(block: Block, x: Tensor, spatial: float, channel: float) -> tuple[Tensor, BlockMasks]:
+    """Set a block to its input, and return its output and decisions.
+
+    A gate is set to what it reads, when it reads it. One that reads a map inside the block is set again once the
+    norms before it have their statistics.
+    """
+    seen: set[nn.Module] = set()
+
+    def set_gate(gate: nn.Module, inputs: tuple[Tensor]) -> None:
+        if gate in seen and inputs[0] is x:
+            return
+        seen.add(gate)
+        if isinstance(gate, SpatialGate):
+            _set_spatial_gate(gate, inputs[0], spatial)
+        elif isinstance(gate, ChannelGate):
+            _set_channel_gate(gate, inputs[0], channel)
+
+    gates = block.gates()
+    hooks = [gate.register_forward_pre_hook(set_gate) for gate in gates]
+    in_gates = {module for gate in gates for module in gate.modules()}
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m not in in_gates]
+    result: tuple[Tensor, BlockMasks] = _measured(norms, lambda: block(x))
+    for hook in hooks:
+        hook.remove()
+    return result
 
 
 def _measured(norms: list[nn.BatchNorm2d], run: Callable[[], Result]) -> Result:
@@ -100,7 +137,7 @@ def _set_spatial_gate(gate: SpatialGate, x: Tensor, density: float) -> None:
     _check(deviation)
     weight.copy_((flat / deviation).float().view_as(weight))
     bias.zero_()
-    bias.fill_(-_threshold(gate.atten_s(pooled), density))
+    bias.fill_(-threshold(gate.atten_s(pooled), density))
 
 
 def _without_tap_means(columns: Tensor) -> Tensor:
@@ -130,7 +167,7 @@ def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:
     _check(deviation.min())
     excite.weight /= deviation.view(-1, 1, 1, 1)
     excite.bias.copy_(-gate.atten_c(pooled).mean((0, 2, 3)))
-    excite.bias -= _threshold(gate.atten_c(pooled), density)
+    excite.bias -= threshold(gate.atten_c(pooled), density)
 
 
 def _always_on(weight: Tensor, bias: Tensor) -> None:
@@ -138,7 +175,7 @@ def _always_on(weight: Tensor, bias: Tensor) -> None:
     bias.fill_(GATE_BIAS)
 
 
-def _threshold(logits: Tensor, density: float) -> float:
+def threshold(logits: Tensor, density: float) -> float:
     """The number that a share ``density`` of the logits exceeds, halfway to the next logit on either side."""
     ordered = logits.flatten().sort().values
     off = min(max(round((1 - density) * len(ordered)), 1), len(ordered) - 1)

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.residual.network import ResidualNetwork
+from gatewright.models.families.network import Network
+from gatewright.models.gates.kinds import has_channel_gates, has_spatial_gates
 
 LEAST = 0.05
 """No gate is wanted with less of its decisions on."""
@@ -19,44 +20,44 @@ _STEPS = 60
 
 @dataclass(frozen=True)
 class Densities:
-    """Per block, the mean share of its tiles and of its channels that are on; 1 where it has no such gate."""
+    """Per block, the mean share of its tiles and of its channels that are on; 1 where it has no such gate.
+
+    Two channel gates of a block have the same.
+    """
 
     spatial: tuple[float, ...]
     channel: tuple[float, ...]
 
 
-def densities(
-    network: ResidualNetwork, spatial: float, channel: float, spread: float = 0.0, seed: int = 0
-) -> Densities:
+def densities(network: Network, spatial: float, channel: float, spread: float = 0.0, seed: int = 0) -> Densities:
     """Given densities in every block, or densities around them.
 
     With a ``spread``, those of the blocks are drawn from normal distributions of this standard deviation, and kept
     between ``LEAST`` and 1, which moves their mean. A gate that a network does not have is always on; the density of
     one that has no gates cannot be less than 1.
     """
-    for density, kinds in ((spatial, ("dual", "spatial")), (channel, ("dual", "channel"))):
+    for density, has_gates in ((spatial, has_spatial_gates), (channel, has_channel_gates)):
         if not LEAST <= density <= 1:
             raise GatewrightError(f"a density of {density:g} is not between {LEAST} and 1")
-        if density < 1 and network.gating not in kinds:
+        if density < 1 and not has_gates(network.gating):
             raise GatewrightError(f"a network with gates {network.gating!r} cannot have densities {spatial}, {channel}")
     drawn = np.random.default_rng(seed).normal(0, spread, (2, len(network.blocks())))
-    gated = np.array([[network.gating in ("dual", "spatial")], [network.gating in ("dual", "channel")]])
+    gated = np.array([[getattr(block, has) for block in network.blocks()] for has in ("has_tiles", "has_channels")])
     wanted = np.clip(np.array([[spatial], [channel]]) + drawn, LEAST, 1)
     both: npt.NDArray[np.float64] = np.where(gated, wanted, 1.0)
     return Densities(tuple(both[0].tolist()), tuple(both[1].tolist()))
 
 
-def expected_ratio(network: ResidualNetwork, wanted: Densities) -> float:
+def expected_ratio(network: Network, wanted: Densities) -> float:
     """Mean gated MACs of the network by its dense ones, if tiles and channels of a block are on independently."""
     macs = float(network.ungated_macs())
     for block, spatial, channel in zip(network.blocks(), wanted.spatial, wanted.channel, strict=True):
-        shortcut = block.shortcut_macs()
-        macs += block.gate_macs() + shortcut + (block.dense_macs() - shortcut) * spatial * channel
+        macs += block.gate_macs() + block.expected_macs(spatial, channel)
     return macs / network.dense_macs()
 
 
 def densities_for_ratio(
-    network: ResidualNetwork, ratio: float, channel_part: float = 0.5, spread: float = 0.0, seed: int = 0
+    network: Network, ratio: float, channel_part: float = 0.5, spread: float = 0.0, seed: int = 0
 ) -> Densities:
     """The densities with which a network has a MAC ratio, by ``expected_ratio``.
 
@@ -79,7 +80,11 @@ def densities_for_ratio(
     """
     if network.gating == "none":
         raise GatewrightError("a network without gates has a MAC ratio of 1")
-    part = {"spatial": 0.0, "channel": 1.0}.get(network.gating, channel_part)
+    part = channel_part
+    if not has_channel_gates(network.gating):
+        part = 0.0
+    elif not has_spatial_gates(network.gating):
+        part = 1.0
 
     def at(product: float) -> Densities:
         return densities(

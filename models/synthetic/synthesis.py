@@ -13,7 +13,7 @@ import torch
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.families.residual.network import ResidualNetwork
+from gatewright.models.families.network import Network
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.calibration import calibrate_network
 from gatewright.models.synthetic.densities import Densities, densities_for_ratio
@@ -47,7 +47,7 @@ class Record:
 class Synthetic:
     """A drawn network in evaluation mode, its spec, which says that it is one, and its record."""
 
-    network: ResidualNetwork
+    network: Network
     spec: NetworkSpec
     record: Record
 
@@ -55,7 +55,7 @@ class Synthetic:
 def synthesise(
     spec: NetworkSpec,
     images: ImageSet,
-    wanted: Callable[[ResidualNetwork], Densities],
+    wanted: Callable[[Network], Densities],
     seed: int,
     hold_macs: bool = False,
 ) -> Synthetic:
@@ -110,7 +110,7 @@ def synthesise_for_ratio(
     the densities of blocks are then moved by, so that the ratio holds, the record shows.
     """
 
-    def wanted(network: ResidualNetwork) -> Densities:
+    def wanted(network: Network) -> Densities:
         return densities_for_ratio(network, ratio, channel_part, spread, seed)
 
     made = synthesise(spec, images, wanted, seed, hold_macs=True)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewright.models.families.residual.basic_block import BlockMasks
-from gatewright.models.families.residual.network import ResidualNetwork
+from gatewright.models.families.block import KINDS, BlockMasks
+from gatewright.models.families.network import Network
 from gatewright.models.training.recipes import BOUND_WEIGHT, SPARSITY_WEIGHT, BoundGradient
 
 
-def sparsity_loss(network: ResidualNetwork, masks: list[BlockMasks], target_density: float) -> Tensor:
+def sparsity_loss(network: Network, masks: list[BlockMasks], target_density: float) -> Tensor:
     """Equation (8): squared distance of the batch's mean MAC ratio from the target density.
 
     As in the public release the ratio is over the whole network, ungated layers included.
@@ -46,8 +46,8 @@ def bound_loss(
     """
     root = math.sqrt(target_density)
     total = torch.zeros(())
-    for kind in ("spatial", "channel"):
-        present = [getattr(m, kind) for m in masks if getattr(m, kind) is not None]
+    for kind in KINDS:
+        present = [mask for block in masks for mask in block.of(kind)]
         if present:
             density = torch.stack([_density(mask, gradient) for mask in present])
             low = F.relu(slack * root - density) ** 2
@@ -56,7 +56,7 @@ def bound_loss(
     return total
 
 
-def liveness_loss(network: ResidualNetwork) -> Tensor:
+def liveness_loss(network: Network) -> Tensor:
     """How far spatial decisions are from depending on the image.
 
     For every tile of every spatial gate the highest logits of a batch (a share ``LEAST_SHARE`` of it) should have a
@@ -65,7 +65,7 @@ def liveness_loss(network: ResidualNetwork) -> Tensor:
     turns does not pass for one, and with a gradient however far out they are. Not in the paper, whose own losses see a
     gate's mean density alone and let a gate close for good. The logits are those of the last forward pass in training.
     """
-    gates = [block.mask_s for block in network.blocks() if block.gating in ("dual", "spatial")]
+    gates = [gate for block in network.blocks() for gate in block.spatial_gates()]
     present = [gate.training_logits for gate in gates if gate.training_logits is not None]
     if not present:
         return torch.zeros(())
@@ -80,7 +80,7 @@ def liveness_loss(network: ResidualNetwork) -> Tensor:
 
 
 def gating_loss(
-    network: ResidualNetwork,
+    network: Network,
     masks: list[BlockMasks],
     target_density: float,
     slack: float,

@@ -24,8 +24,8 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_check
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.datasets.augmentation import Batches
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.families.residual.basic_block import BlockMasks
-from gatewright.models.families.residual.network import ResidualNetwork
+from gatewright.models.families.block import KINDS, BlockMasks, MaskKind
+from gatewright.models.families.network import Network
 from gatewright.models.families.resnet_cifar.growth import grow
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.spec import NetworkSpec
@@ -37,7 +37,7 @@ BATCH_PIXELS = 500 * 32 * 32
 """Pixels of the images that are evaluated at a time: 500 of CIFAR-10."""
 
 
-def _optimiser(network: ResidualNetwork, recipe: Recipe) -> torch.optim.SGD:
+def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
     """SGD with Nesterov momentum; no weight decay on the gates (paper, section 4.1)."""
     gates = [p for name, p in network.named_parameters() if ".mask_" in name]
     others = [p for name, p in network.named_parameters() if ".mask_" not in name]
@@ -49,17 +49,22 @@ def _optimiser(network: ResidualNetwork, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
-def initialise_from(network: ResidualNetwork, checkpoint: str | Path, fresh_gates: bool = False) -> None:
+def initialise_from(network: Network, checkpoint: str | Path, fresh_gates: bool = False) -> None:
     """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown.
 
     With ``fresh_gates`` the checkpoint's gates are left where they are.
     """
     source, spec = load_checkpoint(checkpoint)
     if type(source) is not type(network):
-        raise GatewrightError(f"{checkpoint} is of the family {spec.family_name}; a network starts from one of its own")
+        raise GatewrightError(
+            f"{checkpoint} is of the family {spec.family_name}; a network starts from one of its own "
+            "with the same blocks"
+        )
     may_grow = spec.depth < network.depth and isinstance(network, ResNetCifar)
     if spec.depth != network.depth and not may_grow:
-        raise GatewrightError(f"{checkpoint} is a ResNet-{spec.depth}; a ResNet-{network.depth} cannot start from it")
+        raise GatewrightError(
+            f"{checkpoint} is a {spec.name}; a network of {network.depth} layers cannot start from one of {spec.depth}"
+        )
     state = source.state_dict()
     if may_grow:
         state = grow(state, spec.depth, network.depth)
@@ -71,7 +76,7 @@ def initialise_from(network: ResidualNetwork, checkpoint: str | Path, fresh_gate
 
 
 def evaluate_float(
-    network: ResidualNetwork, data: ImageSet, batch_size: int | None = None, progress: bool = False
+    network: Network, data: ImageSet, batch_size: int | None = None, progress: bool = False
 ) -> dict[str, object]:
     """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32.
 
@@ -82,8 +87,7 @@ def evaluate_float(
     device = next(network.parameters()).device
     network.eval()
     predictions, macs = [], []
-    spatial: list[list[float]] = []
-    channel: list[list[float]] = []
+    densities: dict[MaskKind, list[list[float]]] = {kind: [] for kind in KINDS}
     weights: list[int] = []
     decided: dict[str, list[npt.NDArray[np.bool_]]] = {}
     with torch.no_grad():
@@ -94,22 +98,26 @@ def evaluate_float(
             macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
             weights.append(len(images))
             for number, block in enumerate(masks):
-                for kind, mask in (("spatial", block.spatial), ("channel", block.channel)):
-                    if mask is not None:
+                for kind in KINDS:
+                    for gate, mask in enumerate(block.of(kind)):
                         bits = mask.flatten(1).bool().cpu().numpy()
-                        decided.setdefault(f"{kind}.{number}", []).append(bits)
-            spatial.append([1.0 if m.spatial is None else float(m.spatial.mean()) for m in masks])
-            channel.append([1.0 if m.channel is None else float(m.channel.mean()) for m in masks])
+                        decided.setdefault(f"{kind}.{number}.{gate}", []).append(bits)
+            for kind, by_batch in densities.items():
+                by_batch.append([_density(block.of(kind)) for block in masks])
     predicted = np.concatenate(predictions)
     top1 = {"top1": data.accuracy(predicted, network.classes)} if data.labelled else {}
     return {
         **top1,
         "predictions": predicted,
         "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
-        "spatial_density": np.average(spatial, 0, weights).tolist(),
-        "channel_density": np.average(channel, 0, weights).tolist(),
+        **{f"{kind}_density": np.average(by_batch, 0, weights).tolist() for kind, by_batch in densities.items()},
         **_dependence({name: np.concatenate(bits).mean(0) for name, bits in decided.items()}),
     }
+
+
+def _density(masks: list[Tensor]) -> float:
+    """The mean share of a block's masks of a kind that is on; 1 where it has none."""
+    return float(torch.stack([mask.mean() for mask in masks]).mean()) if masks else 1.0
 
 
 def _dependence(shares: dict[str, npt.NDArray[np.float64]]) -> dict[str, object]:
@@ -120,7 +128,7 @@ def _dependence(shares: dict[str, npt.NDArray[np.float64]]) -> dict[str, object]
     any channel, for all of them. A kind that the network does not have is left out.
     """
     result: dict[str, object] = {}
-    for kind in ("spatial", "channel"):
+    for kind in KINDS:
         present = [share for name, share in shares.items() if name.startswith(kind)]
         if present:
             every = np.concatenate(present)
@@ -215,9 +223,7 @@ def train(
     return folder / "model.safetensors"
 
 
-def _resume(
-    file: Path, network: ResidualNetwork, optimiser: torch.optim.SGD, spec: NetworkSpec, device: torch.device
-) -> int:
+def _resume(file: Path, network: Network, optimiser: torch.optim.SGD, spec: NetworkSpec, device: torch.device) -> int:
     """Put everything back as ``file`` has it; returns the epochs that are done."""
     state: Any = load_pickled(file)
     try:
@@ -232,7 +238,7 @@ def _resume(
 
 
 def _train_epoch(
-    network: ResidualNetwork,
+    network: Network,
     forward: Callable[[Tensor], tuple[Tensor, list[BlockMasks]]],
     spec: NetworkSpec,
     recipe: Recipe,

@@ -13,7 +13,7 @@ from benchmarks.synthetic_networks import Aimed, aim_for_ratio, with_densities
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
-from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.densities import Densities
 from gatewright.models.synthetic.noise import noise_images

@@ -24,6 +24,7 @@ NETWORKS: tuple[tuple[Gating, int], ...] = (
     ("dual", 16),
     ("spatial", 16),
     ("channel", 16),
+    ("bas", 16),
     ("dual", 32),
 )
 

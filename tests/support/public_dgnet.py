@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.support.public_layers import add_channel_gate, add_norm, add_spatial_gate, max_pool, norm, weights
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -29,14 +31,6 @@ CIFAR = Layout(3, 1, False, ((16, 16, 1, 4), (16, 32, 2, 2), (32, 64, 2, 2)))
 IMAGENET = Layout(7, 2, True, ((64, 64, 1, 8), (64, 128, 2, 4), (128, 256, 2, 2), (256, 512, 2, 1)))
 
 
-def _norm(state: dict[str, Tensor], name: str, channels: int, generator: torch.Generator) -> None:
-    state[f"{name}.weight"] = torch.rand(channels, generator=generator) + 0.5
-    state[f"{name}.bias"] = torch.randn(channels, generator=generator) * 0.1
-    state[f"{name}.running_mean"] = torch.randn(channels, generator=generator) * 0.1
-    state[f"{name}.running_var"] = torch.rand(channels, generator=generator) + 0.5
-    state[f"{name}.num_batches_tracked"] = torch.tensor(7)
-
-
 def random_state(
     blocks: int | Sequence[int],
     spatial: bool,
@@ -49,33 +43,24 @@ def random_state(
     """A state_dict with ``blocks`` blocks a stage, under the release's names; gates with a bias or without."""
     generator = torch.Generator().manual_seed(seed)
 
-    def weights(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator) / (shape[1] * shape[2] * shape[3]) ** 0.5
-
     first, last = layout.stages[0][0], layout.stages[-1][1]
-    state = {"conv1.weight": weights(first, 3, layout.kernel, layout.kernel)}
-    _norm(state, "bn1", first, generator)
+    state = {"conv1.weight": weights(generator, first, 3, layout.kernel, layout.kernel)}
+    add_norm(state, "bn1", first, generator)
     for stage, (entry, channels, _, _) in enumerate(layout.stages, start=1):
         for index in range(_count(blocks, stage)):
             inputs = entry if index == 0 else channels
             name = f"layer{stage}.{index}"
             if spatial:
-                kernel = weights(1, inputs, 3, 3)
-                # Without the mean over its taps the decisions follow the picture, not the channels' levels.
-                state[f"{name}.mask_s.atten_s.weight"] = kernel - kernel.mean((2, 3), keepdim=True)
-                state[f"{name}.mask_s.atten_s.bias"] = torch.randn(1, generator=generator) * 0.02
+                add_spatial_gate(state, f"{name}.mask_s", inputs, generator)
             if channel:
-                state[f"{name}.mask_c.atten_c.0.weight"] = weights(inputs // 4, inputs, 1, 1)
-                _norm(state, f"{name}.mask_c.atten_c.1", inputs // 4, generator)
-                state[f"{name}.mask_c.atten_c.3.weight"] = weights(channels, inputs // 4, 1, 1)
-                state[f"{name}.mask_c.atten_c.3.bias"] = torch.randn(channels, generator=generator) * 0.1
-            state[f"{name}.conv1.weight"] = weights(channels, inputs, 3, 3)
-            _norm(state, f"{name}.bn1", channels, generator)
-            state[f"{name}.conv2.weight"] = weights(channels, channels, 3, 3)
-            _norm(state, f"{name}.bn2", channels, generator)
+                add_channel_gate(state, f"{name}.mask_c", inputs, channels, generator)
+            state[f"{name}.conv1.weight"] = weights(generator, channels, inputs, 3, 3)
+            add_norm(state, f"{name}.bn1", channels, generator)
+            state[f"{name}.conv2.weight"] = weights(generator, channels, channels, 3, 3)
+            add_norm(state, f"{name}.bn2", channels, generator)
             if inputs != channels:
-                state[f"{name}.downsample.0.weight"] = weights(channels, inputs, 1, 1)
-                _norm(state, f"{name}.downsample.1", channels, generator)
+                state[f"{name}.downsample.0.weight"] = weights(generator, channels, inputs, 1, 1)
+                add_norm(state, f"{name}.downsample.1", channels, generator)
     if not gate_bias:
         for name in [name for name in state if name.endswith(("atten_s.bias", "atten_c.3.bias"))]:
             del state[name]
@@ -96,16 +81,11 @@ def evaluate(
     Every map is whole tiles.
     """
 
-    def norm(name: str, value: Tensor) -> Tensor:
-        keys = ("running_mean", "running_var", "weight", "bias")
-        mean, variance, weight, bias = (state[f"{name}.{key}"].view(1, -1, 1, 1) for key in keys)
-        return (value - mean) / torch.sqrt(variance + 1e-5) * weight + bias
-
     masks = []
     x = F.conv2d(x, state["conv1.weight"], stride=layout.stride, padding=layout.kernel // 2)
-    x = F.relu(norm("bn1", x))
+    x = F.relu(norm(state, "bn1", x))
     if layout.pool:
-        x = F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).amax((4, 5))  # after ReLU a padded 0 is no maximum
+        x = max_pool(x)
     for stage, (_, channels, first_stride, tile) in enumerate(layout.stages, start=1):
         for index in range(_count(blocks, stage)):
             name, stride = f"layer{stage}.{index}", first_stride if index == 0 else 1
@@ -121,14 +101,16 @@ def evaluate(
             if f"{name}.mask_c.atten_c.0.weight" in state:
                 gate = f"{name}.mask_c.atten_c"
                 hidden = F.conv2d(x.mean((2, 3), keepdim=True), state[f"{gate}.0.weight"])
-                hidden = F.relu(norm(f"{gate}.1", hidden))
+                hidden = F.relu(norm(state, f"{gate}.1", hidden))
                 active = (F.conv2d(hidden, state[f"{gate}.3.weight"], state.get(f"{gate}.3.bias")) >= 0).float()
-            out = F.relu(norm(f"{name}.bn1", F.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1)))
-            out = norm(f"{name}.bn2", F.conv2d(out * active * pixels, state[f"{name}.conv2.weight"], padding=1))
+            out = F.relu(
+                norm(state, f"{name}.bn1", F.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1))
+            )
+            out = norm(state, f"{name}.bn2", F.conv2d(out * active * pixels, state[f"{name}.conv2.weight"], padding=1))
             shortcut = x
             if f"{name}.downsample.0.weight" in state:
                 shortcut = F.conv2d(x, state[f"{name}.downsample.0.weight"], stride=stride)
-                shortcut = norm(f"{name}.downsample.1", shortcut)
+                shortcut = norm(state, f"{name}.downsample.1", shortcut)
             x = F.relu(out * pixels + shortcut)
             masks.append((pixels, active))
     return F.linear(x.mean((2, 3)), state["fc.weight"], state["fc.bias"]), masks

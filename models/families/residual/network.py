@@ -1,18 +1,21 @@
-"""A residual network around its blocks: stem, stages, global average, classifier; and what it multiplies."""
+"""A residual network around its blocks: stem, stages, global average, classifier."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Generic, TypeVar
 
-import torch
 from torch import Tensor, nn
 
-from gatewright.models.families.residual.basic_block import BasicBlock, BlockMasks
-from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
+from gatewright.models.families.block import halved
+from gatewright.models.families.network import Network
+from gatewright.models.families.residual.basic_block import BasicBlock
+from gatewright.models.families.residual.bottleneck import Bottleneck
 from gatewright.models.gates.kinds import Gating
+
+AnyBlock = TypeVar("AnyBlock", bound=BasicBlock | Bottleneck)
 
 
 @dataclass(frozen=True)
@@ -25,83 +28,67 @@ class Stage:
     blocks: int
 
 
-class ResidualNetwork(nn.Module, ABC):
-    """What the families' networks have in common; a family's class adds its stem.
+class ResidualNetwork(Network, Generic[AnyBlock]):
+    """What the families of residual networks have in common; a family's class adds its stem.
 
     Parameters
     ----------
-    depth, gating
-        Layers as the network's name counts them; which gates every block has.
-    classes, size
-        Number of classes; edge of the input image (the head pools whatever is left).
+    depth, gating, classes, size
+        See ``Network``; every block has the gates.
     stem
         The first convolution, without a bias.
     edge
         Edge of the map that the first stage reads.
     stages
         In order of execution.
+    block
+        The class of all blocks.
     """
 
     def __init__(
-        self, depth: int, gating: Gating, classes: int, size: int, stem: nn.Conv2d, edge: int, stages: Sequence[Stage]
+        self,
+        depth: int,
+        gating: Gating,
+        classes: int,
+        size: int,
+        stem: nn.Conv2d,
+        edge: int,
+        stages: Sequence[Stage],
+        block: type[AnyBlock],
     ) -> None:
-        super().__init__()
-        self.depth, self.gating, self.classes, self.size = depth, gating, classes, size
+        super().__init__(depth, gating, classes, size)
         self.conv1 = stem
         channels = stem.out_channels
         self.bn1 = nn.BatchNorm2d(channels)
         for number, stage in enumerate(stages, start=1):
-            blocks = []
+            blocks: list[AnyBlock] = []
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
-                edge = math.ceil(edge / stride)
-                blocks.append(BasicBlock(channels, stage.channels, edge, edge, stride, stage.tile, gating))
-                channels = stage.channels
+                blocks.append(block(channels, stage.channels, edge, edge, stride, stage.tile, gating))
+                edge, channels = halved(edge, stride), blocks[-1].out_channels
             setattr(self, f"layer{number}", nn.ModuleList(blocks))
         self.stages = len(stages)
         self.fc = nn.Linear(channels, classes)
-        self._initialise()
+        self.initialise()
 
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
-                nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
-        for module in self.modules():
-            if isinstance(module, SpatialGate | ChannelGate):
-                module.reset_gate()
-
-    def blocks(self) -> list[BasicBlock]:
+    def blocks(self) -> list[AnyBlock]:
         """The residual blocks, in order of execution."""
         return [block for number in range(1, self.stages + 1) for block in getattr(self, f"layer{number}")]
 
-    @abstractmethod
-    def stem(self, x: Tensor) -> Tensor:
-        """What the first stage reads, of normalised images x [N, 3, size, size]."""
+    def head(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of a map's global average."""
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits [N, classes] of normalised images x [N, 3, size, size]."""
-        return self.forward_with_masks(x)[0]
+    def main_blocks(self) -> tuple[int, ...]:
+        """The last block of each stage but the last."""
+        counts = [len(getattr(self, f"layer{number}")) for number in range(1, self.stages)]
+        return tuple(end - 1 for end in accumulate(counts))
 
-    def forward_with_masks(self, x: Tensor) -> tuple[Tensor, list[BlockMasks]]:
-        """As ``forward``, with the decisions of every block."""
-        x = self.stem(x)
-        masks = []
-        for block in self.blocks():
-            x, decided = block(x)
-            masks.append(decided)
-        return self.fc(x.mean((2, 3))), masks
+    def stem_macs(self) -> int:
+        """MACs of the first convolution."""
+        return halved(self.size, self.conv1.stride[0]) ** 2 * self.conv1.weight.numel()
 
-    def ungated_macs(self) -> int:
-        """MACs outside the residual blocks: the stem and the classifier."""
-        stem = math.ceil(self.size / self.conv1.stride[0]) ** 2 * self.conv1.weight.numel()
-        return stem + self.fc.in_features * self.classes
-
-    def dense_macs(self) -> int:
-        """MACs of convolutions and classifier without gates, as the public release counts them."""
-        return self.ungated_macs() + sum(block.dense_macs() for block in self.blocks())
-
-    def gated_macs(self, masks: list[BlockMasks]) -> Tensor:
-        """MACs per sample [N], gates' own and ungated layers included."""
-        fixed = self.ungated_macs() + sum(block.gate_macs() for block in self.blocks())
-        return fixed + torch.stack([b.gated_macs(m) for b, m in zip(self.blocks(), masks, strict=True)]).sum(0)
+    def head_macs(self) -> int:
+        """MACs of the classifier."""
+        return self.fc.in_features * self.classes

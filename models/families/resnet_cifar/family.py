@@ -10,7 +10,7 @@ from torch import Tensor
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.family import Family
-from gatewright.models.families.residual.recognition import blocks_of, classes_of, gating_of, label, with_gate_biases
+from gatewright.models.families.recognition import blocks_of, classes_of, gating_of, label, with_gate_biases
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.resnet_cifar.padding_shortcuts import from_padding_shortcuts
 
@@ -48,7 +48,7 @@ RESNET_CIFAR = Family(
     data=CIFAR10,
     input_shape=lambda spec: (3, spec.size, spec.size),
     build=lambda spec: ResNetCifar(spec.depth, spec.gating, spec.classes, spec.size),
-    label=label,
+    label=lambda spec: label(spec, f"resnet{spec.depth}"),
     claims=claims,
     from_public=from_public,
     describe=describe,

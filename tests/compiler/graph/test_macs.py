@@ -17,7 +17,7 @@ from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS
 from gatewright.models.datasets.cifar10 import CIFAR10
-from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively_resnet, random_images

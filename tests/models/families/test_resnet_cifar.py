@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 from tests.support import public_dgnet
@@ -94,6 +94,15 @@ def test_dense_macs_are_those_of_the_layers_that_run(gating: Gating, size: int) 
 def test_known_sizes_of_resnet20() -> None:
     """272,474 parameters is the published size of ResNet-20 with projection shortcuts."""
     assert sum(p.numel() for p in ResNetCifar(20).parameters()) == 272_474
+
+
+@pytest.mark.parametrize("depth", [38, 74])
+def test_the_depths_of_dynamic_inference_papers_count_convolutions_and_classifier(depth: int) -> None:
+    with torch.device("meta"):
+        network = ResNetCifar(depth)
+    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert sum(".downsample." not in name for name in layers) == depth
+    assert len(network.blocks()) == (depth - 2) // 2
 
 
 def test_gated_macs_against_a_loop_over_tiles_and_channels() -> None:

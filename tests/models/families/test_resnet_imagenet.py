@@ -9,13 +9,13 @@ import torch
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.registry import FAMILIES
-from gatewright.models.families.residual.basic_block import BlockMasks
 from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.kinds import Gating
 from gatewright.models.training.training import initialise_from
-from tests.support import public_dgnet
+from tests.support import public_densenet, public_dgnet, public_mobilenet
 from tests.support.layer_macs import macs_of_layers
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -80,20 +80,29 @@ def test_each_family_claims_its_own_networks() -> None:
     cifar = public_dgnet.random_state(1, True, True, seed=1)
     padded = {name.replace("fc.", "linear."): value for name, value in cifar.items()}
     own = public_state(18, "none", 1)
-    claims = {name: [family.claims(state) for state in (cifar, padded, own)] for name, family in FAMILIES.items()}
-    assert claims == {"resnet-cifar": [True, True, False], FAMILY: [False, False, True]}
+    mobile, dense = public_mobilenet.random_state(True, True, 1, 7), public_densenet.random_state((1, 1, 1, 1), 1, 7)
+    states = (cifar, padded, own, mobile, dense)
+    claims = {name: [family.claims(state) for state in states] for name, family in FAMILIES.items()}
+    assert claims == {
+        "resnet-cifar": [True, True, False, False, False],
+        FAMILY: [False, False, True, False, False],
+        "mobilenet-v2": [False, False, False, True, False],
+        "densenet": [False, False, False, False, True],
+    }
 
 
 def test_other_networks_with_four_stages_are_named(tmp_path: Path) -> None:
     state = public_state(18, "none", 1)
     deeper = state | {name.replace("layer2.1.", "layer2.2."): value for name, value in state.items()}
     torch.save(deeper, tmp_path / "deeper.pth")
-    message = r"its stages have \(2, 3, 2, 2\) blocks; ImageNet ResNets here are 18 of \(2, 2, 2, 2\) and 34 of"
+    message = r"its stages have \(2, 3, 2, 2\) blocks; ImageNet ResNets of basic blocks here are 18 of .* and 34 of"
     with pytest.raises(GatewrightError, match=message):
         load_checkpoint(tmp_path / "deeper.pth")
-    torch.save(state | {"layer1.0.conv3.weight": torch.zeros(256, 64, 1, 1)}, tmp_path / "resnet50.pth")
-    with pytest.raises(GatewrightError, match=r"resnet50\.pth holds an ImageNet ResNet of bottleneck blocks \(conv3\)"):
-        load_checkpoint(tmp_path / "resnet50.pth")
+    torch.save(state | {"layer1.0.conv3.weight": torch.zeros(256, 64, 1, 1)}, tmp_path / "resnet26.pth")
+    with pytest.raises(
+        GatewrightError, match=r"resnet26\.pth: .* ImageNet ResNets of bottleneck blocks here are 50 of"
+    ):
+        load_checkpoint(tmp_path / "resnet26.pth")
 
 
 @pytest.mark.parametrize("gating", list(GATES))
@@ -160,8 +169,10 @@ def test_gated_macs_against_a_count_of_tiles_and_channels() -> None:
 
 
 def test_networks_that_cannot_be_are_refused() -> None:
-    with pytest.raises(GatewrightError, match="no ImageNet ResNet-50 here; depths are 18, 34"):
-        ResNetImageNet(50)
+    with pytest.raises(
+        GatewrightError, match="ResNet-26 here; depths are 18, 34 of basic blocks and 50, 101 of bottleneck"
+    ):
+        NetworkSpec(26, family_name=FAMILY).build()
     with pytest.raises(GatewrightError, match="spatial gates for images of 230 pixels would cut its tiles"):
         ResNetImageNet(18, "spatial", size=230)
 
@@ -175,5 +186,5 @@ def test_a_training_starts_from_its_own_family_and_depth(tmp_path: Path) -> None
     assert torch.equal(gated.layer4[1].conv2.weight, source.layer4[1].conv2.weight)  # type: ignore[index,union-attr]
     with pytest.raises(GatewrightError, match="is of the family resnet-imagenet; a network starts from one of its own"):
         initialise_from(NetworkSpec(20).build(), tmp_path / "static.safetensors")
-    with pytest.raises(GatewrightError, match="is a ResNet-18; a ResNet-34 cannot start from it"):
+    with pytest.raises(GatewrightError, match="is a resnet18; a network of 34 layers cannot start from one of 18"):
         initialise_from(ResNetImageNet(34, classes=5, size=64), tmp_path / "static.safetensors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gatewright.models.families.residual.basic_block import BlockMasks
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.training.losses import bound_loss, gating_loss, liveness_loss, sparsity_loss
 

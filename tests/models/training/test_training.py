@@ -13,7 +13,8 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.families.residual.basic_block import BasicBlock, BlockMasks
+from gatewright.models.families.block import BlockMasks
+from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.recipes import RECIPES, Recipe
 from gatewright.models.training.training import evaluate_float, initialise_from, train
@@ -53,7 +54,7 @@ class _Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("spec", [STATIC, GATED], ids=["static", "gated"])
+@pytest.mark.parametrize("spec", [STATIC, GATED, NetworkSpec(8, "bas", 0.5)], ids=["static", "gated", "bas"])
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, spec: NetworkSpec) -> None:
     whole = run(tmp_path / "whole", spec, seed=1)
 
@@ -164,7 +165,7 @@ def test_a_recipe_with_liveness_opens_what_was_closed_for_all(tmp_path: Path) ->
 
 def test_networks_that_do_not_fit_cannot_be_started_from(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "deep.safetensors", NetworkSpec(14).build(), NetworkSpec(14))
-    with pytest.raises(GatewrightError, match="is a ResNet-14; a ResNet-8 cannot start from it"):
+    with pytest.raises(GatewrightError, match="is a resnet14; a network of 8 layers cannot start from one of 14"):
         initialise_from(GATED.build(), tmp_path / "deep.safetensors")
     save_checkpoint(tmp_path / "gated.safetensors", GATED.build(), GATED)
     with pytest.raises(GatewrightError, match="does not fit: unexpected"):

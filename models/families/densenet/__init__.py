@@ -1,0 +1,1 @@
+"""DenseNets: the networks and their public checkpoints."""

@@ -1,0 +1,1 @@
+"""MobileNetV2: the network and its public checkpoints."""
