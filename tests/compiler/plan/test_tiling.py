@@ -6,7 +6,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.compiler.plan.tiling import TileSet, all_tiles, chunks, listed_tiles, split_chunk
+from gatewright.compiler.plan.tiling import (
+    TileSet,
+    all_tiles,
+    chunks,
+    even_chunks,
+    first_pieces,
+    listed_tiles,
+    split_chunk,
+)
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.isa import Stationary
 
@@ -108,3 +116,23 @@ def test_rows_that_cut_tiles() -> None:
     (lower,) = listed.cut_to(3, 4)
     assert (lower.span(0, 1), lower.pixels, lower.area) == ((3, 4), 4, 16)
     assert chunks(listed.cut_to(4, 6)[0], 1, PRESETS["ultra96"], 4096, False) == [(0, 1), (1, 1)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 300))
+def test_first_pieces_cover_every_slice_once_and_the_first_takes_a_cycle_a_pixel(slices: int) -> None:
+    picked = listed_tiles(np.arange(4, dtype=np.uint16), 2, table=3)
+    pieces = first_pieces(picked, slices)
+    assert [n for piece in pieces for n in range(piece.first, piece.first + piece.count)] == list(range(slices))
+    assert pieces[0].count * 16 <= 48 or slices == pieces[0].count < 6
+    (whole,) = first_pieces(all_tiles(8, 8, 2), slices)
+    assert (whole.first, whole.count) == (0, slices)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 60), st.sampled_from([1, 2, 4]), st.integers(1, 100))
+def test_even_chunks_cover_every_tile_once_within_the_pixels(edge: int, tile: int, pixels: int) -> None:
+    tiles, arch = all_tiles(edge, edge, tile), PRESETS["ultra96"]
+    pieces = even_chunks(tiles, arch, 3, pixels)
+    assert [n for first, count in pieces for n in range(first, first + count)] == list(range(len(tiles)))
+    assert all(count == 1 or count * tile * tile <= pixels for _, count in pieces)
