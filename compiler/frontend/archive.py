@@ -58,6 +58,8 @@ _DAMAGE = (
     NotImplementedError,
     RuntimeError,  # an encrypted record
     RecursionError,
+    TypeError,  # JSON that is not of the form that a program's has
+    AttributeError,
 )
 
 

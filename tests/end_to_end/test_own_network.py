@@ -33,7 +33,7 @@ def call(*arguments: str | Path) -> Result:
 
 def refused(*arguments: str | Path) -> str:
     result = call(*arguments)
-    assert result.exit_code == 2 and result.exception is None or isinstance(result.exception, SystemExit), result
+    assert (result.exit_code == 2 and result.exception is None) or isinstance(result.exception, SystemExit), result
     assert "Traceback" not in result.stderr
     return result.stderr
 
