@@ -126,6 +126,8 @@ def _records(data: bytes, what: str) -> dict[str, bytes]:
 def _tensors(text: bytes, what: str) -> bytes:
     """The table of weights or of constants: every one is plain bytes."""
     table = json.loads(text)
+    if any(key == "expr_str" for key, _ in _pairs(table)):
+        raise ValueError("a tensor's size is an expression")
     for name, entry in table["config"].items():
         if entry["use_pickle"] is not False or not TENSOR_FILE.fullmatch(entry["path_name"]):
             _refuse(
@@ -151,7 +153,7 @@ def _model(model: dict[str, Any], what: str) -> bytes:
         stack = node["metadata"].get("nn_module_stack")
         node["metadata"] = {"nn_module_stack": stack} if isinstance(stack, str) else {}
     for key, value in _pairs(model):
-        if key in ("as_graph", "as_graphs", "as_custom_obj", "custom_obj"):
+        if key in ("as_graph", "as_custom_obj", "custom_obj", "as_operator"):
             _refuse(what, f"holds a {key.removeprefix('as_')}: only tensors and operations on them are supported")
         if key in ("in_spec", "out_spec"):
             _check_containers(json.loads(value)[1], what)
