@@ -14,6 +14,7 @@ import torch
 
 from gatewright.compiler.compile import Compiler, without_gates
 from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.frontend.exported import SUFFIX as EXPORTED
 from gatewright.compiler.graph.flips import FlipReport, flip_report
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGraph
@@ -32,7 +33,9 @@ from gatewright.models.accuracy import why_no_accuracy
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.own import OwnSpec
 from gatewright.models.zoo.catalogue import find
+from gatewright.own_network import load_own
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
 
@@ -45,10 +48,10 @@ SHOWN_IMAGES = 8
 
 @dataclass(frozen=True)
 class Network:
-    """A checkpoint, captured and quantised."""
+    """A checkpoint or an exported program, captured and quantised."""
 
     path: Path
-    spec: NetworkSpec
+    spec: NetworkSpec | OwnSpec
     float_graph: FloatGraph
     graph: QuantisedGraph
 
@@ -83,14 +86,17 @@ def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
 
 
 def load_network(name_or_path: str | Path) -> Network:
-    """Load, capture and quantise a checkpoint of the zoo or of one's own."""
+    """Load, capture and quantise a network: of the zoo by its name, a checkpoint's file, or an exported program's."""
     path = find(name_or_path)
+    if path.suffix == EXPORTED:
+        own, float_graph, ranges = load_own(path)
+        return Network(path, own, float_graph, quantise(float_graph, ranges))
     network, spec = load_checkpoint(path)
     sidecar = ranges_path(path)
     if not sidecar.is_file():
         raise GatewrightError(
             f"{path.name} has no activation ranges ({sidecar.name} beside it); "
-            f"make them with: gatewright calibrate {path} --data {spec.family.data.name}"
+            f"make them with: gatewright calibrate {path} --data {spec.data.name}"
         )
     ranges = read_ranges(sidecar)
     float_graph = capture(network, spec.input_shape)
@@ -194,7 +200,7 @@ def run_images(
                 predicted_float=int(evaluation.predicted_float[position]),
                 predicted_int8=int(evaluation.predicted_int8[position]),
                 run=run,
-                image=images.images[position] if position < SHOWN_IMAGES else None,
+                image=images.shown(position) if position < SHOWN_IMAGES else None,
             )
 
 
@@ -222,7 +228,7 @@ def measure_cycles(network: Network, arch: ArchConfig, images: ImageSet) -> Cycl
     evaluation = evaluate(network, images)
     dense = dense_record(network, arch, evaluation.inputs[0])
     gated = None
-    if network.spec.gating != "none":
+    if any(isinstance(layer, QuantisedGate) for layer in network.graph.layers):
         gated = float(np.mean([record.run.cycles for record in run_images(network, arch, images, evaluation)]))
     return Cycles(arch.name, len(images), dense.cycles, gated)
 

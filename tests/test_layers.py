@@ -11,6 +11,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"listing", "models", "compiler", "sim", "hw"}),
     frozenset({"verify", "measure"}),
     frozenset({"report"}),
+    frozenset({"own_network"}),
     frozenset({"flow"}),
     frozenset({"zoo_publication"}),
     frozenset({"cli"}),

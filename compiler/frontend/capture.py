@@ -47,7 +47,11 @@ def capture(network: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32))
         The network holds an operation, or a combination, that the machine has no layer for; the
         message names the operation, the module and what is supported.
     """
-    program = _export(network, input_shape)
+    return capture_program(_export(network, input_shape), input_shape)
+
+
+def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[int, int, int]) -> FloatGraph:
+    """As ``capture``, from an exported program in functional form (``run_decompositions({})``)."""
     walk = Walk(FloatGraph(INPUT, shapes={INPUT: TensorShape(*input_shape)}), list(program.state_dict))
     signature = program.graph_signature
     paths = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}

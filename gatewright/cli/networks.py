@@ -115,7 +115,7 @@ def _echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -
     from gatewright.contract.arch import load_arch
 
     network = flow.load_network(name_or_path)
-    sample = network.spec.family.data.sample()
+    sample = network.spec.data.sample()
     sample = sample.head(min(images or len(sample), len(sample)))
     click.echo(f"cycles     {flow.measure_cycles(network, load_arch(arch_name), sample)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -28,13 +29,32 @@ cycles_arch_option = click.option(
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="The network's data set, as downloaded or unpacked; for an ImageNet network a folder of photographs. "
+    help="The network's data set, as downloaded or unpacked; for an ImageNet network a folder of photographs, for an "
+    "exported program (.pt2) of photographs or .npy images. "
     "Without it, the test images that ship with the package.",
 )
 
 required_data_option = click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="The network's data set, as downloaded or unpacked."
 )
+
+
+class PerChannel(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them: one for each channel of an image, or one for all."""
+
+    name = "number,number,..."
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The numbers; what is no finite number is a usage error."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(word) for word in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, or numbers with commas between them", param, ctx)
+        if not all(math.isfinite(number) for number in numbers):
+            self.fail(f"{value!r} is not finite", param, ctx)
+        return numbers
 
 
 def load_program(path: Path, arch_name: str | None) -> Program:

@@ -35,7 +35,7 @@ def plan(name_or_path: str, dense: bool, position: int | None, data: Path | None
     arch, network = load_arch(arch_name), flow.load_network(name_or_path)
     decisions = None
     if position is not None and not dense:
-        decisions = flow.evaluate(network, network.spec.family.data.test_image(data, position)).decisions(0)
+        decisions = flow.evaluate(network, network.spec.data.test_image(data, position)).decisions(0)
     gates = "without gates" if dense else "every gate on" if decisions is None else f"gates of image {position}"
     click.echo(f"{network.spec.name} on {arch.name}, {gates}")
     click.echo(flow.plan(without_gates(network.graph) if dense else network.graph, arch, decisions))

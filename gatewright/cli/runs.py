@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gatewright.cli.options import arch_option, data_option, expected_arch_option, load_program, required_data_option
+from gatewright.cli.options import PerChannel, arch_option, data_option, expected_arch_option, load_program
 
 if TYPE_CHECKING:
     from gatewright import flow
@@ -15,16 +15,46 @@ if TYPE_CHECKING:
 DEMO_NETWORK = "dgnet-resnet20-0.4"
 
 
-@click.command(epilog="Example: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@required_data_option
-def calibrate(checkpoint: Path, data: Path) -> None:
-    """Measure a checkpoint's activation ranges on 512 training images and write them beside it."""
+@click.command(
+    epilog="Examples: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz; "
+    "gatewright calibrate own.pt2 --images photographs --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+)
+@click.argument("checkpoint", metavar="CHECKPOINT_OR_PT2", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    "--images",
+    "data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The network's data set, as downloaded or unpacked; a folder of photographs or .npy images.",
+)
+@click.option("--mean", type=PerChannel(), help="Of an exported program's pixels (0 to 1), per channel; by default 0.")
+@click.option("--std", type=PerChannel(), help="Of an exported program's pixels (0 to 1), per channel; by default 1.")
+def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+    """Measure a network's activation ranges on up to 512 training images and write them beside it.
+
+    An exported program (torch.export.save, FILE.pt2) sees (pixel / 255 - mean) / std; both are kept with the ranges.
+    """
+    from gatewright.compiler.frontend.exported import SUFFIX
     from gatewright.flow import CALIBRATION_IMAGES, write_ranges
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
+    from gatewright.own_network import calibrate_own, calibration_path
 
+    if checkpoint.suffix == SUFFIX:
+        made = calibrate_own(checkpoint, data, CALIBRATION_IMAGES, mean or (0.0,), std or (1.0,))
+        click.echo(
+            f"images     {made.images}, (pixel / 255 - mean) / std: mean {_text(made.mean)}, std {_text(made.std)}"
+        )
+        click.echo(f"ranges     {calibration_path(checkpoint)}: {len(made.ranges)} tensors")
+        return
+    if mean is not None or std is not None:
+        raise click.UsageError("--mean and --std are of an exported program (.pt2); a checkpoint's family has its own")
     _, spec = load_checkpoint(checkpoint)
-    click.echo(f"{write_ranges(checkpoint, spec.family.data.load(data, 'train', CALIBRATION_IMAGES))}")
+    click.echo(f"{write_ranges(checkpoint, spec.data.load(data, 'train', CALIBRATION_IMAGES))}")
+
+
+def _text(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 @click.command("compile", epilog="Example: gatewright compile dgnet-resnet20-0.4 --image 3 -o build/image3.safetensors")
@@ -37,14 +67,14 @@ def calibrate(checkpoint: Path, data: Path) -> None:
 def compile_program(
     name_or_path: str, position: int, dense: bool, out: Path, data: Path | None, arch_name: str
 ) -> None:
-    """Compile a network of the zoo, or a checkpoint, for one image: instructions, index tables, data."""
+    """Compile a network of the zoo, a checkpoint or a .pt2 for one image: instructions, index tables, data."""
     from gatewright import flow
     from gatewright.compiler.compile import Compiler
     from gatewright.contract.arch import load_arch
 
     arch = load_arch(arch_name)
     network = flow.load_network(name_or_path)
-    evaluation = flow.evaluate(network, network.spec.family.data.test_image(data, position))
+    evaluation = flow.evaluate(network, network.spec.data.test_image(data, position))
     if dense:
         program = flow.compile_dense(network, arch, evaluation.inputs[0])
     else:
@@ -151,7 +181,7 @@ def _report(
     flow.limit_threads()
     click.echo(f"capture and quantise {name_or_path}", err=True)
     network = flow.load_network(name_or_path)
-    images = network.spec.family.data.test_images(data, count)
+    images = network.spec.data.test_images(data, count)
     unknown = why_no_accuracy(network.spec, images)
     if unknown is None:
         images.check_labels(network.spec.classes)

@@ -63,7 +63,7 @@ def verify(
     data: Path | None,
     arch_name: str,
 ) -> None:
-    """Run the RTL in Verilator in lockstep with the simulator, on a network of the zoo or a checkpoint.
+    """Run the RTL in Verilator in lockstep with the simulator, on a network of the zoo, a checkpoint or a .pt2.
 
     Every instruction's dispatch, start, run and completion must come in the simulator's cycle; memories, logits and
     registers must end alike. At the first difference both sides are shown, and the exit code is 1.
@@ -106,7 +106,7 @@ def _programs(name_or_path: str, arch: ArchConfig, count: int, dense: bool, data
 
     flow.limit_threads()
     network = flow.load_network(name_or_path)
-    images = network.spec.family.data.test_images(data, count)
+    images = network.spec.data.test_images(data, count)
     evaluation = flow.evaluate(network, images)
     if dense:
         return [flow.compile_dense(network, arch, sample) for sample in evaluation.inputs]

@@ -48,6 +48,10 @@ def load_checkpoint(path: str | Path) -> tuple[Network, NetworkSpec]:
     path = Path(path)
     if not path.is_file():
         raise GatewrightError(f"no checkpoint at {path}")
+    if path.suffix == ".pt2":
+        raise GatewrightError(
+            f"{path} is an exported program, not a checkpoint; calibrate, compile, plan, report and verify take one"
+        )
     spec, tensors = _read_public(path) if path.name.endswith(PUBLIC_SUFFIXES) else _read_own(path)
     network = spec.build()
     try:

@@ -27,21 +27,21 @@ class Loader(Protocol):
 class DataSet:
     """A data set.
 
-    ``classes`` are their names, none where they have numbers only. ``mean`` and ``std`` [3] are those of pixels from 0
+    ``classes`` are their names, none where they have numbers only. ``mean`` and ``std`` are those of pixels from 0
     to 1, per channel. ``load`` reads a split; ``sample`` reads the first test images, which ship with the package, or
     raises a ``GatewrightError`` where none do. ``test_name`` is how messages call the images of the split ``test``.
     """
 
     name: str
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     load: Loader
     sample: Callable[[], ImageSet]
     test_name: str
 
     def normalise(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """uint8 [N, H, W, 3] to the networks' float input [N, 3, H, W]."""
+        """uint8 [N, H, W, C] to the networks' float input [N, C, H, W]."""
         scaled = (images.astype(np.float32) / 255 - np.asarray(self.mean, np.float32)) / np.asarray(
             self.std, np.float32
         )
@@ -62,7 +62,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images [N, height, width, 3] uint8 RGB of a data set, labels [N] int64, and their index in the full split [N].
+    """Images [N, height, width, channels] uint8 (RGB if 3) of a data set, labels [N] int64, index in their split [N].
 
     A label is a class, or ``UNLABELLED``.
     """
@@ -124,8 +124,13 @@ class ImageSet:
         return self._part(slice(position, position + 1))
 
     def normalised(self) -> npt.NDArray[np.float32]:
-        """The networks' float input [N, 3, height, width]."""
+        """The networks' float input [N, channels, height, width]."""
         return self.source.normalise(self.images)
+
+    def shown(self, position: int) -> npt.NDArray[np.uint8] | None:
+        """An image as a person sees it, [height, width, 3]; None if its channels are no colours."""
+        image = self.images[position]
+        return image.repeat(3, 2) if image.shape[2] == 1 else image if image.shape[2] == 3 else None
 
     def _part(self, part: slice) -> ImageSet:
         return ImageSet(self.images[part], self.labels[part], self.indices[part], self.source)

@@ -9,6 +9,7 @@ from annotated_types import Interval
 from pydantic import AfterValidator
 
 from gatewright.contract.schema import Count
+from gatewright.models.datasets.images import DataSet
 from gatewright.models.families.family import Family
 from gatewright.models.families.registry import FAMILIES
 from gatewright.models.gates.kinds import Gating
@@ -42,6 +43,11 @@ class NetworkSpec:
     def family(self) -> Family:
         """Its family: data set, builder, checkpoints."""
         return FAMILIES[self.family_name]
+
+    @property
+    def data(self) -> DataSet:
+        """What it is trained on, with the normalisation that it expects."""
+        return self.family.data
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

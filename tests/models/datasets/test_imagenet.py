@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.datasets import imagenet
+from gatewright.models.datasets import folder
 from gatewright.models.datasets.imagenet import IMAGENET, load_photographs, read_photograph
 from gatewright.models.datasets.images import ImageSet
 
@@ -175,7 +175,7 @@ def test_folders_that_cannot_be_read_one_way_only_are_refused(tmp_path: Path, mo
     plain(tmp_path / "0" / "a.png", 1)
     refused("no folder of photographs at .*a.png", folder="0/a.png")
     plain(tmp_path / "0" / "b.png", 1)
-    monkeypatch.setattr(imagenet, "MOST_PHOTOGRAPHS", 1)
+    monkeypatch.setattr(folder, "MOST_PHOTOGRAPHS", 1)
     refused("holds 2 photographs, more than the 1 that are read at a time")
     plain(tmp_path / "notes.png", 1)
     refused("holds notes.png beside sub folders")
