@@ -35,7 +35,7 @@ HARDWARE = [
     Mutant(
         "complement-ignored",
         "hw/index/unit.py",
-        "(self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS))",
+        "(self.mask.bits ^ complement.replicate(MASK_WORD_BITS))",
         "self.mask.bits",
         "a shortcut is written where the gate is on, not where it is off",
         "tests/hw/index/test_index.py",
