@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.isa import HEADER_BITS, OPCODE_BITS, Opcode
 from gatewright.hw.layouts import INSTRUCTION_BITS, PLACE, operand_layout
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.lib.divide import ReciprocalDivider
+from gatewright.hw.lib.divide import ReciprocalDivider, registered_product
 
 _EPILOGUE, _GATHER = operand_layout(Opcode.EPILOGUE), operand_layout(Opcode.GATHER)
 _TILE_BITS, _PIXEL_BITS = _EPILOGUE["tile"].width, _EPILOGUE["first_pixel"].width
@@ -72,8 +72,7 @@ class Predecoder(wiring.Component):
 
         # inside_y = row mod tile: exact in its few bits.
         bits = PLACE["inside_y"].width
-        part = Signal(bits, reset_less=True)
-        m.d.sync += part.eq(number[:bits] * delayed(m, tile, first, "tile", early=True))
+        part = registered_product(m, number[:bits], delayed(m, tile, first, "tile", early=True), bits, "part")
         inside_y = Signal(bits)
         m.d.comb += inside_y.eq(delayed(m, row[:bits], 1, "row") - part)
 

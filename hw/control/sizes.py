@@ -30,7 +30,8 @@ class Sizes(wiring.Component):
     """The effective sizes of a GATHER, a MATMUL or an EPILOGUE, right LATENCY cycles after the inputs stand still.
 
     Stages: the count of each table; subtract and clamp; multiply; subtract and clamp, or divide by ``rows``; clamp.
-    The head's fields are not pipelined: they stand still, only counts change. Members, all registers:
+    The head's fields are not pipelined: they stand still, only counts change. Members, all registers but ``pixels``, a
+    choice behind some:
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
     * MATMUL, EPILOGUE: ``pixels``, ``filters``;
@@ -67,8 +68,10 @@ class Sizes(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         head = self.head
-        results = {name: Signal(width, name=f"{name}_q", reset_less=True) for name, width in self._results.items()}
-        m.d.comb += [getattr(self, name).eq(register) for name, register in results.items()]
+        results: dict[str, Any] = {
+            name: Signal(width, name=f"{name}_q", reset_less=True) for name, width in self._results.items()
+        }
+        m.d.comb += [getattr(self, name).eq(register) for name, register in results.items() if name != "pixels"]
         self._limit_by_table(m, head.tile_table, head.first_tile, head.tile_count, results["tiles"])
         area = Signal(2 * self._bits["tile"], reset_less=True)
         m.d.sync += [area.eq(head.tile * head.tile), results["chunk"].eq(results["tiles"] * area)]
@@ -83,7 +86,9 @@ class Sizes(wiring.Component):
             m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
             return m
         self._limit_by_table(m, head.filter_table, head.first_filter, head.filter_count, results["filters"])
-        self._clamp(m, results["chunk"], head.first_pixel, head.pixel_count, results["pixels"])
+        # Behind a multiplier there is no time for the choice.
+        results["pixels"] = self._late_clamp(m, results["chunk"], head.first_pixel, head.pixel_count)
+        m.d.comb += self.pixels.eq(results["pixels"])
         nothing = (results["pixels"] == 0) | (results["filters"] == 0)
         if self._opcode == Opcode.MATMUL:
             m.d.sync += results["reduction"].eq(head.taps * results["channels"])
@@ -106,6 +111,20 @@ class Sizes(wiring.Component):
             end.eq(first + limit),
             result.eq(Mux(direct | (value >= end), limit, Mux(value <= first, 0, inside))),
         ]
+
+    @staticmethod
+    def _late_clamp(m: Module, value: Any, first: Any, limit: Any) -> Any:
+        """The same with the choice behind the registers."""
+        end = Signal(bits_for((1 << len(first)) + (1 << len(limit)) - 2), reset_less=True)
+        over, under = Signal(name="over", reset_less=True), Signal(name="under", reset_less=True)
+        inside = Signal(len(limit), name="inside", reset_less=True)
+        m.d.sync += [
+            end.eq(first + limit),
+            over.eq(value >= end),
+            under.eq(value <= first),
+            inside.eq(value - first),
+        ]
+        return Mux(over, limit, Mux(under, 0, inside))
 
     def _limit_by_table(self, m: Module, table: Any, first: Any, limit: Any, result: Signal) -> None:
         """Entries of a list that an instruction takes, two cycles later."""

@@ -11,6 +11,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Unit
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import head_layout, operand_layout
+from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.divide import small_quotient
 from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
@@ -83,7 +84,8 @@ class GatherPrepare(wiring.Component):
     """A pipeline from the head and the tables' counts to ``sizes``, fed in every cycle.
 
     What it says is right ``LATENCY`` cycles after its inputs stand still; ``channels`` and ``tile_input`` after 1,
-    ``pitch`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row`` and ``first_begin`` after 4.
+    ``pitch`` and ``tile_step`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row``, ``first_begin``
+    and ``tile_row_step`` after 4.
     """
 
     LATENCY = 5
@@ -130,7 +132,8 @@ class GatherPrepare(wiring.Component):
         ]
         register("row_origin", operands.source - left - more_left)
         register("line_step", small_product(pitch, operands.stride))
-        register("tile_row_step", tile_input * pitch)
+        # A register between two multipliers.
+        register("tile_row_step", tile_input * delayed(m, pitch, 1, "pitch_late"))
         m.d.comb += [
             effective.head.eq(operands),
             effective.counts.eq(self.counts),

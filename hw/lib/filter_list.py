@@ -50,11 +50,11 @@ class FilterList(wiring.Component):
             {
                 "fire": In(1),
                 "first": In(1),
-                "starts": In(1),
                 "own": In(1),
                 "table": In(TABLE_BITS),
                 "begin": In(POSITION_BITS),
                 "next": In(NEXT),
+                "start": Out(POSITION_BITS),
                 "entry": Out(POSITION_BITS),
                 "read": Out(table_read()),
             }
@@ -69,10 +69,10 @@ class FilterList(wiring.Component):
         behind = Signal(AHEAD - 2)
         position = Signal(POSITION_BITS, reset_less=True)
         kept = [Signal(POSITION_BITS, name=f"kept_{n}", reset_less=True) for n in range(AHEAD)]
-        values = [Signal(POSITION_BITS, name=f"value_{n}") for n in range(AHEAD)]
-        for number, (register, value) in enumerate(zip(kept, values, strict=True)):
-            m.d.comb += value.eq(Mux(tags[-1] == number, arriving, register))
-            m.d.sync += register.eq(value)
+        arrives = [tags[-1] == number for number in range(AHEAD)]
+        for register, mine in zip(kept, arrives, strict=True):
+            with m.If(mine):
+                m.d.sync += register.eq(arriving)
         # A function of few bits in front of a single adder.
         moved = Array([self._columns + number for number in range(AHEAD)])[turn]
         following = self.next.begin + Mux(self.next.moves, moved, turn)
@@ -91,13 +91,15 @@ class FilterList(wiring.Component):
             m.d.sync += position.eq(self.begin + AHEAD)
         with m.Elif(self.fire):
             m.d.sync += position.eq(position + 1)
-        with m.If(self.starts):
-            m.d.comb += self.entry.eq(values[0])
-        with m.Elif(self.first):
-            m.d.comb += self.entry.eq(values[1])
+        # Which one it is, is worked out beside what is kept, and not in front of it.
+        fresh, chosen = Signal(init=1), Signal(POSITION_BITS)
+        with m.If(self.first):
+            m.d.comb += [fresh.eq(arrives[1]), chosen.eq(kept[1])]
         for number in range(2, AHEAD):
             with m.Elif(behind[number - 2]):
-                m.d.comb += self.entry.eq(values[number])
-        with m.Else():
-            m.d.comb += self.entry.eq(arriving)
+                m.d.comb += [fresh.eq(arrives[number]), chosen.eq(kept[number])]
+        m.d.comb += [
+            self.start.eq(Mux(arrives[0], arriving, kept[0])),
+            self.entry.eq(Mux(fresh, arriving, chosen)),
+        ]
         return m
