@@ -141,11 +141,8 @@ class OperandWalk(wiring.Component):
         if self._lists:
             filters = self._list(m, first, tile, following, next_list)
             start_entry, listed = filters.start, Mux(first, following.listed, tile.listed)
-            with m.If(following.listed):
-                m.d.comb += [
-                    next_start.eq(following.address + start_entry[BANK_BITS:]),
-                    second_start.eq(second.address + start_entry[BANK_BITS:]),
-                ]
+            quad = start_entry[BANK_BITS:] & following.listed.replicate(POSITION_BITS - BANK_BITS)
+            m.d.comb += [next_start.eq(following.address + quad), second_start.eq(second.address + quad)]
             with m.If(listed):
                 own = Mux(first, following.address, tile.address)
                 m.d.comb += goes_on.eq(own + filters.entry[BANK_BITS:])

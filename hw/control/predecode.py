@@ -79,8 +79,8 @@ class Predecoder(wiring.Component):
         rest = self.LATENCY - ReciprocalDivider.REMAINDER_LATENCY
         m.d.comb += [
             self.place.tile.eq(delayed(m, number, self.LATENCY - first, "number")),
-            self.place.inside_y.eq(delayed(m, inside_y, rest, "inside_y")),
-            self.place.inside_x.eq(delayed(m, by_edge.remainder, rest, "inside_x")),
+            self.place.inside_y.eq(delayed(m, inside_y, rest, "inside_y", early=True)),
+            self.place.inside_x.eq(delayed(m, by_edge.remainder, rest, "inside_x", early=True)),
             self.place.tile_y.eq(delayed(m, in_map.quotient, self.LATENCY - 2 * first, "tile_y")),
             self.place.tile_x.eq(in_map.remainder),
         ]

@@ -34,7 +34,7 @@ class Sizes(wiring.Component):
     choice behind some:
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
-    * MATMUL, EPILOGUE: ``pixels``, ``filters``;
+    * MATMUL, EPILOGUE: ``pixels``, ``filters``, a cycle before the others;
     * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``;
     * EPILOGUE: ``stored``, the channels stored per pixel of the output.
     """

@@ -118,7 +118,10 @@ class GatherPrepare(wiring.Component):
         m.d.sync += before.eq(small_product(self.head.place.tile_x, operands.tile))
         pitch = register("pitch", operands.width * channels)
         register("pixel_step", small_product(channels, operands.stride))
-        run = register("run", small_product(channels, operands.kernel_width))
+        # Four copies as two sums side by side: left to itself Yosys adds the fourth behind the sum of three.
+        upper = Signal(len(channels) + 2, attrs={"keep": 1})
+        m.d.comb += upper.eq(small_product(channels, operands.kernel_width[2:]))
+        run = register("run", small_product(channels, operands.kernel_width[:2]) + (upper << 2))
         register("triple", channels + (channels << 1))
         register("tile_step", tile_input * channels)
         register("rest_x", operands.out_width - before)
@@ -133,7 +136,7 @@ class GatherPrepare(wiring.Component):
         register("row_origin", operands.source - left - more_left)
         register("line_step", small_product(pitch, operands.stride))
         # A register between two multipliers.
-        register("tile_row_step", tile_input * delayed(m, pitch, 1, "pitch_late"))
+        register("tile_row_step", tile_input * delayed(m, pitch, 1, "pitch_late", early=True))
         m.d.comb += [
             effective.head.eq(operands),
             effective.counts.eq(self.counts),
@@ -171,7 +174,7 @@ class GatherPrepare(wiring.Component):
             more.eq(count - run),
             nothing.eq((first_row >= operands.kernel_height) | (operands.slice_count == 0)),
             kernel_rows.eq(operands.kernel_height - first_row),
-            first_rest.eq(Mux(behind < 0, count, run - begin)),
+            first_rest.eq(Mux(behind[-1], count, run - begin)),
             behind_first.eq(behind),
             first_pitch.eq(pitch - begin),
         ]

@@ -77,13 +77,13 @@ class GatherMask(wiring.Component):
         y = delayed(m, piece.y, 1, "y")
         left_of_map = Signal(len(operands.padding_x), reset_less=True)
         to_edge = Signal(signed(len(piece.x) + 1), reset_less=True)
-        m.d.sync += [left_of_map.eq(Mux(piece.x < 0, -piece.x, 0)), to_edge.eq(operands.width - piece.x)]
+        m.d.sync += [left_of_map.eq(Mux(piece.x[-1], -piece.x, 0)), to_edge.eq(operands.width - piece.x)]
         first, behind = Signal.like(columns, reset_less=True), Signal.like(columns, reset_less=True)
         m.d.sync += [
             first.eq(Mux(left_of_map < columns, left_of_map, columns)),
             behind.eq(Mux(to_edge < columns, to_edge, columns)),
         ]
-        with m.If((y < 0) | (y >= operands.height) | (to_edge < 0)):
+        with m.If(y[-1] | (y >= operands.height) | to_edge[-1]):
             m.d.sync += behind.eq(0)
         low, high = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("low_byte", "high_byte"))
         triple = self.running.triple

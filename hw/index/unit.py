@@ -182,8 +182,8 @@ class IndexUnit(wiring.Component):
         m.d.comb += stepped.eq(x + less)
         with m.If(ends):
             m.d.sync += [
-                y.eq(y + step_y + (stepped >= 0)),
-                x.eq(Mux(stepped >= 0, stepped, x + step_x)),
+                y.eq(y + step_y + ~stepped[-1]),
+                x.eq(Mux(stepped[-1], x + step_x, stepped)),
                 first.eq(first + MASK_WORD_BITS),
             ]
         m.d.comb += [find.y.eq(y), find.x.eq(x), find.first.eq(first)]
@@ -219,8 +219,8 @@ class IndexUnit(wiring.Component):
             row.eq(second.y + Mux(narrow, read.data.rows, 0)),
             along.eq(second.x + columns),
             less.eq(before + columns),
-            y.eq(row + (less >= 0)),
-            x.eq(Mux(less >= 0, less, along)),
+            y.eq(row + ~less[-1]),
+            x.eq(Mux(less[-1], along, less)),
             entry.eq(Mux(width == 0, position, y << COORDINATE_BITS | x)),
         ]
 
