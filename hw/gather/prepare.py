@@ -84,8 +84,8 @@ class GatherPrepare(wiring.Component):
     """A pipeline from the head and the tables' counts to ``sizes``, fed in every cycle.
 
     What it says is right ``LATENCY`` cycles after its inputs stand still; ``channels`` and ``tile_input`` after 1,
-    ``pitch`` and ``tile_step`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row``, ``first_begin``
-    and ``tile_row_step`` after 4.
+    ``pitch`` and ``tile_step`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row``, ``first_begin``,
+    ``line_step`` and ``tile_row_step`` after 4.
     """
 
     LATENCY = 5
@@ -134,8 +134,8 @@ class GatherPrepare(wiring.Component):
             more_left.eq(small_product(channels, operands.padding_x[half:]) << half),
         ]
         register("row_origin", operands.source - left - more_left)
-        register("line_step", small_product(pitch, operands.stride))
-        # A register between two multipliers.
+        # Registers behind a multiplier: one for a sum, and one, which a reset keeps apart, between two multipliers.
+        register("line_step", small_product(delayed(m, pitch, 1, "pitch_beside"), operands.stride))
         register("tile_row_step", tile_input * delayed(m, pitch, 1, "pitch_late", early=True))
         m.d.comb += [
             effective.head.eq(operands),

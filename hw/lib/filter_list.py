@@ -25,7 +25,7 @@ NEXT = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS, "moves": 
 # All of the head are read within the cycles in which a table stands still before its MATMUL; entry 0 READ + 1 cycles
 # before the first ``fire``, and at the earliest in the cycle behind the first of the tile before.
 assert AHEAD + READ <= DECODE_LATENCY
-assert READ + 2 <= ACCUMULATOR_LATENCY
+assert 2 <= READ and READ + 2 <= ACCUMULATOR_LATENCY
 
 
 class FilterList(wiring.Component):
@@ -64,12 +64,13 @@ class FilterList(wiring.Component):
         m = Module()
         arriving = self.read.entry[:POSITION_BITS]
         turn, begins = Signal(range(AHEAD)), Signal()
-        tags = [Signal(range(AHEAD + 1), name=f"tag_{cycle + 1}", init=OTHER) for cycle in range(READ)]
+        # The one that was asked for, cycle by cycle; in the end a bit for each.
+        tags = [Signal(range(AHEAD + 1), name=f"tag_{cycle + 1}", init=OTHER) for cycle in range(READ - 1)]
+        arrives = Signal(AHEAD)
         # Cycles behind a tile's first ``fire``, one bit each.
         behind = Signal(AHEAD - 2)
         position = Signal(POSITION_BITS, reset_less=True)
         kept = [Signal(POSITION_BITS, name=f"kept_{n}", reset_less=True) for n in range(AHEAD)]
-        arrives = [tags[-1] == number for number in range(AHEAD)]
         for register, mine in zip(kept, arrives, strict=True):
             with m.If(mine):
                 m.d.sync += register.eq(arriving)
@@ -83,6 +84,7 @@ class FilterList(wiring.Component):
         ]
         m.d.sync += [tags[0].eq(Mux(self.own, OTHER, turn)), behind.eq(Cat(begins, behind))]
         m.d.sync += [later.eq(tag) for tag, later in pairwise(tags)]
+        m.d.sync += arrives.eq(Cat(tags[-1] == number for number in range(AHEAD)))
         with m.If(self.own | begins):
             m.d.sync += turn.eq(0)
         with m.Else():
