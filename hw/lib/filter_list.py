@@ -25,7 +25,7 @@ NEXT = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS, "moves": 
 # All of the head are read within the cycles in which a table stands still before its MATMUL; entry 0 READ + 1 cycles
 # before the first ``fire``, and at the earliest in the cycle behind the first of the tile before.
 assert AHEAD + READ <= DECODE_LATENCY
-assert 2 <= READ and READ + 2 <= ACCUMULATOR_LATENCY
+assert READ >= 2 and READ + 2 <= ACCUMULATOR_LATENCY
 
 
 class FilterList(wiring.Component):
