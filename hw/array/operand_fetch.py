@@ -117,37 +117,40 @@ class OperandWalk(wiring.Component):
         moved, crosses = Signal(BANK_BITS), Signal()
         m.d.comb += Cat(moved, crosses).eq(after[step.wide][place.low])
         # Whether the next tile starts is known late: all that it may choose among is worked out before.
-        goes_on, next_start, second_start = (
-            Signal(self._address_bits, name=name) for name in ("goes_on", "next_start", "second_start")
-        )
+        next_start, second_start = (Signal(self._address_bits, name=name) for name in ("next_start", "second_start"))
+        goes_on, of_list, listed = Signal(self._address_bits), Signal(self._address_bits), Signal()
+        # Kept, so that one level of tables is behind the sums.
+        which = Signal(2, attrs={"keep": 1})
         m.d.comb += [
-            goes_on.eq(Mux(crosses, behind, address)),
             next_start.eq(following.address),
             second_start.eq(second.address),
+            goes_on.eq(Mux(crosses, behind, address)),
+            which.eq(Cat(Mux(starts, begins & fresh, listed), ~starts)),
         ]
+        with m.If(starts | step.fire):
+            m.d.sync += address.eq(Array([next_start, second_start, goes_on, of_list])[which])
         with m.If(starts):
             m.d.sync += [
                 place.eq(start.place),
-                address.eq(Mux(begins & fresh, second_start, next_start)),
                 behind.eq(Mux(begins & fresh, second.address + 1, following.address + 1)),
             ]
         with m.Elif(step.fire):
             m.d.sync += [
                 place.low.eq(moved),
                 place.quad.eq(Mux(crosses, place.quad + 1, place.quad)),
-                address.eq(goes_on),
                 behind.eq(Mux(crosses, behind + 1, behind)),
             ]
         if self._lists:
             filters = self._list(m, first, tile, following, next_list)
-            start_entry, listed = filters.start, Mux(first, following.listed, tile.listed)
-            quad = start_entry[BANK_BITS:] & following.listed.replicate(POSITION_BITS - BANK_BITS)
-            m.d.comb += [next_start.eq(following.address + quad), second_start.eq(second.address + quad)]
-            with m.If(listed):
-                own = Mux(first, following.address, tile.address)
-                m.d.comb += goes_on.eq(own + filters.entry[BANK_BITS:])
+            quad = filters.start[BANK_BITS:] & following.listed.replicate(POSITION_BITS - BANK_BITS)
+            m.d.comb += [
+                listed.eq(Mux(first, following.listed, tile.listed)),
+                next_start.eq(following.address + quad),
+                second_start.eq(second.address + quad),
+                of_list.eq(Mux(first, following.address, tile.address) + filters.entry[BANK_BITS:]),
+            ]
             with m.If(starts & following.listed):
-                m.d.sync += [place.low.eq(start_entry[:BANK_BITS]), place.quad.eq(start_entry[BANK_BITS:])]
+                m.d.sync += [place.low.eq(filters.start[:BANK_BITS]), place.quad.eq(filters.start[BANK_BITS:])]
             with m.Elif(~starts & step.fire & listed):
                 m.d.sync += [place.low.eq(filters.entry[:BANK_BITS]), place.quad.eq(filters.entry[BANK_BITS:])]
         m.d.comb += self.place.eq(place)

@@ -93,7 +93,7 @@ class ArrayPrepare(wiring.Component):
             matmul.rest.eq(Mux(standing > columns, standing - columns, 0)),
             matmul.slices.eq(sizes.slices),
             matmul.single.eq(filters_stand & listed),
-            matmul.zero.eq(sizes.reduction == 0),
+            matmul.zero.eq(sizes.no_reduction),
             matmul.bank.eq(head.bank),
             matmul.accumulate.eq(head.accumulate),
         ]

@@ -35,7 +35,8 @@ class Sizes(wiring.Component):
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
     * MATMUL, EPILOGUE: ``pixels``, ``filters``, a cycle before the others;
-    * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``;
+    * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``,
+      ``no_reduction``: it is 0;
     * EPILOGUE: ``stored``, the channels stored per pixel of the output.
     """
 
@@ -55,7 +56,7 @@ class Sizes(wiring.Component):
         if opcode != Opcode.GATHER:
             results |= {"pixels": bits["pixel_count"], "filters": bits["filter_count"]}
         if opcode == Opcode.MATMUL:
-            results |= {"reduction": bits["taps"] + stored, "slices": bits["slice_count"]}
+            results |= {"reduction": bits["taps"] + stored, "no_reduction": 1, "slices": bits["slice_count"]}
         self._results = results
         super().__init__(
             {
@@ -91,8 +92,13 @@ class Sizes(wiring.Component):
         m.d.comb += self.pixels.eq(results["pixels"])
         nothing = (results["pixels"] == 0) | (results["filters"] == 0)
         if self._opcode == Opcode.MATMUL:
-            m.d.sync += results["reduction"].eq(head.taps * results["channels"])
-            whole = self._whole_slices(m, results["reduction"])
+            # Not of the product, which is late.
+            none = results["no_reduction"]
+            m.d.sync += [
+                results["reduction"].eq(head.taps * results["channels"]),
+                none.eq((head.taps == 0) | (results["channels"] == 0)),
+            ]
+            whole = self._whole_slices(m, results["reduction"], none)
             self._clamp(m, whole, head.first_slice, head.slice_count, results["slices"])
             nothing = nothing | (whole <= head.first_slice) | (head.slice_count == 0)
         m.d.sync += results["empty"].eq(nothing)
@@ -132,8 +138,11 @@ class Sizes(wiring.Component):
         m.d.sync += count.eq(self.counts[table])
         self._clamp(m, count, first, limit, result, direct=table == NO_TABLE)
 
-    def _whole_slices(self, m: Module, reduction: Signal) -> Signal:
-        """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach."""
+    def _whole_slices(self, m: Module, reduction: Signal, empty: Signal) -> Signal:
+        """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach.
+
+        ``empty``: the reduction is 0.
+        """
         rows = self._rows
         reach = (1 << self._bits["first_slice"]) + (1 << self._bits["slice_count"]) - 2
         # Clipped to as many bits as the longest has, and to ones: no comparison with all of the bits.
@@ -144,7 +153,7 @@ class Sizes(wiring.Component):
         multiplier, shift = reciprocal(rows, longest + rows - 1)
         m.d.sync += [
             clipped.eq(reduction[:width] | reduction[width:].any().replicate(width)),
-            none.eq(reduction == 0),
+            none.eq(empty),
             whole.eq((((clipped + (rows - 1)) * multiplier) >> shift) | none),
         ]
         return whole
