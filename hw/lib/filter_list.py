@@ -74,9 +74,9 @@ class FilterList(wiring.Component):
         for register, mine in zip(kept, arrives, strict=True):
             with m.If(mine):
                 m.d.sync += register.eq(arriving)
-        # A function of few bits in front of a single adder.
+        # Two sums, as it is known late which of them it is.
         moved = Array([self._columns + number for number in range(AHEAD)])[turn]
-        following = self.next.begin + Mux(self.next.moves, moved, turn)
+        following = Mux(self.next.moves, self.next.begin + moved, self.next.begin + turn)
         m.d.comb += [
             begins.eq(self.fire & self.first),
             self.read.table.eq(Mux(self.own, self.table, self.next.table)),
