@@ -139,9 +139,15 @@ class Scratchpad(wiring.Component):
         amount = reduce(or_, (w.address[:RING_BITS] & w.valid.replicate(RING_BITS) for w in writers))
         # A byte of the ring is written if it lies before the end, and not before the begin; or either, across 64 bytes.
         end = Signal(RING_BITS + 1)
-        m.d.comb += end.eq(amount + count)
-        behind_begin = Cat(amount <= place for place in range(RING_BYTES))
-        before_end = Cat(end[:RING_BITS] > place for place in range(RING_BYTES))
+        # Kept, so that behind the sum there are a table for a byte's end, and one more.
+        behind_begin, before_end = (
+            Signal(RING_BYTES, name=name, attrs={"keep": 1}) for name in ("behind_begin", "before_end")
+        )
+        m.d.comb += [
+            end.eq(amount + count),
+            behind_begin.eq(Cat(amount <= place for place in range(RING_BYTES))),
+            before_end.eq(Cat(end[:RING_BITS] > place for place in range(RING_BYTES))),
+        ]
         enabled = Mux(end[RING_BITS], behind_begin | before_end, behind_begin & before_end)
         turned = rotate_up(m, Cat(*self._written(), Const(0, 8 * (RING_BYTES - PORT_BYTES))), 8, amount, "turn")
         enables, words = [], []
