@@ -197,8 +197,7 @@ class OperandWalk(wiring.Component):
                     behind.place.quad.eq(from_block.place.quad + quads + low[BANK_BITS]),
                 ]
         m.d.sync += [second.eq(behind), following.eq(Mux(fresh, Mux(begins, second, self.origin), behind))]
-        # Kept, so that its sums are not made of its inverse.
-        next_list = Signal(NEXT, attrs={"keep": 1})
+        next_list = Signal(NEXT)
         m.d.comb += [
             next_list.table.eq(Mux(fresh, self.origin.table, tile.table)),
             next_list.begin.eq(Mux(fresh, self.origin.begin, block.begin)),
