@@ -77,7 +77,7 @@ class TileLoader(wiring.Component):
             step.fire.eq((loading | self.take) & ~(full & self.streaming)),
             step.last.eq(left <= width),
             step.count.eq(Mux(step.last, left, width)),
-            step.width.eq(width),
+            step.wide.eq(~matmul.single),
             step.more.eq(left >= AHEAD),
             step.blocks.eq(1),
             step.last_slice.eq(last_slice),

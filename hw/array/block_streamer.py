@@ -57,7 +57,7 @@ class TileStreamer(wiring.Component):
             now.eq(Mux(swaps, self.tile, tile)),
             step.fire.eq(swaps | (streaming & some)),
             step.count.eq(1),
-            step.width.eq(1),
+            step.wide.eq(0),
             step.last.eq(Mux(swaps, self.tile.single, one)),
             step.more.eq(many),
             step.blocks.eq(0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,13 +28,13 @@ Its bank is (low + turn) mod 4.
 """
 
 STEP = data.StructLayout(
-    {"fire": 1, "count": 3, "width": 3, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1}
+    {"fire": 1, "count": 3, "wide": 1, "last": 1, "more": 1, "blocks": 1, "last_slice": 1, "final": 1}
 )
 """What happens to a tile's addresses in a cycle.
 
 ``fire``: ``count`` vectors are read; ``last``: they are the last of their tile; ``more``: with them, AHEAD or
-more of it are left. ``width``: ``count`` of all but a tile's last. With the first of a tile: ``last_slice``: the next
-tile is of the next block, or instruction; ``final``: it is of the next instruction. ``blocks``
+more of it are left. ``wide``: ``count`` of all but a tile's last is ``load_vectors``, not 1. With the first of a tile:
+``last_slice``: the next tile is of the next block, or instruction; ``final``: it is of the next instruction. ``blocks``
 stands still: blocks follow each other in the vectors (this operand is loaded), or every block begins with the same
 vector (it is streamed).
 """
@@ -71,8 +71,8 @@ class OperandWalk(wiring.Component):
     is worked out with the first one's (``one_slice``: it is of the next block).
     """
 
-    def __init__(self, address_bits: int, columns: int, *, lists: bool) -> None:
-        self._columns, self._lists = columns, lists
+    def __init__(self, address_bits: int, columns: int, load_vectors: int, *, lists: bool) -> None:
+        self._columns, self._load_vectors, self._lists = columns, load_vectors, lists
         self._origin = origin_layout(address_bits)
         self._address_bits = address_bits
         members: dict[str, Any] = {
@@ -106,41 +106,53 @@ class OperandWalk(wiring.Component):
             starts.eq(Mux(step.fire, step.last, first)),
             start.eq(Mux(begins & fresh, second, following)),
         ]
-        entry, listed = self._listed(m, starts, first, tile, following, next_list)
         address = Signal(self._address_bits, reset_less=True)
         behind = Signal(self._address_bits, reset_less=True)
         place = Signal(PLACE, reset_less=True)
-        crosses = Signal()
-        moved = Signal(BANK_BITS + 1)
+        # Where the vectors behind this cycle's lie: a table of a few bits instead of a carry.
+        after = Array(
+            Array(Const(low + count, BANK_BITS + 1) for low in range(OPERAND_BANKS))
+            for count in (1, self._load_vectors)
+        )
+        moved, crosses = Signal(BANK_BITS), Signal()
+        m.d.comb += Cat(moved, crosses).eq(after[step.wide][place.low])
+        # Whether the next tile starts is known late: all that it may choose among is worked out before.
+        next_start, second_start = (Signal(self._address_bits, name=name) for name in ("next_start", "second_start"))
+        goes_on, of_list, listed = Signal(self._address_bits), Signal(self._address_bits), Signal()
+        # Kept, so that one level of tables is behind the sums.
+        which = Signal(2, attrs={"keep": 1})
         m.d.comb += [
-            # Behind the last of a tile the next one begins.
-            moved.eq(place.low + step.width),
-            crosses.eq(moved[BANK_BITS]),
+            next_start.eq(following.address),
+            second_start.eq(second.address),
+            goes_on.eq(Mux(crosses, behind, address)),
+            which.eq(Cat(Mux(starts, begins & fresh, listed), ~starts)),
         ]
+        with m.If(starts | step.fire):
+            m.d.sync += address.eq(Array([next_start, second_start, goes_on, of_list])[which])
         with m.If(starts):
-            # Sums of each of what may be chosen, as the choice is late.
             m.d.sync += [
                 place.eq(start.place),
                 behind.eq(Mux(begins & fresh, second.address + 1, following.address + 1)),
             ]
         with m.Elif(step.fire):
-            m.d.sync += [place.low.eq(moved), place.quad.eq(place.quad + crosses), behind.eq(behind + crosses)]
-        with m.If(listed & (starts | step.fire)):
             m.d.sync += [
-                address.eq(
-                    Mux(
-                        starts & begins & fresh,
-                        second.address + entry[BANK_BITS:],
-                        Mux(starts | first, following.address + entry[BANK_BITS:], tile.address + entry[BANK_BITS:]),
-                    )
-                ),
-                place.low.eq(entry[:BANK_BITS]),
-                place.quad.eq(entry[BANK_BITS:]),
+                place.low.eq(moved),
+                place.quad.eq(Mux(crosses, place.quad + 1, place.quad)),
+                behind.eq(Mux(crosses, behind + 1, behind)),
             ]
-        with m.Elif(starts):
-            m.d.sync += address.eq(start.address)
-        with m.Elif(step.fire & crosses):
-            m.d.sync += address.eq(behind)
+        if self._lists:
+            filters = self._list(m, first, tile, following, next_list)
+            quad = filters.start[BANK_BITS:] & following.listed.replicate(POSITION_BITS - BANK_BITS)
+            m.d.comb += [
+                listed.eq(Mux(first, following.listed, tile.listed)),
+                next_start.eq(following.address + quad),
+                second_start.eq(second.address + quad),
+                of_list.eq(Mux(first, following.address, tile.address) + filters.entry[BANK_BITS:]),
+            ]
+            with m.If(starts & following.listed):
+                m.d.sync += [place.low.eq(filters.start[:BANK_BITS]), place.quad.eq(filters.start[BANK_BITS:])]
+            with m.Elif(~starts & step.fire & listed):
+                m.d.sync += [place.low.eq(filters.entry[:BANK_BITS]), place.quad.eq(filters.entry[BANK_BITS:])]
         m.d.comb += self.place.eq(place)
         for bank in range(OPERAND_BANKS):
             # A function of two bits of address and four of place: one level of LUTs behind the registers.
@@ -193,21 +205,16 @@ class OperandWalk(wiring.Component):
         ]
         return second, next_list
 
-    def _listed(
-        self, m: Module, starts: Any, first: Signal, tile: Any, following: Any, next_list: Any
-    ) -> tuple[Any, Any]:
-        """(the filter of the next address, whether it counts): the list of filters, read ahead."""
-        if not self._lists:
-            return Const(0, POSITION_BITS), Const(0)
+    def _list(self, m: Module, first: Signal, tile: Any, following: Any, next_list: Any) -> FilterList:
+        """The list of filters, read ahead."""
         m.submodules.list = filters = FilterList(self._columns)
         wiring.connect(m, filters.read, wiring.flipped(self.filters))
         m.d.comb += [
             filters.fire.eq(self.step.fire),
             filters.first.eq(first),
-            filters.starts.eq(starts),
             filters.own.eq(~first & self.step.more & tile.listed),
             filters.table.eq(tile.table),
             filters.begin.eq(following.begin),
             filters.next.eq(next_list),
         ]
-        return filters.entry, Mux(starts | first, following.listed, tile.listed)
+        return filters

@@ -74,21 +74,26 @@ class ArrayPrepare(wiring.Component):
         m = Module()
         head, matmul, columns = self.head, self.matmul, self._arch.columns
         m.submodules.sizes = sizes = Sizes(Opcode.MATMUL, self._arch)
-        filters_stand, listed, standing = Signal(), Signal(), Signal(VECTOR_BITS)
+        filters_stand, listed = Signal(), Signal()
+        # Pixels and filters are there a cycle before the rest of the sizes.
+        standing, length = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
+        m.d.sync += [
+            standing.eq(Mux(filters_stand, sizes.filters, sizes.pixels)),
+            length.eq(Mux(filters_stand, sizes.pixels, sizes.filters)),
+        ]
         m.d.comb += [
             sizes.head.eq(head),
             sizes.counts.eq(self.counts),
             self.empty.eq(sizes.empty),
             filters_stand.eq(head.stationary == Stationary.FILTERS),
             listed.eq(head.filter_table != NO_TABLE),
-            standing.eq(Mux(filters_stand, sizes.filters, sizes.pixels)),
             matmul.filters_stand.eq(filters_stand),
-            matmul.length.eq(Mux(filters_stand, sizes.pixels, sizes.filters)),
+            matmul.length.eq(length),
             matmul.first_block.eq(Mux(standing > columns, columns, standing)),
             matmul.rest.eq(Mux(standing > columns, standing - columns, 0)),
             matmul.slices.eq(sizes.slices),
             matmul.single.eq(filters_stand & listed),
-            matmul.zero.eq(sizes.reduction == 0),
+            matmul.zero.eq(sizes.no_reduction),
             matmul.bank.eq(head.bank),
             matmul.accumulate.eq(head.accumulate),
         ]

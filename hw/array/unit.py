@@ -74,8 +74,12 @@ class ArrayUnit(wiring.Component):
         m.submodules.prepare = self._prepare = ArrayPrepare(arch)
         m.submodules.loader = self._loader = TileLoader(arch)
         m.submodules.streamer = self._streamer = TileStreamer(arch)
-        m.submodules.patch_walk = self._patch_walk = OperandWalk(patch_address_bits(arch), arch.columns, lists=False)
-        m.submodules.weight_walk = self._weight_walk = OperandWalk(weight_address_bits(arch), arch.columns, lists=True)
+        m.submodules.patch_walk = self._patch_walk = OperandWalk(
+            patch_address_bits(arch), arch.columns, arch.load_vectors, lists=False
+        )
+        m.submodules.weight_walk = self._weight_walk = OperandWalk(
+            weight_address_bits(arch), arch.columns, arch.load_vectors, lists=True
+        )
         m.submodules.accumulation = self._accumulation = Accumulation(arch)
         # Of the last MATMUL with work that was taken: what stands still, and where it begins, until its first swap.
         self._filters_stand, self._pending = Signal(), Signal()

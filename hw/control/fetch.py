@@ -79,7 +79,10 @@ class Fetch(wiring.Component):
             beyond.eq(entry >= self._arch.instruction_entries),
             instructions.entry.eq(entry),
         ]
-        m.d.sync += reserved.eq(reserved + issue - queue.take)
+        with m.If(issue & ~queue.take):
+            m.d.sync += reserved.eq(reserved + 1)
+        with m.Elif(queue.take & ~issue):
+            m.d.sync += reserved.eq(reserved - 1)
         with m.If(issue):
             m.d.sync += [entry.eq(entry + 1), running.eq(~beyond)]
 
@@ -96,7 +99,7 @@ class Fetch(wiring.Component):
         ]
         self._hold(m, words, instruction, arrives[InstructionMemory.READ - 1], queue.moves)
         found = Signal(FOUND)
-        along = delayed(m, instruction, Predecoder.LATENCY, "instruction")
+        along = delayed(m, instruction, Predecoder.LATENCY, "instruction", early=True)
         split = (legality.error == ErrorCode.NONE) & splits_a_tile(along, predecoder.place)
         m.d.comb += [
             found.place.eq(predecoder.place),

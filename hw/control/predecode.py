@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.isa import HEADER_BITS, OPCODE_BITS, Opcode
 from gatewright.hw.layouts import INSTRUCTION_BITS, PLACE, operand_layout
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.lib.divide import ReciprocalDivider
+from gatewright.hw.lib.divide import ReciprocalDivider, registered_product
 
 _EPILOGUE, _GATHER = operand_layout(Opcode.EPILOGUE), operand_layout(Opcode.GATHER)
 _TILE_BITS, _PIXEL_BITS = _EPILOGUE["tile"].width, _EPILOGUE["first_pixel"].width
@@ -72,16 +72,15 @@ class Predecoder(wiring.Component):
 
         # inside_y = row mod tile: exact in its few bits.
         bits = PLACE["inside_y"].width
-        part = Signal(bits, reset_less=True)
-        m.d.sync += part.eq(number[:bits] * delayed(m, tile, first, "tile", early=True))
+        part = registered_product(m, number[:bits], delayed(m, tile, first, "tile", early=True), bits, "part")
         inside_y = Signal(bits)
         m.d.comb += inside_y.eq(delayed(m, row[:bits], 1, "row") - part)
 
         rest = self.LATENCY - ReciprocalDivider.REMAINDER_LATENCY
         m.d.comb += [
             self.place.tile.eq(delayed(m, number, self.LATENCY - first, "number")),
-            self.place.inside_y.eq(delayed(m, inside_y, rest, "inside_y")),
-            self.place.inside_x.eq(delayed(m, by_edge.remainder, rest, "inside_x")),
+            self.place.inside_y.eq(delayed(m, inside_y, rest, "inside_y", early=True)),
+            self.place.inside_x.eq(delayed(m, by_edge.remainder, rest, "inside_x", early=True)),
             self.place.tile_y.eq(delayed(m, in_map.quotient, self.LATENCY - 2 * first, "tile_y")),
             self.place.tile_x.eq(in_map.remainder),
         ]

@@ -131,7 +131,10 @@ class HeadQueue(wiring.Component):
             m.d.sync += first.eq(first + 1)
         with m.If(write.en):
             m.d.sync += last.eq(last + 1)
-        m.d.sync += count.eq(count + write.en - loads)
+        with m.If(write.en & ~loads):
+            m.d.sync += count.eq(count + 1)
+        with m.Elif(loads & ~write.en):
+            m.d.sync += count.eq(count - 1)
         with m.If(self.flush):
             m.d.sync += [self.present.eq(0), count.eq(0), first.eq(0), last.eq(0)]
         return m

@@ -147,12 +147,13 @@ class Control(wiring.Component):
                         instruction.eq(self.dispatched),
                         entry.eq(self.entry),
                     ]
+                    m.d.sync += self.halt.eq(1)
                     m.next = "HALT"
                 with m.Elif(self.stopped):
                     m.d.sync += done.eq(1)
                     m.next = "CLEAR"
             with m.State("HALT"):
-                m.d.comb += self.halt.eq(1)
+                m.d.sync += self.halt.eq(~self.quiet)
                 with m.If(self.quiet):
                     m.d.sync += failed.eq(1)
                     m.next = "CLEAR"

@@ -30,11 +30,13 @@ class Sizes(wiring.Component):
     """The effective sizes of a GATHER, a MATMUL or an EPILOGUE, right LATENCY cycles after the inputs stand still.
 
     Stages: the count of each table; subtract and clamp; multiply; subtract and clamp, or divide by ``rows``; clamp.
-    The head's fields are not pipelined: they stand still, only counts change. Members, all registers:
+    The head's fields are not pipelined: they stand still, only counts change. Members, all registers but ``pixels``, a
+    choice behind some:
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
-    * MATMUL, EPILOGUE: ``pixels``, ``filters``;
-    * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``;
+    * MATMUL, EPILOGUE: ``pixels``, ``filters``, a cycle before the others;
+    * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``,
+      ``no_reduction``: it is 0;
     * EPILOGUE: ``stored``, the channels stored per pixel of the output.
     """
 
@@ -54,7 +56,7 @@ class Sizes(wiring.Component):
         if opcode != Opcode.GATHER:
             results |= {"pixels": bits["pixel_count"], "filters": bits["filter_count"]}
         if opcode == Opcode.MATMUL:
-            results |= {"reduction": bits["taps"] + stored, "slices": bits["slice_count"]}
+            results |= {"reduction": bits["taps"] + stored, "no_reduction": 1, "slices": bits["slice_count"]}
         self._results = results
         super().__init__(
             {
@@ -67,8 +69,10 @@ class Sizes(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         head = self.head
-        results = {name: Signal(width, name=f"{name}_q", reset_less=True) for name, width in self._results.items()}
-        m.d.comb += [getattr(self, name).eq(register) for name, register in results.items()]
+        results: dict[str, Any] = {
+            name: Signal(width, name=f"{name}_q", reset_less=True) for name, width in self._results.items()
+        }
+        m.d.comb += [getattr(self, name).eq(register) for name, register in results.items() if name != "pixels"]
         self._limit_by_table(m, head.tile_table, head.first_tile, head.tile_count, results["tiles"])
         area = Signal(2 * self._bits["tile"], reset_less=True)
         m.d.sync += [area.eq(head.tile * head.tile), results["chunk"].eq(results["tiles"] * area)]
@@ -83,11 +87,18 @@ class Sizes(wiring.Component):
             m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
             return m
         self._limit_by_table(m, head.filter_table, head.first_filter, head.filter_count, results["filters"])
-        self._clamp(m, results["chunk"], head.first_pixel, head.pixel_count, results["pixels"])
+        # Behind a multiplier there is no time for the choice.
+        results["pixels"] = self._late_clamp(m, results["chunk"], head.first_pixel, head.pixel_count)
+        m.d.comb += self.pixels.eq(results["pixels"])
         nothing = (results["pixels"] == 0) | (results["filters"] == 0)
         if self._opcode == Opcode.MATMUL:
-            m.d.sync += results["reduction"].eq(head.taps * results["channels"])
-            whole = self._whole_slices(m, results["reduction"])
+            # Not of the product, which is late.
+            none = results["no_reduction"]
+            m.d.sync += [
+                results["reduction"].eq(head.taps * results["channels"]),
+                none.eq((head.taps == 0) | (results["channels"] == 0)),
+            ]
+            whole = self._whole_slices(m, results["reduction"], none)
             self._clamp(m, whole, head.first_slice, head.slice_count, results["slices"])
             nothing = nothing | (whole <= head.first_slice) | (head.slice_count == 0)
         m.d.sync += results["empty"].eq(nothing)
@@ -107,14 +118,31 @@ class Sizes(wiring.Component):
             result.eq(Mux(direct | (value >= end), limit, Mux(value <= first, 0, inside))),
         ]
 
+    @staticmethod
+    def _late_clamp(m: Module, value: Any, first: Any, limit: Any) -> Any:
+        """The same with the choice behind the registers."""
+        end = Signal(bits_for((1 << len(first)) + (1 << len(limit)) - 2), reset_less=True)
+        over, under = Signal(name="over", reset_less=True), Signal(name="under", reset_less=True)
+        inside = Signal(len(limit), name="inside", reset_less=True)
+        m.d.sync += [
+            end.eq(first + limit),
+            over.eq(value >= end),
+            under.eq(value <= first),
+            inside.eq(value - first),
+        ]
+        return Mux(over, limit, Mux(under, 0, inside))
+
     def _limit_by_table(self, m: Module, table: Any, first: Any, limit: Any, result: Signal) -> None:
         """Entries of a list that an instruction takes, two cycles later."""
         count = Signal(self._count_bits, name=f"{result.name}_count", reset_less=True)
         m.d.sync += count.eq(self.counts[table])
         self._clamp(m, count, first, limit, result, direct=table == NO_TABLE)
 
-    def _whole_slices(self, m: Module, reduction: Signal) -> Signal:
-        """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach."""
+    def _whole_slices(self, m: Module, reduction: Signal, empty: Signal) -> Signal:
+        """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach.
+
+        ``empty``: the reduction is 0.
+        """
         rows = self._rows
         reach = (1 << self._bits["first_slice"]) + (1 << self._bits["slice_count"]) - 2
         # Clipped to as many bits as the longest has, and to ones: no comparison with all of the bits.
@@ -125,7 +153,7 @@ class Sizes(wiring.Component):
         multiplier, shift = reciprocal(rows, longest + rows - 1)
         m.d.sync += [
             clipped.eq(reduction[:width] | reduction[width:].any().replicate(width)),
-            none.eq(reduction == 0),
+            none.eq(empty),
             whole.eq((((clipped + (rows - 1)) * multiplier) >> shift) | none),
         ]
         return whole

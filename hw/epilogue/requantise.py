@@ -107,5 +107,5 @@ def saturated(lane: Any, addend: Value, relu: Value) -> Value:
     total = ((lane.value + (addend.as_signed() << 1) + 1) >> 1).as_signed()
     lowest = Mux(relu, 0, INT8_MIN & 0xFF)
     over = Mux(lane.exceeds, ~lane.negative, total > INT8_MAX)
-    under = Mux(lane.exceeds, lane.negative, Mux(relu, total < 0, total < INT8_MIN))
+    under = Mux(lane.exceeds, lane.negative, Mux(relu, total[-1], total < INT8_MIN))
     return Mux(over, INT8_MAX, Mux(under, lowest, total[:8]))

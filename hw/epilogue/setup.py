@@ -14,6 +14,7 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.timing import EPILOGUE_SETUP
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import PLACE, head_layout, operand_layout
+from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import LANE_COUNT_BITS, POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
 
 _FIELDS = operand_layout(Opcode.EPILOGUE)
@@ -201,7 +202,9 @@ class EpilogueSetup(wiring.Component):
 
     def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
         """Sums and products of fields. They stand still longer than this takes."""
-        edge = Signal(COLUMNS_LEFT, reset_less=True)
+        # A product of few bits is two sums, each in a register.
+        half = len(fields.tile) // 2
+        edge, more_edge = (Signal(COLUMNS_LEFT, name=name, reset_less=True) for name in ("edge", "more_edge"))
         first = Signal(SCRATCHPAD_ADDRESS_BITS)
         size = Mux(work.windows, fields.window, fields.tile)
         m.d.comb += first.eq(Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter)))
@@ -212,7 +215,8 @@ class EpilogueSetup(wiring.Component):
             work.inside_last.eq(work.inside_first + size - 1),
             work.wraps.eq(work.store & (fields.wrap_row != 0)),
             work.position.eq(fields.first_tile + place.tile),
-            edge.eq(place.tile_x * fields.tile),
-            work.columns_left.eq(fields.out_width - edge),
+            edge.eq(small_product(place.tile_x, fields.tile[:half])),
+            more_edge.eq(small_product(place.tile_x, fields.tile[half:]) << half),
+            work.columns_left.eq(fields.out_width - edge - more_edge),
             work.row_last.eq(work.columns_left <= fields.tile),
         ]

@@ -18,7 +18,7 @@ class GatherAddress(wiring.Component):
 
     For each loop a register holds where its next item begins. Where a loop goes on, its register becomes the address,
     and the registers of the loops inside it follow from there. In the cycle of ``valid`` the walk is at a piece, whose
-    address is the register ``address`` from the next cycle on. The registers of the loops do not know of the ring: from
+    address is ``address`` from the next cycle on. The registers of the loops do not know of the ring: from
     input row ``wrap_row`` on, the address alone is ``wrap_bytes`` lower; ``y`` is the piece's. ``placed`` and
     ``placed_row`` are what the tile placer says; they are used for an instruction's first piece, and where ``advance``
     says so. ``final``: the walk ends.
@@ -57,13 +57,17 @@ class GatherAddress(wiring.Component):
         goes_on = ~how.as_value().any()
         m.d.comb += now.eq(gated | (following["piece"] & goes_on.replicate(SCRATCHPAD_ADDRESS_BITS)))
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
-        m.d.comb += self.address.eq(address)
         operands = running.operands
-        wraps = (operands.wrap_row != 0) & (self.y >= operands.wrap_row)
-        ring = operands.wrap_bytes & wraps.replicate(SCRATCHPAD_ADDRESS_BITS)
+        # The ring is behind the register: a row is compared while its address is chosen.
+        wraps = Signal(reset_less=True)
+        m.d.comb += self.address.eq(address - (operands.wrap_bytes & wraps.replicate(SCRATCHPAD_ADDRESS_BITS)))
         inner = how.tile | how.tile_row | how.placed
         with m.If(self.valid):
-            m.d.sync += [address.eq(now - ring), following["piece"].eq(now + self._arch.gather_bytes)]
+            m.d.sync += [
+                address.eq(now),
+                wraps.eq((operands.wrap_row != 0) & (self.y >= operands.wrap_row)),
+            ]
+            m.d.sync += [following["piece"].eq(now + self._arch.gather_bytes)]
             with m.If(~goes_on):
                 m.d.sync += following["row"].eq(now + Mux(how.row, running.pitch, running.first_pitch))
             with m.If(how.pixel | how.line | inner):

@@ -11,6 +11,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Unit
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import head_layout, operand_layout
+from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.divide import small_quotient
 from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, count_bits, table_counts
@@ -83,7 +84,8 @@ class GatherPrepare(wiring.Component):
     """A pipeline from the head and the tables' counts to ``sizes``, fed in every cycle.
 
     What it says is right ``LATENCY`` cycles after its inputs stand still; ``channels`` and ``tile_input`` after 1,
-    ``pitch`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row`` and ``first_begin`` after 4.
+    ``pitch`` and ``tile_step`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row``, ``first_begin``,
+    ``line_step`` and ``tile_row_step`` after 4.
     """
 
     LATENCY = 5
@@ -116,7 +118,10 @@ class GatherPrepare(wiring.Component):
         m.d.sync += before.eq(small_product(self.head.place.tile_x, operands.tile))
         pitch = register("pitch", operands.width * channels)
         register("pixel_step", small_product(channels, operands.stride))
-        run = register("run", small_product(channels, operands.kernel_width))
+        # Four copies as two sums side by side: left to itself Yosys adds the fourth behind the sum of three.
+        upper = Signal(len(channels) + 2, attrs={"keep": 1})
+        m.d.comb += upper.eq(small_product(channels, operands.kernel_width[2:]))
+        run = register("run", small_product(channels, operands.kernel_width[:2]) + (upper << 2))
         register("triple", channels + (channels << 1))
         register("tile_step", tile_input * channels)
         register("rest_x", operands.out_width - before)
@@ -129,8 +134,9 @@ class GatherPrepare(wiring.Component):
             more_left.eq(small_product(channels, operands.padding_x[half:]) << half),
         ]
         register("row_origin", operands.source - left - more_left)
-        register("line_step", small_product(pitch, operands.stride))
-        register("tile_row_step", tile_input * pitch)
+        # Registers behind a multiplier: one for a sum, and one, which a reset keeps apart, between two multipliers.
+        register("line_step", small_product(delayed(m, pitch, 1, "pitch_beside"), operands.stride))
+        register("tile_row_step", tile_input * delayed(m, pitch, 1, "pitch_late", early=True))
         m.d.comb += [
             effective.head.eq(operands),
             effective.counts.eq(self.counts),
@@ -168,7 +174,7 @@ class GatherPrepare(wiring.Component):
             more.eq(count - run),
             nothing.eq((first_row >= operands.kernel_height) | (operands.slice_count == 0)),
             kernel_rows.eq(operands.kernel_height - first_row),
-            first_rest.eq(Mux(behind < 0, count, run - begin)),
+            first_rest.eq(Mux(behind[-1], count, run - begin)),
             behind_first.eq(behind),
             first_pitch.eq(pitch - begin),
         ]

@@ -12,7 +12,7 @@ from gatewright.hw.gather.prepare import INPUT_BITS, OPERANDS, gather_sizes, run
 from gatewright.hw.gather.walk import piece_layout
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.divide import reciprocals
-from gatewright.hw.lib.rotation import small_product
+from gatewright.hw.lib.rotation import product_by_digits, small_product
 from gatewright.hw.signatures import mask_read_columns
 
 TILE_SIZES = 1 << OPERANDS["source_tile"].width
@@ -23,6 +23,9 @@ BEFORE = 1 << BEFORE_BITS
 
 SHIFT, RECIPROCALS = reciprocals((1 << INPUT_BITS) - 1, range(TILE_SIZES))
 LANE_BITS = 6
+_ONE_COPY = 2
+"""The bit of the grid's width whose copy of the tile's row is added to the column."""
+
 assert OPERANDS["padding_y"].width <= BEFORE_BITS
 assert (1 << max(OPERANDS[name].width for name in ("height", "width"))) + BEFORE * TILE_SIZES <= 1 << INPUT_BITS
 
@@ -55,18 +58,16 @@ class GatherMask(wiring.Component):
         low, high = self._byte_range(m)
         inside = Signal(self._arch.gather_bytes, reset_less=True)
         m.d.sync += inside.eq(~self._below(m, low, begin, "low") & self._below(m, high, begin, "high"))
-        before: list[Value] = []
-        for number, bound in enumerate((channels, channels << 1, self.running.triple)):
-            lanes = Signal(self._arch.gather_bytes, name=f"before_column_{number + 1}", reset_less=True)
-            m.d.sync += lanes.eq(self._below(m, bound, begin, f"column_{number + 1}"))
-            before.append(lanes)
-        active = self._active_columns(m)
-        first, second, third = before
-        columns = [first, ~first & second, ~second & third, ~third]
-        active_lanes: Value = Const(0, 1)
-        for lanes, bit in zip(columns, active, strict=True):
-            active_lanes = active_lanes | (lanes & bit.replicate(len(lanes)))
-        m.d.comb += self.kept.eq(inside & active_lanes)
+        first, second, third = (
+            self._below(m, bound, begin, f"column_{number}")
+            for number, bound in enumerate((channels, channels << 1, self.running.triple), start=1)
+        )
+        # The lanes' columns, two bits each.
+        odd, upper = (Signal(self._arch.gather_bytes, name=name, reset_less=True) for name in ("odd", "upper"))
+        m.d.sync += [odd.eq((~first & second) | ~third), upper.eq(~second)]
+        active = [bit.replicate(len(inside)) for bit in self._active_columns(m)]
+        lower_active, upper_active = ((odd & active[n + 1]) | (~odd & active[n]) for n in (0, 2))
+        m.d.comb += self.kept.eq(inside & ((upper & upper_active) | (~upper & lower_active)))
         return m
 
     def _byte_range(self, m: Module) -> tuple[Signal, Signal]:
@@ -76,16 +77,20 @@ class GatherMask(wiring.Component):
         y = delayed(m, piece.y, 1, "y")
         left_of_map = Signal(len(operands.padding_x), reset_less=True)
         to_edge = Signal(signed(len(piece.x) + 1), reset_less=True)
-        m.d.sync += [left_of_map.eq(Mux(piece.x < 0, -piece.x, 0)), to_edge.eq(operands.width - piece.x)]
+        m.d.sync += [left_of_map.eq(Mux(piece.x[-1], -piece.x, 0)), to_edge.eq(operands.width - piece.x)]
         first, behind = Signal.like(columns, reset_less=True), Signal.like(columns, reset_less=True)
         m.d.sync += [
             first.eq(Mux(left_of_map < columns, left_of_map, columns)),
             behind.eq(Mux(to_edge < columns, to_edge, columns)),
         ]
-        with m.If((y < 0) | (y >= operands.height) | (to_edge < 0)):
+        with m.If(y[-1] | (y >= operands.height) | to_edge[-1]):
             m.d.sync += behind.eq(0)
         low, high = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("low_byte", "high_byte"))
-        m.d.sync += [low.eq(small_product(channels, first)), high.eq(small_product(channels, behind))]
+        triple = self.running.triple
+        m.d.sync += [
+            low.eq(product_by_digits(channels, triple, first)),
+            high.eq(product_by_digits(channels, triple, behind)),
+        ]
         return low, high
 
     def _below(self, m: Module, bound: Value, begin: Value, name: str) -> Value:
@@ -118,16 +123,20 @@ class GatherMask(wiring.Component):
             moved.append(place)
             tiles.append((product >> SHIFT)[:INPUT_BITS])
         tile_y, tile_x = tiles
-        # A product of few bits is two sums, each in a register.
-        half = len(operands.source_grid) // 2
+        # A product of few bits is a sum of copies: of some in two registers, and one comes with the column. The tiles
+        # by which coordinates are moved are BEFORE rows and columns of the grid: the column's lower bits know nothing
+        # of them.
+        grid, rest_bits = operands.source_grid, MASK_ADDRESS_BITS - _ONE_COPY
         above, far = Signal(MASK_ADDRESS_BITS, reset_less=True), Signal(MASK_ADDRESS_BITS, reset_less=True)
-        origin = Signal(MASK_ADDRESS_BITS, reset_less=True)
+        origin = Signal(MASK_ADDRESS_BITS - BEFORE_BITS, reset_less=True)
         column = Signal(MASK_ADDRESS_BITS, reset_less=True)
+        copy = tile_y[:rest_bits] & grid[_ONE_COPY].replicate(rest_bits)
+        moved_back = Cat(Const(0, BEFORE_BITS - _ONE_COPY), origin)
         m.d.sync += [
-            above.eq(small_product(tile_y, operands.source_grid[:half])),
-            far.eq(small_product(tile_y, operands.source_grid[half:]) << half),
-            origin.eq((operands.source_grid << BEFORE_BITS) + BEFORE),
-            column.eq(tile_x - origin),
+            above.eq(small_product(tile_y, grid[:_ONE_COPY])),
+            far.eq(small_product(tile_y, grid[_ONE_COPY + 1 :]) << _ONE_COPY + 1),
+            origin.eq(~grid),
+            column.eq(Cat(tile_x[:_ONE_COPY], (tile_x[_ONE_COPY:] + copy + moved_back)[:rest_bits])),
         ]
         m.d.comb += [
             self.mask.mask.eq(operands.source_mask),

@@ -11,6 +11,7 @@ from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.timing import DECODE_LATENCY, TILE_CYCLES
 from gatewright.hw.gather.prepare import INPUT_BITS, OPERANDS, gather_sizes
 from gatewright.hw.layouts import PLACE
+from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, table_read
 
@@ -65,13 +66,13 @@ class TilePlacer(wiring.Component):
         pitch, row_origin, row_rest = (
             Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("pitch", "row_origin", "row_rest")
         )
-        channels = Signal.like(coming.channels, reset_less=True)
+        tile_step = Signal.like(coming.tile_step, name="tile_step", reset_less=True)
         m.d.sync += [
             edge.eq(Mux(self.of_head, coming.tile_input, running.tile_input)),
             padding_y.eq(Mux(self.of_head, coming.operands.padding_y, running.operands.padding_y)),
             padding_x.eq(Mux(self.of_head, coming.operands.padding_x, running.operands.padding_x)),
             pitch.eq(Mux(self.of_head, coming.pitch, running.pitch)),
-            channels.eq(Mux(self.of_head, coming.channels, running.channels)),
+            tile_step.eq(Mux(self.of_head, coming.tile_step, running.tile_step)),
             row_origin.eq(Mux(self.of_head, coming.row_origin, running.row_origin)),
             row_rest.eq(coming.row_origin + coming.tile_row_step),
         ]
@@ -113,7 +114,8 @@ class TilePlacer(wiring.Component):
             rows.eq(y[:INPUT_BITS].as_signed() * pitch + first_begin),
             offset.eq(small_product(pitch, first_row[:half])),
             more_offset.eq(small_product(pitch, first_row[half:]) << half),
-            columns.eq(right[:INPUT_BITS] * channels),
+            # Not of ``right``: no product behind a product.
+            columns.eq(delayed(m, tile_x, 1, "tile_x_late") * tile_step),
             beside.eq(row_origin + columns),
             address.eq(beside + rows + offset + more_offset),
             next_row.eq(row_rest + rows + offset + more_offset),

@@ -95,14 +95,22 @@ class GatherWrite(wiring.Component):
         lane, bank = Signal(range(rows), reset_less=True), Signal(BANK_BITS, reset_less=True)
         address = Signal(patch_address_bits(self._arch), reset_less=True)
         last_whole, last_rest = Signal.like(whole, reset_less=True), Signal.like(rest, reset_less=True)
+        # Of the last piece: addresses to its last slice, and to the one behind.
+        last_step, step_behind = (Signal.like(address, name=n, reset_less=True) for n in ("last_step", "step_behind"))
         vector = Signal(len(address) + BANK_BITS, reset_less=True)
         base = Signal.like(vector)
         m.d.comb += base.eq(Mux(first, self.running.operands.patch_base << BANK_BITS, vector))
-        behind, slices = Signal(range(2 * rows)), Signal(BANK_BITS)
+        behind, carries = Signal(range(2 * rows)), Signal()
         step = self.running.operands.patch_vectors >> BANK_BITS
-        m.d.comb += [behind.eq(lane + last_rest), slices.eq(last_whole + (behind >= rows))]
+        steps = Array((step * n)[: len(address)] for n in range(OPERAND_BANKS))
+        m.d.comb += [behind.eq(lane + last_rest), carries.eq(behind >= rows)]
         with m.If(valid):
-            m.d.sync += [last_whole.eq(whole), last_rest.eq(rest)]
+            m.d.sync += [
+                last_whole.eq(whole),
+                last_rest.eq(rest),
+                last_step.eq(steps[whole]),
+                step_behind.eq(Array([*steps[1:], steps[0]])[whole]),
+            ]
             with m.If(begins):
                 m.d.sync += [
                     lane.eq(0),
@@ -112,9 +120,9 @@ class GatherWrite(wiring.Component):
                 ]
             with m.Else():
                 m.d.sync += [
-                    lane.eq(Mux(behind >= rows, behind - rows, behind)),
-                    bank.eq(bank + slices),
-                    address.eq(address + Array(step * n for n in range(OPERAND_BANKS))[slices]),
+                    lane.eq(Mux(carries, behind - rows, behind)),
+                    bank.eq(Mux(carries, bank + last_whole + 1, bank + last_whole)),
+                    address.eq(Mux(carries, address + step_behind, address + last_step)),
                 ]
         return lane, bank, address, delayed(m, count, 2, "count"), delayed(m, ends, 1, "ends")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
@@ -26,6 +26,9 @@ _FIELDS = operand_layout(Opcode.INDEX)
 _WIDTH, _PLACE = _FIELDS["grid_width"].width, _FIELDS["bits"].width
 _STEPS = MASK_WORD_BITS.bit_length()
 
+_GROUP = 4
+"""Bits of a word that are looked at together."""
+
 _FIND = data.StructLayout({"entry": 1, "last": 1, "offset": _OFFSET, "y": _PLACE, "x": _WIDTH, "first": _PLACE})
 """What a cycle of the scan finds: an entry at bit ``offset`` of a word, or nothing; ``last`` ends the table. The word
 begins at position ``first``, and that is (``y``, ``x``)."""
@@ -35,12 +38,22 @@ _STAGES = 5
 assert WRITE_STAGE >= _STAGES
 
 
+def _at_least(bits: Value) -> tuple[Value, Value, Value]:
+    """Whether at least one of them is 1, two, three: by groups, and groups of groups, without a carry."""
+    if len(bits) == 1:
+        return bits, Const(0, 1), Const(0, 1)
+    half = len(bits) // 2
+    (one, two, three), (other, pair, more) = _at_least(bits[:half]), _at_least(bits[half:])
+    return one | other, two | pair | (one & other), three | more | (two & other) | (one & pair)
+
+
 class IndexUnit(wiring.Component):
     """A scanner of 16-bit words and a pipeline to the table's write.
 
     From s + 1 on each cycle finds the lowest one left in the word; an empty word takes a cycle too. The mask is read
-    a word ahead; the first word is asked for from the end of the scan before on, which is many cycles before s. While
-    the unit is idle its registers follow the queue's head, so they need no load.
+    a word ahead, so that what is looked at is a register; the first word is read from the end of the scan before on,
+    in s - 1 at last, and a mask stands still for longer before who writes it is complete. While the unit is idle its
+    registers follow the queue's head, so they need no load.
     """
 
     MEMORY_PORTS: ClassVar = {
@@ -75,7 +88,7 @@ class IndexUnit(wiring.Component):
             m.d.sync += active.eq(0)
 
         find = Signal(_FIND)
-        ends = self._scan(m, active, scanning, fields, find)
+        ends = self._scan(m, scanning, fields, find)
         self._follow(m, active, ends, find)
         # Without a word to look at, the end of the table enters the pipeline at once.
         with m.If(self.queue.take):
@@ -86,64 +99,61 @@ class IndexUnit(wiring.Component):
         self._write(m, active, fields, find, lasts[WRITE_STAGE - 1])
         return m
 
-    def _scan(self, m: Module, active: Signal, scanning: Signal, fields: data.View, find: data.View) -> Signal:
+    def _scan(self, m: Module, scanning: Signal, fields: data.View, find: data.View) -> Signal:
         """Drives the mask's address and what is found; returns the line that is 1 as a word ends."""
-        fresh, following = Signal(), Signal(_FIELDS["bits"].width - _OFFSET)
-        # Words from this one on, whether it is the last, and the bits of the last that count.
-        words, final = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
-        tail, rest = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS, reset_less=True)
-        word, remaining = (Signal(MASK_WORD_BITS, name=name) for name in ("word", "remaining"))
-        ends = Signal()
-        # Groups of four bits instead of a carry: whether one has any, more than one; whether any but one has some.
-        size = 4
-        groups = [word.word_select(number, size) for number in range(MASK_WORD_BITS // size)]
-        some, several = (Signal(len(groups), name=name) for name in ("some", "several"))
-        crowd = Signal()
+        take = self.queue.take
+        # What is left of the word that is looked at: at most one bit, so that it ends; whether it is the last word.
+        word, some, ends_now, final = Signal(MASK_WORD_BITS), Signal(), Signal(), Signal(reset_less=True)
+        # Of the word behind it, which the mask gives: words from it on, whether it is the last, its bits that count.
+        words, coming_final = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
+        tail, counts = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
+        coming, remaining = Signal(MASK_WORD_BITS), Signal(MASK_WORD_BITS)
+        complement = Signal(reset_less=True)
+        following, ends = Signal(_FIELDS["bits"].width - _OFFSET), Signal()
+        groups = [word.word_select(number, _GROUP) for number in range(MASK_WORD_BITS // _GROUP)]
         m.d.comb += [
-            some.eq(Cat(group.any() for group in groups)),
-            several.eq(Cat((group & (group - 1)).any() for group in groups)),
-            crowd.eq((some & (some - 1)).any()),
+            ends.eq(scanning & ends_now),
+            counts.eq(tail | (~coming_final).replicate(MASK_WORD_BITS)),
+            coming.eq((self.mask.bits ^ complement.replicate(MASK_WORD_BITS)) & counts),
+            # Groups of bits instead of a carry.
             remaining.eq(
                 Cat(
-                    group[bit] & Cat(some[:number], group[:bit]).any()
+                    group[bit] & Cat(*(other.any() for other in groups[:number]), group[:bit]).any()
                     for number, group in enumerate(groups)
-                    for bit in range(size)
+                    for bit in range(_GROUP)
                 )
             ),
-        ]
-        m.d.comb += [
+            # The mask's next bits are those behind the word that is looked at from the next cycle on.
             self.mask.mask.eq(Mux(scanning, fields.mask, self.queue.head.operands.mask)),
-            self.mask.word.eq(Mux(scanning, following, 0)),
-            word.eq(
-                Mux(
-                    fresh,
-                    (self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS))
-                    & (tail | (~final).replicate(MASK_WORD_BITS)),
-                    rest,
-                )
-            ),
-            ends.eq(scanning & ~Cat(several, crowd).any()),
-            find.entry.eq(scanning & (word != 0)),
+            self.mask.word.eq(Mux(scanning, Mux(ends, following + 1, following), take)),
+            find.entry.eq(scanning & some),
             find.last.eq(ends & final),
         ]
+        m.d.sync += following.eq(self.mask.word)
         lowest = word & ~remaining
         m.d.comb += find.offset.eq(
             Cat(Cat(lowest[n] for n in range(MASK_WORD_BITS) if n >> bit & 1).any() for bit in range(_OFFSET))
         )
-        with m.If(~active):
+        any_coming, several_coming, _ = _at_least(coming)
+        _, several, crowd = _at_least(word)
+        with m.If(ends | ~scanning):
+            m.d.sync += [word.eq(coming), some.eq(any_coming), ends_now.eq(~several_coming)]
+        with m.Else():
+            m.d.sync += [word.eq(remaining), some.eq(several), ends_now.eq(~crowd)]
+        with m.If(ends | take):
+            m.d.sync += [words.eq(words - 1), final.eq(coming_final), coming_final.eq(words == 2)]
+        with m.Elif(~scanning):
+            # The next instruction may be taken in the cycle in which this one is complete.
             bits = self.queue.head.operands.bits
             of_last = bits[:_OFFSET]
             m.d.sync += [
-                fresh.eq(1),
-                following.eq(1),
+                complement.eq(self.queue.head.operands.complement),
                 words.eq((bits + (MASK_WORD_BITS - 1)) >> _OFFSET),
-                final.eq(bits <= MASK_WORD_BITS),
+                coming_final.eq(bits <= MASK_WORD_BITS),
                 tail.eq(Cat((bit < of_last) | (of_last == 0) for bit in range(MASK_WORD_BITS))),
             ]
-        with m.Else():
-            m.d.sync += [fresh.eq(ends), rest.eq(remaining)]
-        with m.If(ends):
-            m.d.sync += [following.eq(following + 1), words.eq(words - 1), final.eq(words == 2), scanning.eq(~final)]
+        with m.If(ends & final):
+            m.d.sync += scanning.eq(0)
         return ends
 
     def _follow(self, m: Module, active: Signal, ends: Signal, find: data.View) -> None:
@@ -172,8 +182,8 @@ class IndexUnit(wiring.Component):
         m.d.comb += stepped.eq(x + less)
         with m.If(ends):
             m.d.sync += [
-                y.eq(y + step_y + (stepped >= 0)),
-                x.eq(Mux(stepped >= 0, stepped, x + step_x)),
+                y.eq(y + step_y + ~stepped[-1]),
+                x.eq(Mux(stepped[-1], x + step_x, stepped)),
                 first.eq(first + MASK_WORD_BITS),
             ]
         m.d.comb += [find.y.eq(y), find.x.eq(x), find.first.eq(first)]
@@ -209,8 +219,8 @@ class IndexUnit(wiring.Component):
             row.eq(second.y + Mux(narrow, read.data.rows, 0)),
             along.eq(second.x + columns),
             less.eq(before + columns),
-            y.eq(row + (less >= 0)),
-            x.eq(Mux(less >= 0, less, along)),
+            y.eq(row + ~less[-1]),
+            x.eq(Mux(less[-1], along, less)),
             entry.eq(Mux(width == 0, position, y << COORDINATE_BITS | x)),
         ]
 

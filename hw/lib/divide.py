@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from gatewright.hw.lib.delay import delayed
+from gatewright.hw.lib.rotation import small_product
+
+MULTIPLIER_BLOCK_BITS = 8
+"""Operands of fewer bits are multiplied in look-up tables."""
 
 
 def reciprocals(largest: int, divisors: Sequence[int]) -> tuple[int, list[int]]:
@@ -66,16 +70,39 @@ class ReciprocalDivider(wiring.Component):
         factor = delayed(m, dividend, 1, "factor")
         multiplier = delayed(m, read.data.multiplier, 1, "multiplier")
         result = Signal(len(dividend) + row["multiplier"].width, reset_less=True)
-        part = Signal(self._remainder_bits, reset_less=True)
         divisor = delayed(m, read.data.divisor, self.QUOTIENT_LATENCY - 1, "divisor", early=True)
         last = delayed(m, dividend[: self._remainder_bits], self.REMAINDER_LATENCY - 1, "dividend_low", early=True)
         m.d.comb += read.addr.eq(self.select)
-        m.d.sync += [
-            result.eq(factor * multiplier),
-            part.eq(self.quotient[: self._remainder_bits] * divisor),
-        ]
-        m.d.comb += [self.quotient.eq(result >> self._shift), self.remainder.eq(last - part)]
+        m.d.sync += result.eq(factor * multiplier)
+        m.d.comb += self.quotient.eq(result >> self._shift)
+        part = registered_product(m, self.quotient[: self._remainder_bits], divisor, self._remainder_bits, "part")
+        # That is last - part; an addition goes into the block of its product.
+        m.d.comb += self.remainder.eq(~(~last + part))
         return m
+
+
+def registered_product(m: Module, value: Value, factor: Value, bits: int, name: str) -> Value:
+    """The low ``bits`` of a product, a cycle later. One of few bits is two sums, each in a register."""
+    if bits >= MULTIPLIER_BLOCK_BITS:
+        product = Signal(bits, name=name, reset_less=True)
+        m.d.sync += product.eq(value * factor)
+        return product
+    half = len(factor) // 2
+    low, high = (Signal(bits, name=f"{name}_{end}", reset_less=True) for end in ("low", "high"))
+    m.d.sync += [
+        low.eq(small_product(value, factor[:half])),
+        high.eq(small_product(value, factor[half:]) << half),
+    ]
+    return (low + high)[:bits]
+
+
+def _difference(value: Value, less: Value, more: Value) -> Value:
+    """``value`` - ``less`` - ``more``, with a sign: three operands become two without a carry."""
+    width = max(len(value), len(less) + 1, len(more) + 1) + 1
+    a, b, c = (Cat(operand, Const(0, width))[:width] for operand in (value, less, more))
+    carries = ((a & ~b) | (a & ~c) | (~b & ~c))[: width - 1]
+    # Of the two inverted operands each lacks 1: one comes with the carries, the other with the subtraction.
+    return ((a ^ b ^ c) - ~Cat(Const(1, 1), carries))[:width]
 
 
 def small_quotient(m: Module, dividend: Value, divisor: Value, name: str) -> tuple[Signal, Signal]:
@@ -83,12 +110,12 @@ def small_quotient(m: Module, dividend: Value, divisor: Value, name: str) -> tup
 
     A quotient beyond 15 is given as 15, with a wrong remainder. The divisor has to stand still.
     """
-    triple = divisor + (divisor << 1)
     digits = []
     for place in (2, 0):
         rest = Signal(len(dividend), name=f"{name}_rest_{place}", reset_less=True)
         digit = Signal(2, name=f"{name}_digit_{place}", reset_less=True)
-        one, two, three = (dividend - (multiple << place) for multiple in (divisor, divisor << 1, triple))
+        one, two = dividend - (divisor << place), dividend - (divisor << place + 1)
+        three = _difference(dividend, divisor << place, divisor << place + 1)
         high, low = ~two[-1], Mux(two[-1], ~one[-1], ~three[-1])
         m.d.sync += [
             digit.eq(Cat(low, high)),

@@ -25,7 +25,7 @@ NEXT = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS, "moves": 
 # All of the head are read within the cycles in which a table stands still before its MATMUL; entry 0 READ + 1 cycles
 # before the first ``fire``, and at the earliest in the cycle behind the first of the tile before.
 assert AHEAD + READ <= DECODE_LATENCY
-assert READ + 2 <= ACCUMULATOR_LATENCY
+assert READ >= 2 and READ + 2 <= ACCUMULATOR_LATENCY
 
 
 class FilterList(wiring.Component):
@@ -50,11 +50,11 @@ class FilterList(wiring.Component):
             {
                 "fire": In(1),
                 "first": In(1),
-                "starts": In(1),
                 "own": In(1),
                 "table": In(TABLE_BITS),
                 "begin": In(POSITION_BITS),
                 "next": In(NEXT),
+                "start": Out(POSITION_BITS),
                 "entry": Out(POSITION_BITS),
                 "read": Out(table_read()),
             }
@@ -64,18 +64,19 @@ class FilterList(wiring.Component):
         m = Module()
         arriving = self.read.entry[:POSITION_BITS]
         turn, begins = Signal(range(AHEAD)), Signal()
-        tags = [Signal(range(AHEAD + 1), name=f"tag_{cycle + 1}", init=OTHER) for cycle in range(READ)]
+        # The one that was asked for, cycle by cycle; in the end a bit for each.
+        tags = [Signal(range(AHEAD + 1), name=f"tag_{cycle + 1}", init=OTHER) for cycle in range(READ - 1)]
+        arrives = Signal(AHEAD)
         # Cycles behind a tile's first ``fire``, one bit each.
         behind = Signal(AHEAD - 2)
         position = Signal(POSITION_BITS, reset_less=True)
         kept = [Signal(POSITION_BITS, name=f"kept_{n}", reset_less=True) for n in range(AHEAD)]
-        values = [Signal(POSITION_BITS, name=f"value_{n}") for n in range(AHEAD)]
-        for number, (register, value) in enumerate(zip(kept, values, strict=True)):
-            m.d.comb += value.eq(Mux(tags[-1] == number, arriving, register))
-            m.d.sync += register.eq(value)
-        # A function of few bits in front of a single adder.
+        for register, mine in zip(kept, arrives, strict=True):
+            with m.If(mine):
+                m.d.sync += register.eq(arriving)
+        # Two sums, as it is known late which of them it is.
         moved = Array([self._columns + number for number in range(AHEAD)])[turn]
-        following = self.next.begin + Mux(self.next.moves, moved, turn)
+        following = Mux(self.next.moves, self.next.begin + moved, self.next.begin + turn)
         m.d.comb += [
             begins.eq(self.fire & self.first),
             self.read.table.eq(Mux(self.own, self.table, self.next.table)),
@@ -83,6 +84,7 @@ class FilterList(wiring.Component):
         ]
         m.d.sync += [tags[0].eq(Mux(self.own, OTHER, turn)), behind.eq(Cat(begins, behind))]
         m.d.sync += [later.eq(tag) for tag, later in pairwise(tags)]
+        m.d.sync += arrives.eq(Cat(tags[-1] == number for number in range(AHEAD)))
         with m.If(self.own | begins):
             m.d.sync += turn.eq(0)
         with m.Else():
@@ -91,13 +93,15 @@ class FilterList(wiring.Component):
             m.d.sync += position.eq(self.begin + AHEAD)
         with m.Elif(self.fire):
             m.d.sync += position.eq(position + 1)
-        with m.If(self.starts):
-            m.d.comb += self.entry.eq(values[0])
-        with m.Elif(self.first):
-            m.d.comb += self.entry.eq(values[1])
+        # Which one it is, is worked out beside what is kept, and not in front of it.
+        fresh, chosen = Signal(init=1), Signal(POSITION_BITS)
+        with m.If(self.first):
+            m.d.comb += [fresh.eq(arrives[1]), chosen.eq(kept[1])]
         for number in range(2, AHEAD):
             with m.Elif(behind[number - 2]):
-                m.d.comb += self.entry.eq(values[number])
-        with m.Else():
-            m.d.comb += self.entry.eq(arriving)
+                m.d.comb += [fresh.eq(arrives[number]), chosen.eq(kept[number])]
+        m.d.comb += [
+            self.start.eq(Mux(arrives[0], arriving, kept[0])),
+            self.entry.eq(Mux(fresh, arriving, chosen)),
+        ]
         return m

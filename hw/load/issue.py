@@ -76,7 +76,10 @@ class BurstIssue(wiring.Component):
             self.rows.table.eq(Mux(self.busy, held.table, self.order.table)),
             self.rows.position.eq(position),
         ]
-        m.d.sync += under_way.eq(under_way + request - freed)
+        with m.If(request & ~freed):
+            m.d.sync += under_way.eq(under_way + 1)
+        with m.Elif(freed & ~request):
+            m.d.sync += under_way.eq(under_way - 1)
         with m.If(request):
             m.d.sync += position.eq(position + 1)
         with m.Elif(~self.busy | (self.take & self.last)):
@@ -116,9 +119,15 @@ class BurstIssue(wiring.Component):
         m.d.comb += [
             self.address.eq(Mux(inside, Cat(Const(0, OFFSET_BITS), page), queue.head.address)),
             beats_left.eq(Mux(inside, rest, held.transfer.beats_left)),
-            # Both are one less than a number of beats.
+            # Both are one less than a number of beats. Behind a boundary the room is all of it.
             room.eq(~self.address[:OFFSET_BITS]),
-            row_ends.eq(beats_left <= room),
+            row_ends.eq(
+                Mux(
+                    inside,
+                    ~rest[OFFSET_BITS:].any(),
+                    held.transfer.beats_left <= ~queue.head.address[:OFFSET_BITS],
+                )
+            ),
             self.length.eq(Mux(row_ends, beats_left, room)),
             self.valid.eq(queue.present),
             self.last.eq(row_ends & (rows_left == 0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -103,15 +103,24 @@ class WeightLanes(wiring.Component):
             Signal.like(place.address, name=f"address_{number}", reset_less=True) for number in range(OPERAND_BANKS)
         ]
         m.d.sync += [self._reduction.eq(self.reduction), self._turn.eq(place.lane)]
-        slices_left = Mux(self.left < slices, self.left, slices)
+        # Whether more slices are wanted than so many; and groups.
+        more_slices = [self.left > number for number in range(slices)]
+        more_groups = [self.groups > number for number in range(GROUPS_PER_BEAT)]
         for bank in range(OPERAND_BANKS):
             first = Signal(BANK_BITS, name=f"first_{bank}")
             m.d.comb += first.eq(bank - place.bank)
             m.d.sync += [
                 self._bank_first[bank].eq(first),
-                self._bank_enable[bank].eq(self.valid & Mux(self.reduction, self.left != 0, first < slices_left)),
+                self._bank_enable[bank].eq(
+                    self.valid
+                    & Mux(
+                        self.reduction,
+                        more_slices[0],
+                        Cat((first == number) & more for number, more in enumerate(more_slices)).any(),
+                    )
+                ),
             ]
-        wanted = Mux(self.groups < GROUPS_PER_BEAT, self.groups, GROUPS_PER_BEAT)
+        begins = [place.lane == lane for lane in range(rows)]
         for lane in range(rows):
             # The group of a lane is (lane - place.lane) mod rows. Only its low bits select: lanes that are a multiple
             # of four apart share them, and so what is selected, where rows is one too.
@@ -119,11 +128,11 @@ class WeightLanes(wiring.Component):
             before = lane % OPERAND_BANKS - low
             behind = (lane + rows) % OPERAND_BANKS - low
             wraps = place.lane > lane
-            group = Mux(wraps, lane + rows - place.lane, lane - place.lane)
+            wanted = Cat(begins[(lane - group) % rows] & more for group, more in enumerate(more_groups)).any()
             same = lane % OPERAND_BANKS == (lane + rows) % OPERAND_BANKS
             m.d.sync += [
                 self._lane_group[lane].eq(before if same else Mux(wraps, behind, before)),
-                self._lane_enable[lane].eq(~self.reduction | (group.as_unsigned() < wanted)),
+                self._lane_enable[lane].eq(~self.reduction | wanted),
             ]
         distances = (0, self.stride, self.stride << 1, self.triple)
         for number, address in enumerate(self._addresses):

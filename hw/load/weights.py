@@ -120,5 +120,6 @@ class WeightWalk(wiring.Component):
             m.d.sync += [
                 moved.lane.eq(Mux(carry, lane - self._arch.rows, lane)),
                 moved.bank.eq(tap.bank + transfer.slice_step + carry),
-                moved.address.eq(tap.address + Mux(carry, transfer.carry_step, transfer.tap_step)),
+                # The carry is known late.
+                moved.address.eq(Mux(carry, tap.address + transfer.carry_step, tap.address + transfer.tap_step)),
             ]

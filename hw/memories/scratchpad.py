@@ -137,16 +137,25 @@ class Scratchpad(wiring.Component):
         count = reduce(or_, (w.count & w.valid.replicate(len(w.count)) for w in writers))
         # The writers' own address: readers come later in their cycle.
         amount = reduce(or_, (w.address[:RING_BITS] & w.valid.replicate(RING_BITS) for w in writers))
-        present = Cat(lane < count for lane in range(PORT_BYTES))
-        spare = RING_BYTES - PORT_BYTES
-        turned = rotate_up(m, Cat(*self._written(), Const(0, 8 * spare)), 8, amount, "turn")
-        turned_enable = rotate_up(m, Cat(present, Const(0, spare)), 1, amount, "turn_enable")
+        # A byte of the ring is written if it lies before the end, and not before the begin; or either, across 64 bytes.
+        end = Signal(RING_BITS + 1)
+        # Kept, so that behind the sum there are a table for a byte's end, and one more.
+        behind_begin, before_end = (
+            Signal(RING_BYTES, name=name, attrs={"keep": 1}) for name in ("behind_begin", "before_end")
+        )
+        m.d.comb += [
+            end.eq(amount + count),
+            behind_begin.eq(Cat(amount <= place for place in range(RING_BYTES))),
+            before_end.eq(Cat(end[:RING_BITS] > place for place in range(RING_BYTES))),
+        ]
+        enabled = Mux(end[RING_BITS], behind_begin | before_end, behind_begin & before_end)
+        turned = rotate_up(m, Cat(*self._written(), Const(0, 8 * (RING_BYTES - PORT_BYTES))), 8, amount, "turn")
         enables, words = [], []
         for number in range(SCRATCHPAD_BANKS):
             enable = Signal(BEAT_BYTES, name=f"enable_{number}")
             word = Signal(8 * BEAT_BYTES, name=f"word_{number}", reset_less=True)
             m.d.sync += [
-                enable.eq(turned_enable.word_select(number, BEAT_BYTES)),
+                enable.eq(enabled.word_select(number, BEAT_BYTES)),
                 word.eq(turned.word_select(number, 8 * BEAT_BYTES)),
             ]
             enables.append(enable)
@@ -169,7 +178,7 @@ class Scratchpad(wiring.Component):
 
     def _aligned(self, m: Module, outputs: list[Value], address: Value, count: int, side: str) -> Signal:
         """The first ``count`` bytes from a read's byte address on, SCRATCHPAD_READ cycles after its request."""
-        amount = delayed(m, address[:RING_BITS], SCRATCHPAD_READ - 1, f"amount_{side}")
+        amount = delayed(m, address[:RING_BITS], SCRATCHPAD_READ - 1, f"amount_{side}", early=True)
         register = Signal(8 * count, name=f"aligned_{side}", reset_less=True)
         m.d.sync += register.eq(rotate_down(m, Cat(outputs), 8, amount, f"align_{side}")[: 8 * count])
         return register

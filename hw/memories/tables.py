@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -15,9 +15,17 @@ from gatewright.hw.signatures import TABLE_READ, table_counts, table_read, table
 
 _IN_ROW = ceil_log2(TABLE_ENTRIES_PER_BEAT)
 
+_PART = 4
+"""Entries that share a block memory, by a byte of each: it writes 32 bits and reads 8 of them."""
+
+_PARTS, _BYTES = TABLE_ENTRIES_PER_BEAT // _PART, TABLE_ENTRY_BITS // 8
+
 
 class Tables(wiring.Component):
-    """A block memory of rows of 8 entries with a read port for each of TABLE_READ, and counts in registers.
+    """Block memories of rows of 8 entries with a read port for each of TABLE_READ, and counts in registers.
+
+    A block memory itself chooses among the entries of half a row, as its ports differ in width: behind it, where the
+    time is short, two halves are left.
 
     INDEX writes an entry, LOAD a row, or a count, at the end of the cycle; ``conflict``: both do. Addresses wrap at
     the power of two that holds ``table_entries``.
@@ -40,24 +48,30 @@ class Tables(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        row = data.ArrayLayout(TABLE_ENTRY_BITS, TABLE_ENTRIES_PER_BEAT)
-        m.submodules.rows = rows = memory.Memory(shape=row, depth=self._tables << self._row_bits, init=[])
-        write = rows.write_port(granularity=1)
         index, load = self.index, self.load
         place = Signal(TABLE_ENTRIES_PER_BEAT)
+        row = Signal(range(self._tables << self._row_bits))
+        entries = Signal(data.ArrayLayout(TABLE_ENTRY_BITS, TABLE_ENTRIES_PER_BEAT))
+        enable = Signal(TABLE_ENTRIES_PER_BEAT)
         m.d.comb += place.eq(1 << index.position[:_IN_ROW])
         with m.If(load.valid):
             m.d.comb += [
-                write.addr.eq(Cat(load.row[: self._row_bits], load.table)),
-                write.data.eq(load.entries),
-                write.en.eq(load.enable),
+                row.eq(Cat(load.row[: self._row_bits], load.table)),
+                entries.eq(load.entries),
+                enable.eq(load.enable),
             ]
         with m.Else():
             m.d.comb += [
-                write.addr.eq(Cat(index.position[_IN_ROW : _IN_ROW + self._row_bits], index.table)),
-                write.data.eq(index.entry.replicate(TABLE_ENTRIES_PER_BEAT)),
-                write.en.eq(Mux(index.valid, place, 0)),
+                row.eq(Cat(index.position[_IN_ROW : _IN_ROW + self._row_bits], index.table)),
+                entries.as_value().eq(index.entry.replicate(TABLE_ENTRIES_PER_BEAT)),
+                enable.eq(Mux(index.valid, place, 0)),
             ]
+        blocks = [
+            self._block(m, f"block_{part}_{byte}", row, parts, enable[part * _PART : (part + 1) * _PART])
+            for part in range(_PARTS)
+            for byte in range(_BYTES)
+            for parts in [[entries[part * _PART + place].word_select(byte, 8) for place in range(_PART)]]
+        ]
         for number in range(self._tables):
             for writer in (index, load):
                 with m.If(writer.set_count & (writer.table == number)):
@@ -65,11 +79,26 @@ class Tables(wiring.Component):
         m.d.comb += self.conflict.eq((index.valid | index.set_count) & (load.valid | load.set_count))
 
         for name, latency in TABLE_READ.items():
-            reader, read = getattr(self, name), rows.read_port()
-            which = Signal(_IN_ROW, name=f"{name}_place", reset_less=True)
-            m.d.sync += which.eq(reader.position[:_IN_ROW])
-            m.d.comb += [
-                read.addr.eq(Cat(reader.position[_IN_ROW : _IN_ROW + self._row_bits], reader.table)),
-                reader.entry.eq(delayed(m, read.data[which], latency - 1, f"{name}_entry")),
-            ]
+            reader = getattr(self, name)
+            reads = [block.read_port() for block in blocks]
+            place = reader.position[: ceil_log2(_PART)]
+            for read in reads:
+                m.d.comb += read.addr.eq(Cat(place, reader.position[_IN_ROW : _IN_ROW + self._row_bits], reader.table))
+            part = Signal(_IN_ROW - len(place), name=f"{name}_part", reset_less=True)
+            m.d.sync += part.eq(reader.position[len(place) : _IN_ROW])
+            words = [Cat(read.data for read in reads[first : first + _BYTES]) for first in range(0, len(reads), _BYTES)]
+            m.d.comb += reader.entry.eq(delayed(m, Array(words)[part], latency - 1, f"{name}_entry"))
         return m
+
+    def _block(self, m: Module, name: str, row: Value, bytes_: list[Value], enable: Value) -> memory.Memory:
+        """A block memory with a byte of each of _PART entries of every row, all written at once and read one by one."""
+        block = memory.Memory(shape=8, depth=self._tables << self._row_bits + ceil_log2(_PART), init=[])
+        m.submodules[name] = block
+        for place, byte in enumerate(bytes_):
+            write = block.write_port()
+            m.d.comb += [
+                write.addr.eq(Cat(Const(place, ceil_log2(_PART)), row)),
+                write.data.eq(byte),
+                write.en.eq(enable[place]),
+            ]
+        return block

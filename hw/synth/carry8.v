@@ -1,4 +1,5 @@
-// Adders and carries of more than two bits as CARRY8, eight bits a cell. Yosys's own mapping stops at CARRY4.
+// Adders and carries as CARRY8, eight bits a cell. Yosys's own mapping stops at CARRY4. What fits a table for each bit
+// without a carry is left to the tables: three bits, or four bits and a constant.
 (* techmap_celltype = "$alu" *)
 module _80_carry8_alu (A, B, CI, BI, X, Y, CO);
   parameter A_SIGNED = 0;
@@ -6,6 +7,8 @@ module _80_carry8_alu (A, B, CI, BI, X, Y, CO);
   parameter A_WIDTH = 1;
   parameter B_WIDTH = 1;
   parameter Y_WIDTH = 1;
+  parameter _TECHMAP_CONSTMSK_A_ = 0;
+  parameter _TECHMAP_CONSTMSK_B_ = 0;
   localparam CELLS = (Y_WIDTH + 7) / 8;
   localparam PADDING = CELLS * 8 - Y_WIDTH;
 
@@ -14,7 +17,7 @@ module _80_carry8_alu (A, B, CI, BI, X, Y, CO);
   (* force_downto *) output [Y_WIDTH-1:0] X, Y, CO;
   input CI, BI;
 
-  wire _TECHMAP_FAIL_ = Y_WIDTH <= 2;
+  wire _TECHMAP_FAIL_ = Y_WIDTH <= 3 || Y_WIDTH <= 4 && (&_TECHMAP_CONSTMSK_A_ || &_TECHMAP_CONSTMSK_B_);
 
   (* force_downto *) wire [Y_WIDTH-1:0] wide_a, wide_b;
   \$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) widen_a (.A(A), .Y(wide_a));

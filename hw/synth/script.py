@@ -98,7 +98,9 @@ def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
         Step(
             "arithmetic",
             (
-                "opt -full",
+                # ``opt -full`` without opt_share, which puts a choice in front of sums with a common operand. Where a
+                # choice is late, it is behind them on purpose.
+                "opt -fine -undriven -mux_undef -mux_bool",
                 "xilinx_srl -variable -minlen 3",
                 "techmap -map +/techmap.v -D LUT_SIZE=6 -map carry8.v",
                 "opt -fast",

@@ -35,7 +35,7 @@ HARDWARE = [
     Mutant(
         "complement-ignored",
         "hw/index/unit.py",
-        "(self.mask.bits ^ fields.complement.replicate(MASK_WORD_BITS))",
+        "(self.mask.bits ^ complement.replicate(MASK_WORD_BITS))",
         "self.mask.bits",
         "a shortcut is written where the gate is on, not where it is off",
         "tests/hw/index/test_index.py",
@@ -187,8 +187,8 @@ HARDWARE = [
     Mutant(
         "left-border-mask-short",
         "hw/gather/source_mask.py",
-        "left_of_map.eq(Mux(piece.x < 0, -piece.x, 0))",
-        "left_of_map.eq(Mux(piece.x < 0, ~piece.x, 0))",
+        "left_of_map.eq(Mux(piece.x[-1], -piece.x, 0))",
+        "left_of_map.eq(Mux(piece.x[-1], ~piece.x, 0))",
         "the left border reads the row above instead of zeros",
         "tests/hw/gather/test_gather.py -k 4x4",
     ),

@@ -122,7 +122,7 @@ def test_a_fault_in_the_grids_netlist_is_noticed(small_grid: SmallGrid, fault: s
 
 
 def test_block_memories(tmp_path: Path) -> None:
-    """RAMB36E2 of 9 and of 36 bits, two ports."""
+    """RAMB36E2 of 9 and of 36 bits, two ports, and ports of either width."""
     scratchpad = Scratchpad(replace(ARCH, scratchpad_kib=32), asked())
     text, cells = netlist(scratchpad, tmp_path / "scratchpad")
     assert cells & {"RAMB36E2", "RAMB18E2"}
@@ -131,7 +131,7 @@ def test_block_memories(tmp_path: Path) -> None:
 
     tables = Tables(replace(ARCH, table_entries=1024))
     text, cells = netlist(tables, tmp_path / "tables")
-    assert "RAMB36E2" in cells and ".READ_WIDTH_B(32'd36)" in text
+    assert "RAMB36E2" in cells and ".READ_WIDTH_B(32'd9)" in text and ".WRITE_WIDTH_A(32'd36)" in text
     run_bench(tables, "tests.hw.memories.bench_tables", env={"SEED": "3", "ENTRIES": "1024"}, verilog=text)
 
 
