@@ -59,8 +59,6 @@ def pixel_address(state: State, row: npt.NDArray[np.int64], channels: int, y: in
 def _check_mask(state: State, row: npt.NDArray[np.int64]) -> int:
     """0 if the mask bits of all tiles of the input map exist, else a fault."""
     if row[SOURCE_MASK] != NO_MASK:
-        if row[SOURCE_MASK] >= MASKS:
-            return set_fault(state, faults.MASK_NUMBER, row[SOURCE_MASK], MASKS)
         if min(row[SOURCE_TILE], row[SOURCE_GRID]) == 0:
             return set_fault(state, faults.SOURCE_TILE, 0, 1)
         last_y, last_x = max(row[HEIGHT] - 1, 0) // row[SOURCE_TILE], max(row[WIDTH] - 1, 0) // row[SOURCE_TILE]
@@ -81,8 +79,11 @@ def execute(
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
     if channels < 0:
         return channels
-    if row[SOURCE_MASK] != NO_MASK and row[KERNEL_WIDTH] > MASK_COLUMNS:
-        return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
+    if row[SOURCE_MASK] != NO_MASK:
+        if row[SOURCE_MASK] >= MASKS:
+            return set_fault(state, faults.MASK_NUMBER, row[SOURCE_MASK], MASKS)
+        if row[KERNEL_WIDTH] > MASK_COLUMNS:
+            return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
     tile = row[TILE]
     vectors = tiles * tile * tile
     run = row[KERNEL_WIDTH] * channels

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_COLUMNS
+from gatewright.contract.arch import MASK_COLUMNS, MASKS
 from gatewright.contract.encodings import REGION_UNIT, SCRATCHPAD_SPACE
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_MASK, NO_TABLE, Unit
@@ -90,7 +90,11 @@ class GatherUnit:
 
     @staticmethod
     def _check(gather: Instruction) -> None:
-        if gather["source_mask"] != NO_MASK and gather["kernel_width"] > MASK_COLUMNS:
+        if gather["source_mask"] == NO_MASK:
+            return
+        if gather["source_mask"] >= MASKS:
+            raise GatewrightError(f"{gather}: source_mask = {gather['source_mask']}; the machine has {MASKS} masks")
+        if gather["kernel_width"] > MASK_COLUMNS:
             raise GatewrightError(
                 f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
             )

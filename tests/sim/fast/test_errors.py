@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.arch import INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
@@ -70,6 +70,7 @@ BAD: list[tuple[Row, str]] = [
         "(GATHER) kernel_width = 5; with a source_mask",
     ),
     (gather(source_mask=1, kernel_width=5, tile_count=0), "(GATHER) kernel_width = 5; with a source_mask"),
+    (gather(source_mask=MASKS, tile_count=0), f"(GATHER) names mask {MASKS}, but the machine has {MASKS}"),
     (gather(source_mask=1, source_tile=1, source_grid=63, height=10), "(GATHER) reaches mask bit 570 of 512"),
     (matmul(filter_table=30), "(MATMUL) names table 30, but the machine has 16"),
     (matmul(first_pixel=4, tile_count=12), "(MATMUL) patch_vectors: uses 12 vectors of a region of 8"),

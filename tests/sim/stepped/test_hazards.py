@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gatewright.contract.arch import PRESETS, ArchConfig
+from gatewright.contract.arch import MASKS, PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary, Unit
 from gatewright.contract.program import Program
@@ -118,6 +118,12 @@ def test_a_wide_kernel_with_a_source_mask_is_an_error() -> None:
     with pytest.raises(GatewrightError, match=r"\(GATHER\): kernel_width = 5; with a source_mask it is at most 4"):
         step_simulate(make_program(ARCH, [row(Opcode.GATHER, kernel_width=5, **shape, **masked)]))
     assert step_simulate(make_program(ARCH, [row(Opcode.GATHER, kernel_width=4, **shape, **masked)])).cycles > 0
+
+
+def test_a_gather_without_tiles_may_not_name_a_mask_that_is_not_there() -> None:
+    lacking = {"source_mask": MASKS, "source_tile": 1, "source_grid": 8, "tile": 1, "patch_vectors": 4}
+    with pytest.raises(GatewrightError, match=rf"\(GATHER\): source_mask = {MASKS}; the machine has {MASKS} masks"):
+        step_simulate(make_program(ARCH, [row(Opcode.GATHER, **lacking)]))
 
 
 def test_next_before_its_page_arrives_is_an_error() -> None:
