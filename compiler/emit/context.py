@@ -32,14 +32,18 @@ class DecidedGate:
     entries: npt.NDArray[np.uint16]
     complement_table: int = NO_TABLE
     complement: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
-    tile: int = 1
-    grid_width: int = 0
+    grid: tuple[int, int] = (0, 0)
+    """Of a spatial gate: rows and columns."""
 
-    def tiles(self, complement: bool = False) -> TileSet:
-        """The active tiles, or the inactive ones."""
+    def tile_in(self, height: int) -> int:
+        """The edge of a tile in pixels of a map of so many rows."""
+        return height // self.grid[0]
+
+    def tiles(self, height: int, complement: bool = False) -> TileSet:
+        """The active tiles of a map of so many rows, or the inactive ones."""
         if complement:
-            return listed_tiles(self.complement, self.tile, self.complement_table)
-        return listed_tiles(self.entries, self.tile, self.table)
+            return listed_tiles(self.complement, self.tile_in(height), self.complement_table)
+        return listed_tiles(self.entries, self.tile_in(height), self.table)
 
 
 @dataclass(frozen=True)

@@ -222,11 +222,20 @@ class FilterLoader:
                 self._streaming.remove(region)
             self.load_until(self._horizon)
 
+    def skip(self, name: str, group: int, serial: int = 0) -> None:
+        """Of a streamed group no filter is picked."""
+        self.weights(name, group, 0, serial)
+        self.used(name, group, serial)
+
     def release(self, layer: QuantisedLayer) -> None:
-        """The layer's instructions are all emitted."""
+        """The layer's instructions are all emitted. What it did not use of a streamed bank gives way."""
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
             self._unreleased.remove(bank.name)
+            self._pending = deque(use for use in self._pending if use.bank is not bank)
+            for region in [region for region in self._streaming if region.startswith(f"{bank.name} (")]:
+                self.ring.release(region)
+                self._streaming.remove(region)
 
     def _vectors(self, bank: FilterBank, group: int) -> int:
         """Vectors of a group's region."""
@@ -295,7 +304,7 @@ class FilterLoader:
         by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
         picked, vectors, words = self._picked(bank), self._vectors(bank, use.group), self._words(use)
         region = _region_name(bank, use.serial, use.group, use.piece)
-        base = self.ring.take(region, words)
+        base = self.ring.take(region, words, bank.least_base(use.group))
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False

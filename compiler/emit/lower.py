@@ -118,7 +118,8 @@ class Lowering:
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
         self._record(layer.output, kind, tiles, layer.output_channels)
-        self.place_averages(pool)
+        if pool is not None:
+            self._record(pool.name, kind, tiles, layer.output_channels, pool.shape(self.graph))
 
     def place_map(self, tensor: str, pool: Pooling | None) -> None:
         """Record where a whole map, and its pooled map, lie now."""

@@ -106,13 +106,11 @@ class GateLowering:
             if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
                 table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
-                context.gates[gate.name] = DecidedGate(
-                    work.mask, table, entries, tile=gate.tile, grid_width=gate.grid[1]
-                )
+                context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid)
 
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
         if gate.name not in self._begun:
-            self._begun[gate.name] = self._make(gate, self.pooled_source(gate.source), self._take_mask())
+            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self._take_mask())
         return self._begun[gate.name]
 
     def _make(self, gate: Gate, source: SourceMap, mask: int) -> SpatialWork | TapWork | ChannelWork:
@@ -132,12 +130,16 @@ class GateLowering:
         assert not isinstance(work, ChannelWork)
         return work
 
-    def pooled_source(self, pooling_name: str) -> SourceMap:
-        """The pooled map that gates read, one pixel per tile."""
+    def _pooled_source(self, gate: Gate) -> SourceMap:
+        """The pooled map that a gate reads, one pixel per tile; of a masked map it is compact."""
         context = self.context
-        pooling = next(p for p in context.image.poolings.values() if p.name == pooling_name)
-        shape = pooling.shape(context.graph)
-        return SourceMap(context.image.addresses[pooling_name], shape.height, shape.width, shape.channels)
+        pooling = next(p for p in context.image.poolings.values() if p.name == gate.source)
+        shape, address = pooling.shape(context.graph), context.image.addresses[gate.source]
+        if not isinstance(gate, QuantisedChannelGate):
+            return SourceMap(address, shape.height, shape.width, shape.channels)
+        channels, tiles = context.gate(gate.input_channels), context.gate(gate.input_tiles)
+        count = shape.channels if channels is None else len(channels.entries)
+        return SourceMap(address, shape.height, shape.width, count, channels, tiles)
 
     def _channels(self, gate: QuantisedChannelGate) -> int:
         """The second layer: one vector, a bit per filter. Returns the mask."""

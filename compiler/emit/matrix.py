@@ -157,7 +157,7 @@ def store(
     extra = dict(placed.wrap)
     if output.pool is not None:
         grid = -(-output.width // output.pool.tile)
-        pitch = grid * output.channels
+        pitch = grid * output.stored
         top, bottom = begin // tiles.tile, end // tiles.tile
         accesses.append(writes("scratchpad", output.pool_address + top * pitch, output.pool_address + bottom * pitch))
         extra |= {"pool": 1, "pool_address": output.pool_address, "grid_width": grid}
@@ -168,7 +168,8 @@ def store(
         destination=placed.address,
         out_height=output.height,
         out_width=output.width,
-        channels=output.channels,
+        # With a compact map the number says only how far apart the averages of two tiles lie.
+        channels=output.channels if output.pool is None else output.stored,
         compact=int(output.channel_gate is not None),
         bank=context.bank,
         parameters=output.parameters,

@@ -93,7 +93,7 @@ def gather_into(
                 f"the machine can mask at most {MASK_COLUMNS}: use a smaller kernel, or no spatial gate before it"
             )
         accesses.append(reads("mask", gate.mask, gate.mask + 1))
-        fields |= {"source_mask": gate.mask, "source_tile": gate.tile, "source_grid": gate.grid_width}
+        fields |= {"source_mask": gate.mask, "source_tile": gate.tile_in(source.height), "source_grid": gate.grid[1]}
     context.out.emit(
         Opcode.GATHER,
         accesses,
@@ -141,7 +141,7 @@ def multiply(
         # The group was picked by the table as it was loaded, and its vectors are in order.
         fields["first_filter"] = 0
         fields.pop("filter_table", None)
-    elif bank.streamed:
+    elif bank.streamed and not bank.picked:
         fields["first_filter"] -= group * bank.group
     pieces = bank.pieces_in(group) if source.channels else bank.pieces_in(group)[:1]
     for number, piece in enumerate(pieces):
@@ -161,7 +161,7 @@ def multiply(
         if source.channels:
             word = weights.base + (part.first - weights.first_slice) * weights.vectors
             accesses.append(reads("weight", word, word + part.count * weights.vectors))
-            extra["weight_base"] = word // REGION_UNIT
+            extra["weight_base"] = (word - bank.least_base(group)) // REGION_UNIT
         if source.channel_gate is not None:
             extra["channel_table"] = source.channel_gate.table
             accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))

@@ -157,7 +157,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
         if self.output_channels is not None:
             values *= batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
-            values *= spread(batch.masks[self.output_tiles], batch.tiles[self.output_tiles], values)
+            values *= spread(batch.masks[self.output_tiles], values)
         if self.residual is not None:
             values += batch.maps[self.residual]
         batch.write(self.output, values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX))
@@ -177,7 +177,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
         elif self.input_channels is None:
             image.add_by_vector(self.name, self.weight, self.output_channels)
         else:
-            image.add_by_reduction(self.name, self.weight, self.input_channels)
+            image.add_by_reduction(self.name, self.weight, self.input_channels, self.output_channels)
 
     @property
     def tile_gate(self) -> str | None:

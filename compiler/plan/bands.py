@@ -155,7 +155,7 @@ def _tile(graph: QuantisedGraph, layer: QuantisedConv) -> int:
     """Rows of a layer's output that are made together: a row of its gate's tiles, or of those it is pooled in."""
     for other in graph.layers:
         if isinstance(other, QuantisedSpatialGate) and other.name == layer.output_tiles:
-            return other.tile
+            return other.tile_in(graph.shapes[layer.output])
         if isinstance(other, Pooling) and other.source == layer.output:
             return other.tile
     return UNGATED_ROWS

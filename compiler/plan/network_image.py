@@ -205,20 +205,28 @@ class NetworkImage:
         bank = self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, output_gate, vector)
         self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
-    def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
-        """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read."""
-        bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate)
+    def add_by_reduction(
+        self, name: str, weight: npt.NDArray[np.int8], gate: str, output_gate: str | None = None, vector: bool = False
+    ) -> None:
+        """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read.
+
+        ``output_gate`` picks its filters; ``vector`` as above.
+        """
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
         groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
     def _bank(
-        self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None, vector: bool = False
+        self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None,
+        vector: bool = False,
+        output_gate: str | None = None,
     ) -> FilterBank:
         """How a bank is cut; where it lies is not yet known."""
         reduction = weight[0].size
         taps = reduction // weight.shape[-1]
         rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
-        return cut(FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, ()), self.arch, vector)
+        bank = FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, (), output_gate=output_gate)
+        return cut(bank, self.arch, vector)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
         """Lay a bank out whose rows in DRAM are ``data``."""

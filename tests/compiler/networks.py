@@ -6,7 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from gatewright.models.families.residual.bottleneck import Bottleneck
+from gatewright.models.families.residual.network import ResidualNetwork, Stage
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 
@@ -39,6 +42,25 @@ def lively_resnet(gating: Gating, size: int = 16, seed: int = 1) -> ResNetCifar:
     """A ResNet-8 whose gates decide both ways."""
     network = lively(ResNetCifar(8, gating, size=size), seed)
     assert isinstance(network, ResNetCifar)
+    return network
+
+
+class SmallBottleneck(ResidualNetwork[Bottleneck]):
+    """Bottleneck blocks behind a 3x3 convolution: one, and two of which the first has stride 2."""
+
+    def __init__(self, gating: Gating, size: int, channels: int, classes: int = 10) -> None:
+        stages = [Stage(channels, 1, 4, 1), Stage(2 * channels, 2, 2, 2)]
+        stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        super().__init__(11, gating, classes, size, stem, size, stages, Bottleneck)
+
+    def stem(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)))
+
+
+def lively_bottleneck(gating: Gating, size: int = 16, seed: int = 1, channels: int = 8) -> SmallBottleneck:
+    """A network of bottleneck blocks whose gates decide both ways."""
+    network = lively(SmallBottleneck(gating, size, channels), seed)
+    assert isinstance(network, SmallBottleneck)
     return network
 
 

@@ -1,0 +1,84 @@
+"""Bottleneck blocks with gates: one spatial mask on maps of two sizes, a channel gate that looks at a masked map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.contract.arch import PRESETS
+from gatewright.contract.trace import first_difference
+from gatewright.models.gates.kinds import Gating
+from gatewright.sim.stepped import step_simulate
+from tests.compiler.networks import lively_bottleneck
+from tests.end_to_end.networks import NETWORK_SEED, Case, case_of, forced, only_one
+from tests.support.chain import compare_image
+
+GATINGS: tuple[Gating, ...] = ("dual", "spatial", "channel", "bas")
+SIZE = 16
+
+
+@cache
+def case(gating: Gating) -> Case:
+    return case_of(lively_bottleneck(gating, SIZE, NETWORK_SEED), SIZE)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("gating", GATINGS)
+def test_every_tensor_and_gate_is_the_references(gating: Gating, preset: str) -> None:
+    network, compiler = case(gating), Compiler(case(gating).graph, PRESETS[preset])
+    for position, sample in enumerate(network.inputs):
+        compared = compare_image(compiler, sample, network.reference, position, audit=True)
+        assert compared.different == (), f"image {position}: {compared.different} differ"
+        assert compared.gate_bits == sum(d[0].size for d in network.reference.decisions.values())
+
+
+@pytest.mark.parametrize("gating", GATINGS)
+def test_the_networks_of_these_tests_decide_both_ways(gating: Gating) -> None:
+    for name, decided in case(gating).reference.decisions.items():
+        assert 0 < decided.mean() < 1, name
+
+
+FORCED: dict[str, tuple[dict[str, bool], tuple[str, ...]]] = {
+    "all on": ({"spatial": True, "channel": True}, ()),
+    "all off": ({"spatial": False, "channel": False}, ()),
+    "no tile": ({"spatial": False}, ()),
+    "no channel": ({"channel": False}, ()),
+    "no channel in every tile": ({"channel": False, "spatial": True}, ()),
+    "every channel in no tile": ({"channel": True, "spatial": False}, ()),
+    "one channel in one tile": ({}, ("channel", "spatial")),
+}
+"""Gates that are forced by their biases, and kinds of gates that are open for one place."""
+
+
+@pytest.mark.parametrize("gating", GATINGS)
+@pytest.mark.parametrize("name", FORCED)
+def test_forced_decisions(name: str, gating: Gating) -> None:
+    graph, sample = case(gating).graph, case(gating).inputs[0]
+    always, single = FORCED[name]
+    for kind, on in always.items():
+        graph = forced(graph, kind, on)
+    for kind in single:
+        graph = only_one(graph, kind, sample)
+    reference = run_reference(graph, sample[None], keep=True)
+    for preset in ("ultra96", "4x4"):
+        compared = compare_image(Compiler(graph, PRESETS[preset]), sample, reference, 0, audit=True)
+        assert compared.different == (), f"{preset}: {compared.different} differ"
+    if name == "all on":
+        dense = run_reference(without_gates(graph), sample[None])
+        np.testing.assert_array_equal(reference.logits, dense.logits)
+
+
+@pytest.mark.parametrize("preset", ["ultra96", "12x20"])
+@pytest.mark.parametrize("gating", GATINGS)
+def test_the_stepped_model_agrees(gating: Gating, preset: str) -> None:
+    network = case(gating)
+    compared = compare_image(Compiler(network.graph, PRESETS[preset]), network.inputs[0], network.reference, 0)
+    fast, stepped = compared.result, step_simulate(compared.program, fill_seed=1)
+    assert first_difference(fast.trace, stepped.trace) is None
+    np.testing.assert_array_equal(fast.dram, stepped.dram)
+    np.testing.assert_array_equal(stepped.logits, network.reference.logits[0])
