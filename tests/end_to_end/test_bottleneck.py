@@ -82,3 +82,33 @@ def test_the_stepped_model_agrees(gating: Gating, preset: str) -> None:
     assert first_difference(fast.trace, stepped.trace) is None
     np.testing.assert_array_equal(fast.dram, stepped.dram)
     np.testing.assert_array_equal(stepped.logits, network.reference.logits[0])
+
+
+@cache
+def wide_case(gating: Gating) -> Case:
+    return case_of(lively_bottleneck(gating, SIZE, NETWORK_SEED, channels=32), SIZE)
+
+
+@pytest.mark.parametrize("gating", GATINGS)
+def test_filters_of_convolutions_gated_on_both_sides_are_streamed(gating: Gating) -> None:
+    network, arch = wide_case(gating), replace(PRESETS["ultra96"], weight_kib=24)
+    compiler = Compiler(network.graph, arch)
+    assert compiler.image.banks["layer2.0.conv2"].streamed and compiler.image.banks["layer2.0.conv3"].streamed
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+    stepped = step_simulate(compared.program, fill_seed=1)
+    assert first_difference(compared.result.trace, stepped.trace) is None
+    np.testing.assert_array_equal(stepped.logits, network.reference.logits[0])
+
+
+@pytest.mark.parametrize("name", ["all on", "no channel", "one channel in one tile"])
+def test_forced_decisions_where_filters_are_streamed(name: str) -> None:
+    graph, sample = wide_case("dual").graph, wide_case("dual").inputs[0]
+    always, single = FORCED[name]
+    for kind, on in always.items():
+        graph = forced(graph, kind, on)
+    for kind in single:
+        graph = only_one(graph, kind, sample)
+    reference = run_reference(graph, sample[None], keep=True)
+    compiler = Compiler(graph, replace(PRESETS["ultra96"], weight_kib=24))
+    assert compare_image(compiler, sample, reference, 0, audit=True).different == ()
