@@ -119,6 +119,9 @@ class OutputMap:
     pixels: int = 1
     """Vectors that are written for a pixel."""
 
+    first_channel: int | None = None
+    """The channel that filter 0 writes, of a group of filters with parameters of its own."""
+
     @property
     def stored(self) -> int:
         """Bytes of a pixel."""

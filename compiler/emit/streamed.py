@@ -8,7 +8,7 @@ that holds GATHER for about a third of the cycles for which a whole group holds 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -153,5 +153,11 @@ def _multiply(
         "stationary": int(part.stationary),
     }
     product.multiply(context, loader, patches, sizes, step.group)
-    if step.ends:
-        store(context, product.output, tiles, step.first, step.count, sizes)
+    if not step.ends:
+        return
+    output, entry = product.output, loader.parameters(product.name, step.group, product.serial)
+    if entry is not None:
+        first = step.group * context.image.banks[product.name].group
+        output = replace(output, parameters=entry, first_channel=first)
+        sizes["first_filter"] -= first
+    store(context, output, tiles, step.first, step.count, sizes)

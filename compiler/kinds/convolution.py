@@ -169,8 +169,6 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return self.residual
 
     def lay_out(self, image: NetworkImage) -> None:
-        image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
-        image.add_pool_parameters(self)
         if self.source == image.graph.input and image.input_layout.rows > 1:
             filters, _, width, _ = self.weight.shape
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
@@ -178,6 +176,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
             image.add_by_vector(self.name, self.weight, self.output_channels)
         else:
             image.add_by_reduction(self.name, self.weight, self.input_channels, self.output_channels)
+        image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
+        image.add_pool_parameters(self)
 
     @property
     def tile_gate(self) -> str | None:
