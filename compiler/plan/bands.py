@@ -152,7 +152,14 @@ def _read_behind(graph: QuantisedGraph, tensor: str, layer: QuantisedConv) -> bo
 
 
 def tile_rows(graph: QuantisedGraph, layer: QuantisedConv) -> int | None:
-    """Rows of a layer's output that belong together: a row of its gate's tiles, or of those it is pooled in."""
+    """Rows of a layer's output that belong together: a row of its gate's tiles, or of those it is pooled in.
+
+    A shortcut's are those of the convolution that completes it.
+    """
+    if layer.completed_by is not None:
+        completer = next(other for other in graph.layers if other.name == layer.completed_by)
+        assert isinstance(completer, QuantisedConv)
+        return tile_rows(graph, completer)
     for other in graph.layers:
         if isinstance(other, QuantisedSpatialGate) and other.name == layer.output_tiles:
             return other.tile_in(graph.shapes[layer.output])
