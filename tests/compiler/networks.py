@@ -1,4 +1,4 @@
-"""Small networks with lively statistics, for the tests of the compiler's front end."""
+"""Small networks with lively statistics."""
 
 from __future__ import annotations
 
@@ -48,18 +48,20 @@ def lively_resnet(gating: Gating, size: int = 16, seed: int = 1) -> ResNetCifar:
 class SmallBottleneck(ResidualNetwork[Bottleneck]):
     """Bottleneck blocks behind a 3x3 convolution: one, and two of which the first has stride 2."""
 
-    def __init__(self, gating: Gating, size: int, channels: int, classes: int = 10) -> None:
-        stages = [Stage(channels, 1, 4, 1), Stage(2 * channels, 2, 2, 2)]
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int) -> None:
+        stages = [Stage(channels, 1, 4, 1), Stage(2 * channels, 2, tile, 2)]
         stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        super().__init__(11, gating, classes, size, stem, size, stages, Bottleneck)
+        super().__init__(11, gating, 10, size, stem, size, stages, Bottleneck)
 
     def stem(self, x: Tensor) -> Tensor:
         return F.relu(self.bn1(self.conv1(x)))
 
 
-def lively_bottleneck(gating: Gating, size: int = 16, seed: int = 1, channels: int = 8) -> SmallBottleneck:
-    """A network of bottleneck blocks whose gates decide both ways."""
-    network = lively(SmallBottleneck(gating, size, channels), seed)
+def lively_bottleneck(
+    gating: Gating, size: int = 16, seed: int = 1, channels: int = 8, tile: int = 2
+) -> SmallBottleneck:
+    """A network of bottleneck blocks whose gates decide both ways; ``tile``: of the blocks behind a stride."""
+    network = lively(SmallBottleneck(gating, size, channels, tile), seed)
     assert isinstance(network, SmallBottleneck)
     return network
 

@@ -27,7 +27,7 @@ def case(gating: Gating) -> Case:
     return case_of(lively_bottleneck(gating, SIZE, NETWORK_SEED), SIZE)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["ultra96", "4x4", "12x20"])
 @pytest.mark.parametrize("gating", GATINGS)
 def test_every_tensor_and_gate_is_the_references(gating: Gating, preset: str) -> None:
     network, compiler = case(gating), Compiler(case(gating).graph, PRESETS[preset])
@@ -85,8 +85,8 @@ def test_the_stepped_model_agrees(gating: Gating, preset: str) -> None:
 
 
 @cache
-def wide_case(gating: Gating) -> Case:
-    return case_of(lively_bottleneck(gating, SIZE, NETWORK_SEED, channels=32), SIZE)
+def wide_case(gating: Gating, tile: int = 2) -> Case:
+    return case_of(lively_bottleneck(gating, SIZE, NETWORK_SEED, channels=32, tile=tile), SIZE)
 
 
 @pytest.mark.parametrize("gating", GATINGS)
@@ -112,3 +112,25 @@ def test_forced_decisions_where_filters_are_streamed(name: str) -> None:
     reference = run_reference(graph, sample[None], keep=True)
     compiler = Compiler(graph, replace(PRESETS["ultra96"], weight_kib=24))
     assert compare_image(compiler, sample, reference, 0, audit=True).different == ()
+
+
+@pytest.mark.parametrize("gating", ["dual", "spatial"])
+@pytest.mark.parametrize("tile", [2, 4])
+def test_maps_in_dram(gating: Gating, tile: int) -> None:
+    """Gated convolutions read them, and a shortcut alone, whose rows are those of the tiles of its sum."""
+    network = wide_case(gating, tile)
+    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], scratchpad_kib=40))
+    assert {"layer2.0.conv1", "layer2.0.downsample.0"} <= set(compiler.image.by_rows)
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+
+
+@pytest.mark.parametrize("gating", ["dual", "none"])
+def test_parameters_come_with_groups_of_filters_where_the_buffer_does_not_hold_a_layers(gating: Gating) -> None:
+    """A layer of 256 filters needs 257 entries."""
+    network = wide_case(gating)
+    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], parameter_entries=256, weight_kib=24))
+    assert "layer2.0.conv3" in compiler.image.group_parameters
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+    assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None
