@@ -99,7 +99,8 @@ class NetworkImage:
         most = max((len(layer.weight) for layer in self.graph.layers if isinstance(layer, QuantisedConv)), default=0)
         self._in_groups = MANY_SHARE * (1 + most) > self.parameter_capacity
         if self._in_groups:
-            self.parameter_capacity -= self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
+            share = self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
+            self.parameter_capacity -= max(PARAMETER_PIECE, share)
         self._parameters: list[np.ndarray] = []
         self._entries = 0
         self.first_parameters = 0

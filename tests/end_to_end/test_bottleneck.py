@@ -119,7 +119,7 @@ def test_forced_decisions_where_filters_are_streamed(name: str) -> None:
 def test_maps_in_dram(gating: Gating, tile: int) -> None:
     """Gated convolutions read them, and a shortcut alone, whose rows are those of the tiles of its sum."""
     network = wide_case(gating, tile)
-    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], scratchpad_kib=40))
+    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], scratchpad_kib=48))
     assert {"layer2.0.conv1", "layer2.0.downsample.0"} <= set(compiler.image.by_rows)
     compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
     assert compared.different == ()
@@ -129,7 +129,7 @@ def test_maps_in_dram(gating: Gating, tile: int) -> None:
 def test_parameters_come_with_groups_of_filters_where_the_buffer_does_not_hold_a_layers(gating: Gating) -> None:
     """A layer of 256 filters needs 257 entries."""
     network = wide_case(gating)
-    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], parameter_entries=256, weight_kib=24))
+    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], parameter_entries=384, weight_kib=24))
     assert "layer2.0.conv3" in compiler.image.group_parameters
     compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
     assert compared.different == ()
