@@ -26,8 +26,8 @@ class AverageProduct:
 
     Either every pixel is multiplied, and rows of the map may be gathered as they become complete; or the pixels are
     summed into two digits first, if the plan has a place for them (``averages.sums_first``): nothing can begin before
-    the map is complete. Of a masked map only the active channels of the active tiles are there, and multiplied: the rest
-    are zeros. Without any the product is that of no channels, which is a zero.
+    the map is complete. Of a masked map only the active channels of the active tiles are there, and multiplied: what is
+    not there counts as zeros. Without any the product is that of no channels, which is zero.
     """
 
     def __init__(

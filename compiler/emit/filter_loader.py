@@ -357,7 +357,6 @@ class FilterLoader:
         )
         return True
 
-
     def _load_group_parameters(self, region: str, group: int, parameters: GroupParameters) -> None:
         """The epilogue's parameters of a group of streamed filters, where there is room for them."""
         place = self._group_parameters.take(region, parameters.entries)

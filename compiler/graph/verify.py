@@ -119,7 +119,8 @@ def readers_know_how_a_map_is_masked(graph: Graph) -> None:
                 refuse(
                     layer.name,
                     f"it reads the output of convolution {writer.name}, which is masked by {masks}; only the next "
-                    "convolution and channel gates can read a masked map, so let it read a map before the mask or after the residual",
+                    "convolution and channel gates can read a masked map, so let it read a map before the mask or "
+                    "after the residual",
                 )
 
 

@@ -49,7 +49,7 @@ GROUP_SHARE = 8
 
 @dataclass(frozen=True)
 class GroupParameters:
-    """For each group of a streamed bank ``entries`` from ``address`` on, the first of them the pooling's; an even number."""
+    """Parameters of a streamed bank: for each group ``entries`` (an even number), the first of them the pooling's."""
 
     address: int
     entries: int
@@ -73,8 +73,8 @@ class NetworkImage:
     """How they were planned."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
-    """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring. Where parameters
-    come with each group it says nothing."""
+    """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring. It says nothing
+    of layers whose parameters come with each group."""
     parameter_start: dict[str, int] = field(init=False, default_factory=dict)
     """A layer's first parameters in DRAM, in entries."""
     parameter_end: dict[str, int] = field(init=False, default_factory=dict)
@@ -265,7 +265,11 @@ class NetworkImage:
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
     def _bank(
-        self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None,
+        self,
+        name: str,
+        weight: npt.NDArray[np.int8],
+        space: Space,
+        gate: str | None,
         vector: bool = False,
         output_gate: str | None = None,
     ) -> FilterBank:
