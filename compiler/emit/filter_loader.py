@@ -321,7 +321,7 @@ class FilterLoader:
         if parameters and self._group_parameters.place(parameters.entries, self._group_parameters.live) is None:
             self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
             return False
-        base = self.ring.take(region, words, bank.least_base(use.group))
+        base = self.ring.take(region, words)
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False

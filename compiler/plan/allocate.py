@@ -253,25 +253,24 @@ class Ring:
     live: dict[str, tuple[int, int]] = field(default_factory=dict)
     _next: int = 0
 
-    def take(self, name: str, words: int, least: int = 0) -> int | None:
-        """The base of a region of ``words`` words, from ``least`` on; or None while live regions are in the way."""
+    def take(self, name: str, words: int) -> int | None:
+        """The base of a region of ``words`` words, or None while live regions are in the way."""
         words = -(-words // REGION_GRANULE) * REGION_GRANULE
         if words > self.size:
             raise GatewrightError(
                 f"{name} needs {words} words of the {self.what}, which has {self.size}; use an arch with a larger one"
             )
-        base = self.place(words, self.live, least)
+        base = self.place(words, self.live)
         if base is not None:
             self.live[name] = (base, base + words)
             self._next = base + words
         return base
 
-    def place(self, words: int, beside: Iterable[str], least: int = 0) -> int | None:
+    def place(self, words: int, beside: Iterable[str]) -> int | None:
         """The base that ``take`` would choose if only the regions ``beside`` were live."""
-        words, least = (-(-number // REGION_GRANULE) * REGION_GRANULE for number in (words, least))
+        words = -(-words // REGION_GRANULE) * REGION_GRANULE
         taken = [self.live[name] for name in beside]
         for base in (self._next, 0, *sorted(end for _, end in taken)):
-            base = max(base, least)
             high = base + words
             if high <= self.size and not any(low < high and base < end for low, end in taken):
                 return base

@@ -83,15 +83,8 @@ class FilterBank:
 
     @property
     def picked(self) -> bool:
-        """Whether a table picks filters of each group of a region."""
+        """Whether filters of each group are picked: by a table of their numbers in the group."""
         return self.output_gate is not None and self.streamed
-
-    def least_base(self, group: int) -> int:
-        """The least word at which a group's region may begin.
-
-        Where a table picks filters of a group, their numbers count from the bank's first, which would lie before it.
-        """
-        return group * self.group if self.picked else 0
 
     def groups(self, filters: int) -> int:
         """Groups of so many filters."""
@@ -119,7 +112,7 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
         group *= max(1, arch.weight_words // VECTOR_SHARE // (slices * padded_vectors(group)))
     elif bank.space == Space.WEIGHTS_BY_REDUCTION and bank.taps == 1:
         group *= max(1, min(MOST_BLOCKS, arch.weight_words // PIECE_SHARE // (slices * padded_vectors(group))))
-    words = slices * padded_vectors(group) + (bank.filters if bank.output_gate else 0)
+    words = slices * padded_vectors(group)
     if words > arch.weight_words:
         raise GatewrightError(
             f"arch {arch.name}: {group} filters of {bank.name} need {words} words of the weight buffer, "

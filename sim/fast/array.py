@@ -119,12 +119,10 @@ def _check(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: n
     last = row[PATCH_BASE] * REGION_UNIT + last_slice * row[PATCH_VECTORS] + last_pixel
     if last >= geometry.patch_words:
         return set_fault(state, faults.PATCH_RANGE, last, geometry.patch_words)
-    # Where a table lists filters the region may hold a part of them: its vector 0 is then none of the region's.
-    low = 0 if row[FILTER_TABLE] == NO_TABLE else filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER])
     for position in range(done[work.FILTERS]):
         vector = filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER] + position)
-        if vector - low >= row[WEIGHT_VECTORS]:
-            return set_fault(state, faults.WEIGHT_VECTORS, vector - low, row[WEIGHT_VECTORS])
+        if vector >= row[WEIGHT_VECTORS]:
+            return set_fault(state, faults.WEIGHT_VECTORS, vector, row[WEIGHT_VECTORS])
         last = row[WEIGHT_BASE] * REGION_UNIT + last_slice * row[WEIGHT_VECTORS] + vector
         if last >= geometry.weight_words:
             return set_fault(state, faults.WEIGHT_RANGE, last, geometry.weight_words)
