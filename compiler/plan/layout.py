@@ -13,7 +13,6 @@ from gatewright.compiler.graph.graph import Requantisation
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETER_DTYPE, REGION_UNIT
 
-
 IMAGE_ALIGNMENT = 64
 """Every part of a program's image begins at a multiple of so many bytes."""
 
