@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.operands import Patches, gather_into, multiply
+from gatewright.compiler.emit.operands import Patches, gather_into, multiply, tables_of
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.plan.averages import DIGITS, digits_name
 from gatewright.compiler.plan.bands import Rows
@@ -22,7 +26,8 @@ class AverageProduct:
 
     Either every pixel is multiplied, and rows of the map may be gathered as they become complete; or the pixels are
     summed into two digits first, if the plan has a place for them (``averages.sums_first``): nothing can begin before
-    the map is complete.
+    the map is complete. Of a masked map only the active channels of the active tiles are there, and multiplied: what is
+    not there counts as zeros. Without any the product is that of no channels, which is zero.
     """
 
     def __init__(
@@ -44,13 +49,19 @@ class AverageProduct:
         if self.summed:
             self.source = SourceMap(context.image.addresses[digits_name(layer)], 1, DIGITS, source.channels)
         self.tiles = all_tiles(self.source.height, self.source.width, 1)
+        if source.tile_gate is not None:
+            self.source = replace(source, tile_gate=None)  # none of the tiles that are listed is masked
+            self.tiles = source.tile_gate.tiles(source.height)
+            if not len(self.tiles):
+                self.source = replace(self.source, channels=0, channel_gate=None)
+                self.tiles = all_tiles(1, 1, 1)
         if len(self.tiles) > context.arch.accumulator_depth:
             raise GatewrightError(
                 f"arch {context.arch.name}: {layer} averages {len(self.tiles)} pixels, accumulator_depth is "
                 f"{context.arch.accumulator_depth}; raise it"
             )
-        context.macs[layer] += len(self.tiles) * filters * source.channels
-        self.slices = slices_of(source.channels, context.arch)
+        context.macs[layer] += len(self.tiles) * filters * self.source.channels
+        self.slices = slices_of(self.source.channels, context.arch)
         self.vectors = padded_vectors(len(self.tiles))
         self.base = context.take_patches(self.slices * self.vectors)
         self.gathered, self.early, self.begun, self.bank = 0, 0, False, 0
@@ -58,14 +69,14 @@ class AverageProduct:
     def gather_rows(self, rows: int) -> None:
         """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
         if not self.summed:
-            self._gather(min(rows * self.source.width, len(self.tiles)))
+            self._gather(int(np.searchsorted(self.tiles.rows, rows)))
 
     def _gather(self, pixels: int) -> None:
         """Gather up to a number of pixels."""
         count = pixels - self.gathered
         if pixels < len(self.tiles):
             count -= count % REGION_UNIT
-        if count > 0:
+        if count > 0 and self.source.channels:
             gather_into(
                 self.context,
                 self.source,
@@ -76,7 +87,7 @@ class AverageProduct:
                 Kernel(),
                 Patches(self.base + self.gathered, self.vectors, Slices(0, self.slices)),
             )
-            self.gathered += count
+        self.gathered += max(0, count)
 
     def begin(self) -> None:
         """Multiply what has been gathered early, while the map is being completed; or sum the complete map."""
@@ -114,7 +125,9 @@ class AverageProduct:
 
     def _sizes(self, first: int) -> dict[str, int]:
         """A group of the filters on all pixels."""
+        table = {} if self.tiles.table is None else {"tile_table": self.tiles.table}
         return {
+            **table,
             "tile": 1,
             "tile_count": len(self.tiles),
             "pixel_count": len(self.tiles),
@@ -142,6 +155,7 @@ class AverageProduct:
             [
                 reads("accumulator", context.bank, context.bank + 1),
                 Access("parameter", entry, entry + self.filters, early=True),
+                *(Access("table", table, table + 1, early=True) for table in tables_of(sizes)),
                 writes("scratchpad", low, low + item * sizes["filter_count"]),
                 PORT_B,
             ],

@@ -12,6 +12,7 @@ from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Ring
+from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.tiling import TileSet, listed_tiles
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
@@ -32,14 +33,20 @@ class DecidedGate:
     entries: npt.NDArray[np.uint16]
     complement_table: int = NO_TABLE
     complement: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
-    tile: int = 1
-    grid_width: int = 0
+    grid: tuple[int, int] = (0, 0)
+    """Of a spatial gate: rows and columns."""
+    group_tables: dict[int, int] = field(default_factory=dict)
+    """Of a channel gate: by the filters of a group, the table of the entries' numbers in their group."""
 
-    def tiles(self, complement: bool = False) -> TileSet:
-        """The active tiles, or the inactive ones."""
+    def tile_in(self, height: int) -> int:
+        """The edge of a tile in pixels of a map of so many rows."""
+        return height // self.grid[0]
+
+    def tiles(self, height: int, complement: bool = False) -> TileSet:
+        """The active tiles of a map of so many rows, or the inactive ones."""
         if complement:
-            return listed_tiles(self.complement, self.tile, self.complement_table)
-        return listed_tiles(self.entries, self.tile, self.table)
+            return listed_tiles(self.complement, self.tile_in(height), self.complement_table)
+        return listed_tiles(self.entries, self.tile_in(height), self.table)
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,9 @@ class OutputMap:
     pixels: int = 1
     """Vectors that are written for a pixel."""
 
+    first_channel: int | None = None
+    """The channel that filter 0 writes, of a group of filters with parameters of its own."""
+
     @property
     def stored(self) -> int:
         """Bytes of a pixel."""
@@ -157,6 +167,8 @@ class Context:
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
+        self.listings: list[npt.NDArray[np.uint8]] = []
+        """Tables that the program brings from DRAM, behind what all programs of the network share."""
         self.bank = 0
         self._kept_banks: set[int] = set()
         self.idle_port = 0
@@ -165,6 +177,13 @@ class Context:
         """Called behind every EPILOGUE that writes a part of a map: before the next, others may use its port."""
         self._unread: dict[int, str] = {}
         self._serial = 0
+
+    def list_in_dram(self, entries: npt.NDArray[np.uint16]) -> int:
+        """Lay a table out behind those before it; returns its DRAM address."""
+        address = len(self.image.static_image) + sum(map(len, self.listings))
+        data = entries.astype("<u2").view(np.uint8)
+        self.listings.append(np.pad(data, (0, -len(data) % IMAGE_ALIGNMENT)))
+        return address
 
     def gate(self, name: str | None) -> DecidedGate | None:
         """The gate of that name, which must have been decided; None for no name."""

@@ -60,6 +60,10 @@ PORT_B = Access("port B", 0, 1, write=True)
 """The use of the scratchpad's port B, which has no arbiter: its users follow one another."""
 
 
+TABLE_PORT = Access("table port", 0, 1, write=True)
+"""The use of the tables' write port, which has no arbiter either."""
+
+
 def reads(memory: str, low: int, high: int) -> Access:
     """A read of [low, high)."""
     return Access(memory, low, high)
@@ -90,6 +94,7 @@ class Emitter:
                 "table": (NO_TABLE, 1),
                 "mask": (MASKS, 1),
                 "port B": (1, 1),
+                "table port": (1, 1),
             }
         )
         self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]

@@ -13,7 +13,7 @@ from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.network_image import PARAMETER_PIECE
+from gatewright.compiler.plan.network_image import PARAMETER_PIECE, GroupParameters
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
@@ -88,6 +88,8 @@ class FilterLoader:
             for bank in self.banks_of(layer)
         )
         self._parameters = 0
+        reserved = context.arch.parameter_entries - context.image.parameter_capacity
+        self._group_parameters = Ring(reserved, "parameter buffer")
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
@@ -201,6 +203,14 @@ class FilterLoader:
             )
         return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces_in(group)[piece].first)
 
+    def parameters(self, name: str, group: int, serial: int) -> int | None:
+        """The entry of a loaded group's first filter; None if the layer's parameters do not come by groups."""
+        bank = self.context.image.banks[name]
+        if name not in self.context.image.group_parameters:
+            return None
+        place, _ = self._group_parameters.live[_region_name(bank, serial, group, 0)]
+        return self.context.image.parameter_capacity + place + 1
+
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
@@ -217,16 +227,28 @@ class FilterLoader:
         bank = self.context.image.banks[name]
         if bank.streamed:
             for piece in range(len(bank.pieces_in(group))):
-                region = _region_name(bank, serial, group, piece)
-                self.ring.release(region)
-                self._streaming.remove(region)
+                self._release(_region_name(bank, serial, group, piece))
             self.load_until(self._horizon)
 
+    def skip(self, name: str, group: int, serial: int = 0) -> None:
+        """Of a streamed group no filter is picked."""
+        self.weights(name, group, 0, serial)
+        self.used(name, group, serial)
+
     def release(self, layer: QuantisedLayer) -> None:
-        """The layer's instructions are all emitted."""
+        """The layer's instructions are all emitted. What it did not use of a streamed bank gives way."""
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
             self._unreleased.remove(bank.name)
+            self._pending = deque(use for use in self._pending if use.bank is not bank)
+            for region in [region for region in self._streaming if region.startswith(f"{bank.name} (")]:
+                self._release(region)
+
+    def _release(self, region: str) -> None:
+        """A streamed piece gives way."""
+        self.ring.release(region)
+        self._group_parameters.release(region)
+        self._streaming.remove(region)
 
     def _vectors(self, bank: FilterBank, group: int) -> int:
         """Vectors of a group's region."""
@@ -295,12 +317,18 @@ class FilterLoader:
         by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
         picked, vectors, words = self._picked(bank), self._vectors(bank, use.group), self._words(use)
         region = _region_name(bank, use.serial, use.group, use.piece)
+        parameters = self.context.image.group_parameters.get(bank.name) if use.piece == 0 else None
+        if parameters and self._group_parameters.place(parameters.entries, self._group_parameters.live) is None:
+            self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
+            return False
         base = self.ring.take(region, words)
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False
         if bank.streamed:
             self._streaming.append(region)
+        if parameters:
+            self._load_group_parameters(region, use.group, parameters)
         if picked == 0:
             return True
         accesses = [writes("weight", base, base + words)]
@@ -328,6 +356,21 @@ class FilterLoader:
             **fields,
         )
         return True
+
+    def _load_group_parameters(self, region: str, group: int, parameters: GroupParameters) -> None:
+        """The epilogue's parameters of a group of streamed filters, where there is room for them."""
+        place = self._group_parameters.take(region, parameters.entries)
+        assert place is not None
+        low = self.context.image.parameter_capacity
+        self.context.out.emit(
+            Opcode.LOAD,
+            [writes("parameter", low + place, low + place + parameters.entries)],
+            dram_address=parameters.address + group * parameters.entries * PARAMETER_BYTES,
+            space=Space.PARAMETERS,
+            address=low + place,
+            rows=1,
+            row_beats=parameters.entries * PARAMETER_BYTES // BEAT_BYTES,
+        )
 
 
 def _region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:

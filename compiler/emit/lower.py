@@ -118,7 +118,8 @@ class Lowering:
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
         self._record(layer.output, kind, tiles, layer.output_channels)
-        self.place_averages(pool)
+        if pool is not None:
+            self._record(pool.name, kind, tiles, layer.output_channels, pool.shape(self.graph))
 
     def place_map(self, tensor: str, pool: Pooling | None) -> None:
         """Record where a whole map, and its pooled map, lie now."""
@@ -144,9 +145,10 @@ class Lowering:
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
         static = self.image.static_image
-        code_address = len(static)
+        shared = np.concatenate([static, *self.context.listings])
+        code_address = len(shared)
         code = self.context.out.finish(code_address)
-        image = np.concatenate([static, np.frombuffer(encode(code), np.uint8)])
+        image = np.concatenate([shared, np.frombuffer(encode(code), np.uint8)])
         starts = self.context.out.page_starts
         # Gates become tables in an order that depends on the image; a program has them in the network's.
         order = [layer.name for layer in self.graph.layers]

@@ -83,10 +83,11 @@ class ConvolutionLowering:
         finishes = self.context.gate(completer.output_tiles) if completer else None
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
-            return [(finishes.tiles(), False, None), (finishes.tiles(complement=True), completer.relu, after)]
+            inactive = finishes.tiles(shape.height, complement=True)
+            return [(finishes.tiles(shape.height), False, None), (inactive, completer.relu, after)]
         pool = self.image.poolings.get(layer.output)
         if gate is not None:
-            return [(gate.tiles(), layer.relu, pool)]
+            return [(gate.tiles(shape.height), layer.relu, pool)]
         tile = pool.tile if pool else 1
         while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
             tile *= 2

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
-from gatewright.compiler.emit.emit import reads, writes
+from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork, threshold
 from gatewright.compiler.emit.operands import gather, multiply
@@ -24,9 +24,10 @@ from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.spatial_products import by_taps
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.arch import MASK_BITS, MASKS
+from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
-from gatewright.contract.isa import Opcode, Stationary
+from gatewright.contract.isa import Opcode, Space, Stationary
 from gatewright.contract.program import GateKind, GateRecord
 
 Gate = QuantisedSpatialGate | QuantisedChannelGate
@@ -44,6 +45,7 @@ class GateLowering:
         self._mask = self._table = 0
         self._holders: dict[int, str] = {}
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork] = {}
+        self._group_tables: dict[str, dict[int, int]] = {}
 
     def advance(self, gate: Gate, rows: int) -> None:
         """Emit the steps of a gate that need no more than the first ``rows`` rows of its pooled map."""
@@ -84,7 +86,7 @@ class GateLowering:
             context.out.layer = each.name
             mask = self._channels(each)
             table, entries = self._index(each.name, "channel", mask, self._decided(each.name), False)
-            context.gates[each.name] = DecidedGate(mask, table, entries)
+            context.gates[each.name] = DecidedGate(mask, table, entries, group_tables=self._group_tables[each.name])
         self._multiply_spatial(spatial, None)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):
@@ -106,13 +108,12 @@ class GateLowering:
             if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
                 table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
-                context.gates[gate.name] = DecidedGate(
-                    work.mask, table, entries, tile=gate.tile, grid_width=gate.grid[1]
-                )
+                context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid)
 
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
         if gate.name not in self._begun:
-            self._begun[gate.name] = self._make(gate, self.pooled_source(gate.source), self._take_mask())
+            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self._take_mask())
+            self._group_tables[gate.name] = self._load_group_tables(gate.name)
         return self._begun[gate.name]
 
     def _make(self, gate: Gate, source: SourceMap, mask: int) -> SpatialWork | TapWork | ChannelWork:
@@ -132,12 +133,16 @@ class GateLowering:
         assert not isinstance(work, ChannelWork)
         return work
 
-    def pooled_source(self, pooling_name: str) -> SourceMap:
-        """The pooled map that gates read, one pixel per tile."""
+    def _pooled_source(self, gate: Gate) -> SourceMap:
+        """The pooled map that a gate reads, one pixel per tile; of a masked map it is compact."""
         context = self.context
-        pooling = next(p for p in context.image.poolings.values() if p.name == pooling_name)
-        shape = pooling.shape(context.graph)
-        return SourceMap(context.image.addresses[pooling_name], shape.height, shape.width, shape.channels)
+        pooling = next(p for p in context.image.poolings.values() if p.name == gate.source)
+        shape, address = pooling.shape(context.graph), context.image.addresses[gate.source]
+        if not isinstance(gate, QuantisedChannelGate):
+            return SourceMap(address, shape.height, shape.width, shape.channels)
+        channels, tiles = context.gate(gate.input_channels), context.gate(gate.input_tiles)
+        count = shape.channels if channels is None else len(channels.entries)
+        return SourceMap(address, shape.height, shape.width, count, channels, tiles)
 
     def _channels(self, gate: QuantisedChannelGate) -> int:
         """The second layer: one vector, a bit per filter. Returns the mask."""
@@ -177,7 +182,7 @@ class GateLowering:
         table = self._take_table(name)
         row = context.out.emit(
             Opcode.INDEX,
-            [reads("mask", mask, mask + 1), writes("table", table, table + 1)],
+            [reads("mask", mask, mask + 1), writes("table", table, table + 1), TABLE_PORT],
             mask=mask,
             bits=decision.size,
             grid_width=decision.shape[1] if decision.ndim == 2 else 0,
@@ -189,6 +194,28 @@ class GateLowering:
             table_entries = tuple(int(entry) for entry in entries)
             context.records.append(GateRecord(name, kind, mask, decision.size, bits, table_entries, row))
         return table, entries
+
+    def _load_group_tables(self, gate: str) -> dict[int, int]:
+        """For filters that a gate picks from loaded groups: the tables of their numbers in the group, by its size.
+
+        They are what the gate will decide, and come from DRAM early: INDEX knows only numbers in the whole bank.
+        """
+        context, tables = self.context, dict[int, int]()
+        entries = build_table(self._decided(gate), False)
+        banks = [bank for bank in context.image.banks.values() if bank.picked and bank.output_gate == gate]
+        for size in sorted({bank.group for bank in banks} if len(entries) else ()):
+            table = tables[size] = self._take_table(gate)
+            context.out.emit(
+                Opcode.LOAD,
+                [writes("table", table, table + 1), TABLE_PORT],
+                dram_address=context.list_in_dram(entries % size),
+                space=Space.TABLE,
+                address=table,
+                rows=1,
+                row_beats=-(-len(entries) // TABLE_ENTRIES_PER_BEAT),
+                count=len(entries),
+            )
+        return tables
 
     def _decided(self, name: str) -> npt.NDArray[np.bool_]:
         if name not in self.context.decisions:

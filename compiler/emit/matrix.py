@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
@@ -147,28 +147,30 @@ def store(
     """Write the results of a product whose entries are complete."""
     begin, end = tiles.span(first, count)
     placed = output.rows(begin, min(output.height, end))
+    entries = sizes["first_filter"] + sizes["filter_count"] if output.first_channel is not None else output.channels
     accesses = [
         reads("accumulator", context.bank, context.bank + 1),
         *(writes("scratchpad", *place) for place in placed.ranges),
         PORT_B,
-        Access("parameter", output.parameters - 1, output.parameters + output.channels, early=True),
+        Access("parameter", output.parameters - 1, output.parameters + entries, early=True),
         *(Access("table", table, table + 1, early=True) for table in tables_of(sizes)),
     ]
     extra = dict(placed.wrap)
     if output.pool is not None:
         grid = -(-output.width // output.pool.tile)
-        pitch = grid * output.channels
+        pitch = grid * output.stored
         top, bottom = begin // tiles.tile, end // tiles.tile
         accesses.append(writes("scratchpad", output.pool_address + top * pitch, output.pool_address + bottom * pitch))
-        extra |= {"pool": 1, "pool_address": output.pool_address, "grid_width": grid}
+        extra |= {"pool": 1, "pool_address": output.pool_address + (output.first_channel or 0), "grid_width": grid}
     context.out.emit(
         Opcode.EPILOGUE,
         accesses,
         kind=EpilogueKind.STORE,
-        destination=placed.address,
+        destination=(placed.address + (output.first_channel or 0)) % ADDRESS_SPACE,
         out_height=output.height,
         out_width=output.width,
-        channels=output.channels,
+        # With a compact map the number says only how far apart the averages of two tiles lie.
+        channels=output.channels if output.pool is None else output.stored,
         compact=int(output.channel_gate is not None),
         bank=context.bank,
         parameters=output.parameters,

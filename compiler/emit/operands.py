@@ -93,7 +93,7 @@ def gather_into(
                 f"the machine can mask at most {MASK_COLUMNS}: use a smaller kernel, or no spatial gate before it"
             )
         accesses.append(reads("mask", gate.mask, gate.mask + 1))
-        fields |= {"source_mask": gate.mask, "source_tile": gate.tile, "source_grid": gate.grid_width}
+        fields |= {"source_mask": gate.mask, "source_tile": gate.tile_in(source.height), "source_grid": gate.grid[1]}
     context.out.emit(
         Opcode.GATHER,
         accesses,
@@ -141,6 +141,8 @@ def multiply(
         # The group was picked by the table as it was loaded, and its vectors are in order.
         fields["first_filter"] = 0
         fields.pop("filter_table", None)
+    elif bank.picked:
+        fields["filter_table"] = context.gates[str(bank.output_gate)].group_tables[bank.group]
     elif bank.streamed:
         fields["first_filter"] -= group * bank.group
     pieces = bank.pieces_in(group) if source.channels else bank.pieces_in(group)[:1]
@@ -154,14 +156,14 @@ def multiply(
         accesses = [
             *(reads("patch", *span) for span in words),
             writes("accumulator", context.bank, context.bank + 1),
-            *(reads("table", table, table + 1) for table in tables_of(sizes)),
+            *(reads("table", table, table + 1) for table in {*tables_of(sizes), *tables_of(fields)}),
         ]
         weights = loader.weights(bank_name, group, number, serial)
         extra: dict[str, int] = {}
         if source.channels:
             word = weights.base + (part.first - weights.first_slice) * weights.vectors
             accesses.append(reads("weight", word, word + part.count * weights.vectors))
-            extra["weight_base"] = word // REGION_UNIT
+            extra["weight_base"] = (word) // REGION_UNIT
         if source.channel_gate is not None:
             extra["channel_table"] = source.channel_gate.table
             accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))

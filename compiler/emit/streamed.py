@@ -8,13 +8,16 @@ that holds GATHER for about a third of the cycles for which a whole group holds 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches
-from gatewright.compiler.plan.filters import Slices
+from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, whole_part
 
@@ -45,9 +48,12 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
     tiles, name = product.tiles, product.name
     steps = _steps(context, product)
     context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
+    bank = context.image.banks[name]
     gathered: list[Patches] = []
     banks: dict[int, int] = {}
     loader.load_until(loader.turn[name] + 3)
+    for group in range(steps[0].group if bank.picked else 0):
+        loader.skip(name, group, product.serial)
     for number, step in enumerate(steps):
         context.out.layer = name
         for ahead in steps[len(gathered) : number + 1 + GATHER_AHEAD]:
@@ -64,8 +70,12 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
             context.patches_multiplied(gathered[number].base)
         if not any(later.group == step.group for later in steps[number + 1 : number + 3]):
             loader.used(name, step.group, product.serial)
+            if bank.picked:
+                behind = bank.groups(bank.filters) if following is None else following.group
+                for group in range(step.group + 1, behind):
+                    loader.skip(name, group, product.serial)
         if step.ends:
-            if following is not None and step.group == steps[-1].group:
+            if following is not None and step.first_filter == steps[-1].first_filter:
                 product.written(int(tiles.rows[step.first]) // tiles.tile)
             yield
 
@@ -73,16 +83,14 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
 def _steps(context: Context, product: Product) -> list[_Step]:
     arch, bank, tiles = context.arch, context.image.banks[product.name], product.tiles
     slices = slices_of(product.kernel.taps * product.source.channels, arch)
-    group_size = min(bank.group, arch.columns)
-    chunks = even_chunks(tiles, arch, PIECE_UNIT, arch.accumulator_depth)
+    most = max(1, arch.accumulator_depth // tiles.pixels) * arch.columns
+    group_size = min(bank.group, most if bank.streamed else arch.columns)
+    chunks = even_chunks(tiles, arch, PIECE_UNIT, arch.accumulator_depth // -(-group_size // arch.columns))
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
-    groups = [
-        (group, product.first_filter + first, min(group_size, product.filters - first))
-        for group, first in enumerate(range(0, product.filters, group_size))
-    ]
+    groups = _groups(context, product, bank, group_size)
     steps = []
     room = arch.weight_words * TOGETHER[0] // TOGETHER[1] // slices_of(bank.reduction, arch)
-    if product.filters_stand or groups[-1][2] * PIECE_UNIT >= arch.columns:
+    if product.filters_stand or bank.picked or groups[-1][2] * PIECE_UNIT >= arch.columns:
         room = 0  # the array takes longer than the gather
     for together in _together(groups, group_size, room):
         loads = bank.pieces_in(together[0][0] if bank.streamed else 0)
@@ -93,6 +101,23 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     return steps
 
 
+def _groups(context: Context, product: Product, bank: FilterBank, size: int) -> list[tuple[int, int, int]]:
+    """(group of the bank, first filter, filters) of what is multiplied at once, at most ``size`` filters.
+
+    Where a table picks filters of each group, the filters of a group are those of its entries that are in the group.
+    """
+    step = bank.group if bank.streamed else size
+    bounds = list(range(0, product.filters + step, step))
+    if bank.picked and product.output.channel_gate is not None:
+        starts = np.arange(bank.groups(bank.filters) + 1) * bank.group
+        bounds = np.searchsorted(product.output.channel_gate.entries, starts).tolist()
+    return [
+        (group, product.first_filter + first, min(size, end - first))
+        for group, (begin, end) in enumerate(pairwise(min(bound, product.filters) for bound in bounds))
+        for first in range(begin, end, size)
+    ]
+
+
 def _together(groups: list[tuple[int, int, int]], size: int, room: int) -> list[list[tuple[int, int, int]]]:
     """Groups (number, first filter, filters) whose patches are gathered once.
 
@@ -101,7 +126,7 @@ def _together(groups: list[tuple[int, int, int]], size: int, room: int) -> list[
     """
     *others, last = groups
     fits = padded_vectors(size) + padded_vectors(last[2]) <= room
-    if others and last[2] < size and others[-1][0] > 0 and fits:
+    if len(others) > 1 and last[2] < size and fits:
         return [*([group] for group in others[:-1]), [others[-1], last]]
     return [[group] for group in groups]
 
@@ -112,9 +137,10 @@ def _multiply(
     """One step's MATMULs, and behind the chunk's last piece its EPILOGUE."""
     tiles = product.tiles
     if step.piece.first == 0:
-        banks[step.group] = context.next_bank()
-    context.bank = banks[step.group]
-    part = whole_part(step.count * tiles.pixels, step.filters, context.arch, product.filters_stand)
+        banks[step.first_filter] = context.next_bank()
+    context.bank = banks[step.first_filter]
+    picked = context.image.banks[product.name].picked
+    part = whole_part(step.count * tiles.pixels, step.filters, context.arch, product.filters_stand, picked)
     sizes = {
         "tile": tiles.tile,
         "first_tile": tiles.start + step.first,
@@ -127,5 +153,11 @@ def _multiply(
         "stationary": int(part.stationary),
     }
     product.multiply(context, loader, patches, sizes, step.group)
-    if step.ends:
-        store(context, product.output, tiles, step.first, step.count, sizes)
+    if not step.ends:
+        return
+    output, entry = product.output, loader.parameters(product.name, step.group, product.serial)
+    if entry is not None:
+        first = step.group * context.image.banks[product.name].group
+        output = replace(output, parameters=entry, first_channel=first)
+        sizes["first_filter"] -= first
+    store(context, output, tiles, step.first, step.count, sizes)

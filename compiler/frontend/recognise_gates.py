@@ -51,13 +51,9 @@ def _spatial_gate(walk: Walk, logits: GridLogits, shape: Any, mask_shape: Any) -
     if logits not in walk.written:
         name = walk.unique(_gate_path(walk, logits.modules))
         walk.written[logits] = name
-        gate = FloatSpatialGate(name, logits.source, logits.grid, tile, logits.weight, float(logits.bias[0]))
+        gate = FloatSpatialGate(name, logits.source, logits.grid, logits.weight, float(logits.bias[0]))
         walk.graph.layers.append(gate)
-    name = walk.written[logits]
-    tiles = {g.tile for g in walk.graph.layers if isinstance(g, FloatSpatialGate) and g.name == name}
-    if tiles != {tile}:
-        walk.fail(f"gate {name} masks maps with tiles of {tile} and of {tiles.pop()} pixels; one tile is supported")
-    return name
+    return walk.written[logits]
 
 
 def _channel_gate(walk: Walk, chain: DenseChain, shape: Any, mask_shape: Any) -> str:
@@ -70,7 +66,17 @@ def _channel_gate(walk: Walk, chain: DenseChain, shape: Any, mask_shape: Any) ->
     if chain not in walk.written:
         hidden, last = chain.layers
         name = walk.written[chain] = walk.unique(_gate_path(walk, chain.modules))
-        gate = FloatChannelGate(name, chain.source, hidden.weight, hidden.bias, last.weight, last.bias)
+        masked = walk.masked.get(chain.source)
+        gate = FloatChannelGate(
+            name,
+            chain.source,
+            hidden.weight,
+            hidden.bias,
+            last.weight,
+            last.bias,
+            input_channels=masked.output_channels if masked else None,
+            input_tiles=masked.output_tiles if masked else None,
+        )
         walk.graph.layers.append(gate)
     return walk.written[chain]
 

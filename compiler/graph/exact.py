@@ -56,7 +56,8 @@ def scaled(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
     return ((sums * multiplier).add_(half) >> shift).clamp_(-32768, 32767)
 
 
-def spread(mask: Tensor, tile: int, like: Tensor) -> Tensor:
-    """A tile mask [B, grid h, grid w] over the pixels of a map: [B, 1, H, W]."""
+def spread(mask: Tensor, like: Tensor) -> Tensor:
+    """A tile mask [B, grid h, grid w] over the pixels of a map, which whole tiles cover: [B, 1, H, W]."""
+    tile = like.shape[2] // mask.shape[1]
     pixels = mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)
-    return pixels[:, None, : like.shape[2], : like.shape[3]]
+    return pixels[:, None]

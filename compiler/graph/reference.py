@@ -68,15 +68,13 @@ class Batch:
     """One batch's tensors, which the layers read and write.
 
     ``maps`` are int8 [B, C, H, W], ``masks`` bool [B, grid height, grid width] or [B, channels],
-    ``hidden`` int8 [B, hidden], ``logits`` int64 [B, classes]. ``tiles`` has each spatial gate's
-    edge of a tile in pixels.
+    ``hidden`` int8 [B, hidden], ``logits`` int64 [B, classes].
     """
 
     def __init__(self, graph: QuantisedGraph, images: npt.NDArray[np.int8]) -> None:
         self.graph = graph
         self.maps = {graph.input: torch.from_numpy(images.copy()).permute(0, 3, 1, 2)}
         self.masks: dict[str, Tensor] = {}
-        self.tiles: dict[str, int] = {}
         self.hidden: dict[str, Tensor] = {}
         self.logits = torch.zeros(0)
 

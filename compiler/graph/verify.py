@@ -66,13 +66,14 @@ def gates_decide_before_they_are_used(graph: Graph) -> None:
     for layer in graph.layers:
         if isinstance(layer, SpatialGate):
             tiles.add(layer.name)
-        elif isinstance(layer, ChannelGate):
-            channels.add(layer.name)
-        elif isinstance(layer, Convolution):
-            for gate in {layer.output_tiles, layer.input_tiles} - {None} - tiles:
+        elif isinstance(layer, Convolution | ChannelGate):
+            outputs = (layer.output_tiles, layer.output_channels) if isinstance(layer, Convolution) else (None, None)
+            for gate in {outputs[0], layer.input_tiles} - {None} - tiles:
                 broken(layer.name, f"its tiles are masked by {gate}, which is no spatial gate before it")
-            for gate in {layer.output_channels, layer.input_channels} - {None} - channels:
+            for gate in {outputs[1], layer.input_channels} - {None} - channels:
                 broken(layer.name, f"its channels are masked by {gate}, which is no channel gate before it")
+            if isinstance(layer, ChannelGate):
+                channels.add(layer.name)
 
 
 # Shapes and numbers
@@ -105,11 +106,11 @@ def masks_fit_their_maps(graph: Graph) -> None:
 
 
 def readers_know_how_a_map_is_masked(graph: Graph) -> None:
-    """A convolution names the gates that left holes in its input; nothing else reads such a map."""
+    """A convolution or channel gate names the gates that left holes in its input; nothing else reads such a map."""
     for layer in graph.layers:
         for tensor in _maps_read(graph, layer):
             writer = _writer(graph, tensor)
-            if isinstance(layer, Convolution) and tensor == layer.source:
+            if isinstance(layer, ChannelGate) or (isinstance(layer, Convolution) and tensor == layer.source):
                 holes = (None, None) if writer is None else (writer.output_channels, _holes(writer))
                 if (layer.input_channels, layer.input_tiles) != holes:
                     broken(layer.name, f"its input {tensor} is masked by {holes}, which it does not name")
@@ -118,7 +119,8 @@ def readers_know_how_a_map_is_masked(graph: Graph) -> None:
                 refuse(
                     layer.name,
                     f"it reads the output of convolution {writer.name}, which is masked by {masks}; only the next "
-                    "convolution can read a masked map, so let it read a map before the mask or after the residual",
+                    "convolution and channel gates can read a masked map, so let it read a map before the mask or "
+                    "after the residual",
                 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,9 +38,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChannelGate(Layer):
-    """What a channel gate is in either graph: it looks at the map ``source`` (pooled, in integers)."""
+    """What a channel gate is in either graph: it looks at the map ``source`` (pooled, in integers).
+
+    ``input_channels`` and ``input_tiles`` name the gates that masked that map, in whose average what was skipped counts
+    as zeros.
+    """
 
     source: str
+    input_channels: str | None = field(default=None, kw_only=True)
+    input_tiles: str | None = field(default=None, kw_only=True)
 
     @property
     def hidden_name(self) -> str:
@@ -54,6 +60,11 @@ class ChannelGate(Layer):
     @property
     def writes(self) -> tuple[str, ...]:
         return (self.hidden_name,)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates whose decisions the layer needs."""
+        return tuple(name for name in (self.input_channels, self.input_tiles) if name is not None)
 
     @property
     @abstractmethod
@@ -109,7 +120,16 @@ class FloatChannelGate(ChannelGate, FloatLayer):
         scales = requantisation(name, hidden_weight, self.hidden_bias / unit, unit / hidden, tiles)
         weight, scale = int8_weights(self.weight, self.bias / hidden)
         bias = integer_bias(self.name, weight, self.bias / (scale * hidden))
-        return QuantisedChannelGate(self.name, pooled, hidden_weight, scales, weight, bias)
+        return QuantisedChannelGate(
+            self.name,
+            pooled,
+            hidden_weight,
+            scales,
+            weight,
+            bias,
+            input_channels=self.input_channels,
+            input_tiles=self.input_tiles,
+        )
 
 
 @dataclass(frozen=True)
@@ -153,6 +173,8 @@ class QuantisedChannelGate(ChannelGate, QuantisedGate):
         return {self.hidden_name: len(self.hidden_weight)}
 
     def scratch(self, graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+        if self.gates:
+            return {}  # what was skipped of the map is not there to be summed
         shape = pooling_named(graph, self.source, self.name).shape(graph)
         return {digits_name(self.name): digits_bytes(shape, len(self.hidden_weight), arch)}
 
@@ -162,7 +184,11 @@ class QuantisedChannelGate(ChannelGate, QuantisedGate):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.hidden_name, self.hidden)
-        image.add_by_vector(self.hidden_name, self.hidden_weight, vector=True)
+        if self.input_channels is None:
+            image.add_by_vector(self.hidden_name, self.hidden_weight, vector=True)
+        else:
+            weight = self.hidden_weight[:, np.newaxis, np.newaxis]
+            image.add_by_reduction(self.hidden_name, weight, self.input_channels, vector=True)
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
         image.add_by_vector(self.name, self.weight, vector=True)
 

@@ -157,7 +157,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
         if self.output_channels is not None:
             values *= batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
-            values *= spread(batch.masks[self.output_tiles], batch.tiles[self.output_tiles], values)
+            values *= spread(batch.masks[self.output_tiles], values)
         if self.residual is not None:
             values += batch.maps[self.residual]
         batch.write(self.output, values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX))
@@ -169,15 +169,15 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return self.residual
 
     def lay_out(self, image: NetworkImage) -> None:
-        image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
-        image.add_pool_parameters(self)
         if self.source == image.graph.input and image.input_layout.rows > 1:
             filters, _, width, _ = self.weight.shape
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
         elif self.input_channels is None:
             image.add_by_vector(self.name, self.weight, self.output_channels)
         else:
-            image.add_by_reduction(self.name, self.weight, self.input_channels)
+            image.add_by_reduction(self.name, self.weight, self.input_channels, self.output_channels)
+        image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
+        image.add_pool_parameters(self)
 
     @property
     def tile_gate(self) -> str | None:

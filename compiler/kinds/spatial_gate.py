@@ -38,12 +38,11 @@ class SpatialGate(Layer):
     """What a spatial gate is in either graph.
 
     It looks at the map ``source`` (pooled, in integers) and decides for a ``grid`` (height, width) of
-    tiles; ``tile`` is the edge of a tile in pixels of the maps that it gates.
+    tiles. Maps of several sizes may be gated: a tile has as many pixels as its map has for a cell of the grid.
     """
 
     source: str
     grid: tuple[int, int]
-    tile: int
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -55,7 +54,12 @@ class SpatialGate(Layer):
 
     def fits(self, shape: TensorShape) -> bool:
         """Whether the mask covers a map of this shape exactly."""
-        return (self.grid[0] * self.tile, self.grid[1] * self.tile) == (shape.height, shape.width)
+        tile = self.tile_in(shape)
+        return tile > 0 and (self.grid[0] * tile, self.grid[1] * tile) == (shape.height, shape.width)
+
+    def tile_in(self, shape: TensorShape) -> int:
+        """The edge of a tile in pixels of a map of this shape, which the mask fits."""
+        return shape.height // self.grid[0]
 
     def check_channels(self, weight: npt.NDArray[Any], shape: TensorShape) -> None:
         """One filter over the channels of the map that the gate looks at."""
@@ -92,7 +96,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
         kernel = weight.reshape(self.weight.shape).repeat(factor, axis=1).repeat(factor, axis=2)
         unit = float(scale[0]) * result.scales[pooled] / factor**2
         bias = integer_bias(self.name, kernel.reshape(1, -1), np.array([self.bias / unit]))
-        return QuantisedSpatialGate(self.name, pooled, self.grid, self.tile, kernel, factor, factor, int(bias[0]))
+        return QuantisedSpatialGate(self.name, pooled, self.grid, kernel, factor, factor, int(bias[0]))
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class QuantisedSpatialGate(SpatialGate, QuantisedGate):
 
     def run(self, batch: reference.Batch) -> None:
         sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding)
-        batch.masks[self.name], batch.tiles[self.name] = gate_decision(sums[:, 0] + self.bias), self.tile
+        batch.masks[self.name] = gate_decision(sums[:, 0] + self.bias)
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {}

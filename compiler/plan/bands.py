@@ -142,7 +142,7 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
             continue  # the output would overwrite it
         maps = {first.source, first.output, second.output if shortcut else first.source}
         size = sum(graph.shapes[name].size for name in maps)
-        blocks.append((size, BandedBlock(first, shortcut, second, _tile(graph, second))))
+        blocks.append((size, BandedBlock(first, shortcut, second, tile_rows(graph, second) or UNGATED_ROWS)))
     return [block for _, block in sorted(blocks, key=lambda pair: -pair[0])]
 
 
@@ -151,11 +151,18 @@ def _read_behind(graph: QuantisedGraph, tensor: str, layer: QuantisedConv) -> bo
     return any(tensor in other.reads for other in graph.layers[graph.layers.index(layer) + 1 :])
 
 
-def _tile(graph: QuantisedGraph, layer: QuantisedConv) -> int:
-    """Rows of a layer's output that are made together: a row of its gate's tiles, or of those it is pooled in."""
+def tile_rows(graph: QuantisedGraph, layer: QuantisedConv) -> int | None:
+    """Rows of a layer's output that belong together: a row of its gate's tiles, or of those it is pooled in.
+
+    A shortcut's are those of the convolution that completes it.
+    """
+    if layer.completed_by is not None:
+        completer = next(other for other in graph.layers if other.name == layer.completed_by)
+        assert isinstance(completer, QuantisedConv)
+        return tile_rows(graph, completer)
     for other in graph.layers:
         if isinstance(other, QuantisedSpatialGate) and other.name == layer.output_tiles:
-            return other.tile
+            return other.tile_in(graph.shapes[layer.output])
         if isinstance(other, Pooling) and other.source == layer.output:
             return other.tile
-    return UNGATED_ROWS
+    return None

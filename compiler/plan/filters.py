@@ -21,6 +21,9 @@ VECTOR_SHARE = 8
 """Where one vector is multiplied, filters are used as fast as they come: groups take one in so many of the words,
 so that few LOADs bring them."""
 
+MOST_BLOCKS = 4
+"""Blocks of the array in a group of 1x1 filters by reduction: a row of one block is a beat, and each row a burst."""
+
 FIRST_SLICES = 4
 """Slices of the first piece of a group whose filters a table picks: nothing begins before it has come."""
 
@@ -56,6 +59,8 @@ class FilterBank:
     pieces: tuple[Slices, ...]
     first_pieces: tuple[Slices, ...] = ()
     """Those of the first group, if they are others."""
+    output_gate: str | None = None
+    """Of a bank by reduction the gate of the output: its table picks the filters of what has been loaded."""
 
     def pieces_in(self, group: int) -> tuple[Slices, ...]:
         """The pieces of a group."""
@@ -75,6 +80,11 @@ class FilterBank:
     def listed(self) -> bool:
         """Whether the vectors of a region are entries of the gate's table, one after another."""
         return self.gate is not None and self.space == Space.WEIGHTS_BY_VECTOR
+
+    @property
+    def picked(self) -> bool:
+        """Whether filters of each group are picked: by a table of their numbers in the group."""
+        return self.output_gate is not None and self.streamed
 
     def groups(self, filters: int) -> int:
         """Groups of so many filters."""
@@ -100,6 +110,8 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
     group = min(arch.columns, bank.filters)
     if vector:
         group *= max(1, arch.weight_words // VECTOR_SHARE // (slices * padded_vectors(group)))
+    elif bank.space == Space.WEIGHTS_BY_REDUCTION and bank.taps == 1:
+        group *= max(1, min(MOST_BLOCKS, arch.weight_words // PIECE_SHARE // (slices * padded_vectors(group))))
     words = slices * padded_vectors(group)
     if words > arch.weight_words:
         raise GatewrightError(

@@ -13,6 +13,9 @@ from gatewright.compiler.graph.graph import Requantisation
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETER_DTYPE, REGION_UNIT
 
+IMAGE_ALIGNMENT = 64
+"""Every part of a program's image begins at a multiple of so many bytes."""
+
 
 def padded_vectors(count: int) -> int:
     """Vectors of an operand region: a multiple of the banks."""
@@ -74,7 +77,7 @@ class ImageBuilder:
         """Append bytes; return their address."""
         address = self.size
         flat = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-        padding = -len(flat) % 64
+        padding = -len(flat) % IMAGE_ALIGNMENT
         self._parts += [flat, np.zeros(padding, np.uint8)]
         self.size += len(flat) + padding
         return address

@@ -37,6 +37,24 @@ IDENTITY = 2, 1
 """Multiplier and shift that leave a value as it is: those of a maximum."""
 
 
+MANY_SHARE = 2
+"""Parameters come with each group of filters in a network with layers of which the buffer does not hold so many."""
+
+LAYER_SHARE = 4
+"""There they do in layers that need more than one in so many entries of what is left."""
+
+GROUP_SHARE = 8
+"""The parameters of groups of filters take one in so many entries of the buffer."""
+
+
+@dataclass(frozen=True)
+class GroupParameters:
+    """Parameters of a streamed bank: for each group ``entries`` (an even number), the first of them the pooling's."""
+
+    address: int
+    entries: int
+
+
 @dataclass
 class NetworkImage:
     """The sample-independent part of every program of a verified quantised graph on an architecture."""
@@ -55,11 +73,14 @@ class NetworkImage:
     """How they were planned."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
-    """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring."""
+    """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring. It says nothing
+    of layers whose parameters come with each group."""
     parameter_start: dict[str, int] = field(init=False, default_factory=dict)
     """A layer's first parameters in DRAM, in entries."""
     parameter_end: dict[str, int] = field(init=False, default_factory=dict)
     """The entry in DRAM after a layer's last."""
+    group_parameters: dict[str, GroupParameters] = field(init=False, default_factory=dict)
+    """Of streamed layers with so many filters that their parameters come with each group of filters."""
     regions: list[Region] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,6 +96,11 @@ class NetworkImage:
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
         self.parameter_capacity = self.arch.parameter_entries // PARAMETER_PIECE * PARAMETER_PIECE
+        most = max((len(layer.weight) for layer in self.graph.layers if isinstance(layer, QuantisedConv)), default=0)
+        self._in_groups = MANY_SHARE * (1 + most) > self.parameter_capacity
+        if self._in_groups:
+            share = self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
+            self.parameter_capacity -= max(PARAMETER_PIECE, share)
         self._parameters: list[np.ndarray] = []
         self._entries = 0
         self.first_parameters = 0
@@ -172,6 +198,13 @@ class NetworkImage:
         """The epilogue's entries for the filters of a bank, after the one of the pooling that is done along."""
         one = np.ones(1, np.int64)
         count = 1 + len(requantisation.bias)
+        multiplier, shift = (pooling.multiplier, pooling.shift) if pooling else IDENTITY
+        before = parameter_bytes(Requantisation(0 * one, multiplier * one, shift * one))
+        bank = self.banks.get(name)
+        many = self._in_groups and LAYER_SHARE * count > self.parameter_capacity
+        if many and bank is not None and bank.streamed and not bank.listed and not bank.picked:
+            self._add_group_parameters(bank, before, parameter_bytes(requantisation))
+            return
         if count > self.parameter_capacity:
             raise GatewrightError(
                 f"arch {self.arch.name}: {name} needs {count} parameter entries, the buffer holds "
@@ -179,13 +212,28 @@ class NetworkImage:
             )
         if self._entries % self.parameter_capacity + count > self.parameter_capacity:
             self._pad_parameters(self.parameter_capacity)  # a layer's entries are consecutive on chip
-        multiplier, shift = (pooling.multiplier, pooling.shift) if pooling else IDENTITY
-        before = Requantisation(0 * one, multiplier * one, shift * one)
-        self._parameters += [parameter_bytes(before), parameter_bytes(requantisation)]
+        self._parameters += [before, parameter_bytes(requantisation)]
         self.parameter_start[name] = self._entries
         self.parameter_entry[name] = self._entries % self.parameter_capacity + 1
         self._entries += 1 + len(requantisation.bias)
         self.parameter_end[name] = self._entries
+
+    def _add_group_parameters(
+        self, bank: FilterBank, before: npt.NDArray[np.uint8], parameters: npt.NDArray[np.uint8]
+    ) -> None:
+        """For each group of filters the pooling's entry and theirs."""
+        entries = 1 + bank.group + -(1 + bank.group) % PARAMETERS_PER_BEAT
+        table = np.zeros((bank.groups(bank.filters), entries * PARAMETER_BYTES), np.uint8)
+        table[:, : len(before)] = before
+        for number, row in enumerate(table):
+            part = parameters[number * bank.group * PARAMETER_BYTES :][: bank.group * PARAMETER_BYTES]
+            row[len(before) : len(before) + len(part)] = part
+        self.group_parameters[bank.name] = GroupParameters(self._builder.add(table), entries)
+        self.regions.append(
+            Region(f"{bank.name} parameters", "parameters", self.group_parameters[bank.name].address, table.size)
+        )
+        self.parameter_start[bank.name] = self.parameter_end[bank.name] = self._entries
+        self.parameter_entry[bank.name] = 1
 
     def add_pool_parameters(self, layer: QuantisedConv) -> None:
         """Behind a convolution's own those of the averages of the map that a max pool makes of its output."""
@@ -205,20 +253,32 @@ class NetworkImage:
         bank = self._bank(name, weight, Space.WEIGHTS_BY_VECTOR, output_gate, vector)
         self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
-    def add_by_reduction(self, name: str, weight: npt.NDArray[np.int8], gate: str) -> None:
-        """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read."""
-        bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate)
+    def add_by_reduction(
+        self, name: str, weight: npt.NDArray[np.int8], gate: str, output_gate: str | None = None, vector: bool = False
+    ) -> None:
+        """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read.
+
+        ``output_gate`` picks its filters; ``vector`` as above.
+        """
+        bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
         groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
     def _bank(
-        self, name: str, weight: npt.NDArray[np.int8], space: Space, gate: str | None, vector: bool = False
+        self,
+        name: str,
+        weight: npt.NDArray[np.int8],
+        space: Space,
+        gate: str | None,
+        vector: bool = False,
+        output_gate: str | None = None,
     ) -> FilterBank:
         """How a bank is cut; where it lies is not yet known."""
         reduction = weight[0].size
         taps = reduction // weight.shape[-1]
         rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
-        return cut(FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, ()), self.arch, vector)
+        bank = FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, (), output_gate=output_gate)
+        return cut(bank, self.arch, vector)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
         """Lay a bank out whose rows in DRAM are ``data``."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows
+from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows, tile_rows
 from gatewright.contract.arch import BEAT_BYTES
 
 
@@ -85,9 +85,9 @@ class Pass:
 
     @staticmethod
     def of_layer(layer: QuantisedConv, graph: QuantisedGraph) -> Pass:
-        """A convolution alone, by rows of the tiles that its output is pooled in."""
-        tile = next((la.tile for la in graph.layers if isinstance(la, Pooling) and la.source == layer.output), None)
-        height, step = graph.shapes[layer.output].height, tile or max(1, UNGATED_ROWS // layer.stride)
+        """A convolution alone, by rows of the tiles that its output is gated or pooled in."""
+        height = graph.shapes[layer.output].height
+        step = tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
 
@@ -161,8 +161,8 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
 def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[str, ...]]:
     """The maps of each residual stream that may lie in DRAM, those with the largest maps first.
 
-    Who writes and reads them are convolutions: of ``blocks``, or alone, without gates and residuals. Averages are
-    written along.
+    Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and none adds a
+    residual. Averages are written along.
     """
     owner: dict[str, list[str]] = {}
     for layer in graph.layers:
@@ -177,7 +177,7 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
         return not middles & set(chain) and all(
-            isinstance(la, Pooling) or (isinstance(la, QuantisedConv) and (la.name in banded or _plain(la)))
+            isinstance(la, Pooling) or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
             for la in users
         )
 
@@ -186,9 +186,10 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     return sorted(found, key=lambda chain: -graph.shapes[chain[0]].size)
 
 
-def _plain(layer: QuantisedConv) -> bool:
-    """Whether a convolution reads and writes whole maps, and nothing else is added to them."""
-    return not layer.gates and layer.residual is None and layer.completed_by is None
+def _alone(layer: QuantisedConv, chain: Sequence[str]) -> bool:
+    """Whether a convolution reads or writes the whole maps of a chain by itself, and nothing else is added to them."""
+    masked = layer.gates if layer.output in chain else layer.input_channels or layer.input_tiles
+    return not masked and layer.residual is None and layer.completed_by is None
 
 
 def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str]) -> list[Pass]:

@@ -267,10 +267,10 @@ def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) ->
     ]
 
 
-def whole_part(pixels: int, filters: int, arch: ArchConfig, filters_only: bool) -> Part:
-    """A chunk by at most a block of filters as one part: the operand stands still that takes the array fewer cycles."""
+def whole_part(pixels: int, filters: int, arch: ArchConfig, filters_only: bool, indirect: bool = False) -> Part:
+    """A chunk by few filters as one part: the operand stands still that takes the array fewer cycles."""
     parts = [Part(Stationary.FILTERS, 0, pixels, 0, filters)]
     fits = -(-pixels // arch.columns) * filters <= arch.accumulator_depth
     if fits and not filters_only:
         parts.append(Part(Stationary.PIXELS, 0, pixels, 0, filters))
-    return min(parts, key=lambda p: _cycles((p.stationary, 0, p.pixels, 0, p.filters), arch, False))
+    return min(parts, key=lambda p: _cycles((p.stationary, 0, p.pixels, 0, p.filters), arch, indirect))

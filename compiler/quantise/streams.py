@@ -46,7 +46,8 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
     looked_at: list[str] = []
     for layer in graph.layers:
         if isinstance(layer, FloatConv) and layer.output_tiles is not None:
-            written.setdefault(streams[layer.output], set()).add(gates[layer.output_tiles].tile)
+            tile = gates[layer.output_tiles].tile_in(graph.shapes[layer.output])
+            written.setdefault(streams[layer.output], set()).add(tile)
         if isinstance(layer, FloatSpatialGate):
             shape = graph.shapes[layer.source]
             edges = shape.height // layer.grid[0], shape.width // layer.grid[1]

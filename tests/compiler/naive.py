@@ -21,11 +21,11 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
     """Every tensor [h, w, c] (hidden layers [hidden]), every decision, and the logits of an image [h, w, c]."""
     tensors: Tensors = {graph.input: image}
     decisions: Tensors = {}
-    tiles = {layer.name: layer.tile for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
+    grids = {layer.name: layer.grid for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
     for layer in graph.layers:
         match layer:
             case QuantisedConv():
-                tensors[layer.output] = _conv(layer, tensors, decisions, tiles)
+                tensors[layer.output] = _conv(layer, tensors, decisions, grids)
             case QuantisedMaxPool():
                 tensors[layer.output] = _max_pool(layer, tensors[layer.source])
             case Pooling():
@@ -84,14 +84,14 @@ def _clip(value: int, low: int) -> int:
     return max(low, min(127, value))
 
 
-def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, tiles: dict[str, int]) -> np.ndarray:
+def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, grids: dict[str, tuple[int, int]]) -> np.ndarray:
     source, scale = tensors[conv.source], conv.requantisation
     edge = (source.shape[0] + 2 * conv.padding - conv.weight.shape[1]) // conv.stride + 1
     output = np.zeros((edge, edge, len(conv.weight)), np.int64)
     for y, x, channel in np.ndindex(output.shape):
         skipped = conv.output_channels is not None and not decisions[conv.output_channels][channel]
         if conv.output_tiles is not None:
-            tile = tiles[conv.output_tiles]
+            tile = edge // grids[conv.output_tiles][0]
             skipped = skipped or not decisions[conv.output_tiles][y // tile, x // tile]
         value = 0
         if not skipped:

@@ -1,4 +1,4 @@
-"""Small networks with lively statistics, for the tests of the compiler's front end."""
+"""Small networks with lively statistics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from gatewright.models.families.residual.bottleneck import Bottleneck
+from gatewright.models.families.residual.network import ResidualNetwork, Stage
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 
@@ -39,6 +42,27 @@ def lively_resnet(gating: Gating, size: int = 16, seed: int = 1) -> ResNetCifar:
     """A ResNet-8 whose gates decide both ways."""
     network = lively(ResNetCifar(8, gating, size=size), seed)
     assert isinstance(network, ResNetCifar)
+    return network
+
+
+class SmallBottleneck(ResidualNetwork[Bottleneck]):
+    """Bottleneck blocks behind a 3x3 convolution: one, and two of which the first has stride 2."""
+
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int) -> None:
+        stages = [Stage(channels, 1, 4, 1), Stage(2 * channels, 2, tile, 2)]
+        stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        super().__init__(11, gating, 10, size, stem, size, stages, Bottleneck)
+
+    def stem(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)))
+
+
+def lively_bottleneck(
+    gating: Gating, size: int = 16, seed: int = 1, channels: int = 8, tile: int = 2
+) -> SmallBottleneck:
+    """A network of bottleneck blocks whose gates decide both ways; ``tile``: of the blocks behind a stride."""
+    network = lively(SmallBottleneck(gating, size, channels, tile), seed)
+    assert isinstance(network, SmallBottleneck)
     return network
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.graph import QuantisedGraph
@@ -35,8 +36,13 @@ class Case:
 
 
 def captured(gating: Gating, size: int) -> Case:
-    """A random ResNet-8 through capture, calibration and quantisation; the last two inputs are extreme."""
-    graph = capture(lively_resnet(gating, size, NETWORK_SEED), (3, size, size))
+    """A random ResNet-8 through capture, calibration and quantisation."""
+    return case_of(lively_resnet(gating, size, NETWORK_SEED), size)
+
+
+def case_of(network: nn.Module, size: int) -> Case:
+    """A network for CIFAR images of ``size`` pixels; the last two inputs are extreme."""
+    graph = capture(network, (3, size, size))
     images = random_images(IMAGES, size, IMAGE_SEED)
     quantised = quantise(graph, calibrate(graph, CIFAR10.normalise(images)))
     inputs = quantise_input(CIFAR10.normalise(images), quantised)

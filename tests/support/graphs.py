@@ -57,7 +57,7 @@ class _Builder:
         shift = 15 + 2 * (tile.bit_length() - 1)
         self.graph.layers.append(Pooling(f"{source}.pooled", source, tile, 1 << 15, shift))
 
-    def spatial_gate(self, name: str, source: str, pooled_tile: int, grid: int, tile: int) -> None:
+    def spatial_gate(self, name: str, source: str, pooled_tile: int, grid: int) -> None:
         """Each channel's taps sum to about 0, so that the logit tells cells apart and not images."""
         shape = self.graph.shapes[source]
         factor = shape.height // pooled_tile // grid
@@ -66,7 +66,7 @@ class _Builder:
         weight = taps.astype(np.int8).repeat(factor, 1).repeat(factor, 2)
         bias = int(self.rng.integers(-500, 500))
         self.graph.layers.append(
-            QuantisedSpatialGate(name, f"{source}.pooled", (grid, grid), tile, weight, factor, factor, bias)
+            QuantisedSpatialGate(name, f"{source}.pooled", (grid, grid), weight, factor, factor, bias)
         )
 
     def channel_gate(self, name: str, source: str, pooled_tile: int, filters: int) -> None:
@@ -107,7 +107,7 @@ def resnet_graph(
             if gated:
                 if channels_gated:
                     builder.channel_gate(f"{name}.mask_c", source, pooled_tile, wider * channels)
-                builder.spatial_gate(f"{name}.mask_s", source, pooled_tile, grid, tile)
+                builder.spatial_gate(f"{name}.mask_s", source, pooled_tile, grid)
                 tiles, filters = f"{name}.mask_s", f"{name}.mask_c" if channels_gated else None
                 first = {"output_channels": filters, "output_tiles": tiles}
                 second = {"input_channels": filters, "input_tiles": tiles, "output_tiles": tiles}

@@ -58,7 +58,7 @@ def test_dual_block_has_gates_before_convolutions_and_masks_attached() -> None:
 
     gate, channels = layers["layer3.0.mask_s"], layers["layer3.0.mask_c"]
     assert isinstance(gate, FloatSpatialGate) and isinstance(channels, FloatChannelGate)
-    assert (gate.source, gate.grid, gate.tile, gate.weight.shape) == ("layer2.0.conv2", (4, 4), 2, (1, 3, 3, 32))
+    assert (gate.source, gate.grid, gate.weight.shape) == ("layer2.0.conv2", (4, 4), (1, 3, 3, 32))
     assert (channels.source, channels.hidden_weight.shape, channels.weight.shape) == (
         "layer2.0.conv2",
         (8, 32),

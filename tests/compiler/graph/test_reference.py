@@ -43,7 +43,7 @@ def _block(rng: np.random.Generator, *, size: int = 8, gate_bias: int = 0, chann
         kernel = _int8(rng, 1, 3, 3, 5).repeat(2, 1).repeat(2, 2)
         hidden, weight = _int8(rng, 3, 5), _int8(rng, out, 3)
         return [
-            QuantisedSpatialGate(f"{name}.s", pooling, (size // 4,) * 2, tile, kernel, 2, 2, gate_bias),
+            QuantisedSpatialGate(f"{name}.s", pooling, (size // 4,) * 2, kernel, 2, 2, gate_bias),
             QuantisedChannelGate(
                 f"{name}.c", pooling, hidden, _requantisation(rng, 3, 80), weight, np.full(out, channel_bias)
             ),

@@ -16,10 +16,11 @@ from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.checks import BrokenGraph
 from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph, TensorShape
 from gatewright.compiler.graph.verify import verify_float, verify_quantised
+from gatewright.compiler.kinds.channel_gate import FloatChannelGate
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
-from tests.compiler.networks import lively, lively_resnet
+from tests.compiler.networks import lively, lively_bottleneck, lively_resnet
 from tests.support.graphs import resnet_graph
 
 Graph = FloatGraph | QuantisedGraph
@@ -71,6 +72,18 @@ def number(name: str, field: str, value: int) -> Change:
     return change
 
 
+def coarser(name: str) -> Change:
+    """The graph with a spatial gate for 3x3 cells of a map of 4x4 tiles."""
+
+    def change(graph: Graph) -> Graph:
+        kernel: dict[str, object] = {}
+        if isinstance(graph, QuantisedGraph):
+            kernel = {"weight": np.zeros((1, 2, 2, 16), np.int8), "padding": 0}
+        return changed(name, grid=(3, 3), **kernel)(graph)  # type: ignore[no-any-return]
+
+    return change
+
+
 NETWORK: dict[str, tuple[Change, str]] = {
     "no classifier": (without("fc"), "must end in a classifier"),
     "a classifier in the middle": (moved("fc", 3), "must end in a classifier"),
@@ -116,7 +129,7 @@ OURS: dict[str, tuple[Change, str]] = {
     "a convolution of other channels": (shaped("input", TensorShape(4, 16, 16)), "layer conv1: weights"),
     "a classifier of other channels": (changed("fc", weight=np.zeros((10, 63), np.int8)), "layer fc: weights"),
     "a grid that does not cover its map": (
-        changed("layer1.0.mask_s", tile=3),
+        coarser("layer1.0.mask_s"),
         r"layer layer1\.0\.conv1: the mask of layer1\.0\.mask_s does not fit layer1\.0\.conv1",
     ),
     "a channel gate with too few bits": (
@@ -229,30 +242,41 @@ def test_skipped_tiles_need_the_average_of_their_residual(quantised: QuantisedGr
         verify_quantised(MISSING_AVERAGE(quantised))
 
 
-class _Bottleneck(nn.Module):
-    """A block whose second channel gate looks at the map that its first spatial gate masked."""
+class _TwoSpatialGates(nn.Module):
+    """A block whose second spatial gate looks at the map that its first one masked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.conv1, self.conv2 = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, 1, 1)
-        self.gate = nn.Conv2d(8, 1, 3, padding=1)
-        self.squeeze, self.excite, self.fc = nn.Linear(8, 2), nn.Linear(2, 8), nn.Linear(8, 4)
+        self.gate, self.again, self.fc = nn.Conv2d(8, 1, 3, 1, 1), nn.Conv2d(8, 1, 3, 1, 1), nn.Linear(8, 4)
 
     def forward(self, images: Tensor) -> Tensor:
         stem = F.relu(self.stem(images))
-        mask = (self.gate(F.adaptive_avg_pool2d(stem, 4)) >= 0).float()
-        tiles = F.interpolate(mask, scale_factor=4, mode="nearest")
-        first = F.relu(self.conv1(stem) * tiles)
-        channels = (self.excite(F.relu(self.squeeze(first.mean((2, 3))))) >= 0).float()
-        second = F.relu(self.conv2(first) * channels[:, :, None, None])
+        first = F.relu(self.conv1(stem) * self._tiles(self.gate, stem))
+        second = F.relu(self.conv2(first) * self._tiles(self.again, first))
         return self.fc(second.mean((2, 3)))  # type: ignore[no-any-return]
 
+    @staticmethod
+    def _tiles(gate: nn.Conv2d, source: Tensor) -> Tensor:
+        mask = (gate(F.adaptive_avg_pool2d(source, 4)) >= 0).float()
+        return F.interpolate(mask, scale_factor=4, mode="nearest")
 
-def test_a_gate_that_looks_at_a_masked_map_is_refused_with_its_name() -> None:
+
+def test_a_spatial_gate_that_looks_at_a_masked_map_is_refused_with_its_name() -> None:
     with pytest.raises(
-        GatewrightError, match="layer excite: it reads the output of convolution conv1, which is masked by gate"
+        GatewrightError, match="layer again: it reads the output of convolution conv1, which is masked by gate"
     ):
-        capture(_Bottleneck(), (3, 16, 16))
+        capture(_TwoSpatialGates(), (3, 16, 16))
+
+
+def test_a_channel_gate_names_what_masked_the_map_that_it_looks_at() -> None:
+    graph = capture(lively_bottleneck("dual"), (3, 16, 16))
+    (gate,) = (la for la in graph.layers if la.name == "layer2.0.mask_c2")
+    assert isinstance(gate, FloatChannelGate)
+    assert (gate.input_channels, gate.input_tiles) == ("layer2.0.mask_c1", "layer2.0.mask_s")
+    for field in ("input_channels", "input_tiles"):
+        with pytest.raises(BrokenGraph, match=r"layer layer2\.0\.mask_c2: its input layer2\.0\.conv1 is masked by"):
+            verify_float(changed("layer2.0.mask_c2", **{field: None})(graph))
 
 
 def test_capture_says_which_convolution_is_a_shortcut_and_what_completes_it() -> None:
