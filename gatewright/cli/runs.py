@@ -16,7 +16,7 @@ DEMO_NETWORK = "dgnet-resnet20-0.4"
 
 
 @click.command(
-    epilog="Examples: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz; "
+    epilog="Example: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz; "
     "gatewright calibrate own.pt2 --images photographs --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
 )
 @click.argument("checkpoint", metavar="CHECKPOINT_OR_PT2", type=click.Path(path_type=Path))
