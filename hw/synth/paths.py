@@ -1,4 +1,4 @@
-"""The worst path to each register and memory, from the flattened netlist and the delays of its cells."""
+"""The worst path to each register, memory and output, from the flattened netlist and the delays of its cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REGISTERS = ("FD", "SRL")
 
 @dataclass(frozen=True)
 class EndPoint:
-    """The slowest path to any bit of a register, of one of its controls, or of a port of a memory or multiplier."""
+    """The slowest path to any bit of a register, of one of its controls, of a memory's or multiplier's port, or an output."""
 
     picoseconds: int
     end: str
@@ -94,6 +94,9 @@ def worst_paths(text: str, top: str) -> list[EndPoint]:
                     missing[bit] += 1
         for pin, setup in delays.setup.items():
             ends += [(bit, setup, _end(name, cell, pin, names)) for bit, _ in _bits(cell, [(pin, setup)])]
+    for name, port in netlist["ports"].items():
+        if port["direction"] == "output":
+            ends += [(bit, 0, f"{name} (output)") for bit in port["bits"] if isinstance(bit, int)]
     ready = [bit for bit in {*arcs, *arrival} if not missing[bit]]
     while ready:
         bit = ready.pop()
