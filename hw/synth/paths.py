@@ -19,7 +19,7 @@ _REGISTERS = ("FD", "SRL")
 
 @dataclass(frozen=True)
 class EndPoint:
-    """The slowest path to any bit of a register, of one of its controls, of a memory's or multiplier's port, or an output."""
+    """The slowest path to a bit of a register, of its controls, of a memory's or multiplier's port, or of an output."""
 
     picoseconds: int
     end: str
