@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
+from gatewright.compiler.emit.filter_use import Use, Weights, region_name
+from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.plan.allocate import Ring
-from gatewright.compiler.plan.filters import FilterBank, Slices
+from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.network_image import PARAMETER_PIECE, GroupParameters
-from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
+from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
@@ -27,37 +26,6 @@ MOST_BESIDE = 4
 
 PIECES_AHEAD = 8
 """Pieces of streamed filters that may be loaded before it is their turn, for the same reason."""
-
-
-class Weights(NamedTuple):
-    """Loaded filters: the word of vector 0 of slice ``first_slice``, and the region's vectors."""
-
-    base: int
-    vectors: int
-    first_slice: int
-
-
-@dataclass
-class _Use:
-    """A bank in the order of use; ``turn``: its layer's number. ``group`` and ``piece`` are the next to be loaded.
-
-    ``serial`` is -1 while the order of those that are used in turn is not known. Without active tiles of ``tile_gate``
-    the bank is not used.
-    """
-
-    turn: int
-    bank: FilterBank
-    serial: int
-    tile_gate: str | None
-    group: int = 0
-    piece: int = 0
-
-    def advance(self, groups: int) -> bool:
-        """One piece more is loaded; whether it was the last."""
-        self.piece += 1
-        if self.piece == len(self.bank.pieces_in(self.group)):
-            self.group, self.piece = self.group + 1, 0
-        return self.group == groups
 
 
 class FilterLoader:
@@ -78,7 +46,7 @@ class FilterLoader:
         alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
         in_turn |= {layer.name: layer.name for layer in alone}
         self._pending = deque(
-            _Use(
+            Use(
                 self.turn[in_turn.get(layer.name, layer.name)],
                 bank,
                 -1 if layer.name in in_turn and bank.streamed else 0,
@@ -87,9 +55,7 @@ class FilterLoader:
             for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
             for bank in self.banks_of(layer)
         )
-        self._parameters = 0
-        reserved = context.arch.parameter_entries - context.image.parameter_capacity
-        self._group_parameters = Ring(reserved, "parameter buffer")
+        self._parameters = ParameterLoader(context)
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
@@ -129,19 +95,19 @@ class FilterLoader:
         self._horizon = turn
         while self._pending and self._may_load(use := self._pending[0]):
             if not self._skipped(use.tile_gate):
-                if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
+                if not self._load_parameters(use.bank):
                     return
                 if not self._load_pieces(use):
                     self._load_beside(use)
                     return
             self._pending.popleft()
 
-    def _may_load(self, use: _Use) -> bool:
+    def _may_load(self, use: Use) -> bool:
         """Whether it is time for a use, and known which filters and in which order."""
         decided = use.bank.gate is None or use.bank.gate in self.context.gates
         return use.turn <= self._horizon and use.serial >= 0 and decided
 
-    def _load_beside(self, head: _Use) -> None:
+    def _load_beside(self, head: Use) -> None:
         """While the head's next group has no room: a piece of what comes behind it, where no group of its could lie.
 
         One at a time, since the head's next LOAD waits for it.
@@ -152,9 +118,9 @@ class FilterLoader:
             return
         if self.ring.place(words, self.ring.live) is not None:
             return
-        if not self._load_parameters(self.context.image.parameter_end[use.bank.name]):
+        if not self._load_parameters(use.bank):
             return
-        region = _region_name(use.bank, use.serial, use.group, use.piece)
+        region = use.region
         beside = [name for name in self._beside if name in self.ring.live]
         room = len(beside) < MOST_BESIDE and self.ring.leaves_room(words, self._words(use), beside)
         if room and self._load(use):
@@ -171,7 +137,7 @@ class FilterLoader:
         turn = self._pending[places[0]].turn
         banks, left_to_load = self.context.image.banks, {self._pending[place].bank.name for place in places}
         ordered = [
-            _Use(turn, banks[name], serial, None)
+            Use(turn, banks[name], serial, None)
             for name, serial in uses
             if name in left_to_load and (banks[name].streamed or not serial)
         ]
@@ -183,14 +149,14 @@ class FilterLoader:
     def is_loaded(self, name: str) -> bool:
         """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""
         bank = self.context.image.banks[name]
-        return _region_name(bank, 0, 0, 0) in self.ring.live
+        return region_name(bank, 0, 0, 0) in self.ring.live
 
     def weights(self, name: str, group: int = 0, piece: int = 0, serial: int = 0) -> Weights:
         """A piece of a group of a bank; group and piece are 0 for a resident one."""
         bank = self.context.image.banks[name]
         if not bank.streamed:
             group = piece = 0
-        region = _region_name(bank, serial, group, piece)
+        region = region_name(bank, serial, group, piece)
         if region not in self.ring.live:
             self.load_until(self._horizon)
         if region not in self.ring.live:
@@ -205,17 +171,13 @@ class FilterLoader:
 
     def parameters(self, name: str, group: int, serial: int) -> int | None:
         """The entry of a loaded group's first filter; None if the layer's parameters do not come by groups."""
-        bank = self.context.image.banks[name]
-        if name not in self.context.image.group_parameters:
-            return None
-        place, _ = self._group_parameters.live[_region_name(bank, serial, group, 0)]
-        return self.context.image.parameter_capacity + place + 1
+        return self._parameters.first_entry(name, region_name(self.context.image.banks[name], serial, group, 0))
 
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
         use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
-        if use is None or not self._load_parameters(self.context.image.parameter_end[bank.name]):
+        if use is None or not self._load_parameters(bank):
             return
         while region not in self.ring.live and self._load(use):
             if use.advance(bank.groups(self.filters_of(bank))):
@@ -227,7 +189,7 @@ class FilterLoader:
         bank = self.context.image.banks[name]
         if bank.streamed:
             for piece in range(len(bank.pieces_in(group))):
-                self._release(_region_name(bank, serial, group, piece))
+                self._release(region_name(bank, serial, group, piece))
             self.load_until(self._horizon)
 
     def skip(self, name: str, group: int, serial: int = 0) -> None:
@@ -247,7 +209,7 @@ class FilterLoader:
     def _release(self, region: str) -> None:
         """A streamed piece gives way."""
         self.ring.release(region)
-        self._group_parameters.release(region)
+        self._parameters.release(region)
         self._streaming.remove(region)
 
     def _vectors(self, bank: FilterBank, group: int) -> int:
@@ -260,33 +222,16 @@ class FilterLoader:
         """Whether no tile of a gate is active, so that its layers' filters are not needed."""
         return gate in self.context.gates and not len(self.context.gates[gate].entries)
 
-    def _load_parameters(self, end: int) -> bool:
-        """Load the epilogue's parameters up to an entry, in pieces; False while those in use are in the way."""
+    def _load_parameters(self, bank: FilterBank) -> bool:
+        """Load the parameters of a bank's layer; False while those in use are in the way."""
         image = self.context.image
         in_use = min(image.parameter_start[name] for name in self._unreleased)
-        while self._parameters < end:
-            first, capacity = self._parameters, image.parameter_capacity
-            room = (in_use + capacity) // PARAMETER_PIECE * PARAMETER_PIECE
-            wanted = -(-end // PARAMETER_PIECE) * PARAMETER_PIECE
-            wrap = (first // capacity + 1) * capacity
-            last = min(wanted, wrap, room, image.parameters) if first else image.first_parameters
-            if last <= first or last - in_use > capacity:
-                self._short = f"parameter buffer of {image.parameter_capacity} entries", "parameter_entries"
-                return False
-            address = first % image.parameter_capacity
-            self.context.out.emit(
-                Opcode.LOAD,
-                [writes("parameter", address, address + last - first)],
-                dram_address=image.parameter_address + first * PARAMETER_BYTES,
-                space=Space.PARAMETERS,
-                address=address,
-                rows=1,
-                row_beats=-(-(last - first) * PARAMETER_BYTES // BEAT_BYTES),
-            )
-            self._parameters = last
-        return True
+        if self._parameters.load_until(image.parameter_end[bank.name], in_use):
+            return True
+        self._short = f"parameter buffer of {image.parameter_capacity} entries", "parameter_entries"
+        return False
 
-    def _load_pieces(self, use: _Use) -> bool:
+    def _load_pieces(self, use: Use) -> bool:
         """Load what is left of a use; False while there is no room."""
         groups = use.bank.groups(self.filters_of(use.bank))
         while use.group < groups:
@@ -302,7 +247,7 @@ class FilterLoader:
         gate = self.context.gate(bank.gate)
         return bank.rows if gate is None else len(gate.entries)
 
-    def _words(self, use: _Use) -> int:
+    def _words(self, use: Use) -> int:
         """Words of the region of the piece that is next."""
         bank = use.bank
         slices = bank.pieces_in(use.group)[use.piece].count
@@ -310,15 +255,14 @@ class FilterLoader:
             slices = slices_of(bank.taps * self._picked(bank), self.context.arch)
         return slices * self._vectors(bank, use.group)
 
-    def _load(self, use: _Use) -> bool:
+    def _load(self, use: Use) -> bool:
         """Load one piece of one group, if there is room."""
         bank, piece, arch = use.bank, use.bank.pieces_in(use.group)[use.piece], self.context.arch
         gate = self.context.gate(bank.gate)
         by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
         picked, vectors, words = self._picked(bank), self._vectors(bank, use.group), self._words(use)
-        region = _region_name(bank, use.serial, use.group, use.piece)
-        parameters = self.context.image.group_parameters.get(bank.name) if use.piece == 0 else None
-        if parameters and self._group_parameters.place(parameters.entries, self._group_parameters.live) is None:
+        region = use.region
+        if use.piece == 0 and not self._parameters.has_room(bank.name):
             self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
             return False
         base = self.ring.take(region, words)
@@ -327,8 +271,8 @@ class FilterLoader:
             return False
         if bank.streamed:
             self._streaming.append(region)
-        if parameters:
-            self._load_group_parameters(region, use.group, parameters)
+        if use.piece == 0:
+            self._parameters.load_group(bank.name, use.group, region)
         if picked == 0:
             return True
         accesses = [writes("weight", base, base + words)]
@@ -356,28 +300,3 @@ class FilterLoader:
             **fields,
         )
         return True
-
-    def _load_group_parameters(self, region: str, group: int, parameters: GroupParameters) -> None:
-        """The epilogue's parameters of a group of streamed filters, where there is room for them."""
-        place = self._group_parameters.take(region, parameters.entries)
-        assert place is not None
-        low = self.context.image.parameter_capacity
-        self.context.out.emit(
-            Opcode.LOAD,
-            [writes("parameter", low + place, low + place + parameters.entries)],
-            dram_address=parameters.address + group * parameters.entries * PARAMETER_BYTES,
-            space=Space.PARAMETERS,
-            address=low + place,
-            rows=1,
-            row_beats=parameters.entries * PARAMETER_BYTES // BEAT_BYTES,
-        )
-
-
-def _region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:
-    return f"{bank.name} ({serial}.{group}.{piece})" if bank.streamed else bank.name
-
-
-def part_of(piece: Slices, patches: Slices) -> Slices:
-    """Slices that a loaded piece and gathered patches have in common."""
-    first = max(piece.first, patches.first)
-    return Slices(first, min(piece.first + piece.count, patches.first + patches.count) - first)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from gatewright.compiler.emit.context import Context, Kernel, SourceMap
 from gatewright.compiler.emit.emit import reads, writes
-from gatewright.compiler.emit.filter_loader import FilterLoader, part_of
+from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.filter_use import part_of
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import TileSet
