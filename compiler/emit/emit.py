@@ -223,6 +223,9 @@ class Emitter:
         layer, self.layer = self.layer, NEXT_PAGE
         self._append(Opcode.NEXT, [(int(Unit.LOAD), self._page_load_count)], {"entry": entry})
         self.layer = layer
+        # What is dispatched from here on comes behind the page's LOAD, and so behind all that this one was behind.
+        behind = self._done_clock[Unit.LOAD][self._page_load_count]
+        self._start_clock = [[max(pair) for pair in zip(clock, behind, strict=True)] for clock in self._start_clock]
         self.page_starts.append(len(self.rows))
         self._page_load = None
         self._page_size = min(PAGE, self.arch.page_instructions)
