@@ -62,6 +62,17 @@ def wait_places(program: Program) -> list[tuple[int, int]]:
     ]
 
 
+def test_gates_are_in_the_network_s_order_whichever_becomes_a_table_first() -> None:
+    program, _ = gated("ultra96")
+    blocks = [gate.name.rpartition(".")[0] for gate in program.gates]
+    assert blocks == sorted(blocks)
+    order = {gate.name.rpartition(".")[2]: number for number, gate in enumerate(program.gates[:2])}
+    for number, gate in enumerate(program.gates):
+        assert order[gate.name.rpartition(".")[2]] == number % 2
+    built = [gate.index_instruction for gate in program.gates]
+    assert built != sorted(built)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_no_race_under_any_timing(preset: str) -> None:
     program, logits = gated(preset)
