@@ -11,6 +11,7 @@ import pytest
 from gatewright.compiler.compile import Compiler, without_gates
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS
+from gatewright.contract.isa import Opcode, Space, Unit, column
 from gatewright.contract.trace import first_difference
 from gatewright.models.gates.kinds import Gating
 from gatewright.sim.stepped import step_simulate
@@ -134,3 +135,15 @@ def test_parameters_come_with_groups_of_filters_where_the_buffer_does_not_hold_a
     compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
     assert compared.different == ()
     assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None
+
+
+def test_a_table_from_dram_comes_behind_the_indexes_before_it() -> None:
+    """Both write by one port, which has no arbiter."""
+    network, arch = wide_case("dual"), replace(PRESETS["ultra96"], weight_kib=24)
+    decisions = {name: bits[0] for name, bits in network.reference.decisions.items()}
+    code = Compiler(network.graph, arch).compile(decisions, network.inputs[0]).code
+    space = column(Opcode.LOAD, "space")
+    first = next(n for n, row in enumerate(code) if row[0] == Opcode.LOAD and row[space] == Space.TABLE)
+    indexes = int((code[:first, 0] == Opcode.INDEX).sum())
+    assert indexes > 0
+    assert (Unit.INDEX, indexes) in list(zip(code[first, 1:7:2], code[first, 2:7:2], strict=True))
