@@ -21,8 +21,9 @@ DRAIN = 256
 """Of the array's work on what has been gathered early so many cycles are held back until the map's last product is
 emitted: the array has them while that one is drained and written, and the last pixels are gathered."""
 
-REDUCE_CYCLES = 110
-"""About the cycles between a product and its sum over one pixel."""
+WAIT_CYCLES = 110
+"""Cycles of a spatial gate's work that go into a channel gate's wait, beside one for each pixel that is summed. The wait
+itself takes about 80; more pays where the spatial gate is what the block waits for, as it mostly is."""
 
 GATHER_PIECES = 3
 """Pieces in which patches that the array waits for are gathered: it takes as long for one as GATHER does."""
@@ -201,16 +202,16 @@ class ChannelWork:
 
     @property
     def sum_cycles(self) -> int:
-        """About the cycles between the map and the sum of its pixels, if they are summed first."""
+        """As ``hidden_cycles``, between the map and the sum of its pixels, if they are summed first."""
         if self.average is None or not self.average.summed:
             return 0
         blocks = -(-self.source.channels // self.context.arch.columns)
-        return REDUCE_CYCLES + blocks * self.source.height * self.source.width
+        return WAIT_CYCLES + blocks * self.source.height * self.source.width
 
     @property
     def hidden_cycles(self) -> int:
-        """About the cycles between the product and the hidden layer."""
-        return REDUCE_CYCLES + (len(self.average.tiles) if self.average else 0)
+        """The array's cycles that a spatial gate may have between the product and the hidden layer."""
+        return WAIT_CYCLES + (len(self.average.tiles) if self.average else 0)
 
     @property
     def early_cycles(self) -> int:
