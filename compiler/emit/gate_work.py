@@ -22,7 +22,7 @@ DRAIN = 256
 emitted: the array has them while that one is drained and written, and the last pixels are gathered."""
 
 WAIT_CYCLES = 110
-"""Cycles of a spatial gate's work that go into a channel gate's wait, beside one for each pixel that is summed. The wait
+"""Cycles of a spatial gate's work that go into a channel gate's wait, beside one for each pixel summed. The wait
 itself takes about 80; more pays where the spatial gate is what the block waits for, as it mostly is."""
 
 GATHER_PIECES = 3
