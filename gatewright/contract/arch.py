@@ -96,6 +96,8 @@ class ArchConfig:
     """Instruction memory, used as two pages."""
     queue_depth: int = 8
     """Instructions that wait in front of each unit."""
+    depthwise: bool = True
+    """Whether EPILOGUE has the kind DEPTHWISE."""
     dram: DramConfig = field(default_factory=DramConfig)
 
     def __post_init__(self) -> None:
@@ -106,8 +108,9 @@ class ArchConfig:
                     raise GatewrightError(
                         f"arch {self.name}: {prefix}{name} = {show(value)} must be an integer from {low} to {high}"
                     )
-        if not isinstance(self.dram.shared, bool):
-            raise GatewrightError(f"arch {self.name}: dram.shared = {show(self.dram.shared)} must be true or false")
+        for key, value in (("depthwise", self.depthwise), ("dram.shared", self.dram.shared)):
+            if not isinstance(value, bool):
+                raise GatewrightError(f"arch {self.name}: {key} = {show(value)} must be true or false")
         if self.load_vectors not in (1, 2, 4):
             raise GatewrightError(f"arch {self.name}: load_vectors = {self.load_vectors} must be 1, 2 or 4")
         if self.dram.beats > self.dram.per_cycles:
@@ -155,10 +158,13 @@ class ArchConfig:
     def from_dict(data: dict[str, Any], origin: str = "arch") -> ArchConfig:
         """The inverse of ``to_dict``; every key must be there, and no other.
 
-        Only ``dram.shared`` may be missing: what was saved before there was a choice has separate channels.
+        Two may be missing, since there was no choice before: ``dram.shared``, where channels are separate, and
+        ``depthwise``, where the kind did not exist.
         """
         dram = ", ".join(f.name for f in fields(DramConfig))
         keys = ", ".join(f.name for f in fields(ArchConfig) if f.name != "dram")
+        if isinstance(data, dict):
+            data = {"depthwise": False, **data}
         if isinstance(data, dict) and isinstance(data.get("dram"), dict):
             data = {**data, "dram": {"shared": False, **data["dram"]}}
         return parse(ArchConfig, data, origin, f"the keys are {keys} and dram.{{{dram}}}")
@@ -192,6 +198,7 @@ burst's; ``outstanding`` is the depth of a queue in the RTL, like ``queue_depth`
 
 PRESETS = {
     "ultra96": ArchConfig(),
+    "ultra96-lean": ArchConfig(name="ultra96-lean", depthwise=False),
     "8x8": ArchConfig(name="8x8", rows=8, columns=8),
     "16x8": ArchConfig(name="16x8", rows=16, columns=8),
     "4x4": ArchConfig(name="4x4", rows=4, columns=4),

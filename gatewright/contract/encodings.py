@@ -33,6 +33,20 @@ def most_taps_window(columns: int) -> int:
     return isqrt(columns)
 
 
+MOST_DEPTHWISE_WINDOW = 3
+MOST_DEPTHWISE_STEP = 2
+
+DEPTHWISE_ENTRIES = 4
+"""Parameter entries of a channel of kind DEPTHWISE: weights of two rows, of the third row, what any filter has, and
+one that is not used."""
+
+DEPTHWISE_PARTS = 3
+"""Those that are read."""
+
+DEPTHWISE_ROWS = ((0, 0), (0, 3), (1, 0))
+"""(entry, byte) at which a row of a DEPTHWISE channel's weights begins. Each has MOST_DEPTHWISE_WINDOW bytes, of which
+those of a smaller window are the last."""
+
 TABLE_ENTRY_BITS = 16
 TABLE_ENTRY_BYTES = TABLE_ENTRY_BITS // 8
 TABLE_ENTRIES_PER_BEAT = BEAT_BYTES // TABLE_ENTRY_BYTES

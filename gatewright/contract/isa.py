@@ -72,7 +72,10 @@ class Stationary(IntEnum):
 
 
 class EpilogueKind(IntEnum):
-    """What EPILOGUE makes of accumulator entries; from MAX on of windows of a map, with TAPS of windows of entries."""
+    """What EPILOGUE makes of accumulator entries; from MAX on of windows of a map, with TAPS of windows of entries.
+
+    DEPTHWISE is there if the machine's ``depthwise`` says so.
+    """
 
     STORE = 0
     REDUCE = 1
@@ -82,6 +85,7 @@ class EpilogueKind(IntEnum):
     AVERAGE = 5
     DIGITS = 6
     TAPS = 7
+    DEPTHWISE = 8
 
 
 @dataclass(frozen=True)
@@ -200,14 +204,14 @@ compact 1 the channels stored per pixel are the filter table's count
                 + """
 accumulator 10 first accumulator entry
 bank 2 accumulator bank
-parameters 12 parameter entry of filter 0; the entry before it is the pooling's
+parameters 12 parameter entry of filter 0; the entry before it is the pooling's; depthwise: 4 entries a channel
 residual 1 add what the output map holds before the last saturation
 relu 1 saturate at 0 below
 pool 1 write each tile's average, requantised, to the pooled map
 pool_address 20 scratchpad byte address of the pooled map [tile][channels]
 grid_width 6 columns of the tile grid, for the pooled map
 digits 1 reduce: entry 0 weighs 128 (the sum of two digits)
-source 20 max, average, digits: scratchpad byte address of the map that is read, [y][x][channels]; taps: first entry
+source 20 of windows: scratchpad byte address of the map that is read, [y][x][channels]; taps: first entry
 source_height 10 rows of that map
 source_width 10 columns of that map
 window 5 edge of the window in pixels of that map
@@ -221,7 +225,8 @@ wrap_bytes 20 bytes of the ring
             "the pixels first and write one int8 vector. REDUCE_RAW: the same without requantisation, as int32. "
             "THRESHOLD: sign of accumulator plus bias into a mask, one bit per stationary vector. MAX, AVERAGE, "
             "DIGITS: of windows of a map the maximum, the requantised sum, or the sum as two int8 digits. TAPS: of "
-            "windows of a map in the accumulators the sum of a lane for each place, its sign into a mask.",
+            "windows of a map in the accumulators the sum of a lane for each place, its sign into a mask. DEPTHWISE: of "
+            "windows of a map the sum of a channel's bytes times its weights, finished as STORE does.",
         ),
         Format(
             Opcode.INDEX,

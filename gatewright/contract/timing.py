@@ -46,6 +46,9 @@ write never meet on the scratchpad's port."""
 EPILOGUE_SETUP = 10
 """Least cycles from an EPILOGUE's start to its run: the first pixel's address is multiplied out."""
 
+DEPTHWISE_LEAD = 6
+"""From the run of a DEPTHWISE to its first slot: its pixels are needed as much earlier in the pipeline."""
+
 INDEX_LATENCY = 6 + DECODE_LATENCY
 """From the last mask word to the table's count, and the cycles in which the count must stand still."""
 

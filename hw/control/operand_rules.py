@@ -10,7 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
-from gatewright.contract.encodings import MOST_DIGITS_WINDOW, most_taps_window
+from gatewright.contract.encodings import (
+    MOST_DEPTHWISE_STEP,
+    MOST_DEPTHWISE_WINDOW,
+    MOST_DIGITS_WINDOW,
+    most_taps_window,
+)
 from gatewright.contract.isa import NO_MASK, NO_TABLE, EpilogueKind, Opcode, Space, Stationary
 
 
@@ -36,10 +41,11 @@ def _gather(arch: ArchConfig, fields: Any) -> list[Any]:
 def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
     plain = (fields.kind == EpilogueKind.STORE) & (fields.stationary == Stationary.FILTERS)
     reduces = (fields.kind == EpilogueKind.REDUCE) | (fields.kind == EpilogueKind.REDUCE_RAW)
-    digits, windows = fields.kind == EpilogueKind.DIGITS, fields.kind >= EpilogueKind.MAX
+    depthwise = (fields.kind == EpilogueKind.DEPTHWISE) & arch.depthwise
+    digits, windows = fields.kind == EpilogueKind.DIGITS, (fields.kind >= EpilogueKind.MAX) & ~depthwise
     taps = fields.kind == EpilogueKind.TAPS
     unusable = (
-        (fields.kind > max(EpilogueKind))
+        (fields.kind > EpilogueKind.TAPS)
         | (fields.stationary != Stationary.FILTERS)
         | (fields.tile != 1)
         | (fields.tile_table != NO_TABLE)
@@ -52,6 +58,14 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         | (~digits & ~taps & (fields.parameters == 0))
         | (taps & ((fields.channels != 1) | (fields.wrap_row != 0) | (fields.window > most_taps_window(arch.columns))))
     )
+    bad_kernel = (
+        (fields.stationary != Stationary.FILTERS)
+        | (fields.window == 0)
+        | (fields.window > MOST_DEPTHWISE_WINDOW)
+        | (fields.step == 0)
+        | (fields.step > MOST_DEPTHWISE_STEP)
+        | (fields.inset >= fields.window)
+    )
     return [
         reduces & (fields.stationary != Stationary.FILTERS),
         (fields.pool | fields.residual) & ~plain,
@@ -59,6 +73,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         fields.compact & (fields.filter_table == NO_TABLE),
         fields.digits & ~reduces,
         windows & unusable,
+        depthwise & bad_kernel,
     ]
 
 

@@ -12,6 +12,7 @@ from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MIN, MULTIPLIER_BITS
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
 from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.hw.epilogue.kernel_sums import KERNEL_STAGES, KERNEL_SUM_BITS, KernelSums
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
 from gatewright.hw.epilogue.requantise import (
@@ -92,7 +93,9 @@ class EpiloguePipeline(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        self._through = self.work.windows & ~self.work.depthwise
         self._stages(m)
+        self._kernel_sums(m)
         read, details = self._kind[READ], self._details[READ]
         m.d.comb += [
             self.accumulators.valid.eq(
@@ -130,6 +133,28 @@ class EpiloguePipeline(wiring.Component):
         with m.If(self.work.taps):
             m.d.sync += self._details[READ].accumulator.eq(self.tap.address)
 
+    def _kernel_sums(self, m: Module) -> None:
+        """The sums of the kind DEPTHWISE that are complete, in stage BIAS."""
+        self._kernels: Any = None
+        if not self._arch.depthwise:
+            return
+        m.submodules.kernel_sums = kernels = KernelSums(self._arch)
+        kind, details, work = self._kind, self._details, self.work
+        assert BIAS == READ + KERNEL_STAGES
+        m.d.comb += [
+            kernels.load.eq(kind[BIAS].parameter),
+            kernels.lane.eq(details[BIAS].lane),
+            kernels.part.eq(details[BIAS].part),
+            kernels.parameter.eq(self.parameter),
+            kernels.kernel_last.eq(work.kernel_last),
+            kernels.row.eq(details[READ].part),
+            kernels.pixels.eq(self.residual),
+            kernels.outside.eq(self.pixel.outside),
+            kernels.add.eq(kind[BIAS].entry),
+            kernels.first.eq(details[BIAS].first),
+        ]
+        self._kernels = kernels.sums
+
     def _bias(self, m: Module) -> tuple[list[Signal], list[Signal]]:
         """Stage BIAS: (value, multiplier) of each lane in the next stage."""
         kind, details, work, parameter = self._kind[BIAS], self._details[BIAS], self.work, self.parameter
@@ -152,11 +177,15 @@ class EpiloguePipeline(wiring.Component):
             # A raw total stands still until it is written: nothing but totals comes here meanwhile.
             with m.If(~work.raw | kind.total):
                 own = Mux(kind.collect, parameter.bias.as_signed(), bias)
-                m.d.sync += value.eq(Mux(kind.total, total, entry) + own)
+                whole = total
+                if self._kernels is not None:
+                    kernel_sum = self._kernels.word_select(lane, KERNEL_SUM_BITS).as_signed()
+                    whole = Mux(work.depthwise, kernel_sum, total)
+                m.d.sync += value.eq(Mux(kind.total, whole, entry) + own)
             m.d.sync += factor.eq(Mux(kind.collect, parameter.multiplier, multiplier))
             # Of a window's pixel nothing but what is added as a residual is left. Both factors: registers that hold
             # nothing yet are unknown, and stay so in a simulator when they are multiplied by zero.
-            with m.If(work.windows):
+            with m.If(self._through):
                 m.d.sync += [value.eq(0), factor.eq(0)]
             values.append(value)
             multipliers.append(factor)
@@ -188,14 +217,16 @@ class EpiloguePipeline(wiring.Component):
             with m.If(kind.parameter & (work.single | (details.lane == lane))):
                 m.d.sync += step.eq(own)
             m.d.sync += chosen.eq(Mux(kind.collect, own, step))
-            with m.If(work.windows):
+            with m.If(self._through):
                 m.d.sync += chosen.eq(0)
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
             addend = Signal(8, name=f"addend_{lane}", reset_less=True)
-            m.d.sync += addend.eq(Mux(work.reads, self.residual[lane], 0))
+            m.d.sync += addend.eq(Mux(work.adds, self.residual[lane], 0))
             m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))
         # A register behind the queue, whose memory is late.
-        m.d.comb += self.take_residual.eq(self._kind[SATURATE - 1].entry & work.reads)
+        m.d.comb += self.take_residual.eq(
+            (self._kind[SATURATE - 1].entry & work.adds) | (self._kind[READ].entry & work.depthwise)
+        )
         return values
 
     def _addresses(self, m: Module) -> Any:
@@ -208,11 +239,14 @@ class EpiloguePipeline(wiring.Component):
             m.d.sync += of_block.eq(self.prepared.base)
         self._of_block = of_block
         place = Signal(PLACED, reset_less=True)
-        from_pixel = kind.entry | kind.transposed
-        m.d.comb += [self.take_pixel.eq(from_pixel), self.take_tile.eq(kind.pool)]
+        from_pixel, from_tile = kind.entry | kind.transposed, kind.pool | (kind.total & work.depthwise)
+        m.d.comb += [
+            self.take_pixel.eq(Mux(work.depthwise, self._kind[READ].entry, from_pixel)),
+            self.take_tile.eq(from_tile),
+        ]
         m.d.sync += [
-            place.address.eq(Mux(from_pixel, self.pixel.address, Mux(kind.pool, self.tile.address, of_block))),
-            place.outside.eq(Mux(from_pixel, self.pixel.outside, kind.pool & self.tile.outside)),
+            place.address.eq(Mux(from_pixel, self.pixel.address, Mux(from_tile, self.tile.address, of_block))),
+            place.outside.eq(Mux(from_pixel, self.pixel.outside, from_tile & self.tile.outside)),
         ]
         return place
 

@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import NO_TABLE
-from gatewright.hw.epilogue.setup import COLUMNS_LEFT, INSIDE, VECTOR_BITS, work_layout
+from gatewright.hw.epilogue.kernel_row import KernelRow
+from gatewright.hw.epilogue.setup import COLUMNS_LEFT, KERNEL_BITS, VECTOR_BITS, inside_shape, work_layout
 from gatewright.hw.layouts import PLACE
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import small_product
@@ -26,25 +27,31 @@ ROOM = 22
 PLACED = data.StructLayout({"address": SCRATCHPAD_ADDRESS_BITS, "outside": 1})
 """A pixel's address, unless it is outside the map."""
 
-RASTER = data.StructLayout(
-    {
-        "position": POSITION_BITS,
-        **{name: INSIDE for name in ("inside_y", "inside_x")},
-        **{name: PLACE[name].width for name in ("tile_y", "tile_x")},
-        "columns_left": COLUMNS_LEFT,
-        "row_last": 1,
-    }
-)
-"""A pixel: its tile's position in the list and its place inside it. Without a tile table also the tile's place in the
-grid, the columns of the map from the tile's first one on, and whether there are none behind the tile."""
+
+def raster_layout(arch: ArchConfig) -> data.StructLayout:
+    """A pixel: its tile's position in the list and its place inside it.
+
+    Without a tile table also the tile's place in the grid, the columns of the map from the tile's first one on, and
+    whether there are none behind the tile.
+    """
+    return data.StructLayout(
+        {
+            "position": POSITION_BITS,
+            **{name: inside_shape(arch) for name in ("inside_y", "inside_x")},
+            **{name: PLACE[name].width for name in ("tile_y", "tile_x")},
+            "columns_left": COLUMNS_LEFT,
+            "row_last": 1,
+        }
+    )
+
 
 _STEPS = 8
 """From the walk's registers to the address."""
 
 
 def copied(target: Any, source: Any) -> list[Any]:
-    """Assignments of the RASTER members of ``source``."""
-    return [getattr(target, name).eq(getattr(source, name)) for name, _ in RASTER]
+    """Assignments of the raster's members of ``source`` to ``target``, which is one."""
+    return [getattr(target, name).eq(getattr(source, name)) for name, _ in target.shape()]
 
 
 class PixelAddresses(wiring.Component):
@@ -56,7 +63,8 @@ class PixelAddresses(wiring.Component):
     the kind TAPS, removed by ``take_ahead``.
 
     A window's pixels are those of a tile, and its result is the tile's average: two of them, one digit behind the
-    other in a row of twice as many, of the kind DIGITS.
+    other in a row of twice as many, of the kind DIGITS. Of the kind DEPTHWISE a column of a window is such a tile: one
+    in the kernel's way along a row of results, with a result where a window ends.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -80,8 +88,12 @@ class PixelAddresses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         issue, averages, self._low = Signal(), Signal(), Signal()
-        self._here = Signal(RASTER, reset_less=True)
+        self._raster = raster_layout(self._arch)
+        self._here = Signal(self._raster, reset_less=True)
         self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("base", "pool_base")]
+        self._row = KernelRow(m, self.work)
+        self._kernel_row = Signal(KERNEL_BITS, reset_less=True)
+        self._result_row = Signal(self.work.first_row.shape(), reset_less=True)
         room = Signal()
         self._walk(m, issue, averages, room)
         address, outside, arrives, average = self._multiply(m, issue, averages)
@@ -99,21 +111,27 @@ class PixelAddresses(wiring.Component):
         """Which pixel is next; after the last pixel of a tile with ``pool``, or of a window, the tile itself."""
         work, here, columns = self.work, self._here, self._arch.columns
         walking = Signal()
-        saved, following = Signal(RASTER, reset_less=True), Signal(RASTER)
+        saved, following = Signal(self._raster, reset_less=True), Signal(self._raster)
         pixels, filters = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
         inner, size = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
         column_ends, tile_ends, advance, ends = Signal(), Signal(), Signal(), Signal()
+        # Whether the pixel is the last one of what is written behind it.
+        answers = Signal()
+        last_inside = column_ends & (here.inside_y == work.inside_last)
         m.d.comb += [
             issue.eq(walking & room),
             column_ends.eq(here.inside_x == work.inside_last),
-            tile_ends.eq(column_ends & (here.inside_y == work.inside_last)),
+            tile_ends.eq(last_inside),
+            answers.eq(last_inside),
             ends.eq(averages & (self._low | ~work.split)),
-            advance.eq(issue & (ends | ~(work.paired & tile_ends))),
+            advance.eq(issue & (ends | ~(work.paired & answers))),
             following.eq(here),
             following.inside_x.eq(Mux(column_ends, work.inside_first, here.inside_x + 1)),
         ]
         with m.If(column_ends):
-            m.d.comb += following.inside_y.eq(Mux(tile_ends, work.inside_first, here.inside_y + 1))
+            m.d.comb += following.inside_y.eq(Mux(last_inside, work.inside_first, here.inside_y + 1))
+        with m.If(work.depthwise):
+            self._along_columns(m, advance, following, answers, tile_ends)
         with m.If(tile_ends):
             m.d.comb += [
                 following.position.eq(here.position + 1),
@@ -130,16 +148,17 @@ class PixelAddresses(wiring.Component):
                 ]
         base, pool_base = self._bases
         with m.If(issue):
-            m.d.sync += [averages.eq(work.paired & tile_ends & ~ends), self._low.eq(averages & ~ends)]
+            m.d.sync += [averages.eq(work.paired & answers & ~ends), self._low.eq(averages & ~ends)]
         with m.If(advance):
             m.d.sync += here.eq(following)
-        with m.If(advance & (tile_ends | ~work.windows)):
+        with m.If(advance & (answers | ~work.windows)):
             m.d.sync += inner.eq(inner - 1)
             with m.If(inner == 1):
                 with m.If(filters > work.group):
                     # The same pixels once more, for the next filters.
                     m.d.sync += [
                         here.eq(saved),
+                        *self._begin(work),
                         inner.eq(size),
                         filters.eq(filters - work.group),
                         base.eq(base + work.group),
@@ -164,6 +183,7 @@ class PixelAddresses(wiring.Component):
             m.d.sync += [
                 *copied(here, prepared),
                 *copied(saved, prepared),
+                *self._begin(prepared),
                 walking.eq(prepared.store & ~prepared.empty),
                 averages.eq(0),
                 self._low.eq(0),
@@ -175,12 +195,38 @@ class PixelAddresses(wiring.Component):
                 pool_base.eq(prepared.pool_base),
             ]
 
+    def _begin(self, work: Any) -> list[Any]:
+        """Assignments: at the first result of ``work``; without DEPTHWISE all stay 0."""
+        return [*self._row.begin(work), self._kernel_row.eq(0), self._result_row.eq(work.first_row)]
+
+    def _along_columns(self, m: Module, advance: Signal, following: Any, answers: Signal, tile_ends: Signal) -> None:
+        """DEPTHWISE: down a column of the kernel, then to the next column, row of results, tile."""
+        work, here, row, below = self.work, self._here, self._row, self._kernel_row
+        column_ends, row_ends, top = Signal(), Signal(), Signal(here.inside_y.shape())
+        m.d.comb += [
+            column_ends.eq(below == work.kernel_last),
+            answers.eq(column_ends & row.due),
+            row_ends.eq(answers & row.ends),
+            tile_ends.eq(row_ends & (self._result_row == work.last_result)),
+            top.eq(here.inside_y - work.kernel_last),
+            following.inside_x.eq(Mux(row_ends, work.inside_first, here.inside_x + column_ends)),
+            following.inside_y.eq(Mux(column_ends, top, here.inside_y + 1)),
+        ]
+        with m.If(row_ends):
+            m.d.comb += following.inside_y.eq(Mux(tile_ends, work.inside_first, top + 1 + work.skipped))
+        with m.If(advance):
+            m.d.sync += below.eq(Mux(column_ends, 0, below + 1))
+            with m.If(column_ends):
+                m.d.sync += row.advance()
+            with m.If(row_ends):
+                m.d.sync += self._result_row.eq(Mux(tile_ends, 0, self._result_row + 1))
+
     def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any]:
         """(address, outside, arrives, average) of what was issued _STEPS cycles ago.
 
         y = tile y * pitch + inside y, and x alike; position = y * width + x; address = position * channels + base. For
         an average with pitch 1, the grid's width and the pooled map's base. A place above or left of the map is beyond
-        its end for who takes it without its sign. Of two digits the pitch is 2 in x.
+        its end for who takes it without its sign. Of two digits the pitch is 2 in x, of DEPTHWISE that of the tiles.
         """
         work, here = self.work, self._here
         m.d.comb += [self.tiles.table.eq(work.tile_table), self.tiles.position.eq(here.position)]
@@ -194,15 +240,16 @@ class PixelAddresses(wiring.Component):
         # 2: the tile and its edge.
         tile_y, tile_x = Signal(PLACE["tile_y"].width, reset_less=True), Signal(PLACE["tile_x"].width, reset_less=True)
         edge_y, edge_x = Signal(work.pitch.shape(), reset_less=True), Signal(work.pitch.shape(), reset_less=True)
-        inside_y, inside_x = Signal(INSIDE, reset_less=True), Signal(INSIDE, reset_less=True)
-        low = delayed(m, self._low, 1, "low")
+        inside_y, inside_x = (Signal(here.inside_y.shape(), name=name, reset_less=True) for name in ("in_y", "in_x"))
+        written_row, written = Signal.like(self._result_row), Signal.like(self._row.result)
+        m.d.sync += [written_row.eq(self._result_row), written.eq(self._row.result | self._low)]
         m.d.sync += [
             tile_y.eq(Mux(listed, self.tiles.entry[COORDINATE_BITS:], raster.tile_y)),
             tile_x.eq(Mux(listed, self.tiles.entry[:COORDINATE_BITS], raster.tile_x)),
-            edge_y.eq(Mux(pooled[0], 1, work.pitch)),
-            edge_x.eq(Mux(pooled[0], 1 << work.split, work.pitch)),
-            inside_y.eq(Mux(pooled[0], 0, raster.inside_y)),
-            inside_x.eq(Mux(pooled[0], low, raster.inside_x)),
+            edge_y.eq(Mux(pooled[0], work.pooled_pitch_y, work.pitch)),
+            edge_x.eq(Mux(pooled[0], work.pooled_pitch_x, work.pitch)),
+            inside_y.eq(Mux(pooled[0], written_row, raster.inside_y)),
+            inside_x.eq(Mux(pooled[0], written, raster.inside_x)),
         ]
         # 3, 4: the pixel.
         row_bits, column_bits = len(tile_y) + len(edge_y), len(tile_x) + len(edge_x)
@@ -235,14 +282,14 @@ class PixelAddresses(wiring.Component):
         outside, lower = Signal(reset_less=True), Signal(reset_less=True)
         before, number = (Signal(len(height) + len(width), name=name, reset_less=True) for name in ("before", "number"))
         m.d.sync += [
-            outside.eq((y >= height) | (~pooled[3] & (x >= work.width))),
+            outside.eq((y >= height) | (x >= width)),
             lower.eq(work.wraps & ~pooled[3] & (y >= work.wrap_row)),
             before.eq(y[: len(height)] * width),
             number.eq(before + delayed(m, x, 1, "x")),
         ]
         # 7, 8: its byte.
         stored = Signal(work.stored.shape(), reset_less=True)
-        m.d.sync += stored.eq(Mux(pooled[4], work.channels, work.stored))
+        m.d.sync += stored.eq(Mux(pooled[4] & ~work.depthwise, work.channels, work.stored))
         offset = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         early = delayed(m, Mux(averages, self._bases[1], self._bases[0]), _STEPS - 2, "base_of")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import TRANSPOSED_FILTERS, ArchConfig
+from gatewright.contract.encodings import DEPTHWISE_PARTS, MOST_DEPTHWISE_WINDOW
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.timing import EPILOGUE_SETUP
 from gatewright.hw.control.sizes import Sizes
@@ -40,8 +41,17 @@ COPIED = (
 VECTOR_BITS = _FIELDS["filter_count"].width
 """Pixels or filters of an instruction."""
 
-INSIDE = signed(PLACE["inside_y"].width + 1)
-"""Shape of a pixel's place inside its tile, or of a window's pixel relative to the window's place without ``inset``."""
+KERNEL_BITS = ceil_log2(MOST_DEPTHWISE_WINDOW)
+"""A row or a column of a depthwise kernel, or which parameter entry of a channel it is."""
+
+
+def inside_shape(arch: ArchConfig) -> Shape:
+    """Of a pixel's place inside its tile, or of a window's pixel relative to the window's place without ``inset``.
+
+    Of the kind DEPTHWISE: relative to that of its tile's first window.
+    """
+    return signed(PLACE["inside_y"].width + 1 + arch.depthwise)
+
 
 COLUMNS_LEFT = signed(PLACE["tile_x"].width + _FIELDS["tile"].width + 1)
 """Shape of the columns of the map from a tile's first one on; behind a row's last tile they are less than 0."""
@@ -62,7 +72,11 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
     pooled map's place. ``paired``: something is written behind each tile. ``pitch``: from a tile to the next.
     ``inside_first``, ``inside_last``: a tile's rows and columns. ``height``, ``width``: of the map with the pixels,
     ``wraps``: it lies in a ring of rows. ``pooled_width``: of the map with what is written behind the tiles.
-    ``reads``: pixels' bytes come through the residual's queue.
+    ``reads``: pixels' bytes come through the residual's queue, ``adds``: to the end of the lanes.
+
+    ``depthwise``: kind DEPTHWISE. A column of a window is what is a tile to others: its pixels lie below each other.
+    ``kernel_last``: the kernel's edge less 1, ``skipped``: columns between two that complete a result.
+    ``first_row``, ``first_result``: the first result in its tile; ``last_result``: of a tile the last row, or column.
 
     ``position``: where the first tile stands in its table; ``columns_left``: of the map, from its first column on;
     ``row_last``: there is no tile beside it.
@@ -80,9 +94,16 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "maximum": 1,
             "split": 1,
             "taps": 1,
+            "depthwise": 1,
+            "kernel_last": KERNEL_BITS,
+            "skipped": 1,
+            "first_row": PLACE["inside_y"].width,
+            "first_result": PLACE["inside_x"].width,
+            "last_result": PLACE["inside_x"].width,
             "by_pixel": 1,
             "relu": 1,
             "reads": 1,
+            "adds": 1,
             "paired": 1,
             "pixels": VECTOR_BITS,
             "filters": VECTOR_BITS,
@@ -93,21 +114,23 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "preload": 1,
             "single": 1,
             "preload_ends": 1,
-            "setup": 6,
+            "setup": 7,
             "base": SCRATCHPAD_ADDRESS_BITS,
             "pool_base": SCRATCHPAD_ADDRESS_BITS,
             "stored": count_bits(arch) if count_bits(arch) > VECTOR_BITS else VECTOR_BITS,
             "last_inside": 2 * _FIELDS["tile"].width,
-            "pitch": _FIELDS["tile"].width,
-            "inside_first": INSIDE,
-            "inside_last": INSIDE,
+            "pitch": _FIELDS["tile"].width + arch.depthwise,
+            "pooled_pitch_y": _FIELDS["tile"].width,
+            "pooled_pitch_x": _FIELDS["tile"].width,
+            "inside_first": inside_shape(arch),
+            "inside_last": inside_shape(arch),
             "height": _FIELDS["out_height"].width,
             "width": _FIELDS["out_width"].width,
             "wraps": 1,
             "pooled_width": _FIELDS["out_width"].width + 1,
             "position": POSITION_BITS,
-            "inside_y": INSIDE,
-            "inside_x": INSIDE,
+            "inside_y": inside_shape(arch),
+            "inside_x": inside_shape(arch),
             "tile_y": PLACE["tile_y"].width,
             "tile_x": PLACE["tile_x"].width,
             "columns_left": COLUMNS_LEFT,
@@ -134,6 +157,9 @@ class EpilogueSetup(wiring.Component):
         m.submodules.sizes = sizes = Sizes(Opcode.EPILOGUE, self._arch)
         fields, place, work = self.head.operands, self.head.place, self.work
         m.d.comb += [sizes.head.eq(fields), sizes.counts.eq(self.counts)]
+        # Steps of two pixels of a depthwise convolution; windows that lie in no tile.
+        twice, alone = Signal(), Signal()
+        m.d.comb += [twice.eq(work.depthwise & fields.step[1]), alone.eq(work.windows & ~work.depthwise)]
         # The head stands still: what is a field of it needs no register.
         m.d.comb += [getattr(work, name).eq(getattr(fields, name)) for name in COPIED]
         m.d.comb += [
@@ -147,18 +173,27 @@ class EpilogueSetup(wiring.Component):
             work.threshold.eq(fields.kind == EpilogueKind.THRESHOLD),
             work.by_pixel.eq(fields.stationary == Stationary.PIXELS),
             work.single.eq(work.threshold & work.by_pixel),
-            work.relu.eq(fields.relu & ~work.windows),
+            work.depthwise.eq((fields.kind == EpilogueKind.DEPTHWISE) & self._arch.depthwise),
+            work.relu.eq(fields.relu & (~work.windows | work.depthwise)),
             work.reads.eq(fields.residual | (work.windows & ~work.taps)),
+            work.adds.eq(fields.residual | (work.windows & ~work.taps & ~work.depthwise)),
             work.paired.eq(fields.pool | work.windows),
-            work.pitch.eq(Mux(work.windows, fields.step, fields.tile)),
+            work.pitch.eq(Mux(work.windows & ~work.depthwise, fields.step, fields.tile << twice)),
+            work.pooled_pitch_y.eq(Mux(work.depthwise, fields.tile, 1)),
+            work.pooled_pitch_x.eq(Mux(work.depthwise, fields.tile, 1 << work.split)),
             work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
             work.height.eq(Mux(work.windows, fields.source_height, fields.out_height)),
             work.width.eq(Mux(work.windows, fields.source_width, fields.out_width)),
             work.pooled_width.eq(Mux(work.windows, fields.out_width << work.split, fields.grid_width)),
-            work.inside_y.eq(Mux(work.windows, -fields.inset, place.inside_y)),
-            work.inside_x.eq(Mux(work.windows, -fields.inset, place.inside_x)),
+            work.inside_y.eq(Mux(work.windows, -fields.inset, 0) + Mux(alone, 0, place.inside_y << twice)),
+            work.inside_x.eq(Mux(work.windows, -fields.inset, 0) + Mux(alone, 0, place.inside_x << twice)),
             work.tile_y.eq(place.tile_y),
             work.tile_x.eq(place.tile_x),
+            work.kernel_last.eq(Mux(work.depthwise, fields.window - 1, 0)),
+            work.skipped.eq(twice),
+            work.first_row.eq(Mux(work.depthwise, place.inside_y, 0)),
+            work.first_result.eq(Mux(work.depthwise, place.inside_x, 0)),
+            work.last_result.eq(fields.tile - 1),
         ]
         self._counts(m, work, sizes)
         self._addresses(m, work, fields, place)
@@ -175,7 +210,7 @@ class EpilogueSetup(wiring.Component):
         m.d.sync += [
             by_pixel.eq(work.by_pixel),
             none.eq(work.by_pixel | work.windows),
-            preloads.eq((~work.windows | work.taps) & (~work.by_pixel | work.threshold)),
+            preloads.eq((~work.windows | work.taps | work.depthwise) & (~work.by_pixel | work.threshold)),
             single.eq(work.single),
         ]
         m.d.comb += [
@@ -192,13 +227,16 @@ class EpilogueSetup(wiring.Component):
             work.last_lane.eq(Mux(filled, columns - 1, standing - 1)),
             work.group.eq(Mux(by_pixel, TRANSPOSED_FILTERS, columns)),
             work.preload.eq(~sizes.empty & preloads),
-            work.preload_ends.eq(single | (standing == 1)),
+            work.preload_ends.eq(~work.depthwise & (single | (standing == 1))),
             work.setup.eq(EPILOGUE_SETUP - 1),
         ]
 
         if columns > EPILOGUE_SETUP:
             with m.If(~none & (standing > EPILOGUE_SETUP)):
                 m.d.sync += work.setup.eq(Mux(filled, columns - 1, standing - 1))
+        last_lane = Mux(filled, columns - 1, (standing - 1)[: ceil_log2(columns)])
+        with m.If(work.depthwise & (standing > EPILOGUE_SETUP // DEPTHWISE_PARTS)):
+            m.d.sync += work.setup.eq(DEPTHWISE_PARTS * last_lane + (DEPTHWISE_PARTS - 1))
 
     def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
         """Sums and products of fields. They stand still longer than this takes."""
@@ -211,7 +249,7 @@ class EpilogueSetup(wiring.Component):
         m.d.sync += [
             work.base.eq(Mux(work.windows, fields.source, fields.destination) + first),
             work.pool_base.eq(Mux(work.windows, fields.destination, fields.pool_address) + fields.first_filter),
-            work.last_inside.eq(size * size - 1),
+            work.last_inside.eq(Mux(work.depthwise, fields.window, size * size) - 1),
             work.inside_last.eq(work.inside_first + size - 1),
             work.wraps.eq(work.store & (fields.wrap_row != 0)),
             work.position.eq(fields.first_tile + place.tile),

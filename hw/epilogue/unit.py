@@ -9,8 +9,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
+from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import NO_TABLE, WAITS, Unit
-from gatewright.contract.timing import DECODE_LATENCY, EPILOGUE_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, DEPTHWISE_LEAD, EPILOGUE_LATENCY
 from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.epilogue.pipeline import RAW_DELAY, EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
@@ -149,9 +150,10 @@ class EpilogueUnit(wiring.Component):
             m.d.sync += waiting.eq(0)
 
         delay = Signal(RAW_DELAY)
-        begins = later & ~work.empty
-        m.d.sync += delay.eq(Cat(begins & work.raw, delay[:-1]))
-        m.d.comb += walk.go.eq((begins & ~work.raw) | delay[-1])
+        begins, delays = later & ~work.empty, work.raw | work.depthwise
+        assert RAW_DELAY == DEPTHWISE_LEAD
+        m.d.sync += delay.eq(Cat(begins & delays, delay[:-1]))
+        m.d.comb += walk.go.eq((begins & ~delays) | delay[-1])
 
         # Bit n: the last slot is in stage n, of the contract's counting: raw slots enter late, and are further then.
         last = Signal(EPILOGUE_LATENCY + 1)
@@ -180,5 +182,7 @@ class EpilogueUnit(wiring.Component):
         number = Mux(work.filter_table == NO_TABLE, counted, self.filters.entry)
         # The sum is behind the register: a table's entry comes late in its cycle.
         offset = Signal.like(self.parameters.entry, reset_less=True)
-        m.d.sync += offset.eq(Mux(walk.kind.pool, ~0, number))
+        channel = Cat(walk.details.part, number)
+        assert 1 << len(walk.details.part) == DEPTHWISE_ENTRIES
+        m.d.sync += offset.eq(Mux(walk.kind.pool, ~0, Mux(work.depthwise, channel, number)))
         m.d.comb += self.parameters.entry.eq(work.parameters + offset)

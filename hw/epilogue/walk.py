@@ -10,8 +10,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import MOST_COLUMNS, TRANSPOSED_FILTERS, ArchConfig
+from gatewright.contract.encodings import DEPTHWISE_PARTS
 from gatewright.contract.isa import Opcode
-from gatewright.hw.epilogue.setup import VECTOR_BITS, work_layout
+from gatewright.hw.epilogue.kernel_row import KernelRow
+from gatewright.hw.epilogue.setup import KERNEL_BITS, VECTOR_BITS, work_layout
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.signatures import LANE_COUNT_BITS, POSITION_BITS
 
@@ -30,10 +32,13 @@ transposer. transposed: write a pixel's bytes from the transposer. pool: turn a 
 A window is a tile whose pixels are entries that come by the residual's queue: no accumulator is read for them, and none
 of them is written. With TAPS a pixel is an entry of the accumulators, of which the lane in ``details`` counts."""
 
-DETAILS = data.StructLayout({"first": 1, "lane": LANE_BITS, "count": LANE_COUNT_BITS, "accumulator": ENTRY_BITS})
+DETAILS = data.StructLayout(
+    {"first": 1, "lane": LANE_BITS, "part": KERNEL_BITS, "count": LANE_COUNT_BITS, "accumulator": ENTRY_BITS}
+)
 """``first``: of a block's sums, or of a tile's pixels. ``lane``: parameter and transposed: a lane; collect: the
 transposer's row; pool, of the kind DIGITS: 1 for the lower digit; entry, of the kind TAPS: the lane of its place in
-the window. ``count``: lanes with results."""
+the window. ``part``, of the kind DEPTHWISE: which of the lane's parameter entries, or the pixel's row of the kernel.
+``count``: lanes with results."""
 
 
 class Step(enum.Enum, shape=3):  # type: ignore[call-arg]
@@ -90,6 +95,8 @@ class EpilogueWalk(wiring.Component):
         self._inside_ends = Signal(reset_less=True)
         self._before_last = Signal.like(self._inside, name="before_last", reset_less=True)
         m.d.sync += self._before_last.eq(self.work.last_inside - 1)
+        self._part = Signal(KERNEL_BITS)
+        self._row = KernelRow(m, self.work)
         advance = Signal()
         m.d.comb += advance.eq((self.take & prepared.preload) | self._loading | self.go | self._working)
 
@@ -99,10 +106,11 @@ class EpilogueWalk(wiring.Component):
         with m.If(self.take):
             m.d.sync += [
                 self._loading.eq(more_parameters),
-                self._lane.eq(more_parameters),
+                self._lane.eq(more_parameters & ~prepared.depthwise),
+                self._part.eq(more_parameters & prepared.depthwise),
                 # Between instructions it is PARAMETER, for the slot of the start.
                 self._step.eq(Mux(more_parameters | prepared.empty, Step.PARAMETER, body)),
-                self.position.eq(prepared.first_filter + prepared.preload),
+                self.position.eq(prepared.first_filter + (prepared.preload & ~prepared.depthwise)),
                 self._accumulator.eq(prepared.accumulator),
                 self._pixels.eq(prepared.pixels),
                 *self._groups(prepared.filters, 0),
@@ -110,6 +118,7 @@ class EpilogueWalk(wiring.Component):
                 self._inside_ends.eq(prepared.last_inside == 0),
                 self._more.eq(prepared.more),
                 self._last_lane.eq(prepared.last_lane),
+                *self._row.begin(prepared),
             ]
         with m.Elif(advance):
             with m.If(self.go):
@@ -141,15 +150,16 @@ class EpilogueWalk(wiring.Component):
             "parameter": step == Step.PARAMETER,
             "entry": value & work.store & ~work.by_pixel,
             "sum": value & (work.reduce | work.raw),
-            "total": (step == Step.AFTER) & ~work.store,
+            "total": (step == Step.AFTER) & (~work.store | work.depthwise),
             "sign": value & work.threshold,
             "collect": value & work.store & work.by_pixel,
             "transposed": step == Step.TRANSPOSED,
-            "pool": (step == Step.AFTER) & work.store,
+            "pool": (step == Step.AFTER) & work.store & ~work.depthwise,
         }
         m.d.sync += [getattr(self.kind, name).eq(advance & holds) for name, holds in kinds.items()]
         m.d.sync += [
             self.details.lane.eq(self._lane),
+            self.details.part.eq(Mux(step == Step.PARAMETER, self._part, self._inside)),
             self.details.count.eq(Mux(step == Step.TRANSPOSED, self._group_last, self._last_lane) + 1),
             self.details.accumulator.eq(self._accumulator),
             self.details.first.eq(Mux(work.store, self._inside == 0, self._pixels == work.pixels)),
@@ -160,18 +170,21 @@ class EpilogueWalk(wiring.Component):
         """The counters behind this cycle's slot."""
         work, step, lane = self.work, self._step, self._lane
         lane_ends, pixel_ends, tile_ends, block_ends = Signal(), Signal(), Signal(), Signal()
-        collected = Signal()
+        collected, part_ends = Signal(), Signal()
         pixel = Mux(work.residual, Step.GAP, Step.VALUE)
         m.d.comb += [
             lane_ends.eq(lane == self._last_lane),
             pixel_ends.eq(self._pixels == 1),
-            tile_ends.eq(work.paired & self._inside_ends),
+            part_ends.eq(~work.depthwise | (self._part == DEPTHWISE_PARTS - 1)),
+            tile_ends.eq(work.paired & self._inside_ends & self._row.due),
             collected.eq(lane == self._group_last),
         ]
         with m.Switch(step):
             with m.Case(Step.PARAMETER):
-                m.d.sync += [self.position.eq(self.position + 1), lane.eq(Mux(lane_ends, 0, lane + 1))]
-                with m.If(lane_ends):
+                m.d.sync += self._part.eq(Mux(part_ends, 0, self._part + 1))
+                with m.If(part_ends):
+                    m.d.sync += [self.position.eq(self.position + 1), lane.eq(Mux(lane_ends, 0, lane + 1))]
+                with m.If(lane_ends & part_ends):
                     m.d.sync += [step.eq(pixel), self._loading.eq(0)]
             with m.Case(Step.GAP):
                 m.d.sync += step.eq(Step.VALUE)
@@ -192,6 +205,8 @@ class EpilogueWalk(wiring.Component):
                         ),
                         step.eq(pixel),
                     ]
+                    with m.If(self._inside_ends):
+                        m.d.sync += self._row.advance()
                     with m.If(work.taps):
                         m.d.sync += lane.eq(lane + 1)
                     with m.If(Mux(work.store, tile_ends, pixel_ends)):
@@ -212,7 +227,8 @@ class EpilogueWalk(wiring.Component):
                     m.d.comb += block_ends.eq(self._last_group)
         with m.If(block_ends):
             m.d.sync += [
-                step.eq(Mux(work.by_pixel | work.windows, Step.VALUE, Step.PARAMETER)),
+                step.eq(Mux(work.by_pixel | (work.windows & ~work.depthwise), Step.VALUE, Step.PARAMETER)),
+                *self._row.begin(work),
                 self._pixels.eq(work.pixels),
                 *self._groups(work.filters, 0),
                 self._inside.eq(0),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.encodings import LOGIT_BYTES, MASK_WORD_BITS
-from gatewright.sim.fast import epilogue, epilogue_taps, epilogue_windows, work
+from gatewright.sim.fast import epilogue, epilogue_depthwise, epilogue_taps, epilogue_windows, work
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.sizes import ceil_div, count_or, tile_at
 from gatewright.sim.fast.state import Geometry, State
@@ -38,6 +38,9 @@ def accesses(
     kind = row[epilogue.KIND]
     if kind == epilogue_windows.TAPS:
         epilogue_taps.accesses(geometry, at, row, done, touched)
+        return
+    if kind == epilogue_depthwise.DEPTHWISE:
+        epilogue_depthwise.accesses(state, at, row, done, touched)
         return
     if kind > epilogue.THRESHOLD:
         epilogue_windows.accesses(at, row, done, touched)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import MASK_BITS
 from gatewright.contract.arithmetic import SHIFT_MAX, gate_decision
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
-from gatewright.sim.fast import epilogue, epilogue_taps, epilogue_windows, faults, work
+from gatewright.sim.fast import epilogue, epilogue_depthwise, epilogue_taps, epilogue_windows, faults, work
 from gatewright.sim.fast.arithmetic import requantise, saturate, wrap32
 from gatewright.sim.fast.context import Bursts
 from gatewright.sim.fast.epilogue import FILTERS, REDUCE, STORE, THRESHOLD
@@ -27,6 +27,8 @@ def execute(
     """Execute an EPILOGUE. Returns 0 or a fault."""
     if row[epilogue.KIND] == epilogue_windows.TAPS:
         return epilogue_taps.execute(geometry, state, row, done)
+    if row[epilogue.KIND] == epilogue_depthwise.DEPTHWISE:
+        return epilogue_depthwise.execute(geometry, state, row, done)
     if row[epilogue.KIND] > THRESHOLD:
         return epilogue_windows.execute(geometry, state, row, done)
     status = epilogue.size(geometry, state, row, done)

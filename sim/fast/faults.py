@@ -57,6 +57,7 @@ WINDOW_STEP = -46
 WINDOW_INSET = -47
 TAPS_CHANNELS = -48
 TAPS_RING = -49
+DEPTHWISE_STEP = -50
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -107,6 +108,7 @@ _TEXT = {
     WINDOW_STEP: "step = {0}; from one window to the next it is at least {1}",
     WINDOW_INSET: "inset = {0}; the first window would lie outside of the map: with window = {1} it is less",
     TAPS_CHANNELS: "channels = {0}; kind TAPS makes one bit for each window, with channels = {1}",
+    DEPTHWISE_STEP: "step = {0}; with kind DEPTHWISE it is 1 to {1}",
     TAPS_RING: "wrap_row = {0}; kind TAPS reads accumulators, which are no ring of rows ({1})",
 }
 

@@ -35,6 +35,7 @@ class Geometry(NamedTuple):
     burst_gap: int
     outstanding: int
     dram_shared: bool
+    depthwise: bool
 
 
 class State(NamedTuple):
@@ -87,6 +88,7 @@ def geometry(arch: ArchConfig) -> Geometry:
         burst_gap=arch.dram.burst_gap,
         outstanding=arch.dram.outstanding,
         dram_shared=arch.dram.shared,
+        depthwise=arch.depthwise,
     )
 
 

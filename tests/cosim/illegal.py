@@ -106,7 +106,7 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
     legal |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1, "parameters": 1}
     legal |= {"channels": 1, "wrap_row": 0}
     wrong: list[dict[str, int]] = [
-        {"kind": int(rng.integers(8, 16))},
+        {"kind": int(rng.integers(9, 16))},
         {"stationary": 1},
         {"tile": 2},
         {"tile_table": 0},
@@ -118,6 +118,16 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
         EpilogueKind.DIGITS: [{"window": 12}],
         EpilogueKind.TAPS: [{"window": 6}, {"channels": 2}, {"wrap_row": 1}],
     }.get(EpilogueKind(kind), [{"parameters": 0}])
+    return {**legal, **wrong[int(rng.integers(len(wrong)))]}
+
+
+def _depthwise(rng: np.random.Generator) -> dict[str, int]:
+    """A DEPTHWISE that is wrong in one operand."""
+    legal = {"kind": EpilogueKind.DEPTHWISE, "stationary": 0, "tile": 2, "tile_table": NO_TABLE}
+    legal |= {"filter_table": NO_TABLE, "compact": 0, "residual": 0, "pool": 0, "digits": 0}
+    legal |= {"window": 2, "step": 2, "inset": 1}
+    wrong: list[dict[str, int]] = [{"stationary": 1}, {"residual": 1}, {"pool": 1}, {"digits": 1}, {"compact": 1}]
+    wrong += [{"window": 0}, {"window": 4}, {"step": 0}, {"step": 3}, {"inset": 2}, {"tile": 0}]
     return {**legal, **wrong[int(rng.integers(len(wrong)))]}
 
 
@@ -140,6 +150,7 @@ def _operands(
             {"kind": int(rng.choice([0, 3])), "digits": 1},
             _window(rng),
             _window(rng),
+            _depthwise(rng),
         ],
         Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, {"bits": MASK_BITS + 1}],
         Opcode.EXIT: [{"mask": lacking_mask}, {"mask": NO_MASK}, {"bit": MASK_BITS}],

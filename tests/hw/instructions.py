@@ -64,7 +64,10 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
     fields["kind"] = min(fields["kind"], max(EpilogueKind))
     if fields["kind"] not in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW):
         fields["digits"] = 0
-    if fields["kind"] >= EpilogueKind.MAX:
+    if fields["kind"] == EpilogueKind.DEPTHWISE:
+        fields |= {"stationary": 0, "digits": 0, "window": rng.randint(1, 3), "step": rng.randint(1, 2)}
+        fields["inset"] = rng.randrange(fields["window"])
+    elif fields["kind"] >= EpilogueKind.MAX:
         fields |= WINDOWS
         largest = 11 if fields["kind"] == EpilogueKind.DIGITS else 31
         fields["window"] = rng.choice((1, largest, rng.randint(1, largest)))
@@ -222,6 +225,11 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         for name, value in _WINDOW_FAULTS + own.get(kind, [("parameters", 0)]):
             change = _fields(Opcode.EPILOGUE, **{**whole, name: value})
             kinds.append((f"{kind.name} with {name} {value}", Opcode.EPILOGUE, change))
+    whole = {"kind": EpilogueKind.DEPTHWISE, "stationary": 0, "tile": 2, "filter_table": 0, "compact": 0}
+    whole |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1}
+    for name, value in _DEPTHWISE_FAULTS:
+        change = _fields(Opcode.EPILOGUE, **{**whole, name: value})
+        kinds.append((f"DEPTHWISE with {name} {value}", Opcode.EPILOGUE, change))
     kinds += [
         (f"{name} {value} of INDEX", Opcode.INDEX, _fields(Opcode.INDEX, **{name: value}))
         for name, values in {"table": (ARCH.tables, 31), "bits": (513, 16383), "mask": (32, 63)}.items()
@@ -251,8 +259,11 @@ _EPILOGUES = {
     "digits of THRESHOLD": {"kind": 3, "digits": 1},
 }
 
+_DEPTHWISE_FAULTS = [("stationary", 1), ("residual", 1), ("pool", 1), ("digits", 1), ("window", 0), ("window", 4)]
+_DEPTHWISE_FAULTS += [("window", 31), ("step", 0), ("step", 3), ("step", 4), ("inset", 2), ("inset", 15)]
+
 _WINDOW_FAULTS = [
-    ("kind", 8),
+    ("kind", 9),
     ("kind", 15),
     ("stationary", 1),
     ("tile", 2),

@@ -35,7 +35,7 @@ WINDOWS = [
     Mutant(
         "window-beside-the-map",
         "hw/epilogue/pixel_address.py",
-        "(~pooled[3] & (x >= work.width))",
+        "(x >= width)",
         "0",
         "windows at the left and right edge see pixels of the rows beside",
         _BENCH,

@@ -14,6 +14,7 @@ from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
+from tests.support.random_depthwise import depthwise_layer
 from tests.support.random_machines import random_machine
 from tests.support.random_taps import spatial_gate
 from tests.support.random_windows import banded, summed, tall, windowed
@@ -271,8 +272,9 @@ def random_network(seed: int, arch: ArchConfig | None = None) -> tuple[Network, 
             current = banded(network, current)
         for _ in range(int(rng.integers(1, 4))):
             step = network.gated if current.values.shape[0] * current.values.shape[1] >= 9 else network.layer
-            some = (step, network.layer, partial(windowed, network))
-            current = some[int(rng.integers(3))](current)
+            some = [step, network.layer, partial(windowed, network)]
+            some += [partial(depthwise_layer, network)] * network.arch.depthwise
+            current = some[int(rng.integers(len(some)))](current)
         return network, network.finish(current)
 
     return first_that_fits(draw)

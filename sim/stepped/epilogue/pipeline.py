@@ -10,6 +10,7 @@ from gatewright.contract.arithmetic import INT8_MIN, gate_decision, requantise, 
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES, RAW_LANES, RAW_WRITES
 from gatewright.contract.isa import EpilogueKind
 from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.sim.stepped.epilogue.depthwise import KernelSums
 from gatewright.sim.stepped.epilogue.residual import ResidualFetch
 from gatewright.sim.stepped.epilogue.slots import Kind, Slot
 from gatewright.sim.stepped.instruction import Instruction
@@ -18,6 +19,9 @@ from gatewright.sim.stepped.state import Shared
 READ, BIAS, MULTIPLY, SHIFT, SATURATE, COLLECT, POOLED, WRITE = 0, 2, 3, 6, 8, 9, 13, EPILOGUE_LATENCY
 """Stages. Between them: 1 the memories' output registers; 4 and 5 the product's registers; 7 the shift behind the
 rounding's addition in SHIFT; 10 to 12 the pooling's product; 14 the rotation to the destination's byte."""
+
+SCALED = (Kind.ENTRY, Kind.COLLECT, Kind.KERNEL_SUM)
+"""Slots that are requantised, beside totals."""
 
 Wide = npt.NDArray[np.int64]
 
@@ -43,6 +47,7 @@ class EpiloguePipeline:
         self.total = np.zeros(columns, np.int64)
         self.tile_sum = np.zeros(columns, np.int64)
         self.tap_sum = 0
+        self.kernel = KernelSums(columns)
         self.transposer = np.zeros((TRANSPOSED_FILTERS, columns), np.int8)
         self._work = {
             READ: self._read,
@@ -71,7 +76,7 @@ class EpiloguePipeline:
         return leaving is not None and leaving.last
 
     def _read(self, epilogue: Instruction, slot: Slot) -> None:
-        if slot.kind in (Kind.PARAMETER, Kind.COLLECT, Kind.POOL):
+        if slot.kind in (Kind.PARAMETER, Kind.WEIGHTS, Kind.COLLECT, Kind.POOL):
             slot.raw = self._shared.parameters.read(slot.parameter, epilogue)
         if slot.kind in (Kind.ENTRY, Kind.SUM, Kind.SIGN, Kind.COLLECT, Kind.TAP) and slot.entry is not None:
             entry = self._shared.accumulators.read(epilogue["bank"], slot.entry, epilogue)
@@ -87,6 +92,13 @@ class EpiloguePipeline:
     def _bias(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind == Kind.PARAMETER:
             self._set(slot, 0, self.bias)
+        elif slot.kind == Kind.WEIGHTS:
+            assert slot.lane is not None
+            self.kernel.load(slot.row, slot.raw, slot.lane)
+        elif slot.kind == Kind.KERNEL:
+            self.kernel.add(slot.row, epilogue["window"], self.residual.take(epilogue))
+        elif slot.kind == Kind.KERNEL_SUM:
+            slot.value = self.kernel.complete() + self.bias
         elif slot.kind == Kind.SUM:
             assert slot.value is not None
             if not slot.first:
@@ -113,7 +125,7 @@ class EpiloguePipeline:
     def _shift(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind == Kind.PARAMETER:
             self._set(slot, 2, self.shift)
-        elif slot.kind in (Kind.ENTRY, Kind.COLLECT) or (slot.kind == Kind.TOTAL and not self._is_raw(epilogue)):
+        elif slot.kind in SCALED or (slot.kind == Kind.TOTAL and not self._is_raw(epilogue)):
             assert slot.value is not None and slot.multiplier is not None
             slot.value = requantise(slot.value, slot.multiplier, self._own(slot, 2, self.shift))
 
@@ -122,7 +134,7 @@ class EpiloguePipeline:
         return epilogue["kind"] == EpilogueKind.REDUCE_RAW
 
     def _saturate(self, epilogue: Instruction, slot: Slot) -> None:
-        if slot.kind in (Kind.ENTRY, Kind.COLLECT, Kind.TOTAL):
+        if slot.kind in (*SCALED, Kind.TOTAL):
             assert slot.value is not None
             if self._is_raw(epilogue):
                 slot.data = slot.value.astype(np.int32).astype("<i4").view(np.int8)

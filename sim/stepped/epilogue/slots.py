@@ -38,6 +38,12 @@ class Kind(Enum):
     """Add a lane of an accumulator entry, if there is one, to a window's sum."""
     TAPPED = auto()
     """Turn that sum into a mask bit."""
+    WEIGHTS = auto()
+    """Read a parameter entry into one lane's weights of a kernel."""
+    KERNEL = auto()
+    """Multiply a pixel's bytes from the residual's queue by a row of the kernel."""
+    KERNEL_SUM = auto()
+    """Turn the sums of the windows that are complete into bytes and write them."""
 
 
 @dataclass
@@ -55,6 +61,8 @@ class Slot:
     """Lanes with results."""
     first: bool = False
     """SUM: the first of its block. ENTRY with pool: the first of its tile. WINDOW, TAP: the first of its window."""
+    row: int = 0
+    """WEIGHTS: which of a channel's parameter entries it is. KERNEL: the row of the kernel."""
     # Pipeline registers.
     raw: tuple[int, int, int] = (0, 0, 0)
     value: npt.NDArray[np.int64] | None = None

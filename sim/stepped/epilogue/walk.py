@@ -8,6 +8,7 @@ from gatewright.contract.arch import TRANSPOSED_FILTERS
 from gatewright.contract.encodings import SCRATCHPAD_SPACE
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Stationary
+from gatewright.sim.stepped.epilogue.depthwise import DepthwiseWalk, check_depthwise
 from gatewright.sim.stepped.epilogue.slots import Kind, Slot
 from gatewright.sim.stepped.epilogue.taps import tap_slots
 from gatewright.sim.stepped.epilogue.windows import WINDOW_KINDS, check_windows, window_reads, window_slots
@@ -20,6 +21,7 @@ class EpilogueWalk:
 
     def __init__(self, shared: Shared, instruction: Instruction) -> None:
         self._tables, self._columns = shared.tables, shared.arch.columns
+        self._has_depthwise = shared.arch.depthwise
         self._fields = instruction
         work = effective_work(instruction, shared.tables, shared.arch.rows)
         self._pixels, self._filters = work.pixels, work.filters
@@ -29,11 +31,18 @@ class EpilogueWalk:
         self._check()
         compact = bool(instruction["compact"])
         self._stored = shared.tables.count(instruction["filter_table"]) if compact else instruction["channels"]
+        self._depthwise: DepthwiseWalk | None = None
+        if instruction["kind"] == EpilogueKind.DEPTHWISE:
+            self._depthwise = DepthwiseWalk(instruction, shared.tables, self._columns, self._stored)
 
     def _check(self) -> None:
         fields, kind = self._fields, self._fields["kind"]
         reduces = kind in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW)
-        fault = check_windows(fields, self._columns) if kind > EpilogueKind.THRESHOLD else None
+        fault = None
+        if kind == EpilogueKind.DEPTHWISE and self._has_depthwise:
+            fault = check_depthwise(fields)
+        elif kind > EpilogueKind.THRESHOLD:
+            fault = check_windows(fields, self._columns)
         if reduces and not self._by_filter:
             fault = "a reduction needs stationary filters"
         elif fields["digits"] and not reduces:
@@ -55,7 +64,9 @@ class EpilogueWalk:
         """The parameters of the first block, one a cycle; none without work, or where each slot brings its own."""
         if self.empty or self._fields["kind"] in WINDOW_KINDS:
             return
-        if self._by_filter:
+        if self._depthwise is not None:
+            yield from self._depthwise.parameters(0)
+        elif self._by_filter:
             yield from self._parameters(0)
         elif self._fields["kind"] == EpilogueKind.THRESHOLD:
             yield Slot(Kind.PARAMETER, parameter=self._parameter(0))
@@ -68,6 +79,9 @@ class EpilogueWalk:
             return
         if kind == EpilogueKind.TAPS:
             yield from tap_slots(self._fields, self._columns)
+            return
+        if self._depthwise is not None:
+            yield from self._depthwise.slots()
             return
         blocks = -(-self._standing // self._columns)
         for block in range(blocks):
@@ -145,6 +159,8 @@ class EpilogueWalk:
         """(address or None, bytes) of what is read through port B, in the order of the slots that take it."""
         if self._fields["kind"] in WINDOW_KINDS:
             yield from window_reads(self._fields, self._columns)
+        elif self._depthwise is not None:
+            yield from self._depthwise.reads()
         elif self._fields["residual"]:
             yield from self._residual_reads()
 

@@ -77,7 +77,7 @@ def window_reads(fields: Instruction, columns: int) -> Iterator[tuple[int | None
         for dy in range(fields["window"]):
             for dx in range(fields["window"]):
                 y, x = pixel.y * fields["step"] + dy, pixel.x * fields["step"] + dx
-                yield _source(fields, y, x, pixel.channel), pixel.lanes
+                yield source_address(fields, y, x, fields["channels"], pixel.channel), pixel.lanes
 
 
 def place_of(fields: Instruction, y: int, x: int) -> int | None:
@@ -88,11 +88,12 @@ def place_of(fields: Instruction, y: int, x: int) -> int | None:
     return y * fields["source_width"] + x
 
 
-def _source(fields: Instruction, y: int, x: int, channel: int) -> int | None:
+def source_address(fields: Instruction, y: int, x: int, stored: int, channel: int) -> int | None:
+    """Of a channel of a place that is counted from the padding's corner; None outside of the source."""
     number = place_of(fields, y, x)
     if number is None:
         return None
-    address = fields["source"] + number * fields["channels"] + channel
+    address = fields["source"] + number * stored + channel
     if fields["wrap_row"] and y - fields["inset"] >= fields["wrap_row"]:
         address -= fields["wrap_bytes"]
     return address % SCRATCHPAD_SPACE

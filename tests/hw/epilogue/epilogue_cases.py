@@ -23,6 +23,7 @@ from gatewright.contract.isa import (
 from gatewright.sim.stepped.epilogue.unit import EpilogueUnit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
+from tests.hw.epilogue.depthwise_cases import depthwise_fields
 from tests.hw.epilogue.tap_cases import tap_fields
 from tests.hw.epilogue.window_cases import window_fields
 
@@ -128,6 +129,9 @@ class Generator:
             return instruction(number, waits, **window_fields(self, self.arch))
         if self.chance(0.15):
             return instruction(number, waits, **tap_fields(self, self.arch))
+        if self.chance(0.3):
+            tables = TILE_TABLE, FILTER_TABLE
+            return instruction(number, waits, **depthwise_fields(self, self.arch, rows, columns, tile, tables))
         kinds = [(EpilogueKind.STORE, Stationary.FILTERS)] * 4 + [(EpilogueKind.STORE, Stationary.PIXELS)] * 2
         kinds += [(EpilogueKind.REDUCE, Stationary.FILTERS), (EpilogueKind.REDUCE_RAW, Stationary.FILTERS)]
         kinds += [(EpilogueKind.THRESHOLD, Stationary.FILTERS), (EpilogueKind.THRESHOLD, Stationary.PIXELS)]
