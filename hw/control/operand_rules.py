@@ -44,6 +44,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
     depthwise = (fields.kind == EpilogueKind.DEPTHWISE) & arch.depthwise
     digits, windows = fields.kind == EpilogueKind.DIGITS, (fields.kind >= EpilogueKind.MAX) & ~depthwise
     taps = fields.kind == EpilogueKind.TAPS
+    outside = fields.inset >= fields.window
     unusable = (
         (fields.kind > EpilogueKind.TAPS)
         | (fields.stationary != Stationary.FILTERS)
@@ -53,7 +54,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         | fields.compact
         | (fields.window == 0)
         | (fields.step == 0)
-        | (fields.inset >= fields.window)
+        | outside
         | (digits & (fields.window > MOST_DIGITS_WINDOW))
         | (~digits & ~taps & (fields.parameters == 0))
         | (taps & ((fields.channels != 1) | (fields.wrap_row != 0) | (fields.window > most_taps_window(arch.columns))))
@@ -64,7 +65,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         | (fields.window > MOST_DEPTHWISE_WINDOW)
         | (fields.step == 0)
         | (fields.step > MOST_DEPTHWISE_STEP)
-        | (fields.inset >= fields.window)
+        | outside
     )
     return [
         reduces & (fields.stationary != Stationary.FILTERS),

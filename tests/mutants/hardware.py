@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.control import CONTROL
+from tests.mutants.depthwise import HARDWARE_DEPTHWISE
 from tests.mutants.mutant import Mutant
 from tests.mutants.taps import HARDWARE_TAPS
 from tests.mutants.windows import WINDOWS
@@ -235,4 +236,5 @@ HARDWARE = [
     *CONTROL,
     *WINDOWS,
     *HARDWARE_TAPS,
+    *HARDWARE_DEPTHWISE,
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.depthwise import SIMULATOR_DEPTHWISE
 from tests.mutants.mutant import Mutant
 from tests.mutants.taps import SIMULATOR_TAPS
 
@@ -175,4 +176,5 @@ SIMULATOR = [
         "a STORE beside LOADs looks as fast as alone, and the shared channel as wide as two",
     ),
     *SIMULATOR_TAPS,
+    *SIMULATOR_DEPTHWISE,
 ]
