@@ -6,6 +6,7 @@ cycle, 300 MHz, without waits between layers. Nothing of it is measured.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -13,6 +14,10 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 
 LINES = 16
 CLOCK = 300e6
+LARGEST_TILE = 31
+
+Slots = Callable[[int, int], float]
+"""Of a map's edge and a stride: the cycles for a result of a block of channels."""
 
 
 def blocks(channels: int) -> int:
@@ -27,8 +32,14 @@ def pointwise(pixels: int, inputs: int, outputs: int) -> int:
     return blocks(inputs) * min(pixels * blocks(outputs), streaming)
 
 
-def images_per_second(slots: float, preload: int, beside: bool, own_unit: bool = False) -> float:
-    """``slots`` for each pixel and block of channels; ``beside``: in bands, beside the convolutions around it."""
+def along_columns(edge: int, stride: int) -> float:
+    """As built: every column of a piece of a row once, three pixels of it, and a write; in tiles as large as fit."""
+    tile = max(size for size in range(1, LARGEST_TILE + 1) if edge % size == 0)
+    return (((tile - 1) * stride + 3) * 3 + tile) / tile
+
+
+def images_per_second(slots: Slots, preload: int, beside: bool, own_unit: bool = False) -> float:
+    """``beside``: in bands, beside the convolutions around it; ``preload``: cycles before each block of channels."""
     stem, last, classifier = 2 * blocks(32) * 112 * 112, pointwise(49, 320, 1280), 1280 * 1000 / 12
     cycles, edge, inputs = stem + last + classifier, 112, 32
     for expansion, outputs, count, first_stride in STAGES:
@@ -37,7 +48,7 @@ def images_per_second(slots: float, preload: int, beside: bool, own_unit: bool =
             hidden, pixels, after = inputs * expansion, edge * edge, (edge // stride) ** 2
             expand = pointwise(pixels, inputs, hidden) if expansion > 1 else 0
             written = pixels * blocks(hidden) if expansion > 1 else 0
-            depthwise = after * blocks(hidden) * slots + preload * blocks(hidden)
+            depthwise = after * blocks(hidden) * slots(edge // stride, stride) + preload * blocks(hidden)
             project = pointwise(after, hidden, outputs)
             stored = after * blocks(outputs) * (2 if number else 1)
             if not beside:
@@ -52,10 +63,13 @@ def images_per_second(slots: float, preload: int, beside: bool, own_unit: bool =
 
 if __name__ == "__main__":
     for title, slots, preload, own in (
-        ("DEPTHWISE, three products a lane and slot", 4, 48, False),
-        ("one product a lane and slot", 10, 0, False),
-        ("a unit of its own", 3, 0, True),
+        ("DEPTHWISE: three sums a lane, along columns", along_columns, 48, False),
+        ("three neighbours a slot, on planes", lambda _, __: 4, 48, False),
+        ("one product a lane and slot", lambda _, __: 10, 0, False),
+        ("a unit of its own", lambda _, __: 3, 0, True),
     ):
         alone, bands = (images_per_second(slots, preload, beside, own) for beside in (False, True))
         print(f"{title:45} layer by layer {alone:4.0f}, in bands {bands:4.0f} images/s")
-    print(f"{'on the array, block-diagonal':45} layer by layer {images_per_second(9, 0, False):4.0f} images/s")
+    print(
+        f"{'on the array, block-diagonal':45} layer by layer {images_per_second(lambda _, __: 9, 0, False):4.0f} images/s"
+    )
