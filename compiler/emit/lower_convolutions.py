@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
@@ -15,6 +16,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.planes import Plane, plane_widths, planes
 from gatewright.compiler.plan.spills import Pass
 from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
 from gatewright.contract.errors import GatewrightError
@@ -148,7 +150,7 @@ class ConvolutionLowering:
         return [within] if len(within) else []
 
     def _filters(self, layer: QuantisedConv) -> int:
-        gate = self.context.gate(layer.output_channels)
+        gate = self._stored_channels(layer.output, layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
 
     def tiles(
@@ -170,14 +172,18 @@ class ConvolutionLowering:
         if not filters or not len(tiles):
             return
         source, kernel = self._source(layer)
-        way = self._way(layer.name, source, tiles, kernel)
         readers = self._readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
+        each = layer.group_shape[1]
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, each)
+        if layer.groups > 1:
+            yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
+            return
+        way = self._way(layer.name, source, tiles, kernel)
         yield from way(self.context, self.loader, product)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
-        shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
+        shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
         source = SourceMap(
@@ -188,6 +194,7 @@ class ConvolutionLowering:
             gate,
             self.context.gate(layer.input_tiles),
             self.ring(layer.source, shape.width * channels),
+            self._planes(layer.source),
         )
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -195,7 +202,7 @@ class ConvolutionLowering:
         return source, Kernel(height, width, layer.stride, layer.padding, layer.padding)
 
     def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
-        shape, gate = self.graph.shapes[layer.output], self.context.gate(layer.output_channels)
+        shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
         return OutputMap(
             self.image.addresses[layer.output],
             shape.height,
@@ -208,7 +215,19 @@ class ConvolutionLowering:
             pool,
             0 if pool is None else self.image.addresses[pool.name],
             self.ring(layer.output, shape.width * self._filters(layer)),
+            planes=self._planes(layer.output),
+            block=self.arch.columns,
         )
+
+    def _planes(self, tensor: str) -> tuple[Plane, ...]:
+        """How a map lies that a grouped convolution reads; empty for any other."""
+        if tensor not in self.image.planes:
+            return ()
+        return planes(self.graph.shapes[tensor].channels, self.image.planes[tensor])
+
+    def _stored_channels(self, tensor: str, gate: str | None) -> DecidedGate | None:
+        """The gate whose active channels alone are stored of a map. A map in planes has all, what is masked too."""
+        return None if tensor in self.image.planes else self.context.gate(gate)
 
     def ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""
@@ -251,7 +270,7 @@ class ConvolutionLowering:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
         completer = self.image.completer(layer)
         added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
-        if added or layer.output in self.image.ring_bytes:
+        if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
             return
         if layer.output in self.image.spilled:
             self.lowering.place_averages(self.image.poolings.get(layer.output))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -104,6 +105,9 @@ def allocate_scratchpad(
         sizes |= layer.sizes(graph)
     for block in blocks:
         _live_together(block.layers, graph, uses)
+    for gates in joined(graph.layers):
+        if any(isinstance(gate, QuantisedSpatialGate) and gate.overlap for gate in gates):
+            _live_together(gates, graph, uses)
     for stem in stems:
         _live_together(stem.layers(graph), graph, uses)
     owner: dict[str, _Buffer] = {}
@@ -154,6 +158,19 @@ def allocate_scratchpad(
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
     return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
+
+
+def joined(layers: Sequence[QuantisedLayer]) -> list[list[QuantisedLayer]]:
+    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
+    groups: list[list[QuantisedLayer]] = []
+    for layer in layers:
+        if not layer.banks:
+            continue
+        if groups and layer.joins(groups[-1][-1]):
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
 
 
 def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:

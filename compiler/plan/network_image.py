@@ -13,7 +13,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
-from gatewright.compiler.plan.filters import FilterBank, cut
+from gatewright.compiler.plan.filters import FilterBank, cut, cut_in_planes
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
@@ -21,6 +21,7 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
+from gatewright.compiler.plan.planes import plane_widths, weights_in_planes, widths_by_map
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
@@ -63,6 +64,8 @@ class NetworkImage:
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
     pooled: list[PooledConvolution] = field(init=False)
+    planes: dict[str, int] = field(init=False)
+    """Channels of a plane of the maps that lie in planes."""
     blocks: list[BandedBlock] = field(init=False)
     """Blocks that are computed band by band."""
     ring_bytes: dict[str, int] = field(init=False)
@@ -90,6 +93,7 @@ class NetworkImage:
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
+        self.planes = widths_by_map(self.graph, self.arch)
         self.blocks, spills, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
         self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
@@ -263,6 +267,15 @@ class NetworkImage:
         bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
         groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
+
+    def add_grouped(self, layer: QuantisedConv) -> None:
+        """The filters of a grouped convolution, over the channels of their plane; its gate picks what is loaded."""
+        widths = plane_widths(layer, self.arch)
+        weight = weights_in_planes(layer, widths)
+        space, taps = Space.WEIGHTS_BY_VECTOR, layer.weight.shape[1] * layer.weight.shape[2]
+        sizes = *weight.shape, taps
+        bank = FilterBank(layer.name, 0, space, len(weight), 0, *sizes, None, 0, (), output_gate=layer.output_channels)
+        self._add(cut_in_planes(bank, self.arch, widths.filters), weights_by_vector(weight, self.arch))
 
     def _bank(
         self,
