@@ -102,9 +102,10 @@ class Convolution(Layer):
 
     def _check_groups(self, graph: Graph) -> None:
         """What a convolution of groups reads is written for it: in planes of few channels."""
-        writer = next((layer for layer in graph.layers if self.source in layer.writes), None)
-        if not isinstance(writer, Convolution) or writer.residual is not None:
-            what = "the image" if writer is None else f"the output of {writer.name}"
+        writers = [layer for layer in graph.layers if self.source in layer.writes]
+        writer = writers[0] if writers else self
+        if not writers or not isinstance(writer, Convolution) or writer.residual is not None:
+            what = f"the output of {writer.name}" if writers else "the image"
             refuse(
                 self.name,
                 f"it has {self.groups} groups and reads {what}; a grouped convolution must read the output of a "

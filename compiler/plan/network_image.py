@@ -273,8 +273,10 @@ class NetworkImage:
         widths = plane_widths(layer, self.arch)
         weight = weights_in_planes(layer, widths)
         space, taps = Space.WEIGHTS_BY_VECTOR, layer.weight.shape[1] * layer.weight.shape[2]
-        sizes = *weight.shape, taps
-        bank = FilterBank(layer.name, 0, space, len(weight), 0, *sizes, None, 0, (), output_gate=layer.output_channels)
+        filters, reduction = weight.shape
+        bank = FilterBank(
+            layer.name, 0, space, filters, 0, filters, reduction, taps, None, 0, (), output_gate=layer.output_channels
+        )
         self._add(cut_in_planes(bank, self.arch, widths.filters), weights_by_vector(weight, self.arch))
 
     def _bank(
