@@ -17,7 +17,6 @@ from gatewright.compiler.emit.users import UNITS, Users
 from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
-from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
 CONTROL_LAYERS = START, NEXT_PAGE, END = "start", "next page", "end"

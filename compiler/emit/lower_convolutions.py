@@ -18,7 +18,8 @@ from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, plane_widths, planes
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
+from gatewright.compiler.plan.stem import IMAGE_AHEAD
+from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
@@ -41,11 +42,17 @@ class ConvolutionLowering:
         self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
         self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
         self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
+        self._chains = {layer.name: chain for chain in self.image.chains for layer in chain.layers}
 
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
         if layers[0].name in self._pools:
             lower_stem(self, self._pools[layers[0].name])
+            return
+        chain = self._chains.get(layers[0].name)
+        if chain is not None:
+            if chain.layers[0] in layers:
+                self._by_rows(chain.layers, Pass(chain.steps), 0)
             return
         block = self._blocks.get(layers[0].name)
         if block is not None:
@@ -90,9 +97,7 @@ class ConvolutionLowering:
         pool = self.image.poolings.get(layer.output)
         if gate is not None:
             return [(gate.tiles(shape.height), layer.relu, pool)]
-        tile = pool.tile if pool else 1
-        while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
-            tile *= 2
+        tile = pool.tile if pool else computed_edge(shape.height, shape.width)
         return [(all_tiles(shape.height, shape.width, tile), layer.relu, pool)]
 
     def _in_bands(self, block: BandedBlock) -> None:
@@ -129,6 +134,7 @@ class ConvolutionLowering:
         traffic = RowTraffic(self.context, one)
         for number in range(len(one.steps)):
             self.context.out.layer = layers[0].name
+            self._bring_image(layers[0], number)
             traffic.step(number)
             for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
                 if of == number:
@@ -137,6 +143,13 @@ class ConvolutionLowering:
         traffic.finish()
         for layer in layers:
             self._place(layer)
+
+    def _bring_image(self, layer: QuantisedConv, step: int) -> None:
+        """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
+        loader, chain = self.lowering.image_loader, self._chains.get(layer.name)
+        if layer.source == self.graph.input and chain is not None and loader.ring is not None:
+            for following in range(step, min(step + 1 + IMAGE_AHEAD, len(chain.steps))):
+                loader.rows(chain.image_rows(following))
 
     @staticmethod
     def _tiles_in(tiles: TileSet, rows: Rows, cut: bool) -> list[TileSet]:
@@ -253,7 +266,7 @@ class ConvolutionLowering:
     def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
         pooled = pool.name if pool is not None and pool.source == layer.output else None
-        in_turn = self._blocks.get(layer.name)
+        in_turn = self._blocks.get(layer.name) or self._chains.get(layer.name)
         readers = [
             reader
             for reader in self.graph.layers

@@ -13,6 +13,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
+from gatewright.compiler.plan.chains import Chain
 from gatewright.compiler.plan.filters import FilterBank, cut, cut_in_planes
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
@@ -68,6 +69,8 @@ class NetworkImage:
     """Channels of a plane of the maps that lie in planes."""
     blocks: list[BandedBlock] = field(init=False)
     """Blocks that are computed band by band."""
+    chains: tuple[Chain, ...] = field(init=False)
+    """Convolutions around grouped ones that are."""
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
@@ -94,8 +97,9 @@ class NetworkImage:
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
         self.planes = widths_by_map(self.graph, self.arch)
-        self.blocks, spills, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
-        self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
+        plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.blocks, self.chains, spills = plan.blocks, plan.chains, plan.spills
+        self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
@@ -169,6 +173,11 @@ class NetworkImage:
         for block in self.blocks:
             if block.middle == tensor:
                 return block.kept_rows(self.graph, block.units[-1])
+        for chain in self.chains:
+            if tensor in chain.kept_rows:
+                return chain.kept_rows[tensor]
+            if tensor == chain.layers[0].source == self.graph.input:
+                return chain.image_ring(rows_in_beats(self.input_pitch))
         (pooled,) = self.pooled
         if tensor == self.graph.input:
             return pooled.image_rows(self.graph, rows_in_beats(self.input_pitch))
@@ -191,6 +200,9 @@ class NetworkImage:
     @property
     def first_image_rows(self) -> int:
         """Rows of the image that the first band needs."""
+        for chain in self.chains:
+            if chain.layers[0].source == self.graph.input:
+                return chain.image_rows(0)
         return needed_rows(self.pooled[0].convolution, next(self.pooled[0].steps(self.graph)).middle).end
 
     def pooling_of(self, layer: QuantisedConv) -> Pooling | None:

@@ -92,6 +92,14 @@ class TileSet:
         return begin + self.top, last + self.top + (self.tile if self.height is None else self.height)
 
 
+def computed_edge(height: int, width: int) -> int:
+    """The edge of the tiles that a map without tiles of its own is computed in: 1 if an instruction counts so many."""
+    tile = 1
+    while -(-height // tile) * -(-width // tile) > MOST_TILES:
+        tile *= 2
+    return tile
+
+
 def all_tiles(height: int, width: int, tile: int) -> TileSet:
     """Every tile of a map, raster order."""
     down, across = -(-height // tile), -(-width // tile)
