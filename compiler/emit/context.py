@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.planes import Plane
 from gatewright.compiler.plan.tiling import TileSet, listed_tiles
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
 from gatewright.contract.errors import GatewrightError
@@ -40,7 +41,7 @@ class DecidedGate:
 
     def tile_in(self, height: int) -> int:
         """The edge of a tile in pixels of a map of so many rows."""
-        return height // self.grid[0]
+        return -(-height // self.grid[0])
 
     def tiles(self, height: int, complement: bool = False) -> TileSet:
         """The active tiles of a map of so many rows, or the inactive ones."""
@@ -97,9 +98,17 @@ class SourceMap:
     ring: int | None = None
     """Rows that are kept, if not all are."""
 
+    planes: tuple[Plane, ...] = ()
+    """How it lies, if it lies in planes."""
+
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
         return placed_rows(self.address, self.width * self.channels, self.ring, first, end)
+
+    def plane(self, plane: Plane) -> SourceMap:
+        """One of its planes."""
+        address = self.address + (self.ring or self.height) * self.width * plane.first
+        return replace(self, address=address, channels=plane.count, planes=())
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,15 @@ class OutputMap:
     first_channel: int | None = None
     """The channel that filter 0 writes, of a group of filters with parameters of its own."""
 
+    planes: tuple[Plane, ...] = ()
+    """How it lies, if it lies in planes."""
+
+    block: int = 1
+    """Columns of the array: filters of a block that stand still."""
+
+    plane: Plane | None = None
+    """The plane of it that is meant."""
+
     @property
     def stored(self) -> int:
         """Bytes of a pixel."""
@@ -132,7 +150,8 @@ class OutputMap:
 
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
-        return placed_rows(self.address, self.width * self.stored, self.ring, first, end)
+        before = 0 if self.plane is None else (self.ring or self.height) * self.width * self.plane.first
+        return placed_rows(self.address + before, self.width * self.stored, self.ring, first, end)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from gatewright.compiler.emit.users import UNITS, Users
 from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
-from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
 
 CONTROL_LAYERS = START, NEXT_PAGE, END = "start", "next page", "end"
@@ -124,6 +123,10 @@ class Emitter:
                 self._guard(early)
                 base = self._base_clock(unit)
         waits = self._prune(needed, base)
+        while len(waits) > WAITS:
+            self._wait_before(opcode, waits[:WAITS], base)
+            base = self._base_clock(unit)
+            waits = self._prune(needed, base)
         row = self._append(opcode, waits, values)
         self._complete(unit, waits, base)
         self._users.record(spans, unit, self.counts[unit])
@@ -186,8 +189,6 @@ class Emitter:
             for unit, count in wanted
             if not any(other != unit and self._done_clock[other][n][unit] >= count for other, n in wanted)
         ]
-        if len(kept) > WAITS:
-            raise GatewrightError(f"layer {self.layer}: an instruction needs {len(kept)} waits; the ISA has {WAITS}")
         return kept
 
     def _complete(self, unit: Unit, waits: list[tuple[int, int]], base: Clock) -> None:
@@ -200,13 +201,16 @@ class Emitter:
         done[unit] = self.counts[unit]
         self._done_clock[unit].append(done)
 
+    def _wait_before(self, opcode: Opcode, waits: list[tuple[int, int]], base: Clock) -> None:
+        """An instruction of a kind without work that waits, for one that has more to wait for than the ISA has room."""
+        self._append(opcode, waits, {"tile": 1})
+        self._complete(FORMATS[opcode].unit, waits, base)
+        self._turn_page_if_full()
+
     def _guard(self, early: Clock) -> None:
         """An empty EPILOGUE that waits for what the next one reads before its own waits."""
         base = self._base_clock(Unit.EPILOGUE)
-        waits = self._prune(early, base)
-        self._append(Opcode.EPILOGUE, waits, {"tile": 1})
-        self._complete(Unit.EPILOGUE, waits, base)
-        self._turn_page_if_full()
+        self._wait_before(Opcode.EPILOGUE, self._prune(early, base), base)
 
     def _turn_page_if_full(self) -> None:
         """Close the page two rows early: room for the load of the next page and for NEXT."""

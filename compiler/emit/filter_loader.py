@@ -42,6 +42,7 @@ class FilterLoader:
         self.layers = [layer for layer in context.graph.layers if layer.banks]
         self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
         in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
+        in_turn |= {layer.name: chain.layers[0].name for chain in context.image.chains for layer in chain.layers}
         in_turn |= {name: name for name in context.image.used_twice if name not in in_turn}
         alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
         in_turn |= {layer.name: layer.name for layer in alone}

@@ -19,10 +19,11 @@ from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
-from gatewright.compiler.graph.graph import Decisions, QuantisedLayer, TensorShape
+from gatewright.compiler.graph.graph import Decisions, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.allocate import joined
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES
@@ -48,7 +49,7 @@ class Lowering:
     def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
         """Emit everything and assemble the program."""
         self._start()
-        for group in _groups(self.graph.layers):
+        for group in joined(self.graph.layers):
             for layer in group:
                 self.context.out.layer = layer.name
                 self.loader.load_until(self.loader.turn[layer.name])
@@ -171,19 +172,6 @@ class Lowering:
         )
         program.image = program.with_sample(sample)
         return program
-
-
-def _groups(layers: list[QuantisedLayer]) -> list[list[QuantisedLayer]]:
-    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
-    groups: list[list[QuantisedLayer]] = []
-    for layer in layers:
-        if not layer.banks:
-            continue
-        if groups and layer.joins(groups[-1][-1]):
-            groups[-1].append(layer)
-        else:
-            groups.append([layer])
-    return groups
 
 
 def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
@@ -15,8 +16,10 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.planes import Plane, plane_widths, planes
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, all_tiles
+from gatewright.compiler.plan.stem import IMAGE_AHEAD
+from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
@@ -39,11 +42,17 @@ class ConvolutionLowering:
         self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
         self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
         self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
+        self._chains = {layer.name: chain for chain in self.image.chains for layer in chain.layers}
 
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
         if layers[0].name in self._pools:
             lower_stem(self, self._pools[layers[0].name])
+            return
+        chain = self._chains.get(layers[0].name)
+        if chain is not None:
+            if chain.layers[0] in layers:
+                self._by_rows(chain.layers, Pass(chain.steps), 0)
             return
         block = self._blocks.get(layers[0].name)
         if block is not None:
@@ -88,9 +97,7 @@ class ConvolutionLowering:
         pool = self.image.poolings.get(layer.output)
         if gate is not None:
             return [(gate.tiles(shape.height), layer.relu, pool)]
-        tile = pool.tile if pool else 1
-        while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
-            tile *= 2
+        tile = pool.tile if pool else computed_edge(shape.height, shape.width)
         return [(all_tiles(shape.height, shape.width, tile), layer.relu, pool)]
 
     def _in_bands(self, block: BandedBlock) -> None:
@@ -127,6 +134,7 @@ class ConvolutionLowering:
         traffic = RowTraffic(self.context, one)
         for number in range(len(one.steps)):
             self.context.out.layer = layers[0].name
+            self._bring_image(layers[0], number)
             traffic.step(number)
             for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
                 if of == number:
@@ -135,6 +143,13 @@ class ConvolutionLowering:
         traffic.finish()
         for layer in layers:
             self._place(layer)
+
+    def _bring_image(self, layer: QuantisedConv, step: int) -> None:
+        """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
+        loader, chain = self.lowering.image_loader, self._chains.get(layer.name)
+        if layer.source == self.graph.input and chain is not None and loader.ring is not None:
+            for following in range(step, min(step + 1 + IMAGE_AHEAD, len(chain.steps))):
+                loader.rows(chain.image_rows(following))
 
     @staticmethod
     def _tiles_in(tiles: TileSet, rows: Rows, cut: bool) -> list[TileSet]:
@@ -148,7 +163,7 @@ class ConvolutionLowering:
         return [within] if len(within) else []
 
     def _filters(self, layer: QuantisedConv) -> int:
-        gate = self.context.gate(layer.output_channels)
+        gate = self._stored_channels(layer.output, layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
 
     def tiles(
@@ -170,14 +185,18 @@ class ConvolutionLowering:
         if not filters or not len(tiles):
             return
         source, kernel = self._source(layer)
-        way = self._way(layer.name, source, tiles, kernel)
         readers = self._readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
+        each = layer.group_shape[1]
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, each)
+        if layer.groups > 1:
+            yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
+            return
+        way = self._way(layer.name, source, tiles, kernel)
         yield from way(self.context, self.loader, product)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
-        shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
+        shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
         source = SourceMap(
@@ -188,6 +207,7 @@ class ConvolutionLowering:
             gate,
             self.context.gate(layer.input_tiles),
             self.ring(layer.source, shape.width * channels),
+            self._planes(layer.source),
         )
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -195,7 +215,7 @@ class ConvolutionLowering:
         return source, Kernel(height, width, layer.stride, layer.padding, layer.padding)
 
     def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
-        shape, gate = self.graph.shapes[layer.output], self.context.gate(layer.output_channels)
+        shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
         return OutputMap(
             self.image.addresses[layer.output],
             shape.height,
@@ -208,7 +228,19 @@ class ConvolutionLowering:
             pool,
             0 if pool is None else self.image.addresses[pool.name],
             self.ring(layer.output, shape.width * self._filters(layer)),
+            planes=self._planes(layer.output),
+            block=self.arch.columns,
         )
+
+    def _planes(self, tensor: str) -> tuple[Plane, ...]:
+        """How a map lies that a grouped convolution reads; empty for any other."""
+        if tensor not in self.image.planes:
+            return ()
+        return planes(self.graph.shapes[tensor].channels, self.image.planes[tensor])
+
+    def _stored_channels(self, tensor: str, gate: str | None) -> DecidedGate | None:
+        """The gate whose active channels alone are stored of a map. A map in planes has all, what is masked too."""
+        return None if tensor in self.image.planes else self.context.gate(gate)
 
     def ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""
@@ -234,7 +266,7 @@ class ConvolutionLowering:
     def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
         pooled = pool.name if pool is not None and pool.source == layer.output else None
-        in_turn = self._blocks.get(layer.name)
+        in_turn = self._blocks.get(layer.name) or self._chains.get(layer.name)
         readers = [
             reader
             for reader in self.graph.layers
@@ -251,7 +283,7 @@ class ConvolutionLowering:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
         completer = self.image.completer(layer)
         added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
-        if added or layer.output in self.image.ring_bytes:
+        if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
             return
         if layer.output in self.image.spilled:
             self.lowering.place_averages(self.image.poolings.get(layer.output))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.compiler.emit.bin_averages import average_bins
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
 from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
@@ -69,6 +70,9 @@ class GateLowering:
         context = self.context
         channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
+        for gate in (each for each in spatial if each.overlap):
+            context.out.layer = gate.name
+            average_bins(context, gate)
         for each in channel:
             context.out.layer = each.name
             self._channel_work(each).begin()
@@ -136,6 +140,10 @@ class GateLowering:
     def _pooled_source(self, gate: Gate) -> SourceMap:
         """The pooled map that a gate reads, one pixel per tile; of a masked map it is compact."""
         context = self.context
+        if isinstance(gate, QuantisedSpatialGate) and gate.overlap:
+            averages = gate.pooled_shape(context.graph)
+            address = context.image.addresses[gate.bins_name]
+            return SourceMap(address, averages.height, averages.width, averages.channels)
         pooling = next(p for p in context.image.poolings.values() if p.name == gate.source)
         shape, address = pooling.shape(context.graph), context.image.addresses[gate.source]
         if not isinstance(gate, QuantisedChannelGate):

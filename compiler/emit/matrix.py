@@ -9,6 +9,7 @@ from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, Out
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
+from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, first_pieces, split_chunk
@@ -39,6 +40,14 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
+    each: int = 1
+    """Of a grouped convolution the input channels of a group."""
+
+    @property
+    def pixels_stand(self) -> bool:
+        """Whether pixels must stand still: where filters of a block of the array write to several planes."""
+        planes = self.output.planes
+        return len(planes) > 1 and any(plane.first % self.output.block for plane in planes)
 
     @property
     def tables(self) -> dict[str, int]:
@@ -119,7 +128,15 @@ def _multiply(
         )
     fields = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count, **product.tables}
     indirect = product.output.channel_gate is not None
-    parts = split_chunk(pixels, product.filters, arch, indirect, product.filters_stand, arch.accumulator_depth)
+    parts = split_chunk(
+        pixels,
+        product.filters,
+        arch,
+        indirect,
+        product.filters_stand,
+        arch.accumulator_depth,
+        product.pixels_stand,
+    )
     for part in parts:
         sizes = fields | {
             "first_pixel": tiles.first_pixel + part.first_pixel,
@@ -145,6 +162,19 @@ def store(
     sizes: dict[str, int],
 ) -> None:
     """Write the results of a product whose entries are complete."""
+    for part, of_part in in_planes(output, sizes, context.arch.columns):
+        _store(context, part, tiles, first, count, of_part)
+
+
+def _store(
+    context: Context,
+    output: OutputMap,
+    tiles: TileSet,
+    first: int,
+    count: int,
+    sizes: dict[str, int],
+) -> None:
+    """Write results that lie together."""
     begin, end = tiles.span(first, count)
     placed = output.rows(begin, min(output.height, end))
     entries = sizes["first_filter"] + sizes["filter_count"] if output.first_channel is not None else output.channels

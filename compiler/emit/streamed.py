@@ -140,7 +140,8 @@ def _multiply(
         banks[step.first_filter] = context.next_bank()
     context.bank = banks[step.first_filter]
     picked = context.image.banks[product.name].picked
-    part = whole_part(step.count * tiles.pixels, step.filters, context.arch, product.filters_stand, picked)
+    only = product.filters_stand, picked, product.pixels_stand
+    part = whole_part(step.count * tiles.pixels, step.filters, context.arch, *only)
     sizes = {
         "tile": tiles.tile,
         "first_tile": tiles.start + step.first,

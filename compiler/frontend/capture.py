@@ -16,6 +16,7 @@ from torch import fx, nn
 
 from gatewright.compiler.frontend import recognise_gates, recognise_layers
 from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Value
+from gatewright.compiler.frontend.prune import mask_before_depthwise
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.graph.verify import verify_float
@@ -25,7 +26,7 @@ INPUT = "input"
 """Name of the tensor that holds the image."""
 
 SUPPORTED = (
-    "2-D convolution (groups 1, dilation 1), batch norm after a convolution, ReLU, addition of a residual, "
+    "2-D convolution (dilation 1), batch norm after a convolution, ReLU, ReLU6, addition of a residual, "
     "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
     "average, and gates (logits >= 0, multiplied)"
 )
@@ -68,6 +69,7 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
             _finish(walk, node)
         else:
             _step(walk, node)
+    mask_before_depthwise(walk.graph)
     verify_float(walk.graph)
     return walk.graph
 
@@ -138,6 +140,8 @@ _HANDLERS: dict[str, Callable[[Walk, fx.Node, dict[str, Any]], Value]] = {
     "batch_norm": recognise_layers.batch_norm,
     "_native_batch_norm_legit_no_training": recognise_layers.batch_norm,
     "relu": recognise_layers.relu,
+    "hardtanh": recognise_layers.clamp,
+    "clamp": recognise_layers.clamp,
     "max_pool2d": recognise_layers.max_pool,
     "add": recognise_layers.add,
     "mul": recognise_gates.multiply,

@@ -58,6 +58,9 @@ class OpenConv:
     residual: str | None = None
     output_channels: str | None = None
     output_tiles: str | None = None
+    groups: int = 1
+    most: float | None = None
+    """The activation's largest value, if it has one."""
 
     def normalised(self, factor: Array, offset: Array) -> Self:
         """With ``y * factor + offset`` folded in, both [out]."""

@@ -10,6 +10,7 @@ from torch import fx
 
 from gatewright.compiler.frontend.patterns import DenseChain, GridLogits, Mask, OpenConv, Pooled, Value, describe
 from gatewright.compiler.frontend.walk import Walk
+from gatewright.compiler.graph.grids import bins_overlap, tile_edge
 from gatewright.compiler.kinds.channel_gate import FloatChannelGate
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 
@@ -42,16 +43,17 @@ def multiply(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 
 def _spatial_gate(walk: Walk, logits: GridLogits, shape: Any, mask_shape: Any) -> str:
     (rows, columns), (height, width) = logits.grid, shape[2:]
-    tile = height // rows
-    if (tile * rows, tile * columns) != (height, width) or mask_shape[1] != 1:
+    if tile_edge(logits.grid, height, width) is None or mask_shape[1] != 1:
         walk.fail(
-            f"a mask of {rows}x{columns} tiles on a {height}x{width} map; the map must be the mask times "
-            "one whole number, in both directions"
+            f"a mask of {rows}x{columns} tiles on a {height}x{width} map; tiles must be square, and only the last of a "
+            "row or column may be cut"
         )
     if logits not in walk.written:
         name = walk.unique(_gate_path(walk, logits.modules))
         walk.written[logits] = name
-        gate = FloatSpatialGate(name, logits.source, logits.grid, logits.weight, float(logits.bias[0]))
+        overlap = bins_overlap(logits.grid, walk.graph.shapes[logits.source])
+        weights = logits.weight, float(logits.bias[0])
+        gate = FloatSpatialGate(name, logits.source, logits.grid, *weights, overlap=overlap)
         walk.graph.layers.append(gate)
     return walk.written[logits]
 
@@ -123,7 +125,7 @@ def upsample(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     if not isinstance(value, Mask) or not isinstance(value.logits, GridLogits):
         walk.fail(f"nearest upsampling of {describe(value)}; only a spatial gate's mask may be upsampled")
     (rows, columns), (height, width) = value.logits.grid, node.meta["val"].shape[2:]
-    if height % rows or width % columns:
+    if tile_edge(value.logits.grid, height, width) is None:
         walk.fail(f"a mask of {rows}x{columns} tiles upsampled to {height}x{width}: tiles would be uneven")
     return value
 
@@ -159,10 +161,4 @@ def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...]) -> Value:
     if isinstance(value, Pooled) and value.grid == grid:
         return value
     source = walk.tensor(value)
-    shape = walk.graph.shapes[source]
-    if shape.height % grid[0] or shape.width % grid[1]:
-        walk.fail(
-            f"pooling {source} ({shape.height}x{shape.width}) to {grid[0]}x{grid[1]}: the bins would overlap; "
-            "choose an image size and tiles for which the grid divides the map"
-        )
-    return Pooled(source, (grid[0], grid[1]), shape.channels)
+    return Pooled(source, (grid[0], grid[1]), walk.graph.shapes[source].channels)

@@ -32,19 +32,19 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     assert weight is not None
     bias = walk.constant(args["bias"])
     module = walk.values[args["weight"]].module  # type: ignore[union-attr]
-    if args["groups"] != 1:
-        walk.fail(f"groups = {args['groups']}; grouped and depthwise convolutions are not supported, use groups=1")
     if set(args["dilation"]) != {1}:
         walk.fail(f"dilation = {list(args['dilation'])} is not supported, use dilation=1")
     stride, padding = _one(walk, "stride", args["stride"]), _padding(walk, args["padding"], weight)
     offset = np.zeros(len(weight)) if bias is None else bias
     value = walk.value(args["input"])
     if isinstance(value, Pooled | DenseChain):
+        if args["groups"] != 1:
+            walk.fail(f"groups = {args['groups']} on {describe(value)}; a gate's layers must have groups=1")
         return _on_pooled(walk, value, module, weight, offset, stride, padding)
     source = walk.tensor(value)
     name = walk.unique(module)
     walk.graph.shapes[name] = shape_of(node)
-    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, stride, padding)
+    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, stride, padding, groups=args["groups"])
 
 
 def _on_pooled(
@@ -131,6 +131,20 @@ def relu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         walk.fail(f"ReLU of {describe(value)}; it must follow a convolution, its batch norm or its residual")
     walk.extend(value)
     return replace(value, relu=True)
+
+
+def clamp(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """ReLU6 and its like: the activation of a convolution, from 0 to a largest value."""
+    value = walk.value(args["self"])
+    low, high = (args[name] for name in (("min_val", "max_val") if "min_val" in args else ("min", "max")))
+    if not isinstance(low, int | float) or low != 0 or not (isinstance(high, int | float) and high > 0):
+        walk.fail(f"a clamp to {low} and {high}; supported is an activation from 0 to a largest value, as ReLU6")
+    if not isinstance(value, OpenConv):
+        walk.fail(f"an activation of {describe(value)}; it must follow a convolution or its batch norm")
+    if value.residual is not None:
+        walk.fail("an activation with a largest value after a residual; int8 saturates at the range of the stream")
+    walk.extend(value)
+    return replace(value, relu=True, most=float(high))
 
 
 def max_pool(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

@@ -103,6 +103,8 @@ class Walk:
             input_channels=source.output_channels if source else None,
             output_tiles=value.output_tiles,
             input_tiles=source.output_tiles if source else None,
+            groups=value.groups,
+            most=value.most,
             weight=value.weight,
             bias=value.bias,
         )

@@ -17,20 +17,21 @@ PIECE = 1024
 there, and so every partial sum in whatever order, is exact in float32."""
 
 
-def convolve(source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding: int) -> Tensor:
-    """The exact integer convolution of int8 [B, C, H, W] with [O, KH, KW, C]: int64 [B, O, H', W'].
+def convolve(source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding: int, groups: int = 1) -> Tensor:
+    """The exact integer convolution of int8 [B, C, H, W] with [O, KH, KW, C / groups]: int64 [B, O, H', W'].
 
     Matrix products over unfolded patches, so that no fast-convolution algorithm can round, in float32 over ``PIECE``
     products at a time; the pieces are added as integers.
     """
-    filters, height, width, _ = weight.shape
+    filters, height, width, channels = weight.shape
     edge = F.pad(source.permute(0, 2, 3, 1).to(torch.float32), (0, 0, *(padding,) * 4))
     windows = edge.unfold(1, height, stride).unfold(2, width, stride)  # [B, H', W', C, KH, KW]
-    patches = windows.permute(0, 1, 2, 4, 5, 3).reshape(windows.shape[:3].numel(), -1)
-    kernel = torch.from_numpy(weight.reshape(filters, -1)).to(torch.float32)
-    pairs = zip(patches.split(PIECE, 1), kernel.split(PIECE, 1), strict=True)
-    sums = reduce(Tensor.add_, ((part @ taps.T).to(torch.int64) for part, taps in pairs))
-    return sums.view(*windows.shape[:3], filters).permute(0, 3, 1, 2)
+    grouped = windows.unflatten(3, (groups, channels)).permute(3, 0, 1, 2, 5, 6, 4)
+    patches = grouped.reshape(groups, windows.shape[:3].numel(), -1)
+    kernel = torch.from_numpy(weight.reshape(groups, filters // groups, -1)).to(torch.float32)
+    pairs = zip(patches.split(PIECE, 2), kernel.split(PIECE, 2), strict=True)
+    sums = reduce(Tensor.add_, ((part @ taps.mT).to(torch.int64) for part, taps in pairs))
+    return sums.permute(1, 0, 2).reshape(*windows.shape[:3], filters).permute(0, 3, 1, 2)
 
 
 def dense(values: Tensor, weight: npt.NDArray[np.int8]) -> Tensor:
@@ -57,7 +58,8 @@ def scaled(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
 
 
 def spread(mask: Tensor, like: Tensor) -> Tensor:
-    """A tile mask [B, grid h, grid w] over the pixels of a map, which whole tiles cover: [B, 1, H, W]."""
-    tile = like.shape[2] // mask.shape[1]
+    """A tile mask [B, grid h, grid w] over the pixels of a map, whose last tiles may be cut: [B, 1, H, W]."""
+    height, width = like.shape[2:]
+    tile = -(-height // mask.shape[1])
     pixels = mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)
-    return pixels[:, None]
+    return pixels[:, None, :height, :width]

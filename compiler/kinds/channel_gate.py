@@ -110,11 +110,15 @@ class FloatChannelGate(ChannelGate, FloatLayer):
         batch.masks[self.name] = gate_decision(F.linear(neurons, weight, bias))
 
     def quantise(self, quantiser: Quantiser) -> QuantisedChannelGate:
-        """The average over the pooled tiles goes into the hidden layer's scale; the logits need none."""
+        """The average over the pooled tiles goes into the hidden layer's scale; the logits need none.
+
+        A tile that the map's edge cuts has the sum of fewer pixels, and their share of the average.
+        """
         pooled, result, name = pooled_name(self.source), quantiser.result, self.hidden_name
         shape = result.shapes[pooled]
-        tiles = shape.height * shape.width
-        source, hidden = result.scales[pooled] / tiles, quantiser.scale(name)
+        tiles, whole = shape.height * shape.width, result.shapes[self.source]
+        pixels = whole.height * whole.width / quantiser.tiles[self.source] ** 2
+        source, hidden = result.scales[pooled] / pixels, quantiser.scale(name)
         hidden_weight, hidden_scale = int8_weights(self.hidden_weight, self.hidden_bias / source)
         unit = hidden_scale * source
         scales = requantisation(name, hidden_weight, self.hidden_bias / unit, unit / hidden, tiles)

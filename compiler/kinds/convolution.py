@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.nn import functional as F
 
-from gatewright.compiler.graph.checks import broken, check_requantisation, shape_of
+from gatewright.compiler.graph.checks import broken, check_requantisation, refuse, shape_of
 from gatewright.compiler.graph.exact import convolve, requantise, spread
 from gatewright.compiler.graph.graph import (
     Decisions,
@@ -22,6 +23,7 @@ from gatewright.compiler.graph.graph import (
     Requantisation,
     TensorShape,
 )
+from gatewright.compiler.graph.grids import tiling_of
 from gatewright.compiler.quantise.numbers import int8_weights, requantisation
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.errors import GatewrightError
@@ -44,7 +46,7 @@ class Convolution(Layer):
     (those filters are skipped), ``input_channels`` the one that masked the input (those input
     channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
     nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
-    in the input.
+    in the input. The filters of each of the ``groups`` read the input channels of their group alone.
     """
 
     source: str
@@ -58,6 +60,17 @@ class Convolution(Layer):
     input_channels: str | None = None
     output_tiles: str | None = None
     input_tiles: str | None = None
+    groups: int = 1
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every filter reads one input channel, and every input channel is read by one filter."""
+        return self.groups > 1 and self.group_shape == (1, 1)
+
+    @property
+    @abstractmethod
+    def group_shape(self) -> tuple[int, int]:
+        """Filters and input channels of a group."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -81,16 +94,53 @@ class Convolution(Layer):
             (size + 2 * self.padding - edge) // self.stride + 1
             for size, edge in ((source.height, height), (source.width, width))
         )
-        if channels != source.channels or output != TensorShape(filters, rows, columns):
+        fits = channels * self.groups == source.channels and filters % self.groups == 0
+        if not fits or output != TensorShape(filters, rows, columns):
             broken(self.name, f"weights {list(weight.shape)} do not make {output} of {source}")
+        if self.groups > 1:
+            self._check_groups(graph)
+
+    def _check_groups(self, graph: Graph) -> None:
+        """What a convolution of groups reads is written for it: in planes of few channels."""
+        writers = [layer for layer in graph.layers if self.source in layer.writes]
+        writer = writers[0] if writers else self
+        if not writers or not isinstance(writer, Convolution) or writer.residual is not None:
+            what = f"the output of {writer.name}" if writers else "the image"
+            refuse(
+                self.name,
+                f"it has {self.groups} groups and reads {what}; a grouped convolution must read the output of a "
+                "convolution without a residual, which is written in planes of few channels",
+            )
+        others = [layer.name for layer in graph.layers if self.source in layer.reads and layer.name != self.name]
+        if others:
+            refuse(
+                self.name,
+                f"it has {self.groups} groups, and {others[0]} reads its input {self.source}, too; a grouped "
+                "convolution must be the only reader of what it reads, which is written in planes of few channels",
+            )
+        if self.input_channels != self.output_channels or (self.input_channels and not self.depthwise):
+            refuse(
+                self.name,
+                f"it has {self.groups} groups and channel gates on its input ({self.input_channels}) and output "
+                f"({self.output_channels}); supported is one gate, of a depthwise convolution's output",
+            )
 
 
 @dataclass(frozen=True)
 class FloatConv(Convolution, FloatLayer):
-    """A convolution with its batch normalisation folded into ``weight`` and ``bias`` [out channels]."""
+    """A convolution with its batch normalisation folded into ``weight`` and ``bias`` [out channels].
+
+    ``most`` is the activation's largest value (6 for ReLU6), None if it has none. In integers it is the saturation: the
+    output's range is at most ``most``, so that 127 stands for no more.
+    """
 
     weight: npt.NDArray[np.float64] = field(kw_only=True)
     bias: npt.NDArray[np.float64] = field(kw_only=True)
+    most: float | None = field(default=None, kw_only=True)
+
+    @property
+    def group_shape(self) -> tuple[int, int]:
+        return len(self.weight) // self.groups, self.weight.shape[3]
 
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
@@ -100,16 +150,14 @@ class FloatConv(Convolution, FloatLayer):
 
     def run(self, batch: float_executor.Batch) -> None:
         weight, bias = batch.parameters[self.name]
-        value = F.conv2d(batch.maps[self.source], weight, bias, self.stride, self.padding)
+        value = F.conv2d(batch.maps[self.source], weight, bias, self.stride, self.padding, groups=self.groups)
         if self.output_channels is not None:
             value = value * batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
-            mask = batch.masks[self.output_tiles]
-            tile = value.shape[2] // mask.shape[1]
-            value = value * mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, None]
+            value = value * spread(batch.masks[self.output_tiles], value)
         if self.residual is not None:
             value = value + batch.maps[self.residual]
-        batch.write(self.output, F.relu(value) if self.relu else value)
+        batch.write(self.output, value.clamp(0, self.most) if self.relu else value)
 
     def quantise(self, quantiser: Quantiser) -> QuantisedConv:
         """Weights per output channel; the residual must already have the output's scale."""
@@ -119,6 +167,13 @@ class FloatConv(Convolution, FloatLayer):
                 f"convolution {self.name}: the range of its residual {self.residual} is "
                 f"{quantiser.ranges[self.residual]:g}, that of its output {quantiser.ranges[self.output]:g}; the "
                 "machine adds in place and needs one range along a residual stream"
+            )
+        if self.most is not None and quantiser.ranges[self.output] > self.most:
+            raise GatewrightError(
+                f"convolution {self.name}: the range of its output {self.output} is "
+                f"{quantiser.ranges[self.output]:g}, and its activation ends at {self.most:g}; int8 saturates at the "
+                "range, so it must not be larger: calibrate the network again, or keep the activation out of a "
+                "residual stream"
             )
         weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
         scales = requantisation(self.name, weight, self.bias / (scale * source), scale * source / output)
@@ -133,6 +188,10 @@ class QuantisedConv(Convolution, QuantisedLayer):
     weight: npt.NDArray[np.int8] = field(kw_only=True)
     requantisation: Requantisation = field(kw_only=True)
 
+    @property
+    def group_shape(self) -> tuple[int, int]:
+        return len(self.weight) // self.groups, self.weight.shape[3]
+
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
         check_requantisation(self.name, self.weight, self.requantisation)
@@ -143,16 +202,15 @@ class QuantisedConv(Convolution, QuantisedLayer):
         pixels = shape.height * shape.width
         if decisions is not None:
             if self.output_tiles:
-                active = decisions[self.output_tiles]
-                pixels = int(np.count_nonzero(active)) * (pixels // active.size)
+                pixels = tiling_of(decisions[self.output_tiles].shape, shape).pixels(decisions[self.output_tiles])
             if self.output_channels:
                 filters = int(np.count_nonzero(decisions[self.output_channels]))
-            if self.input_channels:
+            if self.input_channels and self.groups == 1:
                 channels = int(np.count_nonzero(decisions[self.input_channels]))
         return pixels * filters * height * width * channels
 
     def run(self, batch: reference.Batch) -> None:
-        sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding)
+        sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding, self.groups)
         values = requantise(sums, self.requantisation)
         if self.output_channels is not None:
             values *= batch.masks[self.output_channels][:, :, None, None]
@@ -172,6 +230,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         if self.source == image.graph.input and image.input_layout.rows > 1:
             filters, _, width, _ = self.weight.shape
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
+        elif self.groups > 1:
+            image.add_grouped(self)
         elif self.input_channels is None:
             image.add_by_vector(self.name, self.weight, self.output_channels)
         else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -88,6 +90,8 @@ def allocate_scratchpad(
     stems: Sequence[PooledConvolution] = (),
     spills: Sequence[Spill] = (),
     strict: bool = False,
+    fixed: Mapping[str, int] = MappingProxyType({}),
+    together: Sequence[Sequence[QuantisedLayer]] = (),
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
@@ -95,6 +99,7 @@ def allocate_scratchpad(
     where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings,
     ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
     maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
+    ``fixed``: rings of maps of which only rows are kept, in bytes; ``together``: layers that are computed in turn.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -102,8 +107,14 @@ def allocate_scratchpad(
     uses, sizes = _uses(graph), {graph.input: input_size}
     for layer in graph.layers:
         sizes |= layer.sizes(graph)
+    sizes |= fixed
     for block in blocks:
         _live_together(block.layers, graph, uses)
+    for layers in together:
+        _live_together(layers, graph, uses)
+    for gates in joined(graph.layers):
+        if any(isinstance(gate, QuantisedSpatialGate) and gate.overlap for gate in gates):
+            _live_together(gates, graph, uses)
     for stem in stems:
         _live_together(stem.layers(graph), graph, uses)
     owner: dict[str, _Buffer] = {}
@@ -151,9 +162,22 @@ def allocate_scratchpad(
         ring = owner[wish.tensor]
         ring.size, ring.least, ring.flexible = wish.size, wish.least, True
     _place_all(list({id(b): b for b in owner.values()}.values()), arch)
-    kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
+    kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings), *fixed]
     sizes_kept = {name: owner[name].size for name in kept}
     return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
+
+
+def joined(layers: Sequence[QuantisedLayer]) -> list[list[QuantisedLayer]]:
+    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
+    groups: list[list[QuantisedLayer]] = []
+    for layer in layers:
+        if not layer.banks:
+            continue
+        if groups and layer.joins(groups[-1][-1]):
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
 
 
 def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:

@@ -129,6 +129,21 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
     return replace(bank, group=group, pieces=pieces)
 
 
+def cut_in_planes(bank: FilterBank, arch: ArchConfig, filters: int) -> FilterBank:
+    """The bank of a grouped convolution: whole if it may be resident, else the ``filters`` of a plane at a time."""
+    slices = slices_of(bank.reduction, arch)
+    resident, of = RESIDENT_SHARE
+    whole = slices * padded_vectors(bank.filters) * of <= arch.weight_words * resident
+    group = bank.filters if whole else min(filters, bank.filters)
+    words = slices * padded_vectors(group)
+    if words > arch.weight_words:
+        raise GatewrightError(
+            f"arch {arch.name}: {group} filters of {bank.name} need {words} words of the weight buffer, "
+            f"which has {arch.weight_words}; raise weight_kib"
+        )
+    return replace(bank, group=group, pieces=(Slices(0, slices),))
+
+
 def growing_pieces(slices: int, most: int, unit: int, smallest: int, growth: float) -> tuple[Slices, ...]:
     """Slices cut into pieces that begin small and grow: each comes while the one before is multiplied."""
     pieces: list[Slices] = []

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import DoesNotFitError, MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
+from gatewright.compiler.plan.chains import Chain, ways
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import InputLayout
 
 
+@dataclass(frozen=True)
+class Residency:
+    """What is computed by rows, what lies in DRAM, and where everything lies."""
+
+    blocks: list[BandedBlock]
+    spills: list[Spill]
+    maps: MapPlan
+    chains: tuple[Chain, ...] = ()
+
+
 def plan_maps(
     graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
-) -> tuple[list[BandedBlock], list[Spill], MapPlan]:
+) -> Residency:
     """The blocks that are computed in bands, the maps that lie in DRAM, and where everything lies.
 
     The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
-    the others, until everything fits. If it does not, maps go to DRAM, the largest first.
+    the others, until everything fits. If it does not, maps go to DRAM, the largest first. In a network with grouped
+    convolutions the chains around them are cut instead, and no map lies in DRAM.
     """
+    if any(isinstance(layer, QuantisedConv) and layer.groups > 1 for layer in graph.layers):
+        return _in_chains(graph, arch, layout)
     pitch = layout.rows * layout.channels * layout.width
     wishes: list[RingWish] = []
     for stem in pooled:
@@ -47,7 +63,27 @@ def plan_maps(
             plan = place(rings, banded, spills, strict)
             spilled = {name for spill in spills for name in spill.tensors}
             halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
-            return halved, spills, plan if halved == banded else place(rings, halved, spills, strict)
+            return Residency(halved, spills, plan if halved == banded else place(rings, halved, spills, strict))
+        except DoesNotFitError as error:
+            refused.append(error)
+    raise min(refused, key=lambda error: error.missing)
+
+
+def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Residency:
+    """As ``plan_maps``, of a network with grouped convolutions."""
+    pitch = layout.rows * layout.channels * layout.width
+    refused: list[DoesNotFitError] = []
+    for chosen in ((), *ways(graph)):
+        kept = {name: rows for chain in chosen for name, rows in chain.kept_rows.items()}
+        rings = {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
+        for chain in chosen:
+            if chain.layers[0].source == graph.input and layout.rows == 1:
+                rows = min(layout.height, chain.image_ring(rows_in_beats(pitch)))
+                rings[graph.input] = rows * pitch
+        together = [chain.layers for chain in chosen]
+        try:
+            plan = allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together)
+            return Residency([], [], plan, chosen)
         except DoesNotFitError as error:
             refused.append(error)
     raise min(refused, key=lambda error: error.missing)

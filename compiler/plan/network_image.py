@@ -13,7 +13,8 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
-from gatewright.compiler.plan.filters import FilterBank, cut
+from gatewright.compiler.plan.chains import Chain
+from gatewright.compiler.plan.filters import FilterBank, cut, cut_in_planes
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
@@ -21,6 +22,7 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
+from gatewright.compiler.plan.planes import plane_widths, weights_in_planes, widths_by_map
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
@@ -63,8 +65,12 @@ class NetworkImage:
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
     pooled: list[PooledConvolution] = field(init=False)
+    planes: dict[str, int] = field(init=False)
+    """Channels of a plane of the maps that lie in planes."""
     blocks: list[BandedBlock] = field(init=False)
     """Blocks that are computed band by band."""
+    chains: tuple[Chain, ...] = field(init=False)
+    """Convolutions around grouped ones that are."""
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
@@ -90,8 +96,10 @@ class NetworkImage:
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
-        self.blocks, spills, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
-        self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
+        self.planes = widths_by_map(self.graph, self.arch)
+        plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.blocks, self.chains, spills = plan.blocks, plan.chains, plan.spills
+        self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
@@ -165,6 +173,11 @@ class NetworkImage:
         for block in self.blocks:
             if block.middle == tensor:
                 return block.kept_rows(self.graph, block.units[-1])
+        for chain in self.chains:
+            if tensor in chain.kept_rows:
+                return chain.kept_rows[tensor]
+            if tensor == chain.layers[0].source == self.graph.input:
+                return chain.image_ring(rows_in_beats(self.input_pitch))
         (pooled,) = self.pooled
         if tensor == self.graph.input:
             return pooled.image_rows(self.graph, rows_in_beats(self.input_pitch))
@@ -187,6 +200,9 @@ class NetworkImage:
     @property
     def first_image_rows(self) -> int:
         """Rows of the image that the first band needs."""
+        for chain in self.chains:
+            if chain.layers[0].source == self.graph.input:
+                return chain.image_rows(0)
         return needed_rows(self.pooled[0].convolution, next(self.pooled[0].steps(self.graph)).middle).end
 
     def pooling_of(self, layer: QuantisedConv) -> Pooling | None:
@@ -263,6 +279,17 @@ class NetworkImage:
         bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
         groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
+
+    def add_grouped(self, layer: QuantisedConv) -> None:
+        """The filters of a grouped convolution, over the channels of their plane; its gate picks what is loaded."""
+        widths = plane_widths(layer, self.arch)
+        weight = weights_in_planes(layer, widths)
+        space, taps = Space.WEIGHTS_BY_VECTOR, layer.weight.shape[1] * layer.weight.shape[2]
+        filters, reduction = weight.shape
+        bank = FilterBank(
+            layer.name, 0, space, filters, 0, filters, reduction, taps, None, 0, (), output_gate=layer.output_channels
+        )
+        self._add(cut_in_planes(bank, self.arch, widths.filters), weights_by_vector(weight, self.arch))
 
     def _bank(
         self,

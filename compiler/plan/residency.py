@@ -177,6 +177,7 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
         elif opcode == Opcode.STORE:
             moved[_stream_at(image, fields["dram_address"])][1] += fields["beats"] * BEAT_BYTES
     bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
+    bands |= {layer.name: chain.band for chain in image.chains for layer in chain.layers}
     parts = {block.first.name: _part(image, block, program) for block in image.blocks}
     layers = tuple(
         LayerPlan(

@@ -176,7 +176,8 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
 
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
-        return not middles & set(chain) and all(
+        grouped = {la.source for la in graph.layers if isinstance(la, QuantisedConv) and la.groups > 1}
+        return not (middles | grouped) & set(chain) and all(
             isinstance(la, Pooling) or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
             for la in users
         )

@@ -92,6 +92,14 @@ class TileSet:
         return begin + self.top, last + self.top + (self.tile if self.height is None else self.height)
 
 
+def computed_edge(height: int, width: int) -> int:
+    """The edge of the tiles that a map without tiles of its own is computed in: 1 if an instruction counts so many."""
+    tile = 1
+    while -(-height // tile) * -(-width // tile) > MOST_TILES:
+        tile *= 2
+    return tile
+
+
 def all_tiles(height: int, width: int, tile: int) -> TileSet:
     """Every tile of a map, raster order."""
     down, across = -(-height // tile), -(-width // tile)
@@ -116,13 +124,20 @@ class Part:
 
 @lru_cache(maxsize=4096)
 def split_chunk(
-    pixels: int, filters: int, arch: ArchConfig, indirect: bool, filters_only: bool, capacity: int
+    pixels: int,
+    filters: int,
+    arch: ArchConfig,
+    indirect: bool,
+    filters_only: bool,
+    capacity: int,
+    pixels_only: bool = False,
 ) -> tuple[Part, ...]:
     """Cut a chunk's pixel x filter rectangle into parts with the fewest array cycles per slice.
 
     The candidates: filters stand still; pixels stand still; whole blocks of filters stand still and
     the remaining filters stream past standing pixels; and the same the other way round. ``indirect``
-    filters load one vector a cycle; ``filters_only`` forbids standing pixels (residual, pooling);
+    filters load one vector a cycle; ``filters_only`` forbids standing pixels (residual, pooling), ``pixels_only``
+    standing filters (planes);
     ``capacity`` bounds the streamed vectors (accumulator entries).
     """
     columns = arch.columns
@@ -144,6 +159,8 @@ def split_chunk(
                     (Stationary.FILTERS, whole_pixels, pixels - whole_pixels, 0, filters),
                 ]
             )
+    if pixels_only:
+        candidates = [[(Stationary.PIXELS, 0, pixels, 0, filters)]]
     best = min(candidates, key=lambda parts: sum(_cycles(part, arch, indirect) for part in parts))
     return tuple(piece for part in best for piece in _blocks(part, columns, capacity))
 
@@ -267,10 +284,15 @@ def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) ->
     ]
 
 
-def whole_part(pixels: int, filters: int, arch: ArchConfig, filters_only: bool, indirect: bool = False) -> Part:
+def whole_part(
+    pixels: int, filters: int, arch: ArchConfig, filters_only: bool, indirect: bool = False, pixels_only: bool = False
+) -> Part:
     """A chunk by few filters as one part: the operand stands still that takes the array fewer cycles."""
     parts = [Part(Stationary.FILTERS, 0, pixels, 0, filters)]
     fits = -(-pixels // arch.columns) * filters <= arch.accumulator_depth
+    if pixels_only:
+        assert fits
+        parts = []
     if fits and not filters_only:
         parts.append(Part(Stationary.PIXELS, 0, pixels, 0, filters))
     return min(parts, key=lambda p: _cycles((p.stationary, 0, p.pixels, 0, p.filters), arch, indirect))

@@ -70,7 +70,8 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
         found = [] if name in passing else [(members[name], values)]
         if name in tiles:
             members[pooled_name(name)] = pooled_name(streams[name])
-            found.append((members[pooled_name(name)], F.avg_pool2d(values, tiles[name])))
+            height, width = (-size % tiles[name] for size in values.shape[2:])
+            found.append((members[pooled_name(name)], F.avg_pool2d(F.pad(values, (0, width, 0, height)), tiles[name])))
         return found
 
     def see_largest(name: str, values: Tensor) -> None:

@@ -49,6 +49,8 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
             tile = gates[layer.output_tiles].tile_in(graph.shapes[layer.output])
             written.setdefault(streams[layer.output], set()).add(tile)
         if isinstance(layer, FloatSpatialGate):
+            if layer.overlap:
+                continue  # it averages the map itself
             shape = graph.shapes[layer.source]
             edges = shape.height // layer.grid[0], shape.width // layer.grid[1]
             bins.setdefault(streams[layer.source], {})[layer.name] = edges

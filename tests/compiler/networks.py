@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gatewright.models.families.block import halved
+from gatewright.models.families.mobilenet_v2.inverted_residual import InvertedResidual, convolution
+from gatewright.models.families.network import Network
 from gatewright.models.families.residual.bottleneck import Bottleneck
 from gatewright.models.families.residual.network import ResidualNetwork, Stage
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
@@ -73,3 +78,48 @@ def random_images(count: int, size: int = 16, seed: int = 2) -> npt.NDArray[np.u
     blocks = coarse.repeat(4, 1).repeat(4, 2)
     images: npt.NDArray[np.uint8] = np.clip(blocks + rng.integers(-30, 31, blocks.shape), 0, 255).astype(np.uint8)
     return images
+
+
+class SmallMobileNet(Network):
+    """Inverted residuals behind a 3x3 convolution of stride 2: with and without expansion, with stride, and two gated.
+
+    Their channels are few multiples of 8; a block's grid has tiles of 2, the last of which an odd map cuts.
+    """
+
+    def __init__(self, gating: Gating, size: int, channels: int) -> None:
+        super().__init__(18, gating, 10, size)
+        edge = halved(size, 2)
+        shapes = ((12, 1, 1), (channels, 2, 4), (channels, 1, 4), (channels, 1, 4), (channels + 8, 1, 3))
+        features: list[nn.Module] = [convolution(3, 8, 3, stride=2)]
+        before = 8
+        for after, stride, expansion in shapes:
+            features.append(InvertedResidual(before, after, edge, edge, stride, expansion, 2, gating))
+            edge, before = halved(edge, stride), after
+        self.features = nn.Sequential(*features, convolution(before, 40, 1))
+        self.classifier = nn.Linear(40, 10)
+
+    def blocks(self) -> Sequence[InvertedResidual]:
+        return [block for block in self.features if isinstance(block, InvertedResidual)]
+
+    def stem(self, x: Tensor) -> Tensor:
+        stem: Tensor = self.features[0](x)
+        return stem
+
+    def head(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.features[-1](x).mean((2, 3)))
+        return logits
+
+    def stem_macs(self) -> int:
+        return halved(self.size, 2) ** 2 * 27 * 8
+
+    def head_macs(self) -> int:
+        last = self.features[-2]
+        assert isinstance(last, InvertedResidual)
+        return last.height * last.width * last.out_channels * 40 + 400
+
+
+def lively_mobilenet(gating: Gating, size: int = 28, seed: int = 1, channels: int = 16) -> SmallMobileNet:
+    """A network of inverted residuals whose gates decide both ways; at 28 pixels with 4x4 grids over maps of 7x7."""
+    network = lively(SmallMobileNet(gating, size, channels), seed)
+    assert isinstance(network, SmallMobileNet)
+    return network

@@ -1,0 +1,68 @@
+"""Planes: how a map lies that a grouped convolution reads.
+
+Channels that a block of filters reads lie together, [plane][y][x][channel], so that GATHER reads them and no others. A
+convolution of groups becomes one of each plane, by filters that have zeros outside their group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.contract.arch import ArchConfig
+
+
+@dataclass(frozen=True)
+class PlaneWidths:
+    """Channels of a plane, and the filters that read it; the last plane may have fewer of both."""
+
+    channels: int
+    filters: int
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Channels [first, first + count) of a map."""
+
+    first: int
+    count: int
+
+
+def plane_widths(layer: QuantisedConv, arch: ArchConfig) -> PlaneWidths:
+    """Of the planes that a grouped convolution reads: whole groups, as many as the array has columns for."""
+    filters, channels = layer.group_shape
+    groups = max(1, min(layer.groups, arch.columns // filters))
+    return PlaneWidths(groups * channels, groups * filters)
+
+
+def widths_by_map(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+    """Channels of a plane of every map that lies in planes."""
+    grouped = (layer for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.groups > 1)
+    return {layer.source: plane_widths(layer, arch).channels for layer in grouped}
+
+
+def planes(channels: int, width: int) -> tuple[Plane, ...]:
+    """The planes of a map of ``channels``."""
+    return tuple(Plane(first, min(width, channels - first)) for first in range(0, channels, width))
+
+
+def weights_in_planes(layer: QuantisedConv, widths: PlaneWidths) -> npt.NDArray[np.int8]:
+    """The filters over the reduction of their plane [filters, taps * channels of a plane].
+
+    A plane of fewer channels has a shorter one, taps behind one another, and zeros behind it.
+    """
+    filters, channels = layer.group_shape
+    taps = layer.weight.shape[1] * layer.weight.shape[2]
+    flat = np.zeros((len(layer.weight), taps * widths.channels), np.int8)
+    for plane in range(0, len(flat), widths.filters):
+        rows = layer.weight[plane : plane + widths.filters].reshape(-1, taps, channels)
+        groups = len(rows) // filters
+        dense = np.zeros((len(rows), taps, groups, channels), np.int8)
+        for group in range(groups):
+            dense[group * filters : (group + 1) * filters, :, group] = rows[group * filters : (group + 1) * filters]
+        flat[plane : plane + len(rows), : taps * groups * channels] = dense.reshape(len(rows), -1)
+    return flat
