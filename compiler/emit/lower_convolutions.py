@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_stem import lower_stem
@@ -15,6 +16,7 @@ from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
+from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, plane_widths, planes
 from gatewright.compiler.plan.spills import Pass
@@ -98,6 +100,8 @@ class ConvolutionLowering:
         if gate is not None:
             return [(gate.tiles(shape.height), layer.relu, pool)]
         tile = pool.tile if pool else computed_edge(shape.height, shape.width)
+        if in_epilogue(layer, self.graph, self.arch):
+            tile = suitable_edge(layer, shape.height, shape.width)
         return [(all_tiles(shape.height, shape.width, tile), layer.relu, pool)]
 
     def _in_bands(self, block: BandedBlock) -> None:
@@ -124,7 +128,7 @@ class ConvolutionLowering:
             for number, step in enumerate(one.steps)
             for layer, rows in step
             for whole, relu, pool in sets[layer.name]
-            for tiles in self._tiles_in(whole, rows, layer is layers[0] and 0 < unit < whole.tile)
+            for tiles in self._tiles_in(whole, rows, self._may_cut(layer) or (layer is layers[0] and 0 < unit < whole.tile))
             if self._filters(layer)
         ]
         order = [layer.name for _, layer, *_ in work]
@@ -143,6 +147,10 @@ class ConvolutionLowering:
         traffic.finish()
         for layer in layers:
             self._place(layer)
+
+    def _may_cut(self, layer: QuantisedConv) -> bool:
+        """Whether rows of a layer's tiles may be computed alone: tiles that nothing depends on."""
+        return in_epilogue(layer, self.graph, self.arch)
 
     def _bring_image(self, layer: QuantisedConv, step: int) -> None:
         """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
@@ -189,6 +197,9 @@ class ConvolutionLowering:
         output = self._output(layer, relu, pool)
         each = layer.group_shape[1]
         product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, each)
+        if in_epilogue(layer, self.graph, self.arch):
+            yield from convolve_depthwise(self.context, self.loader, product)
+            return
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return

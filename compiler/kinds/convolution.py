@@ -232,6 +232,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
         elif self.groups > 1:
             image.add_grouped(self)
+            return
         elif self.input_channels is None:
             image.add_by_vector(self.name, self.weight, self.output_channels)
         else:

@@ -14,7 +14,8 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.chains import Chain
-from gatewright.compiler.plan.filters import FilterBank, cut, cut_in_planes
+from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
+from gatewright.compiler.plan.filters import FilterBank, Slices, cut, cut_in_planes
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
@@ -226,13 +227,8 @@ class NetworkImage:
                 f"arch {self.arch.name}: {name} needs {count} parameter entries, the buffer holds "
                 f"{self.parameter_capacity}; raise parameter_entries"
             )
-        if self._entries % self.parameter_capacity + count > self.parameter_capacity:
-            self._pad_parameters(self.parameter_capacity)  # a layer's entries are consecutive on chip
-        self._parameters += [before, parameter_bytes(requantisation)]
-        self.parameter_start[name] = self._entries
-        self.parameter_entry[name] = self._entries % self.parameter_capacity + 1
-        self._entries += 1 + len(requantisation.bias)
-        self.parameter_end[name] = self._entries
+        self._place_parameters(name, [before, parameter_bytes(requantisation)], count)
+        self.parameter_entry[name] += 1
 
     def _add_group_parameters(
         self, bank: FilterBank, before: npt.NDArray[np.uint8], parameters: npt.NDArray[np.uint8]
@@ -281,7 +277,13 @@ class NetworkImage:
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
     def add_grouped(self, layer: QuantisedConv) -> None:
-        """The filters of a grouped convolution, over the channels of their plane; its gate picks what is loaded."""
+        """A grouped convolution: its parameters alone, if EPILOGUE computes it, or else filters, too.
+
+        They are over the channels of their plane; its gate picks what is loaded.
+        """
+        if in_epilogue(layer, self.graph, self.arch):
+            self._add_depthwise(layer)
+            return
         widths = plane_widths(layer, self.arch)
         weight = weights_in_planes(layer, widths)
         space, taps = Space.WEIGHTS_BY_VECTOR, layer.weight.shape[1] * layer.weight.shape[2]
@@ -290,6 +292,32 @@ class NetworkImage:
             layer.name, 0, space, filters, 0, filters, reduction, taps, None, 0, (), output_gate=layer.output_channels
         )
         self._add(cut_in_planes(bank, self.arch, widths.filters), weights_by_vector(weight, self.arch))
+        self.add_parameters(layer.name, layer.requantisation, self.pooling_of(layer))
+
+    def _add_depthwise(self, layer: QuantisedConv) -> None:
+        """The parameters of a depthwise convolution that EPILOGUE computes; its bank has no filters."""
+        parameters = channel_parameters(layer)
+        self.banks[layer.name] = FilterBank(
+            layer.name, 0, Space.WEIGHTS_BY_VECTOR, 0, 0, 1, 0, 0, None, 1, (Slices(0, 0),)
+        )
+        count = len(parameters) // PARAMETER_BYTES
+        if count > self.parameter_capacity:
+            raise GatewrightError(
+                f"arch {self.arch.name}: the depthwise convolution {layer.name} needs {count} parameter entries, the "
+                f"buffer holds {self.parameter_capacity}; raise parameter_entries, or set depthwise to false, to "
+                "have it on the array"
+            )
+        self._place_parameters(layer.name, [parameters], count)
+
+    def _place_parameters(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
+        """A layer's ``count`` entries, which are consecutive on chip."""
+        if self._entries % self.parameter_capacity + count > self.parameter_capacity:
+            self._pad_parameters(self.parameter_capacity)
+        self._parameters += parts
+        self.parameter_start[name] = self._entries
+        self.parameter_entry[name] = self._entries % self.parameter_capacity
+        self._entries += count
+        self.parameter_end[name] = self._entries
 
     def _bank(
         self,

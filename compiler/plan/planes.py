@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.depthwise import in_epilogue
 from gatewright.contract.arch import ArchConfig
 
 
@@ -42,7 +43,7 @@ def plane_widths(layer: QuantisedConv, arch: ArchConfig) -> PlaneWidths:
 def widths_by_map(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     """Channels of a plane of every map that lies in planes."""
     grouped = (layer for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.groups > 1)
-    return {layer.source: plane_widths(layer, arch).channels for layer in grouped}
+    return {layer.source: plane_widths(layer, arch).channels for layer in grouped if not in_epilogue(layer, graph, arch)}
 
 
 def planes(channels: int, width: int) -> tuple[Plane, ...]:
