@@ -198,11 +198,11 @@ burst's; ``outstanding`` is the depth of a queue in the RTL, like ``queue_depth`
 
 PRESETS = {
     "ultra96": ArchConfig(),
-    "ultra96-lean": ArchConfig(name="ultra96-lean", depthwise=False),
     "8x8": ArchConfig(name="8x8", rows=8, columns=8),
     "16x8": ArchConfig(name="16x8", rows=16, columns=8),
     "4x4": ArchConfig(name="4x4", rows=4, columns=4),
     "12x20": ArchConfig(name="12x20", rows=12, columns=20),
+    "ultra96-lean": ArchConfig(name="ultra96-lean", depthwise=False),
 }
 
 

@@ -14,6 +14,7 @@ from gatewright.contract.arch import PRESETS
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from tests.support.graphs import random_inputs, resnet_graph
+from tests.support.shapes import SHAPES
 
 PATH = Path(__file__).with_name("golden_cycles.json")
 COMMAND = "python -m tests.end_to_end.golden"
@@ -51,7 +52,7 @@ def key(network: str, preset: str) -> str:
 def write() -> None:
     """Measure everything and replace the file; prints what changed."""
     before = read() if PATH.is_file() else {}
-    after = {key(network, preset): measure(network, preset) for network in NETWORKS for preset in PRESETS}
+    after = {key(network, preset): measure(network, preset) for network in NETWORKS for preset in SHAPES}
     PATH.write_text(json.dumps(after, indent=1) + "\n")
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):

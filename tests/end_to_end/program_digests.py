@@ -23,6 +23,7 @@ from gatewright.contract.arch import PRESETS
 from gatewright.contract.program import Program
 from gatewright.models.zoo.catalogue import names
 from gatewright.sim.fast.machine import simulate
+from tests.support.shapes import SHAPES
 
 Digest = dict[str, Any]
 
@@ -31,7 +32,8 @@ def programs(name: str, images: int) -> Iterator[tuple[str, Program]]:
     """A network's programs on every preset, by a name."""
     network = flow.load_network(name)
     evaluation = flow.evaluate(network, network.spec.family.data.sample().head(images))
-    for preset, arch in PRESETS.items():
+    for preset in SHAPES:
+        arch = PRESETS[preset]
         yield f"{name} {preset} dense", flow.compile_dense(network, arch, evaluation.inputs[0])
         compiler = Compiler(network.graph, arch)
         for image in range(images if network.spec.gating != "none" else 1):

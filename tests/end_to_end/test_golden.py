@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.contract.arch import PRESETS
 from tests.end_to_end import golden
+from tests.support.shapes import SHAPES
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", SHAPES)
 @pytest.mark.parametrize("network", golden.NETWORKS)
 def test_cycles_and_instructions_are_the_golden_ones(network: str, preset: str) -> None:
     name = golden.key(network, preset)
@@ -23,7 +23,11 @@ def test_cycles_and_instructions_are_the_golden_ones(network: str, preset: str) 
 
 
 def test_the_file_holds_every_program_and_no_other() -> None:
-    assert set(golden.read()) == {golden.key(n, p) for n in golden.NETWORKS for p in PRESETS}
+    assert set(golden.read()) == {golden.key(n, p) for n in golden.NETWORKS for p in SHAPES}
+
+
+def test_the_lean_machine_runs_it_as_fast() -> None:
+    assert golden.measure("gated", "ultra96-lean") == golden.read()[golden.key("gated", "ultra96")]
 
 
 def test_the_gated_program_skips_a_part_of_every_gate() -> None:

@@ -22,6 +22,7 @@ from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped.machine import step_simulate
 from tests.support.graphs import random_inputs, resnet_graph
+from tests.support.shapes import SHAPES
 
 SEED = 3
 
@@ -73,7 +74,7 @@ def test_gates_are_in_the_network_s_order_whichever_becomes_a_table_first() -> N
     assert built != sorted(built)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", SHAPES)
 def test_no_race_under_any_timing(preset: str) -> None:
     program, logits = gated(preset)
     for dram in TIMINGS:
