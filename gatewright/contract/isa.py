@@ -225,8 +225,8 @@ wrap_bytes 20 bytes of the ring
             "the pixels first and write one int8 vector. REDUCE_RAW: the same without requantisation, as int32. "
             "THRESHOLD: sign of accumulator plus bias into a mask, one bit per stationary vector. MAX, AVERAGE, "
             "DIGITS: of windows of a map the maximum, the requantised sum, or the sum as two int8 digits. TAPS: of "
-            "windows of a map in the accumulators the sum of a lane for each place, its sign into a mask. DEPTHWISE: of "
-            "windows of a map the sum of a channel's bytes times its weights, finished as STORE does.",
+            "windows of a map in the accumulators the sum of a lane for each place, its sign into a mask. DEPTHWISE: "
+            "of windows of a map the sum of a channel's bytes times its weights, finished as STORE does.",
         ),
         Format(
             Opcode.INDEX,
