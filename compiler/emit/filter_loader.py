@@ -256,6 +256,16 @@ class FilterLoader:
             slices = slices_of(bank.taps * self._picked(bank), self.context.arch)
         return slices * self._vectors(bank, use.group)
 
+    def _reserve_chain(self, bank: FilterBank) -> bool:
+        """Keep room for all resident filters of a chain that begins with a bank's layer: they are there together."""
+        image = self.context.image
+        chain = next((chain for chain in image.chains if chain.layers[0].name == bank.name), None)
+        if chain is None or bank.streamed:
+            return True
+        banks = [image.banks[layer.name] for layer in chain.layers]
+        words = {b.name: b.pieces[0].count * self._vectors(b, 0) for b in banks if not b.streamed and b.rows}
+        return self.ring.reserve(words)
+
     def _load(self, use: Use) -> bool:
         """Load one piece of one group, if there is room."""
         bank, piece, arch = use.bank, use.bank.pieces_in(use.group)[use.piece], self.context.arch
@@ -266,7 +276,7 @@ class FilterLoader:
         if use.piece == 0 and not self._parameters.has_room(bank.name):
             self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
             return False
-        base = self.ring.take(region, words)
+        base = self.ring.take(region, words) if self._reserve_chain(bank) else None
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False

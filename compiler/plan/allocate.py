@@ -276,6 +276,21 @@ class Ring:
     what: str
     live: dict[str, tuple[int, int]] = field(default_factory=dict)
     _next: int = 0
+    _reserved: dict[str, str] = field(default_factory=dict)
+    """By name the region that ``take`` will give."""
+
+    def reserve(self, sizes: Mapping[str, int]) -> bool:
+        """Keep room for regions that will be needed at the same time, one behind the other; False if there is none."""
+        granules = {name: -(-words // REGION_GRANULE) * REGION_GRANULE for name, words in sizes.items()}
+        base = self.place(sum(granules.values()), self.live)
+        if base is None:
+            return False
+        for name, words in granules.items():
+            self._reserved[name] = f"{name}, reserved"
+            self.live[self._reserved[name]] = (base, base + words)
+            base += words
+        self._next = base
+        return True
 
     def take(self, name: str, words: int) -> int | None:
         """The base of a region of ``words`` words, or None while live regions are in the way."""
@@ -284,6 +299,12 @@ class Ring:
             raise GatewrightError(
                 f"{name} needs {words} words of the {self.what}, which has {self.size}; use an arch with a larger one"
             )
+        if words == 0:
+            self.live[name] = (0, 0)  # in nobody's way
+            return 0
+        if name in self._reserved:
+            self.live[name] = self.live.pop(self._reserved.pop(name))
+            return self.live[name][0]
         base = self.place(words, self.live)
         if base is not None:
             self.live[name] = (base, base + words)

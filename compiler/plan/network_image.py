@@ -27,7 +27,7 @@ from gatewright.compiler.plan.planes import plane_widths, weights_in_planes, wid
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import PARAMETERS_PER_BEAT
+from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import InputLayout, Region
@@ -310,14 +310,24 @@ class NetworkImage:
         self._place_parameters(layer.name, [parameters], count)
 
     def _place_parameters(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
-        """A layer's ``count`` entries, which are consecutive on chip."""
-        if self._entries % self.parameter_capacity + count > self.parameter_capacity:
+        """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time."""
+        needed = count + sum(self._entries_of(layer) for layer in self._behind_in_chain(name))
+        if self._entries % self.parameter_capacity + needed > self.parameter_capacity:
             self._pad_parameters(self.parameter_capacity)
         self._parameters += parts
         self.parameter_start[name] = self._entries
         self.parameter_entry[name] = self._entries % self.parameter_capacity
         self._entries += count
         self.parameter_end[name] = self._entries
+
+    def _behind_in_chain(self, name: str) -> Sequence[QuantisedConv]:
+        """The other layers of the chain that begins with a layer; none if no chain does."""
+        return next((chain.layers[1:] for chain in self.chains if chain.layers[0].name == name), ())
+
+    def _entries_of(self, layer: QuantisedConv) -> int:
+        """A layer's parameter entries, with the pooling's in front of most layers'."""
+        filters = len(layer.weight)
+        return DEPTHWISE_ENTRIES * filters if in_epilogue(layer, self.graph, self.arch) else 1 + filters
 
     def _bank(
         self,

@@ -89,7 +89,7 @@ class ArchConfig:
     weight_kib: int = 128
     accumulator_depth: int = 512
     """Entries (of ``columns`` int32) in each of the four accumulator banks."""
-    parameter_entries: int = 2048
+    parameter_entries: int = 4096
     table_entries: int = 512
     tables: int = 16
     instruction_entries: int = 512
