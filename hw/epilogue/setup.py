@@ -157,9 +157,6 @@ class EpilogueSetup(wiring.Component):
         m.submodules.sizes = sizes = Sizes(Opcode.EPILOGUE, self._arch)
         fields, place, work = self.head.operands, self.head.place, self.work
         m.d.comb += [sizes.head.eq(fields), sizes.counts.eq(self.counts)]
-        # Steps of two pixels of a depthwise convolution; windows that lie in no tile.
-        twice, alone = Signal(), Signal()
-        m.d.comb += [twice.eq(work.depthwise & fields.step[1]), alone.eq(work.windows & ~work.depthwise)]
         # The head stands still: what is a field of it needs no register.
         m.d.comb += [getattr(work, name).eq(getattr(fields, name)) for name in COPIED]
         m.d.comb += [
@@ -178,26 +175,43 @@ class EpilogueSetup(wiring.Component):
             work.reads.eq(fields.residual | (work.windows & ~work.taps)),
             work.adds.eq(fields.residual | (work.windows & ~work.taps & ~work.depthwise)),
             work.paired.eq(fields.pool | work.windows),
-            work.pitch.eq(Mux(work.windows & ~work.depthwise, fields.step, fields.tile << twice)),
-            work.pooled_pitch_y.eq(Mux(work.depthwise, fields.tile, 1)),
-            work.pooled_pitch_x.eq(Mux(work.depthwise, fields.tile, 1 << work.split)),
-            work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
             work.height.eq(Mux(work.windows, fields.source_height, fields.out_height)),
             work.width.eq(Mux(work.windows, fields.source_width, fields.out_width)),
             work.pooled_width.eq(Mux(work.windows, fields.out_width << work.split, fields.grid_width)),
-            work.inside_y.eq(Mux(work.windows, -fields.inset, 0) + Mux(alone, 0, place.inside_y << twice)),
-            work.inside_x.eq(Mux(work.windows, -fields.inset, 0) + Mux(alone, 0, place.inside_x << twice)),
             work.tile_y.eq(place.tile_y),
             work.tile_x.eq(place.tile_x),
-            work.kernel_last.eq(Mux(work.depthwise, fields.window - 1, 0)),
-            work.skipped.eq(twice),
-            work.first_row.eq(Mux(work.depthwise, place.inside_y, 0)),
-            work.first_result.eq(Mux(work.depthwise, place.inside_x, 0)),
-            work.last_result.eq(fields.tile - 1),
         ]
         self._counts(m, work, sizes)
+        self._places(m, work, fields, place)
         self._addresses(m, work, fields, place)
         return m
+
+    @staticmethod
+    def _places(m: Module, work: Any, fields: Any, place: Any) -> None:
+        """Where the walks begin and how they go on; of fields that stand still, in two cycles."""
+        # Steps of two pixels of a depthwise convolution; windows that lie in no tile.
+        twice, alone, depthwise = (Signal(name=name, reset_less=True) for name in ("twice", "alone", "kernel"))
+        begin_y, begin_x = (
+            Signal(len(place.inside_y) + 1, name=name, reset_less=True) for name in ("begin_y", "begin_x")
+        )
+        m.d.sync += [
+            twice.eq(work.depthwise & fields.step[1]),
+            alone.eq(work.windows & ~work.depthwise),
+            depthwise.eq(work.depthwise),
+            begin_y.eq(Mux(alone, 0, place.inside_y << twice)),
+            begin_x.eq(Mux(alone, 0, place.inside_x << twice)),
+            work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
+            work.inside_y.eq(work.inside_first + begin_y),
+            work.inside_x.eq(work.inside_first + begin_x),
+            work.pitch.eq(Mux(alone, fields.step, fields.tile << twice)),
+            work.pooled_pitch_y.eq(Mux(depthwise, fields.tile, 1)),
+            work.pooled_pitch_x.eq(Mux(depthwise, fields.tile, 1 << work.split)),
+            work.kernel_last.eq(Mux(depthwise, fields.window - 1, 0)),
+            work.skipped.eq(twice),
+            work.first_row.eq(Mux(depthwise, place.inside_y, 0)),
+            work.first_result.eq(Mux(depthwise, place.inside_x, 0)),
+            work.last_result.eq(fields.tile - 1),
+        ]
 
     def _counts(self, m: Module, work: Any, sizes: Any) -> None:
         """What follows from the sizes, in one cycle."""
