@@ -17,24 +17,28 @@ class KernelRow:
     """
 
     def __init__(self, m: Module, work: Any) -> None:
-        self._m, self._work = m, work
+        self._work = work
         self.result = Signal(work.first_result.shape(), reset_less=True)
         self._before = Signal(KERNEL_BITS, name="columns_before", reset_less=True)
-        self.due, self.ends = Signal(), Signal()
-        m.d.comb += [
-            self.due.eq(self._before == 0),
-            self.ends.eq(work.depthwise & (self.result == work.last_result)),
-        ]
+        self.due, self.ends = Signal(name="due", reset_less=True), Signal(name="row_ends", reset_less=True)
 
     def begin(self, work: Any) -> list[Any]:
         """Assignments: at the first column of the first row of ``work``."""
-        return [self.result.eq(work.first_result), self._before.eq(work.kernel_last)]
+        return [
+            self.result.eq(work.first_result),
+            self._before.eq(work.kernel_last),
+            self.due.eq(work.kernel_last == 0),
+            self.ends.eq(work.depthwise & (work.first_result == work.last_result)),
+        ]
 
     def advance(self) -> list[Any]:
-        """Assignments: on to the next column."""
+        """Assignments: on to the next column. What is compared is known before the sums are."""
         work = self._work
-        following = Mux(self.ends, 0, self.result + work.depthwise)
+        before = Mux(self.due, Mux(self.ends, work.kernel_last, work.skipped), self._before - 1)
+        last = Mux(self.ends, work.last_result == 0, self.result == work.before_last)
         return [
-            self.result.eq(Mux(self.due, following, self.result)),
-            self._before.eq(Mux(self.due, Mux(self.ends, work.kernel_last, work.skipped), self._before - 1)),
+            self.result.eq(Mux(self.due, Mux(self.ends, 0, self.result + work.depthwise), self.result)),
+            self._before.eq(before),
+            self.due.eq(Mux(self.due, Mux(self.ends, work.kernel_last == 0, ~work.skipped), self._before == 1)),
+            self.ends.eq(Mux(self.due, work.depthwise & last, self.ends)),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
@@ -22,7 +22,10 @@ BYTE = 8
 KERNEL_SUM_BITS = (MOST_DEPTHWISE_WINDOW**2 * 2 ** (2 * BYTE - 2)).bit_length() + 1
 PAIR_BITS = 2 * BYTE
 """Bits of the lower of two products that share a multiplier."""
-ROW_BITS = MOST_DEPTHWISE_WINDOW * BYTE
+
+KERNEL_ROW = data.StructLayout({"first": BYTE, "upper": BYTE + 1, "third": BYTE})
+"""A row of a lane's kernel. ``upper``: the second weight, less 1 if the first, which lies below it in one operand of a
+multiplier, is negative."""
 
 
 class KernelSums(wiring.Component):
@@ -65,21 +68,27 @@ class KernelSums(wiring.Component):
         bias_bits = len(self.parameter.bias)
         content = Cat(self.parameter.bias, self.parameter.multiplier)
         assert len(content) == bias_bits + MULTIPLIER_BITS
+        loaded = [self._row_of(content[BYTE * begin :]) for _, begin in DEPTHWISE_ROWS]
         results = []
         for lane in range(self._columns):
             rows = []
-            for number, (entry, begin) in enumerate(DEPTHWISE_ROWS):
-                kept = Signal(ROW_BITS, name=f"weights_{lane}_{number}", reset_less=True)
+            for number, (entry, _) in enumerate(DEPTHWISE_ROWS):
+                kept = Signal(KERNEL_ROW, name=f"weights_{lane}_{number}", reset_less=True)
                 with m.If(self.load & (self.lane == lane) & (self.part == entry)):
-                    m.d.sync += kept.eq(content[BYTE * begin : BYTE * begin + ROW_BITS])
-                rows.append(kept)
+                    m.d.sync += kept.eq(loaded[number])
+                rows.append(kept.as_value())
             chosen = Mux(self.row[1], rows[2], Mux(self.row[0], rows[1], rows[0]))
-            weights = [chosen.word_select(place, BYTE).as_signed() for place in range(MOST_DEPTHWISE_WINDOW)]
-            results.append(self._lane(m, lane, weights, shorter))
+            results.append(self._lane(m, lane, data.View(KERNEL_ROW, chosen), shorter))
         m.d.comb += self.sums.eq(Cat(results))
         return m
 
-    def _lane(self, m: Module, lane: int, weights: list[Any], shorter: Signal) -> Any:
+    @staticmethod
+    def _row_of(content: Any) -> Any:
+        """A row of a kernel, as it is kept."""
+        first, second, third = (content.word_select(place, BYTE).as_signed() for place in range(MOST_DEPTHWISE_WINDOW))
+        return Cat(first, (second - first[-1])[: BYTE + 1], third)
+
+    def _lane(self, m: Module, lane: int, weights: Any, shorter: Signal) -> Any:
         """The last sum of a lane."""
 
         def register(name: str, bits: int) -> Signal:
@@ -90,8 +99,8 @@ class KernelSums(wiring.Component):
         sums = [register(f"sum_{place}", KERNEL_SUM_BITS) for place in range(MOST_DEPTHWISE_WINDOW)]
         m.d.sync += [
             pixel.eq(Mux(self.outside, 0, self.pixels[lane])),
-            pair.eq((weights[1] << PAIR_BITS) + weights[0]),
-            third.eq(weights[2]),
+            pair.eq(Cat(weights.first, weights.first[-1].replicate(PAIR_BITS - BYTE), weights.upper)),
+            third.eq(weights.third),
             both.eq(pixel * pair),
             single.eq(pixel * third),
         ]

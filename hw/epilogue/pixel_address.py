@@ -93,6 +93,9 @@ class PixelAddresses(wiring.Component):
         self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("base", "pool_base")]
         self._row = KernelRow(m, self.work)
         self._kernel_row = Signal(KERNEL_BITS, reset_less=True)
+        # Whether the pixel is the last of its column, and the result in the last row of its tile.
+        self._column_ends, self._rows_end = (Signal(name=n, reset_less=True) for n in ("column_ends", "rows_end"))
+        self._top = Signal(self.work.inside_y.shape(), name="top", reset_less=True)
         self._result_row = Signal(self.work.first_row.shape(), reset_less=True)
         room = Signal()
         self._walk(m, issue, averages, room)
@@ -197,29 +200,42 @@ class PixelAddresses(wiring.Component):
 
     def _begin(self, work: Any) -> list[Any]:
         """Assignments: at the first result of ``work``; without DEPTHWISE all stay 0."""
-        return [*self._row.begin(work), self._kernel_row.eq(0), self._result_row.eq(work.first_row)]
+        return [
+            *self._row.begin(work),
+            self._kernel_row.eq(0),
+            self._column_ends.eq(work.kernel_last == 0),
+            self._result_row.eq(work.first_row),
+            self._rows_end.eq(work.first_row == work.last_result),
+            self._top.eq(work.inside_y),
+        ]
 
     def _along_columns(self, m: Module, advance: Signal, following: Any, answers: Signal, tile_ends: Signal) -> None:
         """DEPTHWISE: down a column of the kernel, then to the next column, row of results, tile."""
         work, here, row, below = self.work, self._here, self._row, self._kernel_row
-        column_ends, row_ends, top = Signal(), Signal(), Signal(here.inside_y.shape())
+        row_ends, column_ends, rows_end = Signal(), self._column_ends, self._rows_end
         m.d.comb += [
-            column_ends.eq(below == work.kernel_last),
             answers.eq(column_ends & row.due),
             row_ends.eq(answers & row.ends),
-            tile_ends.eq(row_ends & (self._result_row == work.last_result)),
-            top.eq(here.inside_y - work.kernel_last),
+            tile_ends.eq(row_ends & rows_end),
             following.inside_x.eq(Mux(row_ends, work.inside_first, here.inside_x + column_ends)),
-            following.inside_y.eq(Mux(column_ends, top, here.inside_y + 1)),
+            following.inside_y.eq(Mux(column_ends, self._top, here.inside_y + 1)),
         ]
         with m.If(row_ends):
-            m.d.comb += following.inside_y.eq(Mux(tile_ends, work.inside_first, top + 1 + work.skipped))
+            m.d.comb += following.inside_y.eq(Mux(tile_ends, work.inside_first, self._top + 1 + work.skipped))
         with m.If(advance):
-            m.d.sync += below.eq(Mux(column_ends, 0, below + 1))
+            m.d.sync += [
+                below.eq(Mux(column_ends, 0, below + 1)),
+                column_ends.eq(Mux(column_ends, work.kernel_last == 0, below + 1 == work.kernel_last)),
+            ]
             with m.If(column_ends):
                 m.d.sync += row.advance()
             with m.If(row_ends):
-                m.d.sync += self._result_row.eq(Mux(tile_ends, 0, self._result_row + 1))
+                last = Mux(rows_end, work.last_result == 0, self._result_row == work.before_last)
+                m.d.sync += [
+                    self._top.eq(following.inside_y),
+                    self._result_row.eq(Mux(tile_ends, 0, self._result_row + 1)),
+                    rows_end.eq(last),
+                ]
 
     def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any]:
         """(address, outside, arrives, average) of what was issued _STEPS cycles ago.

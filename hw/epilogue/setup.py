@@ -10,9 +10,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import TRANSPOSED_FILTERS, ArchConfig
-from gatewright.contract.encodings import DEPTHWISE_PARTS, MOST_DEPTHWISE_WINDOW
-from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
-from gatewright.contract.timing import EPILOGUE_SETUP
+from gatewright.contract.encodings import MOST_DEPTHWISE_WINDOW
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, Unit
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import PLACE, head_layout, operand_layout
 from gatewright.hw.lib.rotation import small_product
@@ -65,7 +64,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
     ``pixels``, ``filters``: effective counts. ``standing``: those of the stationary operand, ``more`` of them behind
     the first block (negative if there is room in it), ``last_lane`` the last of the first block. ``group``: filters
     that an address moves on by. ``preload``: parameters are read before the run, ``single``: just one, for all lanes;
-    ``preload_ends``: the one of the start is the last. ``setup``: cycles from the start to the run, less one.
+    ``preload_ends``: the one of the start is the last.
     ``base``: byte address of channel 0 of the list, or the first mask bit. ``last_inside``: the last pixel of a tile.
 
     Addresses and slots take a window for a tile: its pixels are those of the source, and what is written stands in the
@@ -73,6 +72,8 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
     ``inside_first``, ``inside_last``: a tile's rows and columns. ``height``, ``width``: of the map with the pixels,
     ``wraps``: it lies in a ring of rows. ``pooled_width``: of the map with what is written behind the tiles.
     ``reads``: pixels' bytes come through the residual's queue, ``adds``: to the end of the lanes.
+
+    ``listed``: a table lists the filters.
 
     ``depthwise``: kind DEPTHWISE. A column of a window is what is a tile to others: its pixels lie below each other.
     ``kernel_last``: the kernel's edge less 1, ``skipped``: columns between two that complete a result.
@@ -95,11 +96,13 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "split": 1,
             "taps": 1,
             "depthwise": 1,
+            "listed": 1,
             "kernel_last": KERNEL_BITS,
             "skipped": 1,
             "first_row": PLACE["inside_y"].width,
             "first_result": PLACE["inside_x"].width,
             "last_result": PLACE["inside_x"].width,
+            "before_last": PLACE["inside_x"].width,
             "by_pixel": 1,
             "relu": 1,
             "reads": 1,
@@ -114,7 +117,6 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "preload": 1,
             "single": 1,
             "preload_ends": 1,
-            "setup": 7,
             "base": SCRATCHPAD_ADDRESS_BITS,
             "pool_base": SCRATCHPAD_ADDRESS_BITS,
             "stored": count_bits(arch) if count_bits(arch) > VECTOR_BITS else VECTOR_BITS,
@@ -157,9 +159,6 @@ class EpilogueSetup(wiring.Component):
         m.submodules.sizes = sizes = Sizes(Opcode.EPILOGUE, self._arch)
         fields, place, work = self.head.operands, self.head.place, self.work
         m.d.comb += [sizes.head.eq(fields), sizes.counts.eq(self.counts)]
-        # Steps of two pixels of a depthwise convolution; windows that lie in no tile.
-        twice, alone = Signal(), Signal()
-        m.d.comb += [twice.eq(work.depthwise & fields.step[1]), alone.eq(work.windows & ~work.depthwise)]
         # The head stands still: what is a field of it needs no register.
         m.d.comb += [getattr(work, name).eq(getattr(fields, name)) for name in COPIED]
         m.d.comb += [
@@ -173,43 +172,59 @@ class EpilogueSetup(wiring.Component):
             work.threshold.eq(fields.kind == EpilogueKind.THRESHOLD),
             work.by_pixel.eq(fields.stationary == Stationary.PIXELS),
             work.single.eq(work.threshold & work.by_pixel),
+            work.listed.eq(fields.filter_table != NO_TABLE),
             work.depthwise.eq((fields.kind == EpilogueKind.DEPTHWISE) & self._arch.depthwise),
             work.relu.eq(fields.relu & (~work.windows | work.depthwise)),
             work.reads.eq(fields.residual | (work.windows & ~work.taps)),
             work.adds.eq(fields.residual | (work.windows & ~work.taps & ~work.depthwise)),
             work.paired.eq(fields.pool | work.windows),
-            work.pitch.eq(Mux(work.windows & ~work.depthwise, fields.step, fields.tile << twice)),
-            work.pooled_pitch_y.eq(Mux(work.depthwise, fields.tile, 1)),
-            work.pooled_pitch_x.eq(Mux(work.depthwise, fields.tile, 1 << work.split)),
-            work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
             work.height.eq(Mux(work.windows, fields.source_height, fields.out_height)),
             work.width.eq(Mux(work.windows, fields.source_width, fields.out_width)),
             work.pooled_width.eq(Mux(work.windows, fields.out_width << work.split, fields.grid_width)),
-            work.inside_y.eq(Mux(work.windows, -fields.inset, 0) + Mux(alone, 0, place.inside_y << twice)),
-            work.inside_x.eq(Mux(work.windows, -fields.inset, 0) + Mux(alone, 0, place.inside_x << twice)),
             work.tile_y.eq(place.tile_y),
             work.tile_x.eq(place.tile_x),
-            work.kernel_last.eq(Mux(work.depthwise, fields.window - 1, 0)),
-            work.skipped.eq(twice),
-            work.first_row.eq(Mux(work.depthwise, place.inside_y, 0)),
-            work.first_result.eq(Mux(work.depthwise, place.inside_x, 0)),
-            work.last_result.eq(fields.tile - 1),
         ]
         self._counts(m, work, sizes)
+        self._places(m, work, fields, place)
         self._addresses(m, work, fields, place)
         return m
+
+    @staticmethod
+    def _places(m: Module, work: Any, fields: Any, place: Any) -> None:
+        """Where the walks begin and how they go on; of fields that stand still, in two cycles."""
+        # Steps of two pixels of a depthwise convolution; windows that lie in no tile.
+        twice, alone, depthwise = (Signal(name=name, reset_less=True) for name in ("twice", "alone", "kernel"))
+        begin_y, begin_x = (
+            Signal(len(place.inside_y) + 1, name=name, reset_less=True) for name in ("begin_y", "begin_x")
+        )
+        m.d.sync += [
+            twice.eq(work.depthwise & fields.step[1]),
+            alone.eq(work.windows & ~work.depthwise),
+            depthwise.eq(work.depthwise),
+            begin_y.eq(Mux(alone, 0, place.inside_y << twice)),
+            begin_x.eq(Mux(alone, 0, place.inside_x << twice)),
+            work.inside_first.eq(Mux(work.windows, -fields.inset, 0)),
+            work.inside_y.eq(work.inside_first + begin_y),
+            work.inside_x.eq(work.inside_first + begin_x),
+            work.pitch.eq(Mux(alone, fields.step, fields.tile << twice)),
+            work.pooled_pitch_y.eq(Mux(depthwise, fields.tile, 1)),
+            work.pooled_pitch_x.eq(Mux(depthwise, fields.tile, 1 << work.split)),
+            work.kernel_last.eq(Mux(depthwise, fields.window - 1, 0)),
+            work.skipped.eq(twice),
+            work.first_row.eq(Mux(depthwise, place.inside_y, 0)),
+            work.first_result.eq(Mux(depthwise, place.inside_x, 0)),
+            work.last_result.eq(fields.tile - 1),
+            work.before_last.eq(fields.tile - 2),
+        ]
 
     def _counts(self, m: Module, work: Any, sizes: Any) -> None:
         """What follows from the sizes, in one cycle."""
         columns = self._arch.columns
         standing, filled = Signal(VECTOR_BITS), Signal()
         # Of the head, which stands still.
-        by_pixel, none, preloads, single = (
-            Signal(name=name, reset_less=True) for name in ("by_pixel", "none", "preloads", "single")
-        )
+        by_pixel, preloads, single = (Signal(name=name, reset_less=True) for name in ("by_pixel", "preloads", "single"))
         m.d.sync += [
             by_pixel.eq(work.by_pixel),
-            none.eq(work.by_pixel | work.windows),
             preloads.eq((~work.windows | work.taps | work.depthwise) & (~work.by_pixel | work.threshold)),
             single.eq(work.single),
         ]
@@ -228,15 +243,7 @@ class EpilogueSetup(wiring.Component):
             work.group.eq(Mux(by_pixel, TRANSPOSED_FILTERS, columns)),
             work.preload.eq(~sizes.empty & preloads),
             work.preload_ends.eq(~work.depthwise & (single | (standing == 1))),
-            work.setup.eq(EPILOGUE_SETUP - 1),
         ]
-
-        if columns > EPILOGUE_SETUP:
-            with m.If(~none & (standing > EPILOGUE_SETUP)):
-                m.d.sync += work.setup.eq(Mux(filled, columns - 1, standing - 1))
-        last_lane = Mux(filled, columns - 1, (standing - 1)[: ceil_log2(columns)])
-        with m.If(work.depthwise & (standing > EPILOGUE_SETUP // DEPTHWISE_PARTS)):
-            m.d.sync += work.setup.eq(DEPTHWISE_PARTS * last_lane + (DEPTHWISE_PARTS - 1))
 
     def _addresses(self, m: Module, work: Any, fields: Any, place: Any) -> None:
         """Sums and products of fields. They stand still longer than this takes."""
@@ -244,12 +251,14 @@ class EpilogueSetup(wiring.Component):
         half = len(fields.tile) // 2
         edge, more_edge = (Signal(COLUMNS_LEFT, name=name, reset_less=True) for name in ("edge", "more_edge"))
         first = Signal(SCRATCHPAD_ADDRESS_BITS)
-        size = Mux(work.windows, fields.window, fields.tile)
+        size, area = Signal(len(fields.tile), reset_less=True), Signal(2 * len(fields.tile), reset_less=True)
         m.d.comb += first.eq(Mux(work.threshold, 0, Mux(work.raw, fields.first_filter << 2, fields.first_filter)))
         m.d.sync += [
             work.base.eq(Mux(work.windows, fields.source, fields.destination) + first),
             work.pool_base.eq(Mux(work.windows, fields.destination, fields.pool_address) + fields.first_filter),
-            work.last_inside.eq(Mux(work.depthwise, fields.window, size * size) - 1),
+            size.eq(Mux(work.windows, fields.window, fields.tile)),
+            area.eq(Mux(work.depthwise, fields.window, size * size)),
+            work.last_inside.eq(area - 1),
             work.inside_last.eq(work.inside_first + size - 1),
             work.wraps.eq(work.store & (fields.wrap_row != 0)),
             work.position.eq(fields.first_tile + place.tile),

@@ -10,13 +10,13 @@ from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES
-from gatewright.contract.isa import NO_TABLE, WAITS, Unit
+from gatewright.contract.isa import WAITS, Unit
 from gatewright.contract.timing import DECODE_LATENCY, DEPTHWISE_LEAD, EPILOGUE_LATENCY
 from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.epilogue.pipeline import RAW_DELAY, EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
 from gatewright.hw.epilogue.residual import READ_BYTES, ResidualFetch
-from gatewright.hw.epilogue.setup import EpilogueSetup, work_layout
+from gatewright.hw.epilogue.setup import KERNEL_BITS, EpilogueSetup, work_layout
 from gatewright.hw.epilogue.walk import EpilogueWalk
 from gatewright.hw.layouts import WAIT
 from gatewright.hw.lib.delay import delayed
@@ -179,10 +179,9 @@ class EpilogueUnit(wiring.Component):
             self.filters.table.eq(Mux(busy, work.filter_table, prepared.filter_table)),
         ]
         counted = delayed(m, position, 1, "position")
-        number = Mux(work.filter_table == NO_TABLE, counted, self.filters.entry)
         # The sum is behind the register: a table's entry comes late in its cycle.
         offset = Signal.like(self.parameters.entry, reset_less=True)
-        channel = Cat(walk.details.part, number)
-        assert 1 << len(walk.details.part) == DEPTHWISE_ENTRIES
-        m.d.sync += offset.eq(Mux(walk.kind.pool, ~0, Mux(work.depthwise, channel, number)))
-        m.d.comb += self.parameters.entry.eq(work.parameters + offset)
+        m.d.sync += offset.eq(Mux(walk.kind.pool, ~0, Mux(work.listed, self.filters.entry, counted)))
+        assert 1 << KERNEL_BITS == DEPTHWISE_ENTRIES
+        of_channel = Cat(delayed(m, walk.details.part, 1, "part"), offset)[: len(offset)]
+        m.d.comb += self.parameters.entry.eq(work.parameters + Mux(work.depthwise, of_channel, offset))

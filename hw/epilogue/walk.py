@@ -12,6 +12,7 @@ from amaranth.utils import ceil_log2
 from gatewright.contract.arch import MOST_COLUMNS, TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_PARTS
 from gatewright.contract.isa import Opcode
+from gatewright.contract.timing import EPILOGUE_SETUP
 from gatewright.hw.epilogue.kernel_row import KernelRow
 from gatewright.hw.epilogue.setup import KERNEL_BITS, VECTOR_BITS, work_layout
 from gatewright.hw.layouts import operand_layout
@@ -125,12 +126,14 @@ class EpilogueWalk(wiring.Component):
                 m.d.sync += self._working.eq(1)
             self._next(m)
 
-        setup = Signal(prepared.setup.shape(), reset_less=True)
-        m.d.sync += setup.eq(Mux(self.take, prepared.setup, setup - 1))
+        # Both are over: the setup, and the parameters of the first block.
+        setup, elapsed = Signal(range(EPILOGUE_SETUP), reset_less=True), Signal()
+        m.d.sync += setup.eq(Mux(self.take, EPILOGUE_SETUP - 1, setup - 1))
         with m.If(self.take):
-            m.d.sync += self.ready.eq(0)
+            m.d.sync += elapsed.eq(0)
         with m.Elif(setup == 1):
-            m.d.sync += self.ready.eq(1)
+            m.d.sync += elapsed.eq(1)
+        m.d.comb += self.ready.eq(elapsed & ~self._loading)
         return m
 
     def _groups(self, filters: Any, less: int) -> list[Any]:

@@ -43,8 +43,8 @@ HARDWARE_DEPTHWISE = [
     Mutant(
         "kernel-sums-kept-between-rows",
         "hw/epilogue/kernel_row.py",
-        "Mux(self.ends, work.kernel_last, work.skipped)",
-        "work.skipped",
+        "before = Mux(self.due, Mux(self.ends, work.kernel_last, work.skipped), self._before - 1)",
+        "before = Mux(self.due, work.skipped, self._before - 1)",
         "the first results of each row of a tile are those of windows that lie across two rows",
         _BENCH,
     ),
@@ -81,11 +81,11 @@ HARDWARE_DEPTHWISE = [
         _BENCH,
     ),
     Mutant(
-        "kernel-entries-in-a-row",
+        "kernel-one-entry-a-channel",
         "hw/epilogue/unit.py",
-        "channel = Cat(walk.details.part, number)",
-        "channel = Cat(walk.details.part, walk.position)",
-        "depthwise channels behind a gate take the weights of the channels before them",
+        "Mux(work.depthwise, of_channel, offset)",
+        "Mux(work.depthwise, offset << KERNEL_BITS, offset)",
+        "a channel's first weights are taken for all of its rows, and for its bias",
         _BENCH,
     ),
     Mutant(

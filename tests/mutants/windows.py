@@ -43,8 +43,8 @@ WINDOWS = [
     Mutant(
         "windows-side-by-side",
         "hw/epilogue/setup.py",
-        "Mux(work.windows & ~work.depthwise, fields.step, fields.tile << twice)",
-        "Mux(work.windows & ~work.depthwise, fields.window, fields.tile << twice)",
+        "Mux(alone, fields.step, fields.tile << twice)",
+        "Mux(alone, fields.window, fields.tile << twice)",
         "overlapping windows lie side by side",
         _BENCH,
     ),

@@ -183,12 +183,16 @@ class Builder:
         return [0, 1]
 
     def load_table(self, table: int, entries: list[int], waits: list[Mark] | None = None) -> Mark:
-        """LOAD an index table, behind the INDEXes so far: they share the tables' write port."""
+        """LOAD an index table, behind the INDEXes so far: they share the tables' write port.
+
+        An empty one has its count at once, and so must come behind the LOADs before it.
+        """
         raw = np.array(entries, "<u2").tobytes() + bytes(-2 * len(entries) % BEAT_BYTES)
         source = self.image.add(raw)
+        before = [] if entries else [self.mark(Unit.LOAD)]
         return self.emit(
             Opcode.LOAD,
-            [*(waits or []), *([self.mark(Unit.INDEX)] if self.counts[Unit.INDEX] else [])],
+            [*(waits or []), *before, *([self.mark(Unit.INDEX)] if self.counts[Unit.INDEX] else [])],
             dram_address=source,
             space=Space.TABLE,
             address=table,
