@@ -77,7 +77,7 @@ class ConvolutionLowering:
 
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
-        self.context.macs[layer.name] = 0
+        self.count_macs(layer)
         for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self._place(layer)
@@ -118,7 +118,7 @@ class ConvolutionLowering:
         """
         sets = {layer.name: self._tile_sets(layer) for layer in layers}
         for layer in layers:
-            self.context.macs[layer.name] = 0
+            self.count_macs(layer)
         work = [
             (number, layer, tiles, relu, pool)
             for number, step in enumerate(one.steps)
@@ -162,6 +162,10 @@ class ConvolutionLowering:
         within = tiles.rows_of(rows.first, rows.end)
         return [within] if len(within) else []
 
+    def count_macs(self, layer: QuantisedConv) -> None:
+        """Note how many of the products that the array makes for a layer are the network's."""
+        self.context.macs[layer.name] = layer.macs(self.graph, self.context.decisions)
+
     def _filters(self, layer: QuantisedConv) -> int:
         gate = self._stored_channels(layer.output, layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
@@ -187,8 +191,7 @@ class ConvolutionLowering:
         source, kernel = self._source(layer)
         readers = self._readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        each = layer.group_shape[1]
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, each)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return

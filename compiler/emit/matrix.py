@@ -40,8 +40,6 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
-    each: int = 1
-    """Of a grouped convolution the input channels of a group."""
 
     @property
     def pixels_stand(self) -> bool:
@@ -86,7 +84,6 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     """A convolution chunk by chunk; the gather runs ahead in program order."""
     tiles, name = product.tiles, product.name
     slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
-    context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     eager = product.output.channel_gate is None
     pieces = (
         even_chunks(tiles, context.arch, slices, product.even)

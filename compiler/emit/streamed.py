@@ -47,7 +47,6 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
     """A convolution over a tile set, as ``matrix.convolve``."""
     tiles, name = product.tiles, product.name
     steps = _steps(context, product)
-    context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     bank = context.image.banks[name]
     gathered: list[Patches] = []
     banks: dict[int, int] = {}
