@@ -123,3 +123,19 @@ def lively_mobilenet(gating: Gating, size: int = 28, seed: int = 1, channels: in
     network = lively(SmallMobileNet(gating, size, channels), seed)
     assert isinstance(network, SmallMobileNet)
     return network
+
+
+class GroupedNetwork(nn.Module):
+    """A 1x1 convolution to 32 channels, a 3x3 one of so many groups and stride 2 to 64, a 1x1 one and a classifier."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.narrow, self.first = nn.Conv2d(3, 32, 1, bias=False), nn.BatchNorm2d(32)
+        self.grouped, self.second = nn.Conv2d(32, 64, 3, 2, 1, groups=groups, bias=False), nn.BatchNorm2d(64)
+        self.wide, self.fc = nn.Conv2d(64, 20, 1), nn.Linear(20, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self.first(self.narrow(x)))
+        x = F.relu(self.second(self.grouped(x)))
+        logits: Tensor = self.fc(F.relu(self.wide(x)).mean((2, 3)))
+        return logits
