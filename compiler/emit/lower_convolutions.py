@@ -232,7 +232,6 @@ class ConvolutionLowering:
             0 if pool is None else self.image.addresses[pool.name],
             self.ring(layer.output, shape.width * self._filters(layer)),
             planes=self._planes(layer.output),
-            block=self.arch.columns,
         )
 
     def _planes(self, tensor: str) -> tuple[Plane, ...]:

@@ -41,11 +41,9 @@ class Product:
     even: int | None = None
     first_filter: int = 0
 
-    @property
-    def pixels_stand(self) -> bool:
+    def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""
-        planes = self.output.planes
-        return len(planes) > 1 and any(plane.first % self.output.block for plane in planes)
+        return any(plane.first % columns for plane in self.output.planes)
 
     @property
     def tables(self) -> dict[str, int]:
@@ -132,7 +130,7 @@ def _multiply(
         indirect,
         product.filters_stand,
         arch.accumulator_depth,
-        product.pixels_stand,
+        product.pixels_stand(arch.columns),
     )
     for part in parts:
         sizes = fields | {

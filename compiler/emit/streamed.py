@@ -139,7 +139,7 @@ def _multiply(
         banks[step.first_filter] = context.next_bank()
     context.bank = banks[step.first_filter]
     picked = context.image.banks[product.name].picked
-    only = product.filters_stand, picked, product.pixels_stand
+    only = product.filters_stand, picked, product.pixels_stand(context.arch.columns)
     part = whole_part(step.count * tiles.pixels, step.filters, context.arch, *only)
     sizes = {
         "tile": tiles.tile,

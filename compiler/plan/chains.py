@@ -108,12 +108,12 @@ class Chain:
 
 def chains(graph: QuantisedGraph) -> list[Chain]:
     """A chain for each grouped convolution, with the one before it and the one behind, those of most bytes first."""
-    found = []
+    found: list[Chain] = []
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
     for grouped in (layer for layer in convolutions if layer.groups > 1):
         before = next(layer for layer in convolutions if layer.output == grouped.source)
         readers = [layer for layer in graph.layers if grouped.output in layer.reads]
-        layers = (before, grouped)
+        layers: tuple[QuantisedConv, ...] = (before, grouped)
         if len(readers) == 1 and isinstance(readers[0], QuantisedConv) and readers[0].residual != grouped.output:
             layers = (*layers, readers[0])
         chain = Chain(graph, layers, BANDS[0])

@@ -204,7 +204,7 @@ REFUSED = {
     ),
     "groups of a gate": (
         _net(
-            lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 8)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 8, 1, groups=8)
+            lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 16)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 8, 1, groups=8)
         ),
         "g: conv2d: groups = 8 on the average-pooled map",
     ),
