@@ -52,7 +52,7 @@ class ConvolutionLowering:
         chain = self._chains.get(layers[0].name)
         if chain is not None:
             if chain.layers[0] in layers:
-                self._by_rows(chain.layers, Pass(chain.steps), 0)
+                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut))
             return
         block = self._blocks.get(layers[0].name)
         if block is not None:
