@@ -136,6 +136,15 @@ def test_the_first_blocks_and_the_image_come_by_rows_where_a_map_between_them_do
     agree(network, compiler)
 
 
+@pytest.mark.parametrize("gating", ["dual", "spatial"])
+def test_rows_of_tiles_are_cut_where_whole_ones_do_not_fit(gating: Gating) -> None:
+    """Tiles of 4: the expansion makes a row of those below ahead, and the last layer waits for whole ones."""
+    network = case_of(lively_mobilenet(gating, 48, NETWORK_SEED, channels=16, tile=4), 48)
+    compiler = Compiler(network.graph, replace(PRESETS["ultra96"], scratchpad_kib=13))
+    assert [(len(chain.layers), chain.cut) for chain in compiler.image.chains] == [(6, False), *[(3, True)] * 3]
+    agree(network, compiler)
+
+
 def test_maps_that_do_not_fit_are_refused_with_the_bytes_that_are_missing() -> None:
     with pytest.raises(GatewrightError, match=r"4 KiB cannot hold tensor .* \d+ bytes are missing; raise scratchpad"):
         Compiler(case("dual").graph, replace(PRESETS["ultra96"], scratchpad_kib=4))
