@@ -137,9 +137,6 @@ class OutputMap:
     planes: tuple[Plane, ...] = ()
     """How it lies, if it lies in planes."""
 
-    block: int = 1
-    """Columns of the array: filters of a block that stand still."""
-
     plane: Plane | None = None
     """The plane of it that is meant."""
 

@@ -96,7 +96,6 @@ def _multiply(context: Context, loader: FilterLoader, product: Product, step: _S
     context.next_bank()
     multiply(context, loader, name, source, product.kernel.taps, patches, sizes, group, product.serial)
     context.patches_multiplied(patches.base)
-    context.macs[name] += part.pixels * part.filters * product.kernel.taps * product.each
     output, entry = product.output, loader.parameters(name, group, product.serial)
     if entry is not None:
         output = replace(output, parameters=entry, first_channel=step.first_filter)

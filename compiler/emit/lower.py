@@ -19,11 +19,10 @@ from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
-from gatewright.compiler.graph.graph import Decisions, TensorShape
+from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.allocate import joined
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES

@@ -54,7 +54,7 @@ class ConvolutionLowering:
         chain = self._chains.get(layers[0].name)
         if chain is not None:
             if chain.layers[0] in layers:
-                self._by_rows(chain.layers, Pass(chain.steps), 0)
+                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut))
             return
         block = self._blocks.get(layers[0].name)
         if block is not None:
@@ -79,7 +79,7 @@ class ConvolutionLowering:
 
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
-        self.context.macs[layer.name] = 0
+        self.count_macs(layer)
         for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self._place(layer)
@@ -122,13 +122,15 @@ class ConvolutionLowering:
         """
         sets = {layer.name: self._tile_sets(layer) for layer in layers}
         for layer in layers:
-            self.context.macs[layer.name] = 0
+            self.count_macs(layer)
         work = [
             (number, layer, tiles, relu, pool)
             for number, step in enumerate(one.steps)
             for layer, rows in step
             for whole, relu, pool in sets[layer.name]
-            for tiles in self._tiles_in(whole, rows, self._may_cut(layer) or (layer is layers[0] and 0 < unit < whole.tile))
+            for tiles in self._tiles_in(
+                whole, rows, self._may_cut(layer) or (layer is layers[0] and 0 < unit < whole.tile)
+            )
             if self._filters(layer)
         ]
         order = [layer.name for _, layer, *_ in work]
@@ -170,6 +172,10 @@ class ConvolutionLowering:
         within = tiles.rows_of(rows.first, rows.end)
         return [within] if len(within) else []
 
+    def count_macs(self, layer: QuantisedConv) -> None:
+        """Note how many of the products that the array makes for a layer are the network's."""
+        self.context.macs[layer.name] = layer.macs(self.graph, self.context.decisions)
+
     def _filters(self, layer: QuantisedConv) -> int:
         gate = self._stored_channels(layer.output, layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
@@ -195,8 +201,7 @@ class ConvolutionLowering:
         source, kernel = self._source(layer)
         readers = self._readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        each = layer.group_shape[1]
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, each)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
         if in_epilogue(layer, self.graph, self.arch):
             yield from convolve_depthwise(self.context, self.loader, product)
             return
@@ -240,7 +245,6 @@ class ConvolutionLowering:
             0 if pool is None else self.image.addresses[pool.name],
             self.ring(layer.output, shape.width * self._filters(layer)),
             planes=self._planes(layer.output),
-            block=self.arch.columns,
         )
 
     def _planes(self, tensor: str) -> tuple[Plane, ...]:

@@ -25,7 +25,7 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
     """Emit both layers: a band of the convolution, then the row of the pool that it completes."""
     lowering, layer, pool = convolutions.lowering, stem.convolution, stem.pool
     image, graph, context = lowering.image, lowering.graph, lowering.context
-    context.macs[layer.name] = 0
+    convolutions.count_macs(layer)
     shape = graph.shapes[layer.output]
     ring = convolutions.ring(layer.output, shape.width * shape.channels)
     middle = SourceMap(image.addresses[layer.output], shape.height, shape.width, shape.channels, ring=ring)

@@ -40,14 +40,10 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
-    each: int = 1
-    """Of a grouped convolution the input channels of a group."""
 
-    @property
-    def pixels_stand(self) -> bool:
+    def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""
-        planes = self.output.planes
-        return len(planes) > 1 and any(plane.first % self.output.block for plane in planes)
+        return any(plane.first % columns for plane in self.output.planes)
 
     @property
     def tables(self) -> dict[str, int]:
@@ -86,7 +82,6 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     """A convolution chunk by chunk; the gather runs ahead in program order."""
     tiles, name = product.tiles, product.name
     slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
-    context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     eager = product.output.channel_gate is None
     pieces = (
         even_chunks(tiles, context.arch, slices, product.even)
@@ -135,7 +130,7 @@ def _multiply(
         indirect,
         product.filters_stand,
         arch.accumulator_depth,
-        product.pixels_stand,
+        product.pixels_stand(arch.columns),
     )
     for part in parts:
         sizes = fields | {

@@ -47,7 +47,6 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
     """A convolution over a tile set, as ``matrix.convolve``."""
     tiles, name = product.tiles, product.name
     steps = _steps(context, product)
-    context.macs[name] += len(tiles) * tiles.pixels * product.filters * product.kernel.taps * product.source.channels
     bank = context.image.banks[name]
     gathered: list[Patches] = []
     banks: dict[int, int] = {}
@@ -140,7 +139,7 @@ def _multiply(
         banks[step.first_filter] = context.next_bank()
     context.bank = banks[step.first_filter]
     picked = context.image.banks[product.name].picked
-    only = product.filters_stand, picked, product.pixels_stand
+    only = product.filters_stand, picked, product.pixels_stand(context.arch.columns)
     part = whole_part(step.count * tiles.pixels, step.filters, context.arch, *only)
     sizes = {
         "tile": tiles.tile,

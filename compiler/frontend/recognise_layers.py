@@ -136,7 +136,8 @@ def relu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 def clamp(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """ReLU6 and its like: the activation of a convolution, from 0 to a largest value."""
     value = walk.value(args["self"])
-    low, high = (args[name] for name in (("min_val", "max_val") if "min_val" in args else ("min", "max")))
+    names = next((pair for pair in (("min_val", "max_val"), ("min", "max")) if pair[0] in args), None)
+    low, high = (0, 6) if names is None else (args[name] for name in names)
     if not isinstance(low, int | float) or low != 0 or not (isinstance(high, int | float) and high > 0):
         walk.fail(f"a clamp to {low} and {high}; supported is an activation from 0 to a largest value, as ReLU6")
     if not isinstance(value, OpenConv):

@@ -193,3 +193,16 @@ class QuantisedGraph:
 
 
 Graph = FloatGraph | QuantisedGraph
+
+
+def joined(layers: Sequence[QuantisedLayer]) -> list[list[QuantisedLayer]]:
+    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
+    groups: list[list[QuantisedLayer]] = []
+    for layer in layers:
+        if not layer.banks:
+            continue
+        if groups and layer.joins(groups[-1][-1]):
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups

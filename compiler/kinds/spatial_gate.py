@@ -74,8 +74,10 @@ class SpatialGate(Layer):
 
     def check_bins(self, graph: Any) -> None:
         """Bins that overlap are windows that the machine averages."""
+        if not self.overlap:
+            return
         shape = shape_of(graph, self.source)
-        if self.overlap and bin_windows(self.grid, shape) is None:
+        if bin_windows(self.grid, shape) is None:
             refuse(
                 self.name,
                 f"it averages {self.source} ({shape.height}x{shape.width}) over {self.grid[0]}x{self.grid[1]} bins; "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, joined
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.stem import PooledConvolution
@@ -108,15 +108,9 @@ def allocate_scratchpad(
     for layer in graph.layers:
         sizes |= layer.sizes(graph)
     sizes |= fixed
-    for block in blocks:
-        _live_together(block.layers, graph, uses)
-    for layers in together:
+    gates = [group for group in joined(graph.layers) if any(_averages_bins(gate) for gate in group)]
+    for layers in (*(block.layers for block in blocks), *(stem.layers(graph) for stem in stems), *together, *gates):
         _live_together(layers, graph, uses)
-    for gates in joined(graph.layers):
-        if any(isinstance(gate, QuantisedSpatialGate) and gate.overlap for gate in gates):
-            _live_together(gates, graph, uses)
-    for stem in stems:
-        _live_together(stem.layers(graph), graph, uses)
     owner: dict[str, _Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
@@ -167,17 +161,9 @@ def allocate_scratchpad(
     return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
 
 
-def joined(layers: Sequence[QuantisedLayer]) -> list[list[QuantisedLayer]]:
-    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
-    groups: list[list[QuantisedLayer]] = []
-    for layer in layers:
-        if not layer.banks:
-            continue
-        if groups and layer.joins(groups[-1][-1]):
-            groups[-1].append(layer)
-        else:
-            groups.append([layer])
-    return groups
+def _averages_bins(layer: QuantisedLayer) -> bool:
+    """Whether a layer is a gate that averages overlapping bins: others work between them and its product."""
+    return isinstance(layer, QuantisedSpatialGate) and layer.overlap
 
 
 def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:

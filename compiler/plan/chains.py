@@ -26,12 +26,14 @@ Step = tuple[tuple[QuantisedConv, Rows], ...]
 class Chain:
     """Convolutions, each but the first the only reader of what the one before it writes.
 
-    ``rows`` of the last one's output are made together, or a row of its tiles.
+    ``rows`` of the last one's output are made together, or a row of its tiles. ``cut``: the first one may make some
+    rows of its tiles, each tile by itself.
     """
 
     graph: QuantisedGraph
     layers: tuple[QuantisedConv, ...]
     rows: int
+    cut: bool = False
 
     @property
     def names(self) -> set[str]:
@@ -46,6 +48,8 @@ class Chain:
     def _unit(self, layer: QuantisedConv) -> int:
         """Rows of a layer's output that are made together at least."""
         shape = self.graph.shapes[layer.output]
+        if self.cut and layer is self.layers[0]:
+            return computed_edge(shape.height, shape.width)
         return tile_rows(self.graph, layer) or computed_edge(shape.height, shape.width)
 
     @property
@@ -56,24 +60,33 @@ class Chain:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """What is made in turn: rows of each layer, in order; rows that are there already are not made again."""
-        shapes, last = self.graph.shapes, self.layers[-1]
-        done = {layer.name: 0 for layer in self.layers}
+        """What is made in turn: rows of each layer, in order; rows that are there already are not made again.
+
+        The last layer makes whole rows of tiles. The others make those ``rows`` at a time, so that fewer are kept.
+        """
+        *_, before, last = self.layers
+        height, shape = self.graph.shapes[last.output].height, self.graph.shapes[before.output]
+        done = dict.fromkeys(self.middles, 0)
         steps = []
-        for first in range(0, shapes[last.output].height, self.band):
-            rows = Rows(first, min(first + self.band, shapes[last.output].height))
-            step: list[tuple[QuantisedConv, Rows]] = []
-            for layer in reversed(self.layers):
-                if layer is not last:
-                    height, unit = shapes[layer.output].height, self._unit(layer)
-                    upto = min(-(-min(needed_rows(step[-1][0], rows).end, height) // unit) * unit, height)
-                    rows = Rows(done[layer.name], max(done[layer.name], upto))
-                done[layer.name] = rows.end
-                step.append((layer, rows))
-                if rows.first == rows.end:
-                    break
-            steps.append(tuple((layer, rows) for layer, rows in reversed(step) if rows.first < rows.end))
-        return tuple(steps)
+        for first in range(0, height, self.band):
+            rows = Rows(first, min(first + self.band, height))
+            begin, end = done[before.output], min(needed_rows(last, rows).end, shape.height)
+            parts = [min(part + self.rows, end) for part in range(begin, end, self.rows)] or [end]
+            for part in parts:
+                made = self._made(len(self.layers) - 2, part, done)
+                steps.append(tuple([*made, (last, rows)] if part == end else made))
+        return tuple(step for step in steps if step)
+
+    def _made(self, number: int, end: int, done: dict[str, int]) -> list[tuple[QuantisedConv, Rows]]:
+        """The rows of a layer up to ``end`` that are not ``done``, behind what they need of those before it."""
+        layer, unit = self.layers[number], self._unit(self.layers[number])
+        height, first = self.graph.shapes[layer.output].height, done[layer.output]
+        rows = Rows(first, min(-(-min(end, height) // unit) * unit, height))
+        if rows.end <= first:
+            return []
+        made = self._made(number - 1, needed_rows(layer, rows).end, done) if number else []
+        done[layer.output] = rows.end
+        return [*made, (layer, rows)]
 
     @cached_property
     def kept_rows(self) -> dict[str, int]:
@@ -108,12 +121,12 @@ class Chain:
 
 def chains(graph: QuantisedGraph) -> list[Chain]:
     """A chain for each grouped convolution, with the one before it and the one behind, those of most bytes first."""
-    found = []
+    found: list[Chain] = []
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
     for grouped in (layer for layer in convolutions if layer.groups > 1):
         before = next(layer for layer in convolutions if layer.output == grouped.source)
         readers = [layer for layer in graph.layers if grouped.output in layer.reads]
-        layers = (before, grouped)
+        layers: tuple[QuantisedConv, ...] = (before, grouped)
         if len(readers) == 1 and isinstance(readers[0], QuantisedConv) and readers[0].residual != grouped.output:
             layers = (*layers, readers[0])
         chain = Chain(graph, layers, BANDS[0])
@@ -123,12 +136,13 @@ def chains(graph: QuantisedGraph) -> list[Chain]:
     return sorted(found, key=lambda chain: -size[chain])
 
 
-def ways(graph: QuantisedGraph) -> Iterator[tuple[Chain, ...]]:
+def chain_ways(graph: QuantisedGraph) -> Iterator[tuple[Chain, ...]]:
     """Chains that are computed by rows: few before many, wide bands before narrow, the first ones in one as a last."""
     alone = chains(graph)
-    for rows in BANDS:
+    ways = [(rows, False) for rows in BANDS] + [(rows, True) for rows in BANDS]
+    for rows, cut in ways:
         for count in range(1, len(alone) + 1):
-            yield tuple(replace(chain, rows=rows) for chain in alone[:count])
+            yield tuple(replace(chain, rows=rows, cut=cut) for chain in alone[:count])
     if not alone:
         return
     first, *rest = sorted(alone, key=lambda chain: graph.layers.index(chain.layers[0]))
@@ -138,9 +152,9 @@ def ways(graph: QuantisedGraph) -> Iterator[tuple[Chain, ...]]:
             return
         first = joined
         others = [chain for chain in alone if not chain.names & first.names]
-        for rows in BANDS:
+        for rows, cut in ways:
             for count in range(len(others) + 1):
-                yield (replace(first, rows=rows), *others[:count])
+                yield (replace(first, rows=rows), *(replace(chain, cut=cut) for chain in others[:count]))
 
 
 def _joined(graph: QuantisedGraph, first: Chain, second: Chain) -> Chain | None:

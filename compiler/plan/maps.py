@@ -9,7 +9,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import DoesNotFitError, MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
-from gatewright.compiler.plan.chains import Chain, ways
+from gatewright.compiler.plan.chains import Chain, chain_ways
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
@@ -73,7 +73,7 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
     """As ``plan_maps``, of a network with grouped convolutions."""
     pitch = layout.rows * layout.channels * layout.width
     refused: list[DoesNotFitError] = []
-    for chosen in ((), *ways(graph)):
+    for chosen in ((), *chain_ways(graph)):
         kept = {name: rows for chain in chosen for name, rows in chain.kept_rows.items()}
         rings = {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
         for chain in chosen:

@@ -15,7 +15,8 @@ from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.chains import Chain
 from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
-from gatewright.compiler.plan.filters import FilterBank, Slices, cut, cut_in_planes
+from gatewright.compiler.plan.filters import FilterBank, Slices, cut
+from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
@@ -23,14 +24,14 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
-from gatewright.compiler.plan.planes import plane_widths, weights_in_planes, widths_by_map
+from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
-from gatewright.contract.program import InputLayout, Region
+from gatewright.contract.program import Region
 
 PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
@@ -94,7 +95,7 @@ class NetworkImage:
         self.poolings = {p.source: p for p in self.graph.layers if isinstance(p, Pooling)}
         self._builder = ImageBuilder()
         shape = self.graph.shapes[self.graph.input]
-        self.input_layout = _input_layout(self.graph, self.arch)
+        self.input_layout = input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
         self.planes = widths_by_map(self.graph, self.arch)
@@ -284,14 +285,8 @@ class NetworkImage:
         if in_epilogue(layer, self.graph, self.arch):
             self._add_depthwise(layer)
             return
-        widths = plane_widths(layer, self.arch)
-        weight = weights_in_planes(layer, widths)
-        space, taps = Space.WEIGHTS_BY_VECTOR, layer.weight.shape[1] * layer.weight.shape[2]
-        filters, reduction = weight.shape
-        bank = FilterBank(
-            layer.name, 0, space, filters, 0, filters, reduction, taps, None, 0, (), output_gate=layer.output_channels
-        )
-        self._add(cut_in_planes(bank, self.arch, widths.filters), weights_by_vector(weight, self.arch))
+        weight = weights_in_planes(layer, plane_widths(layer, self.arch))
+        self._add(grouped_bank(layer, self.arch), weights_by_vector(weight, self.arch))
         self.add_parameters(layer.name, layer.requantisation, self.pooling_of(layer))
 
     def _add_depthwise(self, layer: QuantisedConv) -> None:
@@ -350,20 +345,3 @@ class NetworkImage:
         address = self._builder.add(data)
         self.regions.append(Region(bank.name, "weights", address, data.size))
         self.banks[bank.name] = replace(bank, address=address, row_beats=data.shape[1] // BEAT_BYTES)
-
-
-def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:
-    """A kernel's rows together in each pixel, where that saves the first layer gather cycles."""
-    shape = graph.shapes[graph.input]
-    plain = InputLayout(shape.height, shape.width, shape.channels)
-    readers = [layer for layer in graph.layers if graph.input in layer.reads]
-    if len(readers) != 1 or not isinstance(readers[0], QuantisedConv):
-        return plain
-    layer = readers[0]
-    _, height, width, channels = layer.weight.shape
-    output = graph.shapes[layer.output]
-    separate = height * -(-width * channels // arch.gather_bytes)
-    together = -(-height * width * channels // arch.gather_bytes)
-    if layer.stride != 1 or output.height != shape.height or together >= separate:
-        return plain
-    return InputLayout(shape.height, shape.width, shape.channels, height, layer.padding)

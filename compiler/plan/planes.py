@@ -14,7 +14,9 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.depthwise import in_epilogue
+from gatewright.compiler.plan.filters import FilterBank, cut_in_planes
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.isa import Space
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def plane_widths(layer: QuantisedConv, arch: ArchConfig) -> PlaneWidths:
 def widths_by_map(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     """Channels of a plane of every map that lies in planes."""
     grouped = (layer for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.groups > 1)
-    return {layer.source: plane_widths(layer, arch).channels for layer in grouped if not in_epilogue(layer, graph, arch)}
+    return {
+        layer.source: plane_widths(layer, arch).channels for layer in grouped if not in_epilogue(layer, graph, arch)
+    }
 
 
 def planes(channels: int, width: int) -> tuple[Plane, ...]:
@@ -67,3 +71,14 @@ def weights_in_planes(layer: QuantisedConv, widths: PlaneWidths) -> npt.NDArray[
             dense[group * filters : (group + 1) * filters, :, group] = rows[group * filters : (group + 1) * filters]
         flat[plane : plane + len(rows), : taps * groups * channels] = dense.reshape(len(rows), -1)
     return flat
+
+
+def grouped_bank(layer: QuantisedConv, arch: ArchConfig) -> FilterBank:
+    """How its filters are cut; where they lie is not yet known."""
+    widths, taps = plane_widths(layer, arch), layer.weight.shape[1] * layer.weight.shape[2]
+    filters, gate = len(layer.weight), layer.output_channels
+    sizes = filters, taps * widths.channels, taps
+    bank = FilterBank(
+        layer.name, 0, Space.WEIGHTS_BY_VECTOR, filters, 0, *sizes, gate=None, group=0, pieces=(), output_gate=gate
+    )
+    return cut_in_planes(bank, arch, widths.filters)

@@ -83,17 +83,17 @@ def random_images(count: int, size: int = 16, seed: int = 2) -> npt.NDArray[np.u
 class SmallMobileNet(Network):
     """Inverted residuals behind a 3x3 convolution of stride 2: with and without expansion, with stride, and two gated.
 
-    Their channels are few multiples of 8; a block's grid has tiles of 2, the last of which an odd map cuts.
+    Channels are few; the last tile of a block's grid is cut by a map that is no whole number of tiles.
     """
 
-    def __init__(self, gating: Gating, size: int, channels: int) -> None:
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int) -> None:
         super().__init__(18, gating, 10, size)
         edge = halved(size, 2)
         shapes = ((12, 1, 1), (channels, 2, 4), (channels, 1, 4), (channels, 1, 4), (channels + 8, 1, 3))
         features: list[nn.Module] = [convolution(3, 8, 3, stride=2)]
         before = 8
         for after, stride, expansion in shapes:
-            features.append(InvertedResidual(before, after, edge, edge, stride, expansion, 2, gating))
+            features.append(InvertedResidual(before, after, edge, edge, stride, expansion, tile, gating))
             edge, before = halved(edge, stride), after
         self.features = nn.Sequential(*features, convolution(before, 40, 1))
         self.classifier = nn.Linear(40, 10)
@@ -118,8 +118,26 @@ class SmallMobileNet(Network):
         return last.height * last.width * last.out_channels * 40 + 400
 
 
-def lively_mobilenet(gating: Gating, size: int = 28, seed: int = 1, channels: int = 16) -> SmallMobileNet:
+def lively_mobilenet(
+    gating: Gating, size: int = 28, seed: int = 1, channels: int = 16, tile: int = 2
+) -> SmallMobileNet:
     """A network of inverted residuals whose gates decide both ways; at 28 pixels with 4x4 grids over maps of 7x7."""
-    network = lively(SmallMobileNet(gating, size, channels), seed)
+    network = lively(SmallMobileNet(gating, size, channels, tile), seed)
     assert isinstance(network, SmallMobileNet)
     return network
+
+
+class GroupedNetwork(nn.Module):
+    """A 1x1 convolution to 32 channels, a 3x3 one of so many groups and stride 2 to 64, a 1x1 one and a classifier."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.narrow, self.first = nn.Conv2d(3, 32, 1, bias=False), nn.BatchNorm2d(32)
+        self.grouped, self.second = nn.Conv2d(32, 64, 3, 2, 1, groups=groups, bias=False), nn.BatchNorm2d(64)
+        self.wide, self.fc = nn.Conv2d(64, 20, 1), nn.Linear(20, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self.first(self.narrow(x)))
+        x = F.relu(self.second(self.grouped(x)))
+        logits: Tensor = self.fc(F.relu(self.wide(x)).mean((2, 3)))
+        return logits

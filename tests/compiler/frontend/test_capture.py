@@ -198,7 +198,21 @@ REFUSED = {
         _net(lambda s, x: F.relu(F.max_pool2d(x, 2))),
         r"ReLU of the feature map stem\.max_pool; it must follow a",
     ),
-    "groups": (_net(lambda s, x: s.mix(x), mix=nn.Conv2d(8, 8, 3, groups=8)), "mix: conv2d.*groups = 8"),
+    "groups of a map with two readers": (
+        _net(lambda s, x: F.relu(s.c(x)) + s.mix(x), c=nn.Conv2d(8, 8, 1), mix=nn.Conv2d(8, 8, 3, 1, 1, groups=8)),
+        "mix: it has 8 groups, and c reads its input stem, too",
+    ),
+    "groups of a gate": (
+        _net(
+            lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 16)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 8, 1, groups=8)
+        ),
+        "g: conv2d: groups = 8 on the average-pooled map",
+    ),
+    "a largest value after a residual": (
+        _net(lambda s, x: F.relu6(s.c(x) + x), c=nn.Conv2d(8, 8, 1)),
+        "relu6: an activation with a largest value after a residual",
+    ),
+    "a clamp from below 0": (_net(lambda s, x: F.hardtanh(s.c(x)), c=nn.Conv2d(8, 8, 1)), "a clamp to -1.0 and 1.0"),
     "dilation": (_net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, dilation=2)), "wide: conv2d.*dilation"),
     "stride": (_net(lambda s, x: s.thin(x), thin=nn.Conv2d(8, 8, 3, stride=(1, 2))), r"thin.*stride = \[1, 2\]"),
     "late norm": (_net(lambda s, x: s.bn(F.relu(x)), bn=nn.BatchNorm2d(8)), "bn: .*batch norm after"),
@@ -232,10 +246,22 @@ def test_what_is_not_understood_is_refused_by_name(case: str) -> None:
         capture(network, (3, 16, 16))
 
 
-def test_overlapping_bins_are_refused() -> None:
-    # 20 pixels: stage 3 has maps of 5x5 and tiles of 2, so its gate pools 10x10 to 3x3.
-    with pytest.raises(GatewrightError, match=r"layer3\.0\.mask_s.*10x10.*3x3.*bins would overlap"):
-        capture(ResNetCifar(8, "spatial", size=20), (3, 20, 20))
+def test_overlapping_bins_that_no_window_averages_are_refused() -> None:
+    # 5 bins over 7 pixels have 2, 2, 3, 2 and 2 of them.
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.c, self.fc = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3), nn.Linear(8, 2)
+            self.gate = nn.Conv2d(8, 1, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.stem(x))
+            mask = (self.gate(F.adaptive_avg_pool2d(x, 5)) >= 0).float()
+            logits: Tensor = self.fc((self.c(x) * mask).mean((2, 3)))
+            return logits
+
+    with pytest.raises(GatewrightError, match=r"gate: it averages stem \(7x7\) over 5x5 bins; where bins overlap"):
+        capture(Uneven(), (3, 7, 7))
 
 
 def test_more_than_logits_is_refused() -> None:

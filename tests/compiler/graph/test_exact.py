@@ -44,6 +44,16 @@ def test_convolutions_equal_int64(
     np.testing.assert_array_equal(found.numpy(), plain(source, weight, stride, padding))
 
 
+@pytest.mark.parametrize(("groups", "filters", "channels"), [(6, 1, 1), (2, 3, 4), (3, 2, 120)])
+def test_groups_are_convolutions_of_their_channels(groups: int, filters: int, channels: int) -> None:
+    rng = np.random.default_rng(8)
+    source = rng.integers(-128, 128, (2, groups * channels, 7, 6)).astype(np.int8)
+    weight = rng.integers(-128, 128, (groups * filters, 3, 3, channels)).astype(np.int8)
+    parts = zip(np.split(source, groups, 1), np.split(weight, groups), strict=True)
+    expected = np.concatenate([plain(part, kernel, 2, 1) for part, kernel in parts], 1)
+    np.testing.assert_array_equal(convolve(torch.from_numpy(source), weight, 2, 1, groups).numpy(), expected)
+
+
 def test_products_of_sums_are_exact() -> None:
     # As many terms of as many pixels as an int32 accumulator can hold: an odd number that float32 would round.
     sums = torch.full((1, 1032), -128 * 128)
