@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.lower_stem import lower_stem
+from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.streamed import convolve_streamed
@@ -45,6 +46,10 @@ class ConvolutionLowering:
         if layers[0].name in self._pools:
             lower_stem(self, self._pools[layers[0].name])
             return
+        if any(layer.name in self.image.passes for layer in layers):
+            for layer in layers:
+                self._tiled(layer)
+            return
         block = self._blocks.get(layers[0].name)
         if block is not None:
             if block.first in layers:
@@ -66,12 +71,20 @@ class ConvolutionLowering:
         else:
             _interleave(chunks)
 
+    def _tiled(self, layer: QuantisedConv) -> None:
+        """A pass over maps in DRAM, when its first layer comes; or what is in none."""
+        one = self.image.passes.get(layer.name)
+        if one is None:
+            _interleave([self._whole(layer, None)])
+        elif layer is one.layers[0]:
+            TiledLowering(self, one).run()
+
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.context.macs[layer.name] = 0
         for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
-        self._place(layer)
+        self.place(layer)
 
     def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
@@ -98,7 +111,7 @@ class ConvolutionLowering:
         if {name for layer in block.layers for name in (layer.source, layer.output)} & self.image.spilled.keys():
             self._by_rows(block.layers, Pass.of_block(block, self.graph), 0)
             return
-        shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
+        shape, stored = self.graph.shapes[block.middle], self.filters_of(block.first)
         kept = self.ring(block.middle, shape.width * stored) or shape.height
         unit, ahead = block.unit_and_ahead(self.graph, kept)
         steps = tuple(tuple(block.turns(step)) for step in block.steps(self.graph, unit, ahead))
@@ -118,7 +131,7 @@ class ConvolutionLowering:
             for layer, rows in step
             for whole, relu, pool in sets[layer.name]
             for tiles in self._tiles_in(whole, rows, layer is layers[0] and 0 < unit < whole.tile)
-            if self._filters(layer)
+            if self.filters_of(layer)
         ]
         order = [layer.name for _, layer, *_ in work]
         serials = [order[:place].count(name) for place, name in enumerate(order)]
@@ -134,7 +147,7 @@ class ConvolutionLowering:
                     _interleave([self.tiles(layer, tiles, relu, pool, serial)])
         traffic.finish()
         for layer in layers:
-            self._place(layer)
+            self.place(layer)
 
     @staticmethod
     def _tiles_in(tiles: TileSet, rows: Rows, cut: bool) -> list[TileSet]:
@@ -147,7 +160,8 @@ class ConvolutionLowering:
         within = tiles.rows_of(rows.first, rows.end)
         return [within] if len(within) else []
 
-    def _filters(self, layer: QuantisedConv) -> int:
+    def filters_of(self, layer: QuantisedConv) -> int:
+        """Filters of a layer that are active."""
         gate = self.context.gate(layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
 
@@ -166,12 +180,12 @@ class ConvolutionLowering:
             raise GatewrightError(
                 f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
             )
-        first_filter, filters = part or (0, self._filters(layer))
+        first_filter, filters = part or (0, self.filters_of(layer))
         if not filters or not len(tiles):
             return
         source, kernel = self._source(layer)
-        way = self._way(layer.name, source, tiles, kernel)
-        readers = self._readers(layer, pool, tiles.tile)
+        way = self.way(layer.name, source, tiles, kernel)
+        readers = self.readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
         product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
         yield from way(self.context, self.loader, product)
@@ -207,7 +221,7 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, shape.width * self._filters(layer)),
+            self.ring(layer.output, shape.width * self.filters_of(layer)),
         )
 
     def ring(self, tensor: str, pitch: int) -> int | None:
@@ -225,13 +239,13 @@ class ConvolutionLowering:
             )
         return rows
 
-    def _way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
+    def way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
         """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
         words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
         whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
         return convolve if whole else convolve_streamed
 
-    def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
+    def readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
         pooled = pool.name if pool is not None and pool.source == layer.output else None
         in_turn = self._blocks.get(layer.name)
@@ -247,11 +261,16 @@ class ConvolutionLowering:
 
         return written
 
-    def _place(self, layer: QuantisedConv) -> None:
+    def place(self, layer: QuantisedConv) -> None:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
         completer = self.image.completer(layer)
-        added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
+        added = completer is not None and (
+            completer.output_tiles or layer.name in self._blocks or layer.name in self.image.passes
+        )
         if added or layer.output in self.image.ring_bytes:
+            return
+        if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
+            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
             return
         if layer.output in self.image.spilled:
             self.lowering.place_averages(self.image.poolings.get(layer.output))

@@ -27,6 +27,7 @@ class Product:
     enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
     this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
+    ``reads``: the same tiles, in a map ``reads_width`` pixels wide, as GATHER counts them, if it counts otherwise.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
+    reads: TileSet | None = None
+    reads_width: int = 0
 
     @property
     def tables(self) -> dict[str, int]:
@@ -64,7 +67,8 @@ class Product:
         pieces: Sequence[Slices] = (),
     ) -> Patches:
         """Gather tiles [first, first + count)."""
-        return gather(context, self.source, self.output.width, self.tiles, first, count, self.kernel, slices, pieces)
+        tiles, width = (self.tiles, self.output.width) if self.reads is None else (self.reads, self.reads_width)
+        return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces)
 
     def multiply(
         self, context: Context, loader: FilterLoader, patches: Patches, sizes: dict[str, int], group: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
@@ -63,11 +63,29 @@ class Spill:
 
 
 @dataclass(frozen=True)
+class RoomWish:
+    """Room for the rings of some layers that take turns: as much as there is, ``size`` at most and ``least`` at least.
+
+    """
+
+    name: str
+    layers: tuple[QuantisedLayer, ...]
+    least: int
+    size: int
+
+
+@dataclass(frozen=True)
 class MapPlan:
-    """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring."""
+    """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring.
+
+    ``rooms``: address and bytes of the rings of layers that take turns; ``below``: the map that ends where such a room
+    begins.
+    """
 
     addresses: dict[str, int]
     ring_bytes: dict[str, int]
+    rooms: dict[str, tuple[int, int]] = field(default_factory=dict)
+    below: dict[str, str] = field(default_factory=dict)
 
 
 def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
@@ -88,6 +106,8 @@ def allocate_scratchpad(
     stems: Sequence[PooledConvolution] = (),
     spills: Sequence[Spill] = (),
     strict: bool = False,
+    off_chip: Collection[str] = (),
+    rooms: Sequence[RoomWish] = (),
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
@@ -95,6 +115,7 @@ def allocate_scratchpad(
     where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings,
     ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
     maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
+    Maps ``off_chip`` have no place of their own, but ``rooms`` in which some of their rows or tiles lie.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -106,6 +127,8 @@ def allocate_scratchpad(
         _live_together(block.layers, graph, uses)
     for stem in stems:
         _live_together(stem.layers(graph), graph, uses)
+    for room in rooms:
+        _live_together(room.layers, graph, uses)
     owner: dict[str, _Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
@@ -122,9 +145,12 @@ def allocate_scratchpad(
     share(graph.input, None)
     for layer in graph.layers:
         for tensor in layer.writes:
-            share(tensor, layer.in_place_of(graph))
+            if tensor not in off_chip:
+                share(tensor, layer.in_place_of(graph))
     for layer in graph.layers:
         for tensor in layer.writes:
+            if tensor not in owner:
+                continue
             begun = [min(uses[other]) for other in layer.begun_with(graph)]
             owner[tensor].first = min(owner[tensor].first, *begun) if begun else owner[tensor].first
     for block in blocks:
@@ -150,10 +176,24 @@ def allocate_scratchpad(
     for wish in rings:
         ring = owner[wish.tensor]
         ring.size, ring.least, ring.flexible = wish.size, wish.least, True
-    _place_all(list({id(b): b for b in owner.values()}.values()), arch)
+    for room in rooms:
+        numbers = [graph.layers.index(layer) for layer in room.layers]
+        owner[room.name] = _Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
+    buffers = list({id(b): b for b in owner.values()}.values())
+    _place_all(buffers, arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
-    return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
+    return MapPlan(
+        {name: buffer.address for name, buffer in owner.items()},
+        sizes_kept,
+        {room.name: (owner[room.name].address, owner[room.name].size) for room in rooms},
+        {
+            room.name: other.names[0]
+            for room in rooms
+            for other in _alive(owner[room.name], buffers)
+            if len(other.names) == 1 and other.address + other.span == owner[room.name].address
+        },
+    )
 
 
 def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses: dict[str, list[int]]) -> None:

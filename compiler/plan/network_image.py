@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from gatewright.compiler.plan.layout import (
 from gatewright.compiler.plan.maps import plan_maps
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
+from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -55,6 +56,14 @@ class GroupParameters:
     entries: int
 
 
+@dataclass(frozen=True)
+class DramMap:
+    """A map in DRAM: ``size`` bytes from ``dram``."""
+
+    dram: int
+    size: int
+
+
 @dataclass
 class NetworkImage:
     """The sample-independent part of every program of a verified quantised graph on an architecture."""
@@ -71,6 +80,10 @@ class NetworkImage:
     """Maps that lie in DRAM, and their rings."""
     spills: dict[str, Spill] = field(init=False, default_factory=dict)
     """How they were planned."""
+    passes: dict[str, TiledPass] = field(init=False, default_factory=dict)
+    """By layer, what goes by tiles or rows of maps in DRAM."""
+    off_chip: dict[str, DramMap] = field(init=False, default_factory=dict)
+    """Maps that lie in DRAM, of whose tiles or rows some are there in turn."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring. It says nothing
@@ -90,8 +103,10 @@ class NetworkImage:
         self.input_layout = _input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
-        self.blocks, spills, maps = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
-        self.addresses, self.ring_bytes = maps.addresses, maps.ring_bytes
+        plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.blocks, self.maps = plan.blocks, plan.maps
+        self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
+        self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
@@ -119,7 +134,8 @@ class NetworkImage:
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
         self.output_region = Region("logits", "output", address, size)
         self.regions += [self.input_region, self.output_region]
-        self._lay_out(spills)
+        self._lay_out(plan.spills)
+        self._lay_out_off_chip(plan.off_chip)
         self.static_image = self._builder.build()
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
@@ -131,6 +147,24 @@ class NetworkImage:
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
                 self.spilled[tensor], self.spills[tensor] = rows, spill
+
+    def _lay_out_off_chip(self, off_chip: Sequence[tuple[str, ...]]) -> None:
+        """Room in DRAM for the maps that go by tiles."""
+        for chain in off_chip:
+            size = max(self.graph.shapes[name].size for name in chain)
+            address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
+            self.regions.append(Region(chain[-1], "map", address, size))
+            self.off_chip |= {name: DramMap(address, size) for name in chain}
+
+    def room(self, rings: str, channels: Callable[[str], int]) -> tuple[int, int]:
+        """Address and bytes of the room of a pass, with what a compact map below it, of so many channels, leaves."""
+        address, size = self.maps.rooms[rings]
+        below = self.maps.below.get(rings)
+        if below not in self.graph.shapes:
+            return address, size
+        shape = self.graph.shapes[below]
+        unused = shape.height * shape.width * (shape.channels - channels(below)) // BEAT_BYTES * BEAT_BYTES
+        return address - unused, size + unused
 
     def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""

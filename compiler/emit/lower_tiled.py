@@ -1,0 +1,355 @@
+"""Convolutions over maps in DRAM, tile by tile: see ``plan.tiled``.
+
+Where a map's pixels lie tile by tile it is, to the machine, a map as wide as a tile and as high as all tiles below one
+another, and the table that picks its tiles holds their numbers in one column. A GATHER may read such a map while the
+EPILOGUE behind it writes an ordinary one, or the other way round: both tables hold the same tiles in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.compiler.emit.context import DecidedGate, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.matrix import Product
+from gatewright.compiler.emit.streamed import convolve_streamed, convolve_together
+from gatewright.compiler.emit.tile_traffic import Piece, Place, Stream, TileTraffic
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.bands import Rows, needed_rows
+from gatewright.compiler.plan.layout import slices_of
+from gatewright.compiler.plan.spills import rows_in_beats
+from gatewright.compiler.plan.tile_rings import PassLayout, lay_out, least_bytes, ring_needs, stream_ring
+from gatewright.compiler.plan.tiled import TiledPass
+from gatewright.compiler.plan.tiling import TileSet
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.encodings import COORDINATE_BITS
+from gatewright.contract.errors import GatewrightError
+
+if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
+
+EVEN_PIXELS = 64
+"""Pixels of a chunk of a step, if a tile does not have more."""
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Tiles of a layer's output: their numbers in raster order, and the tables of their places in the grid and in one
+    column; whether they get the ReLU, and what is pooled along."""
+
+    numbers: Numbers
+    table: int | None
+    column_table: int | None
+    relu: bool
+    pool: Pooling | None
+
+
+class TiledLowering:
+    """Emits one pass."""
+
+    def __init__(self, convolutions: ConvolutionLowering, one: TiledPass) -> None:
+        self.convolutions, self.one, self.block = convolutions, one, one.block
+        self.context, self.image, self.graph = convolutions.context, convolutions.image, convolutions.graph
+        self.sets = {layer.name: self._sets_of(layer) for layer in one.layers}
+        self.layout = self._lay_out()
+        self._ahead = 0
+        """Steps that the second convolution runs ahead of the third, so that this one does not wait for its results."""
+        if len(one.layers) > 1 and one.layers[0] is self.block.middle:
+            ring = self.layout.rings[self.block.middle.output]
+            both = [end - first for (first, _), (_, end) in zip(self.layout.steps, self.layout.steps[1:], strict=False)]
+            self._ahead = int(all(tiles <= ring.units for tiles in both))
+
+    def run(self) -> None:
+        """Every step: what it needs comes, its convolutions, what is complete goes."""
+        layers = [layer for layer in self.one.layers if self.convolutions.filters_of(layer)]
+        for layer in self.one.layers:
+            self.context.macs[layer.name] = 0
+        work = [
+            (step, layer, self._products(layer, of))
+            for step in range(len(self.layout.steps))
+            for layer in layers
+            for of in self._steps_of(layer, step)
+        ]
+        work = [(step, layer, products) for step, layer, products in work if products]
+        order = [layer.name for _, layer, _ in work]
+        serials = [order[:place].count(name) for place, name in enumerate(order)]
+        if len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed:
+            self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)))
+        idle = [
+            sum(self._idle(layer, products) for of, layer, products in work if of == step)
+            for step in range(len(self.layout.steps))
+        ]
+        traffic = TileTraffic(self.context, *self._streams(), idle)
+        for step in range(len(self.layout.steps)):
+            self.context.out.layer = self.one.layers[0].name
+            traffic.step(step)
+            for (of, layer, products), serial in zip(work, serials, strict=True):
+                if of == step:
+                    self.context.out.layer = layer.name
+                    for _ in self._emit(products, serial):
+                        pass
+        traffic.finish()
+        for layer in self.one.layers:
+            self.convolutions.place(layer)
+
+    def _steps_of(self, layer: QuantisedConv, step: int) -> list[int]:
+        """The steps whose tiles of a layer are emitted in a step."""
+        if not self._ahead or layer is not self.block.middle:
+            return [step]
+        steps = [step + 1] if step else [0, 1]
+        return [of for of in steps if of < len(self.layout.steps)]
+
+    def _sets_of(self, layer: QuantisedConv) -> list[_Set]:
+        """The sets of tiles that a layer computes; a shortcut finishes those that are inactive."""
+        gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
+        finishes = None if completer is None else self.context.gate(completer.output_tiles)
+        if completer is not None and finishes is not None:
+            return [
+                self._listed(finishes, False, False, None),
+                self._listed(finishes, True, completer.relu, self.image.pooling_of(layer)),
+            ]
+        pool = self.image.poolings.get(layer.output)
+        if gate is not None:
+            return [self._listed(gate, False, layer.relu, pool)]
+        return [_Set(np.arange(self.block.tiles), None, None, layer.relu, pool)]
+
+    def _listed(self, gate: DecidedGate, complement: bool, relu: bool, pool: Pooling | None) -> _Set:
+        entries = (gate.complement if complement else gate.entries).astype(np.int64)
+        numbers = (entries >> COORDINATE_BITS) * gate.grid[1] + (entries & ((1 << COORDINATE_BITS) - 1))
+        if complement:
+            return _Set(numbers, gate.complement_table, gate.column_complement_table, relu, pool)
+        return _Set(numbers, gate.table, gate.column_table, relu, pool)
+
+    def _channels(self, tensor: str) -> int:
+        """Channels of a map as they are stored."""
+        writer = next((la for la in self.graph.layers if tensor in la.writes), None)
+        if isinstance(writer, QuantisedConv):
+            return self.convolutions.filters_of(writer)
+        return self.graph.shapes[tensor].channels
+
+    def _lay_out(self) -> PassLayout:
+        """The rings, as large as this sample's maps leave room for."""
+        one, arch = self.one, self.context.arch
+        needs = ring_needs(one, self.graph, self.image.off_chip, self._channels)
+        address, room = self.image.room(one.rings, self._channels)
+        stands = not any(self.image.banks[layer.name].streamed for layer in one.layers)
+        layout = lay_out(one, self.graph, arch, needs, address, room, stands)
+        if layout is None:
+            raise GatewrightError(
+                f"arch {arch.name}: beside what lives with it the scratchpad of {arch.scratchpad_kib} KiB has {room} "
+                f"bytes for tiles of {one.layers[0].name}'s maps, which need {least_bytes(needs)}; raise scratchpad_kib"
+            )
+        return layout
+
+    def _in_tiles(self, tensor: str) -> str | None:
+        """The ring in which a map lies tile by tile; None for any other."""
+        stream = {self.block.last.output, None if self.block.shortcut is None else self.block.shortcut.output}
+        ring = stream_ring(self.one) if tensor in stream and tensor in self.image.off_chip else tensor
+        return ring if ring in self.layout.rings and not self._in_rows(tensor) else None
+
+    def _in_rows(self, tensor: str) -> bool:
+        return tensor == self.block.first.output and tensor in self.layout.rings
+
+    def _products(self, layer: QuantisedConv, step: int) -> list[Product]:
+        """A layer's products of a step's tiles."""
+        first, end = self.layout.steps[step]
+        found = []
+        for chosen in self.sets[layer.name]:
+            low, high = np.searchsorted(chosen.numbers, (first, end)).tolist()
+            if high > low:
+                found.append(self._product(layer, chosen, low, high))
+        return found
+
+    def _product(self, layer: QuantisedConv, chosen: _Set, low: int, high: int) -> Product:
+        source, reads_tiles, kernel = self._source(layer, chosen, low, high)
+        output, tiles = self._output(layer, chosen, low, high)
+        readers = self.convolutions.readers(layer, chosen.pool, self._edge(layer))
+        column = self._in_tiles(layer.output) is not None
+
+        def written(rows: int) -> None:
+            """Tile rows of the grid, of which those of one column are as many as there are tiles."""
+            readers(rows // self.block.grid[1] if column else rows)
+
+        filters = self.convolutions.filters_of(layer)
+        width = self._edge(layer) if self._in_tiles(layer.source) else self.graph.shapes[layer.output].width
+        return Product(
+            layer.name, source, output, tiles, filters, kernel, written, 0, EVEN_PIXELS, 0, reads_tiles, width
+        )
+
+    def _edge(self, layer: QuantisedConv) -> int:
+        """The edge of a tile of a layer's output."""
+        return self.block.tile_in(self.graph.shapes[layer.output])
+
+    def _tiles(self, layer: QuantisedConv, chosen: _Set, low: int, high: int, column: bool) -> TileSet:
+        edge, numbers = self._edge(layer), chosen.numbers[low:high]
+        start = int(numbers[0]) if chosen.table is None else low
+        if column:
+            return TileSet(edge, chosen.column_table, numbers * edge, start)
+        return TileSet(edge, chosen.table, numbers // self.block.grid[1] * edge, start)
+
+    def _source(
+        self, layer: QuantisedConv, chosen: _Set, low: int, high: int
+    ) -> tuple[SourceMap, TileSet, Kernel]:
+        """The map that a layer reads. Of one that comes by tiles a stride has left out what is not read."""
+        shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
+        channels, name = self._channels(layer.source), self._in_tiles(layer.source)
+        if name is not None:
+            ring, edge = self.layout.rings[name], self._edge(layer)
+            rows = self.block.tiles * edge
+            source = SourceMap(ring.address, rows, edge, channels, gate, None, min(rows, ring.units * edge))
+            return source, self._tiles(layer, chosen, low, high, True), Kernel()
+        height, width = layer.weight.shape[1:3]
+        kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding)
+        mask = self.context.gate(layer.input_tiles)
+        if self._in_rows(layer.source):
+            ring = self.layout.rings[layer.source]
+            address, kept = ring.address, min(ring.units, shape.height)
+            source = SourceMap(address, shape.height, shape.width, channels, gate, mask, kept)
+        else:
+            address = self.image.addresses[layer.source]
+            source = SourceMap(address, shape.height, shape.width, channels, gate, mask)
+        return source, self._tiles(layer, chosen, low, high, False), kernel
+
+    def _output(self, layer: QuantisedConv, chosen: _Set, low: int, high: int) -> tuple[OutputMap, TileSet]:
+        shape, name = self.graph.shapes[layer.output], self._in_tiles(layer.output)
+        column, edge = name is not None, self._edge(layer)
+        if name is not None:
+            ring, rows = self.layout.rings[name], self.block.tiles * edge
+            place: tuple[int, int, int, int | None] = ring.address, rows, edge, min(rows, ring.units * edge)
+        elif self._in_rows(layer.output):
+            ring = self.layout.rings[layer.output]
+            place = ring.address, shape.height, shape.width, min(shape.height, ring.units)
+        else:
+            place = self.image.addresses[layer.output], shape.height, shape.width, None
+        address, height, width, kept = place
+        output = OutputMap(
+            address,
+            height,
+            width,
+            shape.channels,
+            self.image.parameter_entry[layer.name],
+            self.context.gate(layer.output_channels),
+            layer.residual is not None,
+            chosen.relu,
+            chosen.pool,
+            0 if chosen.pool is None else self.image.addresses[chosen.pool.name],
+            kept,
+        )
+        return output, self._tiles(layer, chosen, low, high, column)
+
+    def _emit(self, products: list[Product], serial: int) -> Iterator[None]:
+        """Products by the same filters: those that are streamed are read once."""
+        ways = {self.convolutions.way(p.name, p.source, p.tiles, p.kernel) for p in products}
+        if convolve_streamed in ways:
+            ordered = [replace(product, serial=serial) for product in products]
+            yield from convolve_together(self.context, self.convolutions.loader, ordered)
+            return
+        for product in products:
+            (way,) = ways
+            yield from way(self.context, self.convolutions.loader, product)
+
+    def _idle(self, layer: QuantisedConv, products: list[Product]) -> int:
+        """About the array's cycles for products less those of the epilogue on the port."""
+        arch = self.context.arch
+        blocks = -(-self.convolutions.filters_of(layer) // arch.columns)
+        return sum(
+            len(p.tiles) * p.tiles.pixels * blocks
+            * (slices_of(p.kernel.taps * p.source.channels, arch) - 1 - p.output.residual)
+            for p in products
+        )
+
+    def _streams(self) -> tuple[list[Stream], list[Stream]]:
+        """What comes, and what goes."""
+        block, one, off_chip = self.block, self.one, self.image.off_chip
+        ends = [end for _, end in self.layout.steps]
+        begins = [first for first, _ in self.layout.steps]
+        incoming, outgoing = list[Stream](), list[Stream]()
+        stream = block.last.output if block.last in one.layers else None
+        for layer in one.layers:
+            if one.by_rows:
+                incoming.append(self._rows_in(layer))
+            elif layer.source in off_chip:
+                units = self._active(layer)
+                ring = self.layout.rings[layer.source]
+                incoming.append(Stream(units, ring.units, self._loads(layer), ends, begins))
+            if layer is block.first and layer.output in off_chip:
+                outgoing.append(self._rows_out(layer))
+            elif layer.output in off_chip and layer.output == stream:
+                adds = block.shortcut not in one.layers
+                units = self._active(layer) if adds else list(range(block.tiles))
+                place = self._place(layer.output, stream_ring(one), layer)
+                outgoing.append(Stream(units, place.ring, place.runs, done=ends))
+                if adds:
+                    incoming.append(Stream(units, place.ring, place.runs, ends, begins))
+        return incoming, outgoing
+
+    def _active(self, layer: QuantisedConv) -> list[int]:
+        """The tiles that a layer computes."""
+        return sorted({int(n) for chosen in self.sets[layer.name] for n in chosen.numbers})
+
+    def _place(self, tensor: str, ring: str, layer: QuantisedConv) -> Place:
+        placed, edge = self.layout.rings[ring], self._edge(layer)
+        size = edge * edge * self._channels(tensor)
+        return Place(self.image.off_chip[tensor].dram, placed.address, placed.units, size)
+
+    def _loads(self, layer: QuantisedConv) -> Callable[[Sequence[int]], list[Piece]]:
+        """How tiles of a layer's source come: as they lie, or gathered from rows, or without what a stride leaves out."""
+        place, shape = self._place(layer.source, layer.source, layer), self.graph.shapes[layer.source]
+        edge, stride, channels = self._edge(layer), layer.stride, shape.channels
+        beats, whole = channels // BEAT_BYTES, self.block.tile_in(shape)
+        in_rows = any(isinstance(la, QuantisedMaxPool) and layer.source == la.output for la in self.graph.layers)
+        if stride == 1 and not in_rows:
+            return place.runs
+
+        def pieces(units: Sequence[int]) -> list[Piece]:
+            found = []
+            for unit in units:
+                down, across = divmod(unit, self.block.grid[1])
+                if in_rows:
+                    dram, pitch = place.dram + (down * shape.width + across) * whole * channels, shape.width * channels
+                else:
+                    dram, pitch = place.dram + unit * whole * whole * channels, whole * channels
+                if stride == 1:
+                    found.append(Piece(dram, place.slot(unit), edge * beats, edge, pitch))
+                    continue
+                for row in range(edge):
+                    address = place.slot(unit) + row * edge * channels
+                    found.append(Piece(dram + row * stride * pitch, address, beats, edge, stride * channels))
+            return found
+
+        return pieces
+
+    def _rows_in(self, layer: QuantisedConv) -> Stream:
+        """The rows of the first convolution's map, for rows of tiles of the second one's."""
+        shape, edge = self.graph.shapes[layer.source], self._edge(layer)
+        pitch = shape.width * self._channels(layer.source)
+        unit = rows_in_beats(pitch) if pitch else 1
+        ring = self.layout.rings[layer.source]
+        place = Place(self.image.off_chip[layer.source].dram, ring.address, max(1, ring.units // unit), unit * pitch)
+        needed, kept = [], []
+        for first, end in self.layout.steps:
+            rows = Rows(first // self.block.grid[1] * edge, end // self.block.grid[1] * edge)
+            read = needed_rows(layer, rows)
+            needed.append(-(-min(read.end, shape.height) // unit))
+            kept.append(max(0, read.first) // unit)
+        units = range(shape.height // unit) if pitch else ()
+        return Stream(units, place.ring, place.runs, needed, kept)
+
+    def _rows_out(self, layer: QuantisedConv) -> Stream:
+        """The rows of the first convolution's map, complete with each row of tiles."""
+        shape, edge = self.graph.shapes[layer.output], self._edge(layer)
+        pitch = shape.width * self._channels(layer.output)
+        unit = rows_in_beats(pitch) if pitch else 1
+        ring = self.layout.rings[layer.output]
+        place = Place(self.image.off_chip[layer.output].dram, ring.address, max(1, ring.units // unit), unit * pitch)
+        done = [end // self.block.grid[1] * edge // unit for _, end in self.layout.steps]
+        units = range(shape.height // unit) if pitch else ()
+        return Stream(units, place.ring, place.runs, done=done)
