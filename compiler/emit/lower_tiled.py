@@ -131,6 +131,8 @@ class TiledLowering:
     def _channels(self, tensor: str) -> int:
         """Channels of a map as they are stored."""
         writer = next((la for la in self.graph.layers if tensor in la.writes), None)
+        if isinstance(writer, Pooling):
+            return self._channels(writer.source)
         if isinstance(writer, QuantisedConv):
             return self.convolutions.filters_of(writer)
         return self.graph.shapes[tensor].channels

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -78,14 +79,14 @@ class RoomWish:
 class MapPlan:
     """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring.
 
-    ``rooms``: address and bytes of the rings of layers that take turns; ``below``: the map that ends where such a room
-    begins.
+    ``rooms``: of the rings of layers that take turns the address and bytes; ``beside``: what lives with them, by name, in
+    the order of addresses, and the bytes it takes.
     """
 
     addresses: dict[str, int]
     ring_bytes: dict[str, int]
     rooms: dict[str, tuple[int, int]] = field(default_factory=dict)
-    below: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, list[tuple[tuple[str, ...], int, int]]] = field(default_factory=dict)
 
 
 def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
@@ -180,6 +181,9 @@ def allocate_scratchpad(
         numbers = [graph.layers.index(layer) for layer in room.layers]
         owner[room.name] = _Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
     buffers = list({id(b): b for b in owner.values()}.values())
+    if rooms:  # a compact map below a room leaves it more than it has when all channels are active
+        gated = {la.output for la in graph.layers if isinstance(la, QuantisedConv) and la.output_channels is not None}
+        buffers.sort(key=lambda buffer: buffer.names[0] in gated)
     _place_all(buffers, arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
@@ -188,10 +192,12 @@ def allocate_scratchpad(
         sizes_kept,
         {room.name: (owner[room.name].address, owner[room.name].size) for room in rooms},
         {
-            room.name: other.names[0]
+            room.name: [
+                (tuple(other.names), other.address, other.span)
+                for other in _alive(owner[room.name], buffers)
+                if other is not owner[room.name]
+            ]
             for room in rooms
-            for other in _alive(owner[room.name], buffers)
-            if len(other.names) == 1 and other.address + other.span == owner[room.name].address
         },
     )
 

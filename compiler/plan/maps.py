@@ -11,7 +11,7 @@ from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
-from gatewright.compiler.plan.tiled import TiledPass, off_chip_candidates, tiled_blocks
+from gatewright.compiler.plan.tiled import TiledPass, joined, off_chip_candidates, tiled_blocks
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import InputLayout
 
@@ -89,10 +89,11 @@ def _tiled(
     refused: list[DoesNotFitError],
 ) -> Iterator[Plan]:
     """Bottleneck blocks with maps in DRAM, as few of the largest as do. What does not fit is added to ``refused``."""
-    blocks = tiled_blocks(graph, arch.scratchpad_bytes)
-    candidates = off_chip_candidates(graph, blocks)
+    found = tiled_blocks(graph)
+    candidates = off_chip_candidates(graph, found)
     for count in range(1, len(candidates) + 1):
         off_chip = {name for chain in candidates[:count] for name in chain}
+        blocks = [joined(block, graph, off_chip, arch.scratchpad_bytes) for block in found]
         passes = [one for block in blocks for one in block.passes(off_chip)]
         inside = {block.middle.output for block in blocks if block.joint}
         rooms = [_room(one, graph, arch, off_chip) for one in passes]

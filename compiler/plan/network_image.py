@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.allocate import Spill
+from gatewright.compiler.plan.allocate import SLACK_BYTES, Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.filters import FilterBank, cut
 from gatewright.compiler.plan.layout import (
@@ -157,14 +157,17 @@ class NetworkImage:
             self.off_chip |= {name: DramMap(address, size) for name in chain}
 
     def room(self, rings: str, channels: Callable[[str], int]) -> tuple[int, int]:
-        """Address and bytes of the room of a pass, with what a compact map below it, of so many channels, leaves."""
+        """Address and bytes of the room of a pass: the largest gap beside maps of so many channels as are stored."""
         address, size = self.maps.rooms[rings]
-        below = self.maps.below.get(rings)
-        if below not in self.graph.shapes:
-            return address, size
-        shape = self.graph.shapes[below]
-        unused = shape.height * shape.width * (shape.channels - channels(below)) // BEAT_BYTES * BEAT_BYTES
-        return address - unused, size + unused
+        best, low = (size, address), SLACK_BYTES
+        for names, begin, span in self.maps.beside[rings]:
+            best = max(best, (begin - low - SLACK_BYTES, low))
+            shape = self.graph.shapes.get(names[0])
+            if shape is not None and len(names) == 1:
+                span -= shape.height * shape.width * (shape.channels - channels(names[0])) // BEAT_BYTES * BEAT_BYTES
+            low = max(low, begin + span)
+        size, address = max(best, (self.arch.scratchpad_bytes - low, low))
+        return address, size // BEAT_BYTES * BEAT_BYTES
 
     def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""

@@ -6,13 +6,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.plan.allocate import SLACK_BYTES
 from gatewright.compiler.plan.bands import Rows, needed_rows
 from gatewright.compiler.plan.spills import rows_in_beats
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-
-SLACK_BYTES = 64
-"""Around every ring, as around every map: the gather's four banks may read beyond a run."""
 
 FEW_PIXELS = 64
 """Pixels of a step whose filters stay in the weight buffer: as many hide what a step costs."""

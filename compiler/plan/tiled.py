@@ -10,7 +10,7 @@ The map that the first convolution makes is whole if it can be, else its rows li
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gatewright.compiler.graph.graph import QuantisedGraph, TensorShape
@@ -51,7 +51,7 @@ class TiledBlock:
         """The edge of a tile in pixels of a map."""
         return shape.height // self.grid[0]
 
-    def passes(self, off_chip: Sequence[str]) -> Iterator[TiledPass]:
+    def passes(self, off_chip: Collection[str]) -> Iterator[TiledPass]:
         """What of the block goes by tiles, or by rows, where some maps lie in DRAM."""
         if {self.first.source, self.first.output} & {*off_chip}:
             yield TiledPass(self, (self.first,))
@@ -84,11 +84,8 @@ class TiledPass:
         return self.layers == (self.block.middle,) and not self.block.joint
 
 
-def tiled_blocks(graph: QuantisedGraph, most: int) -> list[TiledBlock]:
-    """The bottleneck blocks whose maps have tiles that fit one another.
-
-    A block is ``joint`` if the maps on both sides of its second convolution together take more than ``most`` bytes.
-    """
+def tiled_blocks(graph: QuantisedGraph) -> list[TiledBlock]:
+    """The bottleneck blocks whose maps have tiles that fit one another; none is joint."""
     convolutions = {layer.output: layer for layer in graph.layers if isinstance(layer, QuantisedConv)}
     blocks = []
     for last in convolutions.values():
@@ -106,9 +103,14 @@ def tiled_blocks(graph: QuantisedGraph, most: int) -> list[TiledBlock]:
             continue
         block = TiledBlock(first, middle, shortcut, last, (height // tile, width // tile))
         if _fits(block, graph):
-            size = sum(graph.shapes[conv.output].size for conv in (first, middle))
-            blocks.append(replace(block, joint=size > most))
+            blocks.append(block)
     return blocks
+
+
+def joined(block: TiledBlock, graph: QuantisedGraph, off_chip: Collection[str], most: int) -> TiledBlock:
+    """The block, joint if the maps on both sides of its second convolution are whole and take more than ``most`` bytes."""
+    size = sum(graph.shapes[conv.output].size for conv in (block.first, block.middle))
+    return replace(block, joint=size > most and block.first.output not in off_chip and block.last.output in off_chip)
 
 
 def _last_edge(graph: QuantisedGraph) -> int:
