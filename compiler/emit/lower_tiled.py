@@ -24,7 +24,7 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import Rows, needed_rows
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.spills import rows_in_beats
-from gatewright.compiler.plan.tile_rings import PassLayout, lay_out, least_bytes, ring_needs, stream_ring
+from gatewright.compiler.plan.tile_rings import PassLayout, Work, lay_out, least_bytes, ring_needs, stream_ring
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.compiler.plan.tiling import TileSet
 from gatewright.contract.arch import BEAT_BYTES
@@ -81,8 +81,6 @@ class TiledLowering:
         work = [(step, layer, products) for step, layer, products in work if products]
         order = [layer.name for _, layer, _ in work]
         serials = [order[:place].count(name) for place, name in enumerate(order)]
-        if len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed:
-            self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)))
         idle = [
             sum(self._idle(layer, products) for of, layer, products in work if of == step)
             for step in range(len(self.layout.steps))
@@ -91,6 +89,8 @@ class TiledLowering:
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
             traffic.step(step)
+            if not step and (len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed):
+                self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)))
             for (of, layer, products), serial in zip(work, serials, strict=True):
                 if of == step:
                     self.context.out.layer = layer.name
@@ -143,13 +143,26 @@ class TiledLowering:
         needs = ring_needs(one, self.graph, self.image.off_chip, self._channels)
         address, room = self.image.room(one.rings, self._channels)
         stands = not any(self.image.banks[layer.name].streamed for layer in one.layers)
-        layout = lay_out(one, self.graph, arch, needs, address, room, stands)
+        work = None if stands else Work(sum(map(self._macs, one.layers)), sum(map(self._filter_bytes, one.layers)))
+        layout = lay_out(one, self.graph, arch, needs, address, room, work)
         if layout is None:
             raise GatewrightError(
                 f"arch {arch.name}: beside what lives with it the scratchpad of {arch.scratchpad_kib} KiB has {room} "
                 f"bytes for tiles of {one.layers[0].name}'s maps, which need {least_bytes(needs)}; raise scratchpad_kib"
             )
         return layout
+
+    def _macs(self, layer: QuantisedConv) -> int:
+        pixels = len(self._active(layer)) * self._edge(layer) ** 2
+        taps = layer.weight.shape[1] * layer.weight.shape[2]
+        return pixels * self.convolutions.filters_of(layer) * taps * self._channels(layer.source)
+
+    def _filter_bytes(self, layer: QuantisedConv) -> int:
+        """Bytes of a layer's filters that are read."""
+        bank = self.image.banks[layer.name]
+        gate = self.context.gate(bank.gate)
+        size = layer.weight.size if bank.streamed else 0
+        return size if gate is None else size * len(gate.entries) // bank.rows
 
     def _in_tiles(self, tensor: str) -> str | None:
         """The ring in which a map lies tile by tile; None for any other."""

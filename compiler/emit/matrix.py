@@ -73,7 +73,9 @@ class Product:
     def multiply(
         self, context: Context, loader: FilterLoader, patches: Patches, sizes: dict[str, int], group: int = 0
     ) -> None:
-        """Multiply gathered patches by a group of the filters."""
+        """Multiply gathered patches by a group of the filters. The table that GATHER has read says how many tiles."""
+        if self.reads is not None and self.reads.table is not None:
+            sizes = sizes | {"tile_table": self.reads.table}
         multiply(context, loader, self.name, self.source, self.kernel.taps, patches, sizes, group, self.serial)
 
 

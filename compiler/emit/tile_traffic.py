@@ -17,6 +17,10 @@ from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 
 
+STEPS_AHEAD = 2
+"""Steps whose tiles may come before it is their turn."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """``rows`` runs of ``beats`` beats, ``stride`` bytes apart in DRAM from ``dram`` on, one behind the other on chip."""
@@ -82,10 +86,11 @@ class Stream:
         return self._bring(self.needed[step]) if self.needed else []
 
     def bring_ahead(self, step: int) -> list[Piece]:
-        """Beside a step, what the next one needs and there is room for."""
+        """Beside a step, what the next ones need and there is room for."""
         if step + 1 >= len(self.needed):
             return []
-        return self._bring(min(self.needed[step + 1], self.kept[step] + self.ring))
+        following = self.needed[min(step + STEPS_AHEAD, len(self.needed) - 1)]
+        return self._bring(min(following, self.kept[step] + self.ring))
 
     def _bring(self, end: int) -> list[Piece]:
         units = []

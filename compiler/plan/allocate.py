@@ -25,7 +25,7 @@ class _Buffer:
 
     ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
     ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
-    ``last_place``: it lies at the end if it can, so that what is below it is one gap.
+    ``last_place``: it lies at the end if it can, so that what is below it is one gap. ``high``: as near the end as it can.
     """
 
     names: list[str]
@@ -38,6 +38,7 @@ class _Buffer:
     flexible: bool = False
     least: int = 0
     last_place: bool = False
+    high: bool = False
 
     @property
     def span(self) -> int:
@@ -181,9 +182,10 @@ def allocate_scratchpad(
         numbers = [graph.layers.index(layer) for layer in room.layers]
         owner[room.name] = _Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
     buffers = list({id(b): b for b in owner.values()}.values())
-    if rooms:  # a compact map below a room leaves it more than it has when all channels are active
+    if rooms:  # compact maps lie below the rooms and others above: so what is left of a compact one is part of the room
         gated = {la.output for la in graph.layers if isinstance(la, QuantisedConv) and la.output_channels is not None}
-        buffers.sort(key=lambda buffer: buffer.names[0] in gated)
+        for buffer in buffers:
+            buffer.high = not gated & {*buffer.names}
     _place_all(buffers, arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
@@ -215,7 +217,9 @@ def _place_all(buffers: list[_Buffer], arch: ArchConfig) -> None:
     placed: list[_Buffer] = []
     followers = {id(buffer.behind): buffer for buffer in buffers if buffer.behind is not None}
     for buffer in buffers:
-        if not buffer.flexible and buffer.behind is None:
+        if buffer.high and not buffer.flexible:
+            _place_high(buffer, placed, arch)
+        elif not buffer.flexible and buffer.behind is None:
             chain = [buffer]
             while id(chain[-1]) in followers:
                 chain.append(followers[id(chain[-1])])
@@ -258,6 +262,18 @@ def _place(chain: list[_Buffer], placed: list[_Buffer], arch: ArchConfig) -> Non
     for own, offset in zip(chain, offsets, strict=True):
         own.address = address + offset
         placed.append(own)
+
+
+def _place_high(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
+    """The last place that is free."""
+    address = (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES
+    for other in reversed(_alive(buffer, placed)):
+        if address < other.address + other.span and other.address < address + buffer.span:
+            address = other.address - buffer.span
+    if address < SLACK_BYTES:
+        raise _does_not_fit(buffer, buffer.size, SLACK_BYTES - address, arch)
+    buffer.address = address
+    placed.append(buffer)
 
 
 def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:

@@ -34,6 +34,14 @@ class RingNeed:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a pass multiplies, and the bytes of filters that each of its steps reads."""
+
+    macs: int
+    filter_bytes: int
+
+
+@dataclass(frozen=True)
 class PlacedRing:
     """A ring of ``units`` tiles or rows of a map, at an address."""
 
@@ -109,9 +117,9 @@ def least_bytes(needs: list[RingNeed]) -> int:
 
 
 def lay_out(
-    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], address: int, room: int, stands: bool
+    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], address: int, room: int, work: Work | None
 ) -> PassLayout | None:
-    """The rings in ``room`` bytes at an address, None if they do not fit. ``stands``: filters stay in their buffer."""
+    """The rings in ``room`` bytes at an address, None if they do not fit. Without ``work`` filters stay in their buffer."""
     if least_bytes(needs) > room:
         return None
     tiles, grid = [need for need in needs if not need.by_rows], one.block.grid
@@ -136,7 +144,7 @@ def lay_out(
     if one.block.joint and one.layers[0] is one.block.middle:
         most = max(1, slots // 2)
     by_row = one.by_rows or any(need.by_rows for need in needs)
-    size = grid[1] if one.by_rows else _step(one, graph, arch, tiles, slots, most, stands)
+    size = grid[1] if one.by_rows else _step(one, graph, arch, tiles, slots, most, work)
     if by_row:
         steps = [
             (row * grid[1] + first, row * grid[1] + end)
@@ -155,26 +163,24 @@ def _evenly(total: int, count: int) -> list[tuple[int, int]]:
 
 
 def _step(
-    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], slots: int, most: int, stands: bool
+    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], slots: int, most: int, work: Work | None
 ) -> int:
-    """Tiles of a step: those for which a model of the pass takes the fewest cycles, all gates on.
+    """Tiles of a step: those for which a model of the pass takes the fewest cycles.
 
     Filters that do not stay in their buffer are read in each step. Tiles of the next step come beside one as far as
     there are slots, and what does not come beside is waited for.
     """
     block, tiles = one.block, one.block.tiles
     edge = block.tile_in(graph.shapes[one.layers[-1].output])
-    if stands:
+    if work is None:
         return max(1, min(most, max(1, slots // 2), -(-FEW_PIXELS // (edge * edge))))
     rate = arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
     moved = sum(need.unit * need.moved for need in needs) * rate
-    filters = sum(layer.weight.size for layer in one.layers) * rate
-    macs = sum(graph.shapes[la.output].height * graph.shapes[la.output].width * la.weight.size for la in one.layers)
-
     def cycles(count: int) -> float:
         size = -(-tiles // count)
         waited = size + max(0, 2 * size - slots) * (count - 1)
-        return max(macs / arch.peak_macs, count * filters + tiles * moved) + waited * moved
+        filters = count * work.filter_bytes * rate
+        return max(work.macs / arch.peak_macs, filters + tiles * moved) + waited * moved
 
     counts = range(-(-tiles // most), tiles + 1)
     return -(-tiles // min(counts, key=cycles))
