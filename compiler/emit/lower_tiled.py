@@ -142,8 +142,7 @@ class TiledLowering:
         one, arch = self.one, self.context.arch
         needs = ring_needs(one, self.graph, self.image.off_chip, self._channels)
         address, room = self.image.room(one.rings, self._channels)
-        stands = not any(self.image.banks[layer.name].streamed for layer in one.layers)
-        work = None if stands else Work(sum(map(self._macs, one.layers)), sum(map(self._filter_bytes, one.layers)))
+        work = [Work(self._macs(layer), self._filter_bytes(layer)) for layer in one.layers]
         layout = lay_out(one, self.graph, arch, needs, address, room, work)
         if layout is None:
             raise GatewrightError(

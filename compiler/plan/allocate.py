@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
-from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -14,6 +14,9 @@ from gatewright.contract.errors import GatewrightError
 
 REGION_GRANULE = 16
 """Words in which regions of an operand buffer begin and end; what is noted of their users is noted of as many."""
+
+LONG_LIVED = 5
+"""Buffers that live long of which every choice of sides is tried."""
 
 SLACK_BYTES = 64
 """Around every map: the gather's four banks may read beyond a run; nothing of it is used."""
@@ -74,6 +77,7 @@ class RoomWish:
     layers: tuple[QuantisedLayer, ...]
     least: int
     size: int
+    below: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,11 +186,10 @@ def allocate_scratchpad(
         numbers = [graph.layers.index(layer) for layer in room.layers]
         owner[room.name] = _Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
     buffers = list({id(b): b for b in owner.values()}.values())
-    if rooms:  # compact maps lie below the rooms and others above: so what is left of a compact one is part of the room
-        gated = {la.output for la in graph.layers if isinstance(la, QuantisedConv) and la.output_channels is not None}
-        for buffer in buffers:
-            buffer.high = not gated & {*buffer.names}
-    _place_all(buffers, arch)
+    if rooms:
+        _place_around_rooms(buffers, rooms, arch)
+    else:
+        _place_all(buffers, arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
     return MapPlan(
@@ -227,6 +230,32 @@ def _place_all(buffers: list[_Buffer], arch: ArchConfig) -> None:
     for buffer in buffers:
         if buffer.flexible:
             _place_flexible(buffer, placed, arch)
+
+
+def _place_around_rooms(buffers: list[_Buffer], rooms: Sequence[RoomWish], arch: ArchConfig) -> None:
+    """Compact maps lie below rooms, which have what is left of them; other buffers above, those that live long on the
+    side that leaves most room. Raises ``DoesNotFitError`` if nothing fits."""
+    below = {room.below for room in rooms}
+    for buffer in buffers:
+        buffer.high = not below & {*buffer.names}
+    _place_all(buffers, arch)  # or does not fit
+    long = [buffer for buffer in buffers if buffer.high and not buffer.flexible and len(buffer.names) > 1][:LONG_LIVED]
+    others = [buffer for buffer in buffers if buffer not in long]
+    best, found = -1, [(buffer.address, buffer.size, buffer.high) for buffer in buffers]
+    for sides in product((True, False), repeat=len(long)):
+        for buffer, high in zip(long, sides, strict=True):
+            buffer.high = high
+        for buffer in buffers:
+            buffer.size = arch.scratchpad_bytes if buffer.names[0] in {room.name for room in rooms} else buffer.size
+        try:
+            _place_all([*long, *others], arch)
+        except DoesNotFitError:
+            continue
+        score = sum(buffer.size for buffer in buffers if buffer.flexible)
+        if score > best:
+            best, found = score, [(buffer.address, buffer.size, buffer.high) for buffer in buffers]
+    for buffer, (address, size, high) in zip(buffers, found, strict=True):
+        buffer.address, buffer.size, buffer.high = address, size, high
 
 
 def _alive(buffer: _Buffer, placed: list[_Buffer]) -> list[_Buffer]:

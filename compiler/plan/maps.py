@@ -118,7 +118,8 @@ def _pool_room(stem: PooledConvolution, graph: QuantisedGraph) -> RoomWish:
 def _room(one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, off_chip: Collection[str]) -> RoomWish:
     """Room for the rings of a pass, all channels active."""
     needs = ring_needs(one, graph, off_chip, lambda tensor: graph.shapes[tensor].channels)
-    return RoomWish(one.rings, one.layers, least_bytes(needs), arch.scratchpad_bytes)
+    below = one.block.first.output if one.block.first.output_channels is not None else None
+    return RoomWish(one.rings, one.layers, least_bytes(needs), arch.scratchpad_bytes, below)
 
 
 def _spilled(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:

@@ -12,6 +12,9 @@ from gatewright.compiler.plan.spills import rows_in_beats
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 
+FILTER_RATE = 1.2
+"""Of the cycles that bytes would take in long bursts, those that filters and tiles take."""
+
 FEW_PIXELS = 64
 """Pixels of a step whose filters stay in the weight buffer: as many hide what a step costs."""
 
@@ -35,7 +38,7 @@ class RingNeed:
 
 @dataclass(frozen=True)
 class Work:
-    """What a pass multiplies, and the bytes of filters that each of its steps reads."""
+    """What a layer multiplies in a pass, and the bytes of filters that it reads in each step."""
 
     macs: int
     filter_bytes: int
@@ -117,9 +120,9 @@ def least_bytes(needs: list[RingNeed]) -> int:
 
 
 def lay_out(
-    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], address: int, room: int, work: Work | None
+    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], address: int, room: int, work: list[Work]
 ) -> PassLayout | None:
-    """The rings in ``room`` bytes at an address, None if they do not fit. Without ``work`` filters stay in their buffer."""
+    """The rings in ``room`` bytes at an address, None if they do not fit."""
     if least_bytes(needs) > room:
         return None
     tiles, grid = [need for need in needs if not need.by_rows], one.block.grid
@@ -163,7 +166,7 @@ def _evenly(total: int, count: int) -> list[tuple[int, int]]:
 
 
 def _step(
-    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], slots: int, most: int, work: Work | None
+    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], slots: int, most: int, work: list[Work]
 ) -> int:
     """Tiles of a step: those for which a model of the pass takes the fewest cycles.
 
@@ -172,15 +175,16 @@ def _step(
     """
     block, tiles = one.block, one.block.tiles
     edge = block.tile_in(graph.shapes[one.layers[-1].output])
-    if work is None:
+    if not any(layer.filter_bytes for layer in work):
         return max(1, min(most, max(1, slots // 2), -(-FEW_PIXELS // (edge * edge))))
-    rate = arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
+    rate = FILTER_RATE * arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
     moved = sum(need.unit * need.moved for need in needs) * rate
     def cycles(count: int) -> float:
         size = -(-tiles // count)
         waited = size + max(0, 2 * size - slots) * (count - 1)
-        filters = count * work.filter_bytes * rate
-        return max(work.macs / arch.peak_macs, filters + tiles * moved) + waited * moved
+        filters = [count * layer.filter_bytes * rate for layer in work]
+        held = sum(max(layer.macs / arch.peak_macs, load) for layer, load in zip(work, filters, strict=True))
+        return max(held, sum(filters) + tiles * moved) + waited * moved
 
     counts = range(-(-tiles // most), tiles + 1)
     return -(-tiles // min(counts, key=cycles))
