@@ -39,6 +39,7 @@ class ConvolutionLowering:
         self.loader: FilterLoader = lowering.loader
         self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
         self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
+        self._begun: dict[str, TiledLowering] = {}
         self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
 
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
@@ -50,6 +51,7 @@ class ConvolutionLowering:
             for layer in layers:
                 self._tiled(layer)
             return
+        self._begin_behind(layers[0])
         block = self._blocks.get(layers[0].name)
         if block is not None:
             if block.first in layers:
@@ -77,7 +79,15 @@ class ConvolutionLowering:
         if one is None:
             _interleave([self._whole(layer, None)])
         elif layer is one.layers[0]:
-            TiledLowering(self, one).run()
+            (self._begun.pop(one.rings, None) or TiledLowering(self, one)).run()
+
+    def _begin_behind(self, layer: QuantisedConv) -> None:
+        """While a block's second convolution works, whole, what the pass behind it needs first is brought."""
+        one = next((one for one in self.image.passes.values() if one.block.middle is layer), None)
+        behind = None if one is None else self.image.passes.get((one.block.shortcut or one.block.last).name)
+        if behind is not None and one is not None and one.block.first.output not in self.image.off_chip:
+            self._begun[behind.rings] = TiledLowering(self, behind)
+            self._begun[behind.rings].begin_beside_middle()
 
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""

@@ -21,6 +21,7 @@ from gatewright.compiler.emit.tile_traffic import Piece, Place, Stream, TileTraf
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.allocate import SLACK_BYTES
 from gatewright.compiler.plan.bands import Rows, needed_rows
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.spills import rows_in_beats
@@ -66,37 +67,47 @@ class TiledLowering:
             ring = self.layout.rings[self.block.middle.output]
             both = [end - first for (first, _), (_, end) in zip(self.layout.steps, self.layout.steps[1:], strict=False)]
             self._ahead = int(all(tiles <= ring.units for tiles in both))
+        self._work = [
+            (step, layer, products)
+            for step in range(len(self.layout.steps))
+            for layer in one.layers
+            for of in self._steps_of(layer, step)
+            if convolutions.filters_of(layer) and (products := self._products(layer, of))
+        ]
+        idle = [
+            sum(self._idle(layer, products) for of, layer, products in self._work if of == step)
+            for step in range(len(self.layout.steps))
+        ]
+        self.traffic = TileTraffic(self.context, *self._streams(), idle)
+
+    def begin_beside_middle(self) -> None:
+        """Bring the first step's tiles while the second convolution is still at work, whole."""
+        source, layer = self.block.first.output, self.block.middle
+        shape, address = self.graph.shapes[source], self.image.addresses[source]
+        busy = address, address + shape.height * shape.width * self._channels(source) + SLACK_BYTES
+        arch = self.context.arch
+        slices = slices_of(layer.weight.shape[1] * layer.weight.shape[2] * self._channels(source), arch)
+        blocks = -(-self.convolutions.filters_of(layer) // arch.columns)
+        pixels = len(self._active(self.block.last)) * self._edge(layer) ** 2
+        self.traffic.begin_beside(busy, pixels * blocks * (slices - 1) // 2)
 
     def run(self) -> None:
         """Every step: what it needs comes, its convolutions, what is complete goes."""
-        layers = [layer for layer in self.one.layers if self.convolutions.filters_of(layer)]
         for layer in self.one.layers:
             self.context.macs[layer.name] = 0
-        work = [
-            (step, layer, self._products(layer, of))
-            for step in range(len(self.layout.steps))
-            for layer in layers
-            for of in self._steps_of(layer, step)
-        ]
-        work = [(step, layer, products) for step, layer, products in work if products]
-        order = [layer.name for _, layer, _ in work]
+        order = [layer.name for _, layer, _ in self._work]
         serials = [order[:place].count(name) for place, name in enumerate(order)]
-        idle = [
-            sum(self._idle(layer, products) for of, layer, products in work if of == step)
-            for step in range(len(self.layout.steps))
-        ]
-        traffic = TileTraffic(self.context, *self._streams(), idle)
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
-            traffic.step(step)
+            self.traffic.step(step)
             if not step and (len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed):
                 self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)))
-            for (of, layer, products), serial in zip(work, serials, strict=True):
+            for (of, layer, products), serial in zip(self._work, serials, strict=True):
                 if of == step:
                     self.context.out.layer = layer.name
                     for _ in self._emit(products, serial):
                         pass
-        traffic.finish()
+        self.traffic.finish()
         for layer in self.one.layers:
             self.convolutions.place(layer)
 
@@ -307,7 +318,8 @@ class TiledLowering:
 
     def _active(self, layer: QuantisedConv) -> list[int]:
         """The tiles that a layer computes."""
-        return sorted({int(n) for chosen in self.sets[layer.name] for n in chosen.numbers})
+        sets = self.sets[layer.name] if layer.name in self.sets else self._sets_of(layer)
+        return sorted({int(n) for chosen in sets for n in chosen.numbers})
 
     def _place(self, tensor: str, ring: str, layer: QuantisedConv) -> Place:
         placed, edge = self.layout.rings[ring], self._edge(layer)

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
-from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 
 
-STEPS_AHEAD = 2
+STEPS_AHEAD = 4
 """Steps whose tiles may come before it is their turn."""
+
+PIECE_BEATS = 512
+"""Beats that are moved at once: the epilogue waits for that long at most."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Piece:
     beats: int
     rows: int = 1
     stride: int = 0
+
+    @property
+    def end(self) -> int:
+        """The byte on chip behind it."""
+        return self.address + self.rows * self.beats * BEAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,25 @@ class TileTraffic:
     def __init__(self, context: Context, incoming: list[Stream], outgoing: list[Stream], idle: Sequence[int]) -> None:
         self.context, self.incoming, self.outgoing, self.idle = context, incoming, outgoing, idle
         self._waiting: deque[tuple[Opcode, Piece]] = deque()
-        self._number, self._begun, self._pieces = -1, 0, 0
-        context.beside = self._between
+        self._early: deque[Piece] = deque()
+        self._number, self._begun, self._pieces, self._expected = -1, 0, 0, 0
+
+    def begin_beside(self, busy: tuple[int, int], idle: int) -> None:
+        """Bring what step 0 needs while a layer works that keeps a range of bytes busy, for ``idle`` cycles."""
+        for stream in self.incoming:
+            for piece in stream.bring(0):
+                free = piece.address >= busy[1] or piece.end <= busy[0]
+                self._early.append(piece) if free else self._waiting.append((Opcode.LOAD, piece))
+        self._begun, self._pieces, self._expected = self.context.idle_port, len(self._early), idle
+        self.context.beside = self._between_early
+
+    def _between_early(self) -> None:
+        while self._early and len(self._early) > (1 - self._done()) * self._pieces:
+            load(self.context, self._early.popleft())
+
+    def _done(self) -> float:
+        """The share of a step, or of the layer before, that has gone."""
+        return (self.context.idle_port - self._begun) / self._expected if self._expected > 0 else 1.0
 
     def step(self, number: int) -> None:
         """What a step needs is there behind this; what the next one needs is brought meanwhile."""
@@ -137,12 +161,11 @@ class TileTraffic:
         for stream in self.incoming:
             self._waiting += [(Opcode.LOAD, piece) for piece in stream.bring_ahead(number)]
         self._number, self._begun, self._pieces = number, self.context.idle_port, len(self._waiting)
+        self._expected, self.context.beside = self.idle[number], self._between
 
     def _between(self) -> None:
         """As much of what waits as the port has been idle, so that all of it has gone at the end of the step."""
-        expected = self.idle[self._number]
-        done = (self.context.idle_port - self._begun) / expected if expected > 0 else 1.0
-        while self._waiting and len(self._waiting) > (1 - done) * self._pieces:
+        while self._waiting and len(self._waiting) > (1 - self._done()) * self._pieces:
             self._move(*self._waiting.popleft())
 
     def finish(self) -> None:
@@ -154,6 +177,8 @@ class TileTraffic:
         self.context.beside = lambda: None
 
     def _flush(self) -> None:
+        while self._early:
+            load(self.context, self._early.popleft())
         while self._waiting:
             self._move(*self._waiting.popleft())
 
@@ -164,7 +189,7 @@ class TileTraffic:
 
 def store(context: Context, piece: Piece) -> None:
     """Emit the STORE of a piece of one run."""
-    place = "scratchpad", piece.address, piece.address + piece.beats * BEAT_BYTES
+    place = "scratchpad", piece.address, piece.end
     context.out.emit(
         Opcode.STORE, [reads(*place), PORT_B], dram_address=piece.dram, address=piece.address, beats=piece.beats
     )
@@ -172,7 +197,7 @@ def store(context: Context, piece: Piece) -> None:
 
 def load(context: Context, piece: Piece) -> None:
     """Emit the LOAD of a piece."""
-    place = "scratchpad", piece.address, piece.address + piece.rows * piece.beats * BEAT_BYTES
+    place = "scratchpad", piece.address, piece.end
     context.out.emit(
         Opcode.LOAD,
         [writes(*place), PORT_B],
