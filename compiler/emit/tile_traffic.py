@@ -92,6 +92,10 @@ class Stream:
         """What a step needs and is not there."""
         return self._bring(self.needed[step]) if self.needed else []
 
+    def bring_first(self) -> list[Piece]:
+        """Before step 0, all that there is room for."""
+        return self._bring(min(self.kept[0] + self.ring, self.needed[-1]))
+
     def bring_ahead(self, step: int) -> list[Piece]:
         """Beside a step, what the next ones need and there is room for."""
         if step + 1 >= len(self.needed):
@@ -133,9 +137,9 @@ class TileTraffic:
         self._number, self._begun, self._pieces, self._expected = -1, 0, 0, 0
 
     def begin_beside(self, busy: tuple[int, int], idle: int) -> None:
-        """Bring what step 0 needs while a layer works that keeps a range of bytes busy, for ``idle`` cycles."""
+        """Fill the rings while a layer works that keeps a range of bytes busy, for ``idle`` cycles."""
         for stream in self.incoming:
-            for piece in stream.bring(0):
+            for piece in stream.bring_first():
                 free = piece.address >= busy[1] or piece.end <= busy[0]
                 self._early.append(piece) if free else self._waiting.append((Opcode.LOAD, piece))
         self._begun, self._pieces, self._expected = self.context.idle_port, len(self._early), idle
