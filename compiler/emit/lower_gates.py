@@ -181,9 +181,15 @@ class GateLowering:
         return mask
 
     def _index(
-        self, name: str, kind: GateKind, mask: int, decision: npt.NDArray[np.bool_], complement: bool, record: bool = True
+        self,
+        name: str,
+        kind: GateKind,
+        mask: int,
+        decision: npt.NDArray[np.bool_],
+        complement: bool,
+        record: bool = True,
     ) -> tuple[int, npt.NDArray[np.uint16]]:
-        """Emit INDEX; return the table and the entries that it will hold."""
+        """Emit INDEX; return the table and the entries that it will hold. ``record``: it is the gate's own table."""
         context = self.context
         entries = build_table(decision, complement)
         if decision.size > min(MASK_BITS, context.arch.table_entries):

@@ -14,7 +14,8 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import Rows, needed_rows
-from gatewright.compiler.plan.network_image import DramMap, NetworkImage
+from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import IMAGE_AHEAD, PooledConvolution
 from gatewright.compiler.plan.tiling import all_tiles

@@ -7,7 +7,7 @@ EPILOGUE behind it writes an ordinary one, or the other way round: both tables h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,18 +17,16 @@ import numpy.typing as npt
 from gatewright.compiler.emit.context import DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.matrix import Product
 from gatewright.compiler.emit.streamed import convolve_streamed, convolve_together
-from gatewright.compiler.emit.tile_traffic import Piece, Place, Stream, TileTraffic
+from gatewright.compiler.emit.tile_streams import streams_of
+from gatewright.compiler.emit.tile_traffic import TileTraffic
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.allocate import SLACK_BYTES
-from gatewright.compiler.plan.bands import Rows, needed_rows
 from gatewright.compiler.plan.layout import slices_of
-from gatewright.compiler.plan.spills import rows_in_beats
+from gatewright.compiler.plan.placement import SLACK_BYTES
+from gatewright.compiler.plan.rooms import room_of
 from gatewright.compiler.plan.tile_rings import PassLayout, Work, lay_out, least_bytes, ring_needs, stream_ring
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.compiler.plan.tiling import TileSet
-from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.errors import GatewrightError
 
@@ -78,17 +76,17 @@ class TiledLowering:
             sum(self._idle(layer, products) for of, layer, products in self._work if of == step)
             for step in range(len(self.layout.steps))
         ]
-        self.traffic = TileTraffic(self.context, *self._streams(), idle)
+        self.traffic = TileTraffic(self.context, *streams_of(self), idle)
 
     def begin_beside_middle(self) -> None:
         """Bring the first step's tiles while the second convolution is still at work, whole."""
         source, layer = self.block.first.output, self.block.middle
         shape, address = self.graph.shapes[source], self.image.addresses[source]
-        busy = address, address + shape.height * shape.width * self._channels(source) + SLACK_BYTES
+        busy = address, address + shape.height * shape.width * self.channels(source) + SLACK_BYTES
         arch = self.context.arch
-        slices = slices_of(layer.weight.shape[1] * layer.weight.shape[2] * self._channels(source), arch)
+        slices = slices_of(layer.weight.shape[1] * layer.weight.shape[2] * self.channels(source), arch)
         blocks = -(-self.convolutions.filters_of(layer) // arch.columns)
-        pixels = len(self._active(self.block.last)) * self._edge(layer) ** 2
+        pixels = len(self.active(self.block.last)) * self.edge(layer) ** 2
         self.traffic.begin_beside(busy, pixels * blocks * (slices - 1) // 2)
 
     def run(self) -> None:
@@ -139,11 +137,11 @@ class TiledLowering:
             return _Set(numbers, gate.complement_table, gate.column_complement_table, relu, pool)
         return _Set(numbers, gate.table, gate.column_table, relu, pool)
 
-    def _channels(self, tensor: str) -> int:
+    def channels(self, tensor: str) -> int:
         """Channels of a map as they are stored."""
         writer = next((la for la in self.graph.layers if tensor in la.writes), None)
         if isinstance(writer, Pooling):
-            return self._channels(writer.source)
+            return self.channels(writer.source)
         if isinstance(writer, QuantisedConv):
             return self.convolutions.filters_of(writer)
         return self.graph.shapes[tensor].channels
@@ -151,8 +149,9 @@ class TiledLowering:
     def _lay_out(self) -> PassLayout:
         """The rings, as large as this sample's maps leave room for."""
         one, arch = self.one, self.context.arch
-        needs = ring_needs(one, self.graph, self.image.off_chip, self._channels)
-        address, room = self.image.room(one.rings, self._channels)
+        needs = ring_needs(one, self.graph, self.image.off_chip, self.channels)
+        maps, size = self.image.maps, arch.scratchpad_bytes
+        address, room = room_of(maps.rooms[one.rings], maps.beside[one.rings], self.graph.shapes, self.channels, size)
         work = [Work(self._macs(layer), self._filter_bytes(layer)) for layer in one.layers]
         layout = lay_out(one, self.graph, arch, needs, address, room, work)
         if layout is None:
@@ -163,9 +162,9 @@ class TiledLowering:
         return layout
 
     def _macs(self, layer: QuantisedConv) -> int:
-        pixels = len(self._active(layer)) * self._edge(layer) ** 2
+        pixels = len(self.active(layer)) * self.edge(layer) ** 2
         taps = layer.weight.shape[1] * layer.weight.shape[2]
-        return pixels * self.convolutions.filters_of(layer) * taps * self._channels(layer.source)
+        return pixels * self.convolutions.filters_of(layer) * taps * self.channels(layer.source)
 
     def _filter_bytes(self, layer: QuantisedConv) -> int:
         """Bytes of a layer's filters that are read."""
@@ -196,7 +195,7 @@ class TiledLowering:
     def _product(self, layer: QuantisedConv, chosen: _Set, low: int, high: int) -> Product:
         source, reads_tiles, kernel = self._source(layer, chosen, low, high)
         output, tiles = self._output(layer, chosen, low, high)
-        readers = self.convolutions.readers(layer, chosen.pool, self._edge(layer))
+        readers = self.convolutions.readers(layer, chosen.pool, self.edge(layer))
         column = self._in_tiles(layer.output) is not None
 
         def written(rows: int) -> None:
@@ -204,30 +203,28 @@ class TiledLowering:
             readers(rows // self.block.grid[1] if column else rows)
 
         filters = self.convolutions.filters_of(layer)
-        width = self._edge(layer) if self._in_tiles(layer.source) else self.graph.shapes[layer.output].width
+        width = self.edge(layer) if self._in_tiles(layer.source) else self.graph.shapes[layer.output].width
         return Product(
             layer.name, source, output, tiles, filters, kernel, written, 0, EVEN_PIXELS, 0, reads_tiles, width
         )
 
-    def _edge(self, layer: QuantisedConv) -> int:
+    def edge(self, layer: QuantisedConv) -> int:
         """The edge of a tile of a layer's output."""
         return self.block.tile_in(self.graph.shapes[layer.output])
 
     def _tiles(self, layer: QuantisedConv, chosen: _Set, low: int, high: int, column: bool) -> TileSet:
-        edge, numbers = self._edge(layer), chosen.numbers[low:high]
+        edge, numbers = self.edge(layer), chosen.numbers[low:high]
         start = int(numbers[0]) if chosen.table is None else low
         if column:
             return TileSet(edge, chosen.column_table, numbers * edge, start)
         return TileSet(edge, chosen.table, numbers // self.block.grid[1] * edge, start)
 
-    def _source(
-        self, layer: QuantisedConv, chosen: _Set, low: int, high: int
-    ) -> tuple[SourceMap, TileSet, Kernel]:
+    def _source(self, layer: QuantisedConv, chosen: _Set, low: int, high: int) -> tuple[SourceMap, TileSet, Kernel]:
         """The map that a layer reads. Of one that comes by tiles a stride has left out what is not read."""
         shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
-        channels, name = self._channels(layer.source), self._in_tiles(layer.source)
+        channels, name = self.channels(layer.source), self._in_tiles(layer.source)
         if name is not None:
-            ring, edge = self.layout.rings[name], self._edge(layer)
+            ring, edge = self.layout.rings[name], self.edge(layer)
             rows = self.block.tiles * edge
             source = SourceMap(ring.address, rows, edge, channels, gate, None, min(rows, ring.units * edge))
             return source, self._tiles(layer, chosen, low, high, True), Kernel()
@@ -245,7 +242,7 @@ class TiledLowering:
 
     def _output(self, layer: QuantisedConv, chosen: _Set, low: int, high: int) -> tuple[OutputMap, TileSet]:
         shape, name = self.graph.shapes[layer.output], self._in_tiles(layer.output)
-        column, edge = name is not None, self._edge(layer)
+        column, edge = name is not None, self.edge(layer)
         if name is not None:
             ring, rows = self.layout.rings[name], self.block.tiles * edge
             place: tuple[int, int, int, int | None] = ring.address, rows, edge, min(rows, ring.units * edge)
@@ -286,96 +283,14 @@ class TiledLowering:
         arch = self.context.arch
         blocks = -(-self.convolutions.filters_of(layer) // arch.columns)
         return sum(
-            len(p.tiles) * p.tiles.pixels * blocks
+            len(p.tiles)
+            * p.tiles.pixels
+            * blocks
             * (slices_of(p.kernel.taps * p.source.channels, arch) - 1 - p.output.residual)
             for p in products
         )
 
-    def _streams(self) -> tuple[list[Stream], list[Stream]]:
-        """What comes, and what goes."""
-        block, one, off_chip = self.block, self.one, self.image.off_chip
-        ends = [end for _, end in self.layout.steps]
-        begins = [first for first, _ in self.layout.steps]
-        incoming, outgoing = list[Stream](), list[Stream]()
-        stream = block.last.output if block.last in one.layers else None
-        for layer in one.layers:
-            if one.by_rows:
-                incoming.append(self._rows_in(layer))
-            elif layer.source in off_chip:
-                units = self._active(layer)
-                ring = self.layout.rings[layer.source]
-                incoming.append(Stream(units, ring.units, self._loads(layer), ends, begins))
-            if layer is block.first and layer.output in off_chip:
-                outgoing.append(self._rows_out(layer))
-            elif layer.output in off_chip and layer.output == stream:
-                adds = block.shortcut not in one.layers
-                units = self._active(layer) if adds else list(range(block.tiles))
-                place = self._place(layer.output, stream_ring(one), layer)
-                outgoing.append(Stream(units, place.ring, place.runs, done=ends))
-                if adds:
-                    incoming.append(Stream(units, place.ring, place.runs, ends, begins))
-        return incoming, outgoing
-
-    def _active(self, layer: QuantisedConv) -> list[int]:
+    def active(self, layer: QuantisedConv) -> list[int]:
         """The tiles that a layer computes."""
         sets = self.sets[layer.name] if layer.name in self.sets else self._sets_of(layer)
         return sorted({int(n) for chosen in sets for n in chosen.numbers})
-
-    def _place(self, tensor: str, ring: str, layer: QuantisedConv) -> Place:
-        placed, edge = self.layout.rings[ring], self._edge(layer)
-        size = edge * edge * self._channels(tensor)
-        return Place(self.image.off_chip[tensor].dram, placed.address, placed.units, size)
-
-    def _loads(self, layer: QuantisedConv) -> Callable[[Sequence[int]], list[Piece]]:
-        """How tiles of a layer's source come: as they lie, or gathered from rows, or without what a stride leaves out."""
-        place, shape = self._place(layer.source, layer.source, layer), self.graph.shapes[layer.source]
-        edge, stride, channels = self._edge(layer), layer.stride, shape.channels
-        beats, whole = channels // BEAT_BYTES, self.block.tile_in(shape)
-        in_rows = any(isinstance(la, QuantisedMaxPool) and layer.source == la.output for la in self.graph.layers)
-        if stride == 1 and not in_rows:
-            return place.runs
-
-        def pieces(units: Sequence[int]) -> list[Piece]:
-            found = []
-            for unit in units:
-                down, across = divmod(unit, self.block.grid[1])
-                if in_rows:
-                    dram, pitch = place.dram + (down * shape.width + across) * whole * channels, shape.width * channels
-                else:
-                    dram, pitch = place.dram + unit * whole * whole * channels, whole * channels
-                if stride == 1:
-                    found.append(Piece(dram, place.slot(unit), edge * beats, edge, pitch))
-                    continue
-                for row in range(edge):
-                    address = place.slot(unit) + row * edge * channels
-                    found.append(Piece(dram + row * stride * pitch, address, beats, edge, stride * channels))
-            return found
-
-        return pieces
-
-    def _rows_in(self, layer: QuantisedConv) -> Stream:
-        """The rows of the first convolution's map, for rows of tiles of the second one's."""
-        shape, edge = self.graph.shapes[layer.source], self._edge(layer)
-        pitch = shape.width * self._channels(layer.source)
-        unit = rows_in_beats(pitch) if pitch else 1
-        ring = self.layout.rings[layer.source]
-        place = Place(self.image.off_chip[layer.source].dram, ring.address, max(1, ring.units // unit), unit * pitch)
-        needed, kept = [], []
-        for first, end in self.layout.steps:
-            rows = Rows(first // self.block.grid[1] * edge, end // self.block.grid[1] * edge)
-            read = needed_rows(layer, rows)
-            needed.append(-(-min(read.end, shape.height) // unit))
-            kept.append(max(0, read.first) // unit)
-        units = range(shape.height // unit) if pitch else ()
-        return Stream(units, place.ring, place.runs, needed, kept)
-
-    def _rows_out(self, layer: QuantisedConv) -> Stream:
-        """The rows of the first convolution's map, complete with each row of tiles."""
-        shape, edge = self.graph.shapes[layer.output], self._edge(layer)
-        pitch = shape.width * self._channels(layer.output)
-        unit = rows_in_beats(pitch) if pitch else 1
-        ring = self.layout.rings[layer.output]
-        place = Place(self.image.off_chip[layer.output].dram, ring.address, max(1, ring.units // unit), unit * pitch)
-        done = [end // self.block.grid[1] * edge // unit for _, end in self.layout.steps]
-        units = range(shape.height // unit) if pitch else ()
-        return Stream(units, place.ring, place.runs, done=done)

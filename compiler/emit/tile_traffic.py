@@ -1,7 +1,7 @@
 """Tiles and rows of maps in DRAM, on their way into the rings of a pass and back, beside its work.
 
-Port B belongs to one unit at a time, by waits: EPILOGUE is busy for a part of a product's cycles, and LOAD and STORE come
-between its instructions. So maps are moved in pieces, spread over the work of a step.
+Port B belongs to one unit at a time, by waits: EPILOGUE is busy for a part of a product's cycles, and LOAD and STORE
+come between its instructions. So maps are moved in pieces, spread over the work of a step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 
-
 STEPS_AHEAD = 4
 """Steps whose tiles may come before it is their turn."""
 
@@ -25,7 +24,7 @@ PIECE_BEATS = 512
 
 @dataclass(frozen=True)
 class Piece:
-    """``rows`` runs of ``beats`` beats, ``stride`` bytes apart in DRAM from ``dram`` on, one behind the other on chip."""
+    """``rows`` runs of ``beats`` beats: in DRAM ``stride`` bytes apart, on chip one behind the other."""
 
     dram: int
     address: int

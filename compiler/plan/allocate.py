@@ -4,49 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
 from gatewright.compiler.plan.bands import BandedBlock
+from gatewright.compiler.plan.placement import SLACK_BYTES, Buffer, alive, place_all, place_around_rooms
+from gatewright.compiler.plan.rooms import Neighbour, RoomWish
 from gatewright.compiler.plan.stem import PooledConvolution
-from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 
 REGION_GRANULE = 16
 """Words in which regions of an operand buffer begin and end; what is noted of their users is noted of as many."""
-
-LONG_LIVED = 5
-"""Buffers that live long of which every choice of sides is tried."""
-
-SLACK_BYTES = 64
-"""Around every map: the gather's four banks may read beyond a run; nothing of it is used."""
-
-
-@dataclass
-class _Buffer:
-    """A piece of scratchpad that one or more tensors share, from its first writer to its last reader.
-
-    ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
-    ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
-    ``last_place``: it lies at the end if it can, so that what is below it is one gap. ``high``: as near the end as it can.
-    """
-
-    names: list[str]
-    size: int
-    first: int
-    last: int
-    address: int = -1
-    behind: _Buffer | None = None
-    lead: int = 0
-    flexible: bool = False
-    least: int = 0
-    last_place: bool = False
-    high: bool = False
-
-    @property
-    def span(self) -> int:
-        """Bytes with the slack behind, whole beats."""
-        return -(-(self.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -68,30 +36,17 @@ class Spill:
 
 
 @dataclass(frozen=True)
-class RoomWish:
-    """Room for the rings of some layers that take turns: as much as there is, ``size`` at most and ``least`` at least.
-
-    """
-
-    name: str
-    layers: tuple[QuantisedLayer, ...]
-    least: int
-    size: int
-    below: str | None = None
-
-
-@dataclass(frozen=True)
 class MapPlan:
     """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring.
 
-    ``rooms``: of the rings of layers that take turns the address and bytes; ``beside``: what lives with them, by name, in
-    the order of addresses, and the bytes it takes.
+    ``rooms``: of the rings of layers that take turns the address and bytes; ``beside``: what lives with them, in the
+    order of addresses.
     """
 
     addresses: dict[str, int]
     ring_bytes: dict[str, int]
     rooms: dict[str, tuple[int, int]] = field(default_factory=dict)
-    beside: dict[str, list[tuple[tuple[str, ...], int, int]]] = field(default_factory=dict)
+    beside: dict[str, list[Neighbour]] = field(default_factory=dict)
 
 
 def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
@@ -135,7 +90,7 @@ def allocate_scratchpad(
         _live_together(stem.layers(graph), graph, uses)
     for room in rooms:
         _live_together(room.layers, graph, uses)
-    owner: dict[str, _Buffer] = {}
+    owner: dict[str, Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
         first, last = min(uses[name]), max(uses[name])
@@ -145,7 +100,7 @@ def allocate_scratchpad(
             buffer.last = max(buffer.last, last)
             buffer.size = max(buffer.size, sizes[name])
         else:
-            buffer = _Buffer([name], sizes[name], first, last)
+            buffer = Buffer([name], sizes[name], first, last)
         owner[name] = buffer
 
     share(graph.input, None)
@@ -174,7 +129,7 @@ def allocate_scratchpad(
     for number, layer in enumerate(graph.layers):
         for name, size in layer.scratch(graph, arch).items():
             if size:
-                owner[name] = _Buffer([name], size, number, number)
+                owner[name] = Buffer([name], size, number, number)
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
         owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
@@ -184,12 +139,12 @@ def allocate_scratchpad(
         ring.size, ring.least, ring.flexible = wish.size, wish.least, True
     for room in rooms:
         numbers = [graph.layers.index(layer) for layer in room.layers]
-        owner[room.name] = _Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
+        owner[room.name] = Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
     buffers = list({id(b): b for b in owner.values()}.values())
     if rooms:
-        _place_around_rooms(buffers, rooms, arch)
+        place_around_rooms(buffers, {r.name for r in rooms}, {r.below for r in rooms if r.below is not None}, arch)
     else:
-        _place_all(buffers, arch)
+        place_all(buffers, arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings)]
     sizes_kept = {name: owner[name].size for name in kept}
     return MapPlan(
@@ -199,7 +154,7 @@ def allocate_scratchpad(
         {
             room.name: [
                 (tuple(other.names), other.address, other.span)
-                for other in _alive(owner[room.name], buffers)
+                for other in alive(owner[room.name], buffers)
                 if other is not owner[room.name]
             ]
             for room in rooms
@@ -213,126 +168,6 @@ def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses
     for layer in layers:
         for name in (*layer.reads, *layer.writes):
             uses[name] += [min(numbers), max(numbers)]
-
-
-def _place_all(buffers: list[_Buffer], arch: ArchConfig) -> None:
-    """First fit, in order of creation; what is flexible last, in the largest gap that is left."""
-    placed: list[_Buffer] = []
-    followers = {id(buffer.behind): buffer for buffer in buffers if buffer.behind is not None}
-    for buffer in buffers:
-        if buffer.high and not buffer.flexible:
-            _place_high(buffer, placed, arch)
-        elif not buffer.flexible and buffer.behind is None:
-            chain = [buffer]
-            while id(chain[-1]) in followers:
-                chain.append(followers[id(chain[-1])])
-            _place(chain, placed, arch)
-    for buffer in buffers:
-        if buffer.flexible:
-            _place_flexible(buffer, placed, arch)
-
-
-def _place_around_rooms(buffers: list[_Buffer], rooms: Sequence[RoomWish], arch: ArchConfig) -> None:
-    """Compact maps lie below rooms, which have what is left of them; other buffers above, those that live long on the
-    side that leaves most room. Raises ``DoesNotFitError`` if nothing fits."""
-    below = {room.below for room in rooms}
-    for buffer in buffers:
-        buffer.high = not below & {*buffer.names}
-    _place_all(buffers, arch)  # or does not fit
-    long = [buffer for buffer in buffers if buffer.high and not buffer.flexible and len(buffer.names) > 1][:LONG_LIVED]
-    others = [buffer for buffer in buffers if buffer not in long]
-    best, found = -1, [(buffer.address, buffer.size, buffer.high) for buffer in buffers]
-    for sides in product((True, False), repeat=len(long)):
-        for buffer, high in zip(long, sides, strict=True):
-            buffer.high = high
-        for buffer in buffers:
-            buffer.size = arch.scratchpad_bytes if buffer.names[0] in {room.name for room in rooms} else buffer.size
-        try:
-            _place_all([*long, *others], arch)
-        except DoesNotFitError:
-            continue
-        score = sum(buffer.size for buffer in buffers if buffer.flexible)
-        if score > best:
-            best, found = score, [(buffer.address, buffer.size, buffer.high) for buffer in buffers]
-    for buffer, (address, size, high) in zip(buffers, found, strict=True):
-        buffer.address, buffer.size, buffer.high = address, size, high
-
-
-def _alive(buffer: _Buffer, placed: list[_Buffer]) -> list[_Buffer]:
-    """Buffers that live at the same time, by address."""
-    alive = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
-    return sorted(alive, key=lambda b: b.address)
-
-
-def _place(chain: list[_Buffer], placed: list[_Buffer], arch: ArchConfig) -> None:
-    """First fit of a buffer and of those that follow it, among the buffers that live at the same time.
-
-    A follower's place is that of the buffer before it less its lead. A buffer with followers lies at the end if it can:
-    what is below it, the lead too, is one gap for the others. So does one with ``last_place``.
-    """
-    buffer, offsets = chain[0], [0]
-    for follower in chain[1:]:
-        offsets.append(offsets[-1] - -(-follower.lead // BEAT_BYTES) * BEAT_BYTES)
-    address = SLACK_BYTES - offsets[-1]
-    if (len(chain) > 1 or buffer.last_place) and not any(_alive(own, placed) for own in chain):
-        address = max(address, (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES)
-    moved = True
-    while moved:
-        moved = False
-        for own, offset in zip(chain, offsets, strict=True):
-            for other in _alive(own, placed):
-                low = address + offset
-                if low < other.address + other.span and other.address < low + own.span:
-                    address, moved = other.address + other.span - offset, True
-    missing = max(address + offset + own.span for own, offset in zip(chain, offsets, strict=True))
-    missing -= arch.scratchpad_bytes
-    if missing > 0:
-        raise _does_not_fit(buffer, buffer.size, missing, arch)
-    for own, offset in zip(chain, offsets, strict=True):
-        own.address = address + offset
-        placed.append(own)
-
-
-def _place_high(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
-    """The last place that is free."""
-    address = (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES
-    for other in reversed(_alive(buffer, placed)):
-        if address < other.address + other.span and other.address < address + buffer.span:
-            address = other.address - buffer.span
-    if address < SLACK_BYTES:
-        raise _does_not_fit(buffer, buffer.size, SLACK_BYTES - address, arch)
-    buffer.address = address
-    placed.append(buffer)
-
-
-def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
-    """The largest gap, as far as it is wanted."""
-    best, low = (0, 0), SLACK_BYTES
-    ends = [(other.address, other.address + other.span) for other in _alive(buffer, placed)]
-    for begin, end in [*ends, (arch.scratchpad_bytes, 0)]:
-        best = max(best, (begin - low - SLACK_BYTES, low))
-        low = max(low, end)
-    size, buffer.address = best
-    buffer.size = max(0, min(buffer.size, size // BEAT_BYTES * BEAT_BYTES))
-    if buffer.size < buffer.least:
-        raise _does_not_fit(buffer, buffer.least, buffer.least - buffer.size, arch)
-    placed.append(buffer)
-
-
-class DoesNotFitError(GatewrightError):
-    """Maps that the scratchpad has no room for, and the bytes that are missing."""
-
-    def __init__(self, text: str, missing: int = 0) -> None:
-        super().__init__(text)
-        self.missing = missing
-
-
-def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> DoesNotFitError:
-    return DoesNotFitError(
-        f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
-        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib",
-        missing,
-    )
 
 
 @dataclass

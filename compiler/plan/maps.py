@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph
-from gatewright.compiler.plan.allocate import DoesNotFitError, MapPlan, RingWish, RoomWish, Spill, allocate_scratchpad
+from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
+from gatewright.compiler.plan.placement import DoesNotFitError
+from gatewright.compiler.plan.rooms import RoomWish
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
@@ -99,9 +101,7 @@ def _tiled(
         rooms = [_room(one, graph, arch, off_chip) for one in passes]
         rooms += [_pool_room(stem, graph) for stem in stems if stem.pool.output in off_chip]
         try:
-            maps = allocate_scratchpad(
-                graph, arch, input_size, (), wishes, stems, (), True, off_chip | inside, rooms
-            )
+            maps = allocate_scratchpad(graph, arch, input_size, (), wishes, stems, (), True, off_chip | inside, rooms)
         except DoesNotFitError as error:
             refused.append(error)
             continue

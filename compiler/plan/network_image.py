@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.allocate import SLACK_BYTES, Spill
+from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.filters import FilterBank, cut
+from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
@@ -21,6 +22,7 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
+from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
@@ -28,7 +30,7 @@ from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
-from gatewright.contract.program import InputLayout, Region
+from gatewright.contract.program import Region
 
 PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
@@ -54,14 +56,6 @@ class GroupParameters:
 
     address: int
     entries: int
-
-
-@dataclass(frozen=True)
-class DramMap:
-    """A map in DRAM: ``size`` bytes from ``dram``."""
-
-    dram: int
-    size: int
 
 
 @dataclass
@@ -100,7 +94,7 @@ class NetworkImage:
         self.poolings = {p.source: p for p in self.graph.layers if isinstance(p, Pooling)}
         self._builder = ImageBuilder()
         shape = self.graph.shapes[self.graph.input]
-        self.input_layout = _input_layout(self.graph, self.arch)
+        self.input_layout = input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
         plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
@@ -135,39 +129,25 @@ class NetworkImage:
         self.output_region = Region("logits", "output", address, size)
         self.regions += [self.input_region, self.output_region]
         self._lay_out(plan.spills)
-        self._lay_out_off_chip(plan.off_chip)
+        for chain in plan.off_chip:
+            self.off_chip |= self._lay_out_map(chain)
         self.static_image = self._builder.build()
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
         for spill in spills:
             name, shape = spill.tensors[0], self.graph.shapes[spill.tensors[0]]
-            address = self._builder.add(np.zeros(-(-shape.size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
-            self.regions.append(Region(spill.tensors[-1], "map", address, shape.size))
+            address = self._lay_out_map(spill.tensors)[name].dram
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
                 self.spilled[tensor], self.spills[tensor] = rows, spill
 
-    def _lay_out_off_chip(self, off_chip: Sequence[tuple[str, ...]]) -> None:
-        """Room in DRAM for the maps that go by tiles."""
-        for chain in off_chip:
-            size = max(self.graph.shapes[name].size for name in chain)
-            address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
-            self.regions.append(Region(chain[-1], "map", address, size))
-            self.off_chip |= {name: DramMap(address, size) for name in chain}
-
-    def room(self, rings: str, channels: Callable[[str], int]) -> tuple[int, int]:
-        """Address and bytes of the room of a pass: the largest gap beside maps of so many channels as are stored."""
-        address, size = self.maps.rooms[rings]
-        best, low = (size, address), SLACK_BYTES
-        for names, begin, span in self.maps.beside[rings]:
-            best = max(best, (begin - low - SLACK_BYTES, low))
-            shape = self.graph.shapes.get(names[0])
-            if shape is not None and len(names) == 1:
-                span -= shape.height * shape.width * (shape.channels - channels(names[0])) // BEAT_BYTES * BEAT_BYTES
-            low = max(low, begin + span)
-        size, address = max(best, (self.arch.scratchpad_bytes - low, low))
-        return address, size // BEAT_BYTES * BEAT_BYTES
+    def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
+        """Room in DRAM for maps of one shape that share a place."""
+        size = self.graph.shapes[tensors[0]].size
+        address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
+        self.regions.append(Region(tensors[-1], "map", address, size))
+        return dict.fromkeys(tensors, DramMap(address, size))
 
     def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""
@@ -322,20 +302,3 @@ class NetworkImage:
         address = self._builder.add(data)
         self.regions.append(Region(bank.name, "weights", address, data.size))
         self.banks[bank.name] = replace(bank, address=address, row_beats=data.shape[1] // BEAT_BYTES)
-
-
-def _input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:
-    """A kernel's rows together in each pixel, where that saves the first layer gather cycles."""
-    shape = graph.shapes[graph.input]
-    plain = InputLayout(shape.height, shape.width, shape.channels)
-    readers = [layer for layer in graph.layers if graph.input in layer.reads]
-    if len(readers) != 1 or not isinstance(readers[0], QuantisedConv):
-        return plain
-    layer = readers[0]
-    _, height, width, channels = layer.weight.shape
-    output = graph.shapes[layer.output]
-    separate = height * -(-width * channels // arch.gather_bytes)
-    together = -(-height * width * channels // arch.gather_bytes)
-    if layer.stride != 1 or output.height != shape.height or together >= separate:
-        return plain
-    return InputLayout(shape.height, shape.width, shape.channels, height, layer.padding)

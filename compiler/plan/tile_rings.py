@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gatewright.compiler.graph.graph import QuantisedGraph
-from gatewright.compiler.plan.allocate import SLACK_BYTES
 from gatewright.compiler.plan.bands import Rows, needed_rows
+from gatewright.compiler.plan.placement import SLACK_BYTES
 from gatewright.compiler.plan.spills import rows_in_beats
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -120,7 +121,13 @@ def least_bytes(needs: list[RingNeed]) -> int:
 
 
 def lay_out(
-    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], address: int, room: int, work: list[Work]
+    one: TiledPass,
+    graph: QuantisedGraph,
+    arch: ArchConfig,
+    needs: list[RingNeed],
+    address: int,
+    room: int,
+    work: list[Work],
 ) -> PassLayout | None:
     """The rings in ``room`` bytes at an address, None if they do not fit."""
     if least_bytes(needs) > room:
@@ -162,11 +169,17 @@ def lay_out(
 def _evenly(total: int, count: int) -> list[tuple[int, int]]:
     """``count`` consecutive ranges of about one size."""
     bounds = [total * n // count for n in range(count + 1)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _step(
-    one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, needs: list[RingNeed], slots: int, most: int, work: list[Work]
+    one: TiledPass,
+    graph: QuantisedGraph,
+    arch: ArchConfig,
+    needs: list[RingNeed],
+    slots: int,
+    most: int,
+    work: list[Work],
 ) -> int:
     """Tiles of a step: those for which a model of the pass takes the fewest cycles.
 
@@ -179,6 +192,7 @@ def _step(
         return max(1, min(most, max(1, slots // 2), -(-FEW_PIXELS // (edge * edge))))
     rate = FILTER_RATE * arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
     moved = sum(need.unit * need.moved for need in needs) * rate
+
     def cycles(count: int) -> float:
         size = -(-tiles // count)
         waited = size + max(0, 2 * size - slots) * (count - 1)

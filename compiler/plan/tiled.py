@@ -1,9 +1,9 @@
 """Bottleneck blocks whose maps lie in DRAM tile by tile.
 
 The 1x1 convolutions at both ends of such a block look at a pixel alone, so that how pixels lie is free: the maps of a
-residual stream lie *tile by tile*, as maps of one tile's width in which tile n has rows n * tile and following. A tile is
-then one run of bytes in DRAM, and only the tiles that are used come and go. An INDEX that counts in a grid of one column
-makes the tables for them.
+residual stream lie *tile by tile*, as maps of one tile's width in which tile n has rows n * tile and following. A tile
+is then one run of bytes in DRAM, and only the tiles that are used come and go. An INDEX that counts in a grid of one
+column makes the tables for them.
 
 The map that the first convolution makes is whole if it can be, else its rows lie in DRAM: the second one has a border.
 """
@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gatewright.compiler.graph.graph import QuantisedGraph, TensorShape
-from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
@@ -108,7 +107,7 @@ def tiled_blocks(graph: QuantisedGraph) -> list[TiledBlock]:
 
 
 def joined(block: TiledBlock, graph: QuantisedGraph, off_chip: Collection[str], most: int) -> TiledBlock:
-    """The block, joint if the maps on both sides of its second convolution are whole and take more than ``most`` bytes."""
+    """The block, joint if the maps around its second convolution are whole and take more than ``most`` bytes."""
     size = sum(graph.shapes[conv.output].size for conv in (block.first, block.middle))
     return replace(block, joint=size > most and block.first.output not in off_chip and block.last.output in off_chip)
 
@@ -123,26 +122,35 @@ def _fits(block: TiledBlock, graph: QuantisedGraph) -> bool:
     maps = {block.first.source, block.first.output, block.middle.output, block.last.output}
     shapes = [graph.shapes[name] for name in maps]
     tiles = [(shape.height // block.grid[0], shape.width // block.grid[1]) for shape in shapes]
-    even = all((down * block.grid[0], across * block.grid[1]) == (shape.height, shape.width) and down == across
-               for (down, across), shape in zip(tiles, shapes, strict=True))
+    even = all(
+        (down * block.grid[0], across * block.grid[1]) == (shape.height, shape.width) and down == across
+        for (down, across), shape in zip(tiles, shapes, strict=True)
+    )
     gates = {name for conv in (block.first, block.middle, block.last) if (name := conv.output_tiles) is not None}
     same = len(gates) <= 1 and all(
-        layer.grid == block.grid for layer in graph.layers
+        layer.grid == block.grid
+        for layer in graph.layers
         if isinstance(layer, QuantisedSpatialGate) and layer.name in gates
     )
     pooled = all(
-        (layer.tile * block.grid[0], layer.tile * block.grid[1]) == (graph.shapes[layer.source].height,
-                                                                  graph.shapes[layer.source].width)
-        for layer in graph.layers if isinstance(layer, Pooling) and layer.source in maps
+        (layer.tile * block.grid[0], layer.tile * block.grid[1])
+        == (graph.shapes[layer.source].height, graph.shapes[layer.source].width)
+        for layer in graph.layers
+        if isinstance(layer, Pooling) and layer.source in maps
     )
     most = max(down for down, _ in tiles) * block.tiles
     return even and same and pooled and most <= MOST_ROWS and block.tiles < 1 << COORDINATE_BITS
 
 
+def _pooled(layer: QuantisedLayer) -> tuple[str, ...]:
+    """What a max pool writes; nothing of any other layer."""
+    return layer.writes if isinstance(layer, QuantisedMaxPool) else ()
+
+
 def off_chip_candidates(graph: QuantisedGraph, blocks: Sequence[TiledBlock]) -> list[tuple[str, ...]]:
     """Maps that share a place in DRAM if they lie there, the largest first: streams before what a block has inside."""
     firsts, shortcuts = {b.first.name for b in blocks}, {b.shortcut.name for b in blocks if b.shortcut is not None}
-    lasts, middles = {b.last.name for b in blocks}, {b.middle.name for b in blocks}
+    lasts = {b.last.name for b in blocks}
     owner: dict[str, list[str]] = {}
     for layer in graph.layers:
         if isinstance(layer, QuantisedMaxPool):
@@ -156,11 +164,14 @@ def off_chip_candidates(graph: QuantisedGraph, blocks: Sequence[TiledBlock]) -> 
         """Whether nobody else reads or writes any of the maps, and a tile is whole beats."""
         for layer in graph.layers:
             for tensor in {*layer.reads, *layer.writes} & {*chain}:
-                conv = isinstance(layer, QuantisedConv)
-                reads = conv and tensor == layer.source and layer.name in firsts | shortcuts
-                adds = conv and tensor in {layer.output, layer.residual} and layer.name in lasts | shortcuts
-                writes = isinstance(layer, QuantisedMaxPool) and tensor == layer.output
-                if not (reads or adds or writes or isinstance(layer, Pooling)):
+                if isinstance(layer, QuantisedConv):
+                    reads = tensor == layer.source and layer.name in firsts | shortcuts
+                    adds = tensor in {layer.output, layer.residual} and layer.name in lasts | shortcuts
+                    if not (reads or adds):
+                        return False
+                elif not (
+                    isinstance(layer, Pooling) or (isinstance(layer, QuantisedMaxPool) and tensor == layer.output)
+                ):
                     return False
         readers = [b for b in blocks if {b.first.source, b.last.output} & {*chain}]
         shape = graph.shapes[chain[0]]
@@ -174,5 +185,4 @@ def off_chip_candidates(graph: QuantisedGraph, blocks: Sequence[TiledBlock]) -> 
 
     streams = [tuple(chain) for chain in {id(chain): chain for chain in owner.values()}.values() if may(chain)]
     inside = [(block.first.output,) for block in blocks if inner(block)]
-    assert not middles & lasts
     return sorted([*streams, *inside], key=lambda chain: -graph.shapes[chain[0]].size)

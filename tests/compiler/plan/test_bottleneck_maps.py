@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gatewright.compiler.frontend.capture import capture
-from gatewright.compiler.plan.allocate import DoesNotFitError
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.quantise.quantise import quantise
 from gatewright.compiler.quantise.ranges import tensors_with_a_range
 from gatewright.contract.arch import PRESETS
