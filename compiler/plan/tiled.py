@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, TensorShape
+from gatewright.compiler.graph.graph import QuantisedGraph, TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
@@ -140,11 +140,6 @@ def _fits(block: TiledBlock, graph: QuantisedGraph) -> bool:
     )
     most = max(down for down, _ in tiles) * block.tiles
     return even and same and pooled and most <= MOST_ROWS and block.tiles < 1 << COORDINATE_BITS
-
-
-def _pooled(layer: QuantisedLayer) -> tuple[str, ...]:
-    """What a max pool writes; nothing of any other layer."""
-    return layer.writes if isinstance(layer, QuantisedMaxPool) else ()
 
 
 def off_chip_candidates(graph: QuantisedGraph, blocks: Sequence[TiledBlock]) -> list[tuple[str, ...]]:
