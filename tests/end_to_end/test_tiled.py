@@ -10,8 +10,10 @@ import pytest
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.plan import maps
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.residency import residency
+from gatewright.compiler.plan.tiled import joined
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.trace import first_difference
 from gatewright.models.gates.kinds import Gating
@@ -59,12 +61,27 @@ def test_forced_decisions(name: str) -> None:
 
 
 @pytest.mark.parametrize("gating", ["none", "channel", "spatial", "dual"])
-def test_a_max_pool_rows_of_a_map_and_joint_convolutions(gating: Gating) -> None:
+def test_a_max_pool_and_rows_of_a_blocks_map(gating: Gating) -> None:
     """ResNet-50 in small: the pool's output, and maps inside of blocks, lie in DRAM, too."""
     network, arch = pooled_case(gating)
-    compiler = Compiler(network.graph, arch)
-    assert {"conv1.max_pool", "layer2.0.conv1"} <= compiler.image.off_chip.keys()
-    assert any(one.block.joint for one in compiler.image.passes.values())
+    compiler = Compiler(network.graph, replace(arch, scratchpad_kib=12) if gating == "none" else arch)
+    assert {"conv1.max_pool", "layer1.1.conv1", "layer2.0.conv1"} <= compiler.image.off_chip.keys()
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+    assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None
+
+
+@pytest.mark.parametrize("gating", SCRATCHPAD_KIB)
+def test_the_second_convolution_tile_by_tile_with_the_third(gating: Gating, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the maps on both sides of it are too large together; here every block is one of these that may be."""
+    monkeypatch.setattr(maps, "joined", lambda block, graph, off_chip, most: joined(block, graph, off_chip, 0))
+    network = case(gating)
+    compiler = Compiler(network.graph, replace(ARCH, scratchpad_kib=SCRATCHPAD_KIB[gating]))
+    assert [layer.name for layer in compiler.image.passes["layer1.0.conv2"].layers] == [
+        "layer1.0.conv2",
+        "layer1.0.downsample.0",
+        "layer1.0.conv3",
+    ]
     compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
     assert compared.different == ()
     assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None

@@ -15,12 +15,12 @@ from gatewright.models.gates.kinds import Gating
 from tests.compiler.networks import lively
 from tests.end_to_end.networks import NETWORK_SEED, Case, case_of
 
-SIZE = 64
-STAGES = (Stage(32, 1, 4, 2), Stage(64, 2, 2, 1), Stage(32, 2, 1, 1))
+SIZE = 48
+STAGES = (Stage(48, 1, 4, 2), Stage(64, 2, 2, 1), Stage(32, 2, 1, 1))
 
 
 class SmallPooledBottleneck(ResidualNetwork[Bottleneck]):
-    """ResNet-50's stem on 64 pixels, and three stages: every map has 4x4 tiles."""
+    """ResNet-50's stem on 48 pixels, and three stages: every map has 3x3 tiles."""
 
     def __init__(self, gating: Gating) -> None:
         stem = nn.Conv2d(3, 16, 7, stride=2, padding=3, bias=False)
@@ -35,4 +35,4 @@ class SmallPooledBottleneck(ResidualNetwork[Bottleneck]):
 def pooled_case(gating: Gating) -> tuple[Case, ArchConfig]:
     """The network with random weights, and a machine on which streams, the pool's output and a block's map are cut."""
     network = lively(SmallPooledBottleneck(gating), NETWORK_SEED)
-    return case_of(network, SIZE), replace(PRESETS["ultra96"], scratchpad_kib=15, weight_kib=24)
+    return case_of(network, SIZE), replace(PRESETS["ultra96"], scratchpad_kib=13, weight_kib=24)
