@@ -134,7 +134,7 @@ def with_densities(
 def _by_gate(names: Sequence[str], densities: Sequence[float]) -> dict[str, float]:
     """The densities of channel gates, given by block: gates of one block have its name in front."""
     blocks = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-    of = dict(zip(blocks, densities, strict=True))
+    of = dict(zip(blocks, densities, strict=bool(blocks)))
     return {name: of[name.rpartition(".")[0]] for name in names}
 
 
