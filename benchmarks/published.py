@@ -10,12 +10,13 @@ class PaperNetwork:
     """A network of DGNet (Li et al., ICCV 2021).
 
     ``removed`` is the share of MACs that table 2 says was removed on average over ImageNet's validation set;
-    ``board`` is the speedup on the paper's FPGA (table 3: Ultra96, 16x16 weight stationary, dynamic index module).
+    ``board`` is the speedup on the paper's FPGA (table 3: Ultra96, 16x16 weight stationary, dynamic index module), None
+    for a network that it does not name.
     """
 
     depth: int
     removed: float
-    board: float
+    board: float | None
 
     @property
     def theoretical(self) -> float:
@@ -27,6 +28,7 @@ PAPER = {
     "R18-60": PaperNetwork(18, 0.582, 1.87),
     "R34-60": PaperNetwork(34, 0.593, 1.93),
     "R34-70": PaperNetwork(34, 0.672, 2.26),
+    "R50-60": PaperNetwork(50, 0.596, None),
 }
 
 PAPER_SOURCE = "DGNet, ICCV 2021: MACs table 2, board table 3"

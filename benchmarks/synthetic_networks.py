@@ -6,6 +6,7 @@ follows the integers: here their thresholds are set once more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -106,20 +107,21 @@ def with_densities(
     Parameters
     ----------
     graph
-        A network whose gates are those of ``wanted``'s blocks, in order.
+        A network whose gates are those of ``wanted``'s blocks, in order; a block may have several channel gates.
     inputs
         Images int8 [N, height, width, channels].
     wanted
         By block. A gate with a density of 1 keeps its bias: ``synthesise`` made it one that is always on.
     """
     batches = [Batch(graph, inputs[position : position + 1]) for position in range(len(inputs))]
-    spatial, channel = iter(wanted.spatial), iter(wanted.channel)
+    spatial = iter(wanted.spatial)
+    channel = _by_gate([la.name for la in graph.layers if isinstance(la, QuantisedChannelGate)], wanted.channel)
     layers: list[QuantisedLayer] = []
     for layer in graph.layers:
         if isinstance(layer, QuantisedSpatialGate):
             layer = _with_density(layer, next(spatial), batches)
         elif isinstance(layer, QuantisedChannelGate):
-            layer = _with_density(layer, next(channel), batches)
+            layer = _with_density(layer, channel[layer.name], batches)
         for batch in batches:
             layer.run(batch)
         layers.append(layer)
@@ -127,6 +129,13 @@ def with_densities(
     verify_quantised(result)
     decided = ({name: mask[0].numpy() for name, mask in batch.masks.items()} for batch in batches)
     return result, np.array([counted_macs(result, decisions) for decisions in decided])
+
+
+def _by_gate(names: Sequence[str], densities: Sequence[float]) -> dict[str, float]:
+    """The densities of channel gates, given by block: gates of one block have its name in front."""
+    blocks = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    of = dict(zip(blocks, densities, strict=bool(blocks)))
+    return {name: of[name.rpartition(".")[0]] for name in names}
 
 
 def _with_density(gate: Gate, density: float, batches: list[Batch]) -> Gate:

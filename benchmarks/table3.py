@@ -1,4 +1,4 @@
-"""Table 3 of the paper on this machine: what gated ResNet-18 and -34 at 224x224 keep of the speedup that MACs promise.
+"""Table 3 of the paper on this machine: what gated ResNets at 224x224 keep of the speedup that MACs promise.
 
 ``python benchmarks/table3.py --out build/table3.json [--images N] [--networks R18-60,...] [--quick] [--scalesim]``
 """
@@ -161,6 +161,7 @@ def text_of(contents: dict[str, object]) -> str:
         f"  {name}  theoretical {paper.theoretical:.2f}  board {paper.board:.2f}  "
         f"ratio {paper.board / paper.theoretical:.3f}"
         for name, paper in PAPER.items()
+        if paper.board is not None
     ]
     lines += [f"  {what}: {figure} ({source})" for what, figure, source in OTHERS]
     if isinstance(other, dict):

@@ -36,6 +36,9 @@ class DecidedGate:
     complement: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
     grid: tuple[int, int] = (0, 0)
     """Of a spatial gate: rows and columns."""
+    column_table: int = NO_TABLE
+    """Of a spatial gate whose tiles lie in one column: the table of their numbers."""
+    column_complement_table: int = NO_TABLE
     group_tables: dict[int, int] = field(default_factory=dict)
     """Of a channel gate: by the filters of a group, the table of the entries' numbers in their group."""
 

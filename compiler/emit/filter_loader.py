@@ -44,6 +44,7 @@ class FilterLoader:
         in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
         in_turn |= {layer.name: chain.layers[0].name for chain in context.image.chains for layer in chain.layers}
         in_turn |= {name: name for name in context.image.used_twice if name not in in_turn}
+        in_turn |= {name: one.layers[0].name for name, one in context.image.passes.items()}
         alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
         in_turn |= {layer.name: layer.name for layer in alone}
         self._pending = deque(

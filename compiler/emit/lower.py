@@ -118,7 +118,13 @@ class Lowering:
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
         tiles = None if layer.residual is not None else layer.output_tiles
         self._record(layer.output, kind, tiles, layer.output_channels)
+        self.place_pooled(layer, pool)
+
+    def place_pooled(self, layer: QuantisedConv, pool: Pooling | None) -> None:
+        """Record where the pooled map of a convolution's output lies, which does not lie anywhere whole itself."""
         if pool is not None:
+            kind: PlacementKind = "map" if layer.output_channels is None else "compact"
+            tiles = None if layer.residual is not None else layer.output_tiles
             self._record(pool.name, kind, tiles, layer.output_channels, pool.shape(self.graph))
 
     def place_map(self, tensor: str, pool: Pooling | None) -> None:

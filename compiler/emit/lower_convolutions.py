@@ -10,6 +10,7 @@ from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_stem import lower_stem
+from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.streamed import convolve_streamed
@@ -43,6 +44,7 @@ class ConvolutionLowering:
         self.loader: FilterLoader = lowering.loader
         self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
         self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
+        self._begun: dict[str, TiledLowering] = {}
         self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
         self._chains = {layer.name: chain for chain in self.image.chains for layer in chain.layers}
 
@@ -56,6 +58,11 @@ class ConvolutionLowering:
             if chain.layers[0] in layers:
                 self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut))
             return
+        if any(layer.name in self.image.passes for layer in layers):
+            for layer in layers:
+                self._tiled(layer)
+            return
+        self._begin_behind(layers[0])
         block = self._blocks.get(layers[0].name)
         if block is not None:
             if block.first in layers:
@@ -77,12 +84,28 @@ class ConvolutionLowering:
         else:
             _interleave(chunks)
 
+    def _tiled(self, layer: QuantisedConv) -> None:
+        """A pass over maps in DRAM, when its first layer comes; or what is in none."""
+        one = self.image.passes.get(layer.name)
+        if one is None:
+            _interleave([self._whole(layer, None)])
+        elif layer is one.layers[0]:
+            (self._begun.pop(one.rings, None) or TiledLowering(self, one)).run()
+
+    def _begin_behind(self, layer: QuantisedConv) -> None:
+        """While a block's second convolution works, whole, what the pass behind it needs first is brought."""
+        one = next((one for one in self.image.passes.values() if one.block.middle is layer), None)
+        behind = None if one is None else self.image.passes.get((one.block.shortcut or one.block.last).name)
+        if behind is not None and one is not None and one.block.first.output not in self.image.off_chip:
+            self._begun[behind.rings] = TiledLowering(self, behind)
+            self._begun[behind.rings].begin_beside_middle()
+
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
         for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
-        self._place(layer)
+        self.place(layer)
 
     def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
@@ -109,7 +132,7 @@ class ConvolutionLowering:
         if {name for layer in block.layers for name in (layer.source, layer.output)} & self.image.spilled.keys():
             self._by_rows(block.layers, Pass.of_block(block, self.graph), 0)
             return
-        shape, stored = self.graph.shapes[block.middle], self._filters(block.first)
+        shape, stored = self.graph.shapes[block.middle], self.filters_of(block.first)
         kept = self.ring(block.middle, shape.width * stored) or shape.height
         unit, ahead = block.unit_and_ahead(self.graph, kept)
         steps = tuple(tuple(block.turns(step)) for step in block.steps(self.graph, unit, ahead))
@@ -128,10 +151,8 @@ class ConvolutionLowering:
             for number, step in enumerate(one.steps)
             for layer, rows in step
             for whole, relu, pool in sets[layer.name]
-            for tiles in self._tiles_in(
-                whole, rows, self._may_cut(layer) or (layer is layers[0] and 0 < unit < whole.tile)
-            )
-            if self._filters(layer)
+            for tiles in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
+            if self.filters_of(layer)
         ]
         order = [layer.name for _, layer, *_ in work]
         serials = [order[:place].count(name) for place, name in enumerate(order)]
@@ -148,11 +169,11 @@ class ConvolutionLowering:
                     _interleave([self.tiles(layer, tiles, relu, pool, serial)])
         traffic.finish()
         for layer in layers:
-            self._place(layer)
+            self.place(layer)
 
-    def _may_cut(self, layer: QuantisedConv) -> bool:
-        """Whether rows of a layer's tiles may be computed alone: tiles that nothing depends on."""
-        return in_epilogue(layer, self.graph, self.arch)
+    def _may_cut(self, layer: QuantisedConv, layers: Sequence[QuantisedConv], unit: int, tile: int) -> bool:
+        """Whether rows of a layer's tiles may be computed alone."""
+        return in_epilogue(layer, self.graph, self.arch) or (layer is layers[0] and 0 < unit < tile)
 
     def _bring_image(self, layer: QuantisedConv, step: int) -> None:
         """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
@@ -176,7 +197,8 @@ class ConvolutionLowering:
         """Note how many of the products that the array makes for a layer are the network's."""
         self.context.macs[layer.name] = layer.macs(self.graph, self.context.decisions)
 
-    def _filters(self, layer: QuantisedConv) -> int:
+    def filters_of(self, layer: QuantisedConv) -> int:
+        """Filters of a layer that are stored of its output."""
         gate = self._stored_channels(layer.output, layer.output_channels)
         return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
 
@@ -195,11 +217,11 @@ class ConvolutionLowering:
             raise GatewrightError(
                 f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
             )
-        first_filter, filters = part or (0, self._filters(layer))
+        first_filter, filters = part or (0, self.filters_of(layer))
         if not filters or not len(tiles):
             return
         source, kernel = self._source(layer)
-        readers = self._readers(layer, pool, tiles.tile)
+        readers = self.readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
         product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
         if in_epilogue(layer, self.graph, self.arch):
@@ -208,7 +230,7 @@ class ConvolutionLowering:
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return
-        way = self._way(layer.name, source, tiles, kernel)
+        way = self.way(layer.name, source, tiles, kernel)
         yield from way(self.context, self.loader, product)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
@@ -243,7 +265,7 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, shape.width * self._filters(layer)),
+            self.ring(layer.output, shape.width * self.filters_of(layer)),
             planes=self._planes(layer.output),
         )
 
@@ -272,13 +294,13 @@ class ConvolutionLowering:
             )
         return rows
 
-    def _way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
+    def way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
         """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
         words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
         whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
         return convolve if whole else convolve_streamed
 
-    def _readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
+    def readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
         """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
         pooled = pool.name if pool is not None and pool.source == layer.output else None
         in_turn = self._blocks.get(layer.name) or self._chains.get(layer.name)
@@ -294,11 +316,17 @@ class ConvolutionLowering:
 
         return written
 
-    def _place(self, layer: QuantisedConv) -> None:
+    def place(self, layer: QuantisedConv) -> None:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
         completer = self.image.completer(layer)
-        added = completer is not None and (completer.output_tiles or layer.name in self._blocks)
+        added = completer is not None and (
+            completer.output_tiles or layer.name in self._blocks or layer.name in self.image.passes
+        )
         if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
+            return
+            return
+        if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
+            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
             return
         if layer.output in self.image.spilled:
             self.lowering.place_averages(self.image.poolings.get(layer.output))

@@ -47,6 +47,9 @@ class GateLowering:
         self._holders: dict[int, str] = {}
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
+        gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
+        self._in_columns = {gate for gate in gated if gate is not None}
+        """Spatial gates whose tiles lie in one column, too."""
 
     def advance(self, gate: Gate, rows: int) -> None:
         """Emit the steps of a gate that need no more than the first ``rows`` rows of its pooled map."""
@@ -96,9 +99,13 @@ class GateLowering:
             if self._finishes_a_shortcut(gate.name):
                 context.out.layer = gate.name
                 decided = context.gates[gate.name]
+                bits = self._decided(gate.name)
                 decided.complement_table, decided.complement = self._index(
-                    gate.name, "spatial", decided.mask, self._decided(gate.name), True
+                    gate.name, "spatial", decided.mask, bits, True
                 )
+                if gate.name in self._in_columns:
+                    column = bits.reshape(-1, 1)
+                    decided.column_complement_table, _ = self._index(gate.name, "spatial", decided.mask, column, True)
 
     def _multiply_spatial(self, gates: Sequence[QuantisedSpatialGate], cycles: int | None) -> None:
         """Steps of spatial gates for so many of the array's cycles, or all; a gate without any left becomes a table."""
@@ -113,6 +120,11 @@ class GateLowering:
                 self.loader.used(gate.name, 0)
                 table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
                 context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid)
+                if gate.name in self._in_columns:
+                    column = self._decided(gate.name).reshape(-1, 1)
+                    context.gates[gate.name].column_table, _ = self._index(
+                        gate.name, "spatial", work.mask, column, False, record=False
+                    )
 
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
         if gate.name not in self._begun:
@@ -177,9 +189,15 @@ class GateLowering:
         return mask
 
     def _index(
-        self, name: str, kind: GateKind, mask: int, decision: npt.NDArray[np.bool_], complement: bool
+        self,
+        name: str,
+        kind: GateKind,
+        mask: int,
+        decision: npt.NDArray[np.bool_],
+        complement: bool,
+        record: bool = True,
     ) -> tuple[int, npt.NDArray[np.uint16]]:
-        """Emit INDEX; return the table and the entries that it will hold."""
+        """Emit INDEX; return the table and the entries that it will hold. ``record``: it is the gate's own table."""
         context = self.context
         entries = build_table(decision, complement)
         if decision.size > min(MASK_BITS, context.arch.table_entries):
@@ -197,7 +215,7 @@ class GateLowering:
             table=table,
             complement=int(complement),
         )
-        if not complement:
+        if record and not complement:
             bits = tuple(int(bit) for bit in decision.reshape(-1))
             table_entries = tuple(int(entry) for entry in entries)
             context.records.append(GateRecord(name, kind, mask, decision.size, bits, table_entries, row))

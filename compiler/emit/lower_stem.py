@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import OutputMap, SourceMap
+from gatewright.compiler.emit.row_traffic import PIECE_BEATS
+from gatewright.compiler.emit.tile_traffic import Piece, store
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -12,6 +15,8 @@ from gatewright.compiler.kinds.max_pool import STRIDE
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import Rows, needed_rows
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.rooms import DramMap
+from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import IMAGE_AHEAD, PooledConvolution
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.isa import EpilogueKind
@@ -30,6 +35,10 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
     ring = convolutions.ring(layer.output, shape.width * shape.channels)
     middle = SourceMap(image.addresses[layer.output], shape.height, shape.width, shape.channels, ring=ring)
     output = _output(image, pool.output, graph.shapes[pool.output], image.parameter_entry[layer.name])
+    away = image.off_chip.get(pool.output)
+    if away is not None:
+        output = replace(output, address=image.addresses[stem.rings], ring=stem.pool_rows(graph))
+    gone = 0
     pooling = image.poolings.get(pool.output)
     averages = None if pooling is None else _Averages(lowering, pooling, output)
     steps, tiles = list(stem.steps(graph)), all_tiles(shape.height, shape.width, 1)
@@ -48,9 +57,26 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
             windows(context, EpilogueKind.MAX, middle, output, step.output, *geometry, part=part)
             if averages is not None and ends:
                 averages.make_rest(part)
+        if away is not None:
+            gone = _take(convolutions, output, away, gone, step.output.end)
     if layer.output not in image.ring_bytes and steps[-1].middle.end == shape.height:
         lowering.place(layer, None)
-    lowering.place_map(pool.output, pooling)
+    if away is None:
+        lowering.place_map(pool.output, pooling)
+    else:
+        lowering.place_averages(pooling)
+
+
+def _take(convolutions: ConvolutionLowering, pooled: OutputMap, away: DramMap, first: int, end: int) -> int:
+    """Bring rows of the pool's output to DRAM, from ``first`` to before ``end``; as far as they are whole beats."""
+    pitch = pooled.width * pooled.channels
+    unit = rows_in_beats(pitch)
+    if end < pooled.height:
+        end = end // unit * unit
+    rows = DramRows(away.dram, away.size, pitch, pooled.ring or pooled.height, pooled.address)
+    for dram, address, beats in rows.transfers(first, rows.whole_units(end), PIECE_BEATS):
+        store(convolutions.context, Piece(dram, address, beats))
+    return end
 
 
 def _parts(convolutions: ConvolutionLowering, layer: QuantisedConv, ends: bool) -> list[tuple[int, int] | None]:
@@ -67,7 +93,7 @@ class _Averages:
     def __init__(self, lowering: Lowering, pooling: Pooling, source: OutputMap) -> None:
         image = lowering.image
         self.lowering, self.pooling, self.shape = lowering, pooling, pooling.shape(lowering.graph)
-        self.source = SourceMap(source.address, source.height, source.width, source.channels)
+        self.source = SourceMap(source.address, source.height, source.width, source.channels, ring=source.ring)
         self.output = _output(image, pooling.name, self.shape, image.parameter_entry[pooling.name])
         self._made = 0
         self._completed = 0, 0
@@ -114,4 +140,4 @@ class _Averages:
 
 def _output(image: NetworkImage, tensor: str, shape: TensorShape, parameters: int) -> OutputMap:
     """A map that windows are written to."""
-    return OutputMap(image.addresses[tensor], shape.height, shape.width, shape.channels, parameters)
+    return OutputMap(image.addresses.get(tensor, 0), shape.height, shape.width, shape.channels, parameters)

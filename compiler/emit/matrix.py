@@ -28,6 +28,7 @@ class Product:
     enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
     this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
+    ``reads``: the same tiles, in a map ``reads_width`` pixels wide, as GATHER counts them, if it counts otherwise.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
+    reads: TileSet | None = None
+    reads_width: int = 0
 
     def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""
@@ -69,12 +72,15 @@ class Product:
         pieces: Sequence[Slices] = (),
     ) -> Patches:
         """Gather tiles [first, first + count)."""
-        return gather(context, self.source, self.output.width, self.tiles, first, count, self.kernel, slices, pieces)
+        tiles, width = (self.tiles, self.output.width) if self.reads is None else (self.reads, self.reads_width)
+        return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces)
 
     def multiply(
         self, context: Context, loader: FilterLoader, patches: Patches, sizes: dict[str, int], group: int = 0
     ) -> None:
-        """Multiply gathered patches by a group of the filters."""
+        """Multiply gathered patches by a group of the filters. The table that GATHER has read says how many tiles."""
+        if self.reads is not None and self.reads.table is not None:
+            sizes = sizes | {"tile_table": self.reads.table}
         multiply(context, loader, self.name, self.source, self.kernel.taps, patches, sizes, group, self.serial)
 
 

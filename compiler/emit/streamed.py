@@ -7,7 +7,7 @@ that holds GATHER for about a third of the cycles for which a whole group holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -38,43 +38,55 @@ class _Step:
     ends: bool
     """The chunk's results are complete behind it."""
 
+    product: Product
+
     def same_patches(self, other: _Step) -> bool:
         """Whether both multiply the same patches."""
-        return (self.first, self.count, self.piece) == (other.first, other.count, other.piece)
+        same = (self.first, self.count, self.piece) == (other.first, other.count, other.piece)
+        return same and self.product is other.product
 
 
 def convolve_streamed(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
     """A convolution over a tile set, as ``matrix.convolve``."""
-    tiles, name = product.tiles, product.name
-    steps = _steps(context, product)
+    yield from convolve_together(context, loader, [product])
+
+
+def convolve_together(context: Context, loader: FilterLoader, products: Sequence[Product]) -> Iterator[None]:
+    """A convolution over several tile sets, by filters that are read once: each group goes through all of them."""
+    name, serial = products[0].name, products[0].serial
+    steps = [step for product in products for step in _steps(context, product)]
+    if len(products) > 1:
+        steps.sort(key=lambda step: step.group)
+    last = {id(step.product): step.first_filter for step in steps}
     bank = context.image.banks[name]
     gathered: list[Patches] = []
     banks: dict[int, int] = {}
     loader.load_until(loader.turn[name] + 3)
     for group in range(steps[0].group if bank.picked else 0):
-        loader.skip(name, group, product.serial)
+        loader.skip(name, group, serial)
     for number, step in enumerate(steps):
         context.out.layer = name
+        product, tiles = step.product, step.product.tiles
         for ahead in steps[len(gathered) : number + 1 + GATHER_AHEAD]:
             if gathered and steps[len(gathered) - 1].same_patches(ahead):
                 gathered.append(gathered[-1])
                 continue
-            words = ahead.piece.count * padded_vectors(ahead.count * tiles.area)
+            words = ahead.piece.count * padded_vectors(ahead.count * ahead.product.tiles.area)
             if len(gathered) > number and not context.may_gather_ahead(words):
                 break
-            gathered.append(product.gather(context, ahead.first, ahead.count, ahead.piece))
+            gathered.append(ahead.product.gather(context, ahead.first, ahead.count, ahead.piece))
         _multiply(context, loader, product, step, gathered[number], banks)
         following = steps[number + 1] if number + 1 < len(steps) else None
         if following is None or not step.same_patches(following):
             context.patches_multiplied(gathered[number].base)
         if not any(later.group == step.group for later in steps[number + 1 : number + 3]):
-            loader.used(name, step.group, product.serial)
+            loader.used(name, step.group, serial)
             if bank.picked:
                 behind = bank.groups(bank.filters) if following is None else following.group
                 for group in range(step.group + 1, behind):
-                    loader.skip(name, group, product.serial)
+                    loader.skip(name, group, serial)
         if step.ends:
-            if following is not None and step.first_filter == steps[-1].first_filter:
+            if following is not None and step.first_filter == last[id(product)]:
                 product.written(int(tiles.rows[step.first]) // tiles.tile)
             yield
 
@@ -96,7 +108,7 @@ def _steps(context: Context, product: Product) -> list[_Step]:
         pieces = [part for load in loads for part in patch_pieces(load, slices, vectors, context.patches.size)]
         for first, count in chunks:
             for piece in pieces:
-                steps += [_Step(*group, first, count, piece, piece is pieces[-1]) for group in together]
+                steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]
     return steps
 
 

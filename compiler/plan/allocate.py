@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, joined
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.bands import BandedBlock
+from gatewright.compiler.plan.placement import SLACK_BYTES, Buffer, alive, place_all, place_around_rooms
+from gatewright.compiler.plan.rooms import Neighbour, RoomWish
 from gatewright.compiler.plan.stem import PooledConvolution
-from gatewright.contract.arch import BEAT_BYTES, ArchConfig
+from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 
 REGION_GRANULE = 16
 """Words in which regions of an operand buffer begin and end; what is noted of their users is noted of as many."""
-
-SLACK_BYTES = 64
-"""Around every map: the gather's four banks may read beyond a run; nothing of it is used."""
-
-
-@dataclass
-class _Buffer:
-    """A piece of scratchpad that one or more tensors share, from its first writer to its last reader.
-
-    ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
-    ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
-    ``last_place``: it lies at the end if it can, so that what is below it is one gap.
-    """
-
-    names: list[str]
-    size: int
-    first: int
-    last: int
-    address: int = -1
-    behind: _Buffer | None = None
-    lead: int = 0
-    flexible: bool = False
-    least: int = 0
-    last_place: bool = False
-
-    @property
-    def span(self) -> int:
-        """Bytes with the slack behind, whole beats."""
-        return -(-(self.size + SLACK_BYTES) // BEAT_BYTES) * BEAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -66,10 +39,16 @@ class Spill:
 
 @dataclass(frozen=True)
 class MapPlan:
-    """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring."""
+    """Where the tensors lie: byte addresses; and of those of which only rows are kept, the bytes of their ring.
+
+    ``rooms``: of the rings of layers that take turns the address and bytes; ``beside``: what lives with them, in the
+    order of addresses.
+    """
 
     addresses: dict[str, int]
     ring_bytes: dict[str, int]
+    rooms: dict[str, tuple[int, int]] = field(default_factory=dict)
+    beside: dict[str, list[Neighbour]] = field(default_factory=dict)
 
 
 def _uses(graph: QuantisedGraph) -> dict[str, list[int]]:
@@ -92,6 +71,8 @@ def allocate_scratchpad(
     strict: bool = False,
     fixed: Mapping[str, int] = MappingProxyType({}),
     together: Sequence[Sequence[QuantisedLayer]] = (),
+    off_chip: Collection[str] = (),
+    rooms: Sequence[RoomWish] = (),
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
@@ -100,6 +81,7 @@ def allocate_scratchpad(
     ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
     maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
     ``fixed``: rings of maps of which only rows are kept, in bytes; ``together``: layers that are computed in turn.
+    Maps ``off_chip`` have no place of their own, but ``rooms`` in which some of their rows or tiles lie.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -109,9 +91,10 @@ def allocate_scratchpad(
         sizes |= layer.sizes(graph)
     sizes |= fixed
     gates = [group for group in joined(graph.layers) if any(_averages_bins(gate) for gate in group)]
-    for layers in (*(block.layers for block in blocks), *(stem.layers(graph) for stem in stems), *together, *gates):
+    in_turn = [*(block.layers for block in blocks), *(stem.layers(graph) for stem in stems)]
+    for layers in (*in_turn, *together, *gates, *(room.layers for room in rooms)):
         _live_together(layers, graph, uses)
-    owner: dict[str, _Buffer] = {}
+    owner: dict[str, Buffer] = {}
 
     def share(name: str, other: str | None) -> None:
         first, last = min(uses[name]), max(uses[name])
@@ -121,15 +104,18 @@ def allocate_scratchpad(
             buffer.last = max(buffer.last, last)
             buffer.size = max(buffer.size, sizes[name])
         else:
-            buffer = _Buffer([name], sizes[name], first, last)
+            buffer = Buffer([name], sizes[name], first, last)
         owner[name] = buffer
 
     share(graph.input, None)
     for layer in graph.layers:
         for tensor in layer.writes:
-            share(tensor, layer.in_place_of(graph))
+            if tensor not in off_chip:
+                share(tensor, layer.in_place_of(graph))
     for layer in graph.layers:
         for tensor in layer.writes:
+            if tensor not in owner:
+                continue
             begun = [min(uses[other]) for other in layer.begun_with(graph)]
             owner[tensor].first = min(owner[tensor].first, *begun) if begun else owner[tensor].first
     for block in blocks:
@@ -147,7 +133,7 @@ def allocate_scratchpad(
     for number, layer in enumerate(graph.layers):
         for name, size in layer.scratch(graph, arch).items():
             if size:
-                owner[name] = _Buffer([name], size, number, number)
+                owner[name] = Buffer([name], size, number, number)
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
         owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
@@ -155,10 +141,29 @@ def allocate_scratchpad(
     for wish in rings:
         ring = owner[wish.tensor]
         ring.size, ring.least, ring.flexible = wish.size, wish.least, True
-    _place_all(list({id(b): b for b in owner.values()}.values()), arch)
+    for room in rooms:
+        numbers = [graph.layers.index(layer) for layer in room.layers]
+        owner[room.name] = Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
+    buffers = list({id(b): b for b in owner.values()}.values())
+    if rooms:
+        place_around_rooms(buffers, {r.name for r in rooms}, {r.below for r in rooms if r.below is not None}, arch)
+    else:
+        place_all(buffers, arch)
     kept = [*(block.middle for block in blocks), *(wish.tensor for wish in rings), *fixed]
     sizes_kept = {name: owner[name].size for name in kept}
-    return MapPlan({name: buffer.address for name, buffer in owner.items()}, sizes_kept)
+    return MapPlan(
+        {name: buffer.address for name, buffer in owner.items()},
+        sizes_kept,
+        {room.name: (owner[room.name].address, owner[room.name].size) for room in rooms},
+        {
+            room.name: [
+                (tuple(other.names), other.address, other.span)
+                for other in alive(owner[room.name], buffers)
+                if other is not owner[room.name]
+            ]
+            for room in rooms
+        },
+    )
 
 
 def _averages_bins(layer: QuantisedLayer) -> bool:
@@ -172,86 +177,6 @@ def _live_together(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, uses
     for layer in layers:
         for name in (*layer.reads, *layer.writes):
             uses[name] += [min(numbers), max(numbers)]
-
-
-def _place_all(buffers: list[_Buffer], arch: ArchConfig) -> None:
-    """First fit, in order of creation; what is flexible last, in the largest gap that is left."""
-    placed: list[_Buffer] = []
-    followers = {id(buffer.behind): buffer for buffer in buffers if buffer.behind is not None}
-    for buffer in buffers:
-        if not buffer.flexible and buffer.behind is None:
-            chain = [buffer]
-            while id(chain[-1]) in followers:
-                chain.append(followers[id(chain[-1])])
-            _place(chain, placed, arch)
-    for buffer in buffers:
-        if buffer.flexible:
-            _place_flexible(buffer, placed, arch)
-
-
-def _alive(buffer: _Buffer, placed: list[_Buffer]) -> list[_Buffer]:
-    """Buffers that live at the same time, by address."""
-    alive = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
-    return sorted(alive, key=lambda b: b.address)
-
-
-def _place(chain: list[_Buffer], placed: list[_Buffer], arch: ArchConfig) -> None:
-    """First fit of a buffer and of those that follow it, among the buffers that live at the same time.
-
-    A follower's place is that of the buffer before it less its lead. A buffer with followers lies at the end if it can:
-    what is below it, the lead too, is one gap for the others. So does one with ``last_place``.
-    """
-    buffer, offsets = chain[0], [0]
-    for follower in chain[1:]:
-        offsets.append(offsets[-1] - -(-follower.lead // BEAT_BYTES) * BEAT_BYTES)
-    address = SLACK_BYTES - offsets[-1]
-    if (len(chain) > 1 or buffer.last_place) and not any(_alive(own, placed) for own in chain):
-        address = max(address, (arch.scratchpad_bytes - buffer.span) // BEAT_BYTES * BEAT_BYTES)
-    moved = True
-    while moved:
-        moved = False
-        for own, offset in zip(chain, offsets, strict=True):
-            for other in _alive(own, placed):
-                low = address + offset
-                if low < other.address + other.span and other.address < low + own.span:
-                    address, moved = other.address + other.span - offset, True
-    missing = max(address + offset + own.span for own, offset in zip(chain, offsets, strict=True))
-    missing -= arch.scratchpad_bytes
-    if missing > 0:
-        raise _does_not_fit(buffer, buffer.size, missing, arch)
-    for own, offset in zip(chain, offsets, strict=True):
-        own.address = address + offset
-        placed.append(own)
-
-
-def _place_flexible(buffer: _Buffer, placed: list[_Buffer], arch: ArchConfig) -> None:
-    """The largest gap, as far as it is wanted."""
-    best, low = (0, 0), SLACK_BYTES
-    ends = [(other.address, other.address + other.span) for other in _alive(buffer, placed)]
-    for begin, end in [*ends, (arch.scratchpad_bytes, 0)]:
-        best = max(best, (begin - low - SLACK_BYTES, low))
-        low = max(low, end)
-    size, buffer.address = best
-    buffer.size = max(0, min(buffer.size, size // BEAT_BYTES * BEAT_BYTES))
-    if buffer.size < buffer.least:
-        raise _does_not_fit(buffer, buffer.least, buffer.least - buffer.size, arch)
-    placed.append(buffer)
-
-
-class DoesNotFitError(GatewrightError):
-    """Maps that the scratchpad has no room for, and the bytes that are missing."""
-
-    def __init__(self, text: str, missing: int = 0) -> None:
-        super().__init__(text)
-        self.missing = missing
-
-
-def _does_not_fit(buffer: _Buffer, size: int, missing: int, arch: ArchConfig) -> DoesNotFitError:
-    return DoesNotFitError(
-        f"arch {arch.name}: the scratchpad of {arch.scratchpad_kib} KiB cannot hold tensor {buffer.names[0]} "
-        f"({size} bytes) beside what lives with it: {missing} bytes are missing; raise scratchpad_kib",
-        missing,
-    )
 
 
 @dataclass

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.compiler.plan.allocate import DoesNotFitError, MapPlan, RingWish, Spill, allocate_scratchpad
+from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.chains import Chain, chain_ways
+from gatewright.compiler.plan.placement import DoesNotFitError
+from gatewright.compiler.plan.rooms import RoomWish
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
+from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
+from gatewright.compiler.plan.tiled import TiledPass, joined, off_chip_candidates, tiled_blocks
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import InputLayout
 
 
 @dataclass(frozen=True)
-class Residency:
-    """What is computed by rows, what lies in DRAM, and where everything lies."""
+class Plan:
+    """The blocks that are computed in bands, the maps that lie in DRAM row by row, and where everything lies.
+
+    ``passes``: what goes by tiles or rows of maps in DRAM; ``off_chip``: these maps, those that share a place together.
+    ``chains``: convolutions around grouped ones that are computed by rows.
+    """
 
     blocks: list[BandedBlock]
     spills: list[Spill]
     maps: MapPlan
+    passes: list[TiledPass] = field(default_factory=list)
+    off_chip: list[tuple[str, ...]] = field(default_factory=list)
     chains: tuple[Chain, ...] = ()
+
+
+def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Plan:
+    """As ``plan_maps``, of a network with grouped convolutions."""
+    pitch = layout.rows * layout.channels * layout.width
+    refused: list[DoesNotFitError] = []
+    for chosen in ((), *chain_ways(graph)):
+        kept = {name: rows for chain in chosen for name, rows in chain.kept_rows.items()}
+        rings = {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
+        for chain in chosen:
+            if chain.layers[0].source == graph.input and layout.rows == 1:
+                rows = min(layout.height, chain.image_ring(rows_in_beats(pitch)))
+                rings[graph.input] = rows * pitch
+        together = [chain.layers for chain in chosen]
+        try:
+            plan = allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together)
+            return Plan([], [], plan, chains=chosen)
+        except DoesNotFitError as error:
+            refused.append(error)
+    raise min(refused, key=lambda error: error.missing)
 
 
 def plan_maps(
     graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
-) -> Residency:
-    """The blocks that are computed in bands, the maps that lie in DRAM, and where everything lies.
+) -> Plan:
+    """How the maps of a network lie.
 
     The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
-    the others, until everything fits. If it does not, maps go to DRAM, the largest first. In a network with grouped
-    convolutions the chains around them are cut instead, and no map lies in DRAM.
+    the others, until everything fits. If it does not, maps go to DRAM, the largest first: those of bottleneck blocks
+    tile by tile, others row by row. In a network with grouped convolutions the chains around them are cut instead, and
+    no map lies in DRAM.
     """
     if any(isinstance(layer, QuantisedConv) and layer.groups > 1 for layer in graph.layers):
         return _in_chains(graph, arch, layout)
@@ -48,45 +79,74 @@ def plan_maps(
             wishes.append(RingWish(graph.input, size, size))
     blocks = bandable_blocks(graph)
     chosen = [*((rings, 0) for rings in range(len(wishes))), *((len(wishes), n) for n in range(len(blocks) + 1))]
-    tried: list[tuple[int, list[BandedBlock], list[Spill], bool]]
-    tried = [(rings, blocks[:count], [], True) for rings, count in chosen]
-    tried += [(len(wishes), *way, True) for way in _spilled(graph, blocks)]
-    tried.append((len(wishes), blocks, [], False))
+    refused: list[DoesNotFitError] = []
 
     def place(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool) -> MapPlan:
         size = pitch * layout.height
         return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict)
 
-    refused: list[DoesNotFitError] = []
-    for rings, banded, spills, strict in tried:
+    def try_bands(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool = True) -> Plan | None:
         try:
             plan = place(rings, banded, spills, strict)
             spilled = {name for spill in spills for name in spill.tensors}
             halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
-            return Residency(halved, spills, plan if halved == banded else place(rings, halved, spills, strict))
+            return Plan(halved, spills, plan if halved == banded else place(rings, halved, spills, strict))
         except DoesNotFitError as error:
             refused.append(error)
+            return None
+
+    def ways() -> Iterator[Plan | None]:
+        for rings, count in chosen:
+            yield try_bands(rings, blocks[:count], [])
+        yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)
+        for way in _spilled(graph, blocks):
+            yield try_bands(len(wishes), *way)
+        yield try_bands(len(wishes), blocks, [], strict=False)
+
+    for plan in ways():
+        if plan is not None:
+            return plan
     raise min(refused, key=lambda error: error.missing)
 
 
-def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Residency:
-    """As ``plan_maps``, of a network with grouped convolutions."""
-    pitch = layout.rows * layout.channels * layout.width
-    refused: list[DoesNotFitError] = []
-    for chosen in ((), *chain_ways(graph)):
-        kept = {name: rows for chain in chosen for name, rows in chain.kept_rows.items()}
-        rings = {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
-        for chain in chosen:
-            if chain.layers[0].source == graph.input and layout.rows == 1:
-                rows = min(layout.height, chain.image_ring(rows_in_beats(pitch)))
-                rings[graph.input] = rows * pitch
-        together = [chain.layers for chain in chosen]
+def _tiled(
+    graph: QuantisedGraph,
+    arch: ArchConfig,
+    input_size: int,
+    wishes: Sequence[RingWish],
+    stems: Sequence[PooledConvolution],
+    refused: list[DoesNotFitError],
+) -> Iterator[Plan]:
+    """Bottleneck blocks with maps in DRAM, as few of the largest as do. What does not fit is added to ``refused``."""
+    found = tiled_blocks(graph)
+    candidates = off_chip_candidates(graph, found)
+    for count in range(1, len(candidates) + 1):
+        off_chip = {name for chain in candidates[:count] for name in chain}
+        blocks = [joined(block, graph, off_chip, arch.scratchpad_bytes) for block in found]
+        passes = [one for block in blocks for one in block.passes(off_chip)]
+        inside = {block.middle.output for block in blocks if block.joint}
+        rooms = [_room(one, graph, arch, off_chip) for one in passes]
+        rooms += [_pool_room(stem, graph) for stem in stems if stem.pool.output in off_chip]
         try:
-            plan = allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together)
-            return Residency([], [], plan, chosen)
+            maps = allocate_scratchpad(graph, arch, input_size, (), wishes, stems, (), True, off_chip | inside, rooms)
         except DoesNotFitError as error:
             refused.append(error)
-    raise min(refused, key=lambda error: error.missing)
+            continue
+        yield Plan([], [], maps, passes, candidates[:count])
+
+
+def _pool_room(stem: PooledConvolution, graph: QuantisedGraph) -> RoomWish:
+    """Room for the rows of a max pool's output, whose map lies in DRAM."""
+    shape = graph.shapes[stem.pool.output]
+    size = stem.pool_rows(graph) * shape.width * shape.channels
+    return RoomWish(stem.rings, tuple(stem.layers(graph)), size, size)
+
+
+def _room(one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, off_chip: Collection[str]) -> RoomWish:
+    """Room for the rings of a pass, all channels active."""
+    needs = ring_needs(one, graph, off_chip, lambda tensor: graph.shapes[tensor].channels)
+    below = one.block.first.output if one.block.first.output_channels is not None else None
+    return RoomWish(one.rings, one.layers, least_bytes(needs), arch.scratchpad_bytes, below)
 
 
 def _spilled(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:

@@ -25,8 +25,10 @@ from gatewright.compiler.plan.layout import (
 )
 from gatewright.compiler.plan.maps import plan_maps
 from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
+from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
+from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -79,6 +81,10 @@ class NetworkImage:
     """Maps that lie in DRAM, and their rings."""
     spills: dict[str, Spill] = field(init=False, default_factory=dict)
     """How they were planned."""
+    passes: dict[str, TiledPass] = field(init=False, default_factory=dict)
+    """By layer, what goes by tiles or rows of maps in DRAM."""
+    off_chip: dict[str, DramMap] = field(init=False, default_factory=dict)
+    """Maps that lie in DRAM, of whose tiles or rows some are there in turn."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring. It says nothing
@@ -100,7 +106,8 @@ class NetworkImage:
         self.pooled = pooled_convolutions(self.graph)
         self.planes = widths_by_map(self.graph, self.arch)
         plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
-        self.blocks, self.chains, spills = plan.blocks, plan.chains, plan.spills
+        self.blocks, self.chains, self.maps = plan.blocks, plan.chains, plan.maps
+        self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
@@ -129,18 +136,26 @@ class NetworkImage:
         address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
         self.output_region = Region("logits", "output", address, size)
         self.regions += [self.input_region, self.output_region]
-        self._lay_out(spills)
+        self._lay_out(plan.spills)
+        for chain in plan.off_chip:
+            self.off_chip |= self._lay_out_map(chain)
         self.static_image = self._builder.build()
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
         for spill in spills:
             name, shape = spill.tensors[0], self.graph.shapes[spill.tensors[0]]
-            address = self._builder.add(np.zeros(-(-shape.size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
-            self.regions.append(Region(spill.tensors[-1], "map", address, shape.size))
+            address = self._lay_out_map(spill.tensors)[name].dram
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
                 self.spilled[tensor], self.spills[tensor] = rows, spill
+
+    def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
+        """Room in DRAM for maps of one shape that share a place."""
+        size = self.graph.shapes[tensors[0]].size
+        address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
+        self.regions.append(Region(tensors[-1], "map", address, size))
+        return dict.fromkeys(tensors, DramMap(address, size))
 
     def _pad_parameters(self, multiple: int = PARAMETERS_PER_BEAT) -> None:
         """Unused entries up to a multiple; what is loaded together ends with a whole beat."""

@@ -59,7 +59,7 @@ class TensorPlan:
     """A map in the scratchpad: ``size`` bytes at ``address`` if whole; ``rows`` if only so many are kept, in a ring.
 
     ``spilled``: bytes of the map in DRAM, if it lies there; ``read`` bytes of it, or of those that share its place, are
-    read and ``written`` are written in all.
+    read and ``written`` are written in all. ``by_tiles``: as many of its tiles, or rows, are there as find room.
     """
 
     tensor: str
@@ -69,9 +69,12 @@ class TensorPlan:
     spilled: int = 0
     read: int = 0
     written: int = 0
+    by_tiles: bool = False
 
     def __str__(self) -> str:
         place = f"{'whole' if self.rows is None else f'ring of {self.rows} rows'}, {self.size:,} B at {self.address:,}"
+        if self.by_tiles:
+            place = "by tiles"
         if not self.spilled:
             return place
         times = f"read {self.read / self.spilled:.2f} times, written {self.written / self.spilled:.2f} times"
@@ -179,11 +182,12 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
     bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
     bands |= {layer.name: chain.band for chain in image.chains for layer in chain.layers}
     parts = {block.first.name: _part(image, block, program) for block in image.blocks}
+    known = image.addresses.keys() | image.off_chip.keys()
     layers = tuple(
         LayerPlan(
             layer.name,
             tuple(_filters(image, bank, read[bank]) for bank in layer.banks),
-            tuple(_tensor(image, name, layer, moved) for name in layer.writes if name in image.addresses),
+            tuple(_tensor(image, name, layer, moved) for name in layer.writes if name in known),
             bands.get(layer.name),
             cycles[layer.name],
             parts.get(layer.name),
@@ -211,8 +215,9 @@ def _part(image: NetworkImage, block: BandedBlock, program: Program) -> int | No
 
 def _stream_at(image: NetworkImage, address: int) -> str | None:
     """The first of the maps in DRAM that share the place of an address; None if it is no map's."""
-    found = (name for name, rows in image.spilled.items() if rows.dram <= address < rows.dram + rows.size)
-    return next(found, None)
+    spilled = [(name, rows.dram, rows.size) for name, rows in image.spilled.items()]
+    spilled += [(name, place.dram, place.size) for name, place in image.off_chip.items()]
+    return next((name for name, begin, size in spilled if begin <= address < begin + size), None)
 
 
 def _filters(image: NetworkImage, name: str, read: int) -> FilterPlan:
@@ -224,13 +229,18 @@ def _filters(image: NetworkImage, name: str, read: int) -> FilterPlan:
 def _tensor(
     image: NetworkImage, name: str, writer: QuantisedLayer | None, moved: dict[str | None, list[int]]
 ) -> TensorPlan:
+    if name in image.off_chip:
+        place = image.off_chip[name]
+        read, written = moved[_stream_at(image, place.dram)]
+        return TensorPlan(name, 0, 0, None, place.size, read, written, by_tiles=True)
     if writer is None:
         pitch, size = image.input_pitch, image.input_region.size
     else:
         size = writer.sizes(image.graph)[name]
         pitch = size // image.graph.shapes[name].height if name in image.graph.shapes else size
     rows = image.ring_rows(name, pitch)
-    place = name, image.addresses[name], size if rows is None else rows * pitch, rows
+    where = name, image.addresses[name], size if rows is None else rows * pitch, rows
     if name not in image.spilled:
-        return TensorPlan(*place)
-    return TensorPlan(*place, size, *moved[_stream_at(image, image.spilled[name].dram)])
+        return TensorPlan(*where)
+    read, written = moved[_stream_at(image, image.spilled[name].dram)]
+    return TensorPlan(*where, size, read, written)

@@ -10,12 +10,19 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import STRIDE, QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandStep, Rows, needed_rows
+from gatewright.compiler.plan.spills import rows_in_beats
 
 IMAGE_AHEAD = 2
 """Bands whose rows of the image are brought before it is their turn: their LOAD shares the port with the epilogue."""
 
 POOLED_ROWS = 1
 """Rows of the pool's output that are made together."""
+
+LEAST_POOL_ROWS = 4
+"""Rows of the pool's output that are there at least: some go to DRAM while the next are made."""
+
+AVERAGED_TILES = 3
+"""Rows of tiles of the pool's output that are there: one is averaged, the next is made, and one more goes to DRAM."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,21 @@ class PooledConvolution:
         """What is emitted in turn: both, and the averages of the pool's output."""
         averages = [la for la in graph.layers if isinstance(la, Pooling) and la.source == self.pool.output]
         return [self.convolution, self.pool, *averages]
+
+    @property
+    def rings(self) -> str:
+        """The name of the piece of scratchpad for the rows of the pool's output, where its map lies in DRAM."""
+        return f"{self.pool.output}.rings"
+
+    def pool_rows(self, graph: QuantisedGraph) -> int:
+        """Rows of the pool's output that are there where its map lies in DRAM: those that go, and those averaged.
+
+        The averages of a row of tiles are made one by one while the rows of the next are.
+        """
+        tile = max((la.tile for la in self.layers(graph) if isinstance(la, Pooling)), default=POOLED_ROWS)
+        shape = graph.shapes[self.pool.output]
+        unit = rows_in_beats(shape.width * shape.channels)
+        return -(-max(LEAST_POOL_ROWS, AVERAGED_TILES * tile) // unit) * unit
 
     def steps(self, graph: QuantisedGraph) -> Iterator[BandStep]:
         """Bands: the rows of the convolution's map that are made, then the rows that are pooled."""

@@ -116,10 +116,12 @@ def test_forced_decisions_where_filters_are_streamed(name: str) -> None:
 
 
 @pytest.mark.parametrize("gating", ["dual", "spatial"])
-@pytest.mark.parametrize("tile", [2, 4])
-def test_maps_in_dram(gating: Gating, tile: int) -> None:
-    """Gated convolutions read them, and a shortcut alone, whose rows are those of the tiles of its sum."""
-    network = wide_case(gating, tile)
+def test_maps_in_dram_by_rows(gating: Gating) -> None:
+    """Gated convolutions read them, and a shortcut alone, whose rows are those of the tiles of its sum.
+
+    Tiles of the blocks on both sides do not fit one another, so that maps cannot lie tile by tile.
+    """
+    network = wide_case(gating, 4)
     compiler = Compiler(network.graph, replace(PRESETS["ultra96"], scratchpad_kib=48))
     assert {"layer2.0.conv1", "layer2.0.downsample.0"} <= set(compiler.image.by_rows)
     compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
