@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ class DecidedGate:
     """Of a spatial gate: rows and columns."""
     group_tables: dict[int, int] = field(default_factory=dict)
     """Of a channel gate: by the filters of a group, the table of the entries' numbers in their group."""
+    whole: bool = False
+    """Whether it decides about whole maps: on, they are dense; off, nothing of them is computed."""
 
     def tile_in(self, height: int) -> int:
         """The edge of a tile in pixels of a map of so many rows."""
@@ -96,6 +98,12 @@ class SourceMap:
     tile_gate: DecidedGate | None = None
     ring: int | None = None
     """Rows that are kept, if not all are."""
+
+    def masked(self, gate: DecidedGate | None) -> SourceMap:
+        """The map with tiles that a gate left out. If it left out the whole map that has no rows: all around is 0."""
+        if gate is None or not gate.whole:
+            return replace(self, tile_gate=gate)
+        return self if len(gate.entries) else replace(self, height=0)
 
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""

@@ -10,6 +10,7 @@ from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
@@ -56,6 +57,7 @@ class FilterLoader:
             for bank in self.banks_of(layer)
         )
         self._parameters = ParameterLoader(context)
+        self._whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
@@ -105,6 +107,7 @@ class FilterLoader:
     def _may_load(self, use: Use) -> bool:
         """Whether it is time for a use, and known which filters and in which order."""
         decided = use.bank.gate is None or use.bank.gate in self.context.gates
+        decided = decided and (use.tile_gate not in self._whole or use.tile_gate in self.context.gates)
         return use.turn <= self._horizon and use.serial >= 0 and decided
 
     def _load_beside(self, head: Use) -> None:

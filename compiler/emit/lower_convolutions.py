@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
@@ -83,15 +84,23 @@ class ConvolutionLowering:
         finishes = self.context.gate(completer.output_tiles) if completer else None
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
-            inactive = finishes.tiles(shape.height, complement=True)
-            return [(finishes.tiles(shape.height), False, None), (inactive, completer.relu, after)]
+            inactive = self._chosen(finishes, shape, after, complement=True)
+            return [(self._chosen(finishes, shape, None), False, None), (inactive, completer.relu, after)]
         pool = self.image.poolings.get(layer.output)
-        if gate is not None:
-            return [(gate.tiles(shape.height), layer.relu, pool)]
+        return [(self._chosen(gate, shape, pool), layer.relu, pool)]
+
+    @staticmethod
+    def _chosen(
+        gate: DecidedGate | None, shape: TensorShape, pool: Pooling | None, complement: bool = False
+    ) -> TileSet:
+        """A map's active tiles, or its inactive ones; where no gate says which, all or none, in tiles of the pool."""
+        if gate is not None and not gate.whole:
+            return gate.tiles(shape.height, complement)
         tile = pool.tile if pool else 1
         while -(-shape.height // tile) * -(-shape.width // tile) > MOST_TILES and pool is None:
             tile *= 2
-        return [(all_tiles(shape.height, shape.width, tile), layer.relu, pool)]
+        every = all_tiles(shape.height, shape.width, tile)
+        return every if gate is None or (len(gate.entries) > 0) != complement else every.rows_of(0, 0)
 
     def _in_bands(self, block: BandedBlock) -> None:
         """A block's convolutions in turn, each on the rows of a band."""
@@ -124,15 +133,16 @@ class ConvolutionLowering:
         serials = [order[:place].count(name) for place, name in enumerate(order)]
         if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
             self.loader.schedule(layers, list(zip(order, serials, strict=True)))
-        traffic = RowTraffic(self.context, one)
-        for number in range(len(one.steps)):
-            self.context.out.layer = layers[0].name
-            traffic.step(number)
-            for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
-                if of == number:
-                    self.context.out.layer = layer.name
-                    _interleave([self.tiles(layer, tiles, relu, pool, serial)])
-        traffic.finish()
+        if work:  # else what the maps hold stays where it is
+            traffic = RowTraffic(self.context, one)
+            for number in range(len(one.steps)):
+                self.context.out.layer = layers[0].name
+                traffic.step(number)
+                for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
+                    if of == number:
+                        self.context.out.layer = layer.name
+                        _interleave([self.tiles(layer, tiles, relu, pool, serial)])
+            traffic.finish()
         for layer in layers:
             self._place(layer)
 
@@ -186,9 +196,8 @@ class ConvolutionLowering:
             shape.width,
             channels,
             gate,
-            self.context.gate(layer.input_tiles),
-            self.ring(layer.source, shape.width * channels),
-        )
+            ring=self.ring(layer.source, shape.width * channels),
+        ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
         if rows > 1:
             return source, Kernel(1, width, 1, 0, layer.padding)

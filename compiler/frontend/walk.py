@@ -28,6 +28,8 @@ class Walk:
         Values that became a layer, with its name; values that another operation continued.
     order
         Feature maps by when they are written.
+    gates
+        Gates by their logits and whether the comparison with 0 is strict, with their names.
     masked
         The convolutions that wrote a map in which skipped places are zero.
     where
@@ -41,6 +43,7 @@ class Walk:
         self.written: dict[Value, str] = {}
         self.extended: set[Value] = set()
         self.order: dict[str, int] = {graph.input: 0}
+        self.gates: dict[tuple[Value, bool], str] = {}
         self.masked: dict[str, FloatConv] = {}
         self.where = "the network"
 

@@ -58,6 +58,6 @@ def scaled(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
 
 def spread(mask: Tensor, like: Tensor) -> Tensor:
     """A tile mask [B, grid h, grid w] over the pixels of a map, which whole tiles cover: [B, 1, H, W]."""
-    tile = like.shape[2] // mask.shape[1]
-    pixels = mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)
+    rows, columns = like.shape[2] // mask.shape[1], like.shape[3] // mask.shape[2]
+    pixels = mask.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
     return pixels[:, None]

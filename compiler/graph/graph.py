@@ -58,6 +58,11 @@ class Requantisation:
         """For sums that are compared or stored as they are."""
         return Requantisation(bias.astype(np.int64), np.zeros(len(bias), np.int64), np.ones(len(bias), np.int64))
 
+    @staticmethod
+    def unscaled(bias: npt.NDArray[np.int64]) -> Requantisation:
+        """For sums that are saturated as they are: multiplier 2 and shift 1 change nothing."""
+        return Requantisation(bias.astype(np.int64), np.full(len(bias), 2, np.int64), np.ones(len(bias), np.int64))
+
 
 @dataclass(frozen=True)
 class Layer(ABC):

@@ -44,7 +44,7 @@ class Convolution(Layer):
     (those filters are skipped), ``input_channels`` the one that masked the input (those input
     channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
     nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
-    in the input.
+    in the input. Either may also be a gate that decides about whole maps.
     """
 
     source: str
@@ -104,9 +104,7 @@ class FloatConv(Convolution, FloatLayer):
         if self.output_channels is not None:
             value = value * batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
-            mask = batch.masks[self.output_tiles]
-            tile = value.shape[2] // mask.shape[1]
-            value = value * mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, None]
+            value = value * spread(batch.masks[self.output_tiles], value)
         if self.residual is not None:
             value = value + batch.maps[self.residual]
         batch.write(self.output, F.relu(value) if self.relu else value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from gatewright.compiler.graph.graph import (
     Requantisation,
     TensorShape,
 )
-from gatewright.compiler.kinds.gate import QuantisedGate
+from gatewright.compiler.kinds.gate import QuantisedGate, decided
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.plan.spatial_products import by_taps
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
@@ -69,13 +69,14 @@ class SpatialGate(Layer):
 
 @dataclass(frozen=True)
 class FloatSpatialGate(SpatialGate, FloatLayer):
-    """Average pooling of ``source`` to a grid, a 3x3 convolution to one channel, logit >= 0.
+    """Average pooling of ``source`` to a grid, a 3x3 convolution to one channel, logit >= 0, or > 0 if ``strict``.
 
     ``weight`` is [1, 3, 3, channels].
     """
 
     weight: npt.NDArray[np.float64]
     bias: float
+    strict: bool = field(default=False, kw_only=True)
 
     def check(self, graph: Any) -> None:
         self.check_channels(self.weight, shape_of(graph, self.source))
@@ -86,7 +87,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
     def run(self, batch: float_executor.Batch) -> None:
         pooled = F.adaptive_avg_pool2d(batch.maps[self.source], self.grid)
         weight, bias = batch.parameters[self.name]
-        batch.masks[self.name] = gate_decision(F.conv2d(pooled, weight, bias, padding=1)[:, 0])
+        batch.masks[self.name] = decided(F.conv2d(pooled, weight, bias, padding=1)[:, 0], self.strict)
 
     def quantise(self, quantiser: Quantiser) -> QuantisedSpatialGate:
         """The kernel enlarged to the pooled map's tiles: each weight counts for the tiles of one bin."""
@@ -96,7 +97,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
         kernel = weight.reshape(self.weight.shape).repeat(factor, axis=1).repeat(factor, axis=2)
         unit = float(scale[0]) * result.scales[pooled] / factor**2
         bias = integer_bias(self.name, kernel.reshape(1, -1), np.array([self.bias / unit]))
-        return QuantisedSpatialGate(self.name, pooled, self.grid, kernel, factor, factor, int(bias[0]))
+        return QuantisedSpatialGate(self.name, pooled, self.grid, kernel, factor, factor, int(bias[0]) - self.strict)
 
 
 @dataclass(frozen=True)
