@@ -178,7 +178,7 @@ class SpatialWork:
 
 
 class ChannelWork:
-    """The vector of a gate on a global average. Most of the pooled map can be gathered before its last rows are there."""
+    """The vector of a gate on an average. Most of the pooled map can be gathered before its last rows are there."""
 
     def __init__(
         self, context: Context, loader: FilterLoader, gate: QuantisedAverageGate, source: SourceMap, mask: int

@@ -133,12 +133,13 @@ def _finish(walk: Walk, node: fx.Node) -> None:
 
 
 def _of_logits_or(layer: Handler) -> Handler:
-    """What an operation is of a gate's logits, and of a feature map."""
+    """What an operation is of a gate's logits beside numbers, and of a feature map."""
 
     def take(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         operands = [walk.values[each] for each in (args["self"], args["other"]) if isinstance(each, fx.Node)]
-        logits = any(recognise_decisions.is_logits(operand) for operand in operands)
-        return (recognise_decisions.affine if logits else layer)(walk, node, args)
+        logits = [operand for operand in operands if recognise_decisions.is_logits(operand)]
+        alone = all(operand in logits or isinstance(operand, Constant) for operand in operands)
+        return (recognise_decisions.affine if logits and alone else layer)(walk, node, args)
 
     return take
 

@@ -201,9 +201,7 @@ def _numbers(walk: Walk, logits: Logits, other: object) -> Array:
 def _keeps_shape(walk: Walk, node: fx.Node, logits: fx.Node) -> None:
     """What the other operand has must not spread the logits over more dimensions."""
     if _shape(node) != _shape(logits):
-        walk.fail(
-            f"logits {list(_shape(logits))} become {list(_shape(node))}; numbers beside them must not spread them"
-        )
+        walk.fail(f"logits {list(_shape(logits))} become {list(_shape(node))}; a number for each logit is supported")
 
 
 def _value(walk: Walk, operand: object) -> Value | None:

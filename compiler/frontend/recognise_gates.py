@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import DenseChain, GridLogits, Mask, OpenConv, Pooled, Value, describe
+from gatewright.compiler.frontend.patterns import (
+    Constant,
+    DenseChain,
+    GridLogits,
+    Mask,
+    OpenConv,
+    Pooled,
+    Value,
+    describe,
+)
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.kinds.channel_gate import FloatChannelGate
 from gatewright.compiler.kinds.linear_gate import FloatLinearGate
@@ -80,17 +89,15 @@ def _average_gate(walk: Walk, mask: Mask, chain: DenseChain) -> str:
     if key not in walk.gates:
         *hidden, last = chain.layers
         name = walk.gates[key] = walk.unique(_gate_path(walk, chain.modules))
-        masked = walk.masked.get(chain.source)
-        gates = {
-            "input_channels": masked.output_channels if masked else None,
-            "input_tiles": masked.output_tiles if masked else None,
-        }
         gate: FloatLinearGate | FloatChannelGate
         if hidden:
             matrices = hidden[0].weight, hidden[0].bias, last.weight, last.bias
-            gate = FloatChannelGate(name, chain.source, *matrices, strict=mask.strict, **gates)
+            gate = FloatChannelGate(name, chain.source, *matrices, strict=mask.strict)
         else:
-            gate = FloatLinearGate(name, chain.source, last.weight, last.bias, strict=mask.strict, **gates)
+            gate = FloatLinearGate(name, chain.source, last.weight, last.bias, strict=mask.strict)
+        masked = walk.masked.get(chain.source)
+        if masked is not None:
+            gate = replace(gate, input_channels=masked.output_channels, input_tiles=masked.output_tiles)
         walk.graph.layers.append(gate)
     return walk.gates[key]
 
@@ -108,9 +115,11 @@ def _gate_path(walk: Walk, modules: list[str]) -> str:
 
 
 def reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
-    """Flattening of a global average, or of what is computed from it."""
+    """Flattening of a global average, or of what is computed from it; a parameter in another shape."""
     value = walk.value(args["self"])
     shape = tuple(node.meta["val"].shape)
+    if isinstance(value, Constant):
+        return Constant(value.path, value.tensor.reshape(shape))
     vector = isinstance(value, DenseChain) or (isinstance(value, Pooled) and value.grid == (1, 1))
     vector = vector or (isinstance(value, Mask) and isinstance(value.logits, DenseChain))
     single = np.prod(shape) == 1

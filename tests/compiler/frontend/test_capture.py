@@ -206,17 +206,9 @@ REFUSED = {
     "constant": (_net(lambda s, x: x + 1.0), "the number 1.0"),
     "scaled residual": (_net(lambda s, x: torch.add(s.c(x), x, alpha=2), c=nn.Conv2d(8, 8, 1)), "alpha = 2"),
     "attention": (_net(lambda s, x: x * s.c(x), c=nn.Conv2d(8, 8, 1)), "only a convolution's output times a gate's"),
-    "threshold": (
-        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0.5), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(3)),
-        "comparison with 0.5",
-    ),
     "mask after residual": (
         _net(lambda s, x: (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=_grid_conv(3)),
         "mask after the residual",
-    ),
-    "one-layer channel gate": (
-        _net(lambda s, x: s.c(x) * (s.g(F.adaptive_avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 8, 1)),
-        "channel gate with 1 fully connected",
     ),
     "gate kernel": (
         _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(5)),
