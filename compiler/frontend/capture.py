@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
 
 from gatewright.compiler.frontend import recognise_decisions, recognise_gates, recognise_layers
-from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Value
+from gatewright.compiler.frontend.patterns import Constant, Image, Value
 from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
@@ -67,7 +68,7 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
                 stored = program.state_dict[path] if path in program.state_dict else program.constants[path]
                 walk.values[node] = Constant(path, stored)
             else:
-                walk.values[node] = FeatureMap(INPUT)
+                walk.values[node] = Image(np.ones(input_shape[0]), np.zeros(input_shape[0]))
         elif node.op == "output":
             _finish(walk, node)
         else:
@@ -133,13 +134,13 @@ def _finish(walk: Walk, node: fx.Node) -> None:
 
 
 def _of_logits_or(layer: Handler) -> Handler:
-    """What an operation is of a gate's logits beside numbers, and of a feature map."""
+    """What an operation is of a gate's logits, or the image, beside numbers; and of a feature map."""
 
     def take(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         operands = [walk.values[each] for each in (args["self"], args["other"]) if isinstance(each, fx.Node)]
-        logits = [operand for operand in operands if recognise_decisions.is_logits(operand)]
-        alone = all(operand in logits or isinstance(operand, Constant) for operand in operands)
-        return (recognise_decisions.affine if logits and alone else layer)(walk, node, args)
+        scaled = [operand for operand in operands if recognise_decisions.may_be_scaled(operand)]
+        alone = all(operand in scaled or isinstance(operand, Constant) for operand in operands)
+        return (recognise_decisions.affine if scaled and alone else layer)(walk, node, args)
 
     return take
 

@@ -35,8 +35,25 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
+class Image:
+    """The network's input, times ``factor`` and plus ``offset``, [channels] each."""
+
+    factor: Array
+    offset: Array
+
+    @property
+    def outputs(self) -> int:
+        """Its channels."""
+        return len(self.factor)
+
+    def normalised(self, factor: Array, offset: Array) -> Image:
+        """With ``y * factor + offset`` behind it."""
+        return Image(self.factor * factor, self.offset * factor + offset)
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """A feature map that is written: the network's input, or a max pool's output."""
+    """A feature map that is written, such as a max pool's output."""
 
     tensor: str
 
@@ -213,7 +230,7 @@ class Mask:
         return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
 
 
-Value = Constant | FeatureMap | OpenConv | Pooled | DenseChain | GridLogits | Largest | Mask
+Value = Constant | Image | FeatureMap | OpenConv | Pooled | DenseChain | GridLogits | Largest | Mask
 
 
 def describe(value: object) -> str:
@@ -221,6 +238,8 @@ def describe(value: object) -> str:
     match value:
         case Constant():
             return f"the parameter {value.path}"
+        case Image():
+            return "the image"
         case FeatureMap():
             return f"the feature map {value.tensor}"
         case OpenConv():

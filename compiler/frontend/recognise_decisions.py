@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import Array, Constant, Largest, Logits, Mask, Value, describe
+from gatewright.compiler.frontend.patterns import Array, Constant, Image, Largest, Logits, Mask, Value, describe
 from gatewright.compiler.frontend.walk import Walk
 
 _COMPARISONS = {"ge": (1, False), "gt": (1, True), "le": (-1, False), "lt": (-1, True)}
@@ -21,33 +21,40 @@ def is_logits(value: object) -> bool:
     return isinstance(value, Logits)
 
 
+def may_be_scaled(value: object) -> bool:
+    """Whether numbers may be added to a value, or multiply it."""
+    return isinstance(value, Image) or (isinstance(value, Logits) and value.linear)
+
+
 def affine(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
-    """Logits plus, minus, times or divided by numbers, one for all or one for each."""
+    """Logits or the image plus, minus, times or divided by numbers, one for all or one for each channel."""
     operation = str(getattr(node.target, "overloadpacket", "")).removeprefix("aten.")
     left, right = args["self"], args["other"]
     if operation == "rsub":
         left, right, operation = right, left, "sub"
-    if args.get("alpha", 1) != 1:
-        walk.fail(f"logits and a number scaled by alpha = {args['alpha']} are not supported")
-    logits, other, turned = _logits_and_other(walk, left, right)
-    if logits is None:
-        if operation == "sub" and left == 1 and isinstance(right, fx.Node) and isinstance(walk.values[right], Mask):
-            return opposite(walk, node, {"self": right})
-        walk.fail(f"it subtracts or scales {_said(walk, left)}; that is supported of a gate's logits only")
+    if args.get("alpha", 1) != 1 or args.get("rounding_mode") is not None:
+        walk.fail("numbers that are scaled by alpha, or a quotient that is rounded, are not supported")
+    if operation == "sub" and left == 1 and isinstance(_value(walk, right), Mask):
+        return opposite(walk, node, {"self": right})
+    found, other, turned = _scaled_and_other(walk, left, right)
+    if found is None:
+        walk.fail(
+            f"it subtracts or scales {_said(walk, left)}; that is supported of the image and a gate's logits only"
+        )
     _keeps_shape(walk, node, right if turned else left)
-    if operation == "sub" and is_logits(_value(walk, other)):
-        return _difference(walk, logits, walk.value(other))
-    ones, numbers = np.ones(logits.outputs), _numbers(walk, logits, other)
+    if operation == "sub" and isinstance(found, Logits) and is_logits(_value(walk, other)):
+        return _difference(walk, found, walk.value(other))
+    ones, numbers = np.ones(found.outputs), _numbers(walk, found, other)
     match operation:
         case "add":
-            return logits.normalised(ones, numbers)
+            return found.normalised(ones, numbers)
         case "sub":
-            return logits.normalised(-ones, numbers) if turned else logits.normalised(ones, -numbers)
+            return found.normalised(-ones, numbers) if turned else found.normalised(ones, -numbers)
         case "mul":
-            return logits.normalised(numbers, 0 * ones)
+            return found.normalised(numbers, 0 * ones)
     if turned or not numbers.all():
-        walk.fail("it divides by logits, or by 0")
-    return logits.normalised(1 / numbers, 0 * ones)
+        walk.fail("it divides by logits or by the image, or by 0")
+    return found.normalised(1 / numbers, 0 * ones)
 
 
 def negate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
@@ -67,8 +74,8 @@ def total(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 def compare(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """A gate's decision: logits beside a number, or beside other logits."""
     operation = str(getattr(node.target, "overloadpacket", "")).removeprefix("aten.")
-    logits, other, turned = _logits_and_other(walk, args["self"], args["other"])
-    if logits is None:
+    logits, other, turned = _scaled_and_other(walk, args["self"], args["other"])
+    if not isinstance(logits, Logits):
         walk.fail(
             f"a comparison of {_said(walk, args['self'])}; a gate's logits are a 3x3 convolution on an average-pooled "
             "map, or one or two fully connected layers on a global average"
@@ -175,16 +182,16 @@ def _logits(walk: Walk, argument: object, what: str) -> Logits:
     return value
 
 
-def _logits_and_other(walk: Walk, left: object, right: object) -> tuple[Logits | None, Any, bool]:
-    """The logits of two operands, the other operand, and whether the logits are the second."""
+def _scaled_and_other(walk: Walk, left: object, right: object) -> tuple[Logits | Image | None, Any, bool]:
+    """The logits, or the image, of two operands, the other operand, and whether it is the second that was found."""
     for operand, other, turned in ((left, right, False), (right, left, True)):
         value = _value(walk, operand)
-        if isinstance(value, Logits) and value.linear:
+        if isinstance(value, Image) or (isinstance(value, Logits) and value.linear):
             return value, other, turned
     return None, None, False
 
 
-def _numbers(walk: Walk, logits: Logits, other: object) -> Array:
+def _numbers(walk: Walk, logits: Logits | Image, other: object) -> Array:
     """A number for each output: of a plain one, or of a parameter that is one or has one for each."""
     if isinstance(other, int | float):
         return np.full(logits.outputs, float(other))
@@ -193,6 +200,8 @@ def _numbers(walk: Walk, logits: Logits, other: object) -> Array:
         walk.fail(f"logits beside {describe(value)}; supported are numbers and parameters of the network")
     constant = walk.constant(other)
     assert constant is not None
+    if constant.size > 1 and isinstance(logits, Image) and constant.shape[-3:] != (logits.outputs, 1, 1):
+        walk.fail(f"{describe(value)} is {list(constant.shape)}; the image is scaled by numbers [channels, 1, 1]")
     if constant.size not in (1, logits.outputs):
         walk.fail(f"{describe(value)} has {constant.size} numbers for {logits.outputs} logits; one, or one for each")
     return np.broadcast_to(constant.reshape(-1), (logits.outputs,))

@@ -40,4 +40,4 @@ def with_layers_skipped(graph: FloatGraph) -> FloatGraph:
             layers[before.name] = before = replace(before, output_tiles=gate)
             layers |= {la.name: replace(la, input_tiles=gate) for la in only}
             waiting.append(before)
-    return FloatGraph(graph.input, in_order(layers), graph.shapes)
+    return replace(graph, layers=in_order(layers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
 
 
@@ -9,7 +11,7 @@ def without_gates(graph: QuantisedGraph) -> QuantisedGraph:
     """The dense baseline: the same convolutions and classifier, nothing gated, nothing that only gates look at."""
     dense = (layer.without_gates() for layer in graph.layers)
     layers = _needed([layer for layer in dense if layer is not None])
-    return QuantisedGraph(graph.input, layers, graph.shapes, graph.scales)
+    return replace(graph, layers=layers)
 
 
 def serving_gates(graph: QuantisedGraph) -> set[str]:

@@ -55,8 +55,8 @@ REFUSED = {
     "argmax of three": (of_layers(lambda g, x: g(x).argmax(1), 3), "argmax: the largest of 3 logits along dimension 1"),
     "value of the largest": (of_layers(lambda g, x: g(x).max(1).values >= 0, 2), "of the largest logit its number"),
     "another hidden layer": (
-        of_layers(lambda g, x: g(x)[:, :1] > g.layers[1](g.layers[0](x).relu() + 1)[:, :1], 8, 2),
-        "one or two|on the same hidden layer|logits only",
+        of_layers(lambda g, x: g(x)[:, :1] > g.layers[1](g.layers[0](x).relu())[:, :1], 8, 2),
+        "both must be last layers on the same hidden layer or average",
     ),
     "logits beside a map": (
         OfChannels(Normed(CHANNELS, CHANNELS), lambda g, x: g(x) >= x),
