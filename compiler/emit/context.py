@@ -98,6 +98,8 @@ class SourceMap:
     tile_gate: DecidedGate | None = None
     ring: int | None = None
     """Rows that are kept, if not all are."""
+    follows: int | None = None
+    """The table of a gate of whole maps: without its decision nothing is read. What is read does not show it."""
 
     def masked(self, gate: DecidedGate | None) -> SourceMap:
         """The map with tiles that a gate left out. If it left out the whole map that has no rows: all around is 0."""

@@ -57,7 +57,9 @@ class FilterLoader:
             for bank in self.banks_of(layer)
         )
         self._parameters = ParameterLoader(context)
-        self._whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
+        """The gates of whole maps without whose decision banks are not loaded."""
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
@@ -107,7 +109,8 @@ class FilterLoader:
     def _may_load(self, use: Use) -> bool:
         """Whether it is time for a use, and known which filters and in which order."""
         decided = use.bank.gate is None or use.bank.gate in self.context.gates
-        decided = decided and (use.tile_gate not in self._whole or use.tile_gate in self.context.gates)
+        follows = self._follows.get(use.bank.name)
+        decided = decided and (follows is None or follows in self.context.gates)
         return use.turn <= self._horizon and use.serial >= 0 and decided
 
     def _load_beside(self, head: Use) -> None:
@@ -281,6 +284,9 @@ class FilterLoader:
         accesses = [writes("weight", base, base + words)]
         if gate is not None:
             accesses.append(reads("table", gate.table, gate.table + 1))
+        follows = self.context.gate(self._follows.get(bank.name))
+        if follows is not None:
+            accesses.append(reads("table", follows.table, follows.table + 1))
         skipped = piece.first // arch.slices_per_beat
         fields = {"rows": bank.rows, "row_beats": bank.row_beats}
         if bank.streamed and by_vector:

@@ -190,6 +190,7 @@ class ConvolutionLowering:
         shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
+        whole = self.context.gate(layer.output_tiles)
         source = SourceMap(
             self.image.addresses[layer.source],
             shape.height,
@@ -197,6 +198,7 @@ class ConvolutionLowering:
             channels,
             gate,
             ring=self.ring(layer.source, shape.width * channels),
+            follows=whole.table if whole is not None and whole.whole else None,
         ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
         if rows > 1:

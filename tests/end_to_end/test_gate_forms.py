@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 
@@ -20,6 +21,8 @@ from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS, ArchConfig
+from gatewright.contract.isa import Opcode, column
+from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.sim.stepped import step_simulate
@@ -106,6 +109,7 @@ def test_a_layer_that_is_left_out_is_not_emitted(arch: str, on: bool) -> None:
     assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None
     gated = {"first", "second", "narrow", "middle", "widen"}
     assert gated & set(compared.program.layers) == (gated if on else set())
+    assert on == any(brings_filters(compared.program, row, gated) for row in range(len(compared.program.code)))
     dense = without_gates(graph)
     gates = 2 * (16 * 8 + 2 * 8 - 8)  # the two filters of the last layer are one, their difference
     macs = counted_macs(graph, {name: decided[0] for name, decided in reference.decisions.items()})
@@ -131,10 +135,27 @@ def test_the_dense_baseline_has_no_convolutions_of_gates() -> None:
     assert {program.layer_kinds[name] for name in program.layers if name.startswith("gates")} == {"gate"}
 
 
-def test_nothing_is_loaded_for_a_layer_before_its_gate_has_decided() -> None:
-    """Else the filters of what is left out would have come for nothing."""
+def test_nothing_of_a_layer_begins_before_its_gate_has_decided() -> None:
+    """Else filters of what is left out would have come for nothing, and what is not would be faster than it can be."""
     network = case("layers: one layer")
-    decisions = {name: np.ones_like(decided[0]) for name, decided in network.reference.decisions.items()}
-    program = Compiler(network.graph, ULTRA96).compile(decisions, network.inputs[0])
-    first, second = (gate.index_instruction for gate in program.gates)
-    assert program.layers.index("first") > first and program.layers.index("narrow") > second
+    graph = forced(network.graph, "channel", True)
+    reference = run_reference(graph, network.inputs[:1], keep=True)
+    compared = compare_image(Compiler(graph, ULTRA96), network.inputs[0], reference, 0)
+    program = compared.program
+    records = {int(record["instruction"]): record for record in compared.result.trace.records}
+    for gate, layers in zip(program.gates, (("first", "second"), ("narrow", "middle", "widen")), strict=True):
+        decided = records[gate.index_instruction]["done"]
+        rows = range(len(program.code))
+        gathers = [row for row in rows if program.layers[row] in layers and program.code[row, 0] == Opcode.GATHER]
+        loads = [row for row in rows if brings_filters(program, row, layers)]
+        assert len(gathers) >= len(loads) == len(layers)
+        assert all(records[row]["run"] >= decided for row in gathers + loads)
+
+
+def brings_filters(program: Program, row: int, layers: Collection[str]) -> bool:
+    """Whether an instruction is a LOAD of some layers' filters, whatever it was emitted beside."""
+    if program.code[row, 0] != Opcode.LOAD:
+        return False
+    address = program.code[row, column(Opcode.LOAD, "dram_address")]
+    regions = [region for region in program.regions if region.kind == "weights" and region.name in layers]
+    return any(region.address <= address < region.address + region.size for region in regions)
