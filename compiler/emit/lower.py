@@ -118,7 +118,11 @@ class Lowering:
     def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
         """Record where a convolution's output, and its pooled map, lie when the layer is done."""
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
-        tiles = None if layer.residual is not None else layer.output_tiles
+        tiles, gate = None if layer.residual is not None else layer.output_tiles, self.context.gate(layer.output_tiles)
+        if tiles is not None and gate is not None and gate.whole:
+            if not len(gate.entries):
+                return  # nothing was written
+            tiles = None
         self._record(layer.output, kind, tiles, layer.output_channels)
         if pool is not None:
             self._record(pool.name, kind, tiles, layer.output_channels, pool.shape(self.graph))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,6 +151,24 @@ def test_nothing_of_a_layer_begins_before_its_gate_has_decided() -> None:
         loads = [row for row in rows if brings_filters(program, row, layers)]
         assert len(gathers) >= len(loads) == len(layers)
         assert all(records[row]["run"] >= decided for row in gathers + loads)
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_maps_that_are_not_square(on: bool, tmp_path: Path) -> None:
+    """One tile covers them all the same; the program's file says so."""
+    pictures = np.concatenate([PICTURES, PICTURES[:, :, :, ::-1]], 3)[..., 4:28]
+    network = formed("layers: argmax", pictures)
+    graph = capture(network, (3, SIZE, 24))
+    quantised = forced(quantise(graph, calibrate(graph, pictures)), "channel", on)
+    inputs = quantise_input(pictures[:1], quantised)
+    compared = compare_image(
+        Compiler(quantised, ULTRA96), inputs[0], run_reference(quantised, inputs, keep=True), 0, audit=True
+    )
+    between = {"first", "narrow", "middle"}
+    assert compared.different == ()
+    assert between & {place.tensor for place in compared.program.placements} == (between if on else set())
+    compared.program.save(tmp_path / "program")
+    assert Program.load(tmp_path / "program").placements == compared.program.placements
 
 
 def brings_filters(program: Program, row: int, layers: Collection[str]) -> bool:
