@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from benchmarks.published import PAPER
 from benchmarks.synthetic_networks import Aimed, aim_for_ratio
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig, DramConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program

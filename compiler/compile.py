@@ -27,9 +27,3 @@ class Compiler:
     def compile(self, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:
         """The program for a sample whose gates decide as given (none for a network without gates)."""
         return lower(self.image, decisions, sample)
-
-
-def without_gates(graph: QuantisedGraph) -> QuantisedGraph:
-    """The dense baseline: the same convolutions and classifier, nothing gated, nothing pooled."""
-    dense = (layer.without_gates() for layer in graph.layers)
-    return QuantisedGraph(graph.input, [layer for layer in dense if layer is not None], graph.shapes, graph.scales)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.frontend.exported import SUFFIX as EXPORTED
 from gatewright.compiler.graph.flips import FlipReport, flip_report
@@ -20,6 +20,7 @@ from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.residency import ResidencyPlan, residency
 from gatewright.compiler.quantise.calibrate import calibrate

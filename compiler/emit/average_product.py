@@ -27,7 +27,7 @@ class AverageProduct:
     Either every pixel is multiplied, and rows of the map may be gathered as they become complete; or the pixels are
     summed into two digits first, if the plan has a place for them (``averages.sums_first``): nothing can begin before
     the map is complete. Of a masked map only the active channels of the active tiles are there, and multiplied: what is
-    not there counts as zeros. Without any the product is that of no channels, which is zero.
+    not there counts as zeros. Without any the product is that of no channels, which is zero. ``relu`` is REDUCE's.
     """
 
     def __init__(
@@ -40,9 +40,11 @@ class AverageProduct:
         filters: int,
         destination: int,
         kind: EpilogueKind,
+        relu: bool = True,
     ) -> None:
         self.context, self.loader, self.filters_name, self.layer = context, loader, bank, layer
         self.filters, self.destination, self.kind = filters, destination, kind
+        self.relu = relu and kind == EpilogueKind.REDUCE
         self.summed = digits_name(layer) in context.image.addresses
         self.pixels = source
         self.source = source
@@ -52,9 +54,9 @@ class AverageProduct:
         if source.tile_gate is not None:
             self.source = replace(source, tile_gate=None)  # none of the tiles that are listed is masked
             self.tiles = source.tile_gate.tiles(source.height)
-            if not len(self.tiles):
-                self.source = replace(self.source, channels=0, channel_gate=None)
-                self.tiles = all_tiles(1, 1, 1)
+        if not len(self.tiles):
+            self.source = replace(self.source, channels=0, channel_gate=None)
+            self.tiles = all_tiles(1, 1, 1)
         if len(self.tiles) > context.arch.accumulator_depth:
             raise GatewrightError(
                 f"arch {context.arch.name}: {layer} averages {len(self.tiles)} pixels, accumulator_depth is "
@@ -166,7 +168,7 @@ class AverageProduct:
             channels=self.filters,
             bank=context.bank,
             parameters=entry,
-            relu=int(self.kind == EpilogueKind.REDUCE),
+            relu=int(self.relu),
             digits=int(self.summed),
             **sizes,
         )

@@ -41,6 +41,8 @@ class DecidedGate:
     column_complement_table: int = NO_TABLE
     group_tables: dict[int, int] = field(default_factory=dict)
     """Of a channel gate: by the filters of a group, the table of the entries' numbers in their group."""
+    whole: bool = False
+    """Whether it decides about whole maps: on, they are dense; off, nothing of them is computed."""
 
     def tile_in(self, height: int) -> int:
         """The edge of a tile in pixels of a map of so many rows."""
@@ -100,6 +102,14 @@ class SourceMap:
     tile_gate: DecidedGate | None = None
     ring: int | None = None
     """Rows that are kept, if not all are."""
+    follows: int | None = None
+    """The table of a gate of whole maps: without its decision nothing is read. What is read does not show it."""
+
+    def masked(self, gate: DecidedGate | None) -> SourceMap:
+        """The map with tiles that a gate left out. If it left out the whole map that has no rows: all around is 0."""
+        if gate is None or not gate.whole:
+            return replace(self, tile_gate=gate)
+        return self if len(gate.entries) else replace(self, height=0)
 
     planes: tuple[Plane, ...] = ()
     """How it lies, if it lies in planes."""

@@ -10,6 +10,7 @@ from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
@@ -58,6 +59,9 @@ class FilterLoader:
             for bank in self.banks_of(layer)
         )
         self._parameters = ParameterLoader(context)
+        whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
+        """The gates of whole maps without whose decision banks are not loaded."""
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
@@ -107,6 +111,8 @@ class FilterLoader:
     def _may_load(self, use: Use) -> bool:
         """Whether it is time for a use, and known which filters and in which order."""
         decided = use.bank.gate is None or use.bank.gate in self.context.gates
+        follows = self._follows.get(use.bank.name)
+        decided = decided and (follows is None or follows in self.context.gates)
         return use.turn <= self._horizon and use.serial >= 0 and decided
 
     def _load_beside(self, head: Use) -> None:
@@ -290,6 +296,9 @@ class FilterLoader:
         accesses = [writes("weight", base, base + words)]
         if gate is not None:
             accesses.append(reads("table", gate.table, gate.table + 1))
+        follows = self.context.gate(self._follows.get(bank.name))
+        if follows is not None:
+            accesses.append(reads("table", follows.table, follows.table + 1))
         skipped = piece.first // arch.slices_per_beat
         fields = {"rows": bank.rows, "row_beats": bank.row_beats}
         if bank.streamed and by_vector:

@@ -7,7 +7,7 @@ from gatewright.compiler.emit.context import Context, Kernel, SourceMap
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
-from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.filters import Slices, pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
@@ -178,10 +178,10 @@ class SpatialWork:
 
 
 class ChannelWork:
-    """The hidden layer of a channel gate. Most of the pooled map can be gathered before its last rows are there."""
+    """The vector of a gate on an average. Most of the pooled map can be gathered before its last rows are there."""
 
     def __init__(
-        self, context: Context, loader: FilterLoader, gate: QuantisedChannelGate, source: SourceMap, mask: int
+        self, context: Context, loader: FilterLoader, gate: QuantisedAverageGate, source: SourceMap, mask: int
     ) -> None:
         self.context, self.loader, self.gate, self.source, self.mask = context, loader, gate, source, mask
         self.average: AverageProduct | None = None
@@ -226,11 +226,16 @@ class ChannelWork:
     def _average(self) -> AverageProduct:
         gate, context = self.gate, self.context
         context.macs[gate.name] = 0
-        destination = context.image.addresses[gate.hidden_name]
-        bank = gate.hidden_name
-        filters = len(gate.hidden_weight)
         return AverageProduct(
-            context, self.loader, bank, gate.name, self.source, filters, destination, EpilogueKind.REDUCE
+            context,
+            self.loader,
+            gate.vector_name,
+            gate.name,
+            self.source,
+            len(gate.average_weight),
+            context.image.addresses[gate.vector_name],
+            EpilogueKind.REDUCE,
+            gate.relu,
         )
 
 

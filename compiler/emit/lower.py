@@ -20,6 +20,7 @@ from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
+from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
@@ -43,6 +44,7 @@ class Lowering:
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
         self._head: AverageProduct | None = None
+        self._serving = serving_gates(self.graph)
         self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
 
     def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
@@ -52,7 +54,7 @@ class Lowering:
             for layer in group:
                 self.context.out.layer = layer.name
                 self.loader.load_until(self.loader.turn[layer.name])
-            self.kinds |= {layer.name: layer.role for layer in group}
+            self.kinds |= {layer.name: "gate" if layer.name in self._serving else layer.role for layer in group}
             group[0].lower(self, group)
             for layer in group:
                 self.loader.release(layer)
@@ -116,7 +118,11 @@ class Lowering:
     def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
         """Record where a convolution's output, and its pooled map, lie when the layer is done."""
         kind: PlacementKind = "map" if layer.output_channels is None else "compact"
-        tiles = None if layer.residual is not None else layer.output_tiles
+        tiles, gate = None if layer.residual is not None else layer.output_tiles, self.context.gate(layer.output_tiles)
+        if tiles is not None and gate is not None and gate.whole:
+            if not len(gate.entries):
+                return  # nothing was written
+            tiles = None
         self._record(layer.output, kind, tiles, layer.output_channels)
         self.place_pooled(layer, pool)
 

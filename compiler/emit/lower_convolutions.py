@@ -112,20 +112,27 @@ class ConvolutionLowering:
         return [chosen for chosen in self._all_tile_sets(layer) if len(chosen[0])]
 
     def _all_tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
-        shape = self.graph.shapes[layer.output]
         gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
         finishes = self.context.gate(completer.output_tiles) if completer else None
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
-            inactive = finishes.tiles(shape.height, complement=True)
-            return [(finishes.tiles(shape.height), False, None), (inactive, completer.relu, after)]
+            inactive = self._chosen(layer, finishes, after, complement=True)
+            return [(self._chosen(layer, finishes, None), False, None), (inactive, completer.relu, after)]
         pool = self.image.poolings.get(layer.output)
-        if gate is not None:
-            return [(gate.tiles(shape.height), layer.relu, pool)]
+        return [(self._chosen(layer, gate, pool), layer.relu, pool)]
+
+    def _chosen(
+        self, layer: QuantisedConv, gate: DecidedGate | None, pool: Pooling | None, complement: bool = False
+    ) -> TileSet:
+        """A map's active tiles, or its inactive ones; where no gate says which, all or none, in tiles of the pool."""
+        shape = self.graph.shapes[layer.output]
+        if gate is not None and not gate.whole:
+            return gate.tiles(shape.height, complement)
         tile = pool.tile if pool else computed_edge(shape.height, shape.width)
         if in_epilogue(layer, self.graph, self.arch):
             tile = suitable_edge(layer, shape.height, shape.width)
-        return [(all_tiles(shape.height, shape.width, tile), layer.relu, pool)]
+        every = all_tiles(shape.height, shape.width, tile)
+        return every if gate is None or (len(gate.entries) > 0) != complement else every.rows_of(0, 0)
 
     def _in_bands(self, block: BandedBlock) -> None:
         """A block's convolutions in turn, each on the rows of a band."""
@@ -158,16 +165,17 @@ class ConvolutionLowering:
         serials = [order[:place].count(name) for place, name in enumerate(order)]
         if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
             self.loader.schedule(layers, list(zip(order, serials, strict=True)))
-        traffic = RowTraffic(self.context, one)
-        for number in range(len(one.steps)):
-            self.context.out.layer = layers[0].name
-            self._bring_image(layers[0], number)
-            traffic.step(number)
-            for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
-                if of == number:
-                    self.context.out.layer = layer.name
-                    _interleave([self.tiles(layer, tiles, relu, pool, serial)])
-        traffic.finish()
+        if work:  # else what the maps hold stays where it is
+            traffic = RowTraffic(self.context, one)
+            for number in range(len(one.steps)):
+                self.context.out.layer = layers[0].name
+                self._bring_image(layers[0], number)
+                traffic.step(number)
+                for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
+                    if of == number:
+                        self.context.out.layer = layer.name
+                        _interleave([self.tiles(layer, tiles, relu, pool, serial)])
+            traffic.finish()
         for layer in layers:
             self.place(layer)
 
@@ -237,16 +245,17 @@ class ConvolutionLowering:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
+        whole = self.context.gate(layer.output_tiles)
         source = SourceMap(
             self.image.addresses[layer.source],
             shape.height,
             shape.width,
             channels,
             gate,
-            self.context.gate(layer.input_tiles),
-            self.ring(layer.source, shape.width * channels),
-            self._planes(layer.source),
-        )
+            ring=self.ring(layer.source, shape.width * channels),
+            planes=self._planes(layer.source),
+            follows=whole.table if whole is not None and whole.whole else None,
+        ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
         if rows > 1:
             return source, Kernel(1, width, 1, 0, layer.padding)
@@ -323,7 +332,6 @@ class ConvolutionLowering:
             completer.output_tiles or layer.name in self._blocks or layer.name in self.image.passes
         )
         if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
-            return
             return
         if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
             self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))

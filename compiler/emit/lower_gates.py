@@ -12,26 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.bin_averages import average_bins
-from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, SourceMap
+from gatewright.compiler.emit.context import Context, DecidedGate, SourceMap
 from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork, threshold
-from gatewright.compiler.emit.operands import gather, multiply
+from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
+from gatewright.compiler.emit.sign_bits import sign_bits
 from gatewright.compiler.emit.tap_work import TapWork
 from gatewright.compiler.graph.graph import QuantisedLayer, TensorShape
-from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.spatial_products import by_taps
-from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.contract.arch import MASK_BITS, MASKS
 from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
-from gatewright.contract.isa import Opcode, Space, Stationary
+from gatewright.contract.isa import Opcode, Space
 from gatewright.contract.program import GateKind, GateRecord
 
-Gate = QuantisedSpatialGate | QuantisedChannelGate
+Gate = QuantisedSpatialGate | QuantisedAverageGate
 
 
 class GateLowering:
@@ -71,7 +70,7 @@ class GateLowering:
         The spatial gate is multiplied in these waits, and what is left of it while the channel gate becomes a table.
         """
         context = self.context
-        channel = [gate for gate in gates if isinstance(gate, QuantisedChannelGate)]
+        channel = [gate for gate in gates if isinstance(gate, QuantisedAverageGate)]
         spatial = [gate for gate in gates if isinstance(gate, QuantisedSpatialGate)]
         for gate in (each for each in spatial if each.overlap):
             context.out.layer = gate.name
@@ -91,9 +90,14 @@ class GateLowering:
         self._multiply_spatial(spatial, sum(work.hidden_cycles for work in works))
         for each in channel:
             context.out.layer = each.name
-            mask = self._channels(each)
-            table, entries = self._index(each.name, "channel", mask, self._decided(each.name), False)
-            context.gates[each.name] = DecidedGate(mask, table, entries, group_tables=self._group_tables[each.name])
+            mask = self._begun[each.name].mask
+            sign_bits(context, self.loader, each, mask)
+            kind: GateKind = "spatial" if each.whole else "channel"
+            table, entries = self._index(each.name, kind, mask, self._decided(each.name), False)
+            grid, tables = (1, 1) if each.whole else (0, 0), self._group_tables[each.name]
+            context.gates[each.name] = DecidedGate(
+                mask, table, entries, grid=grid, group_tables=tables, whole=each.whole
+            )
         self._multiply_spatial(spatial, None)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):
@@ -133,13 +137,13 @@ class GateLowering:
         return self._begun[gate.name]
 
     def _make(self, gate: Gate, source: SourceMap, mask: int) -> SpatialWork | TapWork | ChannelWork:
-        if isinstance(gate, QuantisedChannelGate):
+        if isinstance(gate, QuantisedAverageGate):
             return ChannelWork(self.context, self.loader, gate, source, mask)
         shape = TensorShape(source.channels, source.height, source.width)
         make = TapWork if by_taps(gate, shape, self.context.arch) else SpatialWork
         return make(self.context, self.loader, gate, source, mask)
 
-    def _channel_work(self, gate: QuantisedChannelGate) -> ChannelWork:
+    def _channel_work(self, gate: QuantisedAverageGate) -> ChannelWork:
         work = self._work(gate)
         assert isinstance(work, ChannelWork)
         return work
@@ -158,35 +162,11 @@ class GateLowering:
             return SourceMap(address, averages.height, averages.width, averages.channels)
         pooling = next(p for p in context.image.poolings.values() if p.name == gate.source)
         shape, address = pooling.shape(context.graph), context.image.addresses[gate.source]
-        if not isinstance(gate, QuantisedChannelGate):
+        if not isinstance(gate, QuantisedAverageGate):
             return SourceMap(address, shape.height, shape.width, shape.channels)
         channels, tiles = context.gate(gate.input_channels), context.gate(gate.input_tiles)
         count = shape.channels if channels is None else len(channels.entries)
-        return SourceMap(address, shape.height, shape.width, count, channels, tiles)
-
-    def _channels(self, gate: QuantisedChannelGate) -> int:
-        """The second layer: one vector, a bit per filter. Returns the mask."""
-        context, mask = self.context, self._begun[gate.name].mask
-        vector = SourceMap(context.image.addresses[gate.hidden_name], 1, 1, len(gate.hidden_weight))
-        patches = gather(context, vector, 1, all_tiles(1, 1, 1), 0, 1, Kernel())
-        bank = context.image.banks[gate.name]
-        for group in range(bank.groups(len(gate.weight))):
-            first = group * bank.group
-            sizes = {
-                "tile": 1,
-                "tile_count": 1,
-                "pixel_count": 1,
-                "first_filter": first,
-                "filter_count": min(bank.group, len(gate.weight) - first),
-                "stationary": int(Stationary.FILTERS),
-            }
-            context.next_bank()
-            multiply(context, self.loader, gate.name, vector, 1, patches, sizes, group)
-            self.loader.used(gate.name, group)
-            threshold(context, gate.name, mask, first, 1, sizes)
-        context.patches_multiplied(patches.base)
-        context.macs[gate.name] += gate.weight.size
-        return mask
+        return SourceMap(address, shape.height, shape.width, count, channels).masked(tiles)
 
     def _index(
         self,

@@ -86,6 +86,8 @@ def gather_into(
     if source.channel_gate is not None:
         accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
         fields["channel_table"] = source.channel_gate.table
+    if source.follows is not None:
+        accesses.append(reads("table", source.follows, source.follows + 1))
     if source.tile_gate is not None:
         gate = source.tile_gate
         if kernel.width > MASK_COLUMNS:

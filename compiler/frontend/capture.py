@@ -11,16 +11,21 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
 
-from gatewright.compiler.frontend import recognise_gates, recognise_layers
-from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Value
+from gatewright.compiler.frontend import recognise_decisions, recognise_gates, recognise_layers
+from gatewright.compiler.frontend.patterns import Constant, Image, Value
 from gatewright.compiler.frontend.prune import mask_before_depthwise
+from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.graph.verify import verify_float
 from gatewright.contract.errors import GatewrightError
+
+Handler = Callable[[Walk, fx.Node, dict[str, Any]], Value]
+"""What makes a value of an operation and its arguments."""
 
 INPUT = "input"
 """Name of the tensor that holds the image."""
@@ -28,7 +33,7 @@ INPUT = "input"
 SUPPORTED = (
     "2-D convolution (dilation 1), batch norm after a convolution, ReLU, ReLU6, addition of a residual, "
     "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
-    "average, and gates (logits >= 0, multiplied)"
+    "average, and gates (logits that are compared, and the result multiplied)"
 )
 
 
@@ -64,14 +69,15 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
                 stored = program.state_dict[path] if path in program.state_dict else program.constants[path]
                 walk.values[node] = Constant(path, stored)
             else:
-                walk.values[node] = FeatureMap(INPUT)
+                walk.values[node] = Image(np.ones(input_shape[0]), np.zeros(input_shape[0]))
         elif node.op == "output":
             _finish(walk, node)
         else:
             _step(walk, node)
     mask_before_depthwise(walk.graph)
-    verify_float(walk.graph)
-    return walk.graph
+    graph = with_layers_skipped(walk.graph)
+    verify_float(graph)
+    return graph
 
 
 def _export(network: nn.Module, input_shape: tuple[int, int, int]) -> torch.export.ExportedProgram:
@@ -112,9 +118,7 @@ def _step(walk: Walk, node: fx.Node) -> None:
 def _arguments(walk: Walk, node: fx.Node) -> dict[str, Any]:
     """An operation's arguments by the names in its schema, defaults included."""
     if node.target is operator.getitem:
-        if node.args[1] != 0:
-            walk.fail("only the first result of an operation can be used")
-        return {"self": node.args[0]}
+        return {"self": node.args[0], "index": node.args[1]}
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
     return {**defaults, **dict(zip((a.name for a in schema), node.args, strict=False)), **node.kwargs}
@@ -131,10 +135,22 @@ def _finish(walk: Walk, node: fx.Node) -> None:
     recognise_layers.finish(walk, results[0])
 
 
+def _of_logits_or(layer: Handler) -> Handler:
+    """What an operation is of a gate's logits, or the image, beside numbers; and of a feature map."""
+
+    def take(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+        operands = [walk.values[each] for each in (args["self"], args["other"]) if isinstance(each, fx.Node)]
+        scaled = [operand for operand in operands if recognise_decisions.may_be_scaled(operand)]
+        alone = all(operand in scaled or isinstance(operand, Constant) for operand in operands)
+        return (recognise_decisions.affine if scaled and alone else layer)(walk, node, args)
+
+    return take
+
+
 _NO_VALUE = {"_assert_tensor_metadata", "sym_constrain_range_for_size", "_assert_scalar"}
 """Checks that torch.export leaves in a program; they hold for the shape it was exported with."""
 
-_HANDLERS: dict[str, Callable[[Walk, fx.Node, dict[str, Any]], Value]] = {
+_HANDLERS: dict[str, Handler] = {
     "conv2d": recognise_layers.convolution,
     "linear": recognise_layers.linear,
     "batch_norm": recognise_layers.batch_norm,
@@ -142,14 +158,25 @@ _HANDLERS: dict[str, Callable[[Walk, fx.Node, dict[str, Any]], Value]] = {
     "relu": recognise_layers.relu,
     **dict.fromkeys(("relu6", "hardtanh", "clamp"), recognise_layers.clamp),
     "max_pool2d": recognise_layers.max_pool,
-    "add": recognise_layers.add,
-    "mul": recognise_gates.multiply,
-    "ge": recognise_gates.compare,
+    "add": _of_logits_or(recognise_layers.add),
+    "mul": _of_logits_or(recognise_gates.multiply),
+    **dict.fromkeys(("sub", "rsub", "div"), recognise_decisions.affine),
+    "neg": recognise_decisions.negate,
+    "sum": recognise_decisions.total,
+    **dict.fromkeys(("ge", "gt", "le", "lt"), recognise_decisions.compare),
+    "argmax": recognise_decisions.argmax,
+    "max": recognise_decisions.largest,
+    **dict.fromkeys(("eq", "ne"), recognise_decisions.equal),
+    **dict.fromkeys(("logical_not", "bitwise_not"), recognise_decisions.opposite),
+    **dict.fromkeys(("slice", "select"), recognise_decisions.part),
+    "getitem": recognise_decisions.item,
     "upsample_nearest2d": recognise_gates.upsample,
     "_upsample_nearest_exact2d": recognise_gates.upsample,
     "mean": recognise_gates.mean,
     "adaptive_avg_pool2d": recognise_gates.adaptive_average,
     "avg_pool2d": recognise_gates.average_pool,
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "squeeze", "unsqueeze"), recognise_gates.reshape),
-    **dict.fromkeys(("getitem", "_to_copy", "to", "clone", "alias", "detach", "dropout"), recognise_layers.same),
+    **dict.fromkeys(
+        ("_to_copy", "to", "type_as", "clone", "alias", "detach", "dropout", "contiguous"), recognise_layers.same
+    ),
 }

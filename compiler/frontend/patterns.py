@@ -35,8 +35,25 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
+class Image:
+    """The network's input, times ``factor`` and plus ``offset``, [channels] each."""
+
+    factor: Array
+    offset: Array
+
+    @property
+    def outputs(self) -> int:
+        """Its channels."""
+        return len(self.factor)
+
+    def normalised(self, factor: Array, offset: Array) -> Image:
+        """With ``y * factor + offset`` behind it."""
+        return Image(self.factor * factor, self.offset * factor + offset)
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """A feature map that is written: the network's input, or a max pool's output."""
+    """A feature map that is written, such as a max pool's output."""
 
     tensor: str
 
@@ -105,11 +122,39 @@ class DenseChain:
         """With the last layer changed."""
         return replace(self, layers=(*self.layers[:-1], replace(self.layers[-1], **changes)))  # type: ignore[arg-type]
 
-    def normalised(self, factor: Array, offset: Array, module: str) -> DenseChain:
-        """With ``y * factor + offset`` of a batch norm folded into the last layer."""
+    def normalised(self, factor: Array, offset: Array, *modules: str) -> DenseChain:
+        """With ``y * factor + offset`` folded into the last layer, of batch norms ``modules`` or of plain numbers."""
         layer = self.layers[-1]
         weight, bias = layer.weight * factor[:, None], layer.bias * factor + offset
-        return self.last(weight=weight, bias=bias, norms=(*layer.norms, module))
+        return self.last(weight=weight, bias=bias, norms=(*layer.norms, *modules))
+
+    def mixed(self, matrix: Array) -> DenseChain:
+        """With ``matrix @ y`` folded into the last layer."""
+        layer = self.layers[-1]
+        return self.last(weight=matrix @ layer.weight, bias=matrix @ layer.bias)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that come out of the last layer."""
+        return len(self.layers[-1].bias)
+
+    @property
+    def linear(self) -> bool:
+        """Whether the last layer has no ReLU yet, so that what is linear can be folded into it."""
+        return not self.layers[-1].relu
+
+    def minus(self, other: Logits) -> DenseChain | None:
+        """The difference, if it is one such chain: both have the layers but the last in common."""
+        if not isinstance(other, DenseChain) or self.source != other.source or not (self.linear and other.linear):
+            return None
+        before, theirs = self.layers[:-1], other.layers[:-1]
+        if len(before) != len(theirs) or any(a is not b for a, b in zip(before, theirs, strict=True)):
+            return None
+        last, added = self.layers[-1], other.layers[-1]
+        if self.outputs != other.outputs:
+            return None
+        norms = tuple(dict.fromkeys((*last.norms, added.module, *added.norms)))
+        return self.last(weight=last.weight - added.weight, bias=last.bias - added.bias, norms=norms)
 
     @property
     def modules(self) -> list[str]:
@@ -119,21 +164,44 @@ class DenseChain:
 
 @dataclass(frozen=True, eq=False)
 class GridLogits:
-    """A 3x3 convolution over a pooled map to one channel: the logits of a spatial gate."""
+    """A 3x3 convolution over a pooled map: logits of spatial gates, of which a gate has one."""
 
     source: str
     grid: tuple[int, int]
     module: str
     weight: Array
-    """[1, 3, 3, channels]."""
+    """[outputs, 3, 3, channels]."""
     bias: Array
-    """[1]."""
+    """[outputs]."""
     norms: tuple[str, ...] = ()
 
-    def normalised(self, factor: Array, offset: Array, module: str) -> GridLogits:
-        """With ``y * factor + offset`` of a batch norm folded in."""
-        norms = (*self.norms, module)
-        return replace(self, weight=self.weight * factor[0], bias=self.bias * factor + offset, norms=norms)
+    def normalised(self, factor: Array, offset: Array, *modules: str) -> GridLogits:
+        """With ``y * factor + offset`` folded in, of batch norms ``modules`` or of plain numbers."""
+        weight, bias = self.weight * factor[:, None, None, None], self.bias * factor + offset
+        return replace(self, weight=weight, bias=bias, norms=(*self.norms, *modules))
+
+    def mixed(self, matrix: Array) -> GridLogits:
+        """With ``matrix @ y`` folded in."""
+        return replace(self, weight=np.tensordot(matrix, self.weight, 1), bias=matrix @ self.bias)
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a cell of the grid."""
+        return len(self.bias)
+
+    @property
+    def linear(self) -> bool:
+        """What is linear can be folded in."""
+        return True
+
+    def minus(self, other: Logits) -> GridLogits | None:
+        """The difference, if both are of one pooled map."""
+        if not isinstance(other, GridLogits) or (self.source, self.grid) != (other.source, other.grid):
+            return None
+        if self.outputs != other.outputs:
+            return None
+        norms = tuple(dict.fromkeys((*self.norms, other.module, *other.norms)))
+        return replace(self, weight=self.weight - other.weight, bias=self.bias - other.bias, norms=norms)
 
     @property
     def modules(self) -> list[str]:
@@ -141,14 +209,31 @@ class GridLogits:
         return [self.module, *self.norms]
 
 
+Logits = DenseChain | GridLogits
+"""What a gate compares."""
+
+
+@dataclass(frozen=True, eq=False)
+class Largest:
+    """The pair of the largest of two logits and its number, of which the number is a gate's decision."""
+
+    logits: Logits
+
+
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """The 0/1 result of ``logits >= 0``."""
+    """The 0/1 result of ``logits >= 0``, or of ``logits > 0`` if ``strict``."""
 
-    logits: GridLogits | DenseChain
+    logits: Logits
+    strict: bool = False
+
+    @property
+    def opposite(self) -> Mask:
+        """1 where this is 0."""
+        return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
 
 
-Value = Constant | FeatureMap | OpenConv | Pooled | DenseChain | GridLogits | Mask
+Value = Constant | Image | FeatureMap | OpenConv | Pooled | DenseChain | GridLogits | Largest | Mask
 
 
 def describe(value: object) -> str:
@@ -156,6 +241,8 @@ def describe(value: object) -> str:
     match value:
         case Constant():
             return f"the parameter {value.path}"
+        case Image():
+            return "the image"
         case FeatureMap():
             return f"the feature map {value.tensor}"
         case OpenConv():
@@ -166,6 +253,8 @@ def describe(value: object) -> str:
             return f"the output of fully connected layer {value.layers[-1].module}"
         case GridLogits():
             return f"the logits of spatial gate {value.module}"
+        case Largest():
+            return "the largest of two logits"
         case Mask():
             return "a gate's mask"
     return repr(value)

@@ -1,4 +1,4 @@
-"""Recognise pooling, and gates by what they do: ``logits >= 0`` that multiplies a feature map."""
+"""Recognise pooling, and gates by what they do: a decision that multiplies a feature map."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import DenseChain, GridLogits, Mask, OpenConv, Pooled, Value, describe
+from gatewright.compiler.frontend.patterns import (
+    Constant,
+    DenseChain,
+    GridLogits,
+    Mask,
+    OpenConv,
+    Pooled,
+    Value,
+    describe,
+)
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.grids import bins_overlap, tile_edge
 from gatewright.compiler.kinds.channel_gate import FloatChannelGate
+from gatewright.compiler.kinds.linear_gate import FloatLinearGate
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 
 
@@ -24,16 +34,24 @@ def multiply(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     if not isinstance(mask, Mask) or not isinstance(value, OpenConv):
         walk.fail(
             f"it multiplies {describe(value)} by {describe(mask)}; only a convolution's output times a gate's mask "
-            "(0 or 1 from logits >= 0) is supported"
+            "(0 or 1 from a comparison of logits) is supported"
         )
     if value.residual is not None:
         walk.fail("a mask after the residual; it must act on the convolution before the residual is added")
     shape, mask_shape = tuple(left.meta["val"].shape), tuple(right.meta["val"].shape)
     if isinstance(mask.logits, GridLogits):
-        gate, earlier = _spatial_gate(walk, mask.logits, shape, mask_shape), value.output_tiles
+        gate, earlier = _spatial_gate(walk, mask, shape, mask_shape), value.output_tiles
+        masked = replace(value, output_tiles=gate)
+    elif mask.logits.outputs == 1:
+        gate, earlier = _average_gate(walk, mask, mask.logits), value.output_tiles
         masked = replace(value, output_tiles=gate)
     else:
-        gate, earlier = _channel_gate(walk, mask.logits, shape, mask_shape), value.output_channels
+        if mask_shape != (1, shape[1], 1, 1):
+            walk.fail(
+                f"a mask of shape {list(mask_shape)} on a map of {shape[1]} channels; it must be [N, channels, 1, 1], "
+                "or [N, 1, 1, 1]"
+            )
+        gate, earlier = _average_gate(walk, mask, mask.logits), value.output_channels
         masked = replace(value, output_channels=gate)
     if earlier not in (None, gate):
         walk.fail(f"{describe(value)} is masked by both {earlier} and {gate}; one of a kind is supported")
@@ -41,46 +59,48 @@ def multiply(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     return masked
 
 
-def _spatial_gate(walk: Walk, logits: GridLogits, shape: Any, mask_shape: Any) -> str:
+def _spatial_gate(walk: Walk, mask: Mask, shape: Any, mask_shape: Any) -> str:
+    """The name of the spatial gate that makes a mask; it is written out if it was not yet."""
+    logits = mask.logits
+    assert isinstance(logits, GridLogits)
     (rows, columns), (height, width) = logits.grid, shape[2:]
     if tile_edge(logits.grid, height, width) is None or mask_shape[1] != 1:
         walk.fail(
             f"a mask of {rows}x{columns} tiles on a {height}x{width} map; tiles must be square, and only the last of a "
             "row or column may be cut"
         )
-    if logits not in walk.written:
-        name = walk.unique(_gate_path(walk, logits.modules))
-        walk.written[logits] = name
+    key = logits, mask.strict
+    if key not in walk.gates:
+        name = walk.gates[key] = walk.unique(_gate_path(walk, logits.modules))
         overlap = bins_overlap(logits.grid, walk.graph.shapes[logits.source])
         weights = logits.weight, float(logits.bias[0])
-        gate = FloatSpatialGate(name, logits.source, logits.grid, *weights, overlap=overlap)
+        gate = FloatSpatialGate(name, logits.source, logits.grid, *weights, overlap=overlap, strict=mask.strict)
         walk.graph.layers.append(gate)
-    return walk.written[logits]
+    return walk.gates[key]
 
 
-def _channel_gate(walk: Walk, chain: DenseChain, shape: Any, mask_shape: Any) -> str:
-    if tuple(mask_shape) != (1, shape[1], 1, 1):
-        walk.fail(f"a mask of shape {list(mask_shape)} on a map of {shape[1]} channels; it must be [N, channels, 1, 1]")
-    if [layer.relu for layer in chain.layers] != [True, False]:
+def _average_gate(walk: Walk, mask: Mask, chain: DenseChain) -> str:
+    """The name of the gate on a global average that makes a mask; it is written out if it was not yet."""
+    if [layer.relu for layer in chain.layers] not in ([False], [True, False]):
         walk.fail(
-            f"a channel gate with {len(chain.layers)} fully connected layers; supported are two, the first with ReLU"
+            f"a gate with {len(chain.layers)} fully connected layers on a global average; supported are one, and two, "
+            "the first with ReLU"
         )
-    if chain not in walk.written:
-        hidden, last = chain.layers
-        name = walk.written[chain] = walk.unique(_gate_path(walk, chain.modules))
+    key = chain, mask.strict
+    if key not in walk.gates:
+        *hidden, last = chain.layers
+        name = walk.gates[key] = walk.unique(_gate_path(walk, chain.modules))
+        gate: FloatLinearGate | FloatChannelGate
+        if hidden:
+            matrices = hidden[0].weight, hidden[0].bias, last.weight, last.bias
+            gate = FloatChannelGate(name, chain.source, *matrices, strict=mask.strict)
+        else:
+            gate = FloatLinearGate(name, chain.source, last.weight, last.bias, strict=mask.strict)
         masked = walk.masked.get(chain.source)
-        gate = FloatChannelGate(
-            name,
-            chain.source,
-            hidden.weight,
-            hidden.bias,
-            last.weight,
-            last.bias,
-            input_channels=masked.output_channels if masked else None,
-            input_tiles=masked.output_tiles if masked else None,
-        )
+        if masked is not None:
+            gate = replace(gate, input_channels=masked.output_channels, input_tiles=masked.output_tiles)
         walk.graph.layers.append(gate)
-    return walk.written[chain]
+    return walk.gates[key]
 
 
 def _gate_path(walk: Walk, modules: list[str]) -> str:
@@ -95,26 +115,19 @@ def _gate_path(walk: Walk, modules: list[str]) -> str:
     return found
 
 
-def compare(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
-    """A gate's decision."""
-    value = walk.value(args["self"])
-    if args["other"] != 0:
-        walk.fail(f"a comparison with {args['other']}; a gate is logits >= 0, so put the threshold into the bias")
-    if not isinstance(value, GridLogits | DenseChain):
-        walk.fail(
-            f"a comparison of {describe(value)}; a gate's logits are a 3x3 convolution on an average-pooled map or "
-            "two fully connected layers on a global average"
-        )
-    return Mask(value)
-
-
 def reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
-    """Flattening of a global average, or of what is computed from it."""
+    """Flattening of a global average, or of what is computed from it; a parameter in another shape."""
     value = walk.value(args["self"])
     shape = tuple(node.meta["val"].shape)
+    if isinstance(value, Constant):
+        return Constant(value.path, value.tensor.reshape(shape))
     vector = isinstance(value, DenseChain) or (isinstance(value, Pooled) and value.grid == (1, 1))
     vector = vector or (isinstance(value, Mask) and isinstance(value.logits, DenseChain))
-    if not vector or len(shape) < 2 or shape[0] != 1 or np.prod(shape) != shape[1]:
+    single = np.prod(shape) == 1
+    of = value.logits if isinstance(value, Mask) else value
+    if isinstance(of, GridLogits) and [edge for edge in shape if edge > 1] == [edge for edge in of.grid if edge > 1]:
+        return value
+    if not vector or not (single or (len(shape) > 1 and shape[0] == 1 and np.prod(shape) == shape[1])):
         walk.fail(f"a reshape of {describe(value)} to {list(shape)}; only a global average may be flattened")
     return value
 

@@ -50,16 +50,16 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 def _on_pooled(
     walk: Walk, value: Pooled | DenseChain, module: str, weight: Array, bias: Array, stride: int, padding: int
 ) -> Value:
-    """A convolution over a pooled map: 3x3 to one channel decides tiles, 1x1 on one bin is fully connected."""
+    """A convolution over a pooled map: 3x3 decides tiles, 1x1 on one bin is fully connected."""
     out_channels, _, height, width = weight.shape
     if (height, width, stride, padding) == (1, 1, 1, 0):
         return _dense(walk, value, module, weight[:, :, 0, 0], bias)
-    if isinstance(value, Pooled) and (out_channels, height, width, stride, padding) == (1, 3, 3, 1, 1):
+    if isinstance(value, Pooled) and (height, width, stride, padding) == (3, 3, 1, 1):
         return GridLogits(value.source, value.grid, module, weight.transpose(0, 2, 3, 1).copy(), bias)
     walk.fail(
         f"a {height}x{width} convolution (stride {stride}, padding {padding}) to {out_channels} channels on "
-        f"{describe(value)}; supported are 3x3 with padding 1 to one channel (a spatial gate) and 1x1 on a global "
-        "average (a channel gate)"
+        f"{describe(value)}; supported are 3x3 with padding 1 (a spatial gate) and 1x1 on a global average (a channel "
+        "gate)"
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, OpenConv, Value, describe
-from gatewright.compiler.graph.graph import FloatGraph, TensorShape
+from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, Image, OpenConv, Value, describe
+from gatewright.compiler.graph.graph import FloatGraph, ImageScaling, TensorShape
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.contract.errors import GatewrightError
 
@@ -28,6 +29,8 @@ class Walk:
         Values that became a layer, with its name; values that another operation continued.
     order
         Feature maps by when they are written.
+    gates
+        Gates by their logits and whether the comparison with 0 is strict, with their names.
     masked
         The convolutions that wrote a map in which skipped places are zero.
     where
@@ -41,7 +44,9 @@ class Walk:
         self.written: dict[Value, str] = {}
         self.extended: set[Value] = set()
         self.order: dict[str, int] = {graph.input: 0}
+        self.gates: dict[tuple[Value, bool], str] = {}
         self.masked: dict[str, FloatConv] = {}
+        self._scaling: ImageScaling | None = None
         self.where = "the network"
 
     def fail(self, reason: str) -> NoReturn:
@@ -82,6 +87,8 @@ class Walk:
         """
         if isinstance(value, FeatureMap):
             return value.tensor
+        if isinstance(value, Image):
+            return self._image(value)
         if not isinstance(value, OpenConv):
             self.fail(f"it reads {describe(value)}, where only a feature map is supported")
         if value in self.written:
@@ -112,6 +119,16 @@ class Walk:
         if conv.residual is None:  # with a residual the skipped places are not zero
             self.masked[conv.output] = conv
         return value.name
+
+    def _image(self, image: Image) -> str:
+        """The name of the input. It is scaled in one way before anything reads it."""
+        found = ImageScaling(image.factor, image.offset)
+        known, self._scaling = self._scaling or found, found
+        if not (np.array_equal(known.factor, found.factor) and np.array_equal(known.offset, found.offset)):
+            self.fail("the image is read in two ways, normalised and not, or by other numbers; one is supported")
+        if (found.factor != 1).any() or found.offset.any():
+            self.graph.scaling = found
+        return self.graph.input
 
     def unique(self, name: str) -> str:
         """The name, numbered if a module runs more than once."""

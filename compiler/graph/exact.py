@@ -60,6 +60,6 @@ def scaled(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
 def spread(mask: Tensor, like: Tensor) -> Tensor:
     """A tile mask [B, grid h, grid w] over the pixels of a map, whose last tiles may be cut: [B, 1, H, W]."""
     height, width = like.shape[2:]
-    tile = -(-height // mask.shape[1])
-    pixels = mask.repeat_interleave(tile, 1).repeat_interleave(tile, 2)
+    rows, columns = -(-height // mask.shape[1]), -(-width // mask.shape[2])
+    pixels = mask.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
     return pixels[:, None, :height, :width]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gatewright.compiler.graph.graph import FloatGraph
+from gatewright.compiler.graph.graph import FloatGraph, ImageScaling
 
 BATCH_PIXELS = 128 * 32 * 32
 """Pixels of images at a time, or one image: bounds the memory of a run."""
@@ -38,17 +38,18 @@ def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Obse
         layer.name: [torch.from_numpy(a.astype(np.float32)) for a in layer.parameters()] for layer in graph.layers
     }
     with torch.no_grad():
-        results = [_run(graph, Batch(parameters, observer), part) for part in _batches(images)]
+        results = [_run(graph, Batch(parameters, observer), part) for part in _batches(images, graph.scaling)]
     logits = np.concatenate([logits for logits, _ in results])
     return FloatResult(
         logits, {gate: np.concatenate([decided[gate] for _, decided in results]) for gate in results[0][1]}
     )
 
 
-def _batches(images: npt.NDArray[np.float32]) -> Iterator[Tensor]:
+def _batches(images: npt.NDArray[np.float32], scaling: ImageScaling | None) -> Iterator[Tensor]:
     step = max(1, BATCH_PIXELS // (images.shape[2] * images.shape[3]))
     for start in range(0, len(images), step):
-        yield torch.from_numpy(np.ascontiguousarray(images[start : start + step], np.float32))
+        part = images[start : start + step]
+        yield torch.from_numpy(np.ascontiguousarray(part if scaling is None else scaling.apply(part), np.float32))
 
 
 def _run(

@@ -58,6 +58,11 @@ class Requantisation:
         """For sums that are compared or stored as they are."""
         return Requantisation(bias.astype(np.int64), np.zeros(len(bias), np.int64), np.ones(len(bias), np.int64))
 
+    @staticmethod
+    def unscaled(bias: npt.NDArray[np.int64]) -> Requantisation:
+        """For sums that are saturated as they are: multiplier 2 and shift 1 change nothing."""
+        return Requantisation(bias.astype(np.int64), np.full(len(bias), 2, np.int64), np.ones(len(bias), np.int64))
+
 
 @dataclass(frozen=True)
 class Layer(ABC):
@@ -166,26 +171,44 @@ class QuantisedLayer(Layer):
         return None
 
 
+@dataclass(frozen=True)
+class ImageScaling:
+    """What a network does to images before its first layer: times ``factor``, plus ``offset``; [channels] each."""
+
+    factor: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+
+    def apply(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Of images [N, C, H, W]."""
+        return (images * self.factor[:, None, None] + self.offset[:, None, None]).astype(np.float32)
+
+
 @dataclass
 class FloatGraph:
-    """Layers in execution order; ``shapes`` gives every feature map's shape, the input's included."""
+    """Layers in execution order; ``shapes`` gives every feature map's shape, the input's included.
+
+    ``scaling`` comes before the first layer, if there is one.
+    """
 
     input: str
     layers: list[FloatLayer] = field(default_factory=list)
     shapes: dict[str, TensorShape] = field(default_factory=dict)
+    scaling: ImageScaling | None = None
 
 
 @dataclass
 class QuantisedGraph:
     """The network in integers. ``scales`` gives the value of one unit of every feature map.
 
-    ``input_scale`` maps normalised images to int8: round(x / input_scale), saturated.
+    ``input_scale`` maps normalised images, behind ``scaling`` if there is one, to int8: round(x / input_scale),
+    saturated.
     """
 
     input: str
     layers: list[QuantisedLayer] = field(default_factory=list)
     shapes: dict[str, TensorShape] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
+    scaling: ImageScaling | None = None
 
     @property
     def input_scale(self) -> float:

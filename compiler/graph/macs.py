@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
+from gatewright.compiler.graph.serving import without_gates
 
 
 def counted_macs(graph: QuantisedGraph, decisions: Decisions | None) -> int:
     """MACs of one sample; without decisions those of the dense network, whose gates do not exist.
 
     An active tile counts all its pixels; a spatial gate counts 9 * channels per cell of its
-    grid, a channel gate its two matrices; pooling additions are not counted.
+    grid, a gate on an average its matrices, a convolution that only a gate looks at what it multiplies; pooling
+    additions are not counted.
     """
-    return sum(layer.macs(graph, decisions) for layer in graph.layers)
+    counted = without_gates(graph) if decisions is None else graph
+    return sum(layer.macs(graph, decisions) for layer in counted.layers)

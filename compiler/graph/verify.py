@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from gatewright.compiler.graph.checks import broken, refuse, shape_of
 from gatewright.compiler.graph.graph import FloatGraph, Graph, Layer, QuantisedGraph
-from gatewright.compiler.kinds.channel_gate import ChannelGate
+from gatewright.compiler.kinds.average_gate import AverageGate
 from gatewright.compiler.kinds.classifier import Classifier
 from gatewright.compiler.kinds.convolution import Convolution
 from gatewright.compiler.kinds.max_pool import MaxPool
@@ -66,14 +66,14 @@ def gates_decide_before_they_are_used(graph: Graph) -> None:
     for layer in graph.layers:
         if isinstance(layer, SpatialGate):
             tiles.add(layer.name)
-        elif isinstance(layer, Convolution | ChannelGate):
+        elif isinstance(layer, Convolution | AverageGate):
             outputs = (layer.output_tiles, layer.output_channels) if isinstance(layer, Convolution) else (None, None)
             for gate in {outputs[0], layer.input_tiles} - {None} - tiles:
                 broken(layer.name, f"its tiles are masked by {gate}, which is no spatial gate before it")
             for gate in {outputs[1], layer.input_channels} - {None} - channels:
                 broken(layer.name, f"its channels are masked by {gate}, which is no channel gate before it")
-            if isinstance(layer, ChannelGate):
-                channels.add(layer.name)
+            if isinstance(layer, AverageGate):
+                (tiles if layer.whole else channels).add(layer.name)
 
 
 # Shapes and numbers
@@ -86,8 +86,8 @@ def layers_fit_their_maps(graph: Graph) -> None:
 
 
 def masks_fit_their_maps(graph: Graph) -> None:
-    """A grid covers its maps exactly, and a channel gate has a bit for every filter."""
-    gates = {layer.name: layer for layer in graph.layers if isinstance(layer, SpatialGate | ChannelGate)}
+    """A grid covers its maps exactly, and a channel gate has a bit for every filter, or one for the whole map."""
+    gates = {layer.name: layer for layer in graph.layers if isinstance(layer, SpatialGate | AverageGate)}
     for conv in _convolutions(graph):
         for name, tensor in (
             (conv.output_tiles, conv.output),
@@ -110,7 +110,7 @@ def readers_know_how_a_map_is_masked(graph: Graph) -> None:
     for layer in graph.layers:
         for tensor in _maps_read(graph, layer):
             writer = _writer(graph, tensor)
-            if isinstance(layer, ChannelGate) or (isinstance(layer, Convolution) and tensor == layer.source):
+            if isinstance(layer, AverageGate) or (isinstance(layer, Convolution) and tensor == layer.source):
                 holes = (None, None) if writer is None else (writer.output_channels, _holes(writer))
                 if (layer.input_channels, layer.input_tiles) != holes:
                     broken(layer.name, f"its input {tensor} is masked by {holes}, which it does not name")

@@ -46,7 +46,8 @@ class Convolution(Layer):
     (those filters are skipped), ``input_channels`` the one that masked the input (those input
     channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
     nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
-    in the input. The filters of each of the ``groups`` read the input channels of their group alone.
+    in the input. Either may also be a gate that decides about whole maps. The filters of each of the ``groups`` read
+    the input channels of their group alone.
     """
 
     source: str

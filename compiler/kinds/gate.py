@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from gatewright.compiler.graph.graph import QuantisedLayer
+from gatewright.contract.arithmetic import gate_decision
 from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
+
+
+def decided(logits: Tensor, strict: bool) -> Tensor:
+    """A gate's decisions in floating point: ``logits >= 0``, or ``logits > 0`` if ``strict``.
+
+    In integers the bias of a strict gate is lower by 1.
+    """
+    return ~gate_decision(-logits) if strict else gate_decision(logits)
 
 
 @dataclass(frozen=True)

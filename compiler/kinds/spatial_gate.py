@@ -23,7 +23,7 @@ from gatewright.compiler.graph.graph import (
     TensorShape,
 )
 from gatewright.compiler.graph.grids import bins, tile_edge
-from gatewright.compiler.kinds.gate import QuantisedGate
+from gatewright.compiler.kinds.gate import QuantisedGate, decided
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
 from gatewright.compiler.plan.bin_windows import areas, bin_windows
 from gatewright.compiler.plan.spatial_products import by_taps
@@ -93,13 +93,14 @@ class SpatialGate(Layer):
 
 @dataclass(frozen=True)
 class FloatSpatialGate(SpatialGate, FloatLayer):
-    """Average pooling of ``source`` to a grid, a 3x3 convolution to one channel, logit >= 0.
+    """Average pooling of ``source`` to a grid, a 3x3 convolution to one channel, logit >= 0, or > 0 if ``strict``.
 
     ``weight`` is [1, 3, 3, channels].
     """
 
     weight: npt.NDArray[np.float64]
     bias: float
+    strict: bool = field(default=False, kw_only=True)
 
     def check(self, graph: Any) -> None:
         self.check_channels(self.weight, shape_of(graph, self.source))
@@ -113,7 +114,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
         if self.overlap:
             batch.observe(self.bins_name, pooled)
         weight, bias = batch.parameters[self.name]
-        batch.masks[self.name] = gate_decision(F.conv2d(pooled, weight, bias, padding=1)[:, 0])
+        batch.masks[self.name] = decided(F.conv2d(pooled, weight, bias, padding=1)[:, 0], self.strict)
 
     def quantise(self, quantiser: Quantiser) -> QuantisedSpatialGate:
         """The kernel enlarged to the pooled map's tiles: each weight counts for the tiles of one bin."""
@@ -125,7 +126,7 @@ class FloatSpatialGate(SpatialGate, FloatLayer):
         kernel = weight.reshape(self.weight.shape).repeat(factor, axis=1).repeat(factor, axis=2)
         unit = float(scale[0]) * result.scales[pooled] / factor**2
         bias = integer_bias(self.name, kernel.reshape(1, -1), np.array([self.bias / unit]))
-        return QuantisedSpatialGate(self.name, pooled, self.grid, kernel, factor, factor, int(bias[0]))
+        return QuantisedSpatialGate(self.name, pooled, self.grid, kernel, factor, factor, int(bias[0]) - self.strict)
 
     def _quantise_overlapping(self, quantiser: Quantiser) -> QuantisedSpatialGate:
         """The averages are requantised by the size of their bin."""

@@ -38,6 +38,7 @@ class BandStep:
 class BandedBlock:
     """Two convolutions that take turns; ``tile``: rows of output that belong together, ``shortcut``: its residual.
 
+    ``tiled``: whether the first convolution is gated in tiles, so that its rows come by rows of those.
     ``halvings``: how often rows of tiles of the map between them may be halved, so that fewer of its rows are kept.
     """
 
@@ -45,6 +46,7 @@ class BandedBlock:
     shortcut: QuantisedConv | None
     second: QuantisedConv
     tile: int
+    tiled: bool
     halvings: int = 0
 
     @property
@@ -83,7 +85,7 @@ class BandedBlock:
     @property
     def units(self) -> list[int]:
         """Rows of the first convolution that may come together: a row of tiles, its half, and so on."""
-        whole = self.tile if self.first.output_tiles else 1
+        whole = self.tile if self.tiled else 1
         return [whole >> number for number in range(self.halvings + 1) if whole % (1 << number) == 0]
 
     def turns(self, step: BandStep) -> list[tuple[QuantisedConv, Rows]]:
@@ -130,6 +132,7 @@ def needed_rows(layer: QuantisedConv, output: Rows) -> Rows:
 def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
     """The blocks that can be computed band by band, those whose maps take most bytes first."""
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
+    spatial = {layer.name for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
     blocks: list[tuple[int, BandedBlock]] = []
     for second in convolutions:
         if second.residual is None:
@@ -142,7 +145,8 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
             continue  # the output would overwrite it
         maps = {first.source, first.output, second.output if shortcut else first.source}
         size = sum(graph.shapes[name].size for name in maps)
-        blocks.append((size, BandedBlock(first, shortcut, second, tile_rows(graph, second) or UNGATED_ROWS)))
+        tile = tile_rows(graph, second) or UNGATED_ROWS
+        blocks.append((size, BandedBlock(first, shortcut, second, tile, first.output_tiles in spatial)))
     return [block for _, block in sorted(blocks, key=lambda pair: -pair[0])]
 
 

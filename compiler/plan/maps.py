@@ -128,7 +128,9 @@ def _tiled(
         rooms = [_room(one, graph, arch, off_chip) for one in passes]
         rooms += [_pool_room(stem, graph) for stem in stems if stem.pool.output in off_chip]
         try:
-            maps = allocate_scratchpad(graph, arch, input_size, (), wishes, stems, (), True, off_chip | inside, rooms)
+            maps = allocate_scratchpad(
+                graph, arch, input_size, (), wishes, stems, strict=True, off_chip=off_chip | inside, rooms=rooms
+            )
         except DoesNotFitError as error:
             refused.append(error)
             continue

@@ -55,6 +55,7 @@ def quantise_input(images: npt.NDArray[np.float32], graph: QuantisedGraph) -> np
             f"images are {images.dtype} {list(images.shape)}; this network takes normalised float32 "
             f"[N, {', '.join(map(str, expected))}]"
         )
+    images = images if graph.scaling is None else graph.scaling.apply(images)
     scaled = images.transpose(0, 2, 3, 1).astype(np.float64) / graph.input_scale
     return np.ascontiguousarray(np.clip(np.rint(scaled), INT8_MIN, INT8_MAX).astype(np.int8))
 
@@ -68,7 +69,7 @@ class Quantiser:
 
     def __init__(self, graph: FloatGraph, ranges: dict[str, float], tiles: dict[str, int]) -> None:
         self.ranges, self.tiles = ranges, tiles
-        self.result = QuantisedGraph(graph.input, shapes=dict(graph.shapes))
+        self.result = QuantisedGraph(graph.input, shapes=dict(graph.shapes), scaling=graph.scaling)
         self.scale(graph.input)
 
     def scale(self, tensor: str) -> float:

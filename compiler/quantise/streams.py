@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
-from gatewright.compiler.kinds.channel_gate import FloatChannelGate
+from gatewright.compiler.kinds.average_gate import AverageGate
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
@@ -45,7 +45,7 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
     bins: dict[str, dict[str, tuple[int, int]]] = {}
     looked_at: list[str] = []
     for layer in graph.layers:
-        if isinstance(layer, FloatConv) and layer.output_tiles is not None:
+        if isinstance(layer, FloatConv) and layer.output_tiles in gates:
             tile = gates[layer.output_tiles].tile_in(graph.shapes[layer.output])
             written.setdefault(streams[layer.output], set()).add(tile)
         if isinstance(layer, FloatSpatialGate):
@@ -54,7 +54,7 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
             shape = graph.shapes[layer.source]
             edges = shape.height // layer.grid[0], shape.width // layer.grid[1]
             bins.setdefault(streams[layer.source], {})[layer.name] = edges
-        if isinstance(layer, FloatSpatialGate | FloatChannelGate) and layer.source not in looked_at:
+        if isinstance(layer, FloatSpatialGate | AverageGate) and layer.source not in looked_at:
             looked_at.append(layer.source)
     tiles = {}
     for tensor in looked_at:

@@ -29,7 +29,7 @@ def plan(name_or_path: str, dense: bool, position: int | None, data: Path | None
     and waits. What does not fit is an error that says what is missing.
     """
     from gatewright import flow
-    from gatewright.compiler.compile import without_gates
+    from gatewright.compiler.graph.serving import without_gates
     from gatewright.contract.arch import load_arch
 
     arch, network = load_arch(arch_name), flow.load_network(name_or_path)

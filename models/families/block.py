@@ -11,8 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
-from gatewright.models.gates.kinds import BAS_HIDDEN, Gating, has_channel_gates, has_spatial_gates
+from gatewright.models.gates.kinds import (
+    BAS_HIDDEN,
+    Gating,
+    has_channel_gates,
+    has_layer_gates,
+    has_spatial_gates,
+)
 
 MaskKind = Literal["spatial", "channel"]
 KINDS: tuple[MaskKind, ...] = ("spatial", "channel")
@@ -22,7 +29,7 @@ KINDS: tuple[MaskKind, ...] = ("spatial", "channel")
 class BlockMasks:
     """The decisions of one block for a batch: [N, 1, mask_h, mask_w] and [N, C, 1, 1], or None.
 
-    ``second`` are those of a block's second channel gate.
+    A layer gate's are those of a single tile. ``second`` are those of a block's second channel gate.
     """
 
     spatial: Tensor | None
@@ -80,8 +87,13 @@ class Block(nn.Module, ABC):
 
     @property
     def has_tiles(self) -> bool:
-        """Whether it has a spatial gate."""
+        """Whether it has a spatial gate, or a layer gate."""
         return has_spatial_gates(self.gating)
+
+    @property
+    def has_layer(self) -> bool:
+        """Whether a gate decides about the block as a whole."""
+        return has_layer_gates(self.gating)
 
     @property
     def has_channels(self) -> bool:
@@ -100,9 +112,10 @@ class Block(nn.Module, ABC):
         """In the order in which they decide."""
         return [module for module in self.children() if isinstance(module, ChannelGate)]
 
-    def gates(self) -> list[SpatialGate | ChannelGate]:
+    def gates(self) -> list[SpatialGate | LayerGate | ChannelGate]:
         """All of them."""
-        return [*self.spatial_gates(), *self.channel_gates()]
+        layer = [module for module in self.children() if isinstance(module, LayerGate)]
+        return [*self.spatial_gates(), *layer, *self.channel_gates()]
 
     def masked_inside(self, x: Tensor, channel: Tensor | None, tiles: Tensor | None) -> Tensor:
         """A map between the block's convolutions behind its gates; ``tiles`` [N, 1, H, W] has its resolution."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.block import Block, BlockMasks
+from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
 from gatewright.models.gates.kinds import Gating
 
@@ -85,5 +86,5 @@ class Network(nn.Module, ABC):
                 fan_out = height * width * module.out_channels // module.groups
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
         for module in self.modules():
-            if isinstance(module, SpatialGate | ChannelGate):
+            if isinstance(module, SpatialGate | LayerGate | ChannelGate):
                 module.reset_gate()

@@ -25,6 +25,7 @@ _PREFIXES: dict[Gating, str] = {
     "spatial": "dgnet-spatial-",
     "channel": "dgnet-channel-",
     "bas": "bas-",
+    "aig": "aig-",
 }
 
 
@@ -46,6 +47,8 @@ def classes_of(state: Mapping[str, Tensor], what: str, classifier: str = "fc") -
 
 def gating_of(state: Mapping[str, Tensor]) -> Gating:
     """Which gates the blocks have."""
+    if any(".mask_l." in name for name in state):
+        return "aig"
     spatial, channel = (any(f".mask_{kind}" in name for name in state) for kind in "sc")
     if spatial or not channel:
         return "dual" if channel else "spatial" if spatial else "none"

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Literal
 
-Gating = Literal["none", "dual", "spatial", "channel", "bas"]
+Gating = Literal["none", "dual", "spatial", "channel", "bas", "aig"]
 """``dual`` is spatial and channel gates in every block (DGNet). ``bas`` is channel gates, decided from the block's
-input by ``BAS_HIDDEN`` neurons (Ehteshami Bejnordi et al., ICLR 2020, *Batch-Shaping*, section 4)."""
+input by ``BAS_HIDDEN`` neurons (Ehteshami Bejnordi et al., ICLR 2020, *Batch-Shaping*, section 4). ``aig`` leaves out
+whole blocks (Veit & Belongie, ECCV 2018, *ConvNet-AIG*): a spatial gate whose one tile is the map."""
 
 BAS_HIDDEN = 16
 """Neurons of a BAS gate, whatever the number of channels."""
 
 
 def has_spatial_gates(gating: Gating) -> bool:
-    """Whether tiles are decided about."""
+    """Whether tiles are decided about, of which there may be one."""
+    return has_small_tiles(gating) or has_layer_gates(gating)
+
+
+def has_small_tiles(gating: Gating) -> bool:
+    """Whether maps are cut into tiles."""
     return gating in ("dual", "spatial")
+
+
+def has_layer_gates(gating: Gating) -> bool:
+    """Whether blocks are decided about as a whole."""
+    return gating == "aig"
 
 
 def has_channel_gates(gating: Gating) -> bool:

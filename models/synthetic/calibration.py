@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.block import Block, BlockMasks
 from gatewright.models.families.network import Network
+from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import GATE_BIAS, ChannelGate, SpatialGate
 from gatewright.models.synthetic.densities import LEAST, Densities
 
@@ -92,6 +93,8 @@ def _calibrate_block(block: Block, x: Tensor, spatial: float, channel: float) ->
         seen.add(gate)
         if isinstance(gate, SpatialGate):
             _set_spatial_gate(gate, inputs[0], spatial)
+        elif isinstance(gate, LayerGate):
+            _set_layer_gate(gate, inputs[0], spatial)
         elif isinstance(gate, ChannelGate):
             _set_channel_gate(gate, inputs[0], channel)
 
@@ -168,6 +171,25 @@ def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:
     excite.weight /= deviation.view(-1, 1, 1, 1)
     excite.bias.copy_(-gate.atten_c(pooled).mean((0, 2, 3)))
     excite.bias -= threshold(gate.atten_c(pooled), density)
+
+
+def _set_layer_gate(gate: LayerGate, x: Tensor, density: float) -> None:
+    """Its neurons are normalised, and the logit for computing the block is shifted."""
+    weight, bias, norm = gate.fc2.weight, gate.fc2.bias, gate.fc1bn
+    assert bias is not None and norm.running_mean is not None and norm.running_var is not None
+    hidden = gate.fc1(x.mean((2, 3), keepdim=True)).flatten(1)
+    deviation = hidden.std(0)
+    _check(deviation.min())
+    norm.running_mean.copy_(hidden.mean(0))
+    norm.running_var.copy_(hidden.var(0))
+    if density == 1:
+        _always_on(weight, bias)
+        bias[0] = 0
+        return
+    nn.init.normal_(weight)
+    bias.zero_()
+    logits = gate.fc2(gate.neurons(x)[:, :, None, None])
+    bias[1] = -threshold(logits[:, 1] - logits[:, 0], density)
 
 
 def _always_on(weight: Tensor, bias: Tensor) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.linear_gate import QuantisedLinearGate
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
@@ -22,6 +24,7 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
     tensors: Tensors = {graph.input: image}
     decisions: Tensors = {}
     grids = {layer.name: layer.grid for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
+    grids |= {layer.name: (1, 1) for layer in graph.layers if isinstance(layer, QuantisedAverageGate) and layer.whole}
     for layer in graph.layers:
         match layer:
             case QuantisedConv():
@@ -49,7 +52,15 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
                     hidden.append(_clip(_scale(total + int(scale.bias[j]), scale.multiplier[j], scale.shift[j]), 0))
                 tensors[f"{layer.name}.hidden"] = np.array(hidden)
                 logits = [_inner(row, hidden) + int(b) for row, b in zip(layer.weight, layer.bias, strict=True)]
-                decisions[layer.name] = np.array(logits) >= 0
+                decisions[layer.name] = _bits(layer, logits)
+            case QuantisedLinearGate():
+                cells = tensors[layer.source].reshape(-1, layer.weight.shape[1])
+                logits = [
+                    sum(_inner(row, cell) for cell in cells) + int(b)
+                    for row, b in zip(layer.weight, layer.bias, strict=True)
+                ]
+                tensors[f"{layer.name}.sums"] = np.array([_clip(logit, -128) for logit in logits])
+                decisions[layer.name] = _bits(layer, logits)
             case QuantisedClassifier():
                 pixels = tensors[layer.source].reshape(-1, layer.weight.shape[1])
                 totals = [
@@ -57,6 +68,11 @@ def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors
                     for row, b in zip(layer.weight, layer.bias, strict=True)
                 ]
     return tensors, decisions, totals
+
+
+def _bits(gate: QuantisedAverageGate, logits: list[int]) -> np.ndarray:
+    bits = np.array(logits) >= 0
+    return bits.reshape(1, 1) if gate.whole else bits
 
 
 def _inner(row: Any, values: Any) -> int:

@@ -13,8 +13,9 @@ import time
 from benchmarks.gated_cases import MASKS, MODES
 from benchmarks.published import PAPER
 from benchmarks.synthetic_networks import aim_for_ratio
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.contract.arch import load_arch
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.spec import NetworkSpec

@@ -11,7 +11,9 @@ from torch import nn
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
+from gatewright.compiler.kinds.linear_gate import QuantisedLinearGate
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
@@ -23,7 +25,7 @@ NETWORK_SEED, IMAGE_SEED, IMAGES = 41, 32, 5
 ALWAYS = 1 << 28
 """A bias beyond every logit of these networks, and far from the end of int32."""
 
-KINDS = {"spatial": QuantisedSpatialGate, "channel": QuantisedChannelGate}
+KINDS = {"spatial": QuantisedSpatialGate, "channel": QuantisedAverageGate}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def shifted(graph: QuantisedGraph, biases: dict[str, int]) -> QuantisedGraph:
     for number, layer in enumerate(layers):
         if isinstance(layer, QuantisedSpatialGate) and layer.name in biases:
             layers[number] = replace(layer, bias=layer.bias + biases[layer.name])
-        if isinstance(layer, QuantisedChannelGate) and layer.name in biases:
+        if isinstance(layer, QuantisedChannelGate | QuantisedLinearGate) and layer.name in biases:
             layers[number] = replace(layer, bias=layer.bias + biases[layer.name])
     return replace(graph, layers=layers)
 

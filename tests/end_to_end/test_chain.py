@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.trace import first_difference

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.models.families.block import Block, BlockMasks, Work, enlarged, halved
 from gatewright.models.families.residual.shortcut import shortcut
+from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import SpatialGate
 from gatewright.models.gates.kinds import Gating
 
@@ -26,7 +27,9 @@ class BasicBlock(Block):
         super().__init__(gating)
         self.in_channels, self.channels, self.out_channels, self.tile = in_channels, channels, channels, tile
         self.height, self.width = halved(in_height, stride), halved(in_width, stride)
-        if self.has_tiles:
+        if self.has_layer:
+            self.mask_l = LayerGate(in_channels)
+        elif self.has_tiles:
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
         if self.has_channels:
             self.mask_c = self.channel_gate(in_channels, channels)
@@ -41,17 +44,21 @@ class BasicBlock(Block):
 
         In evaluation both masks are applied between the convolutions, so that the second one sees zeros
         outside the active tiles, as on the machine. In training the public release applies the channel mask
-        alone there; with ``tiles_between`` training, too, does as the machine does.
+        alone there; with ``tiles_between`` training, too, does as the machine does. A layer gate's mask multiplies what
+        is added to the residual.
         """
-        spatial = self.mask_s(x) if self.has_tiles else None
+        layer = self.mask_l(x) if self.has_layer else None
+        spatial = self.mask_s(x) if self.has_tiles and layer is None else None
         channel = self.mask_c(x) if self.has_channels else None
         tiles = None if spatial is None else enlarged(spatial, self.height, self.width)
         out = self.masked_inside(F.relu(self.bn1(self.conv1(x))), channel, tiles)
         out = self.bn2(self.conv2(out))
+        if layer is not None:
+            out = out * layer
         if tiles is not None:
             out = out * tiles
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(out + identity), BlockMasks(spatial, channel)
+        return F.relu(out + identity), BlockMasks(spatial if layer is None else layer, channel)
 
     def work(self) -> tuple[Work, ...]:
         """Both convolutions, and the shortcut's, which no gate touches."""
@@ -62,4 +69,6 @@ class BasicBlock(Block):
 
     def active_pixels(self, mask: Tensor, work: Work) -> Tensor:
         """Every active tile counts tile*tile pixels, as in the public release, also at a border that cuts it."""
+        if self.has_layer:
+            return super().active_pixels(mask, work)
         return self.tile * self.tile * mask.float().sum((1, 2, 3))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.models.families.block import Block, BlockMasks, Work, enlarged, halved
 from gatewright.models.families.residual.shortcut import shortcut
+from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import SpatialGate
 from gatewright.models.gates.kinds import Gating
 
@@ -37,7 +38,9 @@ class Bottleneck(Block):
         self.in_channels, self.channels, self.out_channels = in_channels, channels, EXPANSION * channels
         self.in_height, self.in_width, self.tile = in_height, in_width, tile
         self.height, self.width = halved(in_height, stride), halved(in_width, stride)
-        if self.has_tiles:
+        if self.has_layer:
+            self.mask_l = LayerGate(in_channels)
+        elif self.has_tiles:
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
         if self.has_channels:
             self.mask_c1 = self.channel_gate(in_channels, channels)
@@ -52,7 +55,8 @@ class Bottleneck(Block):
 
     def forward(self, x: Tensor) -> tuple[Tensor, BlockMasks]:
         """Return the block's output [N, C', H', W'] and its decisions; for training see ``BasicBlock.forward``."""
-        spatial = self.mask_s(x) if self.has_tiles else None
+        layer = self.mask_l(x) if self.has_layer else None
+        spatial = self.mask_s(x) if self.has_tiles and layer is None else None
         first = self.mask_c1(x) if self.has_channels else None
         wide = None if spatial is None else enlarged(spatial, self.in_height, self.in_width)
         out = self.masked_inside(F.relu(self.bn1(self.conv1(x))), first, wide)
@@ -60,10 +64,12 @@ class Bottleneck(Block):
         tiles = None if spatial is None else enlarged(spatial, self.height, self.width)
         out = self.masked_inside(F.relu(self.bn2(self.conv2(out))), second, tiles)
         out = self.bn3(self.conv3(out))
+        if layer is not None:
+            out = out * layer
         if tiles is not None:
             out = out * tiles
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(out + identity), BlockMasks(spatial, first, second)
+        return F.relu(out + identity), BlockMasks(spatial if layer is None else layer, first, second)
 
     def work(self) -> tuple[Work, ...]:
         """The three convolutions, and the shortcut's, which no gate touches."""

@@ -11,6 +11,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.family import Family
 from gatewright.models.families.recognition import blocks_of, classes_of, gating_of, label, with_gate_biases
+from gatewright.models.families.residual.aig_names import from_aig, is_aig
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.resnet_cifar.padding_shortcuts import from_padding_shortcuts
 
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
 
 
 def claims(state: Mapping[str, object]) -> bool:
-    """Whether tensors may be of a CIFAR ResNet: by the classifier of the DGNet release, or of padded shortcuts.
+    """Whether tensors may be of a CIFAR ResNet: by the classifier of the DGNet release, or of other public ones.
 
-    The classifier ``fc`` is also that of ImageNet ResNets, which have a fourth stage.
+    The classifiers are also those of ImageNet ResNets, which have a fourth stage.
     """
     fourth = any(name.startswith("layer4.") for name in state)
-    return "linear.weight" in state or ("fc.weight" in state and not fourth)
+    return ("linear.weight" in state or "fc.weight" in state) and not fourth
 
 
 def from_public(state: dict[str, Tensor], what: str) -> dict[str, Tensor]:
     """The tensors of a public network for ``ResNetCifar``."""
+    if is_aig(state):
+        return from_aig(state)
     return with_gate_biases(from_padding_shortcuts(state, what) if "linear.weight" in state else state)
 
 

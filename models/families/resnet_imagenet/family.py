@@ -1,7 +1,7 @@
 """The family of ImageNet ResNets, and how their tensors are recognised.
 
 Torchvision's ``resnet18``, ``resnet34``, ``resnet50`` and ``resnet101`` and the DGNet release's networks have the names
-of our modules already.
+of our modules already; those of ConvNet-AIG are translated.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.imagenet import EDGE, IMAGENET
 from gatewright.models.families.family import Family
 from gatewright.models.families.recognition import blocks_of, classes_of, gating_of, label, with_gate_biases
+from gatewright.models.families.residual.aig_names import from_aig, is_aig
 from gatewright.models.families.resnet_imagenet.network import (
     BOTTLENECK,
     KINDS,
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 
 def claims(state: Mapping[str, object]) -> bool:
-    """Whether tensors may be of an ImageNet ResNet: by the classifier ``fc`` and a fourth stage."""
-    return "fc.weight" in state and any(name.startswith("layer4.") for name in state)
+    """Whether tensors may be of an ImageNet ResNet: by the classifier and a fourth stage."""
+    return ("fc.weight" in state or is_aig(state)) and any(name.startswith("layer4.") for name in state)
 
 
 def is_bottleneck(state: Mapping[str, object]) -> bool:
@@ -67,6 +68,6 @@ RESNET_IMAGENET = Family(
     build=build,
     label=lambda spec: label(spec, f"resnet{spec.depth}"),
     claims=claims,
-    from_public=lambda state, what: with_gate_biases(state),
+    from_public=lambda state, what: from_aig(state) if is_aig(state) else with_gate_biases(state),
     describe=describe,
 )

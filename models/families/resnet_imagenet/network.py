@@ -12,7 +12,7 @@ from gatewright.models.families.block import halved
 from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.residual.bottleneck import Bottleneck
 from gatewright.models.families.residual.network import AnyBlock, ResidualNetwork, Stage
-from gatewright.models.gates.kinds import Gating, has_spatial_gates
+from gatewright.models.gates.kinds import Gating, has_small_tiles
 
 Counts = tuple[int, int, int, int]
 
@@ -50,7 +50,7 @@ class _ImageNet(ResidualNetwork[AnyBlock]):
         if depth not in counts:
             known = (f"{', '.join(map(str, depths))} of {kind} blocks" for kind, depths in KINDS.items())
             raise GatewrightError(f"there is no such ImageNet ResNet-{depth} here; depths are {' and '.join(known)}")
-        if has_spatial_gates(gating) and size % WHOLE_TILES:
+        if has_small_tiles(gating) and size % WHOLE_TILES:
             raise GatewrightError(
                 f"a ResNet-{depth} with spatial gates for images of {size} pixels would cut its tiles; take a "
                 f"multiple of {WHOLE_TILES}"

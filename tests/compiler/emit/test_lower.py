@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import BEAT_BYTES, PRESETS
 from gatewright.contract.errors import GatewrightError

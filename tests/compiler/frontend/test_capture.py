@@ -16,6 +16,8 @@ from gatewright.compiler.kinds.channel_gate import FloatChannelGate
 from gatewright.compiler.kinds.classifier import FloatClassifier
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
+from gatewright.compiler.quantise.calibrate import calibrate
+from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.datasets.imagenet import IMAGENET
@@ -220,17 +222,9 @@ REFUSED = {
     "constant": (_net(lambda s, x: x + 1.0), "the number 1.0"),
     "scaled residual": (_net(lambda s, x: torch.add(s.c(x), x, alpha=2), c=nn.Conv2d(8, 8, 1)), "alpha = 2"),
     "attention": (_net(lambda s, x: x * s.c(x), c=nn.Conv2d(8, 8, 1)), "only a convolution's output times a gate's"),
-    "threshold": (
-        _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0.5), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(3)),
-        "comparison with 0.5",
-    ),
     "mask after residual": (
         _net(lambda s, x: (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=_grid_conv(3)),
         "mask after the residual",
-    ),
-    "one-layer channel gate": (
-        _net(lambda s, x: s.c(x) * (s.g(F.adaptive_avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=nn.Conv2d(8, 8, 1)),
-        "channel gate with 1 fully connected",
     ),
     "gate kernel": (
         _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(5)),
@@ -312,3 +306,39 @@ def test_imagenet_networks_are_computed(gating: Gating, size: int) -> None:
         assert [layer.name for layer in graph.layers][2:6] == [f"layer1.0.{name}" for name in block]
     residuals = {layer.name: layer.residual for layer in graph.layers if isinstance(layer, FloatConv)}
     assert residuals["layer1.0.conv2"] == "conv1.max_pool"
+
+
+class _Normalised(nn.Module):
+    """A network that normalises its images itself; ``raw`` reads them as they are, too."""
+
+    def __init__(self, raw: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1))
+        self.std, self.raw = torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1), raw
+        self.stem, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem((2 * (x - self.mean) / self.std + 1) * 0.5 - 0.5)
+        y = F.relu(y + self.stem(x) if self.raw else y)
+        logits: Tensor = self.head(y.mean((2, 3)))
+        return logits
+
+
+def test_normalisation_in_the_network_is_done_to_its_images() -> None:
+    """Before the padding, which is 0 of what is normalised: it cannot be folded into the first filters."""
+    network = lively(_Normalised(), 3)
+    images = (random_images(6).transpose(0, 3, 1, 2) / 255).astype(np.float32)
+    graph = capture(network, (3, 16, 16))
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(run_float(graph, images).logits, expected, atol=1e-5)
+    quantised = quantise(graph, calibrate(graph, images))
+    by_hand = (images - np.float32([0.4, 0.5, 0.6])[:, None, None]) / np.float32([0.2, 0.3, 0.4])[:, None, None]
+    wanted = np.rint(by_hand.transpose(0, 2, 3, 1) / quantised.input_scale).clip(-128, 127)
+    assert np.abs(quantise_input(images, quantised) - wanted).max() <= 1  # a half may be rounded to either side
+    assert np.abs(wanted).max() > 100
+
+
+def test_an_image_that_is_read_in_two_ways_is_refused() -> None:
+    with pytest.raises(GatewrightError, match=r"stem: conv2d: the image is read in two ways, normalised and not"):
+        capture(_Normalised(raw=True), (3, 16, 16))

@@ -7,11 +7,12 @@ from functools import cache
 import pytest
 import torch
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.checks import BrokenGraph
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph, TensorShape
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import SourceMap
 from gatewright.compiler.graph.checks import BrokenGraph, broken, check_requantisation, shape_of
@@ -33,6 +33,7 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.graph.verify import verify_float
 from gatewright.compiler.kinds.classifier import FloatClassifier
 from gatewright.compiler.kinds.convolution import FloatConv
