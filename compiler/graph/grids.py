@@ -45,8 +45,9 @@ class Tiling:
 
 
 def tiling_of(grid: Sequence[int], shape: TensorShape) -> Tiling:
-    """The tiling of a map by a grid that fits it."""
-    edge = tile_edge((grid[0], grid[1]), shape.height, shape.width)
+    """The tiling of a map by a grid that fits it; one tile is the whole map, of any shape."""
+    whole = tuple(grid) == (1, 1)
+    edge = max(shape.height, shape.width) if whole else tile_edge((grid[0], grid[1]), shape.height, shape.width)
     assert edge is not None
     return Tiling(edge, shape.height, shape.width)
 

@@ -10,5 +10,5 @@ BOARD = Board(
     chip="ZU3EG",
     machine="ultra96",
     capacity=Resources(lut=70_560, lutram=28_800, ff=141_120, carry8=8_820, bram36=216, dsp=360),
-    goals={"lut": 0.60, "bram36": 0.90, "dsp": 0.75},
+    goals={"lut": 0.70, "bram36": 0.95, "dsp": 0.85},
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gatewright.compiler.compile import Compiler
@@ -19,7 +21,7 @@ def test_a_deep_gated_network_equals_its_reference(depth: int) -> None:
     graph = resnet_graph(depth, seed=SEED)
     inputs = random_inputs(graph, 1, SEED)
     reference = run_reference(graph, inputs, keep=True)
-    compiler = Compiler(graph, PRESETS["ultra96"])
+    compiler = Compiler(graph, replace(PRESETS["ultra96"], parameter_entries=2048))
     assert compiler.image.parameters > compiler.image.parameter_capacity
     compared = compare_image(compiler, inputs[0], reference, 0, audit=True)
     assert compared.different == ()

@@ -1,4 +1,4 @@
-"""Inverted residuals: depthwise convolutions on planes, ReLU6, overlapping bins, ragged tiles, gates around them."""
+"""Inverted residuals: depthwise convolutions in EPILOGUE and on planes, ReLU6, overlapping bins, ragged tiles."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ import numpy as np
 import pytest
 from torch import nn
 
-from gatewright.compiler.compile import Compiler, without_gates
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.graph.serving import without_gates
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import EpilogueKind, Opcode, column
+from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
+from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
 from tests.compiler.networks import GroupedNetwork, lively, lively_mobilenet
 from tests.end_to_end.networks import NETWORK_SEED, Case, case_of, forced, only_one
 from tests.support.chain import compare_image
+
+LEAN = PRESETS["ultra96-lean"]
+"""Without EPILOGUE's kind DEPTHWISE: every depthwise convolution goes over planes."""
 
 GATINGS: tuple[Gating, ...] = ("none", "spatial", "channel", "dual")
 SIZE = 28
@@ -42,7 +49,7 @@ def agree(network: Case, compiler: Compiler, position: int = 0) -> None:
     np.testing.assert_array_equal(stepped.logits, network.reference.logits[position])
 
 
-@pytest.mark.parametrize("preset", ["ultra96", "4x4", "12x20"])
+@pytest.mark.parametrize("preset", ["ultra96", "ultra96-lean", "4x4", "12x20"])
 @pytest.mark.parametrize("gating", GATINGS)
 def test_every_tensor_and_gate_is_the_references(gating: Gating, preset: str) -> None:
     network, compiler = case(gating), Compiler(case(gating).graph, PRESETS[preset])
@@ -51,9 +58,33 @@ def test_every_tensor_and_gate_is_the_references(gating: Gating, preset: str) ->
         assert compared.different == (), f"image {position}: {compared.different} differ"
 
 
+@pytest.mark.parametrize("preset", ["ultra96", "ultra96-lean"])
 @pytest.mark.parametrize("gating", GATINGS)
-def test_the_stepped_model_agrees(gating: Gating) -> None:
-    agree(case(gating), Compiler(case(gating).graph, PRESETS["ultra96"]))
+def test_the_stepped_model_agrees(gating: Gating, preset: str) -> None:
+    agree(case(gating), Compiler(case(gating).graph, PRESETS[preset]))
+
+
+def made_in_epilogue(program: Program) -> set[str]:
+    """The layers with an EPILOGUE of kind DEPTHWISE."""
+    kinds = program.code[:, column(Opcode.EPILOGUE, "kind")]
+    chosen = (program.code[:, 0] == Opcode.EPILOGUE) & (kinds == EpilogueKind.DEPTHWISE)
+    return {program.layers[number] for number in np.flatnonzero(chosen)}
+
+
+@pytest.mark.parametrize(("gating", "layers"), [("none", 5), ("channel", 5), ("spatial", 3), ("dual", 3)])
+def test_depthwise_convolutions_without_a_spatial_gate_are_epilogues(gating: Gating, layers: int) -> None:
+    """The two blocks with a spatial gate go over planes: what lies beside an active tile is not written."""
+    graph, decisions = case(gating).graph, case(gating).reference.decisions
+    first = {name: decided[0] for name, decided in decisions.items()}
+    program, lean = (Compiler(graph, PRESETS[name]).compile(first) for name in ("ultra96", "ultra96-lean"))
+    assert len(made_in_epilogue(program)) == layers
+    assert not made_in_epilogue(lean)
+    assert simulate(program).cycles < simulate(lean).cycles
+
+
+def test_too_few_parameters_for_a_depthwise_convolution_are_refused() -> None:
+    with pytest.raises(GatewrightError, match=r"needs \d+ parameter entries.*set depthwise to false"):
+        Compiler(case("none").graph, replace(PRESETS["ultra96"], parameter_entries=256))
 
 
 def test_gates_decide_both_ways_over_ragged_tiles() -> None:
@@ -111,7 +142,7 @@ def test_forced_decisions(name: str) -> None:
 @pytest.mark.parametrize("gating", ["none", "dual"])
 def test_filters_of_depthwise_convolutions_are_streamed(gating: Gating) -> None:
     """Plane by plane; a gate picks what has been loaded of a plane. Of the last block, which has no gates, too."""
-    compiler = Compiler(case(gating).graph, replace(PRESETS["ultra96"], weight_kib=16))
+    compiler = Compiler(case(gating).graph, replace(LEAN, weight_kib=16))
     banks = [compiler.image.banks[f"features.{block}.conv.1.0"] for block in (3, 4, 5)]
     assert all(bank.streamed for bank in banks)
     assert [bank.picked for bank in banks] == [gating == "dual"] * 2 + [False]
@@ -122,9 +153,12 @@ def test_filters_of_depthwise_convolutions_are_streamed(gating: Gating) -> None:
     ("gating", "kib", "blocks", "band"), [("none", 11, 3, 4), ("none", 8, 3, 1), ("dual", 9, 3, 2)]
 )
 def test_blocks_are_made_by_rows_where_their_maps_do_not_fit(gating: Gating, kib: int, blocks: int, band: int) -> None:
-    compiler = Compiler(case(gating).graph, replace(PRESETS["ultra96"], scratchpad_kib=kib))
+    compiler = Compiler(case(gating).graph, replace(LEAN, scratchpad_kib=kib))
     assert [(len(chain.layers), chain.band) for chain in compiler.image.chains] == [(3, band)] * blocks
     agree(case(gating), compiler)
+    in_epilogue = Compiler(case(gating).graph, replace(PRESETS["ultra96"], scratchpad_kib=kib))
+    assert in_epilogue.image.chains
+    agree(case(gating), in_epilogue)
 
 
 def test_the_first_blocks_and_the_image_come_by_rows_where_a_map_between_them_does_not_fit() -> None:

@@ -91,7 +91,8 @@ def emit_depthwise(build: Builder, source: Map, depthwise: Depthwise, parameter:
                     destination=target.address,
                     out_height=out_height,
                     out_width=out_width,
-                    channels=stored,
+                    # With a compact map the number says nothing.
+                    channels=len(depthwise.kernel),
                     compact=int(depthwise.filter_table != NO_TABLE),
                     tile=tile,
                     tile_table=depthwise.tile_table,

@@ -63,7 +63,7 @@ def depthwise_fields(
         "filter_count": filters,
         "filter_table": channel_table if by_table else NO_TABLE,
         "compact": compact,
-        "channels": stored,
+        "channels": pick(0, 2 * stored) if compact else stored,
         "out_height": out_height,
         "out_width": out_width,
         "source": begin % SCRATCHPAD_SPACE,
