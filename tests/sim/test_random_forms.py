@@ -12,7 +12,7 @@ from gatewright.contract.program import Program
 from tests.support.random_corners import random_corners
 from tests.support.random_programs import random_network
 
-SEEDS = range(80)
+SEEDS = range(120)
 
 
 def fields(row: Any) -> dict[str, int]:

@@ -23,7 +23,7 @@ MAX, AVERAGE, DIGITS = EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGI
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"kind": 8}, "kind 8 does not exist"),
+        ({"kind": 9}, "kind 9 does not exist"),
         ({"stationary": 1}, "windows need stationary filters and tile 1"),
         ({"tile": 2}, "windows need stationary filters and tile 1"),
         ({"tile_table": 0}, "windows take no tables"),
