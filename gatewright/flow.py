@@ -90,8 +90,7 @@ def load_network(name_or_path: str | Path) -> Network:
     """Load, capture and quantise a network: of the zoo by its name, a checkpoint's file, or an exported program's."""
     path = find(name_or_path)
     if path.suffix == EXPORTED:
-        own, float_graph, ranges = load_own(path)
-        return Network(path, own, float_graph, quantise(float_graph, ranges))
+        return Network(path, *load_own(path))
     network, spec = load_checkpoint(path)
     sidecar = ranges_path(path)
     if not sidecar.is_file():

@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 from annotated_types import Interval, Len
 
 from gatewright.compiler.frontend.exported import load_exported
-from gatewright.compiler.graph.graph import FloatGraph
+from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph
 from gatewright.compiler.kinds.classifier import FloatClassifier
 from gatewright.compiler.quantise.calibrate import calibrate
-from gatewright.compiler.quantise.ranges import Range
+from gatewright.compiler.quantise.quantise import quantise
+from gatewright.compiler.quantise.ranges import LARGEST, Range, check_ranges
+from gatewright.compiler.quantise.rounding_bias import mean_of_maps, without_rounding_bias
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import parse_json
 from gatewright.models.own import OwnSpec, own_images
@@ -25,6 +27,7 @@ FEWEST_IMAGES = 16
 """A range that fewer images gave says little of others."""
 
 Mean = Annotated[float, Interval(ge=-1e6, le=1e6)]
+ChannelMean = Annotated[float, Interval(ge=-LARGEST, le=LARGEST)]
 Deviation = Annotated[float, Interval(ge=1e-6, le=1e6)]
 
 
@@ -34,7 +37,8 @@ class Calibration:
 
     ``program`` is the SHA-256 of the program's file. The network's input is ``(pixel / 255 - mean) / std``, with a mean
     and a std for each channel. ``images`` is how many images were seen, ``ranges`` the magnitude of each tensor that
-    becomes 127.
+    becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
+    the biases stay as they are.
     """
 
     format: Format
@@ -43,6 +47,7 @@ class Calibration:
     std: tuple[Deviation, ...]
     images: Annotated[int, Interval(ge=FEWEST_IMAGES, lt=1 << 32)]
     ranges: dict[str, Range]
+    means: dict[str, tuple[ChannelMean, ...]]
 
 
 def calibration_path(path: Path) -> Path:
@@ -79,9 +84,10 @@ def calibrate_own(
             f"{images} holds {len(loaded)} images; calibration needs at least {FEWEST_IMAGES}, of the kind that the "
             "network was trained on; a few hundred are better"
         )
-    ranges = calibrate(exported.graph, loaded.normalised())
-    rounded = {name: float(f"{value:.6g}") for name, value in ranges.items()}
-    made = Calibration("gatewright-calibration-1", exported.digest, means, stds, len(loaded), rounded)
+    pixels = loaded.normalised()
+    ranges = {name: _short(value) for name, value in calibrate(exported.graph, pixels).items()}
+    of_maps = {name: tuple(map(_short, values)) for name, values in mean_of_maps(exported.graph, pixels).items()}
+    made = Calibration("gatewright-calibration-1", exported.digest, means, stds, len(loaded), ranges, of_maps)
     target = calibration_path(path)
     partial = target.with_name(target.name + ".partial")
     try:
@@ -92,8 +98,8 @@ def calibrate_own(
     return made
 
 
-def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, dict[str, float]]:
-    """A calibrated program: what is known of it, what it computes, its ranges.
+def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
+    """A calibrated program: what is known of it, what it computes, in float and in integers.
 
     Raises
     ------
@@ -122,7 +128,13 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, dict[str, float]]:
         )
     data = own_images((shape.channels, shape.height, shape.width), found.mean, found.std)
     spec = OwnSpec(path.name.removesuffix(".pt2"), _classes(exported.graph), data)
-    return spec, exported.graph, found.ranges
+    check_ranges(found.ranges, exported.graph)
+    to_round = without_rounding_bias(exported.graph, found.means, found.ranges) if found.means else exported.graph
+    return spec, exported.graph, quantise(to_round, found.ranges)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _classes(graph: FloatGraph) -> int:

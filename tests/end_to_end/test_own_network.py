@@ -69,7 +69,13 @@ def test_an_exported_resnet20_compiles_to_the_program_of_its_name(tmp_path: Path
     network, spec = load_checkpoint(find(name))
     path = export(network, tmp_path / "own.pt2", torch.zeros(1, *spec.input_shape))
     ranges = json.loads(flow.ranges_path(find(name)).read_text())
-    calibration = {"format": "gatewright-calibration-1", "program": sha256(path), "images": 512, "ranges": ranges}
+    calibration = {
+        "format": "gatewright-calibration-1",
+        "program": sha256(path),
+        "images": 512,
+        "ranges": ranges,
+        "means": {},
+    }
     calibration |= {"mean": CIFAR10.mean, "std": CIFAR10.std}
     calibration_path(path).write_text(json.dumps(calibration))
     image = CIFAR10.sample().head(1)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.compiler.quantise.quantise import quantise
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.zoo.catalogue import sha256
 from gatewright.own_network import calibrate_own, calibration_path, load_own
@@ -38,8 +37,7 @@ def run_exported(rng: Random, folder: Path) -> str:
     digest = {**calibration, "program": sha256(path)}
     calibration_path(path).write_text(damage_json(rng, digest) if kind >= 7 else json.dumps(digest))
     try:
-        spec, graph, ranges = load_own(path)
-        quantised = quantise(graph, ranges)
+        spec, graph, quantised = load_own(path)
         images = np.zeros((1, *spec.data.load(_image(folder, graph), "test").images.shape[1:]), np.uint8)
         assert np.isfinite(spec.data.normalise(images)).all()
     except GatewrightError as error:
