@@ -12,6 +12,10 @@ from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import EpilogueKind, Opcode
 
 
+BLOCKS = 2
+"""Blocks of channels in an instruction that comes among others' results: these wait for it."""
+
+
 def convolve_depthwise(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
     """A convolution over a tile set without a table, as ``matrix.convolve``: an instruction for each part of a tile.
 
@@ -19,19 +23,24 @@ def convolve_depthwise(context: Context, loader: FilterLoader, product: Product)
     """
     tiles, output = product.tiles, product.output
     loader.weights(product.name)  # no filters, but the parameters
+    step = BLOCKS * context.arch.columns if product.fine else product.filters
     for number in range(len(tiles)):
         first, end = tiles.span(number, 1)
         end = min(end, output.height)
         while first < end:
             turn = output.height if output.ring is None else output.ring
             behind = min(end, (first // turn + 1) * turn)
-            _emit(context, product, number, first, behind)
+            for channel in range(0, product.filters, step):
+                _emit(context, product, number, (first, behind), (channel, min(step, product.filters - channel)))
+                if product.fine:
+                    yield
             first = behind
         yield
 
 
-def _emit(context: Context, product: Product, number: int, first: int, end: int) -> None:
-    """Rows [first, end) of the output, in one of the tiles."""
+def _emit(context: Context, product: Product, number: int, rows: tuple[int, int], filters: tuple[int, int]) -> None:
+    """Rows [first, end) of the output in one of the tiles; ``filters``: the first and how many."""
+    (first, end), (first_filter, count) = rows, filters
     source, output, kernel, tiles = product.source, product.output, product.kernel, product.tiles
     top = first * kernel.stride - kernel.padding_y
     bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.height
@@ -61,7 +70,8 @@ def _emit(context: Context, product: Product, number: int, first: int, end: int)
         tile_count=1,
         first_pixel=(first - int(tiles.rows[number])) * tiles.tile,
         pixel_count=(end - first) * tiles.tile,
-        filter_count=product.filters,
+        first_filter=first_filter,
+        filter_count=count,
         parameters=output.parameters,
         relu=int(output.relu),
         source=read.address,

@@ -14,14 +14,15 @@ from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, plane_widths, planes
+from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.stem import IMAGE_AHEAD
 from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
 from gatewright.contract.errors import GatewrightError
 
@@ -56,7 +57,7 @@ class ConvolutionLowering:
         chain = self._chains.get(layers[0].name)
         if chain is not None:
             if chain.layers[0] in layers:
-                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut))
+                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut), chain.order != Order.IN_TURN)
             return
         if any(layer.name in self.image.passes for layer in layers):
             for layer in layers:
@@ -145,10 +146,11 @@ class ConvolutionLowering:
         steps = tuple(tuple(block.turns(step)) for step in block.steps(self.graph, unit, ahead))
         self._by_rows(block.layers, Pass(steps), unit if unit < block.units[0] else 0)
 
-    def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int) -> None:
+    def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int, beside: bool = False) -> None:
         """Convolutions in turn, each on some rows; maps in DRAM come and go beside.
 
-        With ``unit`` not 0 rows of tiles of the first convolution may be cut.
+        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made side
+        by side, the array's layers in turn and EPILOGUE's.
         """
         sets = {layer.name: self._tile_sets(layer) for layer in layers}
         for layer in layers:
@@ -171,10 +173,17 @@ class ConvolutionLowering:
                 self.context.out.layer = layers[0].name
                 self._bring_image(layers[0], number)
                 traffic.step(number)
+                both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
                 for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
+                        even = self.arch.accumulator_depth if beside else None
+                        chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
+                        if beside:
+                            both[in_epilogue(layer, self.graph, self.arch)].append((layer.name, chunks))
+                            continue
                         self.context.out.layer = layer.name
-                        _interleave([self.tiles(layer, tiles, relu, pool, serial)])
+                        _interleave([chunks])
+                side_by_side(self.context, *both)
             traffic.finish()
         for layer in layers:
             self.place(layer)
@@ -187,7 +196,7 @@ class ConvolutionLowering:
         """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
         loader, chain = self.lowering.image_loader, self._chains.get(layer.name)
         if layer.source == self.graph.input and chain is not None and loader.ring is not None:
-            for following in range(step, min(step + 1 + IMAGE_AHEAD, len(chain.steps))):
+            for following in range(step, min(step + 1 + chain.image_ahead, len(chain.steps))):
                 loader.rows(chain.image_rows(following))
 
     @staticmethod
@@ -219,6 +228,7 @@ class ConvolutionLowering:
         serial: int = 0,
         even: int | None = None,
         part: tuple[int, int] | None = None,
+        fine: bool = False,
     ) -> Iterator[None]:
         """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""
         if pool is not None and pool.tile != tiles.tile:
@@ -231,7 +241,7 @@ class ConvolutionLowering:
         source, kernel = self._source(layer)
         readers = self.readers(layer, pool, tiles.tile)
         output = self._output(layer, relu, pool)
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, fine)
         if in_epilogue(layer, self.graph, self.arch):
             yield from convolve_depthwise(self.context, self.loader, product)
             return

@@ -1,0 +1,44 @@
+"""About how long a chain takes: what its order and the rows that it makes together are chosen by."""
+
+from __future__ import annotations
+
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.bands import Rows
+from gatewright.compiler.plan.chains import Chain
+from gatewright.compiler.plan.depthwise import row_cycles, suitable_edge
+from gatewright.compiler.plan.layout import slices_of
+from gatewright.compiler.plan.side_by_side import Order
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.encodings import DEPTHWISE_PARTS
+from gatewright.contract.timing import DEPTHWISE_LEAD, EPILOGUE_LATENCY, array_latency
+
+PHASE = 300
+"""Cycles that a phase loses until both units are at work."""
+
+
+def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
+    """Of all steps: the unit that is held longer, or of layers in turn both for each."""
+    total = 0
+    for step in chain.steps:
+        held = [_cycles(chain, layer, rows, arch) for layer, rows in step]
+        if chain.order == Order.IN_TURN:
+            total += sum(max(array, epilogue) + array_latency(arch.rows, arch.columns) for array, epilogue in held)
+        else:
+            total += max(sum(array for array, _ in held), sum(epilogue for _, epilogue in held)) + PHASE
+    return total
+
+
+def _cycles(chain: Chain, layer: QuantisedConv, rows: Rows, arch: ArchConfig) -> tuple[int, int]:
+    """Of the array and of EPILOGUE, for some rows of a layer."""
+    shape, filters = chain.graph.shapes[layer.output], len(layer.weight)
+    blocks, count = -(-filters // arch.columns), rows.end - rows.first
+    if layer.name in chain.in_epilogue:
+        edge = suitable_edge(layer, shape.height, shape.width)
+        tiles = -(-shape.width // edge) * ((rows.end - 1) // edge - rows.first // edge + 1)
+        work = -(-shape.width // edge) * count * row_cycles(layer, edge)
+        setup = DEPTHWISE_PARTS * arch.columns + (DEPTHWISE_LEAD + EPILOGUE_LATENCY) / 2
+        return 0, int(blocks * (work + tiles * setup))
+    pixels, slices = count * shape.width, slices_of(layer.weight[0].size, arch)
+    chunks = -(-pixels // max(1, min(arch.accumulator_depth, arch.patch_words // (3 * slices))))
+    written = pixels * (1 + (layer.residual is not None)) + chunks * (arch.columns + EPILOGUE_LATENCY)
+    return blocks * slices * pixels, blocks * written
