@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
-from gatewright.compiler.plan.chain_cycles import chain_cycles
+from gatewright.compiler.plan.chain_choice import choose_orders
 from gatewright.compiler.plan.chains import Chain, chain_ways
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
-from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
@@ -55,35 +54,11 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
 
     for chosen in ((), *chain_ways(graph)):
         try:
-            return _side_by_side(Plan([], [], place(chosen), chains=chosen), graph, arch, place)
+            ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place)
+            return Plan([], [], plan, chains=ordered)
         except DoesNotFitError as error:
             refused.append(error)
     raise min(refused, key=lambda error: error.missing)
-
-
-def _side_by_side(plan: Plan, graph: QuantisedGraph, arch: ArchConfig, place: Callable[..., MapPlan]) -> Plan:
-    """The plan with every chain in the order, and by as many rows, that take the fewest cycles and find room.
-
-    Every second of the maps that are whole lies at the end of the scratchpad: of two neighbours one, so that what is
-    between them is one gap.
-    """
-    ways = [sorted(chain.ways(arch), key=lambda way: chain_cycles(way, arch)) for chain in plan.chains]
-    middles = {name for chain in plan.chains for name in chain.middles}
-    convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
-    whole = [layer.output for layer in convolutions if layer.output not in middles and layer.residual is None]
-    in_turn = [next(way for way in candidates if way.order == Order.IN_TURN) for candidates in ways]
-    plans = [replace(plan, chains=tuple(in_turn))]
-    for high in ((), whole[::2], whole[1::2]):
-        chosen = list(in_turn)
-        for number, candidates in enumerate(ways):
-            for way in candidates:
-                before, chosen[number] = chosen[number], way
-                try:
-                    plans.append(Plan([], [], place(chosen, high), chains=tuple(chosen)))
-                    break
-                except DoesNotFitError:
-                    chosen[number] = before
-    return min(plans, key=lambda one: sum(chain_cycles(chain, arch) for chain in one.chains))
 
 
 def plan_maps(

@@ -1,0 +1,70 @@
+"""Which order each chain's layers work in, and by how many rows: what takes the fewest cycles and finds room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.allocate import MapPlan
+from gatewright.compiler.plan.chain_cycles import chain_cycles
+from gatewright.compiler.plan.chains import Chain, chains
+from gatewright.compiler.plan.filters import may_stay
+from gatewright.compiler.plan.placement import DoesNotFitError
+from gatewright.compiler.plan.side_by_side import Order
+from gatewright.contract.arch import ArchConfig
+
+Place = Callable[[Sequence[Chain], Collection[str]], MapPlan]
+"""Where everything lies with some chains; maps that are given lie at the end of the scratchpad."""
+
+
+def choose_orders(
+    graph: QuantisedGraph, arch: ArchConfig, needed: Sequence[Chain], maps: MapPlan, place: Place
+) -> tuple[tuple[Chain, ...], MapPlan]:
+    """The chains that are ``needed``, and others, in the order and by the rows that take the fewest cycles.
+
+    Layers around grouped convolutions whose maps are whole become a chain where that takes fewer. Every second of the
+    maps that are whole lies at the end of the scratchpad: of two neighbours one, so that what is between them is one
+    gap. ``maps``: where everything lies as it is.
+    """
+    known = {name for chain in needed for name in chain.names}
+    others = [chain for chain in chains(graph) if not chain.names & known and _filters_stay(chain, arch)]
+    ways = [_by_cycles(chain.ways(arch), arch) for chain in needed]
+    ways += [_by_cycles([_whole(chain, arch), *chain.ways(arch)[1:]], arch) for chain in others]
+    middles = {name for chain in needed for name in chain.middles}
+    convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
+    whole = [layer.output for layer in convolutions if layer.output not in middles and layer.residual is None]
+    first = [next(way for way in candidates if way.order == Order.IN_TURN) for candidates in ways]
+    found = [(first, maps)]
+    for high in ((), whole[::2], whole[1::2]):
+        chosen = list(first)
+        for number, candidates in enumerate(ways):
+            for way in candidates:
+                before, chosen[number] = chosen[number], way
+                try:
+                    found.append((list(chosen), place(_cut(chosen, len(needed)), high)))
+                    break
+                except DoesNotFitError:
+                    chosen[number] = before
+    best, maps = min(found, key=lambda one: sum(chain_cycles(way, arch) for way in one[0]))
+    return tuple(_cut(best, len(needed))), maps
+
+
+def _by_cycles(ways: Sequence[Chain], arch: ArchConfig) -> list[Chain]:
+    return sorted(ways, key=lambda way: chain_cycles(way, arch))
+
+
+def _cut(chosen: Sequence[Chain], needed: int) -> list[Chain]:
+    """Those by rows: of the chains behind the ``needed`` ones those with layers side by side."""
+    return [chain for number, chain in enumerate(chosen) if number < needed or chain.order != Order.IN_TURN]
+
+
+def _whole(chain: Chain, arch: ArchConfig) -> Chain:
+    """The chain's layers one after the other, whole."""
+    return replace(chain.ways(arch)[0], rows=chain.graph.shapes[chain.layers[-1].output].height)
+
+
+def _filters_stay(chain: Chain, arch: ArchConfig) -> bool:
+    """Whether no filters of the array's layers are read again for each step, and all have room together."""
+    return may_stay([layer.weight.shape for layer in chain.layers if layer.groups == 1], arch)
