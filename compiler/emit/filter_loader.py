@@ -12,6 +12,7 @@ from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
+from gatewright.compiler.plan.channel_blocks import filters_in_order
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES
@@ -56,8 +57,10 @@ class FilterLoader:
                 layer.tile_gate,
             )
             for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
+            if name not in context.image.by_channels
             for bank in self.banks_of(layer)
         )
+        self._add_by_channels()
         self._parameters = ParameterLoader(context)
         whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
         self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
@@ -68,6 +71,20 @@ class FilterLoader:
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._beside: list[str] = []
         self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
+
+    def _add_by_channels(self) -> None:
+        """Those of layers that are computed by channels: piece by piece in the order in which they need them."""
+        banks = self.context.image.banks
+        for chain in {id(chain): chain for chain in self.context.image.by_channels.values()}.values():
+            first, depthwise, last = (banks[layer.name] for layer in chain.layers)
+            turn = self.turn[first.name]
+            order = filters_in_order(chain.layers, first, last, self.context.arch)
+            uses = [Use(turn, bank, 0, None, group, piece, left=1) for bank, group, piece in order if bank.streamed]
+            whole = [Use(turn, bank, 0, None) for bank in (first, depthwise, last) if not bank.streamed]
+            place = next((n for n, use in enumerate(self._pending) if use.turn > turn), len(self._pending))
+            self._pending.rotate(-place)
+            self._pending.extendleft(reversed([*whole, *uses]))
+            self._pending.rotate(place)
 
     def _in_order_of_use(self) -> list[QuantisedLayer]:
         """The layers; of gates that join one another those with streamed filters last."""
@@ -184,13 +201,12 @@ class FilterLoader:
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
-        use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
-        if use is None or not self._load_parameters(bank):
-            return
-        while region not in self.ring.live and self._load(use):
+        while region not in self.ring.live:
+            use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
+            if use is None or not self._load_parameters(bank) or not self._load(use):
+                return
             if use.advance(bank.groups(self.filters_of(bank))):
                 self._pending.remove(use)
-                return
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
@@ -198,6 +214,13 @@ class FilterLoader:
         if bank.streamed:
             for piece in range(len(bank.pieces_in(group))):
                 self._release(region_name(bank, serial, group, piece))
+            self.load_until(self._horizon)
+
+    def used_piece(self, name: str, piece: int) -> None:
+        """The last MATMUL with a piece of a bank of one group is emitted."""
+        bank = self.context.image.banks[name]
+        if bank.streamed:
+            self._release(region_name(bank, 0, 0, piece))
             self.load_until(self._horizon)
 
     def skip(self, name: str, group: int, serial: int = 0) -> None:
@@ -247,7 +270,8 @@ class FilterLoader:
                 return False
             if not self._load(use):
                 return False
-            use.advance(groups)
+            if use.advance(groups):
+                break
         return True
 
     def _picked(self, bank: FilterBank) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
+from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
@@ -59,6 +61,11 @@ class ConvolutionLowering:
             if chain.layers[0] in layers:
                 self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut), chain.order != Order.IN_TURN)
             return
+        beside = self.image.by_channels.get(layers[0].name)
+        if beside is not None:
+            if beside.layers[0] in layers:
+                ChannelBlocks(self, beside).run()
+            return
         if any(layer.name in self.image.passes for layer in layers):
             for layer in layers:
                 self._tiled(layer)
@@ -75,7 +82,7 @@ class ConvolutionLowering:
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
-                sets = self._tile_sets(layer)
+                sets = self.tile_sets(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         among = max(1, AMONG_PIXELS // self.arch.columns) * self.arch.columns
         chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
@@ -104,11 +111,11 @@ class ConvolutionLowering:
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
-        for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
+        for serial, (tiles, relu, pool) in enumerate(self.tile_sets(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self.place(layer)
 
-    def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
+    def tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
         return [chosen for chosen in self._all_tile_sets(layer) if len(chosen[0])]
 
@@ -152,7 +159,7 @@ class ConvolutionLowering:
         With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made side
         by side, the array's layers in turn and EPILOGUE's.
         """
-        sets = {layer.name: self._tile_sets(layer) for layer in layers}
+        sets = {layer.name: self.tile_sets(layer) for layer in layers}
         for layer in layers:
             self.count_macs(layer)
         work = [
@@ -238,18 +245,30 @@ class ConvolutionLowering:
         first_filter, filters = part or (0, self.filters_of(layer))
         if not filters or not len(tiles):
             return
-        source, kernel = self._source(layer)
-        readers = self.readers(layer, pool, tiles.tile)
-        output = self._output(layer, relu, pool)
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter, fine)
+        product = self.product(layer, tiles, relu, pool, (first_filter, filters))
+        product = replace(product, serial=serial, even=even, fine=fine)
         if in_epilogue(layer, self.graph, self.arch):
             yield from convolve_depthwise(self.context, self.loader, product)
             return
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return
-        way = self.way(layer.name, source, tiles, kernel)
+        way = self.way(layer.name, product.source, tiles, product.kernel)
         yield from way(self.context, self.loader, product)
+
+    def product(
+        self,
+        layer: QuantisedConv,
+        tiles: TileSet,
+        relu: bool,
+        pool: Pooling | None,
+        part: tuple[int, int] | None = None,
+    ) -> Product:
+        """A convolution on some tiles; ``part``: of the filters so many from one on, not all."""
+        first_filter, filters = part or (0, self.filters_of(layer))
+        source, kernel = self._source(layer)
+        readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
+        return Product(layer.name, source, output, tiles, filters, kernel, readers, first_filter=first_filter)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)

@@ -10,6 +10,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import MapPlan
 from gatewright.compiler.plan.chain_cycles import chain_cycles
 from gatewright.compiler.plan.chains import Chain, chains
+from gatewright.compiler.plan.channel_blocks import goes_by_channels
 from gatewright.compiler.plan.filters import may_stay
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.side_by_side import Order
@@ -29,9 +30,8 @@ def choose_orders(
     gap. ``maps``: where everything lies as it is.
     """
     known = {name for chain in needed for name in chain.names}
-    others = [chain for chain in chains(graph) if not chain.names & known and _filters_stay(chain, arch)]
-    ways = [_by_cycles(chain.ways(arch), arch) for chain in needed]
-    ways += [_by_cycles([_whole(chain, arch), *chain.ways(arch)[1:]], arch) for chain in others]
+    others = [chain for chain in chains(graph) if not chain.names & known]
+    ways = [_ways(chain, True, arch) for chain in needed] + [_ways(chain, False, arch) for chain in others]
     middles = {name for chain in needed for name in chain.middles}
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
     whole = [layer.output for layer in convolutions if layer.output not in middles and layer.residual is None]
@@ -51,18 +51,20 @@ def choose_orders(
     return tuple(_cut(best, len(needed))), maps
 
 
-def _by_cycles(ways: Sequence[Chain], arch: ArchConfig) -> list[Chain]:
+def _ways(chain: Chain, needed: bool, arch: ArchConfig) -> list[Chain]:
+    """How a chain can be computed, the ways that take fewer cycles first."""
+    in_turn, *by_rows = chain.ways(arch)
+    ways = [in_turn if needed else replace(in_turn, rows=chain.graph.shapes[chain.layers[-1].output].height)]
+    if needed or _filters_stay(chain, arch):
+        ways += by_rows
+    if goes_by_channels(chain.layers, chain.graph, arch):
+        ways.append(replace(in_turn, order=Order.BY_CHANNELS))
     return sorted(ways, key=lambda way: chain_cycles(way, arch))
 
 
 def _cut(chosen: Sequence[Chain], needed: int) -> list[Chain]:
-    """Those by rows: of the chains behind the ``needed`` ones those with layers side by side."""
+    """Those that are not whole layers in turn: of the chains behind the ``needed`` ones those side by side."""
     return [chain for number, chain in enumerate(chosen) if number < needed or chain.order != Order.IN_TURN]
-
-
-def _whole(chain: Chain, arch: ArchConfig) -> Chain:
-    """The chain's layers one after the other, whole."""
-    return replace(chain.ways(arch)[0], rows=chain.graph.shapes[chain.layers[-1].output].height)
 
 
 def _filters_stay(chain: Chain, arch: ArchConfig) -> bool:

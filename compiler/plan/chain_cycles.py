@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.chains import Chain
+from gatewright.compiler.plan.channel_blocks import blocks_of
 from gatewright.compiler.plan.depthwise import row_cycles, suitable_edge
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.side_by_side import Order
@@ -18,6 +19,8 @@ PHASE = 300
 
 def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
     """Of all steps: the unit that is held longer, or of layers in turn both for each."""
+    if chain.order == Order.BY_CHANNELS:
+        return _by_channels(chain, arch)
     total = 0
     for step in chain.steps:
         held = [_cycles(chain, layer, rows, arch) for layer, rows in step]
@@ -26,6 +29,15 @@ def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
         else:
             total += max(sum(array for array, _ in held), sum(epilogue for _, epilogue in held)) + PHASE
     return total
+
+
+def _by_channels(chain: Chain, arch: ArchConfig) -> int:
+    """Block by block of channels; the last blocks, which nothing is beside, and the results."""
+    every = [(layer, Rows(0, chain.graph.shapes[layer.output].height)) for layer in chain.layers]
+    (expand, written), (_, depthwise), (project, stored) = (_cycles(chain, *one, arch) for one in every)
+    blocks = blocks_of(chain.layers, arch)
+    steady = max(expand + project, written + depthwise)
+    return steady + (written + depthwise + project) // blocks + stored + PHASE
 
 
 def _cycles(chain: Chain, layer: QuantisedConv, rows: Rows, arch: ArchConfig) -> tuple[int, int]:

@@ -68,7 +68,7 @@ class Chain:
         return -(-self.rows // unit) * unit
 
     def ways(self, arch: ArchConfig) -> list[Chain]:
-        """The chain as it is, and with layers side by side, if EPILOGUE computes all that have groups."""
+        """The chain as it is, and with layers side by side by rows, if EPILOGUE computes all that have groups."""
         grouped = [layer for layer in self.layers if layer.groups > 1]
         if self.cut or not all(in_epilogue(layer, self.graph, arch) for layer in grouped):
             return [self]
@@ -130,10 +130,12 @@ class Chain:
 
     @cached_property
     def kept_rows(self) -> dict[str, int]:
-        """By map between the layers the most rows that are alive at once: what is made, back to what is still read.
+        """By map in a ring the most rows that are alive at once: what is made, back to what is still read.
 
         What is made side by side is made in any order: all of it is there while the first is read.
         """
+        if self.order == Order.BY_CHANNELS:
+            return {}
         kept = dict.fromkeys(self.middles, 0)
         done = dict.fromkeys(self.middles, 0)
         for step in self.steps:

@@ -20,6 +20,8 @@ class Order(Enum):
     """Depthwise convolutions beside the layers in front of those that read them: hardly a map is kept for longer."""
     SIDE_BY_SIDE = "side by side"
     """All layers at once: each map beside EPILOGUE's layers is kept for a step more."""
+    BY_CHANNELS = "by channels"
+    """All layers at once, a block of channels of the maps between them at a time; all maps are whole."""
 
 
 @dataclass(frozen=True)
