@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gatewright.compiler.graph.graph import QuantisedGraph
@@ -16,8 +16,8 @@ from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.contract.arch import ArchConfig
 
-Place = Callable[[Sequence[Chain], Collection[str]], MapPlan]
-"""Where everything lies with some chains; maps that are given lie at the end of the scratchpad."""
+Place = Callable[[Sequence[Chain], Mapping[str, bool]], MapPlan]
+"""Where everything lies with some chains; maps that are given lie at the end of the scratchpad, or at its begin."""
 
 
 def choose_orders(
@@ -25,25 +25,25 @@ def choose_orders(
 ) -> tuple[tuple[Chain, ...], MapPlan]:
     """The chains that are ``needed``, and others, in the order and by the rows that take the fewest cycles.
 
-    Layers around grouped convolutions whose maps are whole become a chain where that takes fewer. Every second of the
-    maps that are whole lies at the end of the scratchpad: of two neighbours one, so that what is between them is one
-    gap. ``maps``: where everything lies as it is.
+    Layers around grouped convolutions whose maps are whole become a chain where that takes fewer. Maps between chains
+    lie in turn at the begin and at the end of the scratchpad: what is between two of them is one gap. ``maps``: where
+    everything lies as it is.
     """
     known = {name for chain in needed for name in chain.names}
     others = [chain for chain in chains(graph) if not chain.names & known]
     ways = [_ways(chain, True, arch) for chain in needed] + [_ways(chain, False, arch) for chain in others]
-    middles = {name for chain in needed for name in chain.middles}
+    middles = {name for chain in (*needed, *others) for name in chain.middles}
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
-    whole = [layer.output for layer in convolutions if layer.output not in middles and layer.residual is None]
+    between = [layer.output for layer in convolutions if layer.output not in middles and layer.residual is None]
     first = [next(way for way in candidates if way.order == Order.IN_TURN) for candidates in ways]
     found = [(first, maps)]
-    for high in ((), whole[::2], whole[1::2]):
+    for ends in ({}, *({name: n % 2 == last for n, name in enumerate(between)} for last in (0, 1))):
         chosen = list(first)
         for number, candidates in enumerate(ways):
             for way in candidates:
                 before, chosen[number] = chosen[number], way
                 try:
-                    found.append((list(chosen), place(_cut(chosen, len(needed)), high)))
+                    found.append((list(chosen), place(_cut(chosen, len(needed)), ends)))
                     break
                 except DoesNotFitError:
                     chosen[number] = before

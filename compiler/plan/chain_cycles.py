@@ -5,7 +5,7 @@ from __future__ import annotations
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.chains import Chain
-from gatewright.compiler.plan.channel_blocks import blocks_of
+from gatewright.compiler.plan.channel_blocks import blocks_of, kept_filters
 from gatewright.compiler.plan.depthwise import row_cycles, suitable_edge
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.side_by_side import Order
@@ -13,7 +13,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_PARTS
 from gatewright.contract.timing import DEPTHWISE_LEAD, EPILOGUE_LATENCY, array_latency
 
-PHASE = 300
+PHASE = 500
 """Cycles that a phase loses until both units are at work."""
 
 
@@ -35,9 +35,9 @@ def _by_channels(chain: Chain, arch: ArchConfig) -> int:
     """Block by block of channels; the last blocks, which nothing is beside, and the results."""
     every = [(layer, Rows(0, chain.graph.shapes[layer.output].height)) for layer in chain.layers]
     (expand, written), (_, depthwise), (project, stored) = (_cycles(chain, *one, arch) for one in every)
-    blocks = blocks_of(chain.layers, arch)
+    blocks, banks = blocks_of(chain.layers, arch), len(kept_filters(chain.layers[-1], chain.graph, arch))
     steady = max(expand + project, written + depthwise)
-    return steady + (written + depthwise + project) // blocks + stored + PHASE
+    return steady + (written + depthwise + project) // blocks + stored // banks
 
 
 def _cycles(chain: Chain, layer: QuantisedConv, rows: Rows, arch: ArchConfig) -> tuple[int, int]:

@@ -75,7 +75,8 @@ def filters_stay(layers: Layers, arch: ArchConfig) -> bool:
     words = sum(_words(layer, len(layer.weight), arch) for layer in (layers[0], layers[-1]))
     share, of = RESIDENT_SHARE
     parameters = 2 + DEPTHWISE_ENTRIES * len(layers[1].weight) + sum(len(la.weight) for la in (layers[0], layers[-1]))
-    return words * of <= arch.weight_words * share and 2 * parameters <= arch.parameter_entries
+    room = arch.parameter_entries - arch.parameter_entries // GROUP_SHARE
+    return words * of <= arch.weight_words * share and 2 * parameters <= room
 
 
 def _words(layer: QuantisedConv, filters: int, arch: ArchConfig) -> int:

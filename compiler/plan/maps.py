@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -42,7 +43,7 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
     pitch = layout.rows * layout.channels * layout.width
     refused: list[DoesNotFitError] = []
 
-    def place(chosen: Sequence[Chain], high: Collection[str] = ()) -> MapPlan:
+    def place(chosen: Sequence[Chain], ends: Mapping[str, bool] = MappingProxyType({})) -> MapPlan:
         kept = {name: rows for chain in chosen for name, rows in chain.kept_rows.items()}
         rings = {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
         for chain in chosen:
@@ -50,7 +51,7 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
                 rows = min(layout.height, chain.image_ring(rows_in_beats(pitch)))
                 rings[graph.input] = rows * pitch
         together = [chain.layers for chain in chosen]
-        return allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together, high=high)
+        return allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together, ends=ends)
 
     for chosen in ((), *chain_ways(graph)):
         try:
