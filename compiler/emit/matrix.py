@@ -62,8 +62,8 @@ class Product:
 
     @property
     def filters_stand(self) -> bool:
-        """Whether filters must stand still."""
-        return self.output.residual or self.output.pool is not None
+        """Whether filters must stand still, or do, so that the epilogue takes fewer cycles."""
+        return self.output.residual or self.output.pool is not None or self.fine
 
     def gather(
         self,
