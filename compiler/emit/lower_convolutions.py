@@ -11,6 +11,7 @@ from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
+from gatewright.compiler.emit.lower_head import HeadLowering
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
@@ -60,6 +61,9 @@ class ConvolutionLowering:
         if chain is not None:
             if chain.layers[0] in layers:
                 self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut), chain.order != Order.IN_TURN)
+            return
+        if self.image.head is not None and self.image.head.convolution in layers:
+            HeadLowering(self, self.image.head).run()
             return
         beside = self.image.by_channels.get(layers[0].name)
         if beside is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import lcm
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +18,9 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
-from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, Slices, pieces_of
+from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, Slices, pieces_of, reduction_unit
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.arch import ACCUMULATOR_BANKS, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
 
 Layers = tuple[QuantisedConv, ...]
@@ -83,17 +82,12 @@ def _words(layer: QuantisedConv, filters: int, arch: ArchConfig) -> int:
     return slices_of(layer.weight[0].size, arch) * padded_vectors(filters)
 
 
-def _unit(arch: ArchConfig) -> int:
-    """Slices in which pieces of a reduction begin."""
-    return lcm(OPERAND_BANKS, arch.slices_per_beat)
-
-
 def _filters_fit(layers: Layers, arch: ArchConfig) -> bool:
     """Whether of both convolutions a group or piece has room in a half of the weight buffer: two are there."""
     if filters_stay(layers, arch):
         return True
     group = _words(layers[0], arch.columns, arch)
-    piece = max(_unit(arch) * padded_vectors(len(layers[-1].weight)), arch.weight_words // PIECE_SHARE)
+    piece = max(reduction_unit(arch) * padded_vectors(len(layers[-1].weight)), arch.weight_words // PIECE_SHARE)
     return 2 * (group + piece) <= arch.weight_words
 
 
@@ -130,7 +124,7 @@ def cut_by_channels(bank: FilterBank, layers: Layers, arch: ArchConfig) -> Filte
     if bank.name == layers[0].name:
         return replace(bank, group=min(arch.columns, bank.filters), pieces=(Slices(0, slices),))
     most = arch.weight_words // PIECE_SHARE // padded_vectors(bank.filters)
-    return replace(bank, group=bank.filters, pieces=pieces_of(slices, most, _unit(arch)))
+    return replace(bank, group=bank.filters, pieces=pieces_of(slices, most, reduction_unit(arch)))
 
 
 def ready_slices(block: int, layers: Layers, arch: ArchConfig) -> int:

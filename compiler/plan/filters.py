@@ -121,13 +121,18 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
         )
     pieces: tuple[Slices, ...] = (Slices(0, slices),)
     if bank.space == Space.WEIGHTS_BY_VECTOR:
-        unit = lcm(OPERAND_BANKS, arch.slices_per_beat)
+        unit = reduction_unit(arch)
         most = arch.weight_words // PIECE_SHARE // padded_vectors(group)
         pieces = pieces_of(slices, most, unit)
         if bank.gate is not None:
             growing = growing_pieces(slices, most, unit, FIRST_SLICES, 1.5)
             return replace(bank, group=group, pieces=pieces, first_pieces=growing)
     return replace(bank, group=group, pieces=pieces)
+
+
+def reduction_unit(arch: ArchConfig) -> int:
+    """Slices in which pieces of a reduction begin."""
+    return lcm(OPERAND_BANKS, arch.slices_per_beat)
 
 
 def may_stay(shapes: Sequence[tuple[int, ...]], arch: ArchConfig) -> bool:

@@ -24,6 +24,7 @@ from gatewright.compiler.plan.channel_blocks import (
 )
 from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut
+from gatewright.compiler.plan.head import Head, cut_head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
@@ -82,6 +83,8 @@ class NetworkImage:
     """Convolutions around grouped ones that are."""
     by_channels: dict[str, Chain] = field(init=False)
     """By layer, convolutions around depthwise ones that are computed block of channels by block of channels."""
+    head: Head | None = field(init=False)
+    """The last convolution and the classifier, if that works in its wake."""
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
@@ -117,6 +120,7 @@ class NetworkImage:
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
         self.by_channels = {layer.name: chain for chain in beside for layer in chain.layers}
+        self.head = head_of(self.graph, self.arch)
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
@@ -308,10 +312,16 @@ class NetworkImage:
         self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
     def add_by_reduction(
-        self, name: str, weight: npt.NDArray[np.int8], gate: str, output_gate: str | None = None, vector: bool = False
+        self,
+        name: str,
+        weight: npt.NDArray[np.int8],
+        gate: str | None,
+        output_gate: str | None = None,
+        vector: bool = False,
     ) -> None:
         """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read.
 
+        Without a gate, in a head, its channels are read in pieces.
         ``output_gate`` picks its filters; ``vector`` as above.
         """
         bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
@@ -389,6 +399,8 @@ class NetworkImage:
         taps = reduction // weight.shape[-1]
         rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
         bank = FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, (), output_gate=output_gate)
+        if self.head is not None and name == self.head.classifier.name:
+            return cut_head(bank, self.arch)
         chain = self.by_channels.get(name)
         return cut(bank, self.arch, vector) if chain is None else cut_by_channels(bank, chain.layers, self.arch)
 
