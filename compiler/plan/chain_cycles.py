@@ -44,13 +44,16 @@ def _cycles(chain: Chain, layer: QuantisedConv, rows: Rows, arch: ArchConfig) ->
     """Of the array and of EPILOGUE, for some rows of a layer."""
     shape, filters = chain.graph.shapes[layer.output], len(layer.weight)
     blocks, count = -(-filters // arch.columns), rows.end - rows.first
+    pixels = count * shape.width
     if layer.name in chain.in_epilogue:
+        shared = chain.share.get(layer.name, 0) // arch.columns
         edge = suitable_edge(layer, shape.height, shape.width)
         tiles = -(-shape.width // edge) * ((rows.end - 1) // edge - rows.first // edge + 1)
         work = -(-shape.width // edge) * count * row_cycles(layer, edge)
         setup = DEPTHWISE_PARTS * arch.columns + (DEPTHWISE_LEAD + EPILOGUE_LATENCY) / 2
-        return 0, int(blocks * (work + tiles * setup))
-    pixels, slices = count * shape.width, slices_of(layer.weight[0].size, arch)
+        stored = shared * (pixels + arch.columns) + EPILOGUE_LATENCY if shared else 0
+        return shared * layer.weight[0].size * pixels, int((blocks - shared) * (work + tiles * setup)) + stored
+    slices = slices_of(layer.weight[0].size, arch)
     chunks = -(-pixels // max(1, min(arch.accumulator_depth, arch.patch_words // (3 * slices))))
     written = pixels * (1 + (layer.residual is not None)) + chunks * (arch.columns + EPILOGUE_LATENCY)
     return blocks * slices * pixels, blocks * written
