@@ -49,5 +49,6 @@ def convolve_share(context: Context, loader: FilterLoader, product: Product, lay
                     stored=(stored_slice(layer, tap, first + block, arch), tap > 0),
                 )
             context.patches_multiplied(patches.base)
+            yield
         store(context, output, tiles, *chunk, sizes | {"first_filter": 0, "filter_count": product.filters})
         yield

@@ -13,8 +13,8 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_PARTS
 from gatewright.contract.timing import DEPTHWISE_LEAD, EPILOGUE_LATENCY, array_latency
 
-PHASE = 500
-"""Cycles that a phase loses until both units are at work."""
+START = 1000
+"""Cycles until the array's work of a phase is under way, and its results are there."""
 
 
 def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
@@ -27,7 +27,9 @@ def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
         if chain.order == Order.IN_TURN:
             total += sum(max(array, epilogue) + array_latency(arch.rows, arch.columns) for array, epilogue in held)
         else:
-            total += max(sum(array for array, _ in held), sum(epilogue for _, epilogue in held)) + PHASE
+            made = {layer.output for layer, _ in step}
+            waits = sum(layer.source in made and layer.groups == 1 for layer, _ in step) if len(held) > 1 else 0
+            total += max(sum(array for array, _ in held) + START, sum(epilogue for _, epilogue in held)) + waits * START
     return total
 
 
