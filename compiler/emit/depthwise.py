@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gatewright.compiler.emit.context import ADDRESS_SPACE, Context
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
@@ -12,33 +13,63 @@ from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import EpilogueKind, Opcode
 
 
+BLOCKS = 2
+"""Blocks of channels in an instruction that comes among others' results: these wait for it."""
+
+
 def convolve_depthwise(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
     """A convolution over a tile set without a table, as ``matrix.convolve``: an instruction for each part of a tile.
 
     A part ends where the ring of the output does, whose rows lie apart there.
     """
-    tiles, output = product.tiles, product.output
     loader.weights(product.name)  # no filters, but the parameters
-    for number in range(len(tiles)):
-        first, end = tiles.span(number, 1)
-        end = min(end, output.height)
-        while first < end:
-            turn = output.height if output.ring is None else output.ring
-            behind = min(end, (first // turn + 1) * turn)
-            _emit(context, product, number, first, behind)
-            first = behind
+    step = BLOCKS * context.arch.columns if product.fine else product.filters
+    for number in range(len(product.tiles)):
+        for rows in _rows(product, number):
+            for channel in range(0, product.filters, step):
+                _emit(context, product, number, rows, (channel, min(step, product.filters - channel)))
+                if product.fine:
+                    yield
         yield
 
 
-def _emit(context: Context, product: Product, number: int, first: int, end: int) -> None:
-    """Rows [first, end) of the output, in one of the tiles."""
+def convolve_channels(context: Context, product: Product, first: int, count: int, parameters: int | None) -> None:
+    """Some channels of a convolution without a gate; ``parameters``: their first entry, if not all are there."""
+    if parameters is not None:
+        shift = parameters - DEPTHWISE_ENTRIES * first
+        product = replace(product, output=replace(product.output, parameters=shift, first_channel=first))
+    for number in range(len(product.tiles)):
+        for rows in _rows(product, number):
+            _emit(context, product, number, rows, (first, count))
+
+
+def _rows(product: Product, number: int) -> Iterator[tuple[int, int]]:
+    """Rows [first, end) of the output that one instruction makes of a tile."""
+    output = product.output
+    first, end = product.tiles.span(number, 1)
+    end = min(end, output.height)
+    while first < end:
+        turn = output.height if output.ring is None else output.ring
+        behind = min(end, (first // turn + 1) * turn)
+        yield first, behind
+        first = behind
+
+
+def _emit(context: Context, product: Product, number: int, rows: tuple[int, int], filters: tuple[int, int]) -> None:
+    """Rows [first, end) of the output in one of the tiles; ``filters``: the first and how many."""
+    (first, end), (first_filter, count) = rows, filters
     source, output, kernel, tiles = product.source, product.output, product.kernel, product.tiles
     top = first * kernel.stride - kernel.padding_y
     bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.height
     read = source.rows(max(0, top), max(0, min(source.height, bottom)))
     written = output.rows(first, end)
     assert not written.wrap
-    entries = DEPTHWISE_ENTRIES * output.channels
+    entries = output.parameters, output.parameters + DEPTHWISE_ENTRIES * output.channels
+    if output.channel_gate is None:
+        low = output.parameters + DEPTHWISE_ENTRIES * first_filter
+        entries = low, low + DEPTHWISE_ENTRIES * count
+    # Parameters of these channels alone count from 0, and so do the channels then.
+    shift = output.first_channel or 0
     fields: dict[str, int] = dict(read.wrap)
     if output.channel_gate is not None:
         fields |= {"compact": 1, "filter_table": output.channel_gate.table}
@@ -48,11 +79,11 @@ def _emit(context: Context, product: Product, number: int, first: int, end: int)
             *(reads("scratchpad", *place) for place in read.ranges),
             *(writes("scratchpad", *place) for place in written.ranges),
             PORT_B,
-            Access("parameter", output.parameters, output.parameters + entries, early=True),
+            Access("parameter", *entries, early=True),
             *(Access("table", table, table + 1, early=True) for name, table in fields.items() if "table" in name),
         ],
         kind=EpilogueKind.DEPTHWISE,
-        destination=written.address % ADDRESS_SPACE,
+        destination=(written.address + shift) % ADDRESS_SPACE,
         out_height=output.height,
         out_width=output.width,
         channels=output.channels,
@@ -61,10 +92,11 @@ def _emit(context: Context, product: Product, number: int, first: int, end: int)
         tile_count=1,
         first_pixel=(first - int(tiles.rows[number])) * tiles.tile,
         pixel_count=(end - first) * tiles.tile,
-        filter_count=product.filters,
-        parameters=output.parameters,
+        first_filter=first_filter - shift,
+        filter_count=count,
+        parameters=output.parameters + DEPTHWISE_ENTRIES * shift,
         relu=int(output.relu),
-        source=read.address,
+        source=(read.address + shift) % ADDRESS_SPACE,
         source_height=source.height,
         source_width=source.width,
         window=kernel.height,

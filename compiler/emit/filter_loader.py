@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
@@ -12,6 +13,7 @@ from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
+from gatewright.compiler.plan.channel_blocks import filters_in_order
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES
@@ -48,6 +50,7 @@ class FilterLoader:
         in_turn |= {name: one.layers[0].name for name, one in context.image.passes.items()}
         alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
         in_turn |= {layer.name: layer.name for layer in alone}
+        head = () if context.image.head is None else context.image.head.names
         self._pending = deque(
             Use(
                 self.turn[in_turn.get(layer.name, layer.name)],
@@ -56,8 +59,10 @@ class FilterLoader:
                 layer.tile_gate,
             )
             for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
+            if name not in context.image.by_channels and name not in head
             for bank in self.banks_of(layer)
         )
+        self._add_by_channels()
         self._parameters = ParameterLoader(context)
         whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
         self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
@@ -68,6 +73,28 @@ class FilterLoader:
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._beside: list[str] = []
         self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
+
+    def _add_by_channels(self) -> None:
+        """Those of layers that are computed by channels: piece by piece in the order in which they need them."""
+        banks = self.context.image.banks
+        for chain in {id(chain): chain for chain in self.context.image.by_channels.values()}.values():
+            first, depthwise, last = (banks[layer.name] for layer in chain.layers)
+            turn = self.turn[first.name]
+            order = filters_in_order(chain.layers, first, last, self.context.arch)
+            self._add_in_order(turn, [first, depthwise, last], order)
+        head = self.context.image.head
+        if head is not None:
+            first, last = (banks[name] for name in head.names)
+            self._add_in_order(self.turn[first.name], [first, last], head.order(first, last, self.context.arch))
+
+    def _add_in_order(
+        self, turn: int, banks: Sequence[FilterBank], order: Iterable[tuple[FilterBank, int, int]]
+    ) -> None:
+        """The uses of layers that work side by side: what stays first, then (bank, group, piece) in ``order``."""
+        uses = [Use(turn, bank, 0, None) for bank in banks if not bank.streamed]
+        uses += [Use(turn, bank, 0, None, group, piece, left=1) for bank, group, piece in order if bank.streamed]
+        place = next((n for n, use in enumerate(self._pending) if use.turn > turn), len(self._pending))
+        self._pending = deque([*islice(self._pending, place), *uses, *islice(self._pending, place, None)])
 
     def _in_order_of_use(self) -> list[QuantisedLayer]:
         """The layers; of gates that join one another those with streamed filters last."""
@@ -184,13 +211,12 @@ class FilterLoader:
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
-        use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
-        if use is None or not self._load_parameters(bank):
-            return
-        while region not in self.ring.live and self._load(use):
+        while region not in self.ring.live:
+            use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
+            if use is None or not self._load_parameters(bank) or not self._load(use):
+                return
             if use.advance(bank.groups(self.filters_of(bank))):
                 self._pending.remove(use)
-                return
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
@@ -198,6 +224,13 @@ class FilterLoader:
         if bank.streamed:
             for piece in range(len(bank.pieces_in(group))):
                 self._release(region_name(bank, serial, group, piece))
+            self.load_until(self._horizon)
+
+    def used_piece(self, name: str, piece: int, group: int = 0) -> None:
+        """The last MATMUL with a piece of a streamed group is emitted: it may give way."""
+        bank = self.context.image.banks[name]
+        if bank.streamed:
+            self._release(region_name(bank, 0, group, piece))
             self.load_until(self._horizon)
 
     def skip(self, name: str, group: int, serial: int = 0) -> None:
@@ -247,7 +280,8 @@ class FilterLoader:
                 return False
             if not self._load(use):
                 return False
-            use.advance(groups)
+            if use.advance(groups):
+                break
         return True
 
     def _picked(self, bank: FilterBank) -> int:
@@ -299,7 +333,7 @@ class FilterLoader:
         follows = self.context.gate(self._follows.get(bank.name))
         if follows is not None:
             accesses.append(reads("table", follows.table, follows.table + 1))
-        skipped = piece.first // arch.slices_per_beat
+        skipped = piece.first // arch.slices_per_beat if by_vector else 0
         fields = {"rows": bank.rows, "row_beats": bank.row_beats}
         if bank.streamed and by_vector:
             fields |= {
@@ -307,6 +341,9 @@ class FilterLoader:
                 "rows": min(bank.group, self.filters_of(bank) - use.group * bank.group),
                 "row_beats": -(-piece.count // arch.slices_per_beat),
             }
+        if not by_vector and len(bank.pieces) > 1:
+            first = piece.first * arch.rows
+            fields |= {"first_row": first, "rows": min(piece.count * arch.rows, bank.rows - first)}
         self.context.out.emit(
             Opcode.LOAD,
             accesses,

@@ -21,7 +21,7 @@ class Use:
     """A bank in the order of use; ``turn``: its layer's number. ``group`` and ``piece`` are the next to be loaded.
 
     ``serial`` is -1 while the order of those that are used in turn is not known. Without active tiles of ``tile_gate``
-    the bank is not used.
+    the bank is not used. ``left``: pieces that are meant, if others of the bank come later.
     """
 
     turn: int
@@ -30,6 +30,7 @@ class Use:
     tile_gate: str | None
     group: int = 0
     piece: int = 0
+    left: int | None = None
 
     @property
     def region(self) -> str:
@@ -37,11 +38,13 @@ class Use:
         return region_name(self.bank, self.serial, self.group, self.piece)
 
     def advance(self, groups: int) -> bool:
-        """One piece more is loaded; whether it was the last."""
+        """One piece more is loaded; whether it was the last that is meant."""
         self.piece += 1
         if self.piece == len(self.bank.pieces_in(self.group)):
             self.group, self.piece = self.group + 1, 0
-        return self.group == groups
+        if self.left is not None:
+            self.left -= 1
+        return self.group == groups or self.left == 0
 
 
 def region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:

@@ -76,6 +76,8 @@ class Lowering:
 
     def advance_classifier(self, head: QuantisedClassifier, rows: int) -> None:
         """Gather the first rows of the classifier's map, once half of them are there."""
+        if self.image.head is not None:
+            return
         shape = self.graph.shapes[head.source]
         if 2 * rows < shape.height:
             return
@@ -103,7 +105,8 @@ class Lowering:
 
     def classifier(self, layer: QuantisedClassifier) -> None:
         """The logits, and their way to DRAM."""
-        (self._head or self._average(layer)).finish()
+        if self.image.head is None:
+            (self._head or self._average(layer)).finish()
         address = self.image.addresses[layer.output]
         row = len(self.context.out.rows) - 1
         self.placements.append(Placement(layer.output, "logits", address, 1, 1, len(layer.weight), row))

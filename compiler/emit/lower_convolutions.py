@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gatewright.compiler.emit.array_share import convolve_share
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
+from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
+from gatewright.compiler.emit.lower_head import HeadLowering
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, plane_widths, planes
+from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.stem import IMAGE_AHEAD
 from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
 from gatewright.contract.errors import GatewrightError
 
@@ -56,7 +61,15 @@ class ConvolutionLowering:
         chain = self._chains.get(layers[0].name)
         if chain is not None:
             if chain.layers[0] in layers:
-                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut))
+                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut), chain.order != Order.IN_TURN)
+            return
+        if self.image.head is not None and self.image.head.convolution in layers:
+            HeadLowering(self, self.image.head).run()
+            return
+        beside = self.image.by_channels.get(layers[0].name)
+        if beside is not None:
+            if beside.layers[0] in layers:
+                ChannelBlocks(self, beside).run()
             return
         if any(layer.name in self.image.passes for layer in layers):
             for layer in layers:
@@ -74,7 +87,7 @@ class ConvolutionLowering:
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
-                sets = self._tile_sets(layer)
+                sets = self.tile_sets(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         among = max(1, AMONG_PIXELS // self.arch.columns) * self.arch.columns
         chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
@@ -103,11 +116,11 @@ class ConvolutionLowering:
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
-        for serial, (tiles, relu, pool) in enumerate(self._tile_sets(layer)):
+        for serial, (tiles, relu, pool) in enumerate(self.tile_sets(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self.place(layer)
 
-    def _tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
+    def tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
         return [chosen for chosen in self._all_tile_sets(layer) if len(chosen[0])]
 
@@ -145,12 +158,13 @@ class ConvolutionLowering:
         steps = tuple(tuple(block.turns(step)) for step in block.steps(self.graph, unit, ahead))
         self._by_rows(block.layers, Pass(steps), unit if unit < block.units[0] else 0)
 
-    def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int) -> None:
+    def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int, beside: bool = False) -> None:
         """Convolutions in turn, each on some rows; maps in DRAM come and go beside.
 
-        With ``unit`` not 0 rows of tiles of the first convolution may be cut.
+        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made side
+        by side, the array's layers in turn and EPILOGUE's.
         """
-        sets = {layer.name: self._tile_sets(layer) for layer in layers}
+        sets = {layer.name: self.tile_sets(layer) for layer in layers}
         for layer in layers:
             self.count_macs(layer)
         work = [
@@ -171,13 +185,32 @@ class ConvolutionLowering:
                 self.context.out.layer = layers[0].name
                 self._bring_image(layers[0], number)
                 traffic.step(number)
+                both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
                 for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
+                        even = self.arch.accumulator_depth if beside else None
+                        chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
+                        if beside:
+                            both[in_epilogue(layer, self.graph, self.arch)].append((layer.name, chunks))
+                            both[0].extend(self._share(layer, tiles))
+                            continue
                         self.context.out.layer = layer.name
-                        _interleave([self.tiles(layer, tiles, relu, pool, serial)])
+                        _interleave([chunks])
+                side_by_side(self.context, *both)
             traffic.finish()
         for layer in layers:
             self.place(layer)
+
+    def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
+        """What the array computes of a depthwise convolution, whose other channels EPILOGUE computes in some tiles."""
+        share, shape = self.image.share.get(layer.name, 0), self.graph.shapes[layer.output]
+        if not share or tiles.start % -(-shape.width // tiles.tile):
+            return []
+        first, end = tiles.span(0, 1)
+        every = all_tiles(shape.height, shape.width, computed_edge(shape.height, shape.width))
+        part = len(layer.weight) - share, share
+        product = self.product(layer, every.rows_of(first, end), layer.relu, None, part)
+        return [(layer.name, convolve_share(self.context, self.loader, product, layer))]
 
     def _may_cut(self, layer: QuantisedConv, layers: Sequence[QuantisedConv], unit: int, tile: int) -> bool:
         """Whether rows of a layer's tiles may be computed alone."""
@@ -187,7 +220,7 @@ class ConvolutionLowering:
         """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
         loader, chain = self.lowering.image_loader, self._chains.get(layer.name)
         if layer.source == self.graph.input and chain is not None and loader.ring is not None:
-            for following in range(step, min(step + 1 + IMAGE_AHEAD, len(chain.steps))):
+            for following in range(step, min(step + 1 + chain.image_ahead, len(chain.steps))):
                 loader.rows(chain.image_rows(following))
 
     @staticmethod
@@ -219,6 +252,7 @@ class ConvolutionLowering:
         serial: int = 0,
         even: int | None = None,
         part: tuple[int, int] | None = None,
+        fine: bool = False,
     ) -> Iterator[None]:
         """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""
         if pool is not None and pool.tile != tiles.tile:
@@ -228,18 +262,31 @@ class ConvolutionLowering:
         first_filter, filters = part or (0, self.filters_of(layer))
         if not filters or not len(tiles):
             return
-        source, kernel = self._source(layer)
-        readers = self.readers(layer, pool, tiles.tile)
-        output = self._output(layer, relu, pool)
-        product = Product(layer.name, source, output, tiles, filters, kernel, readers, serial, even, first_filter)
+        product = self.product(layer, tiles, relu, pool, (first_filter, filters))
+        product = replace(product, serial=serial, even=even, fine=fine)
         if in_epilogue(layer, self.graph, self.arch):
+            product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             yield from convolve_depthwise(self.context, self.loader, product)
             return
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return
-        way = self.way(layer.name, source, tiles, kernel)
+        way = self.way(layer.name, product.source, tiles, product.kernel)
         yield from way(self.context, self.loader, product)
+
+    def product(
+        self,
+        layer: QuantisedConv,
+        tiles: TileSet,
+        relu: bool,
+        pool: Pooling | None,
+        part: tuple[int, int] | None = None,
+    ) -> Product:
+        """A convolution on some tiles; ``part``: of the filters so many from one on, not all."""
+        first_filter, filters = part or (0, self.filters_of(layer))
+        source, kernel = self._source(layer)
+        readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
+        return Product(layer.name, source, output, tiles, filters, kernel, readers, first_filter=first_filter)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)

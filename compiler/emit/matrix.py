@@ -28,6 +28,7 @@ class Product:
     enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
     this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
+    ``fine``: other work may come behind each part of a chunk, not behind whole chunks alone.
     ``reads``: the same tiles, in a map ``reads_width`` pixels wide, as GATHER counts them, if it counts otherwise.
     """
 
@@ -41,6 +42,7 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
+    fine: bool = False
     reads: TileSet | None = None
     reads_width: int = 0
 
@@ -60,8 +62,8 @@ class Product:
 
     @property
     def filters_stand(self) -> bool:
-        """Whether filters must stand still."""
-        return self.output.residual or self.output.pool is not None
+        """Whether filters must stand still, or do, so that the epilogue takes fewer cycles."""
+        return self.output.residual or self.output.pool is not None or self.fine
 
     def gather(
         self,
@@ -104,7 +106,7 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
             gathered.append(product.gather(context, *ahead, pieces=() if gathered else at_first))
         if number == 1:
             loader.load_until(loader.turn[name] + 3)
-        _multiply(context, loader, product, piece, gathered[number], () if number else at_first)
+        yield from _multiply(context, loader, product, piece, gathered[number], () if number else at_first)
         lag = GATHER_AHEAD if len(gathered) < len(pieces) else 1
         if lag <= number < len(pieces) - 1:
             first, count = pieces[number - lag]
@@ -119,8 +121,11 @@ def _multiply(
     chunk: tuple[int, int],
     patches: Patches,
     pieces: Sequence[Slices],
-) -> None:
-    """The MATMULs and EPILOGUEs of a chunk; the first of them for the patches as they come, piece by piece."""
+) -> Iterator[None]:
+    """The MATMULs and EPILOGUEs of a chunk; the first of them for the patches as they come, piece by piece.
+
+    A product that is ``fine`` is interrupted between its parts.
+    """
     (first, count), tiles, arch = chunk, product.tiles, context.arch
     pixels = count * tiles.pixels
     if pixels > arch.accumulator_depth:
@@ -138,7 +143,9 @@ def _multiply(
         arch.accumulator_depth,
         product.pixels_stand(arch.columns),
     )
-    for part in parts:
+    for number, part in enumerate(parts):
+        if product.fine and number:
+            yield
         sizes = fields | {
             "first_pixel": tiles.first_pixel + part.first_pixel,
             "pixel_count": part.pixels,
@@ -150,6 +157,8 @@ def _multiply(
         for piece in pieces or [patches.slices]:
             product.multiply(context, loader, patches.piece(piece), sizes)
         pieces = ()
+        if product.fine:
+            yield
         store(context, product.output, tiles, first, count, sizes)
     context.patches_multiplied(patches.base)
 

@@ -105,7 +105,10 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
-        image.add_by_vector(self.name, self.weight, vector=True)
+        if image.head is None:
+            image.add_by_vector(self.name, self.weight, vector=True)
+        else:
+            image.add_by_reduction(self.name, self.weight[:, None, None], None)
 
     def without_gates(self) -> QuantisedClassifier:
         return self

@@ -73,6 +73,7 @@ def allocate_scratchpad(
     together: Sequence[Sequence[QuantisedLayer]] = (),
     off_chip: Collection[str] = (),
     rooms: Sequence[RoomWish] = (),
+    ends: Mapping[str, bool] = MappingProxyType({}),
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
@@ -81,7 +82,8 @@ def allocate_scratchpad(
     ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
     maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
     ``fixed``: rings of maps of which only rows are kept, in bytes; ``together``: layers that are computed in turn.
-    Maps ``off_chip`` have no place of their own, but ``rooms`` in which some of their rows or tiles lie.
+    Maps ``off_chip`` have no place of their own, but ``rooms`` in which some of their rows or tiles lie. Maps of
+    ``ends`` are placed before all others, at the end of the scratchpad (true) or at its begin.
 
     A pooled map shares the buffer of the pooled map of its source's residual: inactive tiles keep
     their average there.
@@ -144,7 +146,9 @@ def allocate_scratchpad(
     for room in rooms:
         numbers = [graph.layers.index(layer) for layer in room.layers]
         owner[room.name] = Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
-    buffers = list({id(b): b for b in owner.values()}.values())
+    for name, high in ends.items():
+        owner[name].high = high
+    buffers = list({id(b): b for b in (*(owner[name] for name in ends), *owner.values())}.values())
     if rooms:
         place_around_rooms(buffers, {r.name for r in rooms}, {r.below for r in rooms if r.below is not None}, arch)
     else:

@@ -7,17 +7,24 @@ chain's input is read as soon as the rows above it are, by a convolution that ru
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.array_share import Share
 from gatewright.compiler.plan.bands import UNGATED_ROWS, Rows, needed_rows, tile_rows
+from gatewright.compiler.plan.depthwise import in_epilogue
+from gatewright.compiler.plan.side_by_side import Order, Place, places, rounds
 from gatewright.compiler.plan.stem import IMAGE_AHEAD
 from gatewright.compiler.plan.tiling import computed_edge
+from gatewright.contract.arch import ArchConfig
 
 BANDS = (UNGATED_ROWS, UNGATED_ROWS // 2, 1)
 """Rows of a chain's output that are made together, the first that fits."""
+
+MOST_ROWS = 16
+"""Rows of a chain's output that are made together at most, where layers work side by side."""
 
 Step = tuple[tuple[QuantisedConv, Rows], ...]
 
@@ -27,13 +34,17 @@ class Chain:
     """Convolutions, each but the first the only reader of what the one before it writes.
 
     ``rows`` of the last one's output are made together, or a row of its tiles. ``cut``: the first one may make some
-    rows of its tiles, each tile by itself.
+    rows of its tiles, each tile by itself. ``order``: which layers work side by side; ``in_epilogue`` names those that
+    EPILOGUE computes. ``share``: of these the channels on the array.
     """
 
     graph: QuantisedGraph
     layers: tuple[QuantisedConv, ...]
     rows: int
     cut: bool = False
+    order: Order = Order.IN_TURN
+    in_epilogue: frozenset[str] = frozenset()
+    share: Share = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -58,8 +69,39 @@ class Chain:
         unit = self._unit(self.layers[-1])
         return -(-self.rows // unit) * unit
 
+    def ways(self, arch: ArchConfig) -> list[Chain]:
+        """The chain as it is, and with layers side by side by rows, if EPILOGUE computes all that have groups."""
+        grouped = [layer for layer in self.layers if layer.groups > 1]
+        if self.cut or not all(in_epilogue(layer, self.graph, arch) for layer in grouped):
+            return [self]
+        names, height = frozenset(layer.name for layer in grouped), self.graph.shapes[self.layers[-1].output].height
+        most = min(MOST_ROWS, height // 2)
+        return [replace(self, in_epilogue=names)] + [
+            replace(self, rows=rows, order=order, in_epilogue=names)
+            for rows in range(1, most + 1)
+            for order in (Order.IN_PHASES, Order.SIDE_BY_SIDE)
+        ]
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """By layer how far it is behind the first one."""
+        return places([layer.name in self.in_epilogue for layer in self.layers], self.order)
+
     @cached_property
     def steps(self) -> tuple[Step, ...]:
+        """What is made one after the other, or, in another order, what is made side by side."""
+        if self.order == Order.IN_TURN:
+            return self._in_turn
+        made = [{layer.name: (layer, rows) for layer, rows in step} for step in self._in_turn]
+        names = [layer.name for layer in self.layers]
+        phases = (
+            tuple(made[turn][names[number]] for number, turn in phase if names[number] in made[turn])
+            for phase in rounds(self.places, len(made))
+        )
+        return tuple(phase for phase in phases if phase)
+
+    @cached_property
+    def _in_turn(self) -> tuple[Step, ...]:
         """What is made in turn: rows of each layer, in order; rows that are there already are not made again.
 
         The last layer makes whole rows of tiles. The others make those ``rows`` at a time, so that fewer are kept.
@@ -90,10 +132,17 @@ class Chain:
 
     @cached_property
     def kept_rows(self) -> dict[str, int]:
-        """By map between the layers the most rows that are alive at once: what is made, back to what is still read."""
+        """By map in a ring the most rows that are alive at once: what is made, back to what is still read.
+
+        What is made side by side is made in any order: all of it is there while the first is read.
+        """
+        if self.order == Order.BY_CHANNELS:
+            return {}
         kept = dict.fromkeys(self.middles, 0)
         done = dict.fromkeys(self.middles, 0)
         for step in self.steps:
+            if self.order != Order.IN_TURN:
+                done |= {layer.output: rows.end for layer, rows in step if layer.output in done}
             for layer, rows in step:
                 if layer.output in done:
                     done[layer.output] = rows.end
@@ -102,6 +151,11 @@ class Chain:
                     kept[layer.source] = max(kept[layer.source], done[layer.source] - first)
         return kept
 
+    @property
+    def image_ahead(self) -> int:
+        """Steps of which the image's rows are brought before it is their turn."""
+        return IMAGE_AHEAD * (1 + max(place.phase for place in self.places))
+
     def image_rows(self, step: int) -> int:
         """Rows of the first layer's source that are needed up to a step."""
         first = self.layers[0]
@@ -109,10 +163,10 @@ class Chain:
         return max(min(needed_rows(first, rows).end, self.graph.shapes[first.source].height) for rows in made)
 
     def image_ring(self, unit: int) -> int:
-        """Rows that a ring of the first layer's source must hold, ``IMAGE_AHEAD`` steps ahead, in whole units."""
+        """Rows that a ring of the first layer's source must hold, ``image_ahead`` steps ahead, in whole units."""
         first, most = self.layers[0], 0
         for number, step in enumerate(self.steps):
-            last = self.image_rows(min(number + IMAGE_AHEAD, len(self.steps) - 1))
+            last = self.image_rows(min(number + self.image_ahead, len(self.steps) - 1))
             for layer, rows in step:
                 if layer is first:
                     most = max(most, last - max(0, needed_rows(first, rows).first))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import lcm
+from math import lcm, prod
 
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES, OPERAND_BANKS, ArchConfig
@@ -120,13 +121,25 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
         )
     pieces: tuple[Slices, ...] = (Slices(0, slices),)
     if bank.space == Space.WEIGHTS_BY_VECTOR:
-        unit = lcm(OPERAND_BANKS, arch.slices_per_beat)
+        unit = reduction_unit(arch)
         most = arch.weight_words // PIECE_SHARE // padded_vectors(group)
         pieces = pieces_of(slices, most, unit)
         if bank.gate is not None:
             growing = growing_pieces(slices, most, unit, FIRST_SLICES, 1.5)
             return replace(bank, group=group, pieces=pieces, first_pieces=growing)
     return replace(bank, group=group, pieces=pieces)
+
+
+def reduction_unit(arch: ArchConfig) -> int:
+    """Slices in which pieces of a reduction begin."""
+    return lcm(OPERAND_BANKS, arch.slices_per_beat)
+
+
+def may_stay(shapes: Sequence[tuple[int, ...]], arch: ArchConfig) -> bool:
+    """Whether filters [filters, height, width, channels] of several layers may be resident, and at the same time."""
+    words = [slices_of(prod(shape[1:]), arch) * padded_vectors(shape[0]) for shape in shapes]
+    share, of = RESIDENT_SHARE
+    return max(words) * of <= arch.weight_words * share and sum(words) <= arch.weight_words
 
 
 def cut_in_planes(bank: FilterBank, arch: ArchConfig, filters: int) -> FilterBank:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
+from gatewright.compiler.plan.chain_choice import choose_orders
 from gatewright.compiler.plan.chains import Chain, chain_ways
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
@@ -40,7 +42,8 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
     """As ``plan_maps``, of a network with grouped convolutions."""
     pitch = layout.rows * layout.channels * layout.width
     refused: list[DoesNotFitError] = []
-    for chosen in ((), *chain_ways(graph)):
+
+    def place(chosen: Sequence[Chain], ends: Mapping[str, bool] = MappingProxyType({})) -> MapPlan:
         kept = {name: rows for chain in chosen for name, rows in chain.kept_rows.items()}
         rings = {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
         for chain in chosen:
@@ -48,9 +51,12 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
                 rows = min(layout.height, chain.image_ring(rows_in_beats(pitch)))
                 rings[graph.input] = rows * pitch
         together = [chain.layers for chain in chosen]
+        return allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together, ends=ends)
+
+    for chosen in ((), *chain_ways(graph)):
         try:
-            plan = allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together)
-            return Plan([], [], plan, chains=chosen)
+            ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place)
+            return Plan([], [], plan, chains=ordered)
         except DoesNotFitError as error:
             refused.append(error)
     raise min(refused, key=lambda error: error.missing)

@@ -12,20 +12,32 @@ from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
+from gatewright.compiler.plan.array_share import Share, share_weights
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.chains import Chain
+from gatewright.compiler.plan.channel_blocks import (
+    GROUP_SHARE,
+    cut_by_channels,
+    depthwise_entry,
+    filters_stay,
+    group_entries,
+    group_parameters,
+)
 from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut
+from gatewright.compiler.plan.head import Head, cut_head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
+    slices_of,
     weights_by_reduction,
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
 from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
 from gatewright.compiler.plan.rooms import DramMap
+from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
@@ -49,10 +61,6 @@ MANY_SHARE = 2
 LAYER_SHARE = 4
 """There they do in layers that need more than one in so many entries of what is left."""
 
-GROUP_SHARE = 8
-"""The parameters of groups of filters take one in so many entries of the buffer."""
-
-
 @dataclass(frozen=True)
 class GroupParameters:
     """Parameters of a streamed bank: for each group ``entries`` (an even number), the first of them the pooling's."""
@@ -75,6 +83,13 @@ class NetworkImage:
     """Blocks that are computed band by band."""
     chains: tuple[Chain, ...] = field(init=False)
     """Convolutions around grouped ones that are."""
+    by_channels: dict[str, Chain] = field(init=False)
+    """By layer, convolutions around depthwise ones that are computed block of channels by block of channels."""
+    share: Share = field(init=False)
+    share_entry: dict[str, int] = field(init=False, default_factory=dict)
+    """The first entry of the parameters of these channels."""
+    head: Head | None = field(init=False)
+    """The last convolution and the classifier, if that works in its wake."""
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
@@ -106,7 +121,12 @@ class NetworkImage:
         self.pooled = pooled_convolutions(self.graph)
         self.planes = widths_by_map(self.graph, self.arch)
         plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
-        self.blocks, self.chains, self.maps = plan.blocks, plan.chains, plan.maps
+        self.blocks, self.maps = plan.blocks, plan.maps
+        self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
+        beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
+        self.by_channels = {layer.name: chain for chain in beside for layer in chain.layers}
+        self.head = head_of(self.graph, self.arch)
+        self.share = {name: channels for chain in self.chains for name, channels in chain.share.items()}
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
@@ -115,7 +135,7 @@ class NetworkImage:
         self.parameter_capacity = self.arch.parameter_entries // PARAMETER_PIECE * PARAMETER_PIECE
         most = max((len(layer.weight) for layer in self.graph.layers if isinstance(layer, QuantisedConv)), default=0)
         self._in_groups = MANY_SHARE * (1 + most) > self.parameter_capacity
-        if self._in_groups:
+        if self._in_groups or any(self._comes_in_groups(name) for name in self.by_channels):
             share = self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
             self.parameter_capacity -= max(PARAMETER_PIECE, share)
         self._parameters: list[np.ndarray] = []
@@ -235,6 +255,13 @@ class NetworkImage:
         before = parameter_bytes(Requantisation(0 * one, multiplier * one, shift * one))
         bank = self.banks.get(name)
         many = self._in_groups and LAYER_SHARE * count > self.parameter_capacity
+        chain = self.by_channels.get(name)
+        if chain is not None and self._comes_in_groups(name):
+            if chain.layers[0].name == name:
+                behind = group_parameters(chain.layers[1], self.arch)
+                self._add_group_parameters(self.banks[name], before, parameter_bytes(requantisation), behind)
+                return
+            many = False
         if many and bank is not None and bank.streamed and not bank.listed and not bank.picked:
             self._add_group_parameters(bank, before, parameter_bytes(requantisation))
             return
@@ -247,15 +274,24 @@ class NetworkImage:
         self.parameter_entry[name] += 1
 
     def _add_group_parameters(
-        self, bank: FilterBank, before: npt.NDArray[np.uint8], parameters: npt.NDArray[np.uint8]
+        self,
+        bank: FilterBank,
+        before: npt.NDArray[np.uint8],
+        parameters: npt.NDArray[np.uint8],
+        behind: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        """For each group of filters the pooling's entry and theirs."""
+        """For each group of filters the pooling's entry and theirs, and ``behind`` those a row of others [groups, bytes]."""
         entries = 1 + bank.group + -(1 + bank.group) % PARAMETERS_PER_BEAT
+        if behind is not None:
+            entries = group_entries(self.arch)
         table = np.zeros((bank.groups(bank.filters), entries * PARAMETER_BYTES), np.uint8)
         table[:, : len(before)] = before
         for number, row in enumerate(table):
             part = parameters[number * bank.group * PARAMETER_BYTES :][: bank.group * PARAMETER_BYTES]
             row[len(before) : len(before) + len(part)] = part
+            if behind is not None:
+                first = (1 + depthwise_entry(self.arch)) * PARAMETER_BYTES
+                row[first : first + behind.shape[1]] = behind[number]
         self.group_parameters[bank.name] = GroupParameters(self._builder.add(table), entries)
         self.regions.append(
             Region(f"{bank.name} parameters", "parameters", self.group_parameters[bank.name].address, table.size)
@@ -282,10 +318,16 @@ class NetworkImage:
         self._add(bank if bank.streamed else replace(bank, gate=None), weights_by_vector(weight, self.arch))
 
     def add_by_reduction(
-        self, name: str, weight: npt.NDArray[np.int8], gate: str, output_gate: str | None = None, vector: bool = False
+        self,
+        name: str,
+        weight: npt.NDArray[np.int8],
+        gate: str | None,
+        output_gate: str | None = None,
+        vector: bool = False,
     ) -> None:
         """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read.
 
+        Without a gate, in a head, its channels are read in pieces.
         ``output_gate`` picks its filters; ``vector`` as above.
         """
         bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
@@ -306,10 +348,23 @@ class NetworkImage:
 
     def _add_depthwise(self, layer: QuantisedConv) -> None:
         """The parameters of a depthwise convolution that EPILOGUE computes; its bank has no filters."""
-        parameters = channel_parameters(layer)
+        share = self.share.get(layer.name, 0)
+        parameters = channel_parameters(layer)[: (len(layer.weight) - share) * DEPTHWISE_ENTRIES * PARAMETER_BYTES]
         self.banks[layer.name] = FilterBank(
             layer.name, 0, Space.WEIGHTS_BY_VECTOR, 0, 0, 1, 0, 0, None, 1, (Slices(0, 0),)
         )
+        if share:
+            weight = share_weights(layer, share, self.arch)
+            slices, taps = slices_of(weight.shape[1], self.arch), layer.weight[0].size
+            sizes = share, 0, share, weight.shape[1], taps
+            bank = FilterBank(layer.name, 0, Space.WEIGHTS_BY_VECTOR, *sizes, None, share, (Slices(0, slices),))
+            self._add(bank, weights_by_vector(weight, self.arch))
+            behind = parameter_bytes(layer.requantisation)[-share * PARAMETER_BYTES :]
+            parameters = np.concatenate([parameters, behind])
+        if self._comes_in_groups(layer.name):
+            self.parameter_start[layer.name] = self.parameter_end[layer.name] = self._entries
+            self.parameter_entry[layer.name] = 0
+            return
         count = len(parameters) // PARAMETER_BYTES
         if count > self.parameter_capacity:
             raise GatewrightError(
@@ -318,6 +373,7 @@ class NetworkImage:
                 "have it on the array"
             )
         self._place_parameters(layer.name, [parameters], count)
+        self.share_entry[layer.name] = self.parameter_entry[layer.name] + count - share
 
     def _place_parameters(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
         """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time."""
@@ -332,12 +388,20 @@ class NetworkImage:
 
     def _behind_in_chain(self, name: str) -> Sequence[QuantisedConv]:
         """The other layers of the chain that begins with a layer; none if no chain does."""
-        return next((chain.layers[1:] for chain in self.chains if chain.layers[0].name == name), ())
+        found = [*self.chains, *(chain for of, chain in self.by_channels.items() if not self._comes_in_groups(of))]
+        return next((chain.layers[1:] for chain in found if chain.layers[0].name == name), ())
+
+    def _comes_in_groups(self, name: str) -> bool:
+        """Whether a layer is one of those whose parameters come with blocks of an expansion's filters."""
+        chain = self.by_channels.get(name)
+        return chain is not None and not filters_stay(chain.layers, self.arch)
 
     def _entries_of(self, layer: QuantisedConv) -> int:
         """A layer's parameter entries, with the pooling's in front of most layers'."""
-        filters = len(layer.weight)
-        return DEPTHWISE_ENTRIES * filters if in_epilogue(layer, self.graph, self.arch) else 1 + filters
+        filters, share = len(layer.weight), self.share.get(layer.name, 0)
+        if in_epilogue(layer, self.graph, self.arch):
+            return DEPTHWISE_ENTRIES * (filters - share) + share
+        return 1 + filters
 
     def _bank(
         self,
@@ -353,7 +417,10 @@ class NetworkImage:
         taps = reduction // weight.shape[-1]
         rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
         bank = FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, (), output_gate=output_gate)
-        return cut(bank, self.arch, vector)
+        if self.head is not None and name == self.head.classifier.name:
+            return cut_head(bank, self.arch)
+        chain = self.by_channels.get(name)
+        return cut(bank, self.arch, vector) if chain is None else cut_by_channels(bank, chain.layers, self.arch)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
         """Lay a bank out whose rows in DRAM are ``data``."""

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from gatewright.compiler.plan.averages import DIGITS
 from gatewright.contract.arch import BEAT_BYTES, TRANSPOSED_FILTERS, ArchConfig
 from gatewright.contract.axi import burst_beats
+from gatewright.contract.encodings import DEPTHWISE_PARTS
 from gatewright.contract.isa import FORMATS, NO_TABLE, EpilogueKind, Opcode, Stationary, column
-from gatewright.contract.timing import ACCUMULATOR_LATENCY, TILE_CYCLES
+from gatewright.contract.timing import ACCUMULATOR_LATENCY, DEPTHWISE_LEAD, EPILOGUE_SETUP, TILE_CYCLES
 
 Fields = dict[str, int]
+
+_WINDOWS = (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS)
 
 _COLUMNS = {opcode: {field.name: column(opcode, field.name) for field in FORMATS[opcode].fields} for opcode in Opcode}
 
@@ -69,9 +72,11 @@ def matmul_cycles(fields: Fields, arch: ArchConfig) -> int:
 def epilogue_cycles(fields: Fields, arch: ArchConfig) -> int:
     """By the table of kinds."""
     kind, pixels, filters = EpilogueKind(fields["kind"]), fields["pixel_count"], fields["filter_count"]
-    if kind in (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS):
+    if kind in _WINDOWS:
         writes = DIGITS if kind == EpilogueKind.DIGITS else 1
         return len(list(_blocks(filters, arch.columns))) * pixels * (fields["window"] ** 2 + writes)
+    if kind == EpilogueKind.DEPTHWISE:
+        return _depthwise_cycles(fields, arch)
     if fields["stationary"] == Stationary.PIXELS:
         blocks = list(_blocks(pixels, arch.columns))
         if kind == EpilogueKind.THRESHOLD:
@@ -85,6 +90,28 @@ def epilogue_cycles(fields: Fields, arch: ArchConfig) -> int:
     else:
         each = pixels + 1
     return len(blocks) * each + sum(blocks[1:])
+
+
+def _depthwise_cycles(fields: Fields, arch: ArchConfig) -> int:
+    """Row by row of each tile, for each block of channels."""
+    tile, window, step = fields["tile"], fields["window"], fields["step"]
+    first, end = fields["first_pixel"], fields["first_pixel"] + fields["pixel_count"]
+    walks = 0
+    while first < end:
+        results = min(end, first - first % tile + tile) - first
+        walks += ((results - 1) * step + window) * window + results
+        first += results
+    blocks = list(_blocks(fields["filter_count"], arch.columns))
+    return DEPTHWISE_LEAD + len(blocks) * walks + DEPTHWISE_PARTS * sum(blocks[1:])
+
+
+def preload_cycles(fields: Fields, arch: ArchConfig) -> int:
+    """Cycles before an EPILOGUE's work in which it reads its first block's parameters."""
+    kind, block = EpilogueKind(fields["kind"]), min(fields["filter_count"], arch.columns)
+    if kind == EpilogueKind.DEPTHWISE:
+        return max(EPILOGUE_SETUP, DEPTHWISE_PARTS * block)
+    stands = fields["stationary"] == Stationary.FILTERS and kind not in _WINDOWS
+    return max(EPILOGUE_SETUP, block if stands else 0)
 
 
 def _blocks(count: int, size: int) -> Iterator[int]:
