@@ -14,7 +14,7 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.chains import Chain
-from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
+from gatewright.compiler.plan.depthwise import channel_parameters, entries_of, in_epilogue, windowed
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut
 from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
@@ -24,13 +24,14 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
+from gatewright.compiler.plan.pitches import laid, pitches
 from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
 from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
+from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import Region
@@ -69,6 +70,10 @@ class NetworkImage:
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
     pooled: list[PooledConvolution] = field(init=False)
+    pitches: dict[str, int] = field(init=False)
+    """Bytes from a pixel to the next, of maps of which that is not the channels."""
+    laid: QuantisedGraph = field(init=False)
+    """The graph with the shapes that maps have where they lie, with the pitch as channels."""
     planes: dict[str, int] = field(init=False)
     """Channels of a plane of the maps that lie in planes."""
     blocks: list[BandedBlock] = field(init=False)
@@ -105,7 +110,10 @@ class NetworkImage:
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
         self.planes = widths_by_map(self.graph, self.arch)
-        plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.pitches = pitches(self.graph, self.arch)
+        self.laid = laid(self.graph, self.pitches)
+        self._check_planes()
+        plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
         self.blocks, self.chains, self.maps = plan.blocks, plan.chains, plan.maps
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
@@ -141,10 +149,26 @@ class NetworkImage:
             self.off_chip |= self._lay_out_map(chain)
         self.static_image = self._builder.build()
 
+    def _check_planes(self) -> None:
+        """A map in planes is no part of a concatenation, and is written for the one that reads it."""
+        for layer in self.graph.layers:
+            if not isinstance(layer, QuantisedConv) or layer.source not in self.planes or layer.groups == 1:
+                continue
+            writer = next((la for la in self.graph.layers if layer.source in la.writes), None)
+            alone = sum(layer.source in la.reads for la in self.graph.layers) == 1
+            made = isinstance(writer, QuantisedConv) and writer.in_place is None
+            made = made and not (writer.groups > 1 and in_epilogue(writer, self.graph, self.arch))  # type: ignore[union-attr]
+            if not (made and alone) or {layer.source, layer.output} & self.pitches.keys():
+                raise GatewrightError(
+                    f"arch {self.arch.name}: layer {layer.name} has {layer.groups} groups and is multiplied on the array "
+                    f"in planes of its input {layer.source}, which is read elsewhere, too, or is no plain convolution's "
+                    "output; use an arch with depthwise, and more parameter_entries"
+                )
+
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
         for spill in spills:
-            name, shape = spill.tensors[0], self.graph.shapes[spill.tensors[0]]
+            name, shape = spill.tensors[0], self.laid.shapes[spill.tensors[0]]
             address = self._lay_out_map(spill.tensors)[name].dram
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
@@ -152,7 +176,7 @@ class NetworkImage:
 
     def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
         """Room in DRAM for maps of one shape that share a place."""
-        size = self.graph.shapes[tensors[0]].size
+        size = self.laid.shapes[tensors[0]].size
         address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
         self.regions.append(Region(tensors[-1], "map", address, size))
         return dict.fromkeys(tensors, DramMap(address, size))
@@ -318,6 +342,7 @@ class NetworkImage:
                 "have it on the array"
             )
         self._place_parameters(layer.name, [parameters], count)
+        self.parameter_entry[layer.name] += windowed(layer)  # an average's own is the one before
 
     def _place_parameters(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
         """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time."""
@@ -337,7 +362,7 @@ class NetworkImage:
     def _entries_of(self, layer: QuantisedConv) -> int:
         """A layer's parameter entries, with the pooling's in front of most layers'."""
         filters = len(layer.weight)
-        return DEPTHWISE_ENTRIES * filters if in_epilogue(layer, self.graph, self.arch) else 1 + filters
+        return entries_of(layer) if in_epilogue(layer, self.graph, self.arch) else 1 + filters
 
     def _bank(
         self,

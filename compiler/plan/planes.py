@@ -46,8 +46,18 @@ def widths_by_map(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     """Channels of a plane of every map that lies in planes."""
     grouped = (layer for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.groups > 1)
     return {
-        layer.source: plane_widths(layer, arch).channels for layer in grouped if not in_epilogue(layer, graph, arch)
+        layer.source: plane_widths(layer, arch).channels
+        for layer in grouped
+        if not in_epilogue(layer, graph, arch) and not in_slices(layer)
     }
+
+
+def in_slices(layer: QuantisedConv) -> bool:
+    """Whether a grouped convolution on the array reads its planes as slices of an ordinary map: GATHER's pixel pitch.
+
+    A kernel of one column is: the bytes that it reads lie together.
+    """
+    return layer.normalises and not layer.gates
 
 
 def planes(channels: int, width: int) -> tuple[Plane, ...]:
