@@ -108,6 +108,9 @@ def execute(
     done[work.SLICES] = slices
     if vectors == 0 or slices == 0:
         return 0
+    row_elements = row[KERNEL_WIDTH] * channels
+    if run < row_elements and low % row_elements != 0:
+        return set_fault(state, faults.APART_SLICE, row[FIRST_SLICE], row_elements)
     pieces = 0
     for number in range(low // run, ceil_div(high, run)):
         part = min(high, (number + 1) * run) - max(low, number * run)

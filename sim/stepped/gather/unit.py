@@ -79,6 +79,7 @@ class GatherUnit:
             self._channels = effective_channels(self._active, self._shared.tables)
             self._check(self._active)
             if tiles and self._active["tile"] and self._runs(self._active):
+                self._check_begin(self._active)
                 self._pieces, entering = self._walk(self._active, tiles), None
             else:
                 self._pieces, entering = iter(()), _nothing(last=True)
@@ -97,6 +98,15 @@ class GatherUnit:
         if gather["kernel_width"] > MASK_COLUMNS:
             raise GatewrightError(
                 f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
+            )
+
+    def _check_begin(self, gather: Instruction) -> None:
+        """Where pixels are apart the first slice begins with a kernel row."""
+        row = gather["kernel_width"] * self._channels
+        if self._columns(gather) < gather["kernel_width"] and gather["first_slice"] * self._shared.arch.rows % row:
+            raise GatewrightError(
+                f"{gather}: first_slice = {gather['first_slice']} does not begin with a kernel row of {row} elements, "
+                "whose pixels lie apart"
             )
 
     def _runs(self, gather: Instruction) -> list[tuple[int, int, int]]:
