@@ -40,9 +40,9 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
     away = image.off_chip.get(pool.output)
     if away is not None:
         output = replace(output, address=image.addresses[stem.rings], ring=stem.pool_rows(graph))
-    rows = image.spilled.get(pool.output)
-    if rows is not None:
-        away, output = DramMap(rows.dram, rows.size), replace(output, ring=rows.ring)
+    spilled = image.spilled.get(pool.output)
+    if spilled is not None:
+        away, output = DramMap(spilled.dram, spilled.size), replace(output, ring=spilled.ring)
     gone = 0
     pooling = image.poolings.get(pool.output)
     averages = None if pooling is None else _Averages(lowering, pooling, output)
@@ -98,7 +98,9 @@ class _Averages:
     def __init__(self, lowering: Lowering, pooling: Pooling, source: OutputMap) -> None:
         image = lowering.image
         self.lowering, self.pooling, self.shape = lowering, pooling, pooling.shape(lowering.graph)
-        self.source = SourceMap(source.address, source.height, source.width, source.channels, ring=source.ring, pitch=source.pitch)
+        self.source = SourceMap(
+            source.address, source.height, source.width, source.channels, ring=source.ring, pitch=source.pitch
+        )
         self.output = _output(image, pooling.name, self.shape, image.parameter_entry[pooling.name])
         self._made = 0
         self._completed = 0, 0

@@ -9,7 +9,7 @@ from gatewright.compiler.kinds.convolution import FloatConv
 
 
 def averages_first(graph: FloatGraph) -> None:
-    """Let windows that a 1x1 convolution's output is averaged over be averaged in its input, where nobody else reads it.
+    """Average the input of a 1x1 convolution whose output is averaged over windows, and read by nobody else.
 
     The convolution has no activation, so that the averages of its output are its output of averages. The names of its
     tensors stay: the averages get the name of what they are averages of.
@@ -26,7 +26,13 @@ def averages_first(graph: FloatGraph) -> None:
         channels, window = graph.shapes[conv.source].channels, average.kernel
         weight = average.weight[:1].repeat(channels, 0)
         first = replace(
-            average, name=name, source=conv.source, output=name, groups=channels, weight=weight, bias=weight[:, 0, 0, 0] * 0
+            average,
+            name=name,
+            source=conv.source,
+            output=name,
+            groups=channels,
+            weight=weight,
+            bias=weight[:, 0, 0, 0] * 0,
         )
         assert first.kernel == window
         where = {conv.name: [first, replace(conv, source=name)], average.name: []}

@@ -91,7 +91,6 @@ class OpenConv:
         """Nothing follows the convolution (and its batch norm) yet."""
         return not (self.relu or self.residual or self.output_channels or self.output_tiles or self.appended_to)
 
-
     @property
     def in_use(self) -> bool:
         """Whether gates mask it, or it is added to something or put behind it."""

@@ -162,8 +162,10 @@ def concatenations_fit(graph: Graph) -> None:
         if isinstance(graph, QuantisedGraph) and graph.scales[conv.appended_to] != graph.scales[conv.output]:
             broken(conv.name, f"the map {conv.appended_to}, which it continues, has another scale than its output")
         for other in _convolutions(graph):
-            if other is not conv and other.in_place in (conv.appended_to, conv.output) and (
-                other.in_place == conv.appended_to or other.residual is not None
+            if (
+                other is not conv
+                and other.in_place in (conv.appended_to, conv.output)
+                and (other.in_place == conv.appended_to or other.residual is not None)
             ):
                 refuse(
                     other.name,

@@ -142,7 +142,7 @@ class Convolution(Layer):
             refuse(
                 self.name,
                 f"it has {self.groups} groups and reads {what}; a grouped convolution must read the output of a "
-                "convolution that is not added to anything or put behind it, which is written in planes of few channels",
+                "convolution without a residual or a concatenation, which is written in planes of few channels",
             )
         others = [layer.name for layer in graph.layers if self.source in layer.reads and layer.name != self.name]
         if others:

@@ -32,18 +32,17 @@ def has_norms(graph: QuantisedGraph) -> bool:
 def norm_chains(graph: QuantisedGraph) -> list[Chain]:
     """From each batch norm or average on the layers that alone read what the one before them writes; largest first."""
     found: list[Chain] = []
-    for layer in graph.layers:
-        starts = isinstance(layer, QuantisedConv) and (layer.normalises or layer.averages)
-        if not starts or any(layer.name in chain.names for chain in found):
+    for layer in (one for one in graph.layers if isinstance(one, QuantisedConv)):
+        if not (layer.normalises or layer.averages) or any(layer.name in chain.names for chain in found):
             continue
         layers = [layer]
-        while len(layers) < LONGEST and layers[-1].in_place is None:  # type: ignore[union-attr]
-            readers = [other for other in graph.layers if layers[-1].writes[0] in other.reads]
+        while len(layers) < LONGEST and layers[-1].in_place is None:
+            readers = [other for other in graph.layers if layers[-1].output in other.reads]
             (reader,) = readers if len(readers) == 1 else (None,)
             if not isinstance(reader, QuantisedConv) or reader.residual is not None or reader.completed_by is not None:
                 break
             layers.append(reader)
-        chain = Chain(graph, tuple(layers), BANDS[0])  # type: ignore[arg-type]
+        chain = Chain(graph, tuple(layers), BANDS[0])
         if len(layers) > 1 and in_a_row(graph, chain.layers):
             found.append(chain)
     size = {chain: sum(graph.shapes[name].size for name in chain.middles) for chain in found}
@@ -110,7 +109,11 @@ def _streams(graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> list[
 
 
 def _ring_rows(
-    graph: QuantisedGraph, chains: Sequence[Chain], stems: Sequence[PooledConvolution], tensors: Sequence[str], ahead: int
+    graph: QuantisedGraph,
+    chains: Sequence[Chain],
+    stems: Sequence[PooledConvolution],
+    tensors: Sequence[str],
+    ahead: int,
 ) -> int:
     """Rows that the ring of maps in DRAM must hold."""
     pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in tensors]
@@ -121,5 +124,3 @@ def ring_wishes(graph: QuantisedGraph, chains: Sequence[Chain]) -> dict[str, int
     """Bytes of the rings of the maps between the layers of chains."""
     kept = {name: rows for chain in chains for name, rows in chain.kept_rows.items()}
     return {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}
-
-

@@ -57,9 +57,7 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
     raise min(refused, key=lambda error: error.missing)
 
 
-def _stem_wishes(
-    graph: QuantisedGraph, layout: InputLayout, pooled: Sequence[PooledConvolution]
-) -> list[RingWish]:
+def _stem_wishes(graph: QuantisedGraph, layout: InputLayout, pooled: Sequence[PooledConvolution]) -> list[RingWish]:
     """The rings of the maps behind max pools, and of the image before one."""
     pitch = layout.rows * layout.channels * layout.width
     wishes: list[RingWish] = []

@@ -25,7 +25,13 @@ from gatewright.compiler.plan.layout import (
 )
 from gatewright.compiler.plan.maps import plan_maps
 from gatewright.compiler.plan.pitches import laid, pitches
-from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
+from gatewright.compiler.plan.planes import (
+    check_planes,
+    grouped_bank,
+    plane_widths,
+    weights_in_planes,
+    widths_by_map,
+)
 from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
@@ -112,7 +118,7 @@ class NetworkImage:
         self.planes = widths_by_map(self.graph, self.arch)
         self.pitches = pitches(self.graph, self.arch)
         self.laid = laid(self.graph, self.pitches)
-        self._check_planes()
+        check_planes(self.graph, self.arch, self.pitches)
         plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
         self.blocks, self.chains, self.maps = plan.blocks, plan.chains, plan.maps
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
@@ -148,22 +154,6 @@ class NetworkImage:
         for chain in plan.off_chip:
             self.off_chip |= self._lay_out_map(chain)
         self.static_image = self._builder.build()
-
-    def _check_planes(self) -> None:
-        """A map in planes is no part of a concatenation, and is written for the one that reads it."""
-        for layer in self.graph.layers:
-            if not isinstance(layer, QuantisedConv) or layer.source not in self.planes or layer.groups == 1:
-                continue
-            writer = next((la for la in self.graph.layers if layer.source in la.writes), None)
-            alone = sum(layer.source in la.reads for la in self.graph.layers) == 1
-            made = isinstance(writer, QuantisedConv) and writer.in_place is None
-            made = made and not (writer.groups > 1 and in_epilogue(writer, self.graph, self.arch))  # type: ignore[union-attr]
-            if not (made and alone) or {layer.source, layer.output} & self.pitches.keys():
-                raise GatewrightError(
-                    f"arch {self.arch.name}: layer {layer.name} has {layer.groups} groups and is multiplied on the array "
-                    f"in planes of its input {layer.source}, which is read elsewhere, too, or is no plain convolution's "
-                    "output; use an arch with depthwise, and more parameter_entries"
-                )
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""

@@ -53,8 +53,8 @@ def _check(layer: object, found: dict[str, int]) -> None:
         if layer.gates:
             refuse(
                 layer.name,
-                f"it reads or writes a part of a concatenation and has gate {layer.gates[0]}; parts of a concatenation, "
-                "and what is read of them, have no gates",
+                f"it reads or writes a part of a concatenation and has gate {layer.gates[0]}; supported are parts of a "
+                "concatenation without gates",
             )
         if layer.residual is not None:
             refuse(

@@ -213,7 +213,9 @@ def ring_rows(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Seq
     return ring_rows_of(passes(graph, blocks, tensors), graph, tensors, ahead)
 
 
-def ring_rows_of(found: Sequence[Pass], graph: QuantisedGraph, tensors: Sequence[str], ahead: int, least: int = 0) -> int:
+def ring_rows_of(
+    found: Sequence[Pass], graph: QuantisedGraph, tensors: Sequence[str], ahead: int, least: int = 0
+) -> int:
     """Rows that the ring of a stream must hold for some passes over it, ``least`` or more."""
     shape = graph.shapes[tensors[0]]
     unit = rows_in_beats(shape.width * shape.channels)

@@ -1,8 +1,8 @@
 """Which tensors must share a scale, and how finely each feature map is pooled for the gates.
 
 The machine adds a residual in place, so every map of a residual stream has one scale; so have the parts of a
-concatenation, each of which is put behind those before it; a max pool does not scale. It also leaves the pooled averages of skipped tiles in place, so a stream's pooled maps have one scale and
-one tile as well.
+concatenation, each of which is put behind those before it; a max pool does not scale. It also leaves the pooled
+averages of skipped tiles in place, so a stream's pooled maps have one scale and one tile as well.
 """
 
 from __future__ import annotations

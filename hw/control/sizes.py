@@ -35,8 +35,8 @@ class Sizes(wiring.Component):
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
     * MATMUL, EPILOGUE: ``pixels``, ``filters``, a cycle before the others;
-    * GATHER, MATMUL: ``channels`` that are read of a pixel; GATHER: ``pixel``, bytes to the next one; MATMUL: ``reduction`` = taps * channels, ``slices``,
-      ``no_reduction``: it is 0;
+    * GATHER, MATMUL: ``channels`` that are read of a pixel; GATHER: ``pixel``, bytes to the next one;
+    * MATMUL: ``reduction`` = taps * channels, ``slices``, ``no_reduction``: it is 0;
     * EPILOGUE: ``stored``, the channels stored per pixel of the output.
     """
 

@@ -14,8 +14,9 @@ from gatewright.hw.gather.prepare import OPERANDS, behind_shape, gather_sizes, r
 from gatewright.hw.gather.tile_place import COLUMN_SHAPE, ROW_SHAPE
 
 ADVANCE = data.StructLayout({"column": 1, "row": 1, "pixel": 1, "line": 1, "tile": 1, "tile_row": 1, "placed": 1})
-"""What follows a piece, one bit set: the next run of the kernel row, the next kernel row, the next pixel, the next row of the tile's pixels, the next
-tile in its row, the first tile of the next row, a tile from the table. No bit: the next piece of the run."""
+"""What follows a piece, one bit set: the next run of the kernel row, the next kernel row, the next pixel, the next row
+of the tile's pixels, the next tile in its row, the first tile of the next row, a tile from the table. No bit: the next
+piece of the run."""
 
 
 def piece_layout(arch: ArchConfig) -> data.StructLayout:

@@ -47,7 +47,7 @@ DILATION = column(Opcode.GATHER, "dilation")
 
 @kernel
 def runs_of(row: npt.NDArray[np.int64], channels: int) -> tuple[int, int]:
-    """How many runs of consecutive bytes a pixel's elements are, and the bytes of each: kernel rows, or their pixels."""
+    """How many runs of consecutive bytes the elements of a vector are, and the bytes of each."""
     if row[PIXEL_CHANNELS] != 0 or row[DILATION] > 1:
         return row[KERNEL_HEIGHT] * row[KERNEL_WIDTH], channels
     return row[KERNEL_HEIGHT], row[KERNEL_WIDTH] * channels
@@ -156,11 +156,11 @@ def _read_run(
     line: npt.NDArray[np.int8],
     number: int,
 ) -> int:
-    """Fill a vector's elements of one run with the pixels that it covers, of a kernel that begins at (``top``, ``left``).
+    """Fill a vector's elements of one run with the pixels that it covers; the kernel begins at (``top``, ``left``).
 
     Returns 0, or a fault if a pixel that is read lies outside of the scratchpad.
     """
-    count, length = runs_of(row, channels)
+    _, length = runs_of(row, channels)
     first, y = number * length, top + number
     if row[PIXEL_CHANNELS] != 0 or row[DILATION] > 1:
         step = max(1, row[DILATION])

@@ -123,8 +123,10 @@ class Network:
         layer.filter_split = int(rng.choice([1, 3, 7, 100]))
         layer.slice_split = int(rng.choice([1, 2, 1000]))
         layer.gather_slices = int(rng.choice([1, 2, 3, 1000, 1000]))
-        if (some_channels or dilation > 1) and kernel[1] > 1 and layer.gather_slices < slices_of(
-            self.arch, filters.weights[0].size
+        if (
+            (some_channels or dilation > 1)
+            and kernel[1] > 1
+            and layer.gather_slices < slices_of(self.arch, filters.weights[0].size)
         ):
             # A piece begins with a kernel row.
             whole, rest = divmod(kernel[1] * channels, self.arch.rows)

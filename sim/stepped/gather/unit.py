@@ -28,8 +28,9 @@ Lanes = npt.NDArray[np.int64]
 class Piece:
     """At most ``gather_bytes`` consecutive bytes of one run of one pixel, on their way.
 
-    ``y`` and ``x`` are the input row and the first input column of the run, a kernel row or a pixel of it, ``begin`` and ``count`` the
-    piece's bytes in it, ``reduction`` the element k of its first byte and ``zeros`` the lanes behind the vector's end.
+    ``y`` and ``x`` are the input row and the first input column of the run, a kernel row or a pixel of it, ``begin``
+    and ``count`` the piece's bytes in it, ``reduction`` the element k of its first byte and ``zeros`` the lanes behind
+    the vector's end.
     A piece with count 0 moves nothing (``last`` only).
     """
 
