@@ -216,7 +216,7 @@ class FloatConv(Convolution, FloatLayer):
                 f"convolution {self.name}: the range of its output {self.output} is "
                 f"{quantiser.ranges[self.output]:g}, and its activation ends at {self.most:g}; int8 saturates at the "
                 "range, so it must not be larger: calibrate the network again, or keep the activation out of a "
-                "residual stream"
+                "concatenation, and out of a residual stream"
             )
         weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
         if self.averages:  # sums are exact
@@ -310,8 +310,9 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return "gated" if self.output_tiles or self.output_channels or self.input_channels else "ungated"
 
     def joins(self, before: QuantisedLayer) -> bool:
-        """A block's first convolution and its shortcut read the same map."""
-        return isinstance(before, QuantisedConv) and before.source == self.source
+        """A block's first convolution and its shortcut read the same map; of a concatenation part follows part."""
+        same = isinstance(before, QuantisedConv) and before.source == self.source
+        return same and self.appended_to not in before.writes
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.convolutions([layer for layer in group if isinstance(layer, QuantisedConv)])
