@@ -112,14 +112,19 @@ class SourceMap:
         return self if len(gate.entries) else replace(self, height=0)
 
     planes: tuple[Plane, ...] = ()
-    """How it lies, if it lies in planes."""
+    """How it lies, if it lies in planes; with a ``pitch``, slices of the channels of an ordinary map."""
+
+    pitch: int = 0
+    """Bytes from a pixel to the next; 0 for its channels."""
 
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
-        return placed_rows(self.address, self.width * self.channels, self.ring, first, end)
+        return placed_rows(self.address, self.width * (self.pitch or self.channels), self.ring, first, end)
 
     def plane(self, plane: Plane) -> SourceMap:
         """One of its planes."""
+        if self.pitch:
+            return replace(self, address=self.address + plane.first, channels=plane.count, planes=())
         address = self.address + (self.ring or self.height) * self.width * plane.first
         return replace(self, address=address, channels=plane.count, planes=())
 
@@ -153,9 +158,17 @@ class OutputMap:
     plane: Plane | None = None
     """The plane of it that is meant."""
 
+    pitch: int = 0
+    """Bytes from a pixel to the next, of a part of a concatenation; 0 for what is stored."""
+
+    offset: int = 0
+    """The byte in a pixel at which its channels begin."""
+
     @property
     def stored(self) -> int:
         """Bytes of a pixel."""
+        if self.pitch:
+            return self.pitch
         return self.pixels * (self.channels if self.channel_gate is None else len(self.channel_gate.entries))
 
     def rows(self, first: int, end: int) -> PlacedRows:

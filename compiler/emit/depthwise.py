@@ -9,12 +9,26 @@ from gatewright.compiler.emit.context import ADDRESS_SPACE, Context
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import Product
+from gatewright.compiler.emit.windows import windows
+from gatewright.compiler.plan.bands import Rows
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import EpilogueKind, Opcode
 
 
 BLOCKS = 2
 """Blocks of channels in an instruction that comes among others' results: these wait for it."""
+def average(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
+    """An average over windows, of rows of a map: an instruction for the rows that lie together in the output's ring."""
+    tiles, output, kernel = product.tiles, product.output, product.kernel
+    loader.weights(product.name)  # no filters, but the parameter
+    first, last = tiles.span(0, len(tiles))
+    while first < last:
+        turn = output.height if output.ring is None else output.ring
+        end = min(last, (first // turn + 1) * turn)
+        geometry = kernel.height, kernel.stride, kernel.padding_y
+        windows(context, EpilogueKind.AVERAGE, product.source, output, Rows(first, end), *geometry)
+        first = end
+    yield
 
 
 def convolve_depthwise(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
@@ -86,7 +100,7 @@ def _emit(context: Context, product: Product, number: int, rows: tuple[int, int]
         destination=(written.address + shift) % ADDRESS_SPACE,
         out_height=output.height,
         out_width=output.width,
-        channels=output.channels,
+        channels=output.pitch or output.channels,
         tile=tiles.tile,
         first_tile=tiles.start + number,
         tile_count=1,

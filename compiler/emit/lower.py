@@ -90,6 +90,7 @@ class Lowering:
     def _average(self, layer: QuantisedClassifier) -> AverageProduct:
         self.context.macs[layer.name] = 0
         shape = self.graph.shapes[layer.source]
+        assert layer.source not in self.image.pitches
         source = SourceMap(self.image.addresses[layer.source], shape.height, shape.width, shape.channels)
         address = self.image.addresses[layer.output]
         return AverageProduct(
@@ -156,7 +157,8 @@ class Lowering:
     ) -> None:
         shape, row = shape or self.graph.shapes[tensor], len(self.context.out.rows) - 1
         place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
-        self.placements.append(Placement(tensor, kind, *place, tiles, channels))
+        pitch = self.image.pitches.get(tensor, 0)
+        self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
         static = self.image.static_image

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.array_share import convolve_share
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
-from gatewright.compiler.emit.depthwise import convolve_depthwise
+from gatewright.compiler.emit.depthwise import average, convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
@@ -22,9 +22,9 @@ from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
-from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge
+from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge, windowed
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.planes import Plane, plane_widths, planes
+from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass
 from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
@@ -143,7 +143,7 @@ class ConvolutionLowering:
             return gate.tiles(shape.height, complement)
         tile = pool.tile if pool else computed_edge(shape.height, shape.width)
         if in_epilogue(layer, self.graph, self.arch):
-            tile = suitable_edge(layer, shape.height, shape.width)
+            tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
         every = all_tiles(shape.height, shape.width, tile)
         return every if gate is None or (len(gate.entries) > 0) != complement else every.rows_of(0, 0)
 
@@ -214,7 +214,8 @@ class ConvolutionLowering:
 
     def _may_cut(self, layer: QuantisedConv, layers: Sequence[QuantisedConv], unit: int, tile: int) -> bool:
         """Whether rows of a layer's tiles may be computed alone."""
-        return in_epilogue(layer, self.graph, self.arch) or (layer is layers[0] and 0 < unit < tile)
+        alone = in_epilogue(layer, self.graph, self.arch) and not windowed(layer)
+        return alone or (layer is layers[0] and 0 < unit < tile)
 
     def _bring_image(self, layer: QuantisedConv, step: int) -> None:
         """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
@@ -241,7 +242,7 @@ class ConvolutionLowering:
     def filters_of(self, layer: QuantisedConv) -> int:
         """Filters of a layer that are stored of its output."""
         gate = self._stored_channels(layer.output, layer.output_channels)
-        return self.graph.shapes[layer.output].channels if gate is None else len(gate.entries)
+        return len(layer.weight) if gate is None else len(gate.entries)
 
     def tiles(
         self,
@@ -266,7 +267,8 @@ class ConvolutionLowering:
         product = replace(product, serial=serial, even=even, fine=fine)
         if in_epilogue(layer, self.graph, self.arch):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
-            yield from convolve_depthwise(self.context, self.loader, product)
+            way = average if windowed(layer) else convolve_depthwise
+            yield from way(self.context, self.loader, product)
             return
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
@@ -292,15 +294,17 @@ class ConvolutionLowering:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
-        whole = self.context.gate(layer.output_tiles)
+        whole, pitch = self.context.gate(layer.output_tiles), self.image.pitches.get(layer.source, 0)
+        slices = self._slices(layer)
         source = SourceMap(
             self.image.addresses[layer.source],
             shape.height,
             shape.width,
             channels,
             gate,
-            ring=self.ring(layer.source, shape.width * channels),
-            planes=self._planes(layer.source),
+            ring=self.ring(layer.source, shape.width * (pitch or channels)),
+            planes=self._planes(layer.source) or slices,
+            pitch=pitch or (channels if slices else 0),
             follows=whole.table if whole is not None and whole.whole else None,
         ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
@@ -310,20 +314,30 @@ class ConvolutionLowering:
 
     def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
+        filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
+        row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
         return OutputMap(
             self.image.addresses[layer.output],
             shape.height,
             shape.width,
-            shape.channels,
+            filters,
             self.image.parameter_entry[layer.name],
             gate,
             layer.residual is not None,
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, shape.width * self.filters_of(layer)),
+            self.ring(layer.output, row),
             planes=self._planes(layer.output),
+            pitch=pitch or (shape.channels if layer.appended_to else 0),
+            offset=shape.channels - filters,
         )
+
+    def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
+        """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""
+        if not in_slices(layer) or in_epilogue(layer, self.graph, self.arch):
+            return ()
+        return planes(len(layer.weight), plane_widths(layer, self.arch).channels)
 
     def _planes(self, tensor: str) -> tuple[Plane, ...]:
         """How a map lies that a grouped convolution reads; empty for any other."""

@@ -32,12 +32,17 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
     image, graph, context = lowering.image, lowering.graph, lowering.context
     convolutions.count_macs(layer)
     shape = graph.shapes[layer.output]
-    ring = convolutions.ring(layer.output, shape.width * shape.channels)
-    middle = SourceMap(image.addresses[layer.output], shape.height, shape.width, shape.channels, ring=ring)
+    pitch = image.pitches.get(layer.output, 0)
+    ring = convolutions.ring(layer.output, shape.width * (pitch or shape.channels))
+    place = image.addresses[layer.output], shape.height, shape.width, shape.channels
+    middle = SourceMap(*place, ring=ring, pitch=pitch)
     output = _output(image, pool.output, graph.shapes[pool.output], image.parameter_entry[layer.name])
     away = image.off_chip.get(pool.output)
     if away is not None:
         output = replace(output, address=image.addresses[stem.rings], ring=stem.pool_rows(graph))
+    spilled = image.spilled.get(pool.output)
+    if spilled is not None:
+        away, output = DramMap(spilled.dram, spilled.size), replace(output, ring=spilled.ring)
     gone = 0
     pooling = image.poolings.get(pool.output)
     averages = None if pooling is None else _Averages(lowering, pooling, output)
@@ -69,7 +74,7 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
 
 def _take(convolutions: ConvolutionLowering, pooled: OutputMap, away: DramMap, first: int, end: int) -> int:
     """Bring rows of the pool's output to DRAM, from ``first`` to before ``end``; as far as they are whole beats."""
-    pitch = pooled.width * pooled.channels
+    pitch = pooled.width * pooled.stored
     unit = rows_in_beats(pitch)
     if end < pooled.height:
         end = end // unit * unit
@@ -93,7 +98,9 @@ class _Averages:
     def __init__(self, lowering: Lowering, pooling: Pooling, source: OutputMap) -> None:
         image = lowering.image
         self.lowering, self.pooling, self.shape = lowering, pooling, pooling.shape(lowering.graph)
-        self.source = SourceMap(source.address, source.height, source.width, source.channels, ring=source.ring)
+        self.source = SourceMap(
+            source.address, source.height, source.width, source.channels, ring=source.ring, pitch=source.pitch
+        )
         self.output = _output(image, pooling.name, self.shape, image.parameter_entry[pooling.name])
         self._made = 0
         self._completed = 0, 0
@@ -140,4 +147,6 @@ class _Averages:
 
 def _output(image: NetworkImage, tensor: str, shape: TensorShape, parameters: int) -> OutputMap:
     """A map that windows are written to."""
-    return OutputMap(image.addresses.get(tensor, 0), shape.height, shape.width, shape.channels, parameters)
+    pitch = image.pitches.get(tensor, 0)
+    place = image.addresses.get(tensor, 0), shape.height, shape.width, shape.channels
+    return OutputMap(*place, parameters, pitch=pitch)

@@ -206,11 +206,11 @@ def _store(
         Opcode.EPILOGUE,
         accesses,
         kind=EpilogueKind.STORE,
-        destination=(placed.address + (output.first_channel or 0)) % ADDRESS_SPACE,
+        destination=(placed.address + output.offset + (output.first_channel or 0)) % ADDRESS_SPACE,
         out_height=output.height,
         out_width=output.width,
         # With a compact map the number says only how far apart the averages of two tiles lie.
-        channels=output.channels if output.pool is None else output.stored,
+        channels=output.pitch or (output.channels if output.pool is None else output.stored),
         compact=int(output.channel_gate is not None),
         bank=context.bank,
         parameters=output.parameters,

@@ -44,7 +44,7 @@ def windows(
         destination=written.address,
         out_height=output.height,
         out_width=output.width,
-        channels=output.channels,
+        channels=output.pitch or output.channels,
         tile=1,
         first_tile=rows.first * output.width + (only or 0),
         tile_count=count,

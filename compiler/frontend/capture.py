@@ -16,6 +16,7 @@ import torch
 from torch import fx, nn
 
 from gatewright.compiler.frontend import recognise_decisions, recognise_gates, recognise_layers
+from gatewright.compiler.frontend.averages_first import averages_first
 from gatewright.compiler.frontend.patterns import Constant, Image, Value
 from gatewright.compiler.frontend.prune import mask_before_depthwise
 from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
@@ -31,7 +32,7 @@ INPUT = "input"
 """Name of the tensor that holds the image."""
 
 SUPPORTED = (
-    "2-D convolution (dilation 1), batch norm after a convolution, ReLU, ReLU6, addition of a residual, "
+    "2-D convolution (dilation 1), batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
     "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
     "average, and gates (logits that are compared, and the result multiplied)"
 )
@@ -75,6 +76,7 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
         else:
             _step(walk, node)
     mask_before_depthwise(walk.graph)
+    averages_first(walk.graph)
     graph = with_layers_skipped(walk.graph)
     verify_float(graph)
     return graph
@@ -159,6 +161,7 @@ _HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("relu6", "hardtanh", "clamp"), recognise_layers.clamp),
     "max_pool2d": recognise_layers.max_pool,
     "add": _of_logits_or(recognise_layers.add),
+    "cat": recognise_layers.concatenate,
     "mul": _of_logits_or(recognise_gates.multiply),
     **dict.fromkeys(("sub", "rsub", "div"), recognise_decisions.affine),
     "neg": recognise_decisions.negate,

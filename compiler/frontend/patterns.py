@@ -78,6 +78,8 @@ class OpenConv:
     groups: int = 1
     most: float | None = None
     """The activation's largest value, if it has one."""
+    appended_to: str | None = None
+    """The tensor behind whose channels its own are put."""
 
     def normalised(self, factor: Array, offset: Array) -> Self:
         """With ``y * factor + offset`` folded in, both [out]."""
@@ -87,16 +89,25 @@ class OpenConv:
     @property
     def plain(self) -> bool:
         """Nothing follows the convolution (and its batch norm) yet."""
-        return not (self.relu or self.residual or self.output_channels or self.output_tiles)
+        return not (self.relu or self.residual or self.output_channels or self.output_tiles or self.appended_to)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether gates mask it, or it is added to something or put behind it."""
+        return bool(self.residual or self.output_channels or self.output_tiles or self.appended_to)
 
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """The averages of a feature map over a grid (height, width) of equal bins."""
+    """The averages of a feature map over a grid (height, width) of equal bins.
+
+    ``window`` is the edge of the bins if all are square and whole.
+    """
 
     source: str
     grid: tuple[int, int]
     channels: int
+    window: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import fx
 from gatewright.compiler.frontend.patterns import (
     Constant,
     DenseChain,
+    FeatureMap,
     GridLogits,
     Mask,
     OpenConv,
@@ -164,9 +165,20 @@ def average_pool(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     size = list(args["self"].meta["val"].shape[2:])
     if list(args["stride"] or kernel) != kernel or any(args["padding"]) or args["divisor_override"] is not None:
         walk.fail("average pooling with overlapping, padded or rescaled windows; use stride = kernel, padding 0")
+    kernel = kernel * 2 if len(kernel) == 1 else kernel
     if size[0] % kernel[0] or size[1] % kernel[1]:
+        if not args["ceil_mode"] and kernel[0] == kernel[1]:
+            return _cut_averages(walk, args["self"], kernel[0])
         walk.fail(f"average pooling of {size} by {kernel} leaves pixels out; the kernel must divide the map")
     return _pool(walk, args["self"], (size[0] // kernel[0], size[1] // kernel[1]))
+
+
+def _cut_averages(walk: Walk, node: fx.Node, window: int) -> Value:
+    """Averages over whole windows, which leave the last rows and columns out: a map, and nothing for a gate."""
+    source = walk.tensor(walk.value(node))
+    shape = walk.graph.shapes[source]
+    bins = Pooled(source, (shape.height // window, shape.width // window), shape.channels, window)
+    return FeatureMap(walk.tensor(bins))
 
 
 def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...]) -> Value:
@@ -174,4 +186,7 @@ def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...]) -> Value:
     if isinstance(value, Pooled) and value.grid == grid:
         return value
     source = walk.tensor(value)
-    return Pooled(source, (grid[0], grid[1]), walk.graph.shapes[source].channels)
+    shape = walk.graph.shapes[source]
+    window = shape.height // grid[0]
+    whole = (grid[0] * window, grid[1] * window) == (shape.height, shape.width)
+    return Pooled(source, (grid[0], grid[1]), shape.channels, window if whole else None)

@@ -37,6 +37,8 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     stride, padding = _one(walk, "stride", args["stride"]), _padding(walk, args["padding"], weight)
     offset = np.zeros(len(weight)) if bias is None else bias
     value = walk.value(args["input"])
+    if isinstance(value, Pooled) and value.window is not None and weight.shape[2:] == (1, 1) and value.grid != (1, 1):
+        value = FeatureMap(walk.tensor(value))
     if isinstance(value, Pooled | DenseChain):
         if args["groups"] != 1:
             walk.fail(f"groups = {args['groups']} on {describe(value)}; a gate's layers must have groups=1")
@@ -99,7 +101,7 @@ def _padding(walk: Walk, padding: Any, weight: Array) -> int:
 
 
 def batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
-    """Batch norm, folded into the layer before it."""
+    """Batch norm, folded into the layer before it, or by itself."""
     value = walk.value(args["input"])
     if args.get("training"):
         walk.fail("batch norm uses the batch's own statistics; it needs running statistics in evaluation mode")
@@ -116,7 +118,16 @@ def batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         return value.normalised(factor, offset)
     if isinstance(value, GridLogits) or (isinstance(value, DenseChain) and not value.layers[-1].relu):
         return value.normalised(factor, offset, walk.value(args["running_mean"]).module)  # type: ignore[union-attr]
-    walk.fail(f"batch norm after {describe(value)}; it is supported directly after a convolution only")
+    if isinstance(value, FeatureMap | OpenConv) or (isinstance(value, Pooled) and value.window is not None):
+        return _norm_alone(walk, value, walk.values[args["running_mean"]].module, factor, offset)  # type: ignore[union-attr]
+    walk.fail(f"batch norm after {describe(value)}; it is supported after a convolution, and of a feature map")
+
+
+def _norm_alone(walk: Walk, value: Value, module: str, factor: Array, offset: Array) -> OpenConv:
+    """A batch norm that no convolution can take in, before the one that reads it: a depthwise one of a pixel."""
+    source, name = walk.tensor(value), walk.unique(module)
+    walk.graph.shapes[name] = walk.graph.shapes[source]
+    return OpenConv(name, source, factor[:, None, None, None].copy(), offset, 1, 0, groups=len(factor))
 
 
 # What may follow
@@ -197,6 +208,38 @@ def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 def _may_add(walk: Walk, value: OpenConv) -> bool:
     fresh = value not in walk.written and value not in walk.extended
     return fresh and not (value.relu or value.residual or value.output_channels)
+
+
+def concatenate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Feature maps behind one another, channel by channel. What is put behind a map is made where it lies."""
+    parts = [walk.value(part) for part in args["tensors"]]
+    if args["dim"] % 4 != 1 or len(node.meta["val"].shape) != 4:
+        walk.fail(f"a concatenation along dimension {args['dim']}; supported is that of channels (1) of feature maps")
+    if len({part.meta["val"].shape[2:] for part in args["tensors"]}) > 1:
+        walk.fail("feature maps of different sizes are concatenated")
+    flat = tuple(one for part in parts for one in walk.parts.get(part, (part,)))
+    joined = flat[0]
+    for count in range(2, len(flat) + 1):
+        joined = walk.joined.get(flat[:count]) or _append(walk, node, joined, flat[count - 1])
+        walk.joined[flat[:count]], walk.parts[joined] = joined, flat[:count]
+    return joined
+
+
+def _append(walk: Walk, node: fx.Node, first: Value, last: Value) -> Value:
+    """A convolution's channels behind those of a map."""
+    if not isinstance(last, OpenConv) or last in walk.written or last in walk.extended or last.in_use:
+        walk.fail(
+            f"it puts {describe(last)} behind {describe(first)}; what is put behind a map must be the output of a "
+            "convolution (with its batch norm and activation) that nothing else reads, and that is neither gated nor "
+            "added to anything"
+        )
+    source = walk.tensor(first)
+    walk.extend(last)
+    before, own = walk.graph.shapes[source], walk.graph.shapes[last.name]
+    walk.graph.shapes[last.name] = replace(own, channels=before.channels + own.channels)
+    value = replace(last, appended_to=source)
+    walk.tensor(value)
+    return value
 
 
 def same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

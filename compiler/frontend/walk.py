@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, Image, OpenConv, Value, describe
+from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, Image, OpenConv, Pooled, Value, describe
 from gatewright.compiler.graph.graph import FloatGraph, ImageScaling, TensorShape
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.contract.errors import GatewrightError
@@ -31,6 +31,8 @@ class Walk:
         Feature maps by when they are written.
     gates
         Gates by their logits and whether the comparison with 0 is strict, with their names.
+    joined, parts
+        Concatenations by their parts, and their parts.
     masked
         The convolutions that wrote a map in which skipped places are zero.
     where
@@ -46,6 +48,8 @@ class Walk:
         self.order: dict[str, int] = {graph.input: 0}
         self.gates: dict[tuple[Value, bool], str] = {}
         self.masked: dict[str, FloatConv] = {}
+        self.joined: dict[tuple[Value, ...], Value] = {}
+        self.parts: dict[Value, tuple[Value, ...]] = {}
         self._scaling: ImageScaling | None = None
         self.where = "the network"
 
@@ -89,6 +93,8 @@ class Walk:
             return value.tensor
         if isinstance(value, Image):
             return self._image(value)
+        if isinstance(value, Pooled) and value.window is not None:
+            return self._averages(value, value.window)
         if not isinstance(value, OpenConv):
             self.fail(f"it reads {describe(value)}, where only a feature map is supported")
         if value in self.written:
@@ -112,13 +118,34 @@ class Walk:
             input_tiles=source.output_tiles if source else None,
             groups=value.groups,
             most=value.most,
+            appended_to=value.appended_to,
             weight=value.weight,
             bias=value.bias,
         )
         self.graph.layers.append(conv)
-        if conv.residual is None:  # with a residual the skipped places are not zero
+        if conv.in_place is None:  # with a residual the skipped places are not zero
             self.masked[conv.output] = conv
         return value.name
+
+    def _averages(self, value: Pooled, window: int) -> str:
+        """The name of the map of averages over square windows side by side: a depthwise convolution's of equal weights.
+
+        Only a grid that a gate does not read becomes a map.
+        """
+        if value not in self.written:
+            name = self.written[value] = self.unique(f"{value.source}.average_pool")
+            self.graph.shapes[name] = TensorShape(value.channels, *value.grid)
+            self.order[name] = len(self.order)
+            weight = np.full((value.channels, window, window, 1), 1 / window**2)
+            source = self.masked.get(value.source)
+            gate = None if source is None else source.output_channels or source.output_tiles
+            if gate is not None:
+                self.fail(f"average pooling of {value.source}, which is masked by {gate}, to a map; only gates may")
+            groups, bias = value.channels, np.zeros(value.channels)
+            self.graph.layers.append(
+                FloatConv(name, value.source, name, window, 0, False, groups=groups, weight=weight, bias=bias)
+            )
+        return self.written[value]
 
     def _image(self, image: Image) -> str:
         """The name of the input. It is scaled in one way before anything reads it."""

@@ -152,6 +152,29 @@ def residuals_are_not_read_again(graph: Graph) -> None:
             )
 
 
+def concatenations_fit(graph: Graph) -> None:
+    """What is put behind a map lies behind it; so one convolution's output is, and nothing is added to the whole."""
+    for conv in _convolutions(graph):
+        if conv.appended_to is None:
+            continue
+        if conv.appended_to == graph.input:
+            refuse(conv.name, "its output is put behind the image; only maps that a layer wrote can be continued")
+        if isinstance(graph, QuantisedGraph) and graph.scales[conv.appended_to] != graph.scales[conv.output]:
+            broken(conv.name, f"the map {conv.appended_to}, which it continues, has another scale than its output")
+        for other in _convolutions(graph):
+            if (
+                other is not conv
+                and other.in_place in (conv.appended_to, conv.output)
+                and (other.in_place == conv.appended_to or other.residual is not None)
+            ):
+                refuse(
+                    other.name,
+                    f"its output is put behind {other.in_place}, or added to it, and that of {conv.name} is put behind "
+                    f"{conv.appended_to}; a concatenation lies in one place: concatenate all parts once, and add to "
+                    "none of them",
+                )
+
+
 def skipped_tiles_of_a_sum_are_complete(graph: Graph) -> None:
     """Where a gated sum is skipped its residual stands: with its ReLU applied, by its writer or as a shortcut."""
     for conv in _convolutions(graph):
@@ -227,6 +250,7 @@ RULES: tuple[Callable[[Graph], None], ...] = (
     residuals_fit,
     shortcuts_are_completed,
     residuals_are_not_read_again,
+    concatenations_fit,
     skipped_tiles_of_a_sum_are_complete,
 )
 """In this order: a rule may rely on those before it."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from gatewright.compiler.graph.checks import broken, check_requantisation, refuse, shape_of
@@ -48,6 +50,9 @@ class Convolution(Layer):
     nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
     in the input. Either may also be a gate that decides about whole maps. The filters of each of the ``groups`` read
     the input channels of their group alone.
+
+    ``appended_to`` names a tensor behind whose channels those of the filters are put: the output has all channels of
+    that tensor, then these.
     """
 
     source: str
@@ -62,6 +67,27 @@ class Convolution(Layer):
     output_tiles: str | None = None
     input_tiles: str | None = None
     groups: int = 1
+    appended_to: str | None = None
+
+    @property
+    def in_place(self) -> str | None:
+        """The tensor to whose values, or behind whose channels, the output's are put where it lies."""
+        return self.appended_to if self.residual is None else self.residual
+
+    @property
+    def normalises(self) -> bool:
+        """Whether it is a batch norm by itself: a depthwise convolution of one pixel."""
+        return self.depthwise and self.kernel == (1, 1) and (self.stride, self.padding) == (1, 0)
+
+    @property
+    @abstractmethod
+    def kernel(self) -> tuple[int, int]:
+        """Rows and columns of the kernel."""
+
+    @property
+    @abstractmethod
+    def averages(self) -> bool:
+        """Whether it is an average over its windows."""
 
     @property
     def depthwise(self) -> bool:
@@ -75,7 +101,7 @@ class Convolution(Layer):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.source,) if self.residual is None else (self.source, self.residual)
+        return (self.source,) if self.in_place is None else (self.source, self.in_place)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -96,21 +122,27 @@ class Convolution(Layer):
             for size, edge in ((source.height, height), (source.width, width))
         )
         fits = channels * self.groups == source.channels and filters % self.groups == 0
-        if not fits or output != TensorShape(filters, rows, columns):
+        before = TensorShape(0, rows, columns) if self.appended_to is None else shape_of(graph, self.appended_to)
+        fits = fits and (before.height, before.width) == (rows, columns)
+        if not fits or output != TensorShape(before.channels + filters, rows, columns):
             broken(self.name, f"weights {list(weight.shape)} do not make {output} of {source}")
+        if self.appended_to is not None and (self.residual is not None or self.output_channels or self.output_tiles):
+            broken(self.name, f"its output is put behind {self.appended_to}, and it is added to or masked as well")
         if self.groups > 1:
             self._check_groups(graph)
 
     def _check_groups(self, graph: Graph) -> None:
-        """What a convolution of groups reads is written for it: in planes of few channels."""
+        """What a convolution of groups reads is written for it: in planes of few channels. A norm's is not."""
+        if (self.normalises or self.averages) and not self.gates:
+            return
         writers = [layer for layer in graph.layers if self.source in layer.writes]
         writer = writers[0] if writers else self
-        if not writers or not isinstance(writer, Convolution) or writer.residual is not None:
+        if not writers or not isinstance(writer, Convolution) or writer.in_place is not None:
             what = f"the output of {writer.name}" if writers else "the image"
             refuse(
                 self.name,
                 f"it has {self.groups} groups and reads {what}; a grouped convolution must read the output of a "
-                "convolution without a residual, which is written in planes of few channels",
+                "convolution without a residual or a concatenation, which is written in planes of few channels",
             )
         others = [layer.name for layer in graph.layers if self.source in layer.reads and layer.name != self.name]
         if others:
@@ -143,6 +175,14 @@ class FloatConv(Convolution, FloatLayer):
     def group_shape(self) -> tuple[int, int]:
         return len(self.weight) // self.groups, self.weight.shape[3]
 
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def averages(self) -> bool:
+        return self.depthwise and self.weight[0].size > 1 and _alike(self.weight) and not self.bias.any()
+
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
 
@@ -158,25 +198,29 @@ class FloatConv(Convolution, FloatLayer):
             value = value * spread(batch.masks[self.output_tiles], value)
         if self.residual is not None:
             value = value + batch.maps[self.residual]
-        batch.write(self.output, value.clamp(0, self.most) if self.relu else value)
+        value = value.clamp(0, self.most) if self.relu else value
+        batch.write(self.output, behind(batch.maps, self.appended_to, value))
 
     def quantise(self, quantiser: Quantiser) -> QuantisedConv:
         """Weights per output channel; the residual must already have the output's scale."""
         source, output = quantiser.result.scales[self.source], quantiser.scale(self.output)
-        if self.residual is not None and quantiser.result.scales[self.residual] != output:
+        if self.in_place is not None and quantiser.result.scales[self.in_place] != output:
+            what = "its residual" if self.residual is not None else "what its output is put behind,"
             raise GatewrightError(
-                f"convolution {self.name}: the range of its residual {self.residual} is "
-                f"{quantiser.ranges[self.residual]:g}, that of its output {quantiser.ranges[self.output]:g}; the "
-                "machine adds in place and needs one range along a residual stream"
+                f"convolution {self.name}: the range of {what} {self.in_place} is "
+                f"{quantiser.ranges[self.in_place]:g}, that of its output {quantiser.ranges[self.output]:g}; the "
+                "machine adds in place and needs one range along a residual stream, and along a concatenation"
             )
         if self.most is not None and quantiser.ranges[self.output] > self.most:
             raise GatewrightError(
                 f"convolution {self.name}: the range of its output {self.output} is "
                 f"{quantiser.ranges[self.output]:g}, and its activation ends at {self.most:g}; int8 saturates at the "
                 "range, so it must not be larger: calibrate the network again, or keep the activation out of a "
-                "residual stream"
+                "concatenation, and out of a residual stream"
             )
         weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
+        if self.averages:  # sums are exact
+            weight, scale = np.ones_like(weight), self.weight[:, 0, 0, 0]
         scales = requantisation(self.name, weight, self.bias / (scale * source), scale * source / output)
         geometry = {field.name: getattr(self, field.name) for field in fields(Convolution)}
         return QuantisedConv(**geometry, weight=weight.reshape(self.weight.shape), requantisation=scales)
@@ -193,11 +237,23 @@ class QuantisedConv(Convolution, QuantisedLayer):
     def group_shape(self) -> tuple[int, int]:
         return len(self.weight) // self.groups, self.weight.shape[3]
 
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def averages(self) -> bool:
+        scales = self.requantisation
+        alike = _alike(scales.multiplier) and _alike(scales.shift) and not scales.bias.any()
+        return self.depthwise and self.weight[0].size > 1 and bool((self.weight == 1).all()) and alike
+
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
         check_requantisation(self.name, self.weight, self.requantisation)
 
     def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
+        if self.normalises or self.averages:
+            return 0
         shape = graph.shapes[self.output]
         filters, height, width, channels = self.weight.shape
         pixels = shape.height * shape.width
@@ -219,13 +275,14 @@ class QuantisedConv(Convolution, QuantisedLayer):
             values *= spread(batch.masks[self.output_tiles], values)
         if self.residual is not None:
             values += batch.maps[self.residual]
-        batch.write(self.output, values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX))
+        values = values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX)
+        batch.write(self.output, behind(batch.maps, self.appended_to, values))
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.output: graph.shapes[self.output].size}
 
     def in_place_of(self, graph: QuantisedGraph) -> str | None:
-        return self.residual
+        return self.in_place
 
     def lay_out(self, image: NetworkImage) -> None:
         if self.source == image.graph.input and image.input_layout.rows > 1:
@@ -253,8 +310,19 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return "gated" if self.output_tiles or self.output_channels or self.input_channels else "ungated"
 
     def joins(self, before: QuantisedLayer) -> bool:
-        """A block's first convolution and its shortcut read the same map."""
-        return isinstance(before, QuantisedConv) and before.source == self.source
+        """A block's first convolution and its shortcut read the same map; of a concatenation part follows part."""
+        same = isinstance(before, QuantisedConv) and before.source == self.source
+        return same and self.appended_to not in before.writes
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.convolutions([layer for layer in group if isinstance(layer, QuantisedConv)])
+
+
+def behind(maps: dict[str, Tensor], first: str | None, values: Tensor) -> Tensor:
+    """Values [B, C, H, W] behind the channels of a map, if there is one."""
+    return values if first is None else torch.cat((maps[first].to(values.dtype), values), 1)
+
+
+def _alike(values: npt.NDArray[Any]) -> bool:
+    """Whether all values are one."""
+    return bool((values == values.flat[0]).all())

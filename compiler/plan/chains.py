@@ -178,13 +178,15 @@ def chains(graph: QuantisedGraph) -> list[Chain]:
     found: list[Chain] = []
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
     for grouped in (layer for layer in convolutions if layer.groups > 1):
+        if grouped.normalises or grouped.averages:
+            continue
         before = next(layer for layer in convolutions if layer.output == grouped.source)
         readers = [layer for layer in graph.layers if grouped.output in layer.reads]
         layers: tuple[QuantisedConv, ...] = (before, grouped)
         if len(readers) == 1 and isinstance(readers[0], QuantisedConv) and readers[0].residual != grouped.output:
             layers = (*layers, readers[0])
         chain = Chain(graph, layers, BANDS[0])
-        if _in_a_row(graph, layers) and not any(other.names & chain.names for other in found):
+        if in_a_row(graph, layers) and not any(other.names & chain.names for other in found):
             found.append(chain)
     size = {chain: sum(graph.shapes[name].size for name in chain.middles) for chain in found}
     return sorted(found, key=lambda chain: -size[chain])
@@ -217,10 +219,10 @@ def _joined(graph: QuantisedGraph, first: Chain, second: Chain) -> Chain | None:
     readers = [layer for layer in graph.layers if between in layer.reads]
     layers = (*first.layers, *second.layers)
     alone = [reader.name for reader in readers] == [second.layers[0].name] and first.layers[-1].residual is None
-    return replace(first, layers=layers) if alone and _in_a_row(graph, layers) else None
+    return replace(first, layers=layers) if alone and in_a_row(graph, layers) else None
 
 
-def _in_a_row(graph: QuantisedGraph, layers: Sequence[QuantisedConv]) -> bool:
+def in_a_row(graph: QuantisedGraph, layers: Sequence[QuantisedConv]) -> bool:
     """Whether what the layers need but one another's maps is there before the first of them."""
     place = graph.layers.index(layers[0])
     before = graph.layers[:place]

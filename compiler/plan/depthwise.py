@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import parameter_bytes
@@ -19,6 +19,12 @@ from gatewright.contract.encodings import (
 )
 from gatewright.contract.isa import FORMATS, Opcode
 
+MOST_WINDOW = 11
+"""Edge of the windows of AVERAGE that are used: as of DIGITS, so that sums are small."""
+
+NORM_SHARE = 4
+"""A batch norm by itself that needs more than one in so many parameter entries is multiplied on the array."""
+
 MOST_EDGE = min((1 << field.bits) - 1 for field in FORMATS[Opcode.EPILOGUE].fields if field.name == "tile")
 """Of a tile."""
 
@@ -31,14 +37,32 @@ def in_epilogue(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig) -
     """
     height, width = layer.weight.shape[1:3]
     fits = height == width <= MOST_DEPTHWISE_WINDOW and layer.stride <= MOST_DEPTHWISE_STEP and layer.padding < height
-    plain = layer.output_tiles is None and layer.input_tiles is None and layer.residual is None
+    plain = layer.output_tiles is None and layer.input_tiles is None and layer.in_place is None
     averaged = any(isinstance(other, Pooling) and other.source == layer.output for other in graph.layers)
-    return arch.depthwise and layer.depthwise and fits and plain and not averaged
+    if not layer.depthwise or not plain or averaged:
+        return False
+    if windowed(layer):
+        return True
+    many = layer.normalises and NORM_SHARE * DEPTHWISE_ENTRIES * len(layer.weight) > arch.parameter_entries
+    return arch.depthwise and fits and not many
+
+
+def windowed(layer: QuantisedConv) -> bool:
+    """Whether a layer is an average that EPILOGUE makes by its kind AVERAGE, with one parameter for all channels."""
+    return layer.averages and not layer.relu and not layer.gates and layer.kernel[0] == layer.kernel[1] <= MOST_WINDOW
+
+
+def entries_of(layer: QuantisedConv) -> int:
+    """Parameter entries of a layer that EPILOGUE computes."""
+    return 1 if windowed(layer) else DEPTHWISE_ENTRIES * len(layer.weight)
 
 
 def channel_parameters(layer: QuantisedConv) -> npt.NDArray[np.uint8]:
     """The parameter entries of its channels, in order [channels * DEPTHWISE_ENTRIES * PARAMETER_BYTES]."""
     channels, window = len(layer.weight), layer.weight.shape[1]
+    if windowed(layer):
+        scales = layer.requantisation
+        return parameter_bytes(Requantisation(scales.bias[:1], scales.multiplier[:1], scales.shift[:1])).reshape(-1)
     entries = np.zeros((channels, DEPTHWISE_ENTRIES, PARAMETER_BYTES), np.uint8)
     kernel = layer.weight[..., 0].view(np.uint8)
     for row, (entry, begin) in enumerate(DEPTHWISE_ROWS[:window]):

@@ -12,6 +12,7 @@ from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.chain_choice import choose_orders
 from gatewright.compiler.plan.chains import Chain, chain_ways
+from gatewright.compiler.plan.concatenated import has_norms, ring_wishes, ways
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
@@ -62,6 +63,45 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
     raise min(refused, key=lambda error: error.missing)
 
 
+def _stem_wishes(graph: QuantisedGraph, layout: InputLayout, pooled: Sequence[PooledConvolution]) -> list[RingWish]:
+    """The rings of the maps behind max pools, and of the image before one."""
+    pitch = layout.rows * layout.channels * layout.width
+    wishes: list[RingWish] = []
+    for stem in pooled:
+        shape = graph.shapes[stem.pool.source]
+        row = shape.width * shape.channels
+        wishes.append(RingWish(stem.pool.source, stem.wanted_rows(graph) * row, stem.kept_rows(graph) * row))
+        if stem.convolution.source == graph.input and layout.rows == 1:
+            size = stem.image_rows(graph, rows_in_beats(pitch)) * pitch
+            wishes.append(RingWish(graph.input, size, size))
+    return wishes
+
+
+def _with_norms(
+    graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
+) -> Plan:
+    """As ``plan_maps``, of a network whose batch norms or averages are layers of their own."""
+    size = layout.rows * layout.channels * layout.width * layout.height
+    wishes, refused = _stem_wishes(graph, layout, pooled), list[DoesNotFitError]()
+    for number, (chains, spills) in enumerate(ways(graph, pooled)):
+        for rings in range(len(wishes) + 1) if number == 0 else (len(wishes),):
+            try:
+                maps = allocate_scratchpad(
+                    graph,
+                    arch,
+                    size,
+                    rings=wishes[:rings],
+                    stems=pooled,
+                    spills=spills,
+                    fixed=ring_wishes(graph, chains),
+                    together=[chain.layers for chain in chains],
+                )
+                return Plan([], spills, maps, chains=chains)
+            except DoesNotFitError as error:
+                refused.append(error)
+    raise min(refused, key=lambda error: error.missing)
+
+
 def plan_maps(
     graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
 ) -> Plan:
@@ -72,17 +112,12 @@ def plan_maps(
     tile by tile, others row by row. In a network with grouped convolutions the chains around them are cut instead, and
     no map lies in DRAM.
     """
+    if has_norms(graph):
+        return _with_norms(graph, arch, layout, pooled)
     if any(isinstance(layer, QuantisedConv) and layer.groups > 1 for layer in graph.layers):
         return _in_chains(graph, arch, layout)
     pitch = layout.rows * layout.channels * layout.width
-    wishes: list[RingWish] = []
-    for stem in pooled:
-        shape = graph.shapes[stem.pool.source]
-        row = shape.width * shape.channels
-        wishes.append(RingWish(stem.pool.source, stem.wanted_rows(graph) * row, stem.kept_rows(graph) * row))
-        if stem.convolution.source == graph.input and layout.rows == 1:
-            size = stem.image_rows(graph, rows_in_beats(pitch)) * pitch
-            wishes.append(RingWish(graph.input, size, size))
+    wishes = _stem_wishes(graph, layout, pooled)
     blocks = bandable_blocks(graph)
     chosen = [*((rings, 0) for rings in range(len(wishes))), *((len(wishes), n) for n in range(len(blocks) + 1))]
     refused: list[DoesNotFitError] = []
@@ -101,7 +136,7 @@ def plan_maps(
             refused.append(error)
             return None
 
-    def ways() -> Iterator[Plan | None]:
+    def all_ways() -> Iterator[Plan | None]:
         for rings, count in chosen:
             yield try_bands(rings, blocks[:count], [])
         yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)
@@ -109,7 +144,7 @@ def plan_maps(
             yield try_bands(len(wishes), *way)
         yield try_bands(len(wishes), blocks, [], strict=False)
 
-    for plan in ways():
+    for plan in all_ways():
         if plan is not None:
             return plan
     raise min(refused, key=lambda error: error.missing)

@@ -23,7 +23,7 @@ from gatewright.compiler.plan.channel_blocks import (
     group_entries,
     group_parameters,
 )
-from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
+from gatewright.compiler.plan.depthwise import channel_parameters, entries_of, in_epilogue, windowed
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut
 from gatewright.compiler.plan.head import Head, cut_head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
@@ -35,14 +35,21 @@ from gatewright.compiler.plan.layout import (
     weights_by_vector,
 )
 from gatewright.compiler.plan.maps import plan_maps
-from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
+from gatewright.compiler.plan.pitches import laid, pitches
+from gatewright.compiler.plan.planes import (
+    check_planes,
+    grouped_bank,
+    plane_widths,
+    weights_in_planes,
+    widths_by_map,
+)
 from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
+from gatewright.contract.encodings import PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import Region
@@ -77,6 +84,10 @@ class NetworkImage:
     arch: ArchConfig
     addresses: dict[str, int] = field(init=False)
     pooled: list[PooledConvolution] = field(init=False)
+    pitches: dict[str, int] = field(init=False)
+    """Bytes from a pixel to the next, of maps of which that is not the channels."""
+    laid: QuantisedGraph = field(init=False)
+    """The graph with the shapes that maps have where they lie, with the pitch as channels."""
     planes: dict[str, int] = field(init=False)
     """Channels of a plane of the maps that lie in planes."""
     blocks: list[BandedBlock] = field(init=False)
@@ -120,7 +131,10 @@ class NetworkImage:
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
         self.planes = widths_by_map(self.graph, self.arch)
-        plan = plan_maps(self.graph, self.arch, self.input_layout, self.pooled)
+        self.pitches = pitches(self.graph, self.arch)
+        self.laid = laid(self.graph, self.pitches)
+        check_planes(self.graph, self.arch, self.pitches)
+        plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
         self.blocks, self.maps = plan.blocks, plan.maps
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
@@ -164,7 +178,7 @@ class NetworkImage:
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
         for spill in spills:
-            name, shape = spill.tensors[0], self.graph.shapes[spill.tensors[0]]
+            name, shape = spill.tensors[0], self.laid.shapes[spill.tensors[0]]
             address = self._lay_out_map(spill.tensors)[name].dram
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
@@ -172,7 +186,7 @@ class NetworkImage:
 
     def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
         """Room in DRAM for maps of one shape that share a place."""
-        size = self.graph.shapes[tensors[0]].size
+        size = self.laid.shapes[tensors[0]].size
         address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
         self.regions.append(Region(tensors[-1], "map", address, size))
         return dict.fromkeys(tensors, DramMap(address, size))
@@ -374,6 +388,7 @@ class NetworkImage:
             )
         self._place_parameters(layer.name, [parameters], count)
         self.share_entry[layer.name] = self.parameter_entry[layer.name] + count - share
+        self.parameter_entry[layer.name] += windowed(layer)  # an average's own is the one before
 
     def _place_parameters(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
         """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time."""
@@ -400,7 +415,7 @@ class NetworkImage:
         """A layer's parameter entries, with the pooling's in front of most layers'."""
         filters, share = len(layer.weight), self.share.get(layer.name, 0)
         if in_epilogue(layer, self.graph, self.arch):
-            return DEPTHWISE_ENTRIES * (filters - share) + share
+            return entries_of(layer) - (DEPTHWISE_ENTRIES - 1) * share
         return 1 + filters
 
     def _bank(

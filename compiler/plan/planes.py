@@ -6,6 +6,7 @@ convolution of groups becomes one of each plane, by filters that have zeros outs
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.depthwise import in_epilogue
 from gatewright.compiler.plan.filters import FilterBank, cut_in_planes
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 
 
@@ -46,8 +48,37 @@ def widths_by_map(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     """Channels of a plane of every map that lies in planes."""
     grouped = (layer for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.groups > 1)
     return {
-        layer.source: plane_widths(layer, arch).channels for layer in grouped if not in_epilogue(layer, graph, arch)
+        layer.source: plane_widths(layer, arch).channels
+        for layer in grouped
+        if not in_epilogue(layer, graph, arch) and not in_slices(layer)
     }
+
+
+def check_planes(graph: QuantisedGraph, arch: ArchConfig, pitches: Collection[str]) -> None:
+    """A map in planes is written on the array, for the one that reads it, and is in no concatenation."""
+    widths = widths_by_map(graph, arch)
+    convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
+    for layer in convolutions:
+        if layer.source not in widths or layer.groups == 1:
+            continue
+        writer = next((other for other in convolutions if other.output == layer.source), None)
+        made = writer is not None and writer.in_place is None
+        made = made and not (writer is not None and writer.groups > 1 and in_epilogue(writer, graph, arch))
+        alone = sum(layer.source in other.reads for other in graph.layers) == 1
+        if not (made and alone) or {layer.source, layer.output} & {*pitches}:
+            raise GatewrightError(
+                f"arch {arch.name}: layer {layer.name} has {layer.groups} groups and is multiplied on the array, in "
+                f"planes of its input {layer.source}; that is read elsewhere, too, or not written on the array, "
+                "or it is a part of a concatenation; use an arch with depthwise, and more parameter_entries"
+            )
+
+
+def in_slices(layer: QuantisedConv) -> bool:
+    """Whether a grouped convolution on the array reads its planes as slices of an ordinary map: GATHER's pixel pitch.
+
+    A kernel of one column is: the bytes that it reads lie together.
+    """
+    return layer.normalises and not layer.gates
 
 
 def planes(channels: int, width: int) -> tuple[Plane, ...]:

@@ -145,7 +145,7 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
                 low.append(max(0, source.first))
             if layer.output in tensors:
                 low.append(rows.first)
-                if layer.residual is not None and layer.residual not in written:
+                if layer.in_place is not None and layer.in_place not in written:
                     coming = max(coming, rows.end)
                 if layer.name in last:
                     complete = max(complete, rows.end)
@@ -210,6 +210,14 @@ def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequen
 
 def ring_rows(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str], ahead: int) -> int:
     """Rows that the ring of a stream must hold for every pass over it."""
+    return ring_rows_of(passes(graph, blocks, tensors), graph, tensors, ahead)
+
+
+def ring_rows_of(
+    found: Sequence[Pass], graph: QuantisedGraph, tensors: Sequence[str], ahead: int, least: int = 0
+) -> int:
+    """Rows that the ring of a stream must hold for some passes over it, ``least`` or more."""
     shape = graph.shapes[tensors[0]]
     unit = rows_in_beats(shape.width * shape.channels)
-    return max(use_of(one, tensors, graph).rows(unit, ahead) for one in passes(graph, blocks, tensors))
+    rows = max(use_of(one, tensors, graph).rows(unit, ahead) for one in found)
+    return max(rows, -(-least // unit) * unit)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph
+from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.pooling import pooled_name
 from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
@@ -31,7 +32,8 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
 
     Of the clips that are tried the one with the least mean squared error of rounding and clipping is
     taken. Tensors of a residual stream share one range, and so do their pooled maps. Of a map before a
-    max pool, which shares the range of the map behind it, only that one counts: nothing else is read.
+    max pool, which shares the range of the map behind it, only that one counts: nothing else is read. Of a
+    concatenation each part counts once.
 
     Parameters
     ----------
@@ -61,12 +63,16 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
         )
     streams, tiles = residual_streams(graph), pooling_tiles(graph)
     passing = {layer.source for layer in graph.layers if isinstance(layer, FloatMaxPool)}
+    appended = {
+        layer.output: len(layer.weight) for layer in graph.layers if isinstance(layer, FloatConv) and layer.appended_to
+    }
     largest: dict[str, float] = {}
     histograms: dict[str, Tensor] = {}
     members: dict[str, str] = {}
 
     def groups(name: str, values: Tensor) -> list[tuple[str, Tensor]]:
         members[name] = streams.get(name, name)
+        values = values[:, -appended.get(name, 0) :]
         found = [] if name in passing else [(members[name], values)]
         if name in tiles:
             members[pooled_name(name)] = pooled_name(streams[name])

@@ -1,8 +1,8 @@
 """Which tensors must share a scale, and how finely each feature map is pooled for the gates.
 
-The machine adds a residual in place, so every map of a residual stream has one scale; a max pool does
-not scale. It also leaves the pooled averages of skipped tiles in place, so a stream's pooled maps have one scale and
-one tile as well.
+The machine adds a residual in place, so every map of a residual stream has one scale; so have the parts of a
+concatenation, each of which is put behind those before it; a max pool does not scale. It also leaves the pooled
+averages of skipped tiles in place, so a stream's pooled maps have one scale and one tile as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def residual_streams(graph: FloatGraph) -> dict[str, str]:
     """For every tensor the first map of its residual stream (itself, where none is added); a max pool begins none."""
     first = {graph.input: graph.input}
     for layer in graph.layers:
-        before = layer.residual if isinstance(layer, FloatConv) else None
+        before = layer.in_place if isinstance(layer, FloatConv) else None
         if isinstance(layer, FloatMaxPool):
             before = layer.source
         first |= {tensor: tensor if before is None else first[before] for tensor in layer.writes}

@@ -134,8 +134,8 @@ first_row 14 number of the first row, or its position in the row table
 source 20 scratchpad byte address of the input map, [y][x][channel] without padding
 height 10 rows of the input map
 width 10 columns of the input map
-channels 13 channels stored per pixel, if channel_table is none
-channel_table 5 table whose count is the channels stored per pixel, or none
+channels 13 channels read of a pixel, if channel_table is none
+channel_table 5 table whose count is the channels read of a pixel, or none
 kernel_height 4 rows of the kernel
 kernel_width 4 columns of the kernel
 stride 3 pixels of input per pixel of output
@@ -154,11 +154,14 @@ first_slice 12 first slice of the vectors to form
 slice_count 12 slices at most; fewer if the vectors end
 wrap_row 10 row of the input map from which on addresses are wrap_bytes lower; 0 for none
 wrap_bytes 20 bytes of the ring
+pixel_channels 13 bytes from a pixel of the input map to the next, of which channels are read; 0 for as many
+dilation 4 pixels of input from a row or column of the kernel to the next; 0 for 1
 """
             ),
             "Form the im2col vectors of the output pixels of some tiles: vector v (pixels in tile order) "
             "gets k = (kernel row, kernel column, channel), contiguous; the last slice is padded with zeros. Of every "
-            "vector only `slice_count` slices from `first_slice` on are formed.",
+            "vector only `slice_count` slices from `first_slice` on are formed. Where the pixels of a kernel row do "
+            "not lie side by side (`pixel_channels` not 0, `dilation` over 1) each is moved by itself.",
         ),
         Format(
             Opcode.MATMUL,

@@ -62,6 +62,8 @@ class Placement:
     last_write: Count
     spatial_gate: str | None = None
     channel_gate: str | None = None
+    pitch: Count = 0
+    """Bytes from a pixel to the next, of a part of a concatenation; 0 for its channels."""
 
 
 @dataclass(frozen=True)

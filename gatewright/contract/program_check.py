@@ -132,7 +132,9 @@ def _check_placement(program: Program, placement: Placement) -> None:
         _require(known, f"{who}: the program has no {kind} gate {name!r}")
     compact = placement.kind == "compact"
     _require(compact == (placement.channel_gate is not None), f"{who}: a map is compact if it has a channel gate")
-    size = height * width * channels
+    pitch = placement.pitch or channels
+    _require(pitch == channels or (placement.kind == "map" and pitch > channels), f"{who}: a pitch of {pitch} bytes")
+    size = height * width * pitch
     if placement.channel_gate is not None:
         gate = gates[placement.channel_gate]
         _require(gate.bits == channels, f"{who} has {channels} channels, its gate {gate.name!r} {gate.bits} bits")

@@ -35,8 +35,8 @@ class Sizes(wiring.Component):
 
     * all units: ``tiles``; ``chunk`` vectors in them; ``empty``: no effective work;
     * MATMUL, EPILOGUE: ``pixels``, ``filters``, a cycle before the others;
-    * GATHER, MATMUL: ``channels`` stored per pixel; MATMUL: ``reduction`` = taps * channels, ``slices``,
-      ``no_reduction``: it is 0;
+    * GATHER, MATMUL: ``channels`` that are read of a pixel; GATHER: ``pixel``, bytes to the next one;
+    * MATMUL: ``reduction`` = taps * channels, ``slices``, ``no_reduction``: it is 0;
     * EPILOGUE: ``stored``, the channels stored per pixel of the output.
     """
 
@@ -53,7 +53,9 @@ class Sizes(wiring.Component):
             results["stored"] = stored
         else:
             results["channels"] = stored
-        if opcode != Opcode.GATHER:
+        if opcode == Opcode.GATHER:
+            results["pixel"] = stored
+        else:
             results |= {"pixels": bits["pixel_count"], "filters": bits["filter_count"]}
         if opcode == Opcode.MATMUL:
             results |= {"reduction": bits["taps"] + stored, "no_reduction": 1, "slices": bits["slice_count"]}
@@ -81,8 +83,10 @@ class Sizes(wiring.Component):
             m.d.sync += results["stored"].eq(stored)
         else:
             listed = head.channel_table != NO_TABLE
-            m.d.sync += results["channels"].eq(Mux(listed, self.counts[head.channel_table], head.channels))
+            channels = Mux(listed, self.counts[head.channel_table], head.channels)
+            m.d.sync += results["channels"].eq(channels)
         if self._opcode == Opcode.GATHER:
+            m.d.sync += results["pixel"].eq(Mux(head.pixel_channels.any(), head.pixel_channels, channels))
             bare = (head.tile == 0) | (head.kernel_height == 0) | (head.kernel_width == 0)
             m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
             return m

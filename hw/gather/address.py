@@ -48,7 +48,7 @@ class GatherAddress(wiring.Component):
             m.d.sync += how.eq(ADVANCE.const({"placed": 1}))
         with m.Elif(self.valid):
             m.d.sync += how.eq(self.advance)
-        names = ("piece", "row", "pixel", "line", "tile", "tile_row")
+        names = ("piece", "column", "row", "pixel", "line", "tile", "tile_row")
         following = {name: Signal(SCRATCHPAD_ADDRESS_BITS, name=f"next_{name}", reset_less=True) for name in names}
         now = Signal(SCRATCHPAD_ADDRESS_BITS)
         gated = self.placed & how.placed.replicate(SCRATCHPAD_ADDRESS_BITS)
@@ -69,7 +69,9 @@ class GatherAddress(wiring.Component):
             ]
             m.d.sync += [following["piece"].eq(now + self._arch.gather_bytes)]
             with m.If(~goes_on):
-                m.d.sync += following["row"].eq(now + Mux(how.row, running.pitch, running.first_pitch))
+                m.d.sync += following["column"].eq(now + running.column_step)
+            with m.If(~goes_on & ~how.column):
+                m.d.sync += following["row"].eq(now + Mux(how.row, running.kernel_pitch, running.first_pitch))
             with m.If(how.pixel | how.line | inner):
                 m.d.sync += following["pixel"].eq(now + running.pixel_step)
             with m.If(how.line | inner):

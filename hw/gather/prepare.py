@@ -30,26 +30,28 @@ def channel_bits(arch: ArchConfig) -> int:
 
 
 def run_bits(arch: ArchConfig) -> int:
-    """Bits of the bytes of a kernel row: kernel_width * channels."""
+    """Bits of the bytes of a run: kernel_width * channels at most."""
     return OPERANDS["kernel_width"].width + channel_bits(arch)
 
 
 def behind_shape(arch: ArchConfig) -> Shape:
-    """Shape of the bytes of the slices that lie behind a kernel row; where they end in it, less than 0."""
+    """Shape of the bytes of the slices that lie behind a run; where they end in it, less than 0."""
     return signed(max(run_bits(arch), bits_for((1 << OPERANDS["slice_count"].width) * arch.rows)) + 1)
 
 
 def gather_sizes(arch: ArchConfig) -> data.StructLayout:
     """An instruction with everything about it that does not change while it runs.
 
-    ``pitch``, ``pixel_step``, ``line_step``, ``tile_step``, ``tile_row_step``: bytes, modulo the address space, from
-    a place in the input map to the next row, and to the places that the next output pixel, the next row of output
-    pixels, the next tile and the next row of tiles have. ``tile_input``: pixels of input per tile.
-    ``row_origin``: ``source`` - ``padding_x`` * ``channels``. ``rest_x``: output columns from the first tile on.
-    ``triple``: 3 * ``channels``. ``nothing``: no work.
+    ``pitch``, ``kernel_pitch``, ``column_step``, ``pixel_step``, ``line_step``, ``tile_step``, ``tile_row_step``:
+    bytes, modulo the address space, from a place in the input map to the next row, to the next row and column of the
+    kernel, and to the places that the next output pixel, the next row of output pixels, the next tile and the next row
+    of tiles have. ``tile_input``: pixels of input per tile. ``row_origin``: ``source`` less the bytes of ``padding_x``
+    pixels. ``rest_x``: output columns from the first tile on. ``triple``: 3 * ``channels``. ``nothing``: no work.
+    ``dilation``: 1 at least.
 
-    Of every vector the bytes of the slices are formed. A kernel row has ``run``
-    bytes. The bytes begin at byte ``first_begin`` of kernel row ``first_row``, with ``first_rest`` bytes in it and
+    Of every vector the bytes of the slices are formed. A kernel row is ``columns`` runs, each of ``run`` bytes of
+    ``run_columns`` pixels: one of all, or a run of each if they do not lie side by side. The bytes begin at byte
+    ``first_begin`` of kernel row ``first_row``, in its first run, with ``first_rest`` bytes in that and
     ``behind_first`` in the others (0 or less: none); ``kernel_rows`` kernel rows are left from there on.
     ``first_pitch``: address step from the first byte to the next kernel row.
     """
@@ -62,6 +64,11 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
             "channels": channel_bits(arch),
             "triple": channel_bits(arch) + 2,
             "run": run_bits(arch),
+            "run_columns": OPERANDS["kernel_width"].width,
+            "columns": OPERANDS["kernel_width"].width,
+            "dilation": OPERANDS["dilation"].width,
+            "kernel_pitch": SCRATCHPAD_ADDRESS_BITS,
+            "column_step": SCRATCHPAD_ADDRESS_BITS,
             "first_row": OPERANDS["kernel_height"].width,
             "kernel_rows": OPERANDS["kernel_height"].width,
             "first_begin": run_bits(arch),
@@ -83,9 +90,9 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
 class GatherPrepare(wiring.Component):
     """A pipeline from the head and the tables' counts to ``sizes``, fed in every cycle.
 
-    What it says is right ``LATENCY`` cycles after its inputs stand still; ``channels`` and ``tile_input`` after 1,
-    ``pitch`` and ``tile_step`` after 2 cycles (``Sizes`` gives the channels after 1), ``first_row``, ``first_begin``,
-    ``line_step`` and ``tile_row_step`` after 4.
+    What it says is right ``LATENCY`` cycles after its inputs stand still; ``channels``, ``dilation`` and
+    ``tile_input`` after 1, ``pitch`` and ``tile_step`` after 2 cycles (``Sizes`` gives the channels after 1),
+    ``first_row``, ``first_begin``, ``kernel_pitch``, ``line_step`` and ``tile_row_step`` after 4.
     """
 
     LATENCY = 5
@@ -105,7 +112,7 @@ class GatherPrepare(wiring.Component):
         assert Sizes.LATENCY <= self.LATENCY
         operands, sizes = self.head.operands, self.sizes
         m.submodules.counts = effective = Sizes(Opcode.GATHER, self._arch)
-        channels = effective.channels
+        channels, pixel = effective.channels, effective.pixel
 
         def register(name: str, value: Value) -> Signal:
             stage = Signal(gather_sizes(self._arch)[name].width, name=name, reset_less=True)
@@ -116,26 +123,33 @@ class GatherPrepare(wiring.Component):
         tile_input = register("tile_input", small_product(operands.tile, operands.stride))
         before = Signal(operands.tile.shape().width + len(self.head.place.tile_x), reset_less=True)
         m.d.sync += before.eq(small_product(self.head.place.tile_x, operands.tile))
-        pitch = register("pitch", operands.width * channels)
-        register("pixel_step", small_product(channels, operands.stride))
-        # Four copies as two sums side by side: left to itself Yosys adds the fourth behind the sum of three.
-        upper = Signal(len(channels) + 2, attrs={"keep": 1})
-        m.d.comb += upper.eq(small_product(channels, operands.kernel_width[2:]))
-        run = register("run", small_product(channels, operands.kernel_width[:2]) + (upper << 2))
+        pitch = register("pitch", operands.width * pixel)
+        register("pixel_step", small_product(pixel, operands.stride))
+        apart = operands.pixel_channels.any() | (operands.dilation > 1)
+        dilation = register("dilation", operands.dilation | ~operands.dilation.any())
+        run_columns = register("run_columns", Mux(apart, 1, operands.kernel_width))
+        register("columns", Mux(apart, operands.kernel_width, 1))
+        register("column_step", self._four_copies(m, pixel, dilation, "column_step"))
+        register("run", self._four_copies(m, channels, run_columns, "run"))
+        # Of whole kernel rows, whatever their runs: what divides the bytes before the first.
+        row_bytes = Signal(run_bits(self._arch), reset_less=True)
+        m.d.sync += row_bytes.eq(self._four_copies(m, channels, operands.kernel_width, "row_bytes"))
         register("triple", channels + (channels << 1))
-        register("tile_step", tile_input * channels)
+        register("tile_step", tile_input * pixel)
         register("rest_x", operands.out_width - before)
         # A product of few bits is two sums, each in a register.
         half = len(operands.padding_x) // 2
-        left = Signal(len(channels) + len(operands.padding_x), reset_less=True)
+        left = Signal(len(pixel) + len(operands.padding_x), reset_less=True)
         more_left = Signal.like(left, reset_less=True)
         m.d.sync += [
-            left.eq(small_product(channels, operands.padding_x[:half])),
-            more_left.eq(small_product(channels, operands.padding_x[half:]) << half),
+            left.eq(small_product(pixel, operands.padding_x[:half])),
+            more_left.eq(small_product(pixel, operands.padding_x[half:]) << half),
         ]
         register("row_origin", operands.source - left - more_left)
         # Registers behind a multiplier: one for a sum, and one, which a reset keeps apart, between two multipliers.
-        register("line_step", small_product(delayed(m, pitch, 1, "pitch_beside"), operands.stride))
+        beside = delayed(m, pitch, 1, "pitch_beside")
+        register("line_step", small_product(beside, operands.stride))
+        kernel_pitch = register("kernel_pitch", self._four_copies(m, beside, dilation, "kernel_pitch"))
         register("tile_row_step", tile_input * delayed(m, pitch, 1, "pitch_late", early=True))
         m.d.comb += [
             effective.head.eq(operands),
@@ -144,14 +158,25 @@ class GatherPrepare(wiring.Component):
             sizes.channels.eq(channels),
             sizes.tiles.eq(effective.tiles),
             sizes.use_table.eq(operands.tile_table != NO_TABLE),
-            sizes.nothing.eq(effective.empty | self._slices(m, run, pitch)),
+            sizes.nothing.eq(effective.empty | self._slices(m, row_bytes, kernel_pitch)),
         ]
         return m
 
-    def _slices(self, m: Module, run: Signal, pitch: Signal) -> Signal:
+    @staticmethod
+    def _four_copies(m: Module, value: Value, factor: Value, name: str) -> Value:
+        """A product with a factor of four bits, as two sums side by side.
+
+        Left to itself Yosys adds the fourth copy behind the sum of three.
+        """
+        upper = Signal(len(value) + 2, name=f"{name}_upper", attrs={"keep": 1})
+        m.d.comb += upper.eq(small_product(value, factor[2:]))
+        return small_product(value, factor[:2]) + (upper << 2)
+
+    def _slices(self, m: Module, row_bytes: Signal, kernel_pitch: Signal) -> Signal:
         """Where the slices begin and end; gives, LATENCY cycles later, whether they have no bytes.
 
-        With ``run`` after 2 cycles, the kernel row of the first byte is there after 4.
+        With ``row_bytes`` after 2 cycles, the kernel row of the first byte is there after 4. Where a kernel row is
+        several runs the first byte is that of a kernel row.
         """
         operands, sizes = self.head.operands, self.sizes
         rows, most = Const(self._arch.rows), self._arch.rows << len(operands.first_slice)
@@ -162,7 +187,7 @@ class GatherPrepare(wiring.Component):
             count.eq(small_product(operands.slice_count, rows)),
         ]
         # A kernel row that there is not: its number is the kernel's height at least.
-        first_row, begin = small_quotient(m, first, run, "first_row")
+        first_row, begin = small_quotient(m, first, row_bytes, "first_row")
         behind, more = Signal(behind_shape(self._arch)), Signal(behind_shape(self._arch), reset_less=True)
         nothing = Signal(name="no_bytes", reset_less=True)
         kernel_rows, first_rest, behind_first, first_pitch = (
@@ -171,12 +196,12 @@ class GatherPrepare(wiring.Component):
         )
         m.d.comb += behind.eq(more + begin)
         m.d.sync += [
-            more.eq(count - run),
+            more.eq(count - sizes.run),
             nothing.eq((first_row >= operands.kernel_height) | (operands.slice_count == 0)),
             kernel_rows.eq(operands.kernel_height - first_row),
-            first_rest.eq(Mux(behind[-1], count, run - begin)),
+            first_rest.eq(Mux(behind[-1], count, sizes.run - begin)),
             behind_first.eq(behind),
-            first_pitch.eq(pitch - begin),
+            first_pitch.eq(kernel_pitch - begin),
         ]
         m.d.comb += [
             sizes.first_row.eq(first_row),

@@ -73,7 +73,7 @@ class GatherMask(wiring.Component):
     def _byte_range(self, m: Module) -> tuple[Signal, Signal]:
         """Stage 2: the first byte of the kernel row inside the map, and the first byte behind those."""
         piece, operands = self.piece, self.running.operands
-        columns, channels = operands.kernel_width, self.running.channels
+        columns, channels = self.running.run_columns, self.running.channels
         y = delayed(m, piece.y, 1, "y")
         left_of_map = Signal(len(operands.padding_x), reset_less=True)
         to_edge = Signal(signed(len(piece.x) + 1), reset_less=True)

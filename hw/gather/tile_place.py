@@ -21,7 +21,7 @@ ROW_SHAPE = signed(PLACE["tile_y"].width + INPUT_TILE_BITS + 1)
 
 COLUMN_SHAPE = signed(PLACE["tile_x"].width + INPUT_TILE_BITS + 1)
 
-COORDINATE_LATENCY, ADDRESS_LATENCY = 4, 6
+COORDINATE_LATENCY, ADDRESS_LATENCY = 5, 6
 assert max(ADDRESS_LATENCY, COORDINATE_LATENCY + 1) <= DECODE_LATENCY
 assert ADDRESS_LATENCY < TILE_CYCLES
 
@@ -96,11 +96,17 @@ class TilePlacer(wiring.Component):
         offset, more_offset = (
             Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("offset", "more_offset")
         )
-        first_y = Signal(ROW_SHAPE)
+        # The rows of the input map from the tile's to it, beside its first column.
+        rows_before = Signal(len(first_row) + len(coming.dilation), reset_less=True)
+        first_y, first_x = Signal(ROW_SHAPE), Signal(COLUMN_SHAPE, reset_less=True)
+        y_beside = Signal(ROW_SHAPE, reset_less=True)
+        kernel_pitch, dilation = Signal.like(coming.kernel_pitch), Signal(coming.dilation.shape())
         m.d.comb += [
             first_row.eq(Mux(of_head, coming.first_row, running.first_row)),
             first_begin.eq(Mux(of_head, coming.first_begin, running.first_begin)),
-            first_y.eq(y + first_row),
+            kernel_pitch.eq(Mux(of_head, coming.kernel_pitch, running.kernel_pitch)),
+            dilation.eq(Mux(of_head, coming.dilation, running.dilation)),
+            first_y.eq(y_beside + rows_before),
         ]
         address, next_row = (
             Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("place_address", "place_next_row")
@@ -112,13 +118,16 @@ class TilePlacer(wiring.Component):
             x.eq(right - padding_x),
             # Beyond these bits every byte of the tile is outside the map, and its address does not matter.
             rows.eq(y[:INPUT_BITS].as_signed() * pitch + first_begin),
-            offset.eq(small_product(pitch, first_row[:half])),
-            more_offset.eq(small_product(pitch, first_row[half:]) << half),
+            offset.eq(small_product(kernel_pitch, first_row[:half])),
+            more_offset.eq(small_product(kernel_pitch, first_row[half:]) << half),
+            rows_before.eq(small_product(first_row, dilation)),
+            y_beside.eq(y),
+            first_x.eq(x),
             # Not of ``right``: no product behind a product.
             columns.eq(delayed(m, tile_x, 1, "tile_x_late") * tile_step),
             beside.eq(row_origin + columns),
             address.eq(beside + rows + offset + more_offset),
             next_row.eq(row_rest + rows + offset + more_offset),
         ]
-        m.d.comb += [self.y.eq(first_y), self.x.eq(x), self.address.eq(address), self.next_row.eq(next_row)]
+        m.d.comb += [self.y.eq(first_y), self.x.eq(first_x), self.address.eq(address), self.next_row.eq(next_row)]
         return m

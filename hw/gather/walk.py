@@ -13,16 +13,17 @@ from gatewright.contract.timing import TILE_CYCLES
 from gatewright.hw.gather.prepare import OPERANDS, behind_shape, gather_sizes, run_bits
 from gatewright.hw.gather.tile_place import COLUMN_SHAPE, ROW_SHAPE
 
-ADVANCE = data.StructLayout({"row": 1, "pixel": 1, "line": 1, "tile": 1, "tile_row": 1, "placed": 1})
-"""What follows a piece, one bit set: the next kernel row, the next pixel, the next row of the tile's pixels, the next
-tile in its row, the first tile of the next row, a tile from the table. No bit: the next piece of the kernel row."""
+ADVANCE = data.StructLayout({"column": 1, "row": 1, "pixel": 1, "line": 1, "tile": 1, "tile_row": 1, "placed": 1})
+"""What follows a piece, one bit set: the next run of the kernel row, the next kernel row, the next pixel, the next row
+of the tile's pixels, the next tile in its row, the first tile of the next row, a tile from the table. No bit: the next
+piece of the run."""
 
 
 def piece_layout(arch: ArchConfig) -> data.StructLayout:
-    """A piece: at most ``gather_bytes`` consecutive bytes of one kernel row of one pixel.
+    """A piece: at most ``gather_bytes`` consecutive bytes of one run of one pixel.
 
-    ``y``, ``x``: input row and first input column of the kernel row. ``begin``: bytes of it before the piece, ``rest``:
-    bytes from the piece's first on. ``row_ends``: the piece is its kernel row's last. ``first``: of the
+    ``y``, ``x``: input row and first input column of the run. ``begin``: bytes of it before the piece, ``rest``:
+    bytes from the piece's first on. ``row_ends``: the piece is its run's last. ``first``: of the
     instruction; ``vector_begins``, ``vector_ends``: first and last piece of a pixel.
     """
     return data.StructLayout(
@@ -99,17 +100,18 @@ class GatherWalk(wiring.Component):
             Signal(name=n, reset_less=True) for n in ("row_ends", "vector_begins", "first")
         )
         begin, rest = (Signal(run_bits(self._arch), name=name, reset_less=True) for name in ("begin", "rest"))
-        # Bytes of the slices behind this kernel row, and whether there is none.
+        # Bytes of the slices behind this run, and whether there is none.
         behind, cut = Signal(behind_shape(self._arch), reset_less=True), Signal(reset_less=True)
-        # They do not fill the kernel row that comes next.
+        # They do not fill the run that comes next.
         short = Signal(reset_less=True)
         behind_next = Signal.like(behind)
         kernel = _Countdown(running.kernel_rows, "kernel_rows")
+        column = _Countdown(running.columns, "columns")
         pixel, line = _Countdown(operands.tile, "pixels"), _Countdown(operands.tile, "lines")
         tiles = _Countdown(running.tiles, "tiles")
         age = Signal(range(TILE_CYCLES), reset_less=True)
 
-        last_row = kernel.last | cut
+        last_row = (kernel.last & column.last) | cut
         vector_ends = row_ends & last_row
         line_ends = vector_ends & pixel.last
         tile_ends = line_ends & line.last
@@ -124,7 +126,8 @@ class GatherWalk(wiring.Component):
         ]
         m.d.sync += [walking.eq(begins & ~self.final), idle.eq(tile_walked & ~tile_over)]
         row_last = self._walk_tiles(m, begins, tile_over, tiles, age)
-        self._walk_map(m, begins, tile_over, (row_ends, last_row, pixel.last, line.last), row_last)
+        lasts = row_ends, column.last, last_row, pixel.last, line.last
+        self._walk_map(m, begins, tile_over, lasts, row_last)
 
         def begin_vector(sizes: Any) -> None:
             m.d.sync += [begin.eq(sizes.first_begin), rest.eq(sizes.first_rest), row_ends.eq(sizes.first_rest <= wide)]
@@ -134,6 +137,7 @@ class GatherWalk(wiring.Component):
                 short.eq(sizes.behind_first < sizes.run),
             ]
             kernel.load(m, sizes.kernel_rows)
+            column.load(m, sizes.columns)
 
         m.d.comb += behind_next.eq(behind - running.run)
         with m.If(~begins):
@@ -159,7 +163,9 @@ class GatherWalk(wiring.Component):
                 m.d.sync += [rest.eq(running.run), row_ends.eq(running.run <= wide)]
                 with m.If(short):
                     m.d.sync += [rest.eq(behind), row_ends.eq(behind <= wide)]
-                kernel.step(m)
+                column.step(m)
+                with m.If(column.last):
+                    kernel.step(m)
             with m.If(line_ends):
                 line.step(m)
 
@@ -170,7 +176,8 @@ class GatherWalk(wiring.Component):
             piece.first.eq(first),
             piece.vector_begins.eq(vector_begins),
             piece.vector_ends.eq(vector_ends),
-            piece.advance.row.eq(row_ends & ~last_row),
+            piece.advance.column.eq(row_ends & ~last_row & ~column.last),
+            piece.advance.row.eq(row_ends & ~last_row & column.last),
             piece.advance.pixel.eq(vector_ends & ~pixel.last),
             piece.advance.line.eq(line_ends & ~line.last),
             piece.advance.tile.eq(tile_ends & ~running.use_table & ~row_last),
@@ -209,14 +216,15 @@ class GatherWalk(wiring.Component):
         m: Module,
         begins: Signal,
         tile_over: Signal,
-        lasts: tuple[Signal, Signal, Signal, Signal],
+        lasts: tuple[Signal, Signal, Value, Signal, Signal],
         row_last: Signal,
     ) -> None:
-        """The input row and column of each piece's kernel row."""
-        row_ends, kernel_last, pixel_last, line_last = lasts
+        """The input row and column of each piece's run."""
+        row_ends, column_last, kernel_last, pixel_last, line_last = lasts
         running, operands = self.running, self.running.operands
         y, line_y, tile_y = (Signal(ROW_SHAPE, name=name, reset_less=True) for name in ("y", "line_y", "tile_y"))
-        x, tile_x = (Signal(COLUMN_SHAPE, name=name, reset_less=True) for name in ("x", "tile_x"))
+        x, pixel_x, tile_x = (Signal(COLUMN_SHAPE, name=name, reset_less=True) for name in ("x", "pixel_x", "tile_x"))
+        next_x = pixel_x + operands.stride
         m.d.comb += [self.piece.y.eq(y), self.piece.x.eq(x)]
         new_y, new_x = Signal(ROW_SHAPE), Signal(COLUMN_SHAPE)
         next_line = line_y + operands.stride
@@ -227,11 +235,15 @@ class GatherWalk(wiring.Component):
         with m.Else():
             m.d.comb += [new_y.eq(tile_y), new_x.eq(tile_x + running.tile_input)]
         with m.If(~begins | tile_over):
-            m.d.sync += [tile_y.eq(new_y), line_y.eq(new_y), y.eq(new_y), tile_x.eq(new_x), x.eq(new_x)]
+            m.d.sync += [tile_y.eq(new_y), line_y.eq(new_y), y.eq(new_y)]
+            m.d.sync += [tile_x.eq(new_x), pixel_x.eq(new_x), x.eq(new_x)]
         with m.Elif(row_ends):
             with m.If(~kernel_last):
-                m.d.sync += y.eq(y + 1)
+                with m.If(column_last):
+                    m.d.sync += [y.eq(y + running.dilation), x.eq(pixel_x)]
+                with m.Else():
+                    m.d.sync += x.eq(x + running.dilation)
             with m.Elif(~pixel_last):
-                m.d.sync += [y.eq(line_y), x.eq(x + operands.stride)]
+                m.d.sync += [y.eq(line_y), x.eq(next_x), pixel_x.eq(next_x)]
             with m.Elif(~line_last):
-                m.d.sync += [y.eq(next_line), line_y.eq(next_line), x.eq(tile_x)]
+                m.d.sync += [y.eq(next_line), line_y.eq(next_line), x.eq(tile_x), pixel_x.eq(tile_x)]

@@ -58,6 +58,7 @@ WINDOW_INSET = -47
 TAPS_CHANNELS = -48
 TAPS_RING = -49
 DEPTHWISE_STEP = -50
+APART_SLICE = -51
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -97,6 +98,7 @@ _TEXT = {
     STORE_ALIGNMENT: "address: {0} is not a multiple of {1}",
     REGION_VECTORS: "vectors: writes vector {0} of a region of {1}",
     POOL_PARAMETER: "parameters: {0} leaves no entry before it for the pooling; use at least {1}",
+    APART_SLICE: "first_slice = {0} does not begin with a kernel row of {1} elements, whose pixels lie apart",
     MASKED_KERNEL: "kernel_width = {0}; with a source_mask it is at most {1}",
     MASK_NUMBER: "names mask {0}, but the machine has {1}; use a lower number",
     EPILOGUE_KIND: "kind = {0} is not one of 0 to {1}",

@@ -41,6 +41,16 @@ FIRST_SLICE = column(Opcode.GATHER, "first_slice")
 SLICE_COUNT = column(Opcode.GATHER, "slice_count")
 WRAP_ROW = column(Opcode.GATHER, "wrap_row")
 WRAP_BYTES = column(Opcode.GATHER, "wrap_bytes")
+PIXEL_CHANNELS = column(Opcode.GATHER, "pixel_channels")
+DILATION = column(Opcode.GATHER, "dilation")
+
+
+@kernel
+def runs_of(row: npt.NDArray[np.int64], channels: int) -> tuple[int, int]:
+    """How many runs of consecutive bytes the elements of a vector are, and the bytes of each."""
+    if row[PIXEL_CHANNELS] != 0 or row[DILATION] > 1:
+        return row[KERNEL_HEIGHT] * row[KERNEL_WIDTH], channels
+    return row[KERNEL_HEIGHT], row[KERNEL_WIDTH] * channels
 
 
 @kernel
@@ -52,7 +62,8 @@ def pixel_address(state: State, row: npt.NDArray[np.int64], channels: int, y: in
         bit = y // row[SOURCE_TILE] * row[SOURCE_GRID] + x // row[SOURCE_TILE]
         if not state.masks[row[SOURCE_MASK], bit]:
             return -1
-    return ring_address(row[SOURCE] + (y * row[WIDTH] + x) * channels, y, row[WRAP_ROW], row[WRAP_BYTES])
+    pitch = channels if row[PIXEL_CHANNELS] == 0 else row[PIXEL_CHANNELS]
+    return ring_address(row[SOURCE] + (y * row[WIDTH] + x) * pitch, y, row[WRAP_ROW], row[WRAP_BYTES])
 
 
 @kernel
@@ -86,8 +97,8 @@ def execute(
             return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
     tile = row[TILE]
     vectors = tiles * tile * tile
-    run = row[KERNEL_WIDTH] * channels
-    reduction = row[KERNEL_HEIGHT] * run
+    count, run = runs_of(row, channels)
+    reduction = count * run
     low = row[FIRST_SLICE] * geometry.rows
     high = min(reduction, low + row[SLICE_COUNT] * geometry.rows)
     slices = max(ceil_div(high - low, geometry.rows), 0)
@@ -97,9 +108,12 @@ def execute(
     done[work.SLICES] = slices
     if vectors == 0 or slices == 0:
         return 0
+    row_elements = row[KERNEL_WIDTH] * channels
+    if run < row_elements and low % row_elements != 0:
+        return set_fault(state, faults.APART_SLICE, row[FIRST_SLICE], row_elements)
     pieces = 0
-    for kernel_y in range(low // run, ceil_div(high, run)):
-        part = min(high, (kernel_y + 1) * run) - max(low, kernel_y * run)
+    for number in range(low // run, ceil_div(high, run)):
+        part = min(high, (number + 1) * run) - max(low, number * run)
         pieces += ceil_div(part, geometry.gather_bytes)
     least = 1 if row[TILE_TABLE] == NO_TABLE else TILE_CYCLES
     done[work.CYCLES] = tiles * max(tile * tile * pieces, least)
@@ -121,8 +135,8 @@ def execute(
         y = tile_y * tile + vector // tile % tile
         x = tile_x * tile + vector % tile
         top, left = y * row[STRIDE] - row[PADDING_Y], x * row[STRIDE] - row[PADDING_X]
-        for kernel_y in range(low // run, ceil_div(high, run)):
-            status = _read_run(state, row, channels, top + kernel_y, left, line, kernel_y * run)
+        for number in range(low // run, ceil_div(high, run)):
+            status = _read_run(state, row, channels, top, left, line, number)
             if status < 0:
                 return status
         word = base + vector
@@ -137,16 +151,28 @@ def _read_run(
     state: State,
     row: npt.NDArray[np.int64],
     channels: int,
-    y: int,
+    top: int,
     left: int,
     line: npt.NDArray[np.int8],
-    first: int,
+    number: int,
 ) -> int:
-    """Fill a vector from element ``first`` on with the pixels that a kernel row covers from (``y``, ``left``) on.
+    """Fill a vector's elements of one run with the pixels that it covers; the kernel begins at (``top``, ``left``).
 
     Returns 0, or a fault if a pixel that is read lies outside of the scratchpad.
     """
-    length = row[KERNEL_WIDTH] * channels
+    _, length = runs_of(row, channels)
+    first, y = number * length, top + number
+    if row[PIXEL_CHANNELS] != 0 or row[DILATION] > 1:
+        step = max(1, row[DILATION])
+        y = top + number // row[KERNEL_WIDTH] * step
+        address = pixel_address(state, row, channels, y, left + number % row[KERNEL_WIDTH] * step)
+        if address < 0:
+            line[first : first + length] = 0
+            return 0
+        status = check_bytes(state, address, length)
+        if status == 0:
+            copy_bytes(line, first, state.scratchpad, address, length)
+        return status
     inside = left >= 0 and left + row[KERNEL_WIDTH] <= row[WIDTH]
     if inside and row[SOURCE_MASK] == NO_MASK:
         address = pixel_address(state, row, channels, y, left)
@@ -201,10 +227,11 @@ def accesses(
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
     if done[work.SLICES] == 0 or done[work.PIXELS] == 0:
         return
-    run = row[KERNEL_WIDTH] * channels
+    _, run = runs_of(row, channels)
     low = row[FIRST_SLICE] * geometry.rows
     high = min(done[work.REDUCTION], low + row[SLICE_COUNT] * geometry.rows)
-    first_row, end_row = low // run, ceil_div(high, run)
+    columns = row[KERNEL_WIDTH] if run == channels else 1
+    step = max(1, row[DILATION])
     grid_columns = max(1, ceil_div(row[OUT_WIDTH], tile))
     base = row[PATCH_BASE] * REGION_UNIT
     mask = at.mask + row[SOURCE_MASK] * (MASK_BITS // MASK_WORD_BITS)
@@ -213,8 +240,11 @@ def accesses(
         tile_y, tile_x = tile_at(state, row[TILE_TABLE], position, grid_columns)
         top = (tile_y * tile + vector // tile % tile) * row[STRIDE] - row[PADDING_Y]
         left = (tile_x * tile + vector % tile) * row[STRIDE] - row[PADDING_X]
-        for y in range(max(top + first_row, 0), min(top + end_row, row[HEIGHT])):
-            for x in range(max(left, 0), min(left + row[KERNEL_WIDTH], row[WIDTH])):
+        for number in range(low // run, ceil_div(high, run)):
+            y, begin = top + number // columns * step, left + number % columns * step
+            if y < 0 or y >= row[HEIGHT]:
+                continue
+            for x in range(max(begin, 0), min(begin + run // channels, row[WIDTH])):
                 if row[SOURCE_MASK] != NO_MASK:
                     edge = row[SOURCE_TILE]
                     bit = y // edge * row[SOURCE_GRID] + x // edge

@@ -18,7 +18,8 @@ def read_placement(program: Program, placement: Placement, state: State) -> Tens
     channels = placement.channels
     if placement.kind == "compact":
         channels = _active_channels(program, placement)
-    shape = (placement.height, placement.width, channels)
+    pitch = placement.pitch or channels
+    shape = (placement.height, placement.width, pitch)
     size = LOGIT_BYTES * placement.channels if placement.kind == "logits" else int(np.prod(shape))
     data = state.scratchpad[placement.address : placement.address + size]
     if len(data) < size:
@@ -30,7 +31,7 @@ def read_placement(program: Program, placement: Placement, state: State) -> Tens
         return np.frombuffer(data.tobytes(), "<i4").astype(np.int32)
     if placement.kind not in ("map", "compact"):
         raise GatewrightError(f"placement of {placement.tensor}: unknown kind {placement.kind!r}")
-    return data.reshape(shape).copy()
+    return data.reshape(shape)[..., :channels].copy()
 
 
 def read_gate(gate: GateRecord, state: State) -> npt.NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.models.families.block import halved
+from gatewright.models.families.densenet.layers import DenseLayer, Transition
 from gatewright.models.families.mobilenet_v2.inverted_residual import InvertedResidual, convolution
 from gatewright.models.families.network import Network
 from gatewright.models.families.residual.bottleneck import Bottleneck
@@ -141,3 +142,45 @@ class GroupedNetwork(nn.Module):
         x = F.relu(self.second(self.grouped(x)))
         logits: Tensor = self.fc(F.relu(self.wide(x)).mean((2, 3)))
         return logits
+
+
+class SmallDenseNet(nn.Module):
+    """Two dense blocks of so many layers with a transition between them; ``pooled``: behind a 7x7 convolution and a max
+    pool, as for ImageNet, else behind a 3x3 convolution."""
+
+    def __init__(self, size: int, layers: tuple[int, int], growth: int, first: int, pooled: bool) -> None:
+        super().__init__()
+        self.pooled = pooled
+        edge = halved(halved(size, 2), 2) if pooled else size
+        self.conv0 = nn.Conv2d(3, first, 7, 2, 3, bias=False) if pooled else nn.Conv2d(3, first, 3, 1, 1, bias=False)
+        self.norm0, channels, parts = nn.BatchNorm2d(first), first, list[nn.Module]()
+        for number, count in enumerate(layers):
+            for _ in range(count):
+                parts.append(DenseLayer(channels, growth, edge, edge))
+                channels += growth
+            if number == 0:
+                parts.append(Transition(channels, edge, edge))
+                channels, edge = channels // 2, edge // 2
+        self.parts, self.norm5, self.fc = nn.ModuleList(parts), nn.BatchNorm2d(channels), nn.Linear(channels, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm0(self.conv0(x)))
+        x = F.max_pool2d(x, 3, 2, 1) if self.pooled else x
+        for part in self.parts:
+            x, _ = part(x)
+        logits: Tensor = self.fc(F.relu(self.norm5(x)).mean((2, 3)))
+        return logits
+
+
+def lively_densenet(
+    size: int = 32,
+    layers: tuple[int, int] = (3, 2),
+    growth: int = 5,
+    first: int = 12,
+    pooled: bool = True,
+    seed: int = 1,
+) -> SmallDenseNet:
+    """A DenseNet whose channels are no whole number of blocks of the array."""
+    network = lively(SmallDenseNet(size, layers, growth, first, pooled), seed)
+    assert isinstance(network, SmallDenseNet)
+    return network

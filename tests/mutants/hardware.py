@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.apart import HARDWARE_APART
 from tests.mutants.control import CONTROL
 from tests.mutants.depthwise import HARDWARE_DEPTHWISE
 from tests.mutants.mutant import Mutant
@@ -237,4 +238,5 @@ HARDWARE = [
     *WINDOWS,
     *HARDWARE_TAPS,
     *HARDWARE_DEPTHWISE,
+    *HARDWARE_APART,
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.apart import SIMULATOR_APART
 from tests.mutants.depthwise import SIMULATOR_DEPTHWISE
 from tests.mutants.mutant import Mutant
 from tests.mutants.taps import SIMULATOR_TAPS
@@ -177,4 +178,5 @@ SIMULATOR = [
     ),
     *SIMULATOR_TAPS,
     *SIMULATOR_DEPTHWISE,
+    *SIMULATOR_APART,
 ]

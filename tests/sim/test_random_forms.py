@@ -53,6 +53,11 @@ def forms(program: Program) -> Counter[str]:
             seen["LOAD from a later place of a list"] += one["first_row"] > 0 and one["row_table"] != NO_TABLE
         if opcode == Opcode.GATHER and one["tile_count"]:
             run = one["kernel_width"] * one["channels"]
+            wide = one["kernel_width"] > 1
+            seen["GATHER of the first channels"] += wide and one["pixel_channels"] > one["channels"]
+            seen["GATHER of the first channels, one column"] += one["pixel_channels"] > one["channels"] and not wide
+            seen["GATHER dilated"] += wide and one["kernel_height"] > 1 and one["dilation"] > 1
+            seen["GATHER dilated, padded"] += one["dilation"] > 1 and one["padding_x"] > 0
             begin = one["first_slice"] * program.arch.rows
             seen["GATHER from a later slice"] += one["first_slice"] > 0
             seen["GATHER from inside a kernel row"] += begin % max(1, run) > 0 and begin < one["kernel_height"] * run
@@ -88,6 +93,9 @@ def test_every_form_occurs_in_several_programs(generate: Any) -> None:
         names += [f"{kind} with the last row partly outside", f"{kind} with the last row outside"]
         names += [f"{kind} with a block of one channel", f"{kind} of some channels"]
         names += [f"{kind} of pixels below the map"]
+    if generate is random_network:
+        names += ["GATHER of the first channels", "GATHER of the first channels, one column"]
+        names += ["GATHER dilated", "GATHER dilated, padded"]
     if generate is random_corners:
         names += ["LOAD from a later row", "LOAD from a later place of a list"]
     missing = [name for name in names if programs[name] < 2]

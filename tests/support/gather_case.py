@@ -26,6 +26,10 @@ SLICE_CORNERS = {
     "one kernel row of several",
     "ends with the vector",
     "ends beyond the vector",
+    "pixels apart",
+    "dilated",
+    "pixels apart, a kernel row begins",
+    "pixels apart, ends between two",
 }
 """What can be special about where an instruction's slices begin and end in its kernel rows."""
 
@@ -55,10 +59,26 @@ def slice_runs(arch: ArchConfig, kernel_height: int, run: int, first_slice: int,
     )
 
 
+def apart(fields: dict[str, int]) -> bool:
+    """Whether every pixel of a kernel row is moved by itself."""
+    return fields["pixel_channels"] > 0 or fields["dilation"] > 1
+
+
 def slice_corners(case: GatherCase, arch: ArchConfig) -> set[str]:
     """The SLICE_CORNERS that a case has."""
     run = case.fields["kernel_width"] * case.channels
     whole = case.fields["kernel_height"] * run
+    if apart(case.fields):
+        first = case.fields["first_slice"] * arch.rows
+        end = first + case.fields["slice_count"] * arch.rows
+        several = bool(case.cycles and case.fields["kernel_width"] > 1)
+        holds = {
+            "pixels apart": several and case.fields["pixel_channels"] > case.channels,
+            "dilated": several and case.fields["dilation"] > 1 and case.fields["kernel_height"] > 1,
+            "pixels apart, a kernel row begins": several and first > 0,
+            "pixels apart, ends between two": several and end < whole and end % run >= case.channels,
+        }
+        return {name for name, holding in holds.items() if holding}
     first = case.fields["first_slice"] * arch.rows
     end = first + case.fields["slice_count"] * arch.rows
     if not (case.cycles and whole):
@@ -128,8 +148,17 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         slice_count = max(end - first_slice, 0) if chance(0.3) else integer(1, whole + 1)
         if chance(0.05):
             first_slice, slice_count = integer(0, MOST_SLICES), integer(0, MOST_SLICES)
+    pixel_channels = 0 if chance(0.7) else channels + integer(0, 40) if chance(0.9) else integer(0, 8191)
+    dilation = integer(0, 1) if chance(0.7) else integer(2, 4) if chance(0.8) else integer(5, 15)
+    pixels_apart = pixel_channels > 0 or dilation > 1
+    row_bytes = kernel_width * channels
+    if pixels_apart and kernel_width > 1 and row_bytes and first_slice * arch.rows % row_bytes:
+        # It has to begin with a kernel row.
+        starts = [row for row in range(kernel_height) if row * row_bytes % arch.rows == 0] or [0]
+        first_slice = int(rng.choice(starts)) * row_bytes // arch.rows
     slices = min(slice_count, max(0, whole - first_slice))
-    runs = slice_runs(arch, kernel_height, kernel_width * channels, first_slice, slice_count)
+    counted = (kernel_height * kernel_width, channels) if pixels_apart else (kernel_height, row_bytes)
+    runs = slice_runs(arch, *counted, first_slice, slice_count)
     pieces = vectors * runs
     patch_vectors = max(4, -(-vectors // 4) * 4) + 4 * integer(0, 2)
     spare = arch.patch_words - slices * patch_vectors
@@ -160,6 +189,8 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         "slice_count": slice_count,
         "wrap_row": 0,
         "wrap_bytes": integer(0, SCRATCHPAD_SPACE - 1),
+        "pixel_channels": pixel_channels,
+        "dilation": dilation,
     }
     tile_y, tile_x = divmod(first_tile, grid)
     if chance(0.8):
@@ -167,7 +198,7 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         some = integer(0, max(0, count - 1))
         top = tiles[first_tile + some] >> COORDINATE_BITS if listed and count else (first_tile + some) // grid
         line = (top * tile + integer(0, max(0, tile - 1))) * fields["stride"] - fields["padding_y"]
-        read = line + integer(0, kernel_height)
+        read = line + integer(0, kernel_height) * max(1, dilation)
         fields["wrap_row"] = read if 0 < read < height and chance(0.8) else integer(0, height)
     place = {"tile": 0, "inside_y": 0, "inside_x": 0, "tile_y": tile_y, "tile_x": tile_x}
     least = TILE_CYCLES if listed and pieces else 0

@@ -34,7 +34,8 @@ def ring_corners(case: GatherCase, arch: ArchConfig) -> set[str]:
             (tile_y * fields["tile"] + line) * fields["stride"] - fields["padding_y"] for line in range(fields["tile"])
         ]
         for top in tops:
-            rows = [top + row for row in kernel_rows if 0 <= top + row < fields["height"]]
+            reached = [top + row * max(1, fields["dilation"]) for row in kernel_rows]
+            rows = [row for row in reached if 0 <= row < fields["height"]]
             if rows:
                 lines.append((rows[0], rows[-1]))
                 if rows[0] < border <= rows[-1]:

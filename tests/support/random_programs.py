@@ -14,6 +14,7 @@ from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
+from tests.support.random_apart import apart_layer
 from tests.support.random_depthwise import depthwise_layer
 from tests.support.random_machines import random_machine
 from tests.support.random_taps import spatial_gate
@@ -95,21 +96,25 @@ class Network:
         tiles: list[tuple[int, int]] | None = None,
         tile: int | None = None,
         count: int | None = None,
+        some_channels: int | None = None,
+        dilation: int = 1,
         **given: Any,
     ) -> Map:
         """A random convolution of ``source``; the tiles' list, the number of filters and more of it may be given."""
         rng = self.rng
-        height, width, channels = source.values.shape
-        kernel = self.kernel(height, width)
-        stride, padding = int(rng.integers(1, 3)), int(rng.integers(0, max(kernel) // 2 + 1))
+        seen = source.values[..., :some_channels]
+        height, width, channels = seen.shape
+        kernel = self.kernel((height - 1) // dilation + 1, (width - 1) // dilation + 1)
+        stride, padding = int(rng.integers(1, 3)), int(rng.integers(0, max(kernel) // 2 + 1)) * dilation
         if tile is not None:
             kernel, stride, padding = (3, 3), 1, 1
         pool = bool(rng.integers(2))
         filters = self.filters(count or int(rng.integers(1, 14)), kernel, channels, pooled=pool)
         count = len(filters.weights)
-        plain = conv_sums(source.values, filters.weights, stride, padding)
+        plain = conv_sums(seen, filters.weights, stride, padding, dilation)
         out_height, out_width, _ = plain.shape
         layer = Layer(stride=stride, padding=padding, relu=bool(rng.integers(2)), tiles=tiles)
+        layer.some_channels, layer.dilation = some_channels, dilation
         layer.tile = tile or int(rng.integers(1, 4))
         layer.chunk_tiles = int(rng.integers(1, 8))
         both = (Stationary.FILTERS, Stationary.PIXELS)
@@ -118,6 +123,14 @@ class Network:
         layer.filter_split = int(rng.choice([1, 3, 7, 100]))
         layer.slice_split = int(rng.choice([1, 2, 1000]))
         layer.gather_slices = int(rng.choice([1, 2, 3, 1000, 1000]))
+        if (
+            (some_channels or dilation > 1)
+            and kernel[1] > 1
+            and layer.gather_slices < slices_of(self.arch, filters.weights[0].size)
+        ):
+            # A piece begins with a kernel row.
+            whole, rest = divmod(kernel[1] * channels, self.arch.rows)
+            layer.gather_slices = 1000 if rest else whole * layer.gather_slices
         layer.residual = bool(rng.integers(2))
         extra, held = [], []
         grid = [(y, x) for y in range(-(-out_height // layer.tile)) for x in range(-(-out_width // layer.tile))]
@@ -274,6 +287,7 @@ def random_network(seed: int, arch: ArchConfig | None = None) -> tuple[Network, 
             step = network.gated if current.values.shape[0] * current.values.shape[1] >= 9 else network.layer
             some = [step, network.layer, partial(windowed, network)]
             some += [partial(depthwise_layer, network)] * network.arch.depthwise
+            some += [partial(apart_layer, network)] * 2
             current = some[int(rng.integers(len(some)))](current)
         return network, network.finish(current)
 

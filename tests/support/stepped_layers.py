@@ -41,6 +41,9 @@ class Layer:
     """The same of a compact output map and its filter table."""
     tile_rows: tuple[int, int] | None = None
     """Only these rows of tiles, from the first to before the second."""
+    some_channels: int | None = None
+    """Of the source only so many channels are read, the first ones."""
+    dilation: int = 1
     live: bool = False
     """Give the largest sizes and let the tables decide."""
 
@@ -58,6 +61,8 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     """
     height, width, channels = source.values.shape
     count, kernel_height, kernel_width, _ = filters.weights.shape
+    pitch = 0 if layer.some_channels is None else channels
+    channels = layer.some_channels or channels
     channels = channels if layer.most_channels is None else layer.most_channels
     out_height, out_width, stored = target.values.shape
     grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
@@ -79,7 +84,7 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
         top = first_tile // grid[1] * layer.tile
         bottom = min(out_height, ((first_tile + tiles["tile_count"] - 1) // grid[1] + 1) * layer.tile)
         low = max(0, top * layer.stride - layer.padding)
-        high = min(height, (bottom - 1) * layer.stride - layer.padding + kernel_height)
+        high = min(height, (bottom - 1) * layer.stride - layer.padding + (kernel_height - 1) * layer.dilation + 1)
         source_address, source_wrap = source.rows(low, max(low, high))
         target_address, target_wrap = target.rows(top, max(top, bottom))
         vectors = up(tiles["tile_count"] * layer.tile**2, REGION_UNIT)
@@ -97,6 +102,8 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
             "out_width": out_width,
             "patch_vectors": vectors,
             "slice_count": layer.gather_slices,
+            "pixel_channels": pitch,
+            "dilation": layer.dilation,
             **source_wrap,
             **tiles,
             **layer.source_mask,

@@ -11,16 +11,18 @@ from tests.support.stepped_programs import Filters
 Int8 = npt.NDArray[np.int8]
 
 
-def conv_sums(source: Int8, weights: Int8, stride: int, padding: int) -> npt.NDArray[np.int64]:
+def conv_sums(source: Int8, weights: Int8, stride: int, padding: int, dilation: int = 1) -> npt.NDArray[np.int64]:
     """[y, x, filter] int64 sums of a convolution; ``weights`` are [filter, kh, kw, channel]."""
     filters, kernel_height, kernel_width, _ = weights.shape
     padded = np.pad(source.astype(np.int64), ((padding, padding), (padding, padding), (0, 0)))
-    height = (padded.shape[0] - kernel_height) // stride + 1
-    width = (padded.shape[1] - kernel_width) // stride + 1
+    height = (padded.shape[0] - (kernel_height - 1) * dilation - 1) // stride + 1
+    width = (padded.shape[1] - (kernel_width - 1) * dilation - 1) // stride + 1
     sums = np.zeros((height, width, filters), np.int64)
     for dy in range(kernel_height):
         for dx in range(kernel_width):
-            window = padded[dy : dy + stride * (height - 1) + 1 : stride, dx : dx + stride * (width - 1) + 1 : stride]
+            top, left = dy * dilation, dx * dilation
+            rows, columns = (np.s_[at : at + stride * (n - 1) + 1 : stride] for at, n in ((top, height), (left, width)))
+            window = padded[rows, columns]
             sums += window @ weights[:, dy, dx].astype(np.int64).T
     return sums
 
@@ -53,7 +55,8 @@ def random_parameters(rng: np.random.Generator, count: int, reduction: int) -> l
 
 def conv_values(source: Int8, filters: Filters, layer: Layer, before: Int8) -> Int8:
     """The output map after ``emit_conv``, from the output map before it."""
-    sums = conv_sums(source, filters.weights, layer.stride, layer.padding)
+    seen = source[..., : layer.some_channels]
+    sums = conv_sums(seen, filters.weights, layer.stride, layer.padding, layer.dilation)
     listed = layer.filter_list if layer.filter_list is not None else list(range(len(filters.weights)))
     entries = [filters.entries[1 + f] for f in listed]
     residual = before[..., : len(listed)] if layer.residual else None

@@ -26,10 +26,11 @@ Lanes = npt.NDArray[np.int64]
 
 @dataclass
 class Piece:
-    """At most ``gather_bytes`` consecutive bytes of one kernel row of one pixel, on their way.
+    """At most ``gather_bytes`` consecutive bytes of one run of one pixel, on their way.
 
-    ``y`` and ``x`` are the input row and the first input column of the run, ``begin`` and ``count`` the
-    piece's bytes in it, ``reduction`` the element k of its first byte and ``zeros`` the lanes behind the vector's end.
+    ``y`` and ``x`` are the input row and the first input column of the run, a kernel row or a pixel of it, ``begin``
+    and ``count`` the piece's bytes in it, ``reduction`` the element k of its first byte and ``zeros`` the lanes behind
+    the vector's end.
     A piece with count 0 moves nothing (``last`` only).
     """
 
@@ -79,6 +80,7 @@ class GatherUnit:
             self._channels = effective_channels(self._active, self._shared.tables)
             self._check(self._active)
             if tiles and self._active["tile"] and self._runs(self._active):
+                self._check_begin(self._active)
                 self._pieces, entering = self._walk(self._active, tiles), None
             else:
                 self._pieces, entering = iter(()), _nothing(last=True)
@@ -99,18 +101,32 @@ class GatherUnit:
                 f"{gather}: kernel_width = {gather['kernel_width']}; with a source_mask it is at most {MASK_COLUMNS}"
             )
 
+    def _check_begin(self, gather: Instruction) -> None:
+        """Where pixels are apart the first slice begins with a kernel row."""
+        row = gather["kernel_width"] * self._channels
+        if self._columns(gather) < gather["kernel_width"] and gather["first_slice"] * self._shared.arch.rows % row:
+            raise GatewrightError(
+                f"{gather}: first_slice = {gather['first_slice']} does not begin with a kernel row of {row} elements, "
+                "whose pixels lie apart"
+            )
+
     def _runs(self, gather: Instruction) -> list[tuple[int, int, int]]:
-        """(kernel row, first byte of it, bytes) of every piece of a pixel."""
+        """(run, first byte of it, bytes) of every piece of a pixel."""
         rows, widest = self._shared.arch.rows, self._shared.arch.gather_bytes
-        run = gather["kernel_width"] * self._channels
+        run = self._columns(gather) * self._channels
         first = gather["first_slice"] * rows
         end = first + gather["slice_count"] * rows
         pieces = []
-        for kernel_row in range(gather["kernel_height"]):
-            begin = max(0, first - kernel_row * run)
-            behind = min(run, end - kernel_row * run)
-            pieces += [(kernel_row, at, min(widest, behind - at)) for at in range(begin, behind, widest)]
+        for number in range(gather["kernel_height"] * gather["kernel_width"] // max(1, self._columns(gather))):
+            begin = max(0, first - number * run)
+            behind = min(run, end - number * run)
+            pieces += [(number, at, min(widest, behind - at)) for at in range(begin, behind, widest)]
         return pieces
+
+    @staticmethod
+    def _columns(gather: Instruction) -> int:
+        """Columns of the kernel that are one run: all, if their pixels lie side by side, or each is."""
+        return 1 if gather["pixel_channels"] or gather["dilation"] > 1 else gather["kernel_width"]
 
     def _walk(self, gather: Instruction, tiles: int) -> Iterator[Piece | None]:
         """One piece a cycle, in the order of the counters; None in a cycle that waits for the next tile."""
@@ -124,17 +140,18 @@ class GatherUnit:
 
     def _walk_tile(self, gather: Instruction, tile: int, final: bool) -> Iterator[Piece]:
         edge, stride = gather["tile"], gather["stride"]
-        run = gather["kernel_width"] * self._channels
+        columns, step = self._columns(gather), max(1, gather["dilation"])
         runs = self._runs(gather)
         for pixel in range(edge * edge):
-            for number, (kernel_row, begin, count) in enumerate(runs, 1):
+            for number, (run, begin, count) in enumerate(runs, 1):
                 tile_y, tile_x = tile_position(gather, self._shared.tables, tile)
-                reduction = kernel_row * run + begin
+                reduction = run * columns * self._channels + begin
+                kernel_row, kernel_column = divmod(run, gather["kernel_width"] // columns)
                 ends_vector = number == len(runs)
                 yield Piece(
                     vector=tile * edge * edge + pixel,
-                    y=(tile_y * edge + pixel // edge) * stride + kernel_row - gather["padding_y"],
-                    x=(tile_x * edge + pixel % edge) * stride - gather["padding_x"],
+                    y=(tile_y * edge + pixel // edge) * stride + kernel_row * step - gather["padding_y"],
+                    x=(tile_x * edge + pixel % edge) * stride + kernel_column * step - gather["padding_x"],
                     begin=begin,
                     count=count,
                     reduction=reduction,
@@ -146,7 +163,8 @@ class GatherUnit:
         """The work of the stages in this cycle."""
         reading, masking, writing = (self._stages[s] for s in (READ_STAGE, MASK_STAGE, WRITE_STAGE))
         if reading is not None and reading.count:
-            start = gather["source"] + (reading.y * gather["width"] + reading.x) * self._channels + reading.begin
+            pitch = gather["pixel_channels"] or self._channels
+            start = gather["source"] + (reading.y * gather["width"] + reading.x) * pitch + reading.begin
             if gather["wrap_row"] and reading.y >= gather["wrap_row"]:
                 start -= gather["wrap_bytes"]
             reading.data = self._shared.scratchpad.read_a((start + np.arange(reading.count)) % SCRATCHPAD_SPACE)

@@ -217,7 +217,6 @@ REFUSED = {
     "a clamp from below 0": (_net(lambda s, x: F.hardtanh(s.c(x)), c=nn.Conv2d(8, 8, 1)), "a clamp to -1.0 and 1.0"),
     "dilation": (_net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, dilation=2)), "wide: conv2d.*dilation"),
     "stride": (_net(lambda s, x: s.thin(x), thin=nn.Conv2d(8, 8, 3, stride=(1, 2))), r"thin.*stride = \[1, 2\]"),
-    "late norm": (_net(lambda s, x: s.bn(F.relu(x)), bn=nn.BatchNorm2d(8)), "bn: .*batch norm after"),
     "relu shared": (_net(lambda s, x: s.c(F.relu(x)) + x, c=nn.Conv2d(8, 8, 1)), "stem.*used here and also elsewhere"),
     "constant": (_net(lambda s, x: x + 1.0), "the number 1.0"),
     "scaled residual": (_net(lambda s, x: torch.add(s.c(x), x, alpha=2), c=nn.Conv2d(8, 8, 1)), "alpha = 2"),

@@ -46,7 +46,8 @@ def expected_sizes(opcode: Opcode, instruction: Instruction, tables: Tables, row
         channels = effective_channels(instruction, tables)
         taps = instruction["kernel_height"] * instruction["kernel_width"]
         reduction = taps * channels
-        return sizes | {"channels": channels, "empty": sizes["chunk"] * reduction == 0}
+        pixel = instruction["pixel_channels"] or channels
+        return sizes | {"channels": channels, "pixel": pixel, "empty": sizes["chunk"] * reduction == 0}
     work = effective_work(instruction, tables, rows)
     sizes |= {"pixels": work.pixels, "filters": work.filters, "empty": 0 in (work.pixels, work.filters)}
     if opcode == Opcode.EPILOGUE:

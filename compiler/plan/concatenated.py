@@ -1,0 +1,126 @@
+"""How the maps of a network lie whose batch norms and averages are layers of their own, such as a DenseNet.
+
+Its layers take turns by rows where maps do not fit: a batch norm, the convolutions behind it, up to the one that puts
+its channels into the concatenation. What is left of that is one map, the widest of all; where it does not fit it lies
+in DRAM, and each pass brings its rows, adds to them, and takes them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.allocate import Spill
+from gatewright.compiler.plan.chains import BANDS, Chain, in_a_row
+from gatewright.compiler.plan.spills import Pass, ring_rows_of
+from gatewright.compiler.plan.stem import PooledConvolution
+
+LONGEST = 3
+"""Layers of a chain: a batch norm, and the two convolutions of a dense layer."""
+
+Way = tuple[tuple[Chain, ...], list[Spill]]
+
+
+def has_norms(graph: QuantisedGraph) -> bool:
+    """Whether a network has batch norms or averages that are layers of their own, or concatenations."""
+    convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
+    return any(layer.normalises or layer.averages or layer.appended_to for layer in convolutions)
+
+
+def norm_chains(graph: QuantisedGraph) -> list[Chain]:
+    """From each batch norm or average on the layers that alone read what the one before them writes; largest first."""
+    found: list[Chain] = []
+    for layer in (one for one in graph.layers if isinstance(one, QuantisedConv)):
+        if not (layer.normalises or layer.averages) or any(layer.name in chain.names for chain in found):
+            continue
+        layers = [layer]
+        while len(layers) < LONGEST and layers[-1].in_place is None:
+            readers = [other for other in graph.layers if layers[-1].output in other.reads]
+            (reader,) = readers if len(readers) == 1 else (None,)
+            if not isinstance(reader, QuantisedConv) or reader.residual is not None or reader.completed_by is not None:
+                break
+            layers.append(reader)
+        chain = Chain(graph, tuple(layers), BANDS[0])
+        if len(layers) > 1 and in_a_row(graph, chain.layers):
+            found.append(chain)
+    size = {chain: sum(graph.shapes[name].size for name in chain.middles) for chain in found}
+    return sorted(found, key=lambda chain: -size[chain])
+
+
+def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> Iterator[Way]:
+    """Chains by rows and maps in DRAM: few before many, wide bands before narrow, rows ahead of their time before not.
+
+    ``graph`` has the shapes that maps have where they lie.
+    """
+    alone = norm_chains(graph)
+    yield (), []
+    for rows in BANDS:
+        for count in range(1, len(alone) + 1):
+            yield tuple(replace(chain, rows=rows) for chain in alone[:count]), []
+    streams = _streams(graph, stems)
+    for count in range(1, len(streams) + 1):
+        spilled = {name for tensors in streams[:count] for name in tensors}
+        touching = [chain for chain in alone if any({*la.reads, *la.writes} & spilled for la in chain.layers)]
+        others = [chain for chain in alone if chain not in touching]
+        for rows in BANDS:
+            for most in dict.fromkeys((0, *range(1, len(others), max(1, len(others) // 8)), len(others))):
+                chosen = tuple(replace(chain, rows=rows) for chain in [*touching, *others[:most]])
+                for ahead in (1, 0):
+                    rings = [_ring_rows(graph, chosen, stems, tensors, ahead) for tensors in streams[:count]]
+                    yield chosen, [Spill(*way, ahead) for way in zip(streams[:count], rings, strict=True)]
+
+
+def passes(graph: QuantisedGraph, chains: Sequence[Chain], tensors: Sequence[str]) -> list[Pass]:
+    """Every pass that reads or writes one of the maps, but that of a max pool."""
+    of = {layer.name: chain for chain in chains for layer in chain.layers}
+    found, seen = [], set[str]()
+    for layer in graph.layers:
+        if not isinstance(layer, QuantisedConv) or layer.name in seen or not {*layer.reads, *layer.writes} & {*tensors}:
+            continue
+        chain = of.get(layer.name)
+        seen |= {layer.name} if chain is None else chain.names
+        found.append(Pass.of_layer(layer, graph) if chain is None else Pass(chain.steps))
+    return found
+
+
+def _streams(graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> list[tuple[str, ...]]:
+    """The maps that share a place, of concatenations and alone, that may lie in DRAM; those of most bytes first.
+
+    Who reads and writes them are convolutions without gates, and at most the max pool that begins them.
+    """
+    owner: dict[str, list[str]] = {stem.pool.output: [stem.pool.output] for stem in stems}
+    for layer in graph.layers:
+        if isinstance(layer, QuantisedConv):
+            stream = owner.get(layer.in_place or "", [])
+            stream.append(layer.output)
+            owner[layer.output] = stream
+    middles = {stem.pool.source for stem in stems}
+
+    def may(stream: list[str]) -> bool:
+        users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & {*stream}]
+        users = [layer for layer in users if layer not in [stem.pool for stem in stems]]
+        plain = all(isinstance(la, QuantisedConv) and not la.gates and la.completed_by is None for la in users)
+        return plain and len(stream) > 1 and not middles & {*stream}
+
+    streams = {id(stream): tuple(stream) for stream in owner.values() if may(stream)}
+    return sorted(streams.values(), key=lambda stream: -graph.shapes[stream[0]].size)
+
+
+def _ring_rows(
+    graph: QuantisedGraph,
+    chains: Sequence[Chain],
+    stems: Sequence[PooledConvolution],
+    tensors: Sequence[str],
+    ahead: int,
+) -> int:
+    """Rows that the ring of maps in DRAM must hold."""
+    pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in tensors]
+    return ring_rows_of(passes(graph, chains, tensors), graph, tensors, ahead, max(pooled, default=0))
+
+
+def ring_wishes(graph: QuantisedGraph, chains: Sequence[Chain]) -> dict[str, int]:
+    """Bytes of the rings of the maps between the layers of chains."""
+    kept = {name: rows for chain in chains for name, rows in chain.kept_rows.items()}
+    return {name: rows * graph.shapes[name].width * graph.shapes[name].channels for name, rows in kept.items()}

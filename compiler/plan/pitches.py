@@ -1,0 +1,76 @@
+"""How far apart the pixels of maps lie: those of a concatenation's parts as far as the whole's.
+
+The parts of a concatenation share one place, [y][x][channel of the whole], and each is written at its channels. A map
+that EPILOGUE makes of another one, by windows or by a depthwise kernel, has that one's pitch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gatewright.compiler.graph.checks import refuse
+from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.depthwise import in_epilogue
+from gatewright.contract.arch import ArchConfig
+
+
+def pitches(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+    """Bytes from a pixel to the next, of the maps where they are not the map's channels."""
+    first = {name: name for name in graph.shapes}
+
+    def root(name: str) -> str:
+        while first[name] != name:
+            name = first[name]
+        return name
+
+    for layer in graph.layers:
+        if isinstance(layer, QuantisedConv):
+            together = [layer.output, layer.appended_to or layer.output]
+            if layer.groups > 1 and in_epilogue(layer, graph, arch):
+                together.append(layer.source)
+        elif isinstance(layer, QuantisedMaxPool):
+            together = [layer.output, layer.source]
+        else:
+            continue
+        for name in together[1:]:
+            first[root(name)] = root(together[0])
+    widest: dict[str, int] = {}
+    for name, shape in graph.shapes.items():
+        widest[root(name)] = max(widest.get(root(name), 0), shape.channels)
+    found = {name: widest[root(name)] for name, shape in graph.shapes.items() if widest[root(name)] != shape.channels}
+    for layer in graph.layers:
+        _check(layer, found)
+    return found
+
+
+def _check(layer: object, found: dict[str, int]) -> None:
+    """What reads or writes maps whose pixels lie apart can do so."""
+    if isinstance(layer, QuantisedConv) and {layer.source, layer.output} & found.keys():
+        if layer.gates:
+            refuse(
+                layer.name,
+                f"it reads or writes a part of a concatenation and has gate {layer.gates[0]}; supported are parts of a "
+                "concatenation without gates",
+            )
+        if layer.residual is not None:
+            refuse(
+                layer.name,
+                f"it adds to {layer.residual}, and its output is a part of a concatenation; put the output of a "
+                "convolution that adds nothing there",
+            )
+    if isinstance(layer, QuantisedClassifier | Pooling) and layer.source in found:
+        refuse(
+            layer.name,
+            f"it averages {layer.source}, of whose concatenation it is only a part; averages are made of the whole, or "
+            "of a batch norm and a ReLU of it",
+        )
+
+
+def laid(graph: QuantisedGraph, found: dict[str, int]) -> QuantisedGraph:
+    """The graph with the shapes that maps have where they lie: with the pitch as channels."""
+    shapes = {name: replace(shape, channels=found.get(name, shape.channels)) for name, shape in graph.shapes.items()}
+    return replace(graph, shapes=shapes)
