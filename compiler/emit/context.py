@@ -125,6 +125,21 @@ class SourceMap:
 
 
 @dataclass(frozen=True)
+class ResidualMap:
+    """The map that an EPILOGUE adds from elsewhere: whole, perhaps coarser than the output by 2**shift."""
+
+    address: int
+    width: int
+    stored: int
+    shift: int
+
+    def rows(self, first: int, end: int) -> tuple[int, int]:
+        """The bytes that rows [first, end) of the output need."""
+        pitch = self.width * self.stored
+        return self.address + (first >> self.shift) * pitch, self.address + -(-end >> self.shift) * pitch
+
+
+@dataclass(frozen=True)
 class OutputMap:
     """The output map of an EPILOGUE, its parameters and what is done on the way."""
 
@@ -152,6 +167,9 @@ class OutputMap:
 
     plane: Plane | None = None
     """The plane of it that is meant."""
+
+    residual_map: ResidualMap | None = None
+    """Where the residual is, if it is not in the output's place."""
 
     @property
     def stored(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, ResidualMap, SourceMap
 from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
@@ -276,7 +276,15 @@ class ConvolutionLowering:
             0 if pool is None else self.image.addresses[pool.name],
             self.ring(layer.output, shape.width * self.filters_of(layer)),
             planes=self._planes(layer.output),
+            residual_map=self._residual_map(layer),
         )
+
+    def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:
+        """Where a layer's residual is; None where the sum takes its place, or there is none."""
+        if layer.residual is None or not layer.elsewhere:
+            return None
+        shape = self.graph.shapes[layer.residual]
+        return ResidualMap(self.image.addresses[layer.residual], shape.width, shape.channels, layer.upsample)
 
     def _planes(self, tensor: str) -> tuple[Plane, ...]:
         """How a map lies that a grouped convolution reads; empty for any other."""

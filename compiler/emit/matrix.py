@@ -193,6 +193,14 @@ def _store(
         top, bottom = begin // tiles.tile, end // tiles.tile
         accesses.append(writes("scratchpad", output.pool_address + top * pitch, output.pool_address + bottom * pitch))
         extra |= {"pool": 1, "pool_address": output.pool_address + (output.first_channel or 0), "grid_width": grid}
+    if (residual := output.residual_map) is not None:
+        accesses.append(reads("scratchpad", *residual.rows(begin, min(output.height, end))))
+        extra |= {
+            "elsewhere": 1,
+            "upsample": residual.shift,
+            "source": residual.address + (output.first_channel or 0),
+            "source_width": residual.width,
+        }
     context.out.emit(
         Opcode.EPILOGUE,
         accesses,

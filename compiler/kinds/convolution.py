@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch.nn import functional as F
 
 from gatewright.compiler.graph.checks import broken, check_requantisation, refuse, shape_of
-from gatewright.compiler.graph.exact import convolve, requantise, spread
+from gatewright.compiler.graph.exact import convolve, requantise, spread, upsampled
 from gatewright.compiler.graph.graph import (
     Decisions,
     FloatLayer,
@@ -47,7 +47,9 @@ class Convolution(Layer):
     channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
     nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
     in the input. Either may also be a gate that decides about whole maps. The filters of each of the ``groups`` read
-    the input channels of their group alone.
+    the input channels of their group alone. ``upsample`` is the power of two by which the residual's rows and columns
+    are fewer than the output's: each of its pixels is added to so many in both directions. ``elsewhere``: others read
+    the residual afterwards, or it is coarser, so that the sum has a place of its own.
     """
 
     source: str
@@ -62,6 +64,8 @@ class Convolution(Layer):
     output_tiles: str | None = None
     input_tiles: str | None = None
     groups: int = 1
+    upsample: int = 0
+    elsewhere: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -157,7 +161,7 @@ class FloatConv(Convolution, FloatLayer):
         if self.output_tiles is not None:
             value = value * spread(batch.masks[self.output_tiles], value)
         if self.residual is not None:
-            value = value + batch.maps[self.residual]
+            value = value + upsampled(batch.maps[self.residual], self.upsample)
         batch.write(self.output, value.clamp(0, self.most) if self.relu else value)
 
     def quantise(self, quantiser: Quantiser) -> QuantisedConv:
@@ -218,14 +222,14 @@ class QuantisedConv(Convolution, QuantisedLayer):
         if self.output_tiles is not None:
             values *= spread(batch.masks[self.output_tiles], values)
         if self.residual is not None:
-            values += batch.maps[self.residual]
+            values += upsampled(batch.maps[self.residual], self.upsample)
         batch.write(self.output, values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX))
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.output: graph.shapes[self.output].size}
 
     def in_place_of(self, graph: QuantisedGraph) -> str | None:
-        return self.residual
+        return None if self.elsewhere else self.residual
 
     def lay_out(self, image: NetworkImage) -> None:
         if self.source == image.graph.input and image.input_layout.rows > 1:

@@ -135,7 +135,7 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
     spatial = {layer.name for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
     blocks: list[tuple[int, BandedBlock]] = []
     for second in convolutions:
-        if second.residual is None:
+        if second.in_place_of(graph) is None:
             continue
         first = next((conv for conv in convolutions if conv.output == second.source), None)
         if first is None or sum(second.source in layer.reads for layer in graph.layers) > 1:

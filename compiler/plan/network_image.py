@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
@@ -30,10 +31,10 @@ from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
+from gatewright.contract.encodings import DEPTHWISE_ENTRIES, LOGIT_BYTES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
-from gatewright.contract.program import Region
+from gatewright.contract.program import Output, OutputKind, Region
 
 PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
@@ -96,6 +97,8 @@ class NetworkImage:
     group_parameters: dict[str, GroupParameters] = field(init=False, default_factory=dict)
     """Of streamed layers with so many filters that their parameters come with each group of filters."""
     regions: list[Region] = field(init=False, default_factory=list)
+    outputs: dict[str, Output] = field(init=False, default_factory=dict)
+    """What the network returns, by tensor, in execution order."""
 
     def __post_init__(self) -> None:
         self.poolings = {p.source: p for p in self.graph.layers if isinstance(p, Pooling)}
@@ -131,15 +134,31 @@ class NetworkImage:
         self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
-        (size,) = self.graph.layers[-1].sizes(self.graph).values()
-        self.output_beats = -(-size // BEAT_BYTES)
-        address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
-        self.output_region = Region("logits", "output", address, size)
-        self.regions += [self.input_region, self.output_region]
+        spilled = {name for spill in plan.spills for name in spill.tensors}
+        given = [layer for layer in self.graph.layers if layer.gives is not None]
+        stored = {layer.name: self._output(layer) for layer in given if layer.gives not in spilled}
+        self.regions += [self.input_region, *(output.region for output in stored.values())]
         self._lay_out(plan.spills)
+        outputs = [stored.get(layer.name) or self._output(layer) for layer in given]
+        self.outputs = {output.name: output for output in outputs}
         for chain in plan.off_chip:
             self.off_chip |= self._lay_out_map(chain)
         self.static_image = self._builder.build()
+
+    def _output(self, layer: QuantisedLayer) -> Output:
+        """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
+        tensor = layer.gives
+        assert tensor is not None
+        kind: OutputKind = "logits" if isinstance(layer, QuantisedClassifier) else "map"
+        shape, scale = self.graph.shapes[tensor], self.graph.scales[tensor]
+        if tensor in self.spilled:
+            rows = self.spilled[tensor]
+            region = next(region for region in self.regions if region.address == rows.dram)
+        else:
+            size = shape.size * (LOGIT_BYTES if kind == "logits" else 1)
+            address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
+            region = Region(tensor, "output", address, size)
+        return Output(tensor, kind, region, shape.height, shape.width, shape.channels, scale)
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
