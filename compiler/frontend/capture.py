@@ -132,8 +132,8 @@ def _finish(walk: Walk, node: fx.Node) -> None:
     if not results or not all(isinstance(result, fx.Node) for result in results):
         raise GatewrightError(
             f"the network returns {len(results)} values in evaluation mode, of which not all are tensors; it must "
-            "return logits [N, classes] or feature maps, one or more, in a tuple, a list or a dict: wrap it in a module "
-            "whose forward returns them alone"
+            "return logits [N, classes] or feature maps, one or more, in a tuple, a list or a dict: wrap it in a "
+            "module whose forward returns them alone"
         )
     for number, result in enumerate(results):
         assert isinstance(result, fx.Node)

@@ -232,8 +232,8 @@ def upsample(walk: Walk, node: fx.Node, value: FeatureMap | OpenConv) -> Value:
     if shift is None:
         factors = _either(tuple(1 << shift for shift in range(1, MOST_UPSAMPLE + 1)))
         walk.fail(
-            f"{source.height}x{source.width} pixels upsampled to {target.height}x{target.width}; a map may be upsampled "
-            f"by {factors} in both directions, and must be added to a convolution's output"
+            f"{source.height}x{source.width} pixels upsampled to {target.height}x{target.width}; a map may be "
+            f"upsampled by {factors} in both directions, and must be added to a convolution's output"
         )
     return Upsampled(walk.tensor(value), shift)
 

@@ -76,7 +76,8 @@ def _run(
 class Batch:
     """One batch's tensors, which the layers read and write.
 
-    ``maps`` are [B, C, H, W], ``outputs`` those that the network returns, beside logits [B, classes], ``masks`` bool [B, grid height, grid width] or [B, channels];
+    ``maps`` are [B, C, H, W], ``outputs`` those that the network returns, beside logits [B, classes],
+    ``masks`` bool [B, grid height, grid width] or [B, channels];
     ``parameters`` has each layer's weights as float32 tensors.
     """
 

@@ -38,7 +38,7 @@ def gives_what_it_computes(graph: Graph) -> None:
     given = [layer.gives for layer in graph.layers if layer.gives is not None]
     if not given or graph.layers[-1].gives is None:
         raise GatewrightError(
-            "the network must end in what it returns: a classifier (a linear layer on a global average), or feature maps"
+            "the network must end in what it returns: a classifier (a linear layer on a global average) or feature maps"
         )
     twice = next((name for name in given if given.count(name) > 1), None)
     if twice is not None:

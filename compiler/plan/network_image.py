@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
@@ -149,8 +149,11 @@ class NetworkImage:
         """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
         tensor = layer.gives
         assert tensor is not None
-        kind: OutputKind = "logits" if isinstance(layer, QuantisedClassifier) else "map"
-        shape, scale = self.graph.shapes[tensor], self.graph.scales[tensor]
+        if isinstance(layer, QuantisedClassifier):
+            kind: OutputKind = "logits"
+            shape, scale = TensorShape(len(layer.weight), 1, 1), layer.scale
+        else:
+            kind, shape, scale = "map", self.graph.shapes[tensor], self.graph.scales[tensor]
         if tensor in self.spilled:
             rows = self.spilled[tensor]
             region = next(region for region in self.regions if region.address == rows.dram)

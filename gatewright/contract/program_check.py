@@ -158,8 +158,8 @@ def _check_placement(program: Program, placement: Placement) -> None:
         _require(fits, f"{who}: the {gate.bits} bits of gate {gate.name!r} are no tiles of {height}x{width} pixels")
     if placement.kind == "logits":
         size = LOGIT_BYTES * channels
-        known = {(output.channels, 1, 1) for output in program.outputs if output.kind == "logits"}
-        _require((channels, height, width) in known, f"{who}: {height}x{width}x{channels} logits, which no output has")
+        logits = {(output.channels, 1, 1) for output in program.outputs if output.kind == "logits"}
+        _require((channels, height, width) in logits, f"{who}: {height}x{width}x{channels} logits, which no output has")
     room = program.arch.scratchpad_bytes
     end = placement.address + size
     _require(end <= room, f"{who} ends at byte {end} of a scratchpad of {room}")

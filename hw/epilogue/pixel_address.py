@@ -108,7 +108,8 @@ class PixelAddresses(wiring.Component):
         held = Signal(range(DEPTH + 1))
         # Two digits of a small window may be more than its pixels.
         work = self.work
-        begun, ended = issue & ~self._of_residual & (~averages | work.split), self.take_pixel | (self.take_tile & work.split)
+        begun = issue & ~self._of_residual & (~averages | work.split)
+        ended = self.take_pixel | (self.take_tile & work.split)
         m.d.sync += [held.eq(held + begun - ended), room.eq(held < ROOM)]
         with m.If(self.start):
             m.d.sync += [held.eq(0), room.eq(1)]
@@ -253,8 +254,9 @@ class PixelAddresses(wiring.Component):
 
         y = tile y * pitch + inside y, and x alike; position = y * width + x; address = position * channels + base. For
         an average with pitch 1, the grid's width and the pooled map's base. A place above or left of the map is beyond
-        its end for who takes it without its sign. Of a residual from elsewhere y and x are shifted, the width and the base
-        are those of its map; it is outside where its pixel is. Of two digits the pitch is 2 in x, of DEPTHWISE that of the tiles.
+        its end for who takes it without its sign. Of two digits the pitch is 2 in x, of DEPTHWISE that of the tiles.
+        Of a residual from elsewhere y and x are shifted, width and base are those of its map; it is outside where its
+        pixel is.
         """
         work, here = self.work, self._here
         m.d.comb += [self.tiles.table.eq(work.tile_table), self.tiles.position.eq(here.position)]

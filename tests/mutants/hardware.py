@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.control import CONTROL
 from tests.mutants.depthwise import HARDWARE_DEPTHWISE
 from tests.mutants.mutant import Mutant
+from tests.mutants.residual import HARDWARE_RESIDUAL
 from tests.mutants.taps import HARDWARE_TAPS
 from tests.mutants.windows import WINDOWS
 
@@ -237,4 +238,5 @@ HARDWARE = [
     *WINDOWS,
     *HARDWARE_TAPS,
     *HARDWARE_DEPTHWISE,
+    *HARDWARE_RESIDUAL,
 ]
