@@ -126,17 +126,22 @@ class SourceMap:
 
 @dataclass(frozen=True)
 class ResidualMap:
-    """The map that an EPILOGUE adds from elsewhere: whole, perhaps coarser than the output by 2**shift."""
+    """The map that an EPILOGUE adds from elsewhere, perhaps coarser than the output by 2**shift."""
 
     address: int
     width: int
     stored: int
     shift: int
+    ring: int | None = None
+    """Rows that are kept, if not all are."""
 
-    def rows(self, first: int, end: int) -> tuple[int, int]:
-        """The bytes that rows [first, end) of the output need."""
-        pitch = self.width * self.stored
-        return self.address + (first >> self.shift) * pitch, self.address + -(-end >> self.shift) * pitch
+    def rows(self, first: int, end: int) -> PlacedRows:
+        """Where what rows [first, end) of the output need lies; in a ring it must not lie around its end."""
+        needed = first >> self.shift, -(-end >> self.shift)
+        placed = placed_rows(self.address, self.width * self.stored, self.ring, *needed)
+        if placed.wrap_row:
+            raise AssertionError(f"rows {needed} of a residual from elsewhere lie around the end of a ring")
+        return placed
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,13 @@ class ConvolutionLowering:
         if layer.residual is None or not layer.elsewhere:
             return None
         shape = self.graph.shapes[layer.residual]
-        return ResidualMap(self.image.addresses[layer.residual], shape.width, shape.channels, layer.upsample)
+        return ResidualMap(
+            self.image.addresses[layer.residual],
+            shape.width,
+            shape.channels,
+            layer.upsample,
+            self.ring(layer.residual, shape.width * shape.channels),
+        )
 
     def _planes(self, tensor: str) -> tuple[Plane, ...]:
         """How a map lies that a grouped convolution reads; empty for any other."""

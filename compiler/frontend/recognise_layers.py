@@ -22,8 +22,9 @@ from gatewright.compiler.frontend.patterns import (
     describe,
 )
 from gatewright.compiler.frontend.walk import Walk, shape_of
-from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.graph.graph import FloatLayer, TensorShape
 from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
 from gatewright.compiler.kinds.output import FloatOutput
 from gatewright.contract.isa import FORMATS, Opcode
@@ -248,7 +249,11 @@ def finish(walk: Walk, node: fx.Node, number: int, results: int) -> None:
     walk.where = "the network's result" if results == 1 else f"result {number} of the network"
     value = walk.values[node]
     if isinstance(value, FeatureMap | OpenConv):
-        _give(walk, walk.tensor(value))
+        last = len(walk.graph.layers)
+        tensor = walk.tensor(value)
+        if len(walk.graph.layers) > last:
+            _move_up(walk, walk.graph.layers.pop())
+        _give(walk, tensor)
         return
     if not isinstance(value, DenseChain) or len(value.layers) != 1 or value.layers[0].relu:
         walk.fail(
@@ -258,6 +263,14 @@ def finish(walk: Walk, node: fx.Node, number: int, results: int) -> None:
     name = walk.unique(layer.module)
     walk.graph.layers.append(FloatClassifier(name, value.source, name, layer.weight, layer.bias))
     walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
+
+
+def _move_up(walk: Walk, conv: FloatLayer) -> None:
+    """Put a convolution that nobody reads behind what it needs: nothing has to be kept for it."""
+    layers, needed = walk.graph.layers, {*conv.reads}
+    needed |= {*conv.gates} if isinstance(conv, FloatConv) else set()
+    behind = [number for number, layer in enumerate(layers) if {layer.name, *layer.writes} & needed]
+    layers.insert(max(behind, default=-1) + 1, conv)
 
 
 def _give(walk: Walk, tensor: str) -> None:

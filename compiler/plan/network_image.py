@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +28,7 @@ from gatewright.compiler.plan.layout import (
 from gatewright.compiler.plan.maps import plan_maps
 from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes, widths_by_map
 from gatewright.compiler.plan.rooms import DramMap
-from gatewright.compiler.plan.spills import DramRows, rows_in_beats
+from gatewright.compiler.plan.spills import DramRows, maps_of, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
@@ -122,6 +123,7 @@ class NetworkImage:
             share = self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
             self.parameter_capacity -= max(PARAMETER_PIECE, share)
         self._parameters: list[np.ndarray] = []
+        self._rows_at: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._entries = 0
         self.first_parameters = 0
         for layer in self.graph.layers:
@@ -160,7 +162,7 @@ class NetworkImage:
         else:
             size = shape.size * (LOGIT_BYTES if kind == "logits" else 1)
             address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
-            region = Region(tensor, "output", address, size)
+            region = Region(f"{tensor} output", "output", address, size)
         return Output(tensor, kind, region, shape.height, shape.width, shape.channels, scale)
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
@@ -203,7 +205,7 @@ class NetworkImage:
         """Convolutions outside of blocks that read or write a map in DRAM."""
         banded = {layer.name for block in self.blocks for layer in block.layers}
         convolutions = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and la.name not in banded]
-        return [la.name for la in convolutions if {la.source, la.output} & self.spilled.keys()]
+        return [la.name for la in convolutions if maps_of(la) & self.spilled.keys()]
 
     def kept_rows(self, tensor: str) -> int:
         """Rows of a map in a ring that must be kept."""
@@ -378,7 +380,10 @@ class NetworkImage:
         return cut(bank, self.arch, vector)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
-        """Lay a bank out whose rows in DRAM are ``data``."""
-        address = self._builder.add(data)
+        """Lay a bank out whose rows in DRAM are ``data``: where the same rows lie already, if a layer is used again."""
+        known = data.shape, hashlib.sha256(data.tobytes()).digest()
+        if known not in self._rows_at:
+            self._rows_at[known] = self._builder.add(data)
+        address = self._rows_at[known]
         self.regions.append(Region(bank.name, "weights", address, data.size))
         self.banks[bank.name] = replace(bank, address=address, row_beats=data.shape[1] // BEAT_BYTES)
