@@ -113,7 +113,7 @@ def evaluate(network: Network, images: ImageSet) -> Evaluation:
     return Evaluation(
         inputs,
         floats.predictions,
-        reference.logits.argmax(1),
+        reference.predictions,
         reference,
         flip_report(floats.decisions, reference.decisions),
     )
@@ -205,11 +205,16 @@ def run_images(
             yield ImageRecord(
                 index=int(images.indices[position]),
                 label=int(images.labels[position]) if judged else None,
-                predicted_float=int(evaluation.predicted_float[position]),
-                predicted_int8=int(evaluation.predicted_int8[position]),
+                predicted_float=_class_of(evaluation.predicted_float, position),
+                predicted_int8=_class_of(evaluation.predicted_int8, position),
                 run=run,
                 image=images.shown(position) if position < SHOWN_IMAGES else None,
             )
+
+
+def _class_of(predictions: npt.NDArray[np.int64], position: int) -> int | None:
+    """The class of an image; None where the network has no classifier."""
+    return int(predictions[position]) if len(predictions) else None
 
 
 @dataclass(frozen=True)

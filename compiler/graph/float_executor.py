@@ -38,8 +38,9 @@ class FloatResult:
 
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
-        """The class of the largest logit, [N]; the first one of equals."""
-        return self.logits.argmax(1)
+        """The class of the largest logit, [N], the first one of equals; [0] without a classifier."""
+        logits = self.logits
+        return logits.argmax(1) if logits.shape[1] else np.zeros(0, np.int64)
 
 
 def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Observer | None = None) -> FloatResult:

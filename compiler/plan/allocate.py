@@ -129,7 +129,7 @@ def allocate_scratchpad(
         if strict:
             unit = (block if spilled else block.halved(graph, 0)).units[-1]
             middle.least = min(shape.height, block.kept_rows(graph, unit)) * shape.width * shape.channels
-        if block.shortcut is not None and not spilled:
+        if block.slides and not spilled:
             output = owner[block.second.output]
             output.behind, output.lead = owner[block.first.source], block.lead(graph) + SLACK_BYTES
     for number, layer in enumerate(graph.layers):

@@ -183,7 +183,10 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
         grouped = {la.source for la in graph.layers if isinstance(la, QuantisedConv) and la.groups > 1}
-        # What a max pool makes, or the image, is written by no pass over rows.
+        # What a max pool makes, or the image, is written by no pass over rows; what is returned must stay as it is.
+        given = {layer.gives for layer in users} - {None}
+        if given - {chain[-1]}:
+            return False
         return (
             not (middles | grouped) & set(chain)
             and set(chain) <= written

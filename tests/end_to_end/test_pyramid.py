@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.float_executor import run_float
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.program import Program
@@ -26,10 +29,11 @@ SIZE = 16
 
 
 class ReadAgain(nn.Module):
-    """A map that two sums add, that a convolution reads in between, and that is returned beside logits."""
+    """A map that two sums add and a convolution reads in between, returned beside logits; or other maps alone."""
 
-    def __init__(self, channels: int = 6) -> None:
+    def __init__(self, channels: int = 6, logits: bool = True) -> None:
         super().__init__()
+        self.logits = logits
         self.stem = nn.Conv2d(3, channels, 3, 1, 1)
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in range(3))
         self.fc = nn.Linear(channels, 4)
@@ -39,10 +43,14 @@ class ReadAgain(nn.Module):
         first = torch.relu(self.convs[0](stem) + stem)
         second = torch.relu(self.convs[1](first))
         third = torch.relu(self.convs[2](second) + stem)
-        return self.fc(third.mean((2, 3))), stem
+        return (self.fc(third.mean((2, 3))), stem) if self.logits else (third, first)
 
 
-NETWORKS = {"pyramid": Pyramid, "read again": ReadAgain}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "pyramid": Pyramid,
+    "read again": ReadAgain,
+    "maps alone": partial(ReadAgain, 24, False),
+}
 
 
 @cache
@@ -52,8 +60,8 @@ def module(name: str) -> nn.Module:
 
 
 @cache
-def case(name: str) -> Case:
-    return case_of(module(name), SIZE)
+def case(name: str, size: int = SIZE) -> Case:
+    return case_of(module(name), size)
 
 
 def upsampling(program: Program) -> list[tuple[int, int]]:
@@ -70,7 +78,17 @@ def test_every_output_is_the_references(name: str, preset: str) -> None:
     for position, sample in enumerate(network.inputs):
         compared = compare_image(compiler, sample, network.reference, position, audit=position == 0)
         assert compared.different == (), f"image {position}: {compared.different} differ"
-    assert upsampling(compared.program) == {"pyramid": [(1, 1)], "read again": [(0, 0), (1, 0)]}[name]
+    assert upsampling(compared.program) == ([(1, 1)] if name == "pyramid" else [(0, 0), (1, 0)])
+
+
+def test_a_residual_from_elsewhere_comes_in_a_ring() -> None:
+    network = case("maps alone")
+    compiler = Compiler(network.graph, replace(PRESETS["8x8"], scratchpad_kib=9))
+    compared = compare_image(compiler, network.inputs[1], network.reference, 1, audit=True)
+    assert compared.different == ()
+    conv = next(la for la in network.graph.layers if isinstance(la, QuantisedConv) and la.elsewhere)
+    assert conv.residual in compiler.image.spilled
+    assert {output.region.kind for output in compared.program.outputs} == {"map"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
