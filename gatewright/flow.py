@@ -19,7 +19,7 @@ from gatewright.compiler.graph.flips import FlipReport, flip_report
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
-from gatewright.compiler.graph.reference import ReferenceResult, run_reference
+from gatewright.compiler.graph.reference import Outputs, ReferenceResult, run_reference
 from gatewright.compiler.graph.serving import without_gates
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.residency import ResidencyPlan, residency
@@ -112,7 +112,7 @@ def evaluate(network: Network, images: ImageSet) -> Evaluation:
     return Evaluation(
         inputs,
         floats.predictions,
-        reference.logits.argmax(1),
+        reference.predictions,
         reference,
         flip_report(floats.decisions, reference.decisions),
     )
@@ -133,28 +133,35 @@ def plan(graph: QuantisedGraph, arch: ArchConfig, decisions: Decisions | None = 
 
 
 def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8]) -> RunRecord:
-    """Simulate the dense baseline; its cycles do not depend on the sample, its logits are checked."""
+    """Simulate the dense baseline; its cycles do not depend on the sample, its results are checked."""
     program = compile_dense(network, arch)
     result = simulate(program, sample)
-    expected = run_reference(without_gates(network.graph), sample[None]).logits[0]
-    _check_logits("the dense program", result, expected)
+    expected = run_reference(without_gates(network.graph), sample[None]).outputs_of(0)
+    _check_outputs("the dense program", result, expected)
     return record_run(program, result, counted_macs(network.graph, None))
 
 
-def check_run(name: str, program: Program, result: SimResult, expected: npt.NDArray[np.int32]) -> None:
-    """An observed run must end with the reference's logits and have evaluated every gate.
+def check_run(name: str, program: Program, result: SimResult, expected: Outputs) -> None:
+    """An observed run must end with the reference's results and have evaluated every gate.
 
     That each gate decided as the program was compiled for, the simulator checks itself.
     """
-    _check_logits(name, result, expected)
+    _check_outputs(name, result, expected)
     missing = [gate.name for gate in program.gates if gate.name not in result.gates]
     if missing:
         raise AssertionError(f"{name}: gates {', '.join(missing)} were not evaluated")
 
 
-def _check_logits(name: str, result: SimResult, expected: npt.NDArray[np.int32]) -> None:
-    if not np.array_equal(result.logits, expected):
-        raise AssertionError(f"{name}: logits {result.logits.tolist()} differ from the reference's {expected.tolist()}")
+def _check_outputs(name: str, result: SimResult, expected: Outputs) -> None:
+    if result.outputs.keys() != expected.keys():
+        raise AssertionError(f"{name}: the outputs are {list(result.outputs)}, the reference's {list(expected)}")
+    for output, values in expected.items():
+        got = result.outputs[output]
+        if values.ndim == 1 and not np.array_equal(got, values):
+            raise AssertionError(f"{name}: logits {got.tolist()} differ from the reference's {values.tolist()}")
+        if not np.array_equal(got, values):
+            different = np.count_nonzero(got != values)
+            raise AssertionError(f"{name}: {different} values of output {output} differ from the reference's")
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ class _Job:
     position: int
     sample: npt.NDArray[np.int8]
     decisions: Decisions
-    expected: npt.NDArray[np.int32]
+    expected: Outputs
 
 
 _worker: tuple[QuantisedGraph, Compiler] | None = None
@@ -188,7 +195,7 @@ def run_images(
     """Compile and simulate every image in order; each run is checked against the reference."""
     judged = why_no_accuracy(network.spec, images) is None
     jobs = (
-        _Job(i, evaluation.inputs[i], evaluation.decisions(i), evaluation.reference.logits[i])
+        _Job(i, evaluation.inputs[i], evaluation.decisions(i), evaluation.reference.outputs_of(i))
         for i in range(len(images))
     )
     count = workers or min(os.cpu_count() or 1, 8)
@@ -197,11 +204,16 @@ def run_images(
             yield ImageRecord(
                 index=int(images.indices[position]),
                 label=int(images.labels[position]) if judged else None,
-                predicted_float=int(evaluation.predicted_float[position]),
-                predicted_int8=int(evaluation.predicted_int8[position]),
+                predicted_float=_class_of(evaluation.predicted_float, position),
+                predicted_int8=_class_of(evaluation.predicted_int8, position),
                 run=run,
                 image=images.shown(position) if position < SHOWN_IMAGES else None,
             )
+
+
+def _class_of(predictions: npt.NDArray[np.int64], position: int) -> int | None:
+    """The class of an image; None where the network has no classifier."""
+    return int(predictions[position]) if len(predictions) else None
 
 
 @dataclass(frozen=True)

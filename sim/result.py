@@ -16,8 +16,10 @@ class MachineResult:
 
     cycles: int
     trace: Trace
+    outputs: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
+    """What the program has left in DRAM for each of its outputs, as ``Program.values``."""
     logits: npt.NDArray[np.int32]
-    """The program's output region in DRAM."""
+    """Of the last classifier; empty without one."""
     dram: npt.NDArray[np.uint8]
     scratchpad: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]

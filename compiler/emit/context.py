@@ -130,6 +130,26 @@ class SourceMap:
 
 
 @dataclass(frozen=True)
+class ResidualMap:
+    """The map that an EPILOGUE adds from elsewhere, perhaps coarser than the output by 2**shift."""
+
+    address: int
+    width: int
+    stored: int
+    shift: int
+    ring: int | None = None
+    """Rows that are kept, if not all are."""
+
+    def rows(self, first: int, end: int) -> PlacedRows:
+        """Where what rows [first, end) of the output need lies; in a ring it must not lie around its end."""
+        needed = first >> self.shift, -(-end >> self.shift)
+        placed = placed_rows(self.address, self.width * self.stored, self.ring, *needed)
+        if placed.wrap_row:
+            raise AssertionError(f"rows {needed} of a residual from elsewhere lie around the end of a ring")
+        return placed
+
+
+@dataclass(frozen=True)
 class OutputMap:
     """The output map of an EPILOGUE, its parameters and what is done on the way."""
 
@@ -163,6 +183,8 @@ class OutputMap:
 
     offset: int = 0
     """The byte in a pixel at which its channels begin."""
+    residual_map: ResidualMap | None = None
+    """Where the residual is, if it is not in the output's place."""
 
     @property
     def stored(self) -> int:

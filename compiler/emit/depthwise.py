@@ -14,9 +14,10 @@ from gatewright.compiler.plan.bands import Rows
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import EpilogueKind, Opcode
 
-
 BLOCKS = 2
 """Blocks of channels in an instruction that comes among others' results: these wait for it."""
+
+
 def average(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
     """An average over windows, of rows of a map: an instruction for the rows that lie together in the output's ring."""
     tiles, output, kernel = product.tiles, product.output, product.kernel

@@ -23,6 +23,7 @@ from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
 from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.network_image import NetworkImage
@@ -43,14 +44,16 @@ class Lowering:
         self.gates = GateLowering(self.context, self.loader)
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
-        self._head: AverageProduct | None = None
+        self._heads: dict[str, AverageProduct] = {}
         self._serving = serving_gates(self.graph)
         self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
 
     def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
         """Emit everything and assemble the program."""
         self._start()
-        for group in joined(self.graph.layers):
+        waiting = [layer for layer in self.graph.layers if isinstance(layer, QuantisedOutput)]
+        groups = joined(self.graph.layers)
+        for group, behind in zip(groups, [*groups[1:], []], strict=True):
             for layer in group:
                 self.context.out.layer = layer.name
                 self.loader.load_until(self.loader.turn[layer.name])
@@ -59,6 +62,11 @@ class Lowering:
             for layer in group:
                 self.loader.release(layer)
             self.loader.load_until(self.loader.turn[group[-1].name] + AHEAD)
+            end = self.graph.layers.index(behind[0]) if behind else len(self.graph.layers)
+            while waiting and self.graph.layers.index(waiting[0]) < end:
+                self.kinds[waiting[0].name] = waiting[0].role
+                waiting[0].lower(self, waiting[:1])
+                del waiting[0]
         return self._assemble(sample)
 
     def _start(self) -> None:
@@ -82,10 +90,10 @@ class Lowering:
         if 2 * rows < shape.height:
             return
         words = slices_of(shape.channels, self.arch) * padded_vectors(shape.height * shape.width)
-        if self._head is None and self.context.may_begin_early(words):
-            self._head = self._average(head)
-        if self._head is not None:
-            self._head.gather_rows(rows)
+        if head.name not in self._heads and self.context.may_begin_early(words):
+            self._heads[head.name] = self._average(head)
+        if head.name in self._heads:
+            self._heads[head.name].gather_rows(rows)
 
     def _average(self, layer: QuantisedClassifier) -> AverageProduct:
         self.context.macs[layer.name] = 0
@@ -107,16 +115,28 @@ class Lowering:
     def classifier(self, layer: QuantisedClassifier) -> None:
         """The logits, and their way to DRAM."""
         if self.image.head is None:
-            (self._head or self._average(layer)).finish()
+            (self._heads.get(layer.name) or self._average(layer)).finish()
         address = self.image.addresses[layer.output]
         row = len(self.context.out.rows) - 1
         self.placements.append(Placement(layer.output, "logits", address, 1, 1, len(layer.weight), row))
+        self._store(layer.output)
+
+    def give(self, layer: QuantisedOutput) -> None:
+        """A map that the network returns, on its way to DRAM; one that lies there is where it shall be."""
+        self.context.out.layer = layer.name
+        if layer.source not in self.image.spilled:
+            self._store(layer.source)
+
+    def _store(self, tensor: str) -> None:
+        """Take an output of the network to DRAM."""
+        address, output = self.image.addresses[tensor], self.image.outputs[tensor]
+        beats = -(-output.bytes // BEAT_BYTES)
         self.context.out.emit(
             Opcode.STORE,
-            [reads("scratchpad", address, address + self.image.output_beats * BEAT_BYTES), PORT_B],
-            dram_address=self.image.output_region.address,
+            [reads("scratchpad", address, address + beats * BEAT_BYTES), PORT_B],
+            dram_address=output.region.address,
             address=address,
-            beats=self.image.output_beats,
+            beats=beats,
         )
 
     def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
@@ -176,7 +196,7 @@ class Lowering:
             code_address=code_address,
             boot_count=starts[1] if len(starts) > 1 else len(code),
             input_region=self.image.input_region,
-            output_region=self.image.output_region,
+            outputs=list(self.image.outputs.values()),
             regions=self.image.regions,
             placements=self.placements,
             gates=sorted(self.context.records, key=lambda record: order.index(record.name)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.array_share import convolve_share
-from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, ResidualMap, SourceMap
 from gatewright.compiler.emit.depthwise import average, convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
@@ -17,8 +17,8 @@ from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
-from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.side_by_side import side_by_side
+from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
@@ -331,6 +331,20 @@ class ConvolutionLowering:
             planes=self._planes(layer.output),
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
+            residual_map=self._residual_map(layer),
+        )
+
+    def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:
+        """Where a layer's residual is; None where the sum takes its place, or there is none."""
+        if layer.residual is None or not layer.elsewhere:
+            return None
+        shape = self.graph.shapes[layer.residual]
+        return ResidualMap(
+            self.image.addresses[layer.residual],
+            shape.width,
+            shape.channels,
+            layer.upsample,
+            self.ring(layer.residual, shape.width * shape.channels),
         )
 
     def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:

@@ -205,7 +205,16 @@ class TiledLowering:
         filters = self.convolutions.filters_of(layer)
         width = self.edge(layer) if self._in_tiles(layer.source) else self.graph.shapes[layer.output].width
         return Product(
-            layer.name, source, output, tiles, filters, kernel, written, 0, EVEN_PIXELS, 0, reads_tiles, width
+            layer.name,
+            source,
+            output,
+            tiles,
+            filters,
+            kernel,
+            written,
+            even=EVEN_PIXELS,
+            reads=reads_tiles,
+            reads_width=width,
         )
 
     def edge(self, layer: QuantisedConv) -> int:

@@ -202,6 +202,15 @@ def _store(
         top, bottom = begin // tiles.tile, end // tiles.tile
         accesses.append(writes("scratchpad", output.pool_address + top * pitch, output.pool_address + bottom * pitch))
         extra |= {"pool": 1, "pool_address": output.pool_address + (output.first_channel or 0), "grid_width": grid}
+    if (residual := output.residual_map) is not None:
+        added = residual.rows(begin, min(output.height, end))
+        accesses += [reads("scratchpad", *place) for place in added.ranges]
+        extra |= {
+            "elsewhere": 1,
+            "upsample": residual.shift,
+            "source": (added.address + (output.first_channel or 0)) % ADDRESS_SPACE,
+            "source_width": residual.width,
+        }
     context.out.emit(
         Opcode.EPILOGUE,
         accesses,

@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from gatewright.compiler.frontend import recognise_decisions, recognise_gates, recognise_layers
 from gatewright.compiler.frontend.averages_first import averages_first
+from gatewright.compiler.frontend.elsewhere import find_residuals_elsewhere
 from gatewright.compiler.frontend.patterns import Constant, Image, Value
 from gatewright.compiler.frontend.prune import mask_before_depthwise
 from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
@@ -44,7 +45,7 @@ def capture(network: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32))
     Parameters
     ----------
     network
-        Maps images [N, channels, height, width] to logits [N, classes].
+        Maps images [N, channels, height, width] to logits [N, classes] or feature maps, one or several of them.
     input_shape
         Channels, height and width of an image.
 
@@ -77,6 +78,7 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
             _step(walk, node)
     mask_before_depthwise(walk.graph)
     averages_first(walk.graph)
+    find_residuals_elsewhere(walk.graph)
     graph = with_layers_skipped(walk.graph)
     verify_float(graph)
     return graph
@@ -129,12 +131,15 @@ def _arguments(walk: Walk, node: fx.Node) -> dict[str, Any]:
 def _finish(walk: Walk, node: fx.Node) -> None:
     (results,) = node.args
     assert isinstance(results, tuple | list)
-    if len(results) != 1 or not isinstance(results[0], fx.Node):
+    if not results or not all(isinstance(result, fx.Node) for result in results):
         raise GatewrightError(
-            f"the network returns {len(results)} values in evaluation mode; capture needs one, the logits "
-            "[N, classes]: wrap the network in a module whose forward returns them alone"
+            f"the network returns {len(results)} values in evaluation mode, of which not all are tensors; it must "
+            "return logits [N, classes] or feature maps, one or more, in a tuple, a list or a dict: wrap it in a "
+            "module whose forward returns them alone"
         )
-    recognise_layers.finish(walk, results[0])
+    for number, result in enumerate(results):
+        assert isinstance(result, fx.Node)
+        recognise_layers.finish(walk, result, number, len(results))
 
 
 def _of_logits_or(layer: Handler) -> Handler:

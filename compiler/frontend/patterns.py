@@ -73,6 +73,7 @@ class OpenConv:
     padding: int
     relu: bool = False
     residual: str | None = None
+    upsample: int = 0
     output_channels: str | None = None
     output_tiles: str | None = None
     groups: int = 1
@@ -95,6 +96,14 @@ class OpenConv:
     def in_use(self) -> bool:
         """Whether gates mask it, or it is added to something or put behind it."""
         return bool(self.residual or self.output_channels or self.output_tiles or self.appended_to)
+
+
+@dataclass(frozen=True, eq=False)
+class Upsampled:
+    """A feature map whose pixels are repeated 2**shift times in both directions; only a sum can take it."""
+
+    tensor: str
+    shift: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +253,7 @@ class Mask:
         return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
 
 
-Value = Constant | Image | FeatureMap | OpenConv | Pooled | DenseChain | GridLogits | Largest | Mask
+Value = Constant | Image | FeatureMap | OpenConv | Upsampled | Pooled | DenseChain | GridLogits | Largest | Mask
 
 
 def describe(value: object) -> str:
@@ -258,6 +267,8 @@ def describe(value: object) -> str:
             return f"the feature map {value.tensor}"
         case OpenConv():
             return f"the output of convolution {value.name}"
+        case Upsampled():
+            return f"the upsampled map {value.tensor}"
         case Pooled():
             return f"the average-pooled map of {value.source}"
         case DenseChain():

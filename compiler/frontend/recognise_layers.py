@@ -17,13 +17,20 @@ from gatewright.compiler.frontend.patterns import (
     Mask,
     OpenConv,
     Pooled,
+    Upsampled,
     Value,
     describe,
 )
 from gatewright.compiler.frontend.walk import Walk, shape_of
-from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.graph.graph import FloatLayer, TensorShape
 from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
+from gatewright.compiler.kinds.output import FloatOutput
+from gatewright.contract.isa import FORMATS, Opcode
+
+MOST_UPSAMPLE = (1 << next(field.bits for field in FORMATS[Opcode.EPILOGUE].fields if field.name == "upsample")) - 1
+"""The largest power of two by which a map is upsampled."""
 
 
 def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
@@ -200,9 +207,11 @@ def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
             "without ReLU and without a channel gate, used nowhere else"
         )
     adder = max(adders, key=lambda v: (v.output_tiles is not None, walk.order[v.source]))
-    residual = walk.tensor(operands[1] if adder is operands[0] else operands[0], adder.name)
+    other = operands[1] if adder is operands[0] else operands[0]
+    shift = other.shift if isinstance(other, Upsampled) else 0
+    residual = other.tensor if isinstance(other, Upsampled) else walk.tensor(other, adder.name)
     walk.extend(adder)
-    return replace(adder, residual=residual)
+    return replace(adder, residual=residual, upsample=shift)
 
 
 def _may_add(walk: Walk, value: OpenConv) -> bool:
@@ -253,13 +262,64 @@ def same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     return value
 
 
-def finish(walk: Walk, node: fx.Node) -> None:
-    """Take the program's result: it must be a classifier's logits."""
-    walk.where = "the network's result"
+def upsample(walk: Walk, node: fx.Node, value: FeatureMap | OpenConv) -> Value:
+    """A coarse map that a sum of a pyramid adds: nearest upsampling by a power of two."""
+    source, target = value_shape(walk, value), shape_of(node)
+    shift = next(
+        (
+            shift
+            for shift in range(1, MOST_UPSAMPLE + 1)
+            if (source.height << shift, source.width << shift) == (target.height, target.width)
+        ),
+        None,
+    )
+    if shift is None:
+        factors = _either(tuple(1 << shift for shift in range(1, MOST_UPSAMPLE + 1)))
+        walk.fail(
+            f"{source.height}x{source.width} pixels upsampled to {target.height}x{target.width}; a map may be "
+            f"upsampled by {factors} in both directions, and must be added to a convolution's output"
+        )
+    return Upsampled(walk.tensor(value), shift)
+
+
+def value_shape(walk: Walk, value: FeatureMap | OpenConv) -> TensorShape:
+    """The shape of a map, written or not."""
+    return walk.graph.shapes[value.tensor if isinstance(value, FeatureMap) else value.name]
+
+
+def finish(walk: Walk, node: fx.Node, number: int, results: int) -> None:
+    """Take one of the program's results: a classifier's logits, or a feature map."""
+    walk.where = "the network's result" if results == 1 else f"result {number} of the network"
     value = walk.values[node]
+    if isinstance(value, FeatureMap | OpenConv):
+        last = len(walk.graph.layers)
+        tensor = walk.tensor(value)
+        if len(walk.graph.layers) > last:
+            _move_up(walk, walk.graph.layers.pop())
+        _give(walk, tensor)
+        return
     if not isinstance(value, DenseChain) or len(value.layers) != 1 or value.layers[0].relu:
-        walk.fail(f"it is {describe(value)}, not the logits of one linear layer on a global average")
+        walk.fail(
+            f"it is {describe(value)}; a result is a feature map, or the logits of one linear layer on a global average"
+        )
     layer = value.layers[0]
     name = walk.unique(layer.module)
     walk.graph.layers.append(FloatClassifier(name, value.source, name, layer.weight, layer.bias))
     walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
+
+
+def _move_up(walk: Walk, conv: FloatLayer) -> None:
+    """Put a convolution that nobody reads behind what it needs: nothing has to be kept for it."""
+    layers, needed = walk.graph.layers, {*conv.reads}
+    needed |= {*conv.gates} if isinstance(conv, FloatConv) else set()
+    behind = [number for number, layer in enumerate(layers) if {layer.name, *layer.writes} & needed]
+    layers.insert(max(behind, default=-1) + 1, conv)
+
+
+def _give(walk: Walk, tensor: str) -> None:
+    """Return a map, as soon as it is written."""
+    layers = walk.graph.layers
+    if any(layer.gives == tensor for layer in layers):
+        walk.fail(f"the feature map {tensor} is returned twice; return it once")
+    place = next(number for number, layer in enumerate(layers) if tensor in layer.writes)
+    layers.insert(place + 1, FloatOutput(walk.unique(f"{tensor}.output"), tensor))

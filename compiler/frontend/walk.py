@@ -111,6 +111,7 @@ class Walk:
             value.padding,
             value.relu,
             residual=value.residual,
+            upsample=value.upsample,
             completed_by=adder if value.plain else None,
             output_channels=value.output_channels,
             input_channels=source.output_channels if source else None,

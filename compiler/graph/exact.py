@@ -63,3 +63,9 @@ def spread(mask: Tensor, like: Tensor) -> Tensor:
     rows, columns = -(-height // mask.shape[1]), -(-width // mask.shape[2])
     pixels = mask.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
     return pixels[:, None, :height, :width]
+
+
+def upsampled(coarse: Tensor, shift: int) -> Tensor:
+    """A map [B, C, H, W] with every pixel 2**shift times in both directions."""
+    factor = 1 << shift
+    return coarse if shift == 0 else coarse.repeat_interleave(factor, 2).repeat_interleave(factor, 3)

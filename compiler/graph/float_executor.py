@@ -21,15 +21,26 @@ Observer = Callable[[str, Tensor], None]
 
 @dataclass(frozen=True)
 class FloatResult:
-    """Logits [N, classes] float32, and each gate's decisions, bool [N, grid h, grid w] or [N, channels]."""
+    """The network's results, and each gate's decisions, bool [N, grid h, grid w] or [N, channels].
 
-    logits: npt.NDArray[np.float32]
+    ``outputs`` are float32: logits [N, classes] of a classifier, maps [N, channels, height, width].
+    """
+
+    outputs: dict[str, npt.NDArray[np.float32]]
     decisions: dict[str, npt.NDArray[np.bool_]]
 
     @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Of the last classifier, [N, classes]; without one [N, 0]."""
+        images = len(next(iter(self.outputs.values())))
+        found = [values for values in self.outputs.values() if values.ndim == 2]
+        return found[-1] if found else np.zeros((images, 0), np.float32)
+
+    @property
     def predictions(self) -> npt.NDArray[np.int64]:
-        """The class of the largest logit, [N]; the first one of equals."""
-        return self.logits.argmax(1)
+        """The class of the largest logit, [N], the first one of equals; [0] without a classifier."""
+        logits = self.logits
+        return logits.argmax(1) if logits.shape[1] else np.zeros(0, np.int64)
 
 
 def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Observer | None = None) -> FloatResult:
@@ -39,9 +50,9 @@ def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Obse
     }
     with torch.no_grad():
         results = [_run(graph, Batch(parameters, observer), part) for part in _batches(images, graph.scaling)]
-    logits = np.concatenate([logits for logits, _ in results])
     return FloatResult(
-        logits, {gate: np.concatenate([decided[gate] for _, decided in results]) for gate in results[0][1]}
+        {name: np.concatenate([given[name] for given, _ in results]) for name in results[0][0]},
+        {gate: np.concatenate([decided[gate] for _, decided in results]) for gate in results[0][1]},
     )
 
 
@@ -54,19 +65,20 @@ def _batches(images: npt.NDArray[np.float32], scaling: ImageScaling | None) -> I
 
 def _run(
     graph: FloatGraph, batch: Batch, images: Tensor
-) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
-    """Logits and decisions of one batch."""
+) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, npt.NDArray[np.bool_]]]:
+    """Results and decisions of one batch."""
     batch.write(graph.input, images)
     for layer in graph.layers:
         layer.run(batch)
-    (logits,) = (batch.maps[tensor] for tensor in graph.layers[-1].writes)
-    return logits.numpy(), {name: mask.numpy() for name, mask in batch.masks.items()}
+    results = {name: values.numpy() for name, values in batch.outputs.items()}
+    return results, {name: mask.numpy() for name, mask in batch.masks.items()}
 
 
 class Batch:
     """One batch's tensors, which the layers read and write.
 
-    ``maps`` are [B, C, H, W], ``masks`` bool [B, grid height, grid width] or [B, channels];
+    ``maps`` are [B, C, H, W], ``outputs`` those that the network returns, beside logits [B, classes],
+    ``masks`` bool [B, grid height, grid width] or [B, channels];
     ``parameters`` has each layer's weights as float32 tensors.
     """
 
@@ -74,6 +86,7 @@ class Batch:
         self.parameters, self._observer = parameters, observer
         self.maps: dict[str, Tensor] = {}
         self.masks: dict[str, Tensor] = {}
+        self.outputs: dict[str, Tensor] = {}
 
     def write(self, name: str, values: Tensor) -> None:
         """A feature map is computed."""

@@ -80,6 +80,11 @@ class Layer(ABC):
     def writes(self) -> tuple[str, ...]:
         """The tensors that the layer writes; a gate's mask is none."""
 
+    @property
+    def gives(self) -> str | None:
+        """The tensor that the network returns by this layer; None for a layer inside."""
+        return None
+
     @abstractmethod
     def check(self, graph: Any) -> None:
         """The rules of the layer alone: raises ``BrokenGraph`` if its weights and numbers do not fit the graph."""

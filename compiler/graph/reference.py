@@ -18,6 +18,9 @@ from tqdm import tqdm
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.contract.errors import GatewrightError
 
+Outputs = dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
+"""What a network returns, by name: int32 of a classifier, int8 of a map."""
+
 BATCH_PIXELS = 64 * 32 * 32
 """Pixels of images at a time, or one image: bounds the memory of the unfolded maps."""
 
@@ -26,19 +29,32 @@ BATCH_PIXELS = 64 * 32 * 32
 class ReferenceResult:
     """What the reference computed for N images.
 
-    ``logits`` is int32 [N, classes]; ``decisions`` bool [N, grid height, grid width] or
+    ``outputs`` are the network's results, in their order: int32 [N, classes] of a classifier, int8
+    [N, height, width, channels] of a map. ``decisions`` are bool [N, grid height, grid width] or
     [N, channels] by gate. ``tensors`` is filled on request: int8 [N, height, width, channels] by
     feature map (the input and pooled maps included), and int8 [N, hidden] as ``<gate>.hidden``.
     """
 
-    logits: npt.NDArray[np.int32]
+    outputs: Outputs
     decisions: dict[str, npt.NDArray[np.bool_]]
     tensors: dict[str, npt.NDArray[np.int8]] = field(default_factory=dict)
 
+    def outputs_of(self, image: int) -> Outputs:
+        """The results of one image, by name."""
+        return {name: values[image] for name, values in self.outputs.items()}
+
+    @property
+    def logits(self) -> npt.NDArray[np.int32]:
+        """Of the last classifier, [N, classes]; without one [N, 0]."""
+        images = len(next(iter(self.outputs.values())))
+        found = [values.astype(np.int32) for values in self.outputs.values() if values.dtype == np.int32]
+        return found[-1] if found else np.zeros((images, 0), np.int32)
+
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
-        """The class of the largest logit, [N]; the first one of equals."""
-        return self.logits.argmax(1)
+        """The class of the largest logit, [N], the first one of equals; [0] without a classifier."""
+        logits = self.logits
+        return logits.argmax(1) if logits.shape[1] else np.zeros(0, np.int64)
 
 
 def run_reference(
@@ -58,7 +74,7 @@ def run_reference(
         for start in tqdm(range(0, len(images), step), "integer reference", disable=not progress):
             results.append(Batch(graph, images[start : start + step]).run(keep))
     return ReferenceResult(
-        np.concatenate([r.logits for r in results]),
+        {name: np.concatenate([r.outputs[name] for r in results]) for name in results[0].outputs},
         {name: np.concatenate([r.decisions[name] for r in results]) for name in results[0].decisions},
         {name: np.concatenate([r.tensors[name] for r in results]) for name in results[0].tensors},
     )
@@ -68,7 +84,7 @@ class Batch:
     """One batch's tensors, which the layers read and write.
 
     ``maps`` are int8 [B, C, H, W], ``masks`` bool [B, grid height, grid width] or [B, channels],
-    ``hidden`` int8 [B, hidden], ``logits`` int64 [B, classes].
+    ``hidden`` int8 [B, hidden], ``outputs`` as those of ``ReferenceResult``.
     """
 
     def __init__(self, graph: QuantisedGraph, images: npt.NDArray[np.int8]) -> None:
@@ -76,7 +92,7 @@ class Batch:
         self.maps = {graph.input: torch.from_numpy(images.copy()).permute(0, 3, 1, 2)}
         self.masks: dict[str, Tensor] = {}
         self.hidden: dict[str, Tensor] = {}
-        self.logits = torch.zeros(0)
+        self.outputs: dict[str, Tensor] = {}
 
     def write(self, name: str, values: Tensor) -> None:
         """A feature map is computed; its values, clipped by the layer, fit int8."""
@@ -91,4 +107,4 @@ class Batch:
             tensors = {name: values.permute(0, 2, 3, 1).contiguous().numpy() for name, values in self.maps.items()}
             tensors |= {name: values.numpy() for name, values in self.hidden.items()}
         decisions = {name: mask.numpy() for name, mask in self.masks.items()}
-        return ReferenceResult(self.logits.to(torch.int32).numpy(), decisions, tensors)
+        return ReferenceResult({name: values.numpy() for name, values in self.outputs.items()}, decisions, tensors)

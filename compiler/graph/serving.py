@@ -20,10 +20,10 @@ def serving_gates(graph: QuantisedGraph) -> set[str]:
 
 
 def _needed(layers: list[QuantisedLayer]) -> list[QuantisedLayer]:
-    """The last layer and those that it needs."""
-    kept, read = list[QuantisedLayer](), set(layers[-1].writes)
+    """The layers that give the network's results, and those that they need."""
+    kept, read = list[QuantisedLayer](), set[str]()
     for layer in reversed(layers):
-        if read & set(layer.writes):
+        if layer.gives is not None or read & set(layer.writes):
             kept.append(layer)
             read |= set(layer.reads)
     return kept[::-1]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gatewright.compiler.graph.checks import broken, refuse, shape_of
-from gatewright.compiler.graph.graph import FloatGraph, Graph, Layer, QuantisedGraph
+from gatewright.compiler.graph.graph import FloatGraph, Graph, Layer, QuantisedGraph, TensorShape
 from gatewright.compiler.kinds.average_gate import AverageGate
-from gatewright.compiler.kinds.classifier import Classifier
 from gatewright.compiler.kinds.convolution import Convolution
 from gatewright.compiler.kinds.max_pool import MaxPool
 from gatewright.compiler.kinds.pooling import Pooling
@@ -34,11 +33,16 @@ def verify_quantised(graph: QuantisedGraph) -> None:
 # Names and order
 
 
-def ends_in_a_classifier(graph: Graph) -> None:
-    """The last layer gives the logits, and no other does."""
-    heads = [layer for layer in graph.layers if isinstance(layer, Classifier)]
-    if not heads or heads[0] is not graph.layers[-1]:
-        raise GatewrightError("the network must end in a classifier, its only one: a linear layer on a global average")
+def gives_what_it_computes(graph: Graph) -> None:
+    """The network has results, and the last layer gives one; a result is given once."""
+    given = [layer.gives for layer in graph.layers if layer.gives is not None]
+    if not given or graph.layers[-1].gives is None:
+        raise GatewrightError(
+            "the network must end in what it returns: a classifier (a linear layer on a global average) or feature maps"
+        )
+    twice = next((name for name in given if given.count(name) > 1), None)
+    if twice is not None:
+        broken(twice, "the network returns it twice")
 
 
 def names_are_unique(graph: Graph) -> None:
@@ -128,27 +132,34 @@ def readers_know_how_a_map_is_masked(graph: Graph) -> None:
 
 
 def residuals_fit(graph: Graph) -> None:
-    """A residual has the shape of the sum, and in integers its scale."""
+    """A residual, upsampled if it is coarser, has the shape of the sum, and in integers its scale."""
     for conv in _convolutions(graph):
         if conv.residual is None:
             continue
-        if shape_of(graph, conv.residual) != shape_of(graph, conv.output):
+        coarse, factor = shape_of(graph, conv.residual), 1 << conv.upsample
+        if TensorShape(coarse.channels, coarse.height * factor, coarse.width * factor) != shape_of(graph, conv.output):
             broken(conv.name, f"its residual {conv.residual} has another shape than its output")
         if isinstance(graph, QuantisedGraph) and graph.scales[conv.residual] != graph.scales[conv.output]:
             broken(conv.name, f"its residual {conv.residual} has another scale than its output")
 
 
-def residuals_are_not_read_again(graph: Graph) -> None:
-    """The sum takes the residual's place."""
+def residuals_in_place_are_not_read_again(graph: Graph) -> None:
+    """The sum takes the residual's place, unless it comes from elsewhere; then nothing may be skipped."""
     for number, conv in enumerate(graph.layers):
         if not isinstance(conv, Convolution) or conv.residual is None:
             continue
+        if conv.upsample and not conv.elsewhere:
+            broken(conv.name, f"its residual {conv.residual} is coarser than the sum, whose place it cannot have")
         again = [layer.name for layer in graph.layers[number + 1 :] if conv.residual in _maps_read(graph, layer)]
-        if conv.residual == conv.source or again:
+        if not conv.elsewhere and (conv.residual == conv.source or again):
+            broken(conv.name, f"its residual {conv.residual} is read again, by {again[0] if again else conv.name}")
+        if conv.elsewhere and (conv.output_tiles or conv.output_channels):
+            why = "is coarser than the sum" if conv.upsample else "is read again later"
             refuse(
                 conv.name,
-                f"its residual {conv.residual} is read again later, by {again[0] if again else conv.name}; "
-                "the machine adds residuals in place",
+                f"its residual {conv.residual} {why}, and gate {conv.output_tiles or conv.output_channels} skips a "
+                "part of the sum; where a sum is skipped the machine leaves the residual in its place, so let nobody "
+                "else read it, or do not gate the sum",
             )
 
 
@@ -173,6 +184,14 @@ def concatenations_fit(graph: Graph) -> None:
                     f"{conv.appended_to}; a concatenation lies in one place: concatenate all parts once, and add to "
                     "none of them",
                 )
+
+
+def outputs_are_complete(graph: Graph) -> None:
+    """A map that the network returns has no shortcut's unfinished sum in it."""
+    for layer in graph.layers:
+        writer = None if layer.gives is None else _writer(graph, layer.gives)
+        if writer is not None and writer.completed_by is not None:
+            broken(writer.name, f"the network returns the shortcut that {writer.completed_by} completes")
 
 
 def skipped_tiles_of_a_sum_are_complete(graph: Graph) -> None:
@@ -240,7 +259,7 @@ def poolings_follow_their_convolution(graph: QuantisedGraph) -> None:
 
 
 RULES: tuple[Callable[[Graph], None], ...] = (
-    ends_in_a_classifier,
+    gives_what_it_computes,
     names_are_unique,
     tensors_are_written_before_they_are_read,
     gates_decide_before_they_are_used,
@@ -249,8 +268,9 @@ RULES: tuple[Callable[[Graph], None], ...] = (
     readers_know_how_a_map_is_masked,
     residuals_fit,
     shortcuts_are_completed,
-    residuals_are_not_read_again,
+    residuals_in_place_are_not_read_again,
     concatenations_fit,
+    outputs_are_complete,
     skipped_tiles_of_a_sum_are_complete,
 )
 """In this order: a rule may rely on those before it."""

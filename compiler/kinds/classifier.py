@@ -42,6 +42,10 @@ class Classifier(Layer):
     def writes(self) -> tuple[str, ...]:
         return (self.output,)
 
+    @property
+    def gives(self) -> str:
+        return self.output
+
     def check_weights(self, graph: Any, weight: npt.NDArray[Any]) -> None:
         """The weights have the channels of the map."""
         if weight.shape[1] != shape_of(graph, self.source).channels:
@@ -62,7 +66,8 @@ class FloatClassifier(Classifier, FloatLayer):
         return self.weight, self.bias
 
     def run(self, batch: float_executor.Batch) -> None:
-        batch.maps[self.output] = F.linear(batch.maps[self.source].mean((2, 3)), *batch.parameters[self.name])
+        logits = F.linear(batch.maps[self.source].mean((2, 3)), *batch.parameters[self.name])
+        batch.outputs[self.output] = logits
 
     def quantise(self, quantiser: Quantiser) -> QuantisedClassifier:
         """One weight scale for all classes, so that the integer logits compare."""
@@ -95,7 +100,7 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
 
     def run(self, batch: reference.Batch) -> None:
         totals = batch.maps[self.source].sum((2, 3), dtype=torch.int64)
-        batch.logits = dense(totals, self.weight) + torch.from_numpy(self.bias)
+        batch.outputs[self.output] = (dense(totals, self.weight) + torch.from_numpy(self.bias)).to(torch.int32)
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
         return {self.output: LOGIT_BYTES * len(self.weight)}

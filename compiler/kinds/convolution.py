@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatewright.compiler.graph.checks import broken, check_requantisation, refuse, shape_of
-from gatewright.compiler.graph.exact import convolve, requantise, spread
+from gatewright.compiler.graph.exact import convolve, requantise, spread, upsampled
 from gatewright.compiler.graph.graph import (
     Decisions,
     FloatLayer,
@@ -49,7 +49,9 @@ class Convolution(Layer):
     channels are zero). ``output_tiles`` names the spatial gate whose inactive tiles contribute
     nothing (only the residual is left there), ``input_tiles`` the one whose inactive tiles are zero
     in the input. Either may also be a gate that decides about whole maps. The filters of each of the ``groups`` read
-    the input channels of their group alone.
+    the input channels of their group alone. ``upsample`` is the power of two by which the residual's rows and columns
+    are fewer than the output's: each of its pixels is added to so many in both directions. ``elsewhere``: others read
+    the residual afterwards, or it is coarser, so that the sum has a place of its own.
 
     ``appended_to`` names a tensor behind whose channels those of the filters are put: the output has all channels of
     that tensor, then these.
@@ -67,12 +69,14 @@ class Convolution(Layer):
     output_tiles: str | None = None
     input_tiles: str | None = None
     groups: int = 1
+    upsample: int = 0
+    elsewhere: bool = False
     appended_to: str | None = None
 
     @property
     def in_place(self) -> str | None:
         """The tensor to whose values, or behind whose channels, the output's are put where it lies."""
-        return self.appended_to if self.residual is None else self.residual
+        return self.appended_to if self.residual is None or self.elsewhere else self.residual
 
     @property
     def normalises(self) -> bool:
@@ -197,7 +201,7 @@ class FloatConv(Convolution, FloatLayer):
         if self.output_tiles is not None:
             value = value * spread(batch.masks[self.output_tiles], value)
         if self.residual is not None:
-            value = value + batch.maps[self.residual]
+            value = value + upsampled(batch.maps[self.residual], self.upsample)
         value = value.clamp(0, self.most) if self.relu else value
         batch.write(self.output, behind(batch.maps, self.appended_to, value))
 
@@ -274,7 +278,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
         if self.output_tiles is not None:
             values *= spread(batch.masks[self.output_tiles], values)
         if self.residual is not None:
-            values += batch.maps[self.residual]
+            values += upsampled(batch.maps[self.residual], self.upsample)
         values = values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX)
         batch.write(self.output, behind(batch.maps, self.appended_to, values))
 

@@ -96,7 +96,7 @@ class Pooling(QuantisedLayer):
 
     def _residual(self, graph: QuantisedGraph) -> str | None:
         writers = (la for la in graph.layers if isinstance(la, QuantisedConv) and la.output == self.source)
-        return next((writer.residual for writer in writers), None)
+        return next((writer.in_place_of(graph) for writer in writers), None)
 
     @property
     def banks(self) -> tuple[str, ...]:

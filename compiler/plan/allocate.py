@@ -74,11 +74,13 @@ def allocate_scratchpad(
     off_chip: Collection[str] = (),
     rooms: Sequence[RoomWish] = (),
     ends: Mapping[str, bool] = MappingProxyType({}),
+    between: bool = False,
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
     ``input_size`` is that of the input as it is laid out, in bytes. The middle maps of banded ``blocks`` are rings;
-    where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings,
+    where such a block has a shortcut its output may overlap its input. ``between``: others may have
+    the place of a ring of ``spills`` between the passes over its map. ``rings`` are other maps in rings,
     ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
     maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
     ``fixed``: rings of maps of which only rows are kept, in bytes; ``together``: layers that are computed in turn.
@@ -129,7 +131,7 @@ def allocate_scratchpad(
         if strict:
             unit = (block if spilled else block.halved(graph, 0)).units[-1]
             middle.least = min(shape.height, block.kept_rows(graph, unit)) * shape.width * shape.channels
-        if block.shortcut is not None and not spilled:
+        if block.slides and not spilled:
             output = owner[block.second.output]
             output.behind, output.lead = owner[block.first.source], block.lead(graph) + SLACK_BYTES
     for number, layer in enumerate(graph.layers):
@@ -139,6 +141,8 @@ def allocate_scratchpad(
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
         owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
+        if between:
+            owner[spill.tensors[0]].times = _pass_numbers(spill, graph, blocks)
     owner[graph.input].last_place = bool(spills)
     for wish in rings:
         ring = owner[wish.tensor]
@@ -168,6 +172,17 @@ def allocate_scratchpad(
             for room in rooms
         },
     )
+
+
+def _pass_numbers(spill: Spill, graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> frozenset[int]:
+    """The numbers of the layers that go over maps in DRAM, with what is done in turn with them."""
+    found = set[int]()
+    for number, layer in enumerate(graph.layers):
+        if not {*layer.reads, *layer.writes} & {*spill.tensors} or layer.gives is not None:
+            continue
+        turns = [graph.layers.index(la) for block in blocks if layer in block.layers for la in block.layers]
+        found |= set(range(min([number, *turns]), max([number, *turns]) + 1))
+    return frozenset(found)
 
 
 def _averages_bins(layer: QuantisedLayer) -> bool:

@@ -40,6 +40,8 @@ class BandedBlock:
 
     ``tiled``: whether the first convolution is gated in tiles, so that its rows come by rows of those.
     ``halvings``: how often rows of tiles of the map between them may be halved, so that fewer of its rows are kept.
+    ``slides``: the output of a block with a shortcut may overwrite rows of the input that are through: nobody reads the
+    input behind the block.
     """
 
     first: QuantisedConv
@@ -48,6 +50,7 @@ class BandedBlock:
     tile: int
     tiled: bool
     halvings: int = 0
+    slides: bool = False
 
     @property
     def middle(self) -> str:
@@ -135,18 +138,17 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
     spatial = {layer.name for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
     blocks: list[tuple[int, BandedBlock]] = []
     for second in convolutions:
-        if second.residual is None:
+        if second.in_place_of(graph) is None:
             continue
         first = next((conv for conv in convolutions if conv.output == second.source), None)
         if first is None or sum(second.source in layer.reads for layer in graph.layers) > 1:
             continue
         shortcut = next((conv for conv in convolutions if conv.completed_by == second.name), None)
-        if shortcut is not None and _read_behind(graph, first.source, second):
-            continue  # the output would overwrite it
+        slides = shortcut is not None and not _read_behind(graph, first.source, second)
         maps = {first.source, first.output, second.output if shortcut else first.source}
         size = sum(graph.shapes[name].size for name in maps)
         tile = tile_rows(graph, second) or UNGATED_ROWS
-        blocks.append((size, BandedBlock(first, shortcut, second, tile, first.output_tiles in spatial)))
+        blocks.append((size, BandedBlock(first, shortcut, second, tile, first.output_tiles in spatial, slides=slides)))
     return [block for _, block in sorted(blocks, key=lambda pair: -pair[0])]
 
 

@@ -47,7 +47,9 @@ class Head:
         unit = reduction_unit(arch)
         return slices_of(channels, arch) if made >= channels else made // arch.rows // unit * unit
 
-    def order(self, convolution: FilterBank, classifier: FilterBank, arch: ArchConfig) -> Iterator[tuple[FilterBank, int, int]]:
+    def order(
+        self, convolution: FilterBank, classifier: FilterBank, arch: ArchConfig
+    ) -> Iterator[tuple[FilterBank, int, int]]:
         """(bank, group, piece) in the order in which filters are used."""
         done = 0
         for step in range(self.blocks(arch) + LAG):
@@ -94,4 +96,6 @@ def _group(classes: int, arch: ArchConfig) -> int:
 def cut_head(bank: FilterBank, arch: ArchConfig) -> FilterBank:
     """The classifier's bank: groups of filters, in pieces of their reduction."""
     unit = reduction_unit(arch)
-    return replace(bank, group=_group(bank.filters, arch), pieces=pieces_of(slices_of(bank.reduction, arch), unit, unit))
+    return replace(
+        bank, group=_group(bank.filters, arch), pieces=pieces_of(slices_of(bank.reduction, arch), unit, unit)
+    )

@@ -122,16 +122,18 @@ def plan_maps(
     chosen = [*((rings, 0) for rings in range(len(wishes))), *((len(wishes), n) for n in range(len(blocks) + 1))]
     refused: list[DoesNotFitError] = []
 
-    def place(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool) -> MapPlan:
+    def place(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool, between: bool) -> MapPlan:
         size = pitch * layout.height
-        return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict)
+        return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict, between=between)
 
-    def try_bands(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool = True) -> Plan | None:
+    def try_bands(
+        rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool = True, between: bool = False
+    ) -> Plan | None:
         try:
-            plan = place(rings, banded, spills, strict)
+            plan = place(rings, banded, spills, strict, between)
             spilled = {name for spill in spills for name in spill.tensors}
             halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
-            return Plan(halved, spills, plan if halved == banded else place(rings, halved, spills, strict))
+            return Plan(halved, spills, plan if halved == banded else place(rings, halved, spills, strict, between))
         except DoesNotFitError as error:
             refused.append(error)
             return None
@@ -142,6 +144,8 @@ def plan_maps(
         yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)
         for way in _spilled(graph, blocks):
             yield try_bands(len(wishes), *way)
+        for way in _spilled(graph, blocks):
+            yield try_bands(len(wishes), *way, between=True)
         yield try_bands(len(wishes), blocks, [], strict=False)
 
     for plan in all_ways():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation, TensorShape
+from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
@@ -45,14 +47,14 @@ from gatewright.compiler.plan.planes import (
 )
 from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.side_by_side import Order
-from gatewright.compiler.plan.spills import DramRows, rows_in_beats
+from gatewright.compiler.plan.spills import DramRows, maps_of, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
-from gatewright.contract.encodings import PARAMETERS_PER_BEAT
+from gatewright.contract.encodings import DEPTHWISE_ENTRIES, LOGIT_BYTES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
-from gatewright.contract.program import Region
+from gatewright.contract.program import Output, OutputKind, Region
 
 PARAMETER_PIECE = 128
 """Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
@@ -67,6 +69,7 @@ MANY_SHARE = 2
 
 LAYER_SHARE = 4
 """There they do in layers that need more than one in so many entries of what is left."""
+
 
 @dataclass(frozen=True)
 class GroupParameters:
@@ -122,6 +125,8 @@ class NetworkImage:
     group_parameters: dict[str, GroupParameters] = field(init=False, default_factory=dict)
     """Of streamed layers with so many filters that their parameters come with each group of filters."""
     regions: list[Region] = field(init=False, default_factory=list)
+    outputs: dict[str, Output] = field(init=False, default_factory=dict)
+    """What the network returns, by tensor, in execution order."""
 
     def __post_init__(self) -> None:
         self.poolings = {p.source: p for p in self.graph.layers if isinstance(p, Pooling)}
@@ -153,6 +158,7 @@ class NetworkImage:
             share = self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
             self.parameter_capacity -= max(PARAMETER_PIECE, share)
         self._parameters: list[np.ndarray] = []
+        self._rows_at: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._entries = 0
         self.first_parameters = 0
         for layer in self.graph.layers:
@@ -165,15 +171,34 @@ class NetworkImage:
         self.parameters = self._entries
         self.parameter_address = self._builder.add(blob)
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
-        (size,) = self.graph.layers[-1].sizes(self.graph).values()
-        self.output_beats = -(-size // BEAT_BYTES)
-        address = self._builder.add(np.zeros(self.output_beats * BEAT_BYTES, np.uint8))
-        self.output_region = Region("logits", "output", address, size)
-        self.regions += [self.input_region, self.output_region]
+        spilled = {name for spill in plan.spills for name in spill.tensors}
+        given = [layer for layer in self.graph.layers if layer.gives is not None]
+        stored = {layer.name: self._output(layer) for layer in given if layer.gives not in spilled}
+        self.regions += [self.input_region, *(output.region for output in stored.values())]
         self._lay_out(plan.spills)
+        outputs = [stored.get(layer.name) or self._output(layer) for layer in given]
+        self.outputs = {output.name: output for output in outputs}
         for chain in plan.off_chip:
             self.off_chip |= self._lay_out_map(chain)
         self.static_image = self._builder.build()
+
+    def _output(self, layer: QuantisedLayer) -> Output:
+        """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
+        tensor = layer.gives
+        assert tensor is not None
+        if isinstance(layer, QuantisedClassifier):
+            kind: OutputKind = "logits"
+            shape, scale = TensorShape(len(layer.weight), 1, 1), layer.scale
+        else:
+            kind, shape, scale = "map", self.graph.shapes[tensor], self.graph.scales[tensor]
+        if tensor in self.spilled:
+            rows = self.spilled[tensor]
+            region = next(region for region in self.regions if region.address == rows.dram)
+        else:
+            size = shape.size * (LOGIT_BYTES if kind == "logits" else 1)
+            address = self._builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
+            region = Region(f"{tensor} output", "output", address, size)
+        return Output(tensor, kind, region, shape.height, shape.width, shape.channels, scale)
 
     def _lay_out(self, spills: Sequence[Spill]) -> None:
         """Room in DRAM for the maps that lie there."""
@@ -215,7 +240,7 @@ class NetworkImage:
         """Convolutions outside of blocks that read or write a map in DRAM."""
         banded = {layer.name for block in self.blocks for layer in block.layers}
         convolutions = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and la.name not in banded]
-        return [la.name for la in convolutions if {la.source, la.output} & self.spilled.keys()]
+        return [la.name for la in convolutions if maps_of(la) & self.spilled.keys()]
 
     def kept_rows(self, tensor: str) -> int:
         """Rows of a map in a ring that must be kept."""
@@ -438,7 +463,10 @@ class NetworkImage:
         return cut(bank, self.arch, vector) if chain is None else cut_by_channels(bank, chain.layers, self.arch)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
-        """Lay a bank out whose rows in DRAM are ``data``."""
-        address = self._builder.add(data)
+        """Lay a bank out whose rows in DRAM are ``data``: where the same rows lie already, if a layer is used again."""
+        known = data.shape, hashlib.sha256(data.tobytes()).digest()
+        if known not in self._rows_at:
+            self._rows_at[known] = self._builder.add(data)
+        address = self._rows_at[known]
         self.regions.append(Region(bank.name, "weights", address, data.size))
         self.banks[bank.name] = replace(bank, address=address, row_beats=data.shape[1] // BEAT_BYTES)

@@ -22,6 +22,7 @@ class Buffer:
 
     ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
     ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
+    ``times``: of a ring of rows that come from DRAM, the layers that use it, if others may have its place between them.
     ``last_place``: it lies at the end if it can, so that what is below it is one gap. ``high``: it has the last place
     that is free.
     """
@@ -37,6 +38,16 @@ class Buffer:
     least: int = 0
     last_place: bool = False
     high: bool = False
+    times: frozenset[int] | None = None
+
+    def meets(self, other: Buffer) -> bool:
+        """Whether both are needed at some time."""
+        if self.last < other.first or other.last < self.first:
+            return False
+        if self.times is not None and other.times is not None:
+            return bool(self.times & other.times)
+        sparse, whole = (self, other) if self.times is not None else (other, self)
+        return sparse.times is None or any(whole.first <= number <= whole.last for number in sparse.times)
 
     @property
     def span(self) -> int:
@@ -91,8 +102,7 @@ def place_around_rooms(buffers: list[Buffer], rooms: Collection[str], below: Col
 
 def alive(buffer: Buffer, placed: list[Buffer]) -> list[Buffer]:
     """Buffers that live at the same time, by address."""
-    alive = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
-    return sorted(alive, key=lambda b: b.address)
+    return sorted((b for b in placed if b.meets(buffer)), key=lambda b: b.address)
 
 
 def _place(chain: list[Buffer], placed: list[Buffer], arch: ArchConfig) -> None:

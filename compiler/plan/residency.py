@@ -168,9 +168,10 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
             rows = load_rows(fields, None if fields["row_table"] == NO_TABLE else tables[fields["row_table"]])
             size, taken = len(rows) * fields["row_beats"] * BEAT_BYTES, load_cycles(fields, rows, image.arch)
             if fields["space"] in (Space.WEIGHTS_BY_VECTOR, Space.WEIGHTS_BY_REDUCTION):
-                bank = _bank_at(image, fields["dram_address"])
-                read[bank] += size
-                cycles[owner[bank]][Unit.LOAD] += taken
+                banks = _banks_at(image, fields["dram_address"])
+                for bank in banks:  # of layers that are used several times: each has its share
+                    read[bank] += size // len(banks)
+                    cycles[owner[bank]][Unit.LOAD] += taken // len(banks)
             elif fields["space"] == Space.SCRATCHPAD:
                 stream = _stream_at(image, fields["dram_address"])
                 moved[stream][0] += size
@@ -197,10 +198,10 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
     return ResidencyPlan(_tensor(image, image.graph.input, None, moved), layers, other_bytes, other_cycles)
 
 
-def _bank_at(image: NetworkImage, address: int) -> str:
-    """The bank that holds a DRAM address."""
+def _banks_at(image: NetworkImage, address: int) -> list[str]:
+    """The bank that holds a DRAM address, or the banks that have the same filters."""
     regions = (region for region in image.regions if region.kind == "weights")
-    return next(r.name for r in regions if r.address <= address < r.address + r.size)
+    return [r.name for r in regions if r.address <= address < r.address + r.size]
 
 
 def _part(image: NetworkImage, block: BandedBlock, program: Program) -> int | None:
@@ -222,7 +223,7 @@ def _stream_at(image: NetworkImage, address: int) -> str | None:
 
 def _filters(image: NetworkImage, name: str, read: int) -> FilterPlan:
     bank = image.banks[name]
-    size = next(region.size for region in image.regions if region.name == name)
+    size = next(region.size for region in image.regions if (region.name, region.kind) == (name, "weights"))
     return FilterPlan(name, not bank.streamed, bank.groups(bank.filters), len(bank.pieces), size, read)
 
 

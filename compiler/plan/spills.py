@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import lcm
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows, tile_rows
 from gatewright.contract.arch import BEAT_BYTES
@@ -143,6 +145,9 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
             if layer.source in tensors and layer.source not in written:
                 coming = max(coming, min(source.end, graph.shapes[layer.source].height))
                 low.append(max(0, source.first))
+            if layer.elsewhere and layer.residual in tensors:
+                coming = max(coming, -(-rows.end >> layer.upsample))
+                low.append(rows.first >> layer.upsample)
             if layer.output in tensors:
                 low.append(rows.first)
                 if layer.in_place is not None and layer.in_place not in written:
@@ -168,18 +173,28 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     for layer in graph.layers:
         if isinstance(layer, QuantisedConv):
             before = layer.in_place_of(graph)
-            chain = owner.get(before, []) if before is not None else []
+            chain = owner.setdefault(before, [before]) if before is not None else []
             chain.append(layer.output)
             owner[layer.output] = chain
     middles = {block.middle for block in blocks}
+    written = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv)}
     banded = {layer.name for block in blocks for layer in block.layers}
 
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
         grouped = {la.source for la in graph.layers if isinstance(la, QuantisedConv) and la.groups > 1}
-        return not (middles | grouped) & set(chain) and all(
-            isinstance(la, Pooling) or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
-            for la in users
+        # What a max pool makes, or the image, is written by no pass over rows; what is returned must stay as it is.
+        given = {layer.gives for layer in users} - {None}
+        if given - {chain[-1]}:
+            return False
+        return (
+            not (middles | grouped) & set(chain)
+            and set(chain) <= written
+            and all(
+                isinstance(la, Pooling | QuantisedOutput)
+                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
+                for la in users
+            )
         )
 
     chains = {id(chain): chain for chain in owner.values()}
@@ -188,9 +203,16 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
 
 
 def _alone(layer: QuantisedConv, chain: Sequence[str]) -> bool:
-    """Whether a convolution reads or writes the whole maps of a chain by itself, and nothing else is added to them."""
+    """Whether a convolution reads or writes the whole maps of a chain alone, and nothing is added in their place."""
     masked = layer.gates if layer.output in chain else layer.input_channels or layer.input_tiles
-    return not masked and layer.residual is None and layer.completed_by is None
+    return not masked and (layer.residual is None or layer.elsewhere) and layer.completed_by is None
+
+
+def maps_of(layer: QuantisedConv) -> set[str]:
+    """The maps whose rows a convolution reads or writes."""
+    return {layer.source, layer.output} | (
+        {layer.residual} if layer.elsewhere and layer.residual is not None else set()
+    )
 
 
 def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str]) -> list[Pass]:
@@ -198,7 +220,7 @@ def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequen
     found, seen = [], set[str]()
     of = {layer.name: block for block in blocks for layer in block.layers}
     for layer in graph.layers:
-        if not isinstance(layer, QuantisedConv) or layer.name in seen or not {layer.source, layer.output} & {*tensors}:
+        if not isinstance(layer, QuantisedConv) or layer.name in seen or not maps_of(layer) & {*tensors}:
             continue
         if layer.name in of:
             seen |= {la.name for la in of[layer.name].layers}
@@ -220,4 +242,14 @@ def ring_rows_of(
     shape = graph.shapes[tensors[0]]
     unit = rows_in_beats(shape.width * shape.channels)
     rows = max(use_of(one, tensors, graph).rows(unit, ahead) for one in found)
-    return max(rows, -(-least // unit) * unit)
+    rows = max(rows, -(-least // unit) * unit)
+    # An instruction's rows of a residual from elsewhere must not lie around the ring's end.
+    steps = [
+        (end.end - end.first) >> layer.upsample
+        for one in found
+        for step in one.steps
+        for layer, end in step
+        if layer.elsewhere and layer.residual in tensors
+    ]
+    whole = lcm(unit, *(max(1, step) for step in steps))
+    return -(-rows // whole) * whole

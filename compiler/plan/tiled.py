@@ -90,7 +90,7 @@ def tiled_blocks(graph: QuantisedGraph) -> list[TiledBlock]:
     for last in convolutions.values():
         middle = convolutions.get(last.source)
         first = convolutions.get(middle.source) if middle is not None else None
-        if last.residual is None or middle is None or first is None or first.residual or middle.residual:
+        if last.in_place_of(graph) is None or middle is None or first is None or first.residual or middle.residual:
             continue
         shortcut = next((conv for conv in convolutions.values() if conv.completed_by == last.name), None)
         ends = [conv for conv in (first, shortcut, last) if conv is not None]
@@ -151,7 +151,8 @@ def off_chip_candidates(graph: QuantisedGraph, blocks: Sequence[TiledBlock]) -> 
         if isinstance(layer, QuantisedMaxPool):
             owner[layer.output] = [layer.output]
         elif isinstance(layer, QuantisedConv):
-            chain = owner.get(layer.residual, []) if layer.residual is not None else []
+            before = layer.in_place_of(graph)
+            chain = owner.get(before, []) if before is not None else []
             chain.append(layer.output)
             owner[layer.output] = chain
 

@@ -109,8 +109,13 @@ def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, a
         f"utilisation  {useful / (result.cycles * loaded.arch.peak_macs):.4f} of {loaded.arch.peak_macs} MACs/cycle"
     )
     click.echo(f"instructions {len(result.trace.records):,} executed")
-    click.echo(f"logits       {' '.join(str(value) for value in result.logits)}")
-    click.echo(f"class        {int(np.argmax(result.logits))}")
+    for output in loaded.outputs:
+        if output.kind == "logits":
+            click.echo(f"logits       {' '.join(str(value) for value in result.outputs[output.name])}")
+            click.echo(f"class        {int(np.argmax(result.outputs[output.name]))}")
+        else:
+            shape = f"{output.height}x{output.width}x{output.channels}"
+            click.echo(f"map          {output.name}: {shape} int8, unit {output.scale:.6g}")
     if audit:
         click.echo("audit        no races")
     if timeline is not None:

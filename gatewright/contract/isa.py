@@ -208,7 +208,7 @@ compact 1 the channels stored per pixel are the filter table's count
 accumulator 10 first accumulator entry
 bank 2 accumulator bank
 parameters 12 parameter entry of filter 0; the entry before it is the pooling's; depthwise: 4 entries a channel
-residual 1 add what the output map holds before the last saturation
+residual 1 add a residual before the last saturation: what the output map holds, or see elsewhere
 relu 1 saturate at 0 below
 pool 1 write each tile's average, requantised, to the pooled map
 pool_address 20 scratchpad byte address of the pooled map [tile][channels]
@@ -222,6 +222,8 @@ step 5 pixels of that map from one window to the next, in both directions
 inset 4 rows above and columns left of the map at which the first window begins (padding)
 wrap_row 10 row of the destination, or of that map, from which on addresses are wrap_bytes lower; 0 for none
 wrap_bytes 20 bytes of the ring
+elsewhere 1 the residual is that of the map at source, source_width columns wide, not what the output map holds
+upsample 2 such a map is coarser: rows and columns of the output are shifted right by so many bits
 """
             ),
             "Turn accumulators into results. STORE: bias, requantise, residual, saturate, write. REDUCE: sum over "

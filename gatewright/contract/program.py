@@ -30,6 +30,7 @@ FORMAT = "gatewright-program-2"
 
 RegionKind = Literal["input", "weights", "parameters", "code", "output", "map"]
 PlacementKind = Literal["map", "compact", "logits"]
+OutputKind = Literal["map", "logits"]
 GateKind = Literal["spatial", "channel"]
 LayerKind = Literal["gated", "ungated", "gate", "control"]
 
@@ -64,6 +65,35 @@ class Placement:
     channel_gate: str | None = None
     pitch: Count = 0
     """Bytes from a pixel to the next, of a part of a concatenation; 0 for its channels."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A tensor that the program gives: where it lies in DRAM when the program ends.
+
+    ``kind`` is ``map`` (int8 [height][width][channels]) or ``logits`` (int32, one for each of ``channels``). ``scale``
+    is the value of one unit.
+    """
+
+    name: str
+    kind: OutputKind
+    region: Region
+    height: Count
+    width: Count
+    channels: Count
+    scale: float
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tensor."""
+        return self.height * self.width * self.channels * (LOGIT_BYTES if self.kind == "logits" else 1)
+
+    def read(self, dram: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8] | npt.NDArray[np.int32]:
+        """The tensor in a DRAM: int8 [height, width, channels] of a map, int32 [channels] of logits; a copy."""
+        data = dram[self.region.address : self.region.address + self.bytes].tobytes()
+        if self.kind == "logits":
+            return np.frombuffer(data, "<i4").astype(np.int32)
+        return np.frombuffer(data, np.int8).reshape(self.height, self.width, self.channels).copy()
 
 
 @dataclass(frozen=True)
@@ -116,7 +146,8 @@ class ProgramHeader:
     boot_count: Count
     """Instructions of page 0."""
     input_region: Region
-    output_region: Region
+    outputs: list[Output] = field(default_factory=list)
+    """What the network returns, in the order in which it is computed."""
     regions: list[Region] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     gates: list[GateRecord] = field(default_factory=list)
@@ -160,11 +191,14 @@ class Program(ProgramHeader):
         image[region.address : region.address + region.size] = data
         return image
 
+    def values(self, dram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
+        """Every output in a DRAM, by name."""
+        return {output.name: output.read(dram) for output in self.outputs}
+
     def logits(self, dram: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-        """The output region of a DRAM, as int32; a copy. What is left of it behind whole numbers does not count."""
-        region = self.output_region
-        whole = region.size // LOGIT_BYTES * LOGIT_BYTES
-        return np.frombuffer(dram[region.address : region.address + whole].tobytes(), "<i4").astype(np.int32)
+        """The last logits among the outputs in a DRAM; none if all are maps."""
+        found = [output.read(dram) for output in self.outputs if output.kind == "logits"]
+        return found[-1].astype(np.int32) if found else np.zeros(0, np.int32)
 
     def save(self, path: str | Path) -> None:
         """Write the program; the file appears whole or not at all. One that ``load`` would refuse is not written."""

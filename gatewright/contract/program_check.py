@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode, column
 
 if TYPE_CHECKING:
-    from gatewright.contract.program import GateRecord, Placement, Program
+    from gatewright.contract.program import GateRecord, Output, Placement, Program
 
 
 def check_program(program: Program) -> None:
@@ -65,10 +66,10 @@ def _check_regions(program: Program) -> None:
     """Every region lies in the image; two that share a byte are the same one."""
     image, layout, sample = len(program.image), program.input_layout, program.input_region
     _require(sample.kind == "input", f"input_region is of kind {sample.kind}")
-    output = program.output_region
-    _require(output.kind == "output", f"output_region is of kind {output.kind}")
-    _require(output.size % LOGIT_BYTES == 0, f"output_region: {output.size} bytes are not whole int32 logits")
-    named = [*program.regions, program.input_region, program.output_region]
+    _check_unique("output", (output.name for output in program.outputs))
+    for output in program.outputs:
+        _check_output(output)
+    named = [*program.regions, program.input_region, *(output.region for output in program.outputs)]
     for region in named:
         _require(
             region.address + region.size <= image,
@@ -84,6 +85,18 @@ def _check_regions(program: Program) -> None:
             size == sample.size and size > 0 and layout.padding < layout.rows,
             f"input_layout {layout} does not fill the {sample.size} bytes of region {sample.name!r}",
         )
+
+
+def _check_output(output: Output) -> None:
+    """An output fills its region, which is one that the program writes."""
+    who, region = f"output {output.name!r}", output.region
+    _require(region.kind in ("output", "map"), f"{who}: its region is of kind {region.kind}")
+    _require(
+        output.kind == "map" or (output.height, output.width) == (1, 1),
+        f"{who}: {output.height}x{output.width} is no shape of logits",
+    )
+    _require(output.bytes == region.size, f"{who} has {output.bytes} bytes, its region {region.size}")
+    _require(isfinite(output.scale) and output.scale > 0, f"{who}: scale = {output.scale} is no unit")
 
 
 def _check_layers(program: Program) -> None:
@@ -147,8 +160,8 @@ def _check_placement(program: Program, placement: Placement) -> None:
         _require(fits, f"{who}: the {gate.bits} bits of gate {gate.name!r} are no tiles of {height}x{width} pixels")
     if placement.kind == "logits":
         size = LOGIT_BYTES * channels
-        same = (height, width, size) == (1, 1, program.output_region.size)
-        _require(same, f"{who}: {height}x{width}x{channels} logits, but {program.output_region.size} bytes of output")
+        logits = {(output.channels, 1, 1) for output in program.outputs if output.kind == "logits"}
+        _require((channels, height, width) in logits, f"{who}: {height}x{width}x{channels} logits, which no output has")
     room = program.arch.scratchpad_bytes
     end = placement.address + size
     _require(end <= room, f"{who} ends at byte {end} of a scratchpad of {room}")

@@ -78,13 +78,13 @@ class RunRecord:
 class ImageRecord:
     """One image: its run and what the networks said. ``image`` is [height, width, 3] uint8, if it is to be shown.
 
-    ``label`` is None where no accuracy may be computed: the class is not known, or the network was not trained.
+    ``label`` is None where no accuracy may be computed: the class is not known, or the network was not trained. What is predicted is None of a network without a classifier.
     """
 
     index: int
     label: int | None
-    predicted_float: int
-    predicted_int8: int
+    predicted_float: int | None
+    predicted_int8: int | None
     run: RunRecord
     image: npt.NDArray[np.uint8] | None = None
 

@@ -171,8 +171,8 @@ def _image_row(dense: RunRecord, image: ImageRecord, fall: Waterfall) -> dict[st
     return {
         "index": int(image.index),
         "label": image.label,
-        "predicted_float": int(image.predicted_float),
-        "predicted_int8": int(image.predicted_int8),
+        "predicted_float": image.predicted_float,
+        "predicted_int8": image.predicted_int8,
         "macs_dense": dense.macs,
         "macs_gated": image.run.macs,
         "cycles_dense": dense.cycles,

@@ -33,6 +33,7 @@ def render_html(report: dict[str, Any]) -> str:
         style=Markup((files / "report.css").read_text("utf-8")),
         ramp=Markup(ramp_css()),
         table_images=report["images"][:TABLE_IMAGES],
+        classifies=all(row["predicted_int8"] is not None for row in report["images"]),
         alike=sum(row["predicted_float"] == row["predicted_int8"] for row in report["images"]),
         largest_steps=_largest_steps(report["waterfall"]["steps"]),
     )

@@ -63,7 +63,7 @@ class Expectation:
     image: Bytes
     """DRAM before the run."""
     trace: Trace
-    logits: npt.NDArray[np.int32]
+    outputs: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
     dram: Bytes
     scratchpad: Bytes
     writes: Writes | None
@@ -98,7 +98,7 @@ def expect(program: Program, sample: npt.NDArray[np.int8] | None = None, *, writ
             raise GatewrightError(
                 f"the fast and the stepped simulator disagree ({difference}); the RTL cannot be compared with both"
             )
-    return Expectation(program, image.copy(), fast.trace, fast.logits, fast.dram, fast.scratchpad, noted)
+    return Expectation(program, image.copy(), fast.trace, fast.outputs, fast.dram, fast.scratchpad, noted)
 
 
 class _Write(NamedTuple):

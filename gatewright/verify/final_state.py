@@ -50,9 +50,15 @@ def final_differences(expectation: Expectation, folder: Path, registers: Registe
         *_bytes("DRAM", expectation.dram, dram, lambda at: _region(program, at)),
         *_bytes("scratchpad", expectation.scratchpad, scratchpad, lambda at: _placement(program, at)),
     ]
-    logits = program.logits(dram)
-    if not np.array_equal(logits, expectation.logits):
-        found.append(f"logits: expected {expectation.logits.tolist()}, got {logits.tolist()}")
+    for name, got in program.values(dram).items():
+        expected = expectation.outputs[name]
+        if np.array_equal(got, expected):
+            continue
+        if expected.dtype == np.int32:
+            found.append(f"logits {name}: expected {expected.tolist()}, got {got.tolist()}")
+        else:
+            different = int(np.count_nonzero(got != expected))
+            found.append(f"output {name}: {different} of {expected.size} values differ")
     return found + _registers(expectation, registers, exact)
 
 

@@ -107,10 +107,7 @@ def stops(bench: Bench, programs: Sequence[Program]) -> list[dict[str, int]]:
     nothing = Trace(np.zeros(0, TRACE_DTYPE), 0)
     with tempfile.TemporaryDirectory(prefix="gatewright-") as name:
         job = Path(name)
-        expectations = [
-            Expectation(p, p.image, nothing, np.zeros(0, np.int32), p.image, np.zeros(0, np.uint8), None)
-            for p in programs
-        ]
+        expectations = [Expectation(p, p.image, nothing, {}, p.image, np.zeros(0, np.uint8), None) for p in programs]
         write_jobs(bench, expectations, job, error=True)
         runner.run(made, job)
         return [read_registers(job / f"image_{number}" / "registers.json").values for number in range(len(programs))]

@@ -70,6 +70,8 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
     return [
         reduces & (fields.stationary != Stationary.FILTERS),
         (fields.pool | fields.residual) & ~plain,
+        fields.elsewhere & ~fields.residual,
+        fields.upsample.any() & ~fields.elsewhere,
         fields.pool & (fields.parameters == 0),
         fields.compact & (fields.filter_table == NO_TABLE),
         fields.digits & ~reduces,

@@ -19,7 +19,7 @@ from gatewright.hw.lib.rotation import small_product
 from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, table_read
 
 DEPTH = 32
-"""Addresses that are kept. Those of pixels are read twice: by the residual, which runs ahead, and by the results."""
+"""Addresses that are kept: of results, and once more for the residual, which runs ahead."""
 
 ROOM = 22
 """Pixels on their way or kept, up to which more are begun; it is looked at with a delay of two cycles."""
@@ -88,9 +88,13 @@ class PixelAddresses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         issue, averages, self._low = Signal(), Signal(), Signal()
+        # A residual from elsewhere has an address of its own, in front of its pixel's.
+        self._of_residual, self._residual_issued = Signal(), Signal()
+        m.d.comb += self._of_residual.eq(self.work.elsewhere & ~self._residual_issued & ~averages)
         self._raster = raster_layout(self._arch)
         self._here = Signal(self._raster, reset_less=True)
-        self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in ("base", "pool_base")]
+        names = ("base", "pool_base", "residual_base")
+        self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in names]
         self._row = KernelRow(m, self.work)
         self._kernel_row = Signal(KERNEL_BITS, reset_less=True)
         # Whether the pixel is the last of its column, and the result in the last row of its tile.
@@ -99,12 +103,13 @@ class PixelAddresses(wiring.Component):
         self._result_row = Signal(self.work.first_row.shape(), reset_less=True)
         room = Signal()
         self._walk(m, issue, averages, room)
-        address, outside, arrives, average = self._multiply(m, issue, averages)
-        self._queues(m, address, outside, arrives, average)
+        address, outside, arrives, average, residual = self._multiply(m, issue, averages)
+        self._queues(m, address, outside, arrives, average, residual)
         held = Signal(range(DEPTH + 1))
         # Two digits of a small window may be more than its pixels.
         work = self.work
-        begun, ended = issue & (~averages | work.split), self.take_pixel | (self.take_tile & work.split)
+        begun = issue & ~self._of_residual & (~averages | work.split)
+        ended = self.take_pixel | (self.take_tile & work.split)
         m.d.sync += [held.eq(held + begun - ended), room.eq(held < ROOM)]
         with m.If(self.start):
             m.d.sync += [held.eq(0), room.eq(1)]
@@ -127,7 +132,7 @@ class PixelAddresses(wiring.Component):
             tile_ends.eq(last_inside),
             answers.eq(last_inside),
             ends.eq(averages & (self._low | ~work.split)),
-            advance.eq(issue & (ends | ~(work.paired & answers))),
+            advance.eq(issue & ~self._of_residual & (ends | ~(work.paired & answers))),
             following.eq(here),
             following.inside_x.eq(Mux(column_ends, work.inside_first, here.inside_x + 1)),
         ]
@@ -149,9 +154,13 @@ class PixelAddresses(wiring.Component):
                     following.columns_left.eq(work.out_width),
                     following.row_last.eq(work.out_width <= work.tile),
                 ]
-        base, pool_base = self._bases
+        base, pool_base, residual_base = self._bases
         with m.If(issue):
-            m.d.sync += [averages.eq(work.paired & answers & ~ends), self._low.eq(averages & ~ends)]
+            m.d.sync += [
+                averages.eq(work.paired & answers & ~ends & ~self._of_residual),
+                self._low.eq(averages & ~ends),
+                self._residual_issued.eq(self._of_residual),
+            ]
         with m.If(advance):
             m.d.sync += here.eq(following)
         with m.If(advance & (answers | ~work.windows)):
@@ -166,6 +175,7 @@ class PixelAddresses(wiring.Component):
                         filters.eq(filters - work.group),
                         base.eq(base + work.group),
                         pool_base.eq(pool_base + work.group),
+                        residual_base.eq(residual_base + work.group),
                     ]
                 with m.Else():
                     left, begun = Signal(VECTOR_BITS), Signal(VECTOR_BITS)
@@ -190,12 +200,14 @@ class PixelAddresses(wiring.Component):
                 walking.eq(prepared.store & ~prepared.empty),
                 averages.eq(0),
                 self._low.eq(0),
+                self._residual_issued.eq(0),
                 pixels.eq(prepared.pixels),
                 filters.eq(prepared.filters),
                 inner.eq(block),
                 size.eq(block),
                 base.eq(prepared.base),
                 pool_base.eq(prepared.pool_base),
+                residual_base.eq(prepared.residual_base),
             ]
 
     def _begin(self, work: Any) -> list[Any]:
@@ -237,17 +249,23 @@ class PixelAddresses(wiring.Component):
                     rows_end.eq(last),
                 ]
 
-    def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any]:
-        """(address, outside, arrives, average) of what was issued _STEPS cycles ago.
+    def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any, Any]:
+        """(address, outside, arrives, average, residual) of what was issued _STEPS cycles ago.
 
         y = tile y * pitch + inside y, and x alike; position = y * width + x; address = position * channels + base. For
         an average with pitch 1, the grid's width and the pooled map's base. A place above or left of the map is beyond
         its end for who takes it without its sign. Of two digits the pitch is 2 in x, of DEPTHWISE that of the tiles.
+        Of a residual from elsewhere y and x are shifted, width and base are those of its map; it is outside where its
+        pixel is.
         """
         work, here = self.work, self._here
         m.d.comb += [self.tiles.table.eq(work.tile_table), self.tiles.position.eq(here.position)]
-        valid, pooled = Signal(_STEPS), Signal(_STEPS)
-        m.d.sync += [valid.eq(Cat(issue, valid[:-1])), pooled.eq(Cat(averages, pooled[:-1]))]
+        valid, pooled, residual = Signal(_STEPS), Signal(_STEPS), Signal(_STEPS)
+        m.d.sync += [
+            valid.eq(Cat(issue, valid[:-1])),
+            pooled.eq(Cat(averages, pooled[:-1])),
+            residual.eq(Cat(self._of_residual, residual[:-1])),
+        ]
         with m.If(self.start):
             m.d.sync += valid.eq(0)
 
@@ -281,52 +299,70 @@ class PixelAddresses(wiring.Component):
             )
         )
         y, x = Signal(row_bits + 1, reset_less=True), Signal(column_bits + 1, reset_less=True)
+        row, column = Signal.like(y, name="row", reset_less=True), Signal.like(x, name="column", reset_less=True)
+        shift = Signal.like(work.upsample, reset_less=True)
+        sum_y, sum_x = Signal.like(y, name="sum_y"), Signal.like(x, name="sum_x")
+        m.d.comb += [
+            sum_y.eq(rows + more_rows + delayed(m, inside_y, 1, "inside_y")),
+            sum_x.eq(columns + more_columns + delayed(m, inside_x, 1, "inside_x")),
+        ]
         m.d.sync += [
+            shift.eq(Mux(residual[1], work.upsample, 0)),
             rows.eq(small_product(tile_y, edge_y[:half])),
             more_rows.eq(small_product(tile_y, edge_y[half:]) << half),
             columns.eq(small_product(tile_x, edge_x[:half])),
             more_columns.eq(small_product(tile_x, edge_x[half:]) << half),
-            y.eq(rows + more_rows + delayed(m, inside_y, 1, "inside_y")),
-            x.eq(columns + more_columns + delayed(m, inside_x, 1, "inside_x")),
+            y.eq(sum_y),
+            x.eq(sum_x),
+            row.eq(sum_y >> shift),
+            column.eq(sum_x >> shift),
         ]
         # 5, 6: its number in the map.
         width, height = Signal.like(work.pooled_width, reset_less=True), Signal.like(work.height, reset_less=True)
+        across = Signal.like(width, name="across", reset_less=True)
         m.d.sync += [
-            width.eq(Mux(pooled[2], work.pooled_width, work.width)),
+            width.eq(Mux(pooled[2], work.pooled_width, Mux(residual[2], work.source_width, work.width))),
+            across.eq(Mux(pooled[2], work.pooled_width, work.width)),
             height.eq(Mux(pooled[2], work.out_height, work.height)),
         ]
         outside, lower = Signal(reset_less=True), Signal(reset_less=True)
         before, number = (Signal(len(height) + len(width), name=name, reset_less=True) for name in ("before", "number"))
         m.d.sync += [
-            outside.eq((y >= height) | (x >= width)),
-            lower.eq(work.wraps & ~pooled[3] & (y >= work.wrap_row)),
-            before.eq(y[: len(height)] * width),
-            number.eq(before + delayed(m, x, 1, "x")),
+            outside.eq((y >= height) | (x >= across)),
+            lower.eq(work.wraps & ~pooled[3] & ~residual[3] & (y >= work.wrap_row)),
+            before.eq(row[: len(height)] * width),
+            number.eq(before + delayed(m, column, 1, "x")),
         ]
         # 7, 8: its byte.
         stored = Signal(work.stored.shape(), reset_less=True)
         m.d.sync += stored.eq(Mux(pooled[4] & ~work.depthwise, work.channels, work.stored))
         offset = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
-        early = delayed(m, Mux(averages, self._bases[1], self._bases[0]), _STEPS - 2, "base_of")
+        chosen = Mux(averages, self._bases[1], Mux(self._of_residual, self._bases[2], self._bases[0]))
+        early = delayed(m, chosen, _STEPS - 2, "base_of")
         base = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         m.d.sync += [
             base.eq(early - Mux(delayed(m, lower, 1, "lower"), work.wrap_bytes, 0)),
             offset.eq(number * stored),
             address.eq(offset + base),
         ]
-        return address, delayed(m, outside, 3, "outside"), valid[-1], pooled[-1]
+        return address, delayed(m, outside, 3, "outside"), valid[-1], pooled[-1], residual[-1]
 
-    def _queues(self, m: Module, address: Any, outside: Any, arrives: Any, average: Any) -> None:
-        """Small memories in LUTs; the one of the pixels has two readers."""
+    def _queues(self, m: Module, address: Any, outside: Any, arrives: Any, average: Any, residual: Any) -> None:
+        """Small memories in LUTs: of what is written, what is read ahead, which is mostly the same, and averages."""
         m.submodules.pixels = pixels = memory.Memory(shape=PLACED, depth=DEPTH, init=[])
+        m.submodules.ahead = ahead_of = memory.Memory(shape=PLACED, depth=DEPTH, init=[])
         m.submodules.averages = averages = memory.Memory(shape=PLACED, depth=DEPTH, init=[])
-        write, pixel, ahead = pixels.write_port(), pixels.read_port(domain="comb"), pixels.read_port(domain="comb")
+        write, pixel = pixels.write_port(), pixels.read_port(domain="comb")
+        write_ahead, ahead = ahead_of.write_port(), ahead_of.read_port(domain="comb")
         write_average, tile = averages.write_port(), averages.read_port(domain="comb")
         m.d.comb += [
             write.data.address.eq(address),
             write.data.outside.eq(outside),
-            write.en.eq(arrives & ~average),
+            write.en.eq(arrives & ~average & ~residual),
+            write_ahead.data.address.eq(address),
+            write_ahead.data.outside.eq(outside),
+            write_ahead.en.eq(arrives & ~average & (residual | ~self.work.elsewhere)),
             write_average.data.address.eq(address),
             write_average.data.outside.eq(outside & self.work.windows),
             write_average.en.eq(arrives & average),
@@ -335,6 +371,7 @@ class PixelAddresses(wiring.Component):
             self.tile.eq(tile.data),
         ]
         places = {"last": (write, write.en), "first": (pixel, self.take_pixel), "second": (ahead, self.take_ahead)}
+        places |= {"last_ahead": (write_ahead, write_ahead.en)}
         places |= {"last_tile": (write_average, write_average.en), "first_tile": (tile, self.take_tile)}
         pointers = {}
         for name, (port, moves) in places.items():
@@ -344,4 +381,4 @@ class PixelAddresses(wiring.Component):
                 m.d.sync += pointer.eq(pointer + 1)
             with m.If(self.start):
                 m.d.sync += pointer.eq(0)
-        m.d.comb += self.ahead_available.eq(pointers["second"] != pointers["last"])
+        m.d.comb += self.ahead_available.eq(pointers["second"] != pointers["last_ahead"])

@@ -34,6 +34,9 @@ COPIED = (
     "digits",
     "wrap_row",
     "wrap_bytes",
+    "elsewhere",
+    "upsample",
+    "source_width",
 )
 """Operands that stand in WORK as they are."""
 
@@ -65,7 +68,8 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
     the first block (negative if there is room in it), ``last_lane`` the last of the first block. ``group``: filters
     that an address moves on by. ``preload``: parameters are read before the run, ``single``: just one, for all lanes;
     ``preload_ends``: the one of the start is the last.
-    ``base``: byte address of channel 0 of the list, or the first mask bit. ``last_inside``: the last pixel of a tile.
+    ``base``: byte address of channel 0 of the list, or the first mask bit; ``residual_base``: that of a residual from
+    elsewhere. ``last_inside``: the last pixel of a tile.
 
     Addresses and slots take a window for a tile: its pixels are those of the source, and what is written stands in the
     pooled map's place. ``paired``: something is written behind each tile. ``pitch``: from a tile to the next.
@@ -119,6 +123,7 @@ def work_layout(arch: ArchConfig) -> data.StructLayout:
             "preload_ends": 1,
             "base": SCRATCHPAD_ADDRESS_BITS,
             "pool_base": SCRATCHPAD_ADDRESS_BITS,
+            "residual_base": SCRATCHPAD_ADDRESS_BITS,
             "stored": count_bits(arch) if count_bits(arch) > VECTOR_BITS else VECTOR_BITS,
             "last_inside": 2 * _FIELDS["tile"].width,
             "pitch": _FIELDS["tile"].width + arch.depthwise,
@@ -256,6 +261,7 @@ class EpilogueSetup(wiring.Component):
         m.d.sync += [
             work.base.eq(Mux(work.windows, fields.source, fields.destination) + first),
             work.pool_base.eq(Mux(work.windows, fields.destination, fields.pool_address) + fields.first_filter),
+            work.residual_base.eq(fields.source + fields.first_filter),
             size.eq(Mux(work.windows, fields.window, fields.tile)),
             area.eq(Mux(work.depthwise, fields.window, size * size)),
             work.last_inside.eq(area - 1),

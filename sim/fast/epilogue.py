@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASKS, TRANSPOSED_FILTERS
 from gatewright.contract.arithmetic import SHIFT_MAX
+from gatewright.contract.encodings import SCRATCHPAD_SPACE
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, column
 from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
 from gatewright.sim.fast import faults, work
@@ -52,6 +53,8 @@ STEP = column(Opcode.EPILOGUE, "step")
 INSET = column(Opcode.EPILOGUE, "inset")
 WRAP_ROW = column(Opcode.EPILOGUE, "wrap_row")
 WRAP_BYTES = column(Opcode.EPILOGUE, "wrap_bytes")
+ELSEWHERE = column(Opcode.EPILOGUE, "elsewhere")
+UPSAMPLE = column(Opcode.EPILOGUE, "upsample")
 
 STORE = int(EpilogueKind.STORE)
 REDUCE = int(EpilogueKind.REDUCE)
@@ -117,6 +120,10 @@ def check_kind(state: State, row: npt.NDArray[np.int64], pixels: int, filters: i
             return set_fault(state, faults.POOL_PARAMETER, 0, 1)
     if row[RESIDUAL] and not plain:
         return set_fault(state, faults.RESIDUAL_KIND, kind, stationary)
+    if row[ELSEWHERE] and not row[RESIDUAL]:
+        return set_fault(state, faults.ELSEWHERE_RESIDUAL, 0, 1)
+    if row[UPSAMPLE] and not row[ELSEWHERE]:
+        return set_fault(state, faults.UPSAMPLE_ELSEWHERE, row[UPSAMPLE], 0)
     if row[COMPACT] and row[FILTER_TABLE] == NO_TABLE:
         return set_fault(state, faults.COMPACT_TABLE, row[FILTER_TABLE], NO_TABLE)
     sums = kind == REDUCE or kind == REDUCE_RAW
@@ -139,6 +146,15 @@ def pixel_address(row: npt.NDArray[np.int64], y: int, x: int, stored: int) -> in
     """Address of the first channel that is written of an output pixel with ``stored`` channels."""
     address = row[DESTINATION] + (y * row[OUT_WIDTH] + x) * stored + row[FIRST_FILTER]
     return ring_address(address, y, row[WRAP_ROW], row[WRAP_BYTES])
+
+
+@kernel
+def residual_address(row: npt.NDArray[np.int64], y: int, x: int, stored: int) -> int:
+    """Address of the first channel of what is added to an output pixel."""
+    if not row[ELSEWHERE]:
+        return pixel_address(row, y, x, stored)
+    place = (y >> row[UPSAMPLE]) * row[SOURCE_WIDTH] + (x >> row[UPSAMPLE])
+    return (row[SOURCE] + place * stored + row[FIRST_FILTER]) & (SCRATCHPAD_SPACE - 1)
 
 
 @kernel

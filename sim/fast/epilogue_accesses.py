@@ -85,7 +85,7 @@ def _touch_maps(
     if row[epilogue.COMPACT]:
         stored = count_or(state, row[epilogue.FILTER_TABLE], 0)
     grid_columns = max(1, ceil_div(row[epilogue.OUT_WIDTH], tile))
-    use = READ | WRITE if row[epilogue.RESIDUAL] else WRITE
+    use = READ | WRITE if row[epilogue.RESIDUAL] and not row[epilogue.ELSEWHERE] else WRITE
     for pixel in range(done[work.PIXELS]):
         position = row[epilogue.FIRST_PIXEL] + pixel
         table_position = row[epilogue.FIRST_TILE] + position // (tile * tile)
@@ -94,6 +94,9 @@ def _touch_maps(
         if y < row[epilogue.OUT_HEIGHT] and x < row[epilogue.OUT_WIDTH]:
             address = epilogue.pixel_address(row, y, x, stored)
             touch_bytes(touched, at.scratchpad, address, filters, use)
+            if row[epilogue.ELSEWHERE]:
+                address = epilogue.residual_address(row, y, x, stored)
+                touch_bytes(touched, at.scratchpad, address, filters, READ)
         if row[epilogue.POOL]:
             cell = tile_y * row[epilogue.GRID_WIDTH] + tile_x
             address = row[epilogue.POOL_ADDRESS] + cell * row[epilogue.CHANNELS] + offset

@@ -77,7 +77,13 @@ def _store(
         status = check_bytes(state, target, filters)
         if status < 0:
             return status
-        _store_pixel(geometry, state, row, done, entries, pixel, target)
+        added = target
+        if row[epilogue.RESIDUAL]:
+            added = epilogue.residual_address(row, y, x, stored)
+            status = check_bytes(state, added, filters)
+            if status < 0:
+                return status
+        _store_pixel(geometry, state, row, done, entries, pixel, target, added)
         if row[epilogue.POOL]:
             for j in range(filters):
                 sums[pixel // area, j] += state.scratchpad[target + j]
@@ -93,8 +99,9 @@ def _store_pixel(
     entries: npt.NDArray[np.int64],
     pixel: int,
     target: int,
+    added: int,
 ) -> None:
-    """Write all filters of one pixel from scratchpad byte ``target`` on."""
+    """Write all filters of one pixel from scratchpad byte ``target`` on; the residual's bytes begin at ``added``."""
     bank = state.accumulators[row[epilogue.BANK]]
     by_filters = row[epilogue.STATIONARY] == FILTERS
     entry, lane = row[epilogue.ACCUMULATOR] + pixel, 0
@@ -106,7 +113,7 @@ def _store_pixel(
         total = wrap32(np.int64(bank[entry, lane]) + state.bias[parameter])
         value = requantise(total, state.multiplier[parameter], state.shift[parameter])
         if row[epilogue.RESIDUAL]:
-            value += state.scratchpad[target + j]
+            value += state.scratchpad[added + j]
         state.scratchpad[target + j] = saturate(value, row[epilogue.RELU])
         if by_filters:
             lane += 1

@@ -59,6 +59,8 @@ TAPS_CHANNELS = -48
 TAPS_RING = -49
 DEPTHWISE_STEP = -50
 APART_SLICE = -51
+ELSEWHERE_RESIDUAL = -52
+UPSAMPLE_ELSEWHERE = -53
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -111,6 +113,8 @@ _TEXT = {
     WINDOW_INSET: "inset = {0}; the first window would lie outside of the map: with window = {1} it is less",
     TAPS_CHANNELS: "channels = {0}; kind TAPS makes one bit for each window, with channels = {1}",
     DEPTHWISE_STEP: "step = {0}; with kind DEPTHWISE it is 1 to {1}",
+    ELSEWHERE_RESIDUAL: "elsewhere: says where a residual is, but residual is {0}; it needs {1}",
+    UPSAMPLE_ELSEWHERE: "upsample = {0}; only a residual from elsewhere can be coarser than the output",
     TAPS_RING: "wrap_row = {0}; kind TAPS reads accumulators, which are no ring of rows ({1})",
 }
 

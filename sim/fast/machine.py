@@ -59,6 +59,7 @@ def simulate(
     return SimResult(
         cycles=cycles,
         trace=Trace(records, cycles),
+        outputs=program.values(state.dram),
         logits=program.logits(state.dram),
         dram=state.dram,
         scratchpad=state.scratchpad.view(np.uint8),

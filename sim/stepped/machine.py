@@ -83,6 +83,7 @@ class SteppedMachine:
         return MachineResult(
             cycles=trace.cycles,
             trace=trace,
+            outputs=program.values(shared.dram.bytes),
             logits=program.logits(shared.dram.bytes),
             dram=shared.dram.bytes,
             scratchpad=shared.scratchpad.bytes.view(np.uint8),

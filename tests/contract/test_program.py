@@ -173,14 +173,28 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["output_region"].update(size=1 << 31), "'logits' ends at byte 2147483680 of an image of"),
         (
-            lambda h: h["output_region"].update(size=1 << 70),
-            r"output_region.size = 1180591620717411303424 must be less",
+            lambda h: h["outputs"][0]["region"].update(size=1 << 33),
+            r"outputs.0.region.size = 8589934592 must be less",
         ),
-        (lambda h: h["output_region"].update(size=13), "13 bytes are not whole int32 logits"),
-        (lambda h: h["output_region"].update(address=16), "input at bytes 0 to 32 overlaps output from byte 16 on"),
-        (lambda h: h["output_region"].update(kind="input"), "output_region is of kind input"),
+        (
+            lambda h: h["outputs"][0].update(channels=1 << 70),
+            r"outputs.0.channels = 1180591620717411303424 must be less",
+        ),
+        (lambda h: h["outputs"][0]["region"].update(size=13), "output 'logits' has 16 bytes, its region 13"),
+        (lambda h: h["outputs"][0].update(width=2), "1x2 is no shape of logits"),
+        (lambda h: h["outputs"][0].update(kind="map"), "output 'logits' has 4 bytes, its region 16"),
+        (lambda h: h["outputs"][0].update(scale=0.0), "output 'logits': scale = 0.0 is no unit"),
+        (lambda h: h["outputs"].append(h["outputs"][0]), "output 'logits' is there twice"),
+        (
+            lambda h: h["outputs"][0]["region"].update(address=1 << 31),
+            "'logits' ends at byte 2147483664 of an image of",
+        ),
+        (
+            lambda h: h["outputs"][0]["region"].update(address=16),
+            "input at bytes 0 to 32 overlaps output from byte 16 on",
+        ),
+        (lambda h: h["outputs"][0]["region"].update(kind="input"), "its region is of kind input"),
         (lambda h: h["input_region"].update(address=None), "input_region.address = None must be a valid integer"),
         (
             lambda h: h["input_region"].update(address=-16),
@@ -204,7 +218,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda h: h["placements"][0].update(address=1 << 18), "ends at byte 263168 of a scratchpad of 262144"),
         (lambda h: h["placements"][0].update(last_write=21), "last_write = 21 of 21 instructions"),
         (lambda h: h["placements"][0].update(height=0), "0x8x16 is no shape"),
-        (lambda h: h["placements"][0].update(kind="logits"), "8x8x16 logits, but 16 bytes of output"),
+        (lambda h: h["placements"][0].update(kind="logits"), "8x8x16 logits, which no output has"),
         (lambda h: h["placements"][0].update(tensor="mid"), "placement 'mid' is there twice"),
         (lambda h: h["placements"][1].update(kind="map"), "a map is compact if it has a channel gate"),
         (lambda h: h["placements"][1].update(channel_gate="s"), "the program has no channel gate 's'"),

@@ -104,7 +104,7 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
     kind = int(rng.integers(EpilogueKind.MAX, EpilogueKind.TAPS + 1))
     legal = {"kind": kind, "stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE, "compact": 0}
     legal |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1, "parameters": 1}
-    legal |= {"channels": 1, "wrap_row": 0}
+    legal |= {"channels": 1, "wrap_row": 0, "elsewhere": 0, "upsample": 0}
     wrong: list[dict[str, int]] = [
         {"kind": int(rng.integers(9, 16))},
         {"stationary": 1},
@@ -125,7 +125,7 @@ def _depthwise(rng: np.random.Generator) -> dict[str, int]:
     """A DEPTHWISE that is wrong in one operand."""
     legal = {"kind": EpilogueKind.DEPTHWISE, "stationary": 0, "tile": 2, "tile_table": NO_TABLE}
     legal |= {"filter_table": NO_TABLE, "compact": 0, "residual": 0, "pool": 0, "digits": 0}
-    legal |= {"window": 2, "step": 2, "inset": 1}
+    legal |= {"window": 2, "step": 2, "inset": 1, "elsewhere": 0, "upsample": 0}
     wrong: list[dict[str, int]] = [{"stationary": 1}, {"residual": 1}, {"pool": 1}, {"digits": 1}, {"compact": 1}]
     wrong += [{"window": 0}, {"window": 4}, {"step": 0}, {"step": 3}, {"inset": 2}, {"tile": 0}]
     return {**legal, **wrong[int(rng.integers(len(wrong)))]}
@@ -146,6 +146,8 @@ def _operands(
             {"kind": 1, "stationary": 1},
             {"kind": 2, "stationary": 0, "pool": 1},
             {"kind": 3, "residual": 1},
+            {"residual": 0, "elsewhere": 1},
+            {"elsewhere": 0, "upsample": int(rng.integers(1, 4))},
             {"compact": 1, "filter_table": NO_TABLE},
             {"kind": int(rng.choice([0, 3])), "digits": 1},
             _window(rng),

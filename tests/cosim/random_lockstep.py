@@ -67,7 +67,7 @@ def legal(seed: int, arch: ArchConfig, corners: bool = False) -> Expectation:
     simulate(program, audit=True)
     expectation = expect(program, writes=False)
     wrong = f"seed {seed}: the simulator is wrong"
-    np.testing.assert_array_equal(expectation.logits, network.logits, err_msg=wrong)
+    np.testing.assert_array_equal(expectation.program.logits(expectation.dram), network.logits, err_msg=wrong)
     for memory, checks in ((expectation.scratchpad, network.checks), (expectation.dram, network.dram_checks)):
         for address, values in checks:
             left = memory[address : address + values.size].view(np.int8)

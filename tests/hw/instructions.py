@@ -80,6 +80,9 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
             fields["parameters"] = fields["parameters"] or 1
     if fields["kind"] != EpilogueKind.STORE or fields["stationary"]:
         fields["pool"] = fields["residual"] = 0
+    fields["elsewhere"] &= fields["residual"]
+    if not fields["elsewhere"]:
+        fields["upsample"] = 0
     if fields["kind"] in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW):
         fields["stationary"] = 0
     if fields["pool"]:
@@ -91,7 +94,7 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
 
 
 WINDOWS = {"stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE}
-WINDOWS |= {"compact": 0, "residual": 0, "pool": 0, "digits": 0}
+WINDOWS |= {"compact": 0, "residual": 0, "pool": 0, "digits": 0, "elsewhere": 0, "upsample": 0}
 """What the kinds MAX, AVERAGE and DIGITS demand."""
 
 
@@ -216,7 +219,7 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         kinds.append((f"masked gather with {name} {value}", Opcode.GATHER, change))
     for name, changes in _EPILOGUES.items():
         whole = {"tile": 2, "first_pixel": 4, "parameters": 1, "filter_table": 0, "kind": 0, "stationary": 0, "pool": 0}
-        whole |= {"residual": 0, "digits": 0}
+        whole |= {"residual": 0, "digits": 0, "elsewhere": 0, "upsample": 0}
         kinds.append((name, Opcode.EPILOGUE, _fields(Opcode.EPILOGUE, **{**whole, **changes})))
     own = {EpilogueKind.DIGITS: [("window", 12)], EpilogueKind.TAPS: [("window", 3), ("channels", 2), ("wrap_row", 1)]}
     for kind in (EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS, EpilogueKind.TAPS):
@@ -226,7 +229,7 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
             change = _fields(Opcode.EPILOGUE, **{**whole, name: value})
             kinds.append((f"{kind.name} with {name} {value}", Opcode.EPILOGUE, change))
     whole = {"kind": EpilogueKind.DEPTHWISE, "stationary": 0, "tile": 2, "filter_table": 0, "compact": 0}
-    whole |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1}
+    whole |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1, "elsewhere": 0, "upsample": 0}
     for name, value in _DEPTHWISE_FAULTS:
         change = _fields(Opcode.EPILOGUE, **{**whole, name: value})
         kinds.append((f"DEPTHWISE with {name} {value}", Opcode.EPILOGUE, change))
@@ -255,6 +258,10 @@ _EPILOGUES = {
     "pool from a later row of a tile": {"pool": 1, "first_pixel": 6},
     "pool from a later column of a tile": {"pool": 1, "first_pixel": 5},
     "compact without a filter table": {"compact": 1, "filter_table": NO_TABLE},
+    "elsewhere without a residual": {"elsewhere": 1},
+    "elsewhere of REDUCE": {"kind": 1, "elsewhere": 1},
+    "upsampling in place": {"residual": 1, "upsample": 1},
+    "upsampling far in place": {"residual": 1, "upsample": 2},
     "digits of STORE": {"digits": 1},
     "digits of THRESHOLD": {"kind": 3, "digits": 1},
 }

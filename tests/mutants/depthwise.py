@@ -67,8 +67,8 @@ HARDWARE_DEPTHWISE = [
     Mutant(
         "kernel-results-beside-the-map",
         "hw/epilogue/pixel_address.py",
-        "outside.eq((y >= height) | (x >= width))",
-        "outside.eq((y >= height) | (~pooled[3] & (x >= width)))",
+        "outside.eq((y >= height) | (x >= across))",
+        "outside.eq((y >= height) | (~pooled[3] & (x >= across)))",
         "tiles that are cut at the right edge write into the row below",
         _BENCH,
     ),

@@ -6,6 +6,7 @@ from tests.mutants.apart import HARDWARE_APART
 from tests.mutants.control import CONTROL
 from tests.mutants.depthwise import HARDWARE_DEPTHWISE
 from tests.mutants.mutant import Mutant
+from tests.mutants.residual import HARDWARE_RESIDUAL
 from tests.mutants.taps import HARDWARE_TAPS
 from tests.mutants.windows import WINDOWS
 
@@ -239,4 +240,5 @@ HARDWARE = [
     *HARDWARE_TAPS,
     *HARDWARE_DEPTHWISE,
     *HARDWARE_APART,
+    *HARDWARE_RESIDUAL,
 ]

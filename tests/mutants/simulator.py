@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.apart import SIMULATOR_APART
 from tests.mutants.depthwise import SIMULATOR_DEPTHWISE
 from tests.mutants.mutant import Mutant
+from tests.mutants.residual import SIMULATOR_RESIDUAL
 from tests.mutants.taps import SIMULATOR_TAPS
 
 SIMULATOR = [
@@ -18,8 +19,8 @@ SIMULATOR = [
     Mutant(
         "stepped-residual-a-pixel-late",
         "sim/stepped/epilogue/walk.py",
-        "yield self._address(pixel, block * self._columns), self._lanes(block)",
-        "yield self._address(max(0, pixel - 1), block * self._columns), self._lanes(block)",
+        "yield self._residual_address(pixel, block * self._columns), self._lanes(block)",
+        "yield self._residual_address(max(0, pixel - 1), block * self._columns), self._lanes(block)",
         "the reference adds the neighbour's residual",
     ),
     Mutant(
@@ -179,4 +180,5 @@ SIMULATOR = [
     *SIMULATOR_TAPS,
     *SIMULATOR_DEPTHWISE,
     *SIMULATOR_APART,
+    *SIMULATOR_RESIDUAL,
 ]

@@ -35,7 +35,7 @@ WINDOWS = [
     Mutant(
         "window-beside-the-map",
         "hw/epilogue/pixel_address.py",
-        "(x >= width)",
+        "(x >= across)",
         "0",
         "windows at the left and right edge see pixels of the rows beside",
         _BENCH,
@@ -91,8 +91,8 @@ WINDOWS = [
     Mutant(
         "digits-beyond-their-queue",
         "hw/epilogue/pixel_address.py",
-        "begun, ended = issue & (~averages | work.split), self.take_pixel | (self.take_tile & work.split)",
-        "begun, ended = issue & ~averages, self.take_pixel",
+        "(~averages | work.split)\n        ended = self.take_pixel | (self.take_tile & work.split)",
+        "~averages\n        ended = self.take_pixel",
         "digits of small windows go to each other's places if the instruction waits long",
         _BENCH,
     ),
@@ -115,8 +115,8 @@ WINDOWS = [
     Mutant(
         "ring-of-the-pooled-map",
         "hw/epilogue/pixel_address.py",
-        "lower.eq(work.wraps & ~pooled[3] &",
-        "lower.eq(work.wraps &",
+        "lower.eq(work.wraps & ~pooled[3] & ~residual[3] &",
+        "lower.eq(work.wraps & ~residual[3] &",
         "averages of tiles in rows from wrap_row on are written in front of the pooled map",
         _BENCH,
     ),

@@ -52,8 +52,10 @@ def compare_image(
         bits += gate.bits
         if not np.array_equal(result.gates[gate.name], decisions[gate.name].reshape(-1)):
             different.append(gate.name)
-    if not np.array_equal(result.logits, reference.logits[position]):
-        different.append("logits in DRAM")
+    expected = reference.outputs_of(position)
+    if result.outputs.keys() != expected.keys():
+        different.append("the names of outputs")
+    different += [f"{n} in DRAM" for n, values in result.outputs.items() if not np.array_equal(values, expected[n])]
     return Comparison(len(program.placements), values, bits, tuple(different), result, program)
 
 
@@ -61,7 +63,7 @@ def _expected(
     placement: Placement, reference: ReferenceResult, position: int, decisions: Decisions
 ) -> npt.NDArray[np.int8] | npt.NDArray[np.int32]:
     if placement.kind == "logits":
-        return reference.logits[position]
+        return reference.outputs[placement.tensor][position]
     tensor = reference.tensors[placement.tensor][position]
     return tensor if placement.channel_gate is None else tensor[..., decisions[placement.channel_gate]]
 

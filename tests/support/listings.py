@@ -9,7 +9,7 @@ import numpy as np
 from gatewright.contract.arch import load_arch
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import COLUMNS, FORMATS, Opcode
-from gatewright.contract.program import GateRecord, Placement, Program, Region
+from gatewright.contract.program import GateRecord, Output, Placement, Program, Region
 from tests.support.programs import row
 
 CODE_ADDRESS = 64
@@ -48,7 +48,7 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
         code_address=CODE_ADDRESS,
         boot_count=page_lengths[0],
         input_region=Region("image", "input", 0, 32),
-        output_region=Region("logits", "output", 32, 16),
+        outputs=[Output("logits", "logits", Region("logits", "output", 32, 16), 1, 1, 4, 0.5)],
         regions=[Region("image", "input", 0, 32), Region("code", "code", CODE_ADDRESS, 48 * count)],
         placements=placements,
         gates=gates,

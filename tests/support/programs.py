@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import COLUMNS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
-from gatewright.contract.program import Program, Region
+from gatewright.contract.program import Output, Program, Region
 
 Row = npt.NDArray[np.int64]
 
@@ -68,6 +68,12 @@ class Image:
         return np.frombuffer(bytes(self._bytes), np.uint8).copy()
 
 
+def logits_at(address: int, size: int) -> list[Output]:
+    """An output of whole int32 logits, of ``size`` bytes; none if there are no bytes."""
+    region = Region("output", "output", address, size)
+    return [Output("output", "logits", region, 1, 1, size // 4, 1.0)] if size else []
+
+
 def make_program(
     arch: ArchConfig,
     rows: Sequence[Row],
@@ -102,7 +108,7 @@ def make_program(
         code_address=len(contents),
         boot_count=(starts[1] if len(starts) > 1 else len(code)),
         input_region=Region("input", "input", *input_region),
-        output_region=Region("output", "output", *output_region),
+        outputs=logits_at(*output_region),
         layers=["program"] * len(code),
         layer_kinds={"program": "control"},
         page_starts=starts,

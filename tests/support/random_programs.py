@@ -86,6 +86,11 @@ class Network:
         size = height * width * channels
         return Map(self.build.room(size, int(self.rng.integers(16))), np.zeros((height, width, channels), np.int8))
 
+    def coarse(self, height: int, width: int, channels: int, shift: int) -> Map:
+        """A loaded map that is a residual for one of so many pixels: just as large as it must be, or a little wider."""
+        rows, columns = -(-height >> shift), -(-width >> shift) + int(self.rng.integers(3))
+        return self.build.load_map(self.rng.integers(-128, 128, (rows, columns, channels), dtype=np.int8))
+
     def kernel(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of a kernel that fits a map."""
         return int(self.rng.integers(1, min(4, height + 1))), int(self.rng.integers(1, min(4, width + 1)))
@@ -152,7 +157,12 @@ class Network:
         self.fit(layer, filters.weights.shape, pool)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
-        target = self.output(out_height, out_width, stored, bool(layer.residual or partly))
+        if layer.residual and rng.integers(2):
+            layer.upsample = int(rng.integers(4))
+            layer.elsewhere = self.coarse(out_height, out_width, stored, layer.upsample)
+            extra += layer.elsewhere.ready
+        in_place = layer.residual and layer.elsewhere is None
+        target = self.output(out_height, out_width, stored, bool(in_place or partly))
         pool_count = len(grid) * stored
         if pool:
             layer.pool_address = self.build.room(pool_count, int(rng.integers(16)))

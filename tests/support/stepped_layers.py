@@ -32,6 +32,9 @@ class Layer:
     filter_list: list[int] | None = None
     compact: bool = False
     residual: bool = False
+    elsewhere: Map | None = None
+    """The map that the residual comes from, in which a pixel stands for 2**upsample in both directions."""
+    upsample: int = 0
     pool_address: int | None = None
     source_mask: dict[str, int] = field(default_factory=dict)
     channel_table: int = NO_TABLE
@@ -162,10 +165,19 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                     pool=int(layer.pool_address is not None),
                     pool_address=layer.pool_address or 0,
                     grid_width=grid[1],
+                    **_elsewhere(layer),
                     **target_wrap,
                     **sizes,
                 )
     target.ready = [build.mark(Unit.EPILOGUE)]
+
+
+def _elsewhere(layer: Layer) -> dict[str, int]:
+    """The fields of a residual that does not lie in the sum's place."""
+    if layer.elsewhere is None:
+        return {}
+    width = layer.elsewhere.values.shape[1]
+    return {"elsewhere": 1, "upsample": layer.upsample, "source": layer.elsewhere.address, "source_width": width}
 
 
 def _gather(

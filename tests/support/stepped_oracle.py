@@ -53,16 +53,23 @@ def random_parameters(rng: np.random.Generator, count: int, reduction: int) -> l
     ]
 
 
+def _repeated(coarse: Int8, shift: int) -> Int8:
+    """A map whose pixels stand for 2**shift in both directions, pixel by pixel."""
+    rows, columns = (np.arange(size << shift) >> shift for size in coarse.shape[:2])
+    return coarse[rows][:, columns]
+
+
 def conv_values(source: Int8, filters: Filters, layer: Layer, before: Int8) -> Int8:
     """The output map after ``emit_conv``, from the output map before it."""
     seen = source[..., : layer.some_channels]
     sums = conv_sums(seen, filters.weights, layer.stride, layer.padding, layer.dilation)
     listed = layer.filter_list if layer.filter_list is not None else list(range(len(filters.weights)))
     entries = [filters.entries[1 + f] for f in listed]
-    residual = before[..., : len(listed)] if layer.residual else None
+    height, width, _ = before.shape
+    added = before if layer.elsewhere is None else _repeated(layer.elsewhere.values, layer.upsample)[:height, :width]
+    residual = added[..., : len(listed)] if layer.residual else None
     full = finish(sums[..., listed], entries, layer.relu, residual)
     after = before.copy()
-    height, width, _ = before.shape
     grid = [(y, x) for y in range(-(-height // layer.tile)) for x in range(-(-width // layer.tile))]
     for tile_y, tile_x in grid if layer.tiles is None else layer.tiles:
         where = np.s_[tile_y * layer.tile : (tile_y + 1) * layer.tile, tile_x * layer.tile : (tile_x + 1) * layer.tile]

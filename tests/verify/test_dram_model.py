@@ -89,7 +89,7 @@ def test_beats_and_answers_come_in_the_contract_s_cycles(dram: DramConfig, tmp_p
     expectation = expected(1, replace(ARCH, dram=dram))
     bench = bench_for([expectation])
     # Only what lies in front of what STORE writes: bytes that stand still.
-    target = expectation.program.output_region.address
+    target = expectation.program.outputs[0].region.address
     bursts = _random_bursts(rng, dram, target, expectation.cycles)
     replay = faithful(expectation)
     replay.reads = [(sent + 1, address, beats) for sent, address, beats in bursts]
@@ -144,7 +144,7 @@ def test_one_channel_serves_reads_and_writes_in_the_order_of_their_addresses(slo
     rng = random.Random(seed)
     dram = replace(SLOW_DRAM if slow else DramConfig(), shared=True, outstanding=16)
     expectation = expected(1, replace(ARCH, dram=dram))
-    target = expectation.program.output_region.address
+    target = expectation.program.outputs[0].region.address
     replay = faithful(expectation)
     first = replay.writes[0][0] - 1
     # Reads before, with, and behind the first write's address; as many as may be in flight.
@@ -185,7 +185,7 @@ def test_stalls_keep_the_order_of_the_data(seed: int, tmp_path: Path) -> None:
     dram = DramConfig()
     expectation = expected(1)
     bench = replace(bench_for([expectation]), stall=seed)
-    target = expectation.program.output_region.address
+    target = expectation.program.outputs[0].region.address
     bursts = _random_bursts(random.Random(seed), dram, target, expectation.cycles // 2)
     replay = faithful(expectation)
     replay.reads = [(sent + 1, address, beats) for sent, address, beats in bursts]

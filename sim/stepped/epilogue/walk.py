@@ -53,6 +53,10 @@ class EpilogueWalk:
             fault = "a threshold takes one pixel, or one filter with stationary pixels"
         elif (fields["pool"] or fields["residual"]) and not (kind == EpilogueKind.STORE and self._by_filter):
             fault = "pool and residual need kind STORE and stationary filters"
+        elif fields["elsewhere"] and not fields["residual"]:
+            fault = "elsewhere says where a residual is, and there is none"
+        elif fields["upsample"] and not fields["elsewhere"]:
+            fault = "only a residual from elsewhere can be coarser than the output"
         elif fields["pool"] and (fields["first_pixel"] % fields["tile"] ** 2 or self._pixels % fields["tile"] ** 2):
             fault = "pool needs whole tiles"
         elif fields["compact"] and fields["filter_table"] == NO_TABLE:
@@ -126,6 +130,18 @@ class EpilogueWalk:
             address -= fields["wrap_bytes"]
         return address % SCRATCHPAD_SPACE
 
+    def _residual_address(self, pixel: int, position: int) -> int | None:
+        """Byte address of what is added there; None outside the output map."""
+        fields = self._fields
+        if not fields["elsewhere"]:
+            return self._address(pixel, position)
+        _, _, y, x = self._place(pixel)
+        if y >= fields["out_height"] or x >= fields["out_width"]:
+            return None
+        place = (y >> fields["upsample"]) * fields["source_width"] + (x >> fields["upsample"])
+        address = fields["source"] + place * self._stored + fields["first_filter"] + position
+        return address % SCRATCHPAD_SPACE
+
     def _store_pixels(self, block: int, final: bool) -> Iterator[Slot | None]:
         fields, lanes, edge = self._fields, self._lanes(block), self._fields["tile"]
         position = block * self._columns
@@ -167,7 +183,7 @@ class EpilogueWalk:
     def _residual_reads(self) -> Iterator[tuple[int | None, int]]:
         for block in range(-(-self._standing // self._columns)):
             for pixel in range(self._pixels):
-                yield self._address(pixel, block * self._columns), self._lanes(block)
+                yield self._residual_address(pixel, block * self._columns), self._lanes(block)
 
     def _transpose(self, block: int, final: bool) -> Iterator[Slot]:
         lanes, entries = self._lanes(block), self._fields["accumulator"] + block * self._filters

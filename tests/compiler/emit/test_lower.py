@@ -185,12 +185,12 @@ def test_a_wide_kernel_over_gated_tiles_is_an_error() -> None:
         Compiler(wide, PRESETS["ultra96"]).compile(decisions(reference))
 
 
-def test_a_missing_decision_and_a_missing_classifier_are_errors() -> None:
+def test_a_missing_decision_and_a_missing_result_are_errors() -> None:
     graph, _, reference = case(True, 16)
     some = decisions(reference)
     del some["layer2.0.mask_s"]
     with pytest.raises(GatewrightError, match=r"no decision for gate layer2\.0\.mask_s"):
         Compiler(graph, PRESETS["ultra96"]).compile(some)
     headless = QuantisedGraph(graph.input, graph.layers[:-1], graph.shapes, graph.scales)
-    with pytest.raises(GatewrightError, match="must end in a classifier"):
+    with pytest.raises(GatewrightError, match="must end in what it returns"):
         Compiler(headless, PRESETS["ultra96"])

@@ -257,17 +257,76 @@ def test_overlapping_bins_that_no_window_averages_are_refused() -> None:
         capture(Uneven(), (3, 7, 7))
 
 
-def test_more_than_logits_is_refused() -> None:
+def test_results_that_are_no_map_of_the_network_are_refused() -> None:
     class Both(nn.Module):
+        def __init__(self, other: object) -> None:
+            super().__init__()
+            self.network, self.other = ResNetCifar(8, "none", size=8), other
+
+        def forward(self, x: Tensor) -> tuple[Tensor, object]:
+            return self.network(x), x if self.other is None else self.other
+
+    with pytest.raises(GatewrightError, match="result 1 of the network: it is the image; a result is a feature map"):
+        capture(Both(None), (3, 8, 8))
+    with pytest.raises(GatewrightError, match="returns 2 values.*not all are tensors.*wrap it"):
+        capture(Both(3), (3, 8, 8))
+
+
+def test_a_map_that_is_returned_twice_is_refused() -> None:
+    class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = ResNetCifar(8, "none", size=8)
+            self.conv = nn.Conv2d(3, 4, 3)
 
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return self.network(x), x
+        def forward(self, x: Tensor) -> list[Tensor]:
+            value = torch.relu(self.conv(x))
+            return [value, value]
 
-    with pytest.raises(GatewrightError, match="returns 2 values.*wrap the network"):
-        capture(Both(), (3, 8, 8))
+    with pytest.raises(GatewrightError, match="result 1 of the network: the feature map conv is returned twice"):
+        capture(Twice(), (3, 8, 8))
+
+
+def test_several_results_and_their_order() -> None:
+    """A map in the middle, logits, and a coarse map that is added to a finer one."""
+
+    class Several(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.down = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 4, 1)
+            self.lateral, self.fc = nn.Conv2d(4, 4, 1), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            fine = torch.relu(self.first(x))
+            coarse = self.down(fine)
+            total = torch.relu(self.lateral(fine) + F.interpolate(coarse, scale_factor=4.0))
+            return {"logits": self.fc(total.mean((2, 3))), "coarse": coarse, "fine": fine}
+
+    network = Several().eval()
+    graph = capture(network, (3, 16, 16))
+    images = np.random.default_rng(3).normal(size=(2, 3, 16, 16)).astype(np.float32)
+    result = run_float(graph, images)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images))
+    assert list(result.outputs) == ["first", "down", "fc"]  # as they are computed
+    for name, of in {"first": "fine", "down": "coarse", "fc": "logits"}.items():
+        np.testing.assert_allclose(result.outputs[name], expected[of].numpy(), atol=1e-4)
+    lateral = next(layer for layer in graph.layers if layer.name == "lateral")
+    assert isinstance(lateral, FloatConv) and (lateral.elsewhere, lateral.upsample) == (True, 2)
+
+
+@pytest.mark.parametrize("size", [13, 20])
+def test_uneven_upsampling_is_refused(size: int) -> None:
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.down = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            fine = self.first(x)
+            return fine + F.interpolate(self.down(fine), size=(size, size))
+
+    with pytest.raises(GatewrightError, match=f"upsampled to {size}x{size}; a map may be upsampled by 2 or 4 or 8"):
+        capture(Uneven(), (3, size, size))
 
 
 def test_a_network_that_cannot_be_exported_says_why() -> None:

@@ -85,11 +85,11 @@ def coarser(name: str) -> Change:
 
 
 NETWORK: dict[str, tuple[Change, str]] = {
-    "no classifier": (without("fc"), "must end in a classifier"),
-    "a classifier in the middle": (moved("fc", 3), "must end in a classifier"),
-    "a residual that is read again": (
-        changed("layer1.1.conv2", residual="conv1"),
-        r"layer layer1\.0\.conv2: its residual conv1 is read again later, by layer1\.1\.conv2.*in place",
+    "no classifier": (without("fc"), "must end in what it returns: a classifier"),
+    "a classifier in the middle": (moved("fc", 3), "must end in what it returns: a classifier"),
+    "a gated sum with a residual that is read again": (
+        changed("layer1.0.conv2", elsewhere=True),
+        r"layer layer1\.0\.conv2: its residual conv1 is read again later, and gate layer1\.0\.mask_s skips a part",
     ),
     "a residual without ReLU under a gated sum": (
         changed("conv1", relu=False),
@@ -114,6 +114,11 @@ NETWORK: dict[str, tuple[Change, str]] = {
 OURS: dict[str, tuple[Change, str]] = {
     "two layers of one name": (changed("layer1.0.conv1", name="conv1"), "layer conv1: two layers"),
     "two layers that write one tensor": (changed("layer1.0.conv1", output="conv1"), "layer conv1: two layers"),
+    "a residual in place that is read again": (
+        changed("layer1.1.conv2", residual="conv1"),
+        r"layer1\.0\.conv2: its residual conv1 is read again, by layer1\.1\.conv2",
+    ),
+    "a coarse residual in place": (changed("layer1.0.conv2", upsample=1), r"layer1\.0\.conv2: its residual conv1 has"),
     "a map read before it is written": (moved("conv1", 6), "it reads conv1, which no layer before it writes"),
     "a gate after its use": (moved("layer1.0.mask_s", -1), r"layer1\.0\.mask_s, which is no spatial gate before it"),
     "a channel gate after its use": (moved("layer1.0.mask_c", -1), "which is no channel gate before it"),

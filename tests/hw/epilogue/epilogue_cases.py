@@ -194,7 +194,27 @@ class Generator:
             fields["destination"] = self.pick(0, scratchpad // 2 - max(size, 4 * stored) - 1)
         if self.chance(0.4):
             fields |= self._ring(fields, out_width * stored, size)
+        if fields["residual"] and self.chance(0.6):
+            fields |= self._elsewhere(fields, stored)
         return instruction(number, waits, **fields)
+
+    def _elsewhere(self, fields: dict[str, int], stored: int) -> dict[str, int]:
+        """A residual from anywhere in the last quarter, coarser or not; nothing is written there."""
+        shift, half = self.pick(0, 3), self.arch.scratchpad_bytes // 2
+        rows, columns = (-(-fields[edge] >> shift) for edge in ("out_height", "out_width"))
+        width = min(columns + self.pick(0, 2), 1023)
+        most = half // 2 - rows * width * stored - 1
+        if most < 0:
+            return {}
+        pool_address = half + (fields["pool_address"] - half) // 4
+        source = half + half // 2 + self.pick(0, most)
+        return {
+            "elsewhere": 1,
+            "upsample": shift,
+            "source": source,
+            "source_width": width,
+            "pool_address": pool_address,
+        }
 
     def _ring(self, fields: dict[str, int], pitch: int, size: int) -> dict[str, int]:
         """Rows from ``wrap_row`` on lie in front of all others, which a residual may read ahead of them."""
