@@ -43,7 +43,7 @@ def averages_first(graph: FloatGraph) -> None:
 
 def _commutes(conv: FloatConv) -> bool:
     """Whether it is linear in each pixel by itself."""
-    alone = not (conv.relu or conv.in_place or conv.gates or conv.completed_by)
+    alone = not (conv.relu or conv.continued or conv.gates or conv.completed_by)
     return alone and conv.groups == 1 and conv.kernel == (1, 1) and (conv.stride, conv.padding) == (1, 0)
 
 

@@ -124,7 +124,7 @@ class Walk:
             bias=value.bias,
         )
         self.graph.layers.append(conv)
-        if conv.in_place is None:  # with a residual the skipped places are not zero
+        if conv.continued is None:  # with a residual the skipped places are not zero
             self.masked[conv.output] = conv
         return value.name
 

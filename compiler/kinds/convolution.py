@@ -74,9 +74,14 @@ class Convolution(Layer):
     appended_to: str | None = None
 
     @property
+    def continued(self) -> str | None:
+        """The tensor to whose values, or behind whose channels, the output's are put."""
+        return self.appended_to if self.residual is None else self.residual
+
+    @property
     def in_place(self) -> str | None:
-        """The tensor to whose values, or behind whose channels, the output's are put where it lies."""
-        return self.appended_to if self.residual is None or self.elsewhere else self.residual
+        """The same, if they are put there where it lies."""
+        return None if self.elsewhere else self.continued
 
     @property
     def normalises(self) -> bool:
@@ -105,7 +110,7 @@ class Convolution(Layer):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.source,) if self.in_place is None else (self.source, self.in_place)
+        return (self.source,) if self.continued is None else (self.source, self.continued)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -141,7 +146,7 @@ class Convolution(Layer):
             return
         writers = [layer for layer in graph.layers if self.source in layer.writes]
         writer = writers[0] if writers else self
-        if not writers or not isinstance(writer, Convolution) or writer.in_place is not None:
+        if not writers or not isinstance(writer, Convolution) or writer.continued is not None:
             what = f"the output of {writer.name}" if writers else "the image"
             refuse(
                 self.name,
@@ -208,11 +213,11 @@ class FloatConv(Convolution, FloatLayer):
     def quantise(self, quantiser: Quantiser) -> QuantisedConv:
         """Weights per output channel; the residual must already have the output's scale."""
         source, output = quantiser.result.scales[self.source], quantiser.scale(self.output)
-        if self.in_place is not None and quantiser.result.scales[self.in_place] != output:
+        if self.continued is not None and quantiser.result.scales[self.continued] != output:
             what = "its residual" if self.residual is not None else "what its output is put behind,"
             raise GatewrightError(
-                f"convolution {self.name}: the range of {what} {self.in_place} is "
-                f"{quantiser.ranges[self.in_place]:g}, that of its output {quantiser.ranges[self.output]:g}; the "
+                f"convolution {self.name}: the range of {what} {self.continued} is "
+                f"{quantiser.ranges[self.continued]:g}, that of its output {quantiser.ranges[self.output]:g}; the "
                 "machine adds in place and needs one range along a residual stream, and along a concatenation"
             )
         if self.most is not None and quantiser.ranges[self.output] > self.most:

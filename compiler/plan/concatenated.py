@@ -36,7 +36,7 @@ def norm_chains(graph: QuantisedGraph) -> list[Chain]:
         if not (layer.normalises or layer.averages) or any(layer.name in chain.names for chain in found):
             continue
         layers = [layer]
-        while len(layers) < LONGEST and layers[-1].in_place is None:
+        while len(layers) < LONGEST and layers[-1].continued is None:
             readers = [other for other in graph.layers if layers[-1].output in other.reads]
             (reader,) = readers if len(readers) == 1 else (None,)
             if not isinstance(reader, QuantisedConv) or reader.residual is not None or reader.completed_by is not None:

@@ -62,7 +62,7 @@ def check_planes(graph: QuantisedGraph, arch: ArchConfig, pitches: Collection[st
         if layer.source not in widths or layer.groups == 1:
             continue
         writer = next((other for other in convolutions if other.output == layer.source), None)
-        made = writer is not None and writer.in_place is None
+        made = writer is not None and writer.continued is None
         made = made and not (writer is not None and writer.groups > 1 and in_epilogue(writer, graph, arch))
         alone = sum(layer.source in other.reads for other in graph.layers) == 1
         if not (made and alone) or {layer.source, layer.output} & {*pitches}:

@@ -25,7 +25,7 @@ def residual_streams(graph: FloatGraph) -> dict[str, str]:
     """For every tensor the first map of its residual stream (itself, where none is added); a max pool begins none."""
     first = {graph.input: graph.input}
     for layer in graph.layers:
-        before = layer.in_place if isinstance(layer, FloatConv) else None
+        before = layer.continued if isinstance(layer, FloatConv) else None
         if isinstance(layer, FloatMaxPool):
             before = layer.source
         first |= {tensor: tensor if before is None else first[before] for tensor in layer.writes}
