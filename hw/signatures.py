@@ -144,12 +144,12 @@ def mask_read_columns() -> wiring.Signature:
 
 
 def mask_read_word() -> wiring.Signature:
-    """INDEX: MASK_WORD_BITS bits, one cycle after the address.
+    """INDEX: MASK_WORD_BITS bits, one cycle after the address, which goes over all masks.
 
     In the cycle before, the address has to be the same, or the word before it.
     """
-    word = _BIT - ceil_log2(MASK_WORD_BITS)
-    return wiring.Signature({"mask": Out(_MASK), "word": Out(word), "bits": In(MASK_WORD_BITS)})
+    word = _MASK + _BIT - ceil_log2(MASK_WORD_BITS)
+    return wiring.Signature({"word": Out(word), "bits": In(MASK_WORD_BITS)})
 
 
 def mask_read_bit() -> wiring.Signature:

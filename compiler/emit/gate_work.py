@@ -243,12 +243,13 @@ def threshold(context: Context, name: str, mask: int, first_bit: int, width: int
     """Bits of a mask from ``first_bit`` on: the signs of a product whose entries are complete."""
     entry = context.image.parameter_entry[name]
     low = entry + sizes.get("first_filter", 0)
+    bits = sizes["filter_count"] if sizes["stationary"] == Stationary.FILTERS else sizes["pixel_count"]
     context.out.emit(
         Opcode.EPILOGUE,
         [
             reads("accumulator", context.bank, context.bank + 1),
             Access("parameter", low, low + sizes["filter_count"], early=True),
-            writes("mask", mask, mask + 1),
+            writes("mask", mask + first_bit // MASK_BITS, mask + (first_bit + bits - 1) // MASK_BITS + 1),
         ],
         kind=EpilogueKind.THRESHOLD,
         destination=mask * MASK_BITS + first_bit,

@@ -33,6 +33,11 @@ from gatewright.contract.program import GateKind, GateRecord
 Gate = QuantisedSpatialGate | QuantisedAverageGate
 
 
+def masks_of(bits: int) -> int:
+    """Masks that so many decisions take."""
+    return max(1, -(-bits // MASK_BITS))
+
+
 class GateLowering:
     """Emits gates; remembers which masks and tables are in use.
 
@@ -42,7 +47,7 @@ class GateLowering:
 
     def __init__(self, context: Context, loader: FilterLoader) -> None:
         self.context, self.loader = context, loader
-        self._mask = self._table = 0
+        self._mask, self._table = 1, 0
         self._holders: dict[int, str] = {}
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
@@ -132,7 +137,8 @@ class GateLowering:
 
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
         if gate.name not in self._begun:
-            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self._take_mask())
+            bits = self._decided(gate.name).size
+            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self._take_mask(bits))
             self._group_tables[gate.name] = self._load_group_tables(gate.name)
         return self._begun[gate.name]
 
@@ -180,15 +186,20 @@ class GateLowering:
         """Emit INDEX; return the table and the entries that it will hold. ``record``: it is the gate's own table."""
         context = self.context
         entries = build_table(decision, complement)
-        if decision.size > min(MASK_BITS, context.arch.table_entries):
+        if kind == "spatial" and decision.size > MASK_BITS:
             raise GatewrightError(
-                f"gate {name}: its {decision.size} bits do not fit a mask of {MASK_BITS} bits "
-                f"and a table of {context.arch.table_entries} entries (arch {context.arch.name})"
+                f"gate {name}: its {decision.size} tiles do not fit a mask of {MASK_BITS} bits, which a mask of tiles "
+                "must; take larger tiles, or smaller images"
+            )
+        if len(entries) > context.arch.table_entries:
+            raise GatewrightError(
+                f"gate {name}: {len(entries)} of its {decision.size} decisions are on for this sample, and a table "
+                f"holds {context.arch.table_entries} (arch {context.arch.name}); raise table_entries"
             )
         table = self._take_table(name)
         row = context.out.emit(
             Opcode.INDEX,
-            [reads("mask", mask, mask + 1), writes("table", table, table + 1), TABLE_PORT],
+            [reads("mask", mask, mask + masks_of(decision.size)), writes("table", table, table + 1), TABLE_PORT],
             mask=mask,
             bits=decision.size,
             grid_width=decision.shape[1] if decision.ndim == 2 else 0,
@@ -245,9 +256,14 @@ class GateLowering:
         """The number of the last layer that a gate has a say in."""
         return max(self.loader.turn[layer.name] for layer in self.context.graph.layers if gate in layer.gates)
 
-    def _take_mask(self) -> int:
-        self._mask = (self._mask + 1) % MASKS
-        return self._mask
+    def _take_mask(self, bits: int) -> int:
+        """The masks take turns; long ones are several that follow one another."""
+        first, count = self._mask, masks_of(bits)
+        if count > MASKS:
+            raise GatewrightError(f"gate {self.context.out.layer}: {bits} bits are more than {MASKS} masks hold")
+        first = first if first + count <= MASKS else 0
+        self._mask = (first + count) % MASKS
+        return first
 
     def _finishes_a_shortcut(self, gate: str) -> bool:
         """Whether a shortcut must be finished where the gate is off."""

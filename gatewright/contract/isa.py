@@ -237,8 +237,8 @@ upsample 2 such a map is coarser: rows and columns of the output are shifted rig
             Opcode.INDEX,
             Unit.INDEX,
             parse_fields("""
-mask 6 mask to read
-bits 14 bits of the mask
+mask 6 mask to read, or the first of those that follow one another
+bits 14 bits of the mask, or of all these
 grid_width 14 bits per row: entry y << 8 | x; 0 for plain indices
 table 5 table to write
 complement 1 list the bits that are 0

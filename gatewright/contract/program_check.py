@@ -110,7 +110,8 @@ def _check_layers(program: Program) -> None:
 def _check_gate(program: Program, gate: GateRecord) -> None:
     """The mask and the table are those of the INDEX that the gate names."""
     who = f"gate {gate.name!r}"
-    _require(gate.mask < MASKS and 0 < gate.bits <= MASK_BITS, f"{who}: {gate.bits} bits of mask {gate.mask}")
+    fits = gate.mask < MASKS and gate.bits <= (MASKS - gate.mask) * MASK_BITS
+    _require(fits and gate.bits > 0, f"{who}: {gate.bits} bits of mask {gate.mask}")
     _require(len(gate.decision) == gate.bits, f"{who} has {gate.bits} bits, but {len(gate.decision)} decisions")
     _require(set(gate.decision) <= {0, 1}, f"{who}: decisions are 0 or 1")
     row = gate.index_instruction

@@ -78,7 +78,8 @@ class RunRecord:
 class ImageRecord:
     """One image: its run and what the networks said. ``image`` is [height, width, 3] uint8, if it is to be shown.
 
-    ``label`` is None where no accuracy may be computed: the class is not known, or the network was not trained. What is predicted is None of a network without a classifier.
+    ``label`` is None where no accuracy may be computed: the class is not known, or the network was not trained.
+    What is predicted is None of a network without a classifier.
     """
 
     index: int

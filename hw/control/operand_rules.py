@@ -81,7 +81,8 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
 
 
 def _index(arch: ArchConfig, fields: Any) -> list[Any]:
-    return [lacks_mask(fields.mask), lacks_table(arch, fields.table), fields.bits > MASK_BITS]
+    beyond = fields.mask * MASK_BITS + fields.bits > MASKS * MASK_BITS
+    return [lacks_mask(fields.mask), lacks_table(arch, fields.table), beyond]
 
 
 def _exit(arch: ArchConfig, fields: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS, TABLE_ENTRY_BITS
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
@@ -109,7 +109,10 @@ class IndexUnit(wiring.Component):
         tail, counts = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
         coming, remaining = Signal(MASK_WORD_BITS), Signal(MASK_WORD_BITS)
         complement = Signal(reset_less=True)
-        following, ends = Signal(_FIELDS["bits"].width - _OFFSET), Signal()
+        following, ends = Signal.like(self.mask.word), Signal()
+        # A mask begins with a word of a number that ends in zeros; the words of the masks behind it follow.
+        mask = self.queue.head.operands.mask
+        begin = Cat(take, Const(0, ceil_log2(MASK_BITS) - _OFFSET - 1), mask)
         groups = [word.word_select(number, _GROUP) for number in range(MASK_WORD_BITS // _GROUP)]
         m.d.comb += [
             ends.eq(scanning & ends_now),
@@ -124,8 +127,7 @@ class IndexUnit(wiring.Component):
                 )
             ),
             # The mask's next bits are those behind the word that is looked at from the next cycle on.
-            self.mask.mask.eq(Mux(scanning, fields.mask, self.queue.head.operands.mask)),
-            self.mask.word.eq(Mux(scanning, Mux(ends, following + 1, following), take)),
+            self.mask.word.eq(Mux(scanning, Mux(ends, following + 1, following), begin)),
             find.entry.eq(scanning & some),
             find.last.eq(ends & final),
         ]

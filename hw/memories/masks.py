@@ -97,7 +97,7 @@ class Masks(wiring.Component):
     def _read_word(self, m: Module) -> None:
         """For INDEX: the rows of the word that was asked for in the cycle before, and of the one behind it."""
         rows = _rows(self.index.word, MASK_WORD_BITS)
-        ring = self._ring(m, [Cat(row, self.index.mask) for row in rows])
+        ring = self._ring(m, rows)
         place = self.index.word[: ceil_log2(RING_BITS // MASK_WORD_BITS)]
         m.d.sync += self.index.bits.eq(ring.word_select(place, MASK_WORD_BITS))
 

@@ -33,15 +33,16 @@ def execute(
         return set_fault(state, faults.TABLE_NUMBER, table, geometry.tables)
     if row[MASK] >= MASKS:
         return set_fault(state, faults.MASK_NUMBER, row[MASK], MASKS)
-    if bits > MASK_BITS:
-        return set_fault(state, faults.MASK_RANGE, bits - 1, MASK_BITS)
+    first = row[MASK] * MASK_BITS
+    if first + bits > MASKS * MASK_BITS:
+        return set_fault(state, faults.MASK_RANGE, first + bits - 1, MASKS * MASK_BITS)
     wanted = row[COMPLEMENT] == 0
     count = 0
     cycles = 0
     for word in range(ceil_div(bits, MASK_WORD_BITS)):
         before = count
         for bit in range(word * MASK_WORD_BITS, min((word + 1) * MASK_WORD_BITS, bits)):
-            if state.masks[row[MASK], bit] != wanted:
+            if state.masks[(first + bit) // MASK_BITS, (first + bit) % MASK_BITS] != wanted:
                 continue
             if count == geometry.table_entries:
                 return set_fault(state, faults.TABLE_FULL, count + 1, geometry.table_entries)

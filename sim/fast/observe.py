@@ -36,7 +36,7 @@ def read_placement(program: Program, placement: Placement, state: State) -> Tens
 
 def read_gate(gate: GateRecord, state: State) -> npt.NDArray[np.bool_]:
     """The mask that a gate's INDEX read; the table that it built must be the one the program was compiled for."""
-    mask = state.masks[gate.mask, : gate.bits].copy()
+    mask = state.masks[gate.mask :].reshape(-1)[: gate.bits].copy()
     if not np.array_equal(mask, np.asarray(gate.decision, np.bool_)):
         different = int(np.count_nonzero(mask != np.asarray(gate.decision, np.bool_)))
         raise GatewrightError(

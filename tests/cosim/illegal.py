@@ -134,7 +134,8 @@ def _depthwise(rng: np.random.Generator) -> dict[str, int]:
 def _operands(
     rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
 ) -> tuple[int, ErrorCode] | None:
-    lacking_mask = int(rng.integers(MASKS, NO_MASK))
+    lacking_mask, mask = int(rng.integers(MASKS, NO_MASK)), int(rng.integers(1, MASKS))
+    beyond = {"mask": mask, "bits": (MASKS - mask) * MASK_BITS + 1}
     choices: dict[Opcode, list[dict[str, int]]] = {
         Opcode.LOAD: [{"space": 6}, {"space": 7}],
         Opcode.GATHER: [
@@ -154,7 +155,7 @@ def _operands(
             _window(rng),
             _depthwise(rng),
         ],
-        Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, {"bits": MASK_BITS + 1}],
+        Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, beyond],
         Opcode.EXIT: [{"mask": lacking_mask}, {"mask": NO_MASK}, {"bit": MASK_BITS}],
     }
     if opcode not in choices:

@@ -109,7 +109,7 @@ def test_an_image_that_is_not_there(checkpoint: Path, out: Path) -> None:
         ("weight_kib = 1", "raise weight_kib"),
         ("patch_kib = 1", "patch buffer"),
         ("parameter_entries = 64", "must be an integer from 128"),
-        ("table_entries = 16", "do not fit a mask"),
+        ("table_entries = 16", "decisions are on for this sample, and a table holds 16"),
         ("accumulator_depth = 16", "accumulator_depth"),
     ],
 )

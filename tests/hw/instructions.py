@@ -54,7 +54,7 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
         _make_legal(rng, fields)
     elif opcode == Opcode.INDEX:
         fields["table"] = rng.randrange(ARCH.tables)
-        fields["bits"] = rng.choice((0, 512, rng.randrange(512)))
+        fields["bits"] = rng.choice((0, 512, rng.randrange(512), min(512 * (32 - fields["mask"]), (1 << 14) - 1)))
     elif opcode == Opcode.EXIT:
         fields["bit"] = rng.choice((0, 511, rng.randrange(512)))
     return row(opcode, waits, **fields)
@@ -235,9 +235,12 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         kinds.append((f"DEPTHWISE with {name} {value}", Opcode.EPILOGUE, change))
     kinds += [
         (f"{name} {value} of INDEX", Opcode.INDEX, _fields(Opcode.INDEX, **{name: value}))
-        for name, values in {"table": (ARCH.tables, 31), "bits": (513, 16383), "mask": (32, 63)}.items()
+        for name, values in {"table": (ARCH.tables, 31), "mask": (32, 63)}.items()
         for value in values
     ]
+    for mask, bits in ((31, 513), (16, 8193), (1, 16383), (31, 16383)):
+        change = _fields(Opcode.INDEX, mask=mask, bits=bits)
+        kinds.append((f"{bits} bits from mask {mask} on", Opcode.INDEX, change))
     kinds += [
         (f"{name} {value} of EXIT", Opcode.EXIT, _fields(Opcode.EXIT, **{name: value}))
         for name, values in {"mask": (32, 63), "bit": (512, 16383)}.items()

@@ -44,6 +44,14 @@ HARDWARE = [
         "tests/hw/index/test_index.py",
     ),
     Mutant(
+        "mask-goes-round",
+        "hw/index/unit.py",
+        "Mux(ends, following + 1, following)",
+        "Mux(ends, Cat((following + 1)[:5], following[5:]), following)",
+        "the table of a gate of more than 512 decisions has the first ones twice, and lacks the others",
+        "tests/hw/index/test_index.py",
+    ),
+    Mutant(
         "count-not-reset",
         "hw/index/unit.py",
         "with m.If(~active):\n            m.d.sync += count.eq(0)\n        with m.Elif(table.valid):",

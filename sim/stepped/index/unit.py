@@ -68,7 +68,7 @@ class IndexUnit:
         bits, width = index["bits"], index["grid_width"]
         for first in range(0, bits, MASK_WORD_BITS):
             places = np.arange(first, min(first + MASK_WORD_BITS, bits))
-            word = self._shared.masks.read(index["mask"], places, index) ^ bool(index["complement"])
+            word = self._shared.masks.read_on(index["mask"], places, index) ^ bool(index["complement"])
             ones = places[word]
             final = first + MASK_WORD_BITS >= bits
             if len(ones) == 0:

@@ -91,6 +91,12 @@ class Masks:
             raise GatewrightError(f"{user}: mask {mask} does not exist; the machine has {MASKS}")
         return self._bits[mask * MASK_BITS + bits % MASK_BITS]
 
+    def read_on(self, mask: int, bits: npt.NDArray[np.int64], user: object) -> npt.NDArray[np.bool_]:
+        """Bits from those of a mask on, now: the masks behind it go on where it ends."""
+        if len(bits) and mask * MASK_BITS + int(bits[-1]) >= len(self._bits):
+            raise GatewrightError(f"{user}: bit {int(bits[-1])} of mask {mask} is behind the last of {MASKS} masks")
+        return self._bits[mask * MASK_BITS + bits]
+
     def write(self, first: int, bits: npt.NDArray[np.bool_], user: object) -> None:
         """Write consecutive bits from flat address ``first`` at the clock edge."""
         if first + len(bits) > len(self._bits):

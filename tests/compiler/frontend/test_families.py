@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gatewright.compiler.compile import Compiler
@@ -56,7 +58,7 @@ def test_a_densenet_121_equals_the_reference() -> None:
 
 @pytest.mark.parametrize("gating", ["none", "spatial", "dual"])
 def test_a_mobilenet_v2_equals_the_reference(gating: str) -> None:
-    """With both gates those of 576 and 960 channels have more decisions than a mask has bits."""
+    """Freshly drawn gates are all open: a table has entries for 960 channels."""
     network = spec("mobilenet-v2", 53, gating).build().eval()
     images = noise_images(2, SIZE, 1, IMAGENET).normalised()
     graph = capture(network, (3, SIZE, SIZE))
@@ -64,9 +66,7 @@ def test_a_mobilenet_v2_equals_the_reference(gating: str) -> None:
     assert counted_macs(quantised, None) == network.dense_macs()
     inputs = quantise_input(images[:1], quantised)
     reference = run_reference(quantised, inputs, keep=True)
-    compiler = Compiler(quantised, PRESETS["ultra96"])
-    if gating == "dual":
-        with pytest.raises(GatewrightError, match=r"features\.12\.mask_c: its 576 bits do not fit a mask of 512"):
-            compare_image(compiler, inputs[0], reference, 0)
-    else:
-        assert compare_image(compiler, inputs[0], reference, 0).different == ()
+    # Of 960 channels the parameters of DEPTHWISE and of a gate do not fit together.
+    wide = replace(PRESETS["ultra96-lean"], table_entries=1024)
+    compiler = Compiler(quantised, wide if gating == "dual" else PRESETS["ultra96"])
+    assert compare_image(compiler, inputs[0], reference, 0).different == ()
