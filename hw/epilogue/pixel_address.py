@@ -89,8 +89,7 @@ class PixelAddresses(wiring.Component):
         m = Module()
         issue, averages, self._low = Signal(), Signal(), Signal()
         # A residual from elsewhere has an address of its own, in front of its pixel's.
-        self._of_residual, self._residual_issued = Signal(), Signal()
-        m.d.comb += self._of_residual.eq(self.work.elsewhere & ~self._residual_issued & ~averages)
+        self._of_residual = Signal()
         self._raster = raster_layout(self._arch)
         self._here = Signal(self._raster, reset_less=True)
         names = ("base", "pool_base", "residual_base")
@@ -155,11 +154,13 @@ class PixelAddresses(wiring.Component):
                     following.row_last.eq(work.out_width <= work.tile),
                 ]
         base, pool_base, residual_base = self._bases
+        average_next = Signal()
+        m.d.comb += average_next.eq(work.paired & answers & ~ends & ~self._of_residual)
         with m.If(issue):
             m.d.sync += [
-                averages.eq(work.paired & answers & ~ends & ~self._of_residual),
+                averages.eq(average_next),
                 self._low.eq(averages & ~ends),
-                self._residual_issued.eq(self._of_residual),
+                self._of_residual.eq(work.elsewhere & ~self._of_residual & ~average_next),
             ]
         with m.If(advance):
             m.d.sync += here.eq(following)
@@ -200,7 +201,7 @@ class PixelAddresses(wiring.Component):
                 walking.eq(prepared.store & ~prepared.empty),
                 averages.eq(0),
                 self._low.eq(0),
-                self._residual_issued.eq(0),
+                self._of_residual.eq(prepared.elsewhere),
                 pixels.eq(prepared.pixels),
                 filters.eq(prepared.filters),
                 inner.eq(block),
