@@ -161,8 +161,8 @@ class ConvolutionLowering:
     def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int, beside: bool = False) -> None:
         """Convolutions in turn, each on some rows; maps in DRAM come and go beside.
 
-        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made side
-        by side, the array's layers in turn and EPILOGUE's.
+        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made
+        side by side, the array's layers in turn and EPILOGUE's.
         """
         sets = {layer.name: self.tile_sets(layer) for layer in layers}
         for layer in layers:
@@ -202,9 +202,9 @@ class ConvolutionLowering:
             self.place(layer)
 
     def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
-        """What the array computes of a depthwise convolution, whose other channels EPILOGUE computes in some tiles."""
+        """What the array computes of a depthwise convolution: some channels of the rows that a row of tiles has."""
         share, shape = self.image.share.get(layer.name, 0), self.graph.shapes[layer.output]
-        if not share or tiles.start % -(-shape.width // tiles.tile):
+        if not share:
             return []
         first, end = tiles.span(0, 1)
         every = all_tiles(shape.height, shape.width, computed_edge(shape.height, shape.width))
