@@ -18,14 +18,18 @@ class MachineResult:
     trace: Trace
     outputs: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
     """What the program has left in DRAM for each of its outputs, as ``Program.values``."""
-    logits: npt.NDArray[np.int32]
-    """Of the last classifier; empty without one."""
     dram: npt.NDArray[np.uint8]
     scratchpad: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
     """[MASKS, MASK_BITS]"""
     tables: list[npt.NDArray[np.uint16]]
     """Each table's entries, as many as its count."""
+
+    @property
+    def logits(self) -> npt.NDArray[np.int32]:
+        """Of the last classifier; empty without one."""
+        found = [values.astype(np.int32) for values in self.outputs.values() if values.dtype == np.int32]
+        return found[-1] if found else np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True)

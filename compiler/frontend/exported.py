@@ -39,7 +39,7 @@ def load_exported(path: Path) -> ExportedNetwork:
     ------
     GatewrightError
         The file is damaged or of another torch, could execute code, was exported in training mode, with dynamic
-        shapes, for more than one image, or with several inputs or outputs; or capture refuses what it computes.
+        shapes, for more than one image, or with several inputs; or capture refuses what it computes.
     """
     what = f"exported program {path}"
     try:

@@ -60,7 +60,6 @@ def simulate(
         cycles=cycles,
         trace=Trace(records, cycles),
         outputs=program.values(state.dram),
-        logits=program.logits(state.dram),
         dram=state.dram,
         scratchpad=state.scratchpad.view(np.uint8),
         masks=state.masks,

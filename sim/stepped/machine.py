@@ -84,7 +84,6 @@ class SteppedMachine:
             cycles=trace.cycles,
             trace=trace,
             outputs=program.values(shared.dram.bytes),
-            logits=program.logits(shared.dram.bytes),
             dram=shared.dram.bytes,
             scratchpad=shared.scratchpad.bytes.view(np.uint8),
             masks=shared.masks.contents(),

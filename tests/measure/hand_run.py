@@ -136,7 +136,7 @@ def hand_result(cycles: int = CYCLES) -> SimResult:
     return SimResult(
         cycles=cycles,
         trace=Trace(records, cycles),
-        logits=np.zeros(0, np.int32),
+        outputs={},
         dram=np.zeros(0, np.uint8),
         scratchpad=np.zeros(0, np.uint8),
         masks=np.zeros((16, 1024), np.bool_),

@@ -82,7 +82,7 @@ def test_what_is_no_function_of_one_image_is_refused(tmp_path: Path) -> None:
     assert "[2, 3, 8, 8]; a program is for one image" in refusal(export(gated(), path, two))
     assert "[1, 3, 8]" in refusal(export(nn.Flatten(), path, image[:, :, 0]))
     assert "takes 2 inputs" in refusal(export(_Two(), path, image, image))
-    assert "returns 2 values" in refusal(export(_TwoOut(), path))
+    assert "result 1 of the network: it is the image" in refusal(export(_TwoOut(), path))
     assert "sigmoid: this operation is not supported" in refusal(export(nn.Sequential(gated(), nn.Sigmoid()), path))
 
 
