@@ -2,9 +2,9 @@
 
 ``python benchmarks/growth.py --out build/growth [--networks resnet20,resnet18,...] [--arch ultra96]``
 
-Networks are SYNTHETIC: as torch initialises them, without gates. Each is measured in a process of its own, whose kernels
-are compiled before: processor seconds of planning and emitting (``compile``), of the simulator with values
-(``simulate``), and the process's largest memory, with torch and the float network in it.
+Networks are SYNTHETIC: as torch initialises them, without gates. Each is measured in a process of its own, whose
+kernels are compiled already: processor seconds of planning and emitting (``compile``), of the simulator with values
+(``simulate``), and the largest memory of the process, which has torch and the float network in it.
 """
 
 from __future__ import annotations

@@ -146,10 +146,10 @@ def mask_read_columns() -> wiring.Signature:
 def mask_read_word() -> wiring.Signature:
     """INDEX: MASK_WORD_BITS bits, one cycle after the address, which goes over all masks.
 
-    In the cycle before, the address has to be the same, or the word before it.
+    In the cycle before, the address has to be the same, or the word before it. ``next_word`` is ``word`` + 1; it wraps.
     """
     word = _MASK + _BIT - ceil_log2(MASK_WORD_BITS)
-    return wiring.Signature({"word": Out(word), "bits": In(MASK_WORD_BITS)})
+    return wiring.Signature({"word": Out(word), "next_word": Out(word), "bits": In(MASK_WORD_BITS)})
 
 
 def mask_read_bit() -> wiring.Signature:

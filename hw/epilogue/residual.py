@@ -44,20 +44,19 @@ class ResidualFetch(wiring.Component):
         m.submodules.queue = queue = memory.Memory(shape=8 * self._columns, depth=DEPTH, init=[])
         write, head = queue.write_port(), queue.read_port(domain="comb")
         held, room = Signal(range(DEPTH + 1)), Signal(init=1)
-        following = Signal(range(DEPTH + 1))
         arrives = Signal(SCRATCHPAD_READ)
         m.d.comb += [
             self.advance.eq(self.enable & self.port_free & self.available & room),
             self.read.valid.eq(self.advance & ~self.outside),
             self.read.address.eq(self.address),
-            following.eq(held + self.advance - self.take),
             write.data.eq(Cat(*(self.read.data[lane] for lane in range(self._columns)))),
             write.en.eq(arrives[-1]),
             self.data.eq(head.data),
         ]
         m.d.sync += [
-            held.eq(following),
-            room.eq(following != DEPTH),
+            held.eq(held + self.advance - self.take),
+            # following != DEPTH, without the sum: as there is room for what advances.
+            room.eq(~((held == DEPTH) | ((held == DEPTH - 1) & self.advance)) | self.take),
             arrives.eq(Cat(self.advance, arrives[:-1])),
             write.addr.eq(write.addr + write.en),
             head.addr.eq(head.addr + self.take),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth import C, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
@@ -109,10 +109,16 @@ class IndexUnit(wiring.Component):
         tail, counts = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
         coming, remaining = Signal(MASK_WORD_BITS), Signal(MASK_WORD_BITS)
         complement = Signal(reset_less=True)
-        following, ends = Signal.like(self.mask.word), Signal()
+        following, after, beyond = (Signal.like(self.mask.word, name=n) for n in ("following", "after", "beyond"))
+        ends = Signal()
         # A mask begins with a word of a number that ends in zeros; the words of the masks behind it follow.
         mask = self.queue.head.operands.mask
-        begin = Cat(take, Const(0, ceil_log2(MASK_BITS) - _OFFSET - 1), mask)
+        zeros = Const(0, ceil_log2(MASK_BITS) - _OFFSET - 2)
+        begin, second, third = (
+            Cat(take, C(0, 1), zeros, mask),
+            Cat(~take, take, zeros, mask),
+            Cat(take, C(1, 1), zeros, mask),
+        )
         groups = [word.word_select(number, _GROUP) for number in range(MASK_WORD_BITS // _GROUP)]
         m.d.comb += [
             ends.eq(scanning & ends_now),
@@ -127,11 +133,17 @@ class IndexUnit(wiring.Component):
                 )
             ),
             # The mask's next bits are those behind the word that is looked at from the next cycle on.
-            self.mask.word.eq(Mux(scanning, Mux(ends, following + 1, following), begin)),
+            self.mask.word.eq(Mux(scanning, Mux(ends, after, following), begin)),
+            self.mask.next_word.eq(Mux(scanning, Mux(ends, beyond, after), second)),
             find.entry.eq(scanning & some),
             find.last.eq(ends & final),
         ]
-        m.d.sync += following.eq(self.mask.word)
+        # Numbers one and two further on are registers too: a sum in front of a memory's address is long.
+        m.d.sync += [
+            following.eq(self.mask.word),
+            after.eq(self.mask.next_word),
+            beyond.eq(Mux(scanning, Mux(ends, beyond + 1, beyond), third)),
+        ]
         lowest = word & ~remaining
         m.d.comb += find.offset.eq(
             Cat(Cat(lowest[n] for n in range(MASK_WORD_BITS) if n >> bit & 1).any() for bit in range(_OFFSET))

@@ -96,8 +96,8 @@ class Masks(wiring.Component):
 
     def _read_word(self, m: Module) -> None:
         """For INDEX: the rows of the word that was asked for in the cycle before, and of the one behind it."""
-        rows = _rows(self.index.word, MASK_WORD_BITS)
-        ring = self._ring(m, rows)
+        low = ceil_log2(RING_BITS // MASK_WORD_BITS)
+        ring = self._ring(m, [self.index.next_word[low:], self.index.word[low:]])
         place = self.index.word[: ceil_log2(RING_BITS // MASK_WORD_BITS)]
         m.d.sync += self.index.bits.eq(ring.word_select(place, MASK_WORD_BITS))
 

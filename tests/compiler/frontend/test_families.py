@@ -13,7 +13,6 @@ from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS
-from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.densenet.layers import Transition
 from gatewright.models.families.spec import NetworkSpec

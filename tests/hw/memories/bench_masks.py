@@ -89,6 +89,7 @@ async def keeps_bits(dut: Any) -> None:
                 gather__mask=near_mask,
                 gather__bit=bit,
                 index__word=word,
+                index__next_word=(word + 1) % WORDS,
                 exit__mask=near_mask,
                 exit__bit=exit_bit,
             )
