@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gatewright.compiler.emit.array_share import convolve_share
 from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.depthwise import convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
@@ -191,6 +192,7 @@ class ConvolutionLowering:
                         chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
                         if beside:
                             both[in_epilogue(layer, self.graph, self.arch)].append((layer.name, chunks))
+                            both[0].extend(self._share(layer, tiles))
                             continue
                         self.context.out.layer = layer.name
                         _interleave([chunks])
@@ -198,6 +200,17 @@ class ConvolutionLowering:
             traffic.finish()
         for layer in layers:
             self.place(layer)
+
+    def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
+        """What the array computes of a depthwise convolution, whose other channels EPILOGUE computes in some tiles."""
+        share, shape = self.image.share.get(layer.name, 0), self.graph.shapes[layer.output]
+        if not share or tiles.start % -(-shape.width // tiles.tile):
+            return []
+        first, end = tiles.span(0, 1)
+        every = all_tiles(shape.height, shape.width, computed_edge(shape.height, shape.width))
+        part = len(layer.weight) - share, share
+        product = self.product(layer, every.rows_of(first, end), layer.relu, None, part)
+        return [(layer.name, convolve_share(self.context, self.loader, product, layer))]
 
     def _may_cut(self, layer: QuantisedConv, layers: Sequence[QuantisedConv], unit: int, tile: int) -> bool:
         """Whether rows of a layer's tiles may be computed alone."""
@@ -252,6 +265,7 @@ class ConvolutionLowering:
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
         product = replace(product, serial=serial, even=even, fine=fine)
         if in_epilogue(layer, self.graph, self.arch):
+            product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             yield from convolve_depthwise(self.context, self.loader, product)
             return
         if layer.groups > 1:

@@ -157,6 +157,8 @@ def _multiply(
         for piece in pieces or [patches.slices]:
             product.multiply(context, loader, patches.piece(piece), sizes)
         pieces = ()
+        if product.fine:
+            yield
         store(context, product.output, tiles, first, count, sizes)
     context.patches_multiplied(patches.base)
 

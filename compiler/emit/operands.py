@@ -132,11 +132,13 @@ def multiply(
     group: int = 0,
     serial: int = 0,
     accumulator: int = 0,
+    stored: tuple[int, bool] | None = None,
 ) -> None:
     """Multiply gathered patches by a group of a filter bank into the accumulator bank whose turn it is.
 
     The results go to its entries from ``accumulator`` on. Patches that begin behind slice 0 are added to what the bank
-    holds. A streamed bank takes a MATMUL for each of its pieces.
+    holds. A streamed bank takes a MATMUL for each of its pieces. ``stored``: where the slices lie among those of a
+    filter, if not all of the reduction are there, and whether there are sums to add to.
     """
     bank = context.image.banks[bank_name]
     fields = dict(sizes)
@@ -164,7 +166,8 @@ def multiply(
         weights = loader.weights(bank_name, group, number, serial)
         extra: dict[str, int] = {}
         if source.channels:
-            word = weights.base + (part.first - weights.first_slice) * weights.vectors
+            place = part.first - weights.first_slice if stored is None else stored[0]
+            word = weights.base + place * weights.vectors
             accesses.append(reads("weight", word, word + part.count * weights.vectors))
             extra["weight_base"] = (word) // REGION_UNIT
         if source.channel_gate is not None:
@@ -182,7 +185,7 @@ def multiply(
             slice_count=part.count,
             bank=context.bank,
             accumulator=accumulator,
-            accumulate=int(part.first > 0),
+            accumulate=int(part.first > 0 if stored is None else stored[1]),
             **fields,
             **extra,
         )

@@ -12,8 +12,8 @@ from gatewright.contract.timing import EPILOGUE_LATENCY
 
 _FINISHED = object()
 
-FIRST_PART = 1000
-"""Cycles until the array's first results are there: patches are gathered before."""
+START = 600
+"""Cycles by which the array's results come later than its own time says: patches are gathered before."""
 
 
 class _Clocks:
@@ -43,20 +43,16 @@ Work = Sequence[tuple[str, Iterator[None]]]
 def side_by_side(context: Context, array: Work, epilogue: Work) -> None:
     """Emit two sequences of instructions that do not depend on each other, each in its order.
 
-    What comes next is EPILOGUE's if it would otherwise have to wait for the array's next part.
+    What comes next is EPILOGUE's if it would otherwise have to wait for the array.
     """
     clocks = _Clocks(context)
-    part = FIRST_PART
     left = {"array": _in_turn(context, array), "epilogue": _in_turn(context, epilogue)}
     while left:
-        turn = "epilogue" if clocks.epilogue <= clocks.array + part else "array"
-        before = clocks.array
+        turn = "epilogue" if clocks.epilogue <= clocks.array + START else "array"
         name = turn if turn in left else next(iter(left))
         if next(left[name], _FINISHED) is not None:
             del left[name]
         clocks.advance()
-        if clocks.array > before:
-            part = clocks.array - before
 
 
 def _in_turn(context: Context, work: Work) -> Iterator[None]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import MapPlan
+from gatewright.compiler.plan.array_share import most_blocks
 from gatewright.compiler.plan.chain_cycles import chain_cycles
 from gatewright.compiler.plan.chains import Chain, chains
 from gatewright.compiler.plan.channel_blocks import goes_by_channels
@@ -56,10 +57,26 @@ def _ways(chain: Chain, needed: bool, arch: ArchConfig) -> list[Chain]:
     in_turn, *by_rows = chain.ways(arch)
     ways = [in_turn if needed else replace(in_turn, rows=chain.graph.shapes[chain.layers[-1].output].height)]
     if needed or _filters_stay(chain, arch):
-        ways += by_rows
+        ways += [_with_share(way, arch) for way in by_rows]
     if goes_by_channels(chain.layers, chain.graph, arch):
         ways.append(replace(in_turn, order=Order.BY_CHANNELS))
     return sorted(ways, key=lambda way: chain_cycles(way, arch))
+
+
+def _with_share(chain: Chain, arch: ArchConfig) -> Chain:
+    """The chain with as many blocks of depthwise convolutions on the array as make it faster."""
+    best = chain
+    while True:
+        others = [
+            replace(best, share={**best.share, layer.name: best.share.get(layer.name, 0) + arch.columns})
+            for layer in chain.layers
+            if layer.name in chain.in_epilogue
+            and best.share.get(layer.name, 0) // arch.columns < most_blocks(layer, arch)
+        ]
+        found = min(others, key=lambda one: chain_cycles(one, arch), default=best)
+        if chain_cycles(found, arch) >= chain_cycles(best, arch):
+            return best
+        best = found
 
 
 def _cut(chosen: Sequence[Chain], needed: int) -> list[Chain]:

@@ -13,8 +13,8 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_PARTS
 from gatewright.contract.timing import DEPTHWISE_LEAD, EPILOGUE_LATENCY, array_latency
 
-PHASE = 500
-"""Cycles that a phase loses until both units are at work."""
+START = 1000
+"""Cycles until the array's work of a phase is under way, and its results are there."""
 
 
 def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
@@ -27,7 +27,9 @@ def chain_cycles(chain: Chain, arch: ArchConfig) -> int:
         if chain.order == Order.IN_TURN:
             total += sum(max(array, epilogue) + array_latency(arch.rows, arch.columns) for array, epilogue in held)
         else:
-            total += max(sum(array for array, _ in held), sum(epilogue for _, epilogue in held)) + PHASE
+            made = {layer.output for layer, _ in step}
+            waits = sum(layer.source in made and layer.groups == 1 for layer, _ in step) if len(held) > 1 else 0
+            total += max(sum(array for array, _ in held) + START, sum(epilogue for _, epilogue in held)) + waits * START
     return total
 
 
@@ -44,13 +46,16 @@ def _cycles(chain: Chain, layer: QuantisedConv, rows: Rows, arch: ArchConfig) ->
     """Of the array and of EPILOGUE, for some rows of a layer."""
     shape, filters = chain.graph.shapes[layer.output], len(layer.weight)
     blocks, count = -(-filters // arch.columns), rows.end - rows.first
+    pixels = count * shape.width
     if layer.name in chain.in_epilogue:
+        shared = chain.share.get(layer.name, 0) // arch.columns
         edge = suitable_edge(layer, shape.height, shape.width)
         tiles = -(-shape.width // edge) * ((rows.end - 1) // edge - rows.first // edge + 1)
         work = -(-shape.width // edge) * count * row_cycles(layer, edge)
         setup = DEPTHWISE_PARTS * arch.columns + (DEPTHWISE_LEAD + EPILOGUE_LATENCY) / 2
-        return 0, int(blocks * (work + tiles * setup))
-    pixels, slices = count * shape.width, slices_of(layer.weight[0].size, arch)
+        stored = shared * (pixels + arch.columns) + EPILOGUE_LATENCY if shared else 0
+        return shared * layer.weight[0].size * pixels, int((blocks - shared) * (work + tiles * setup)) + stored
+    slices = slices_of(layer.weight[0].size, arch)
     chunks = -(-pixels // max(1, min(arch.accumulator_depth, arch.patch_words // (3 * slices))))
     written = pixels * (1 + (layer.residual is not None)) + chunks * (arch.columns + EPILOGUE_LATENCY)
     return blocks * slices * pixels, blocks * written

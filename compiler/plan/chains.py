@@ -7,12 +7,12 @@ chain's input is read as soon as the rows above it are, by a convolution that ru
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.array_share import Share
 from gatewright.compiler.plan.bands import UNGATED_ROWS, Rows, needed_rows, tile_rows
 from gatewright.compiler.plan.depthwise import in_epilogue
 from gatewright.compiler.plan.side_by_side import Order, Place, places, rounds
@@ -35,7 +35,7 @@ class Chain:
 
     ``rows`` of the last one's output are made together, or a row of its tiles. ``cut``: the first one may make some
     rows of its tiles, each tile by itself. ``order``: which layers work side by side; ``in_epilogue`` names those that
-    EPILOGUE computes. ``ramp``: the first and the last rows come few at a time, since nothing is beside them.
+    EPILOGUE computes. ``share``: of these the channels on the array.
     """
 
     graph: QuantisedGraph
@@ -43,8 +43,8 @@ class Chain:
     rows: int
     cut: bool = False
     order: Order = Order.IN_TURN
-    ramp: bool = False
     in_epilogue: frozenset[str] = frozenset()
+    share: Share = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -77,10 +77,9 @@ class Chain:
         names, height = frozenset(layer.name for layer in grouped), self.graph.shapes[self.layers[-1].output].height
         most = min(MOST_ROWS, height // 2)
         return [replace(self, in_epilogue=names)] + [
-            replace(self, rows=rows, order=order, ramp=ramp, in_epilogue=names)
+            replace(self, rows=rows, order=order, in_epilogue=names)
             for rows in range(1, most + 1)
             for order in (Order.IN_PHASES, Order.SIDE_BY_SIDE)
-            for ramp in (False, True)
         ]
 
     @cached_property
@@ -111,24 +110,14 @@ class Chain:
         height, shape = self.graph.shapes[last.output].height, self.graph.shapes[before.output]
         done = dict.fromkeys(self.middles, 0)
         steps = []
-        for rows in self._bands(height):
+        for first in range(0, height, self.band):
+            rows = Rows(first, min(first + self.band, height))
             begin, end = done[before.output], min(needed_rows(last, rows).end, shape.height)
             parts = [min(part + self.rows, end) for part in range(begin, end, self.rows)] or [end]
             for part in parts:
                 made = self._made(len(self.layers) - 2, part, done)
                 steps.append(tuple([*made, (last, rows)] if part == end else made))
         return tuple(step for step in steps if step)
-
-    def _bands(self, height: int) -> list[Rows]:
-        """The rows of the last layer's output that are made together."""
-        band, unit = self.band, self._unit(self.layers[-1])
-        few = [-(-band // part // unit) * unit for part in (4, 2)] if self.ramp else []
-        left = height - 2 * sum(few)
-        if left < band:
-            few, left = [], height
-        sizes = [*few, *(min(band, left - first) for first in range(0, left, band)), *few[::-1]]
-        ends = list(accumulate(sizes))
-        return [Rows(min(end - size, height), min(end, height)) for size, end in zip(sizes, ends, strict=True)]
 
     def _made(self, number: int, end: int, done: dict[str, int]) -> list[tuple[QuantisedConv, Rows]]:
         """The rows of a layer up to ``end`` that are not ``done``, behind what they need of those before it."""

@@ -12,6 +12,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
+from gatewright.compiler.plan.array_share import Share, share_weights
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.chains import Chain
 from gatewright.compiler.plan.channel_blocks import (
@@ -29,6 +30,7 @@ from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
     parameter_bytes,
+    slices_of,
     weights_by_reduction,
     weights_by_vector,
 )
@@ -83,6 +85,9 @@ class NetworkImage:
     """Convolutions around grouped ones that are."""
     by_channels: dict[str, Chain] = field(init=False)
     """By layer, convolutions around depthwise ones that are computed block of channels by block of channels."""
+    share: Share = field(init=False)
+    share_entry: dict[str, int] = field(init=False, default_factory=dict)
+    """The first entry of the parameters of these channels."""
     head: Head | None = field(init=False)
     """The last convolution and the classifier, if that works in its wake."""
     ring_bytes: dict[str, int] = field(init=False)
@@ -121,6 +126,7 @@ class NetworkImage:
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
         self.by_channels = {layer.name: chain for chain in beside for layer in chain.layers}
         self.head = head_of(self.graph, self.arch)
+        self.share = {name: channels for chain in self.chains for name, channels in chain.share.items()}
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
@@ -342,10 +348,19 @@ class NetworkImage:
 
     def _add_depthwise(self, layer: QuantisedConv) -> None:
         """The parameters of a depthwise convolution that EPILOGUE computes; its bank has no filters."""
-        parameters = channel_parameters(layer)
+        share = self.share.get(layer.name, 0)
+        parameters = channel_parameters(layer)[: (len(layer.weight) - share) * DEPTHWISE_ENTRIES * PARAMETER_BYTES]
         self.banks[layer.name] = FilterBank(
             layer.name, 0, Space.WEIGHTS_BY_VECTOR, 0, 0, 1, 0, 0, None, 1, (Slices(0, 0),)
         )
+        if share:
+            weight = share_weights(layer, share, self.arch)
+            slices, taps = slices_of(weight.shape[1], self.arch), layer.weight[0].size
+            sizes = share, 0, share, weight.shape[1], taps
+            bank = FilterBank(layer.name, 0, Space.WEIGHTS_BY_VECTOR, *sizes, None, share, (Slices(0, slices),))
+            self._add(bank, weights_by_vector(weight, self.arch))
+            behind = parameter_bytes(layer.requantisation)[-share * PARAMETER_BYTES :]
+            parameters = np.concatenate([parameters, behind])
         if self._comes_in_groups(layer.name):
             self.parameter_start[layer.name] = self.parameter_end[layer.name] = self._entries
             self.parameter_entry[layer.name] = 0
@@ -358,6 +373,7 @@ class NetworkImage:
                 "have it on the array"
             )
         self._place_parameters(layer.name, [parameters], count)
+        self.share_entry[layer.name] = self.parameter_entry[layer.name] + count - share
 
     def _place_parameters(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
         """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time."""
@@ -382,8 +398,10 @@ class NetworkImage:
 
     def _entries_of(self, layer: QuantisedConv) -> int:
         """A layer's parameter entries, with the pooling's in front of most layers'."""
-        filters = len(layer.weight)
-        return DEPTHWISE_ENTRIES * filters if in_epilogue(layer, self.graph, self.arch) else 1 + filters
+        filters, share = len(layer.weight), self.share.get(layer.name, 0)
+        if in_epilogue(layer, self.graph, self.arch):
+            return DEPTHWISE_ENTRIES * (filters - share) + share
+        return 1 + filters
 
     def _bank(
         self,
