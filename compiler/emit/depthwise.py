@@ -12,7 +12,6 @@ from gatewright.compiler.emit.matrix import Product
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import EpilogueKind, Opcode
 
-
 BLOCKS = 2
 """Blocks of channels in an instruction that comes among others' results: these wait for it."""
 

@@ -41,7 +41,9 @@ class ChannelBlocks:
             self.convolutions.count_macs(layer)
         context.out.layer = self.expansion.name
         patches = self.expansion.gather(context, 0, len(self.expansion.tiles))
-        kept = [(context.keep_bank(), *filters) for filters in kept_filters(self.chain.layers[-1], self._graph, self.arch)]
+        kept = [
+            (context.keep_bank(), *filters) for filters in kept_filters(self.chain.layers[-1], self._graph, self.arch)
+        ]
         self.loader.load_until(self.loader.turn[last.name] + LAG)
         done = 0
         for step in range(blocks + LAG):

@@ -17,8 +17,8 @@ from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
-from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.side_by_side import side_by_side
+from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
@@ -161,8 +161,8 @@ class ConvolutionLowering:
     def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int, beside: bool = False) -> None:
         """Convolutions in turn, each on some rows; maps in DRAM come and go beside.
 
-        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made side
-        by side, the array's layers in turn and EPILOGUE's.
+        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made
+        side by side, the array's layers in turn and EPILOGUE's.
         """
         sets = {layer.name: self.tile_sets(layer) for layer in layers}
         for layer in layers:
@@ -202,9 +202,9 @@ class ConvolutionLowering:
             self.place(layer)
 
     def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
-        """What the array computes of a depthwise convolution, whose other channels EPILOGUE computes in some tiles."""
+        """What the array computes of a depthwise convolution: some channels of the rows that a row of tiles has."""
         share, shape = self.image.share.get(layer.name, 0), self.graph.shapes[layer.output]
-        if not share or tiles.start % -(-shape.width // tiles.tile):
+        if not share:
             return []
         first, end = tiles.span(0, 1)
         every = all_tiles(shape.height, shape.width, computed_edge(shape.height, shape.width))

@@ -1,4 +1,4 @@
-"""The last convolution, the sums of its output's channels and the classifier, block of channels by block of channels."""
+"""The last convolution, its channels' sums and the classifier, block of channels by block of channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.context import Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
-from gatewright.compiler.emit.matrix import Product, store
+from gatewright.compiler.emit.matrix import store
 from gatewright.compiler.emit.operands import Patches, gather, multiply
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.plan.averages import DIGITS, digits_name

@@ -42,9 +42,9 @@ class Product:
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
-    fine: bool = False
     reads: TileSet | None = None
     reads_width: int = 0
+    fine: bool = False
 
     def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""

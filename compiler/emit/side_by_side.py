@@ -9,7 +9,6 @@ from gatewright.compiler.plan.unit_cycles import epilogue_cycles, fields_of, mat
 from gatewright.contract.isa import Opcode
 from gatewright.contract.timing import EPILOGUE_LATENCY
 
-
 _FINISHED = object()
 
 START = 600

@@ -19,6 +19,9 @@ from gatewright.contract.arch import OPERAND_BANKS, ArchConfig
 Share = Mapping[str, int]
 """By depthwise convolution the channels, its last ones, that the array computes."""
 
+SHARE = 7
+"""Their filters take one in so many words of the weight buffer at most."""
+
 MOST_BLOCKS = 3
 """Blocks on the array: GATHER moves so many slices in a cycle."""
 
@@ -28,7 +31,8 @@ def most_blocks(layer: QuantisedConv, arch: ArchConfig) -> int:
     channels = len(layer.weight)
     if channels % arch.rows or arch.rows != arch.columns or layer.gates:
         return 0
-    return min(MOST_BLOCKS, channels // arch.columns - 1)
+    room = arch.weight_words // SHARE // (stored_slices(layer, arch) * arch.columns)
+    return min(MOST_BLOCKS, channels // arch.columns - 1, room)
 
 
 def slice_of(layer: QuantisedConv, tap: int, block: int, arch: ArchConfig) -> int:
@@ -42,11 +46,15 @@ def stored_slice(layer: QuantisedConv, tap: int, block: int, arch: ArchConfig) -
     return tap * step + block % OPERAND_BANKS
 
 
+def stored_slices(layer: QuantisedConv, arch: ArchConfig) -> int:
+    """Slices of a filter that are stored, with those between."""
+    return stored_slice(layer, layer.weight[0].size - 1, OPERAND_BANKS - 1, arch) + 1
+
+
 def share_weights(layer: QuantisedConv, count: int, arch: ArchConfig) -> npt.NDArray[np.int8]:
     """The filters of the last ``count`` channels [count, slices * rows]."""
-    channels, height, width = layer.weight.shape[:3]
-    slices = stored_slice(layer, height * width - 1, OPERAND_BANKS - 1, arch) + 1
-    flat = np.zeros((count, slices, arch.rows), np.int8)
+    channels = len(layer.weight)
+    flat = np.zeros((count, stored_slices(layer, arch), arch.rows), np.int8)
     for number, channel in enumerate(range(channels - count, channels)):
         block, lane = divmod(channel, arch.columns)
         for tap, weight in enumerate(layer.weight[channel, ..., 0].reshape(-1)):

@@ -56,17 +56,20 @@ class Chain:
         """The maps of which only rows are kept."""
         return tuple(layer.output for layer in self.layers[:-1])
 
-    def _unit(self, layer: QuantisedConv) -> int:
-        """Rows of a layer's output that are made together at least."""
-        shape = self.graph.shapes[layer.output]
-        if self.cut and layer is self.layers[0]:
-            return computed_edge(shape.height, shape.width)
-        return tile_rows(self.graph, layer) or computed_edge(shape.height, shape.width)
+    @cached_property
+    def _units(self) -> dict[str, int]:
+        """Rows of each layer's output that are made together at least."""
+        units = {}
+        for layer in self.layers:
+            shape = self.graph.shapes[layer.output]
+            alone = self.cut and layer is self.layers[0]
+            units[layer.name] = (not alone and tile_rows(self.graph, layer)) or computed_edge(shape.height, shape.width)
+        return units
 
-    @property
+    @cached_property
     def band(self) -> int:
         """Rows of the last layer's output that are made together."""
-        unit = self._unit(self.layers[-1])
+        unit = self._units[self.layers[-1].name]
         return -(-self.rows // unit) * unit
 
     def ways(self, arch: ArchConfig) -> list[Chain]:
@@ -121,7 +124,7 @@ class Chain:
 
     def _made(self, number: int, end: int, done: dict[str, int]) -> list[tuple[QuantisedConv, Rows]]:
         """The rows of a layer up to ``end`` that are not ``done``, behind what they need of those before it."""
-        layer, unit = self.layers[number], self._unit(self.layers[number])
+        layer, unit = self.layers[number], self._units[self.layers[number].name]
         height, first = self.graph.shapes[layer.output].height, done[layer.output]
         rows = Rows(first, min(-(-min(end, height) // unit) * unit, height))
         if rows.end <= first:

@@ -34,6 +34,9 @@ PATCH_SHARE = 2
 GROUP_SHARE = 8
 """The parameters of groups of filters take one in so many entries of the buffer."""
 
+PARAMETER_PIECE = 128
+"""Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
+
 GROUPS_AHEAD = 4
 """Groups of the expansion's filters whose parameters must have room at the same time."""
 
@@ -74,8 +77,7 @@ def filters_stay(layers: Layers, arch: ArchConfig) -> bool:
     words = sum(_words(layer, len(layer.weight), arch) for layer in (layers[0], layers[-1]))
     share, of = RESIDENT_SHARE
     parameters = 2 + DEPTHWISE_ENTRIES * len(layers[1].weight) + sum(len(la.weight) for la in (layers[0], layers[-1]))
-    room = arch.parameter_entries - arch.parameter_entries // GROUP_SHARE
-    return words * of <= arch.weight_words * share and 2 * parameters <= room
+    return words * of <= arch.weight_words * share and 2 * parameters <= parameter_room(arch)
 
 
 def _words(layer: QuantisedConv, filters: int, arch: ArchConfig) -> int:
@@ -96,7 +98,17 @@ def _parameters_fit(layers: Layers, arch: ArchConfig) -> bool:
     if filters_stay(layers, arch):
         return True
     several = len(layers[0].weight) > arch.columns
-    return several and GROUPS_AHEAD * group_entries(arch) <= arch.parameter_entries // GROUP_SHARE
+    return several and GROUPS_AHEAD * group_entries(arch) <= group_room(arch)
+
+
+def group_room(arch: ArchConfig) -> int:
+    """Parameter entries for those that come with groups of filters, where there are such."""
+    return max(PARAMETER_PIECE, arch.parameter_entries // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE)
+
+
+def parameter_room(arch: ArchConfig) -> int:
+    """What it leaves for all others."""
+    return arch.parameter_entries // PARAMETER_PIECE * PARAMETER_PIECE - group_room(arch)
 
 
 def depthwise_entry(arch: ArchConfig) -> int:

@@ -135,11 +135,14 @@ def reduction_unit(arch: ArchConfig) -> int:
     return lcm(OPERAND_BANKS, arch.slices_per_beat)
 
 
-def may_stay(shapes: Sequence[tuple[int, ...]], arch: ArchConfig) -> bool:
-    """Whether filters [filters, height, width, channels] of several layers may be resident, and at the same time."""
+def may_stay(shapes: Sequence[tuple[int, ...]], arch: ArchConfig, beside: int = 0) -> bool:
+    """Whether filters [filters, height, width, channels] of several layers may be resident, and at the same time.
+
+    ``beside``: words that others need.
+    """
     words = [slices_of(prod(shape[1:]), arch) * padded_vectors(shape[0]) for shape in shapes]
     share, of = RESIDENT_SHARE
-    return max(words) * of <= arch.weight_words * share and sum(words) <= arch.weight_words
+    return max(words) * of <= arch.weight_words * share and sum(words) + beside <= arch.weight_words
 
 
 def cut_in_planes(bank: FilterBank, arch: ArchConfig, filters: int) -> FilterBank:

@@ -14,6 +14,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.averages import DIGITS, sums_first
+from gatewright.compiler.plan.channel_blocks import parameter_room
 from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, pieces_of, reduction_unit
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import ArchConfig
@@ -47,7 +48,9 @@ class Head:
         unit = reduction_unit(arch)
         return slices_of(channels, arch) if made >= channels else made // arch.rows // unit * unit
 
-    def order(self, convolution: FilterBank, classifier: FilterBank, arch: ArchConfig) -> Iterator[tuple[FilterBank, int, int]]:
+    def order(
+        self, convolution: FilterBank, classifier: FilterBank, arch: ArchConfig
+    ) -> Iterator[tuple[FilterBank, int, int]]:
         """(bank, group, piece) in the order in which filters are used."""
         done = 0
         for step in range(self.blocks(arch) + LAG):
@@ -70,6 +73,8 @@ def head_of(graph: QuantisedGraph, arch: ArchConfig) -> Head | None:
     readers = [layer for layer in graph.layers if classifier.source in layer.reads]
     if len(writers) != 1 or readers != [classifier] or graph.layers[-2] is not writers[0]:
         return None
+    if sum(writers[0].reads[0] in layer.reads for layer in graph.layers) > 1:
+        return None  # it is made together with what else reads its source
     head, shape = writers[0], graph.shapes[classifier.source]
     if not isinstance(head, QuantisedConv) or head.groups > 1 or head.gates or head.residual is not None:
         return None
@@ -80,7 +85,7 @@ def head_of(graph: QuantisedGraph, arch: ArchConfig) -> Head | None:
     streamed = words * of > arch.weight_words * share and _group(classes, arch) > 0
     fits = max(pixels, DIGITS * -(-classes // arch.columns)) <= arch.accumulator_depth
     fits = fits and patches * PATCH_SHARE <= arch.patch_words and head.source != graph.input
-    parameters = len(head.weight) + 2 * classes + 3 <= arch.parameter_entries // 8 * 7
+    parameters = len(head.weight) + 2 * classes + 3 <= parameter_room(arch)
     chosen = streamed and fits and parameters and sums_first(shape, classes, arch)
     return Head(head, classifier) if chosen else None
 
@@ -94,4 +99,6 @@ def _group(classes: int, arch: ArchConfig) -> int:
 def cut_head(bank: FilterBank, arch: ArchConfig) -> FilterBank:
     """The classifier's bank: groups of filters, in pieces of their reduction."""
     unit = reduction_unit(arch)
-    return replace(bank, group=_group(bank.filters, arch), pieces=pieces_of(slices_of(bank.reduction, arch), unit, unit))
+    return replace(
+        bank, group=_group(bank.filters, arch), pieces=pieces_of(slices_of(bank.reduction, arch), unit, unit)
+    )

@@ -16,12 +16,13 @@ from gatewright.compiler.plan.array_share import Share, share_weights
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.chains import Chain
 from gatewright.compiler.plan.channel_blocks import (
-    GROUP_SHARE,
+    PARAMETER_PIECE,
     cut_by_channels,
     depthwise_entry,
     filters_stay,
     group_entries,
     group_parameters,
+    parameter_room,
 )
 from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut
@@ -47,10 +48,6 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
 from gatewright.contract.program import Region
 
-PARAMETER_PIECE = 128
-"""Epilogue parameters loaded at a time, with the filters of the layer that first needs them."""
-
-
 IDENTITY = 2, 1
 """Multiplier and shift that leave a value as it is: those of a maximum."""
 
@@ -60,6 +57,7 @@ MANY_SHARE = 2
 
 LAYER_SHARE = 4
 """There they do in layers that need more than one in so many entries of what is left."""
+
 
 @dataclass(frozen=True)
 class GroupParameters:
@@ -125,7 +123,10 @@ class NetworkImage:
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
         self.by_channels = {layer.name: chain for chain in beside for layer in chain.layers}
-        self.head = head_of(self.graph, self.arch)
+        elsewhere = {*self.passes, *(name for chain in plan.chains for name in chain.names)}
+        elsewhere |= {layer.name for block in plan.blocks for layer in block.layers}
+        head = head_of(self.graph, self.arch)
+        self.head = head if head and not plan.spills and head.convolution.name not in elsewhere else None
         self.share = {name: channels for chain in self.chains for name, channels in chain.share.items()}
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
@@ -136,8 +137,7 @@ class NetworkImage:
         most = max((len(layer.weight) for layer in self.graph.layers if isinstance(layer, QuantisedConv)), default=0)
         self._in_groups = MANY_SHARE * (1 + most) > self.parameter_capacity
         if self._in_groups or any(self._comes_in_groups(name) for name in self.by_channels):
-            share = self.parameter_capacity // GROUP_SHARE // PARAMETER_PIECE * PARAMETER_PIECE
-            self.parameter_capacity -= max(PARAMETER_PIECE, share)
+            self.parameter_capacity = parameter_room(self.arch)
         self._parameters: list[np.ndarray] = []
         self._entries = 0
         self.first_parameters = 0
@@ -280,7 +280,7 @@ class NetworkImage:
         parameters: npt.NDArray[np.uint8],
         behind: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        """For each group of filters the pooling's entry and theirs, and ``behind`` those a row of others [groups, bytes]."""
+        """For each group of filters the pooling's entry and theirs; then its row of ``behind`` [groups, bytes]."""
         entries = 1 + bank.group + -(1 + bank.group) % PARAMETERS_PER_BEAT
         if behind is not None:
             entries = group_entries(self.arch)
