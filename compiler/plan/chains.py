@@ -161,9 +161,16 @@ class Chain:
 
     def image_rows(self, step: int) -> int:
         """Rows of the first layer's source that are needed up to a step."""
-        first = self.layers[0]
-        made = [rows for one in self.steps[: step + 1] for layer, rows in one if layer is first]
-        return max(min(needed_rows(first, rows).end, self.graph.shapes[first.source].height) for rows in made)
+        return self._image_rows[step]
+
+    @cached_property
+    def _image_rows(self) -> list[int]:
+        """By step."""
+        first, needed = self.layers[0], [0]
+        for step in self.steps:
+            ends = [needed_rows(first, rows).end for layer, rows in step if layer is first]
+            needed.append(min(max([needed[-1], *ends]), self.graph.shapes[first.source].height))
+        return needed[1:]
 
     def image_ring(self, unit: int) -> int:
         """Rows that a ring of the first layer's source must hold, ``image_ahead`` steps ahead, in whole units."""
