@@ -83,11 +83,12 @@ def random_images(count: int, size: int = 16, seed: int = 2) -> npt.NDArray[np.u
 class SmallMobileNet(Network):
     """Inverted residuals behind a 3x3 convolution of stride 2: with and without expansion, with stride, and two gated.
 
-    Channels are few; the last tile of a block's grid is cut by a map that is no whole number of tiles.
+    Channels are few; the last tile of a block's grid is cut by a map that is no whole number of tiles. ``last``
+    channels are averaged for the classifier.
     """
 
-    def __init__(self, gating: Gating, size: int, channels: int, tile: int) -> None:
-        super().__init__(18, gating, 10, size)
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int, last: int, classes: int) -> None:
+        super().__init__(18, gating, classes, size)
         edge = halved(size, 2)
         shapes = ((12, 1, 1), (channels, 2, 4), (channels, 1, 4), (channels, 1, 4), (channels + 8, 1, 3))
         features: list[nn.Module] = [convolution(3, 8, 3, stride=2)]
@@ -95,8 +96,8 @@ class SmallMobileNet(Network):
         for after, stride, expansion in shapes:
             features.append(InvertedResidual(before, after, edge, edge, stride, expansion, tile, gating))
             edge, before = halved(edge, stride), after
-        self.features = nn.Sequential(*features, convolution(before, 40, 1))
-        self.classifier = nn.Linear(40, 10)
+        self.features = nn.Sequential(*features, convolution(before, last, 1))
+        self.classifier = nn.Linear(last, classes)
 
     def blocks(self) -> Sequence[InvertedResidual]:
         return [block for block in self.features if isinstance(block, InvertedResidual)]
@@ -115,14 +116,21 @@ class SmallMobileNet(Network):
     def head_macs(self) -> int:
         last = self.features[-2]
         assert isinstance(last, InvertedResidual)
-        return last.height * last.width * last.out_channels * 40 + 400
+        filters = self.classifier.in_features
+        return last.height * last.width * last.out_channels * filters + filters * self.classifier.out_features
 
 
 def lively_mobilenet(
-    gating: Gating, size: int = 28, seed: int = 1, channels: int = 16, tile: int = 2
+    gating: Gating,
+    size: int = 28,
+    seed: int = 1,
+    channels: int = 16,
+    tile: int = 2,
+    last: int = 40,
+    classes: int = 10,
 ) -> SmallMobileNet:
     """A network of inverted residuals whose gates decide both ways; at 28 pixels with 4x4 grids over maps of 7x7."""
-    network = lively(SmallMobileNet(gating, size, channels, tile), seed)
+    network = lively(SmallMobileNet(gating, size, channels, tile, last, classes), seed)
     assert isinstance(network, SmallMobileNet)
     return network
 
