@@ -41,6 +41,7 @@ class HeadLowering:
         self.convolutions.count_macs(head.convolution)
         context.macs[head.classifier.name] = DIGITS * self.classes * product.filters
         context.out.layer = product.name
+        # All of the source is read here: the sums, which are written from now on, may lie in its place.
         patches = product.gather(context, 0, len(product.tiles))
         kept, done, blocks = context.keep_bank(), 0, head.blocks(self.arch)
         self.loader.load_until(self.loader.turn[head.classifier.name])
