@@ -126,7 +126,10 @@ class NetworkImage:
         elsewhere = {*self.passes, *(name for chain in plan.chains for name in chain.names)}
         elsewhere |= {layer.name for block in plan.blocks for layer in block.layers}
         head = head_of(self.graph, self.arch)
-        self.head = head if head and not plan.spills and head.convolution.name not in elsewhere else None
+        away = {name for tensors in plan.off_chip for name in tensors}
+        if head is not None and (plan.spills or head.convolution.name in elsewhere or head.convolution.source in away):
+            head = None
+        self.head = head
         self.share = {name: channels for chain in self.chains for name, channels in chain.share.items()}
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
