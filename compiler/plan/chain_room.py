@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan import channel_blocks
 from gatewright.compiler.plan.array_share import SHARE
@@ -26,13 +26,16 @@ def filters_stay(chain: Chain, arch: ArchConfig) -> bool:
     return may_stay([layer.weight.shape for layer in chain.layers if layer.groups == 1], arch, shared)
 
 
-def layers_parameters(layers: Sequence[QuantisedConv], graph: QuantisedGraph, arch: ArchConfig) -> int:
+def layers_parameters(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, arch: ArchConfig) -> int:
     """Parameter entries of layers that are there together, at most."""
     return sum(_entries(layer, graph, arch) for layer in layers)
 
 
-def _entries(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig) -> int:
-    return (DEPTHWISE_ENTRIES if in_epilogue(layer, graph, arch) else 1) * len(layer.weight) + 1
+def _entries(layer: QuantisedLayer, graph: QuantisedGraph, arch: ArchConfig) -> int:
+    """Those of its filters, or, of a gate with two layers, of the larger one's; and the pooling's."""
+    filters = max(len(getattr(layer, name, ())) for name in ("weight", "hidden_weight"))
+    depthwise = isinstance(layer, QuantisedConv) and in_epilogue(layer, graph, arch)
+    return (DEPTHWISE_ENTRIES if depthwise else 1) * filters + 1
 
 
 def parameters_fit(graph: QuantisedGraph, chosen: Sequence[Chain], arch: ArchConfig) -> bool:
@@ -41,6 +44,6 @@ def parameters_fit(graph: QuantisedGraph, chosen: Sequence[Chain], arch: ArchCon
     if all(channel_blocks.filters_stay(chain.layers, arch) for chain in beside):
         return True
     known = {name for chain in chosen for name in chain.names}
-    alone = [[la] for la in graph.layers if isinstance(la, QuantisedConv) and la.name not in known]
-    together = [chain.layers for chain in chosen if chain.order != Order.BY_CHANNELS]
-    return all(layers_parameters(layers, graph, arch) <= parameter_room(arch) for layers in (*alone, *together))
+    sets: list[Sequence[QuantisedLayer]] = [[layer] for layer in graph.layers if layer.name not in known]
+    sets += [chain.layers[-1:] if chain.order == Order.BY_CHANNELS else chain.layers for chain in chosen]
+    return all(layers_parameters(layers, graph, arch) <= parameter_room(arch) for layers in sets)

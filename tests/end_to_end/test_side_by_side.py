@@ -146,6 +146,18 @@ def test_channels_in_the_wake_on_other_arrays(monkeypatch: pytest.MonkeyPatch, p
     agree(network, compiler)
 
 
+def test_parameters_that_come_in_groups_leave_room_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """151 entries of the classifier do not fit beside room for groups in 256: nothing goes by channels."""
+    network = case(size=12, channels=8, last=36, classes=150)
+    arch = replace(PRESETS["4x4"], weight_kib=2)
+    assert Order.BY_CHANNELS in {
+        order for order, *_ in orders(forced(monkeypatch, network.graph, arch, Order.BY_CHANNELS, 0))
+    }
+    small = forced(monkeypatch, network.graph, replace(arch, parameter_entries=256), Order.BY_CHANNELS, 0)
+    assert Order.BY_CHANNELS not in {order for order, *_ in orders(small)}
+    agree(network, small)
+
+
 @pytest.mark.parametrize(("preset", "weight_kib"), [("ultra96", 16), ("12x20", 16), ("4x4", 2)])
 def test_a_classifier_in_the_wake_of_the_last_convolution(preset: str, weight_kib: int) -> None:
     """Its filters do not fit: they come by pieces of the reduction in groups, the last one of each smaller."""
