@@ -118,6 +118,17 @@ RACES: list[tuple[str, list[Row], list[Row], str]] = [
         "instruction 3 (EPILOGUE) writes scratchpad bytes 8192 to 8207 while another unit still writes it",
     ),
     (
+        "a residual from elsewhere still on its way",
+        [LOADED, READY, load(address=65536), epilogue(residual=1, elsewhere=1, source=65536, source_width=60)],
+        [
+            LOADED,
+            READY,
+            load(address=65536),
+            epilogue([(Unit.LOAD, 2)], residual=1, elsewhere=1, source=65536, source_width=60),
+        ],
+        "instruction 3 (EPILOGUE) reads scratchpad bytes 65536 to 65551 before it is written",
+    ),
+    (
         "port B used by two",
         [row(Opcode.STORE, address=65536, dram_address=1024, beats=1), load()],
         [row(Opcode.STORE, address=65536, dram_address=1024, beats=1), load([(Unit.STORE, 1)])],
