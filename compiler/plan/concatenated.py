@@ -16,9 +16,13 @@ from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.chains import BANDS, Chain, in_a_row
 from gatewright.compiler.plan.spills import Pass, ring_rows_of
 from gatewright.compiler.plan.stem import PooledConvolution
+from gatewright.contract.arch import ArchConfig
 
 LONGEST = 3
 """Layers of a chain: a batch norm, and the two convolutions of a dense layer."""
+
+STEPS = 16
+"""Numbers of chains that are tried, about."""
 
 Way = tuple[tuple[Chain, ...], list[Spill]]
 
@@ -49,27 +53,32 @@ def norm_chains(graph: QuantisedGraph) -> list[Chain]:
     return sorted(found, key=lambda chain: -size[chain])
 
 
-def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> Iterator[Way]:
+def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution], arch: ArchConfig) -> Iterator[Way]:
     """Chains by rows and maps in DRAM: few before many, wide bands before narrow, rows ahead of their time before not.
 
-    ``graph`` has the shapes that maps have where they lie.
+    ``graph`` has the shapes that maps have where they lie. What is larger than the scratchpad lies in DRAM.
     """
-    alone = norm_chains(graph)
+    alone, streams = norm_chains(graph), _streams(graph, stems)
+    least = sum(graph.shapes[stream[0]].size > arch.scratchpad_bytes for stream in streams)
     yield (), []
     for rows in BANDS:
-        for count in range(1, len(alone) + 1):
+        for count in _some(len(alone))[1:] if not least else ():
             yield tuple(replace(chain, rows=rows) for chain in alone[:count]), []
-    streams = _streams(graph, stems)
-    for count in range(1, len(streams) + 1):
+    for count in range(max(1, least), len(streams) + 1):
         spilled = {name for tensors in streams[:count] for name in tensors}
         touching = [chain for chain in alone if any({*la.reads, *la.writes} & spilled for la in chain.layers)]
         others = [chain for chain in alone if chain not in touching]
         for rows in BANDS:
-            for most in dict.fromkeys((0, *range(1, len(others), max(1, len(others) // 8)), len(others))):
+            for most in _some(len(others)):
                 chosen = tuple(replace(chain, rows=rows) for chain in [*touching, *others[:most]])
                 for ahead in (1, 0):
                     rings = [_ring_rows(graph, chosen, stems, tensors, ahead) for tensors in streams[:count]]
                     yield chosen, [Spill(*way, ahead) for way in zip(streams[:count], rings, strict=True)]
+
+
+def _some(count: int) -> list[int]:
+    """Numbers from 0 to ``count``, all or some."""
+    return sorted({*range(0, count, max(1, count // STEPS)), count})
 
 
 def passes(graph: QuantisedGraph, chains: Sequence[Chain], tensors: Sequence[str]) -> list[Pass]:

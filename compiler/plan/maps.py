@@ -77,7 +77,7 @@ def _with_norms(
     """As ``plan_maps``, of a network whose batch norms or averages are layers of their own."""
     size = layout.rows * layout.channels * layout.width * layout.height
     wishes, refused = _stem_wishes(graph, layout, pooled), list[DoesNotFitError]()
-    for number, (chains, spills) in enumerate(ways(graph, pooled)):
+    for number, (chains, spills) in enumerate(ways(graph, pooled, arch)):
         for rings in range(len(wishes) + 1) if number == 0 else (len(wishes),):
             try:
                 maps = allocate_scratchpad(

@@ -186,7 +186,7 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
     layers = tuple(
         LayerPlan(
             layer.name,
-            tuple(_filters(image, bank, read[bank]) for bank in layer.banks),
+            tuple(_filters(image, bank, read[bank]) for bank in layer.banks if image.banks[bank].rows),
             tuple(_tensor(image, name, layer, moved) for name in layer.writes if name in known),
             bands.get(layer.name),
             cycles[layer.name],
