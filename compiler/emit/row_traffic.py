@@ -54,9 +54,10 @@ class RowTraffic:
     def __init__(self, context: Context, one: Pass) -> None:
         self.context, self._steps = context, one.steps
         spills = {spill.tensors: spill for spill in context.image.spills.values()}.values()
-        self.ahead = all(spill.ahead for spill in spills)
         streams = [_Stream(context.image.spilled[s.tensors[0]], use_of(one, s.tensors, context.graph)) for s in spills]
-        self.streams = [stream for stream in streams if stream.use.reads or stream.use.writes]
+        used = [n for n, stream in enumerate(streams) if stream.use.reads or stream.use.writes]
+        self.streams = [streams[n] for n in used]
+        self.ahead = all(list(spills)[n].ahead for n in used)
         self._waiting: deque[_Piece] = deque()
         self._number, self._begun, self._pieces = -1, context.idle_port, 0
         self._share = 1.0

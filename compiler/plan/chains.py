@@ -45,8 +45,15 @@ class Chain:
         """The maps of which only rows are kept."""
         return tuple(layer.output for layer in self.layers[:-1])
 
+    @cached_property
+    def _units(self) -> dict[str, int]:
+        """By layer the rows of its output that are made together at least."""
+        return {layer.name: self._unit_of(layer) for layer in self.layers}
+
     def _unit(self, layer: QuantisedConv) -> int:
-        """Rows of a layer's output that are made together at least."""
+        return self._units[layer.name]
+
+    def _unit_of(self, layer: QuantisedConv) -> int:
         shape = self.graph.shapes[layer.output]
         if self.cut and layer is self.layers[0]:
             return computed_edge(shape.height, shape.width)

@@ -24,6 +24,9 @@ LONGEST = 3
 STEPS = 16
 """Numbers of chains that are tried, about."""
 
+WIDER = (1, 2, 4, 7, 8, 14)
+"""Rows of bands that are tried where there is room."""
+
 Way = tuple[tuple[Chain, ...], list[Spill]]
 
 
@@ -59,21 +62,72 @@ def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution], arch: ArchCo
     ``graph`` has the shapes that maps have where they lie. What is larger than the scratchpad lies in DRAM.
     """
     alone, streams = norm_chains(graph), _streams(graph, stems)
+    of = {rows: {chain: replace(chain, rows=rows) for chain in alone} for rows in BANDS}
     least = sum(graph.shapes[stream[0]].size > arch.scratchpad_bytes for stream in streams)
     yield (), []
     for rows in BANDS:
         for count in _some(len(alone))[1:] if not least else ():
-            yield tuple(replace(chain, rows=rows) for chain in alone[:count]), []
+            yield tuple(of[rows][chain] for chain in alone[:count]), []
     for count in range(max(1, least), len(streams) + 1):
-        spilled = {name for tensors in streams[:count] for name in tensors}
-        touching = [chain for chain in alone if any({*la.reads, *la.writes} & spilled for la in chain.layers)]
+        touching = [chain for chain in alone if _touches(chain, streams[:count])]
         others = [chain for chain in alone if chain not in touching]
         for rows in BANDS:
             for most in _some(len(others)):
-                chosen = tuple(replace(chain, rows=rows) for chain in [*touching, *others[:most]])
+                chosen = tuple(of[rows][chain] for chain in [*touching, *others[:most]])
                 for ahead in (1, 0):
-                    rings = [_ring_rows(graph, chosen, stems, tensors, ahead) for tensors in streams[:count]]
-                    yield chosen, [Spill(*way, ahead) for way in zip(streams[:count], rings, strict=True)]
+                    yield chosen, _spilled(graph, chosen, stems, streams[:count], [ahead] * count)
+
+
+def wider(graph: QuantisedGraph, way: Way, stems: Sequence[PooledConvolution]) -> Iterator[Way]:
+    """A way with rows of one more map in DRAM brought ahead of their time; else with wider bands for one's chains.
+
+    For the former bands may be narrower: of the chains between two maps, of the map's own, and of all.
+    """
+    chains, spills = way
+    tensors, ahead = [spill.tensors for spill in spills], [spill.ahead for spill in spills]
+    stream_of = {chain: _stream_of(chain, tensors) for chain in chains}
+
+    def changed(number: int, rows: dict[int | None, int], early: int) -> Way:
+        chosen = tuple(replace(one, rows=rows.get(stream_of[one], one.rows)) for one in chains)
+        return chosen, _spilled(graph, chosen, stems, tensors, [*ahead[:number], early, *ahead[number + 1 :]])
+
+    for number, early in enumerate(ahead):
+        if not early:
+            for rows in ({}, {None: 1}, {None: 1, number: 1}, dict.fromkeys((None, *range(len(tensors))), 1)):
+                yield changed(number, rows, 1)
+    for number, early in enumerate(ahead):
+        now = max((chain.rows for chain in chains if stream_of[chain] == number), default=BANDS[0])
+        for more in WIDER:
+            if more > now:
+                yield changed(number, {number: more}, early)
+    for chain in (one for one in chains if stream_of[one] is None):
+        for more in WIDER:
+            if more > chain.rows:
+                chosen = tuple(replace(one, rows=more) if one is chain else one for one in chains)
+                yield chosen, _spilled(graph, chosen, stems, tensors, ahead)
+
+
+def _stream_of(chain: Chain, streams: Sequence[Sequence[str]]) -> int | None:
+    """The number of the stream that a chain reads and adds to; None for one between two, or elsewhere."""
+    ends = {chain.layers[0].source, chain.layers[-1].output}
+    return next((number for number, stream in enumerate(streams) if ends <= {*stream}), None)
+
+
+def _touches(chain: Chain, streams: Sequence[Sequence[str]]) -> bool:
+    """Whether a chain reads or writes one of the streams."""
+    return any({*la.reads, *la.writes} & {*stream} for la in chain.layers for stream in streams)
+
+
+def _spilled(
+    graph: QuantisedGraph,
+    chains: Sequence[Chain],
+    stems: Sequence[PooledConvolution],
+    streams: Sequence[tuple[str, ...]],
+    ahead: Sequence[int],
+) -> list[Spill]:
+    """The rings of streams in DRAM."""
+    pairs = list(zip(streams, ahead, strict=True))
+    return [Spill(stream, _ring_rows(graph, chains, stems, stream, early), early) for stream, early in pairs]
 
 
 def _some(count: int) -> list[int]:

@@ -22,8 +22,11 @@ from gatewright.contract.isa import FORMATS, Opcode
 MOST_WINDOW = 11
 """Edge of the windows of AVERAGE that are used: as of DIGITS, so that sums are small."""
 
-NORM_SHARE = 4
-"""A batch norm by itself that needs more than one in so many parameter entries is multiplied on the array."""
+NORM_SHARE = 16
+"""A batch norm by itself that needs more than one in so many parameter entries is multiplied on the array.
+
+There its products are read and written while others are multiplied; in EPILOGUE nothing else is done meanwhile.
+"""
 
 MOST_EDGE = min((1 << field.bits) - 1 for field in FORMATS[Opcode.EPILOGUE].fields if field.name == "tile")
 """Of a tile."""

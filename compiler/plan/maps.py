@@ -10,7 +10,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.chains import Chain, chain_ways
-from gatewright.compiler.plan.concatenated import has_norms, ring_wishes, ways
+from gatewright.compiler.plan.concatenated import Way, has_norms, ring_wishes, ways, wider
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
 from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
@@ -77,22 +77,31 @@ def _with_norms(
     """As ``plan_maps``, of a network whose batch norms or averages are layers of their own."""
     size = layout.rows * layout.channels * layout.width * layout.height
     wishes, refused = _stem_wishes(graph, layout, pooled), list[DoesNotFitError]()
-    for number, (chains, spills) in enumerate(ways(graph, pooled, arch)):
+
+    def place(way: Way, rings: int) -> Plan | None:
+        chains, spills = way
+        fixed, together = ring_wishes(graph, chains), [chain.layers for chain in chains]
+        try:
+            maps = allocate_scratchpad(
+                graph, arch, size, (), wishes[:rings], pooled, spills, fixed=fixed, together=together
+            )
+            return Plan([], spills, maps, chains=chains)
+        except DoesNotFitError as error:
+            refused.append(error)
+            return None
+
+    def widened(plan: Plan) -> Plan:
+        """With each change that finds room, one after the other."""
+        found: Plan | None = plan
+        while found is not None:
+            plan, way = found, (found.chains, found.spills)
+            found = next((better for one in wider(graph, way, pooled) if (better := place(one, len(wishes)))), None)
+        return plan
+
+    for number, way in enumerate(ways(graph, pooled, arch)):
         for rings in range(len(wishes) + 1) if number == 0 else (len(wishes),):
-            try:
-                maps = allocate_scratchpad(
-                    graph,
-                    arch,
-                    size,
-                    rings=wishes[:rings],
-                    stems=pooled,
-                    spills=spills,
-                    fixed=ring_wishes(graph, chains),
-                    together=[chain.layers for chain in chains],
-                )
-                return Plan([], spills, maps, chains=chains)
-            except DoesNotFitError as error:
-                refused.append(error)
+            if plan := place(way, rings):
+                return widened(plan)
     raise min(refused, key=lambda error: error.missing)
 
 

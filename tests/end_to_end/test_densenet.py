@@ -88,8 +88,8 @@ def test_batch_norms_are_epilogues_where_the_machine_has_them_and_else_products(
 
 
 def test_many_channels_are_normalised_on_the_array() -> None:
-    """Four parameter entries a channel are more than a quarter of the buffer."""
-    graph, few = case("wide").graph, replace(PRESETS["ultra96"], parameter_entries=512)
+    """Four parameter entries a channel are more than one in sixteen of the buffer's."""
+    graph, few = case("wide").graph, replace(PRESETS["ultra96"], parameter_entries=2048)
     assert 0 < len(kinds(Compiler(graph, few).compile({}), EpilogueKind.DEPTHWISE)) < 7
     agree(case("wide"), Compiler(graph, few))
 
