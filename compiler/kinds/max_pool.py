@@ -74,12 +74,19 @@ class MaxPool(Layer):
                 f"it pools the output of convolution {conv.name}, which {others[0]} reads too; the pool must be its "
                 "only reader",
             )
-        if conv.residual is not None or conv.gates:
-            extra = conv.gates[0] if conv.gates else f"residual {conv.residual}"
+        if conv.depthwise:
+            refuse(
+                self.name,
+                f"it pools the output of {conv.name}, a depthwise convolution, a batch norm by itself or an average; a "
+                "max pool must follow a convolution on the array",
+            )
+        if conv.in_place is not None or conv.gates:
+            what = "residual" if conv.residual is not None else "a place behind"
+            extra = conv.gates[0] if conv.gates else f"{what} {conv.in_place}"
             refuse(
                 self.name,
                 f"it pools the output of convolution {conv.name}, which has {extra}; a max pool must follow a "
-                "convolution without gates and without a residual",
+                "convolution without gates and without a residual, and not a concatenation",
             )
         return conv
 

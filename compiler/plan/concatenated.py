@@ -92,9 +92,9 @@ def wider(graph: QuantisedGraph, way: Way, stems: Sequence[PooledConvolution]) -
         return chosen, _spilled(graph, chosen, stems, tensors, [*ahead[:number], early, *ahead[number + 1 :]])
 
     for number, early in enumerate(ahead):
-        if not early:
-            for rows in ({}, {None: 1}, {None: 1, number: 1}, dict.fromkeys((None, *range(len(tensors))), 1)):
-                yield changed(number, rows, 1)
+        narrower: list[tuple[int | None, ...]] = [(), (None,), (None, number), (None, *range(len(tensors)))]
+        for which in narrower if not early else ():
+            yield changed(number, dict.fromkeys(which, 1), 1)
     for number, early in enumerate(ahead):
         now = max((chain.rows for chain in chains if stream_of[chain] == number), default=BANDS[0])
         for more in WIDER:

@@ -17,6 +17,8 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.depthwise import in_epilogue
 from gatewright.contract.arch import ArchConfig
 
+LOOK = "averages for gates are made as a convolution writes a map: let the gate look at a convolution of it"
+
 
 def pitches(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     """Bytes from a pixel to the next, of the maps where they are not the map's channels."""
@@ -42,7 +44,10 @@ def pitches(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     for name, shape in graph.shapes.items():
         widest[root(name)] = max(widest.get(root(name), 0), shape.channels)
     found = {name: widest[root(name)] for name, shape in graph.shapes.items() if widest[root(name)] != shape.channels}
+    continued = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.appended_to}
     for layer in graph.layers:
+        if isinstance(layer, Pooling) and layer.source in {*continued, *found}:
+            refuse(layer.name, f"a gate looks at {layer.source}, which is a concatenation or a part of one; {LOOK}")
         _check(layer, found)
     return found
 
@@ -62,12 +67,8 @@ def _check(layer: object, found: dict[str, int]) -> None:
                 f"it adds to {layer.residual}, and its output is a part of a concatenation; put the output of a "
                 "convolution that adds nothing there",
             )
-    if isinstance(layer, QuantisedClassifier | Pooling) and layer.source in found:
-        refuse(
-            layer.name,
-            f"it averages {layer.source}, of whose concatenation it is only a part; averages are made of the whole, or "
-            "of a batch norm and a ReLU of it",
-        )
+    if isinstance(layer, QuantisedClassifier) and layer.source in found:
+        refuse(layer.name, f"it averages {layer.source}, which is a part of a concatenation; average the whole")
 
 
 def laid(graph: QuantisedGraph, found: dict[str, int]) -> QuantisedGraph:

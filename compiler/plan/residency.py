@@ -236,8 +236,8 @@ def _tensor(
     if writer is None:
         pitch, size = image.input_pitch, image.input_region.size
     else:
-        size = writer.sizes(image.graph)[name]
-        pitch = size // image.graph.shapes[name].height if name in image.graph.shapes else size
+        size = writer.sizes(image.laid)[name]
+        pitch = size // image.laid.shapes[name].height if name in image.laid.shapes else size
     rows = image.ring_rows(name, pitch)
     where = name, image.addresses[name], size if rows is None else rows * pitch, rows
     if name not in image.spilled:

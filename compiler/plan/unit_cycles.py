@@ -43,12 +43,14 @@ def load_cycles(fields: Fields, rows: Sequence[int], arch: ArchConfig) -> int:
 
 def gather_cycles(fields: Fields, arch: ArchConfig) -> int:
     """Pieces of runs that are moved, for every pixel of every tile."""
-    width = fields["kernel_width"] * fields["channels"]
+    rows, width = fields["kernel_height"], fields["kernel_width"] * fields["channels"]
+    if fields["pixel_channels"] or fields["dilation"] > 1:
+        rows, width = rows * fields["kernel_width"], fields["channels"]
     low = fields["first_slice"] * arch.rows
-    high = min(fields["kernel_height"] * width, low + fields["slice_count"] * arch.rows)
+    high = min(rows * width, low + fields["slice_count"] * arch.rows)
     if low >= high:
         return 0
-    parts = (min(high, (row + 1) * width) - max(low, row * width) for row in range(fields["kernel_height"]))
+    parts = (min(high, (row + 1) * width) - max(low, row * width) for row in range(rows))
     runs = sum(-(-max(0, part) // arch.gather_bytes) for part in parts)
     least = 1 if fields["tile_table"] == NO_TABLE else TILE_CYCLES
     return fields["tile_count"] * max(fields["tile"] ** 2 * runs, least)

@@ -141,3 +141,49 @@ class Branches(nn.Module):
 def test_branches_of_several_kernels(preset: str) -> None:
     network = case_of(lively(Branches(), NETWORK_SEED), 12)
     agree(network, Compiler(network.graph, PRESETS[preset]))
+
+
+class Parts(nn.Module):
+    """A map of two parts, of which others read the first or the whole: ``end`` says how."""
+
+    def __init__(self, end: str) -> None:
+        super().__init__()
+        self.end = end
+        self.a, self.b, self.norm = nn.Conv2d(3, 10, 3, padding=1), nn.Conv2d(10, 6, 1), nn.BatchNorm2d(16)
+        self.first, self.whole, self.gate = nn.Conv2d(10, 20, 3), nn.Conv2d(16, 20, 3), nn.Linear(16, 20)
+        self.last, self.fc = nn.Conv2d(20, 20, 1), nn.Linear(20, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.a(x))
+        y = torch.cat((x, F.relu(self.b(x))), 1)
+        if self.end == "max pool":
+            y = F.max_pool2d(y, 2)
+        if self.end == "max pool of a norm":
+            y = F.max_pool2d(self.norm(y), 2)
+        z = self.whole(self.norm(y) if self.end == "both" else y)
+        if self.end == "gate":
+            z = z * (self.gate(y.mean((2, 3))) >= 0).to(z.dtype)[:, :, None, None]
+        if self.end == "both":
+            z = z + self.first(x)
+        logits: Tensor = self.fc(F.relu(self.last(F.relu(z))).mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize("preset", ["ultra96", "ultra96-lean", "4x4"])
+def test_a_kernel_of_several_columns_reads_a_part(preset: str) -> None:
+    network = case_of(lively(Parts("both"), NETWORK_SEED), 12)
+    program = agree(network, Compiler(network.graph, PRESETS[preset]))
+    assert "first" in apart(program)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("max pool", r"it pools the output of convolution b, which has a place behind a; .* not a concatenation"),
+        ("max pool of a norm", "it pools the output of norm, a depthwise convolution, a batch norm by itself"),
+        ("gate", "a gate looks at b, which is a concatenation or a part of one; averages for gates"),
+    ],
+)
+def test_what_reads_a_concatenation_otherwise_is_refused(end: str, message: str) -> None:
+    with pytest.raises(GatewrightError, match=message):
+        Compiler(case_of(lively(Parts(end), NETWORK_SEED), 12).graph, PRESETS["ultra96"])
