@@ -69,6 +69,10 @@ BAD: list[tuple[Row, str]] = [
         gather(source_mask=1, source_tile=1, source_grid=4, kernel_width=5),
         "(GATHER) kernel_width = 5; with a source_mask",
     ),
+    (
+        gather(kernel_height=2, kernel_width=2, dilation=2, first_slice=1, patch_vectors=32),
+        "(GATHER) first_slice = 1 does not begin with a kernel row of 32 elements, whose pixels lie apart",
+    ),
     (gather(source_mask=1, kernel_width=5, tile_count=0), "(GATHER) kernel_width = 5; with a source_mask"),
     (gather(source_mask=MASKS, tile_count=0), f"(GATHER) names mask {MASKS}, but the machine has {MASKS}"),
     (gather(source_mask=1, source_tile=1, source_grid=63, height=10), "(GATHER) reaches mask bit 570 of 512"),

@@ -120,6 +120,18 @@ def test_a_wide_kernel_with_a_source_mask_is_an_error() -> None:
     assert step_simulate(make_program(ARCH, [row(Opcode.GATHER, kernel_width=4, **shape, **masked)])).cycles > 0
 
 
+@pytest.mark.parametrize("apart", [{"pixel_channels": 9}, {"dilation": 2}])
+def test_slices_of_pixels_that_lie_apart_begin_with_a_kernel_row(apart: dict[str, int]) -> None:
+    shape = {"height": 8, "width": 8, "channels": ARCH.rows, "out_width": 8, "kernel_height": 3, "kernel_width": 2}
+    shape |= {"stride": 1, "tile": 1, "tile_count": 2, "patch_vectors": 4, "slice_count": 1}
+    with pytest.raises(
+        GatewrightError, match=r"\(GATHER\): first_slice = 3 does not begin with a kernel row of \d+ el"
+    ):
+        step_simulate(make_program(ARCH, [row(Opcode.GATHER, first_slice=3, **shape, **apart)]))
+    assert step_simulate(make_program(ARCH, [row(Opcode.GATHER, first_slice=2, **shape, **apart)])).cycles > 0
+    assert step_simulate(make_program(ARCH, [row(Opcode.GATHER, first_slice=3, **shape)])).cycles > 0
+
+
 def test_a_gather_without_tiles_may_not_name_a_mask_that_is_not_there() -> None:
     lacking = {"source_mask": MASKS, "source_tile": 1, "source_grid": 8, "tile": 1, "patch_vectors": 4}
     with pytest.raises(GatewrightError, match=rf"\(GATHER\): source_mask = {MASKS}; the machine has {MASKS} masks"):
