@@ -268,8 +268,9 @@ class ConvolutionLowering:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
         filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
         row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
+        begun = self.image.begun.get(layer.name)
         return OutputMap(
-            self.image.addresses[layer.output],
+            self.image.addresses[layer.output] if begun is None else begun.address,
             shape.height,
             shape.width,
             filters,
@@ -279,7 +280,7 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, row),
+            self.ring(layer.output, row) if begun is None else begun.ring,
             planes=self._planes(layer.output),
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,

@@ -54,7 +54,11 @@ class RowTraffic:
     def __init__(self, context: Context, one: Pass) -> None:
         self.context, self._steps = context, one.steps
         spills = {spill.tensors: spill for spill in context.image.spills.values()}.values()
-        streams = [_Stream(context.image.spilled[s.tensors[0]], use_of(one, s.tensors, context.graph)) for s in spills]
+        layers = {layer.name for step in one.steps for layer, _ in step}
+        image = context.image
+        rows = [image.begun[str(s.begun)] if s.begun in layers else image.spilled[s.tensors[0]] for s in spills]
+        uses = [use_of(one, s.tensors, context.graph) for s in spills]
+        streams = [_Stream(*pair) for pair in zip(rows, uses, strict=True)]
         used = [n for n, stream in enumerate(streams) if stream.use.reads or stream.use.writes]
         self.streams = [streams[n] for n in used]
         self.ahead = all(list(spills)[n].ahead for n in used)

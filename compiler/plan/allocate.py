@@ -30,11 +30,22 @@ class RingWish:
 
 @dataclass(frozen=True)
 class Spill:
-    """Maps that share a place in DRAM, and ``rows`` of a ring on chip; rows come ``ahead`` (0 or 1) steps early."""
+    """Maps that share a place in DRAM, and ``rows`` of a ring on chip; rows come ``ahead`` (0 or 1) steps early.
+
+    ``begun``: a layer that writes the first of them and reads none, if it has a ring of its own, of ``begin`` rows: it
+    and the others need not fit at once.
+    """
 
     tensors: tuple[str, ...]
     rows: int
     ahead: int
+    begun: str | None = None
+    begin: int = 0
+
+    @property
+    def begin_ring(self) -> str:
+        """The name of the ring of the layer that begins the maps."""
+        return f"{self.tensors[0]}.begin"
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,12 @@ def allocate_scratchpad(
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
         owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
+        if spill.begun is not None:
+            readers = [n for n, layer in enumerate(graph.layers) if {*spill.tensors} & {*layer.reads}]
+            begins = uses[spill.tensors[0]]
+            owner[spill.tensors[0]].first = min(readers)
+            size = spill.begin * shape.width * shape.channels
+            owner[spill.begin_ring] = Buffer([spill.begin_ring], size, min(begins), min(readers) - 1)
     owner[graph.input].last_place = bool(spills)
     for wish in rings:
         ring = owner[wish.tensor]

@@ -14,7 +14,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.chains import BANDS, Chain, in_a_row
-from gatewright.compiler.plan.spills import Pass, ring_rows_of
+from gatewright.compiler.plan.spills import Pass, ring_rows_of, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
 
@@ -126,8 +126,20 @@ def _spilled(
     ahead: Sequence[int],
 ) -> list[Spill]:
     """The rings of streams in DRAM."""
-    pairs = list(zip(streams, ahead, strict=True))
-    return [Spill(stream, _ring_rows(graph, chains, stems, stream, early), early) for stream, early in pairs]
+    spills = []
+    for stream, early in zip(streams, ahead, strict=True):
+        found = passes(graph, chains, stream)
+        begins = [one for one in found if not use_of(one, stream, graph).reads]
+        others = [one for one in found if one not in begins]
+        pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in stream]
+        if pooled or not others or len(begins) != 1:
+            spills.append(Spill(stream, ring_rows_of(found, graph, stream, early, max(pooled, default=0)), early))
+            continue
+        (begun,) = {layer.name for step in begins[0].steps for layer, _ in step if layer.output == stream[0]}
+        rows = (ring_rows_of(which, graph, stream, early) for which in (others, begins))
+        ring, begin = rows
+        spills.append(Spill(stream, ring, early, begun, begin))
+    return spills
 
 
 def _some(count: int) -> list[int]:
@@ -169,18 +181,6 @@ def _streams(graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> list[
 
     streams = {id(stream): tuple(stream) for stream in owner.values() if may(stream)}
     return sorted(streams.values(), key=lambda stream: -graph.shapes[stream[0]].size)
-
-
-def _ring_rows(
-    graph: QuantisedGraph,
-    chains: Sequence[Chain],
-    stems: Sequence[PooledConvolution],
-    tensors: Sequence[str],
-    ahead: int,
-) -> int:
-    """Rows that the ring of maps in DRAM must hold."""
-    pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in tensors]
-    return ring_rows_of(passes(graph, chains, tensors), graph, tensors, ahead, max(pooled, default=0))
 
 
 def ring_wishes(graph: QuantisedGraph, chains: Sequence[Chain]) -> dict[str, int]:

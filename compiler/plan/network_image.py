@@ -90,6 +90,8 @@ class NetworkImage:
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
     """Maps that lie in DRAM, and their rings."""
+    begun: dict[str, DramRows] = field(init=False, default_factory=dict)
+    """By layer, of maps in DRAM that it begins in a ring of its own."""
     spills: dict[str, Spill] = field(init=False, default_factory=dict)
     """How they were planned."""
     passes: dict[str, TiledPass] = field(init=False, default_factory=dict)
@@ -163,6 +165,8 @@ class NetworkImage:
             rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
             for tensor in spill.tensors:
                 self.spilled[tensor], self.spills[tensor] = rows, spill
+            if spill.begun is not None:
+                self.begun[spill.begun] = replace(rows, ring=spill.begin, address=self.addresses[spill.begin_ring])
 
     def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
         """Room in DRAM for maps of one shape that share a place."""
