@@ -14,6 +14,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.chains import BANDS, Chain, in_a_row
+from gatewright.compiler.plan.filters import RESIDENT_SHARE
 from gatewright.compiler.plan.spills import Pass, ring_rows_of, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
@@ -57,7 +58,7 @@ def norm_chains(graph: QuantisedGraph) -> list[Chain]:
 
 
 def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution], arch: ArchConfig) -> Iterator[Way]:
-    """Chains by rows and maps in DRAM: few before many, wide bands before narrow, rows ahead of their time before not.
+    """Chains by rows and maps in DRAM: few before many, wide bands before narrow. No rows come ahead of their time.
 
     ``graph`` has the shapes that maps have where they lie. What is larger than the scratchpad lies in DRAM.
     """
@@ -74,21 +75,28 @@ def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution], arch: ArchCo
         for rows in BANDS:
             for most in _some(len(others)):
                 chosen = tuple(of[rows][chain] for chain in [*touching, *others[:most]])
-                for ahead in (1, 0):
-                    yield chosen, _spilled(graph, chosen, stems, streams[:count], [ahead] * count)
+                yield chosen, _spilled(graph, chosen, stems, streams[:count], [0] * count)
 
 
-def wider(graph: QuantisedGraph, way: Way, stems: Sequence[PooledConvolution]) -> Iterator[Way]:
+def wider(graph: QuantisedGraph, way: Way, stems: Sequence[PooledConvolution], arch: ArchConfig) -> Iterator[Way]:
     """A way with rows of one more map in DRAM brought ahead of their time; else with wider bands for one's chains.
 
-    For the former bands may be narrower: of the chains between two maps, of the map's own, and of all.
+    For the former bands may be narrower: of the chains between two maps, of the map's own, and of all; but not of those
+    whose filters are streamed, and come again for each band.
     """
     chains, spills = way
     tensors, ahead = [spill.tensors for spill in spills], [spill.ahead for spill in spills]
     stream_of = {chain: _stream_of(chain, tensors) for chain in chains}
+    resident, of = RESIDENT_SHARE
+    most = arch.weight_words * arch.rows * resident // of
+    streamed = {chain for chain in chains if any(layer.weight.size > most for layer in chain.layers)}
 
     def changed(number: int, rows: dict[int | None, int], early: int) -> Way:
-        chosen = tuple(replace(one, rows=rows.get(stream_of[one], one.rows)) for one in chains)
+        wanted = {one: rows.get(stream_of[one], one.rows) for one in chains}
+        chosen = tuple(
+            one if rows == one.rows or (rows < one.rows and one in streamed) else replace(one, rows=rows)
+            for one, rows in wanted.items()
+        )
         return chosen, _spilled(graph, chosen, stems, tensors, [*ahead[:number], early, *ahead[number + 1 :]])
 
     for number, early in enumerate(ahead):

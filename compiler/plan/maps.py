@@ -95,7 +95,9 @@ def _with_norms(
         found: Plan | None = plan
         while found is not None:
             plan, way = found, (found.chains, found.spills)
-            found = next((better for one in wider(graph, way, pooled) if (better := place(one, len(wishes)))), None)
+            found = next(
+                (better for one in wider(graph, way, pooled, arch) if (better := place(one, len(wishes)))), None
+            )
         return plan
 
     for number, way in enumerate(ways(graph, pooled, arch)):
