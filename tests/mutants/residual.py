@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-_BENCH = "tests/hw/epilogue/test_epilogue.py -k 4x4"
+_BENCH = "tests/hw/epilogue/test_epilogue.py -k 8x8"
 _LEGALITY = "tests/hw/control/test_sequencer.py -k illegal"
 
 HARDWARE_RESIDUAL = [

@@ -196,6 +196,8 @@ class Generator:
             fields |= self._ring(fields, out_width * stored, size)
         if fields["residual"] and self.chance(0.6):
             fields |= self._elsewhere(fields, stored)
+            if "wrap_row" not in fields and self.chance(0.8):  # the output's ring is none of the residual's
+                fields |= self._ring(fields, out_width * stored, size)
         return instruction(number, waits, **fields)
 
     def _elsewhere(self, fields: dict[str, int], stored: int) -> dict[str, int]:
