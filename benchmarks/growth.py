@@ -48,22 +48,28 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet18": (lambda: ResNetImageNet(18), 224),
     "densenet121": (lambda: DenseNet(121), 224),
     "resnet34": (lambda: ResNetImageNet(34), 224),
+    "densenet201": (lambda: DenseNet(201), 224),
     "resnet50": (lambda: BottleneckResNet(50), 224),
+    "retinanet-resnet50": (lambda: RetinaNet(BottleneckResNet(50, size=160)), 160),
     "resnet101": (lambda: BottleneckResNet(101), 224),
-    "retinanet-resnet18, 256 px": (lambda: RetinaNet(ResNetImageNet(18, size=256)), 256),
-    "retinanet-resnet50, 512 px": (lambda: RetinaNet(BottleneckResNet(50, size=512)), 512),
-    "retinanet-resnet50, 800 px": (lambda: RetinaNet(BottleneckResNet(50, size=800)), 800),
+    "retinanet-resnet18": (lambda: RetinaNet(ResNetImageNet(18)), 224),
 }
+"""How each is built, and the edge of its images in pixels."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Figures of one network; ``memory_mib`` is the largest resident size of its process."""
+    """Figures of one network; ``memory_mib`` is the largest resident size of its process.
+
+    ``utilisation`` is the share of the array's multipliers that an image's MACs keep at work.
+    """
 
     network: str
     macs: int
     instructions: int
     cycles: int
+    utilisation: float
+    images_per_second: float
     compile_seconds: float
     simulate_seconds: float
     memory_mib: float
@@ -94,7 +100,17 @@ def measure(name: str, arch: ArchConfig) -> Growth | str:
         return str(error)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     macs = counted_macs(graph, None)
-    return Growth(name, macs, len(program.code), result.cycles, compiled - begin, end - compiled, memory)
+    return Growth(
+        network=name,
+        macs=macs,
+        instructions=len(program.code),
+        cycles=result.cycles,
+        utilisation=macs / (arch.rows * arch.columns * result.cycles),
+        images_per_second=arch.clock_mhz * 1e6 / result.cycles,
+        compile_seconds=compiled - begin,
+        simulate_seconds=end - compiled,
+        memory_mib=memory,
+    )
 
 
 def plot(rows: list[Growth], path: Path) -> None:
@@ -125,27 +141,28 @@ def main() -> None:
     """Measure, print, write ``growth.json`` and ``growth.svg``."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for growth.json and growth.svg")
-    parser.add_argument("--networks", default=",".join(n for n in NETWORKS if "," not in n), help="names, or 'all'")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="some of the default's")
     parser.add_argument("--arch", default="ultra96", help="a preset or a TOML file")
     options = parser.parse_args()
     arch = load_arch(options.arch)
-    names = list(NETWORKS) if options.networks == "all" else options.networks.split(",")
+    names = options.networks.split(",")
     unknown = [name for name in names if name not in NETWORKS]
     if unknown:
-        parser.error(f"unknown {', '.join(unknown)}; there are {'; '.join(NETWORKS)}")
+        parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     print(f"SYNTHETIC networks, without gates; {arch.name}; {cpu()}")
-    print("network                       10^6 MACs  instructions       cycles  compile s  simulate s  MiB")
+    print("network              10^6 MACs  instructions      cycles  of peak  images/s  compile s  simulate s   MiB")
     rows: list[Growth] = []
     context = multiprocessing.get_context("spawn")
     for name in names:
         with context.Pool(1) as pool:
             found = pool.apply(measure, (name, arch))
         if isinstance(found, str):
-            print(f"{name:<28} REFUSED: {found}", flush=True)
+            print(f"{name:<20} REFUSED: {found}", flush=True)
             continue
         rows.append(found)
         print(
-            f"{name:<28} {found.macs / 1e6:>10,.0f} {found.instructions:>13,} {found.cycles:>12,} "
+            f"{name:<20} {found.macs / 1e6:>9,.0f} {found.instructions:>13,} {found.cycles:>11,} "
+            f"{found.utilisation:>8.3f} {found.images_per_second:>9.1f} "
             f"{found.compile_seconds:>10.2f} {found.simulate_seconds:>11.2f} {found.memory_mib:>5,.0f}",
             flush=True,
         )

@@ -80,9 +80,9 @@ class MaxPool(Layer):
                 f"it pools the output of {conv.name}, a depthwise convolution, a batch norm by itself or an average; a "
                 "max pool must follow a convolution on the array",
             )
-        if conv.in_place is not None or conv.gates:
+        if conv.continued is not None or conv.gates:
             what = "residual" if conv.residual is not None else "a place behind"
-            extra = conv.gates[0] if conv.gates else f"{what} {conv.in_place}"
+            extra = conv.gates[0] if conv.gates else f"{what} {conv.continued}"
             refuse(
                 self.name,
                 f"it pools the output of convolution {conv.name}, which has {extra}; a max pool must follow a "

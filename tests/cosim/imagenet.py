@@ -1,7 +1,8 @@
-"""``python -m tests.cosim.imagenet``: a synthetic network of table 3 on the RTL, in lockstep with the simulator.
+"""``python -m tests.cosim.imagenet``: a synthetic network on the RTL, in lockstep with the simulator.
 
-One image, gated and dense: every map, gate and logit of the simulator against the integer reference, with the audit,
-then every instruction's cycles and the final state of the RTL against the simulator. Minutes.
+One image: every map, gate and logit of the simulator against the integer reference, with the audit, then every
+instruction's cycles and the final state of the RTL against the simulator. Those of table 3 run gated and dense, those
+of ``benchmarks/growth.py`` have no gates. Minutes.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import argparse
 import sys
 import time
 
+import numpy as np
+import numpy.typing as npt
+
 from benchmarks.gated_cases import MASKS, MODES
+from benchmarks.growth import NETWORKS, prepared
 from benchmarks.published import PAPER
 from benchmarks.synthetic_networks import aim_for_ratio
 from gatewright.compiler.compile import Compiler
+from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.graph.serving import without_gates
 from gatewright.contract.arch import load_arch
@@ -28,26 +34,39 @@ AIMED_WITH = 8
 """Images that the network's densities are set with."""
 
 
-def main() -> int:
-    """Run one network; 1 if anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", choices=list(PAPER), default="R18-60")
-    parser.add_argument("--arch", default="ultra96", help="preset or TOML file")
-    parser.add_argument("--size", type=int, default=224, help="edge of an image in pixels")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--no-audit", action="store_true", help="do not look for races, which takes most of the time")
-    options = parser.parse_args()
-    arch, paper, mode = load_arch(options.arch), PAPER[options.network], MODES["equal"]
+def gated_and_dense(options: argparse.Namespace) -> tuple[dict[str, QuantisedGraph], npt.NDArray[np.int8]]:
+    """A network of table 3 with gates and without, and an image."""
+    paper, mode = PAPER[options.network], MODES["equal"]
     images = noise_images(AIMED_WITH, options.size, options.seed, IMAGENET, MASKS["independent"])
     ratio = 1 / paper.theoretical
     spec = NetworkSpec(paper.depth, "dual", round(ratio, 2), 1000, options.size, "resnet-imagenet")
     aimed = aim_for_ratio(spec, images, ratio, options.seed, mode.channel_part, mode.spread)
+    return {"gated": aimed.graph, "dense": without_gates(aimed.graph)}, aimed.inputs[0]
+
+
+def without(name: str) -> tuple[dict[str, QuantisedGraph], npt.NDArray[np.int8]]:
+    """A network that has no gates, and an image."""
+    graph, image = prepared(*NETWORKS[name])
+    return {"dense": graph}, image
+
+
+def main() -> int:
+    """Run one network; 1 if anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=[*PAPER, *NETWORKS], default="R18-60")
+    parser.add_argument("--arch", default="ultra96", help="preset or TOML file")
+    parser.add_argument("--size", type=int, default=224, help="edge of an image in pixels, of the networks of table 3")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-audit", action="store_true", help="do not look for races, which takes most of the time")
+    options = parser.parse_args()
+    arch = load_arch(options.arch)
     print(f"SYNTHETIC {options.network} on {arch.name}, seed {options.seed}: no accuracy", flush=True)
+    graphs, image = gated_and_dense(options) if options.network in PAPER else without(options.network)
     programs = []
-    for name, graph in (("gated", aimed.graph), ("dense", without_gates(aimed.graph))):
-        reference = run_reference(graph, aimed.inputs[:1], keep=True)
+    for name, graph in graphs.items():
+        reference = run_reference(graph, image[None], keep=True)
         begin = time.perf_counter()
-        compared = compare_image(Compiler(graph, arch), aimed.inputs[0], reference, 0, audit=not options.no_audit)
+        compared = compare_image(Compiler(graph, arch), image, reference, 0, audit=not options.no_audit)
         seconds = time.perf_counter() - begin
         same = "equal the reference" if not compared.different else f"DIFFER: {', '.join(compared.different)}"
         print(
