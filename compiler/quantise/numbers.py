@@ -25,13 +25,19 @@ def requantisation(name: str, weight: npt.NDArray[np.int8], bias: Array, scale: 
 
 
 def integer_bias(name: str, weight: npt.NDArray[np.int8], bias: Array, sums: int = 1) -> npt.NDArray[np.int64]:
-    """The bias in accumulator units; proves that no accumulator (``sums`` products of each row) leaves int32."""
-    reduction = weight.shape[1] * sums
-    largest = reduction * INT8_MAX * -INT8_MIN + float(np.abs(bias).max())
-    if not largest + 1 <= ACCUMULATOR_MAX:
+    """The bias in accumulator units; proves that no accumulator leaves int32, whatever int8 values come.
+
+    It adds up ``sums`` products of each weight of a row, in any order, and the bias: at most 128 times the weights'
+    magnitudes, which are less than 127 each.
+    """
+    magnitudes = np.abs(weight.reshape(len(weight), -1).astype(np.int64)).sum(1) * sums
+    largest = magnitudes * -INT8_MIN + np.abs(bias)
+    row = int(largest.argmax())
+    if not largest[row] + 1 <= ACCUMULATOR_MAX:
         raise GatewrightError(
-            f"layer {name}: a sum of {reduction} products and its bias can reach {largest:.3g}, beyond the int32 "
-            f"accumulator ({ACCUMULATOR_MAX}); use fewer input channels, or a smaller bias"
+            f"layer {name}: filter {row}'s weights add up to {magnitudes[row]:,}, so that its sum and its bias can "
+            f"reach {largest[row]:.3g}, beyond the int32 accumulator ({ACCUMULATOR_MAX}); use fewer input channels, "
+            "or a smaller bias"
         )
     return np.rint(bias).astype(np.int64)
 

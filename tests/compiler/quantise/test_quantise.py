@@ -120,8 +120,17 @@ def test_a_channel_of_almost_zero_weights_keeps_its_bias() -> None:
 def test_a_sum_that_could_leave_int32_is_refused() -> None:
     channels = 14700  # 9 * 14700 * 127 * 128 > 2**31
     graph = _one_layer(np.ones((1, 3, 3, channels)), np.zeros(1), channels)
-    with pytest.raises(GatewrightError, match="layer conv: a sum of 132300 products.*int32"):
+    with pytest.raises(GatewrightError, match="layer conv: filter 0's weights add up to 16,802,100, .*int32"):
         quantise(graph, {"input": 1.0, "conv": 1.0})
+
+
+def test_a_long_sum_of_small_weights_cannot_leave_int32() -> None:
+    """As many products: of weights of which one in ten is large."""
+    channels = 14700
+    weight = np.where(np.arange(channels) % 10 == 0, 1.0, 0.1)[None, None, None].repeat(3, 1).repeat(3, 2)
+    quantised = quantise(_one_layer(weight, np.zeros(1), channels), {"input": 1.0, "conv": 1.0})
+    conv = quantised.layers[0]
+    assert isinstance(conv, QuantisedConv) and int(np.abs(conv.weight.astype(np.int64)).sum()) * 128 < 2**31
 
 
 def test_ranges_must_be_there_and_agree() -> None:
