@@ -294,6 +294,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return self.in_place
 
     def lay_out(self, image: NetworkImage) -> None:
+        # A map in planes has all channels, what is masked too.
+        output_gate = None if self.output in image.planes else self.output_channels
         if self.source == image.graph.input and image.input_layout.rows > 1:
             filters, _, width, _ = self.weight.shape
             image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
@@ -301,9 +303,9 @@ class QuantisedConv(Convolution, QuantisedLayer):
             image.add_grouped(self)
             return
         elif self.input_channels is None:
-            image.add_by_vector(self.name, self.weight, self.output_channels)
+            image.add_by_vector(self.name, self.weight, output_gate)
         else:
-            image.add_by_reduction(self.name, self.weight, self.input_channels, self.output_channels)
+            image.add_by_reduction(self.name, self.weight, self.input_channels, output_gate)
         image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
         image.add_pool_parameters(self)
 

@@ -115,9 +115,10 @@ def test_concatenations_that_do_not_fit_lie_in_dram(name: str, kib: int, preset:
 
 def test_what_does_not_fit_at_all_is_refused() -> None:
     with pytest.raises(
-        GatewrightError, match=r"the scratchpad of 6 KiB .* \d+ bytes are missing; raise scratchpad_kib"
+        GatewrightError, match=r"the scratchpad of 5 KiB .* \d+ bytes are missing; raise scratchpad_kib"
     ):
-        Compiler(case("wide").graph, replace(PRESETS["ultra96"], scratchpad_kib=6))
+        Compiler(case("wide").graph, replace(PRESETS["ultra96"], scratchpad_kib=5))
+    agree(case("wide"), Compiler(case("wide").graph, replace(PRESETS["ultra96"], scratchpad_kib=6)))
 
 
 class Branches(nn.Module):

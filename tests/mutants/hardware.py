@@ -46,8 +46,8 @@ HARDWARE = [
     Mutant(
         "mask-goes-round",
         "hw/index/unit.py",
-        "Mux(ends, following + 1, following)",
-        "Mux(ends, Cat((following + 1)[:5], following[5:]), following)",
+        "Mux(ends, beyond + 1, beyond)",
+        "Mux(ends, Cat((beyond + 1)[:5], beyond[5:]), beyond)",
         "the table of a gate of more than 512 decisions has the first ones twice, and lacks the others",
         "tests/hw/index/test_index.py",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
@@ -57,7 +58,8 @@ def test_a_densenet_121_equals_the_reference() -> None:
 
 @pytest.mark.parametrize("gating", ["none", "spatial", "dual"])
 def test_a_mobilenet_v2_equals_the_reference(gating: str) -> None:
-    """Freshly drawn gates are all open: a table has entries for 960 channels."""
+    """Of freshly drawn gates most are open: a table has entries for 960 channels. Of one gate 912 are."""
+    torch.manual_seed(3)
     network = spec("mobilenet-v2", 53, gating).build().eval()
     images = noise_images(2, SIZE, 1, IMAGENET).normalised()
     graph = capture(network, (3, SIZE, SIZE))
