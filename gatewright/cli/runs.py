@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 DEMO_NETWORK = "dgnet-resnet20-0.4"
 
+ALL_LOGITS, LARGEST = 100, 5
+"""So many logits are printed at most, and of more of them only the largest."""
+
 
 @click.command(
     epilog="Example: gatewright calibrate runs/dgnet-0.4/model.safetensors --data cifar-10-python.tar.gz; "
@@ -111,8 +114,13 @@ def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, a
     click.echo(f"instructions {len(result.trace.records):,} executed")
     for output in loaded.outputs:
         if output.kind == "logits":
-            click.echo(f"logits       {' '.join(str(value) for value in result.outputs[output.name])}")
-            click.echo(f"class        {int(np.argmax(result.outputs[output.name]))}")
+            logits = result.outputs[output.name].reshape(-1)
+            if len(logits) <= ALL_LOGITS:
+                click.echo(f"logits       {' '.join(map(str, logits))}")
+            else:
+                largest = ", ".join(f"{n}: {logits[n]}" for n in np.argsort(-logits, kind="stable")[:LARGEST])
+                click.echo(f"logits       {len(logits):,}, the largest {largest}")
+            click.echo(f"class        {int(np.argmax(logits))}")
         else:
             shape = f"{output.height}x{output.width}x{output.channels}"
             click.echo(f"map          {output.name}: {shape} int8, unit {output.scale:.6g}")
