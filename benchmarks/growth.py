@@ -2,7 +2,7 @@
 
 ``python benchmarks/growth.py --out build/growth [--networks resnet20,resnet18,...] [--arch ultra96]``
 
-Networks are SYNTHETIC: as torch initialises them, without gates. Each is measured in a process of its own, whose
+Networks are SYNTHETIC: drawn weights, without gates. Each is measured in a process of its own, whose
 kernels are compiled already: processor seconds of planning and emitting (``compile``), of the simulator with values
 (``simulate``), and the largest memory of the process, which has torch and the float network in it.
 """
@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -75,13 +76,19 @@ class Growth:
     memory_mib: float
 
 
-def prepared(build: Callable[[], nn.Module], size: int) -> tuple[QuantisedGraph, np.ndarray]:
-    """The network in integers, and an image of noise for it."""
+def prepared(build: Callable[[], nn.Module], size: int) -> tuple[QuantisedGraph, npt.NDArray[np.int8]]:
+    """The network in integers, its batch norms at the statistics of noise, and an image of noise for it."""
     torch.manual_seed(0)
-    pixels = np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
-    graph = capture(build().eval(), (3, size, size))
-    quantised = quantise(graph, calibrate(graph, pixels))
-    return quantised, quantise_input(pixels, quantised)[0]
+    pixels = np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32)
+    network = build().train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(torch.from_numpy(pixels))
+    graph = capture(network.eval(), (3, size, size))
+    quantised = quantise(graph, calibrate(graph, pixels[:1]))
+    return quantised, quantise_input(pixels[:1], quantised)[0]
 
 
 def measure(name: str, arch: ArchConfig) -> Growth | str:
