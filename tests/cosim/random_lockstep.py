@@ -37,7 +37,10 @@ from tests.support.random_traffic import random_traffic, shared
 BATCH = 50
 """Programs in one process of the simulator."""
 
-CAPACITY = runner.Capacity(writes=1 << 10)
+BEATS = 1 << 18
+"""Of DRAM: one program in some hundreds has more than a MiB."""
+
+CAPACITY = runner.Capacity(writes=1 << 10, beats=BEATS)
 """Of the bench's memories, for all programs of the generator: one build serves them."""
 
 
@@ -52,7 +55,7 @@ def machine_bench(arch: ArchConfig, stall: int = 0, verilog: str | None = None) 
     Other Verilog comes in the bench of ``gatewright verify``, so that the two share what may take long to build.
     """
     if verilog is not None:
-        return lockstep.Bench(verilog, arch, runner.Capacity(), stall=stall)
+        return lockstep.Bench(verilog, arch, runner.Capacity(beats=BEATS), stall=stall)
     return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
 
 
