@@ -161,21 +161,14 @@ def _read_run(
     Returns 0, or a fault if a pixel that is read lies outside of the scratchpad.
     """
     _, length = runs_of(row, channels)
-    first, y = number * length, top + number
-    if row[PIXEL_CHANNELS] != 0 or row[DILATION] > 1:
+    first, y, x = number * length, top + number, left
+    apart = row[PIXEL_CHANNELS] != 0 or row[DILATION] > 1
+    if apart:  # a run is a pixel
         step = max(1, row[DILATION])
-        y = top + number // row[KERNEL_WIDTH] * step
-        address = pixel_address(state, row, channels, y, left + number % row[KERNEL_WIDTH] * step)
-        if address < 0:
-            line[first : first + length] = 0
-            return 0
-        status = check_bytes(state, address, length)
-        if status == 0:
-            copy_bytes(line, first, state.scratchpad, address, length)
-        return status
+        y, x = top + number // row[KERNEL_WIDTH] * step, left + number % row[KERNEL_WIDTH] * step
     inside = left >= 0 and left + row[KERNEL_WIDTH] <= row[WIDTH]
-    if inside and row[SOURCE_MASK] == NO_MASK:
-        address = pixel_address(state, row, channels, y, left)
+    if apart or (inside and row[SOURCE_MASK] == NO_MASK):
+        address = pixel_address(state, row, channels, y, x)
         if address < 0:
             line[first : first + length] = 0
             return 0
