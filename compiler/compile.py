@@ -1,11 +1,11 @@
-"""The compiler's face: a quantised network on an architecture, compiled per sample or densely."""
+"""The compiler's face: a quantised network on an architecture, compiled per sample, for every sample, or densely."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.emit.lower import lower
+from gatewright.compiler.emit.lower import lower, lower_live
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.plan.network_image import NetworkImage
@@ -27,3 +27,7 @@ class Compiler:
     def compile(self, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:
         """The program for a sample whose gates decide as given (none for a network without gates)."""
         return lower(self.image, decisions, sample)
+
+    def compile_live(self) -> Program:
+        """The program for every sample: the machine decides its gates."""
+        return lower_live(self.image)

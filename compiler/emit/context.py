@@ -41,6 +41,8 @@ class DecidedGate:
     column_complement_table: int = NO_TABLE
     group_tables: dict[int, int] = field(default_factory=dict)
     """Of a channel gate: by the filters of a group, the table of the entries' numbers in their group."""
+    live: bool = False
+    """Whether the machine decides: the entries are then those of a gate that is on everywhere."""
     whole: bool = False
     """Whether it decides about whole maps: on, they are dense; off, nothing of them is computed."""
 
@@ -50,9 +52,11 @@ class DecidedGate:
 
     def tiles(self, height: int, complement: bool = False) -> TileSet:
         """The active tiles of a map of so many rows, or the inactive ones."""
+        tile = self.tile_in(height)
+        bottom = self.grid[0] * tile if self.live else None
         if complement:
-            return listed_tiles(self.complement, self.tile_in(height), self.complement_table)
-        return listed_tiles(self.entries, self.tile_in(height), self.table)
+            return listed_tiles(self.complement, tile, self.complement_table, bottom)
+        return listed_tiles(self.entries, tile, self.table, bottom)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class SourceMap:
     tile_gate: DecidedGate | None = None
     ring: int | None = None
     """Rows that are kept, if not all are."""
+    moving: bool = False
+    """As the output map that it was."""
     follows: int | None = None
     """The table of a gate of whole maps: without its decision nothing is read. What is read does not show it."""
 
@@ -185,6 +191,8 @@ class OutputMap:
     """The byte in a pixel at which its channels begin."""
     residual_map: ResidualMap | None = None
     """Where the residual is, if it is not in the output's place."""
+    moving: bool = False
+    """Where in its region a pixel lies only the machine knows; so it is for whoever reads it, by the same tables."""
 
     @property
     def stored(self) -> int:
@@ -223,9 +231,9 @@ def addressable_words(words: int, field_name: str) -> int:
 class Context:
     """One program in the making."""
 
-    def __init__(self, image: NetworkImage, decisions: Decisions) -> None:
+    def __init__(self, image: NetworkImage, decisions: Decisions, live: bool) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
-        self.decisions = decisions
+        self.decisions, self.live = decisions, live
         self.out = Emitter(self.arch)
         self.gates: dict[str, DecidedGate] = {}
         self.records: list[GateRecord] = []

@@ -23,6 +23,7 @@ from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
 from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
@@ -36,9 +37,9 @@ from gatewright.contract.program import LayerKind, Placement, PlacementKind, Pro
 class Lowering:
     """One program in the making. Use ``lower``."""
 
-    def __init__(self, image: NetworkImage, decisions: Decisions) -> None:
+    def __init__(self, image: NetworkImage, decisions: Decisions, live: bool) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
-        self.context = Context(image, decisions)
+        self.context = Context(image, decisions, live)
         self.loader = FilterLoader(self.context)
         self.image_loader = ImageLoader(self.context)
         self.gates = GateLowering(self.context, self.loader)
@@ -205,6 +206,7 @@ class Lowering:
             macs=self.context.macs,
             page_starts=starts,
             input_layout=self.image.input_layout,
+            live=self.context.live,
         )
         program.image = program.with_sample(sample)
         return program
@@ -216,4 +218,11 @@ def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8
     ``sample`` is the quantised image [height, width, channels]; without it the input region is
     zero and the simulator takes the sample.
     """
-    return Lowering(image, decisions).run(sample)
+    return Lowering(image, decisions, live=False).run(sample)
+
+
+def lower_live(image: NetworkImage) -> Program:
+    """Compile a network for every sample: sizes are upper bounds, and the tables decide."""
+    gates = [layer for layer in image.graph.layers if isinstance(layer, QuantisedGate)]
+    everywhere = {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}
+    return Lowering(image, everywhere, live=bool(gates)).run(None)

@@ -306,6 +306,7 @@ class ConvolutionLowering:
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
             follows=whole.table if whole is not None and whole.whole else None,
+            moving=self.context.live and bool(gate or layer.input_tiles),
         ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -333,6 +334,7 @@ class ConvolutionLowering:
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
             residual_map=self._residual_map(layer),
+            moving=self.context.live and bool(gate or (layer.output_tiles and layer.residual is None)),
         )
 
     def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:

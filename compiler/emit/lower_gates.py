@@ -101,7 +101,7 @@ class GateLowering:
             table, entries = self._index(each.name, kind, mask, self._decided(each.name), False)
             grid, tables = (1, 1) if each.whole else (0, 0), self._group_tables[each.name]
             context.gates[each.name] = DecidedGate(
-                mask, table, entries, grid=grid, group_tables=tables, whole=each.whole
+                mask, table, entries, grid=grid, group_tables=tables, whole=each.whole, live=context.live
             )
         self._multiply_spatial(spatial, None)
         for gate in spatial:
@@ -128,7 +128,9 @@ class GateLowering:
             if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
                 table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
-                context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid)
+                context.gates[gate.name] = DecidedGate(
+                    work.mask, table, entries, grid=gate.grid, live=context.live
+                )
                 if gate.name in self._in_columns:
                     column = self._decided(gate.name).reshape(-1, 1)
                     context.gates[gate.name].column_table, _ = self._index(
@@ -185,7 +187,8 @@ class GateLowering:
     ) -> tuple[int, npt.NDArray[np.uint16]]:
         """Emit INDEX; return the table and the entries that it will hold. ``record``: it is the gate's own table."""
         context = self.context
-        entries = build_table(decision, complement)
+        # What only the machine knows may be all that is on, and all that is off.
+        entries = build_table(decision, complement and not context.live)
         if kind == "spatial" and decision.size > MASK_BITS:
             raise GatewrightError(
                 f"gate {name}: its {decision.size} tiles do not fit a mask of {MASK_BITS} bits, which a mask of tiles "
@@ -207,8 +210,8 @@ class GateLowering:
             complement=int(complement),
         )
         if record and not complement:
-            bits = tuple(int(bit) for bit in decision.reshape(-1))
-            table_entries = tuple(int(entry) for entry in entries)
+            bits = () if context.live else tuple(int(bit) for bit in decision.reshape(-1))
+            table_entries = () if context.live else tuple(int(entry) for entry in entries)
             context.records.append(GateRecord(name, kind, mask, decision.size, bits, table_entries, row))
         return table, entries
 

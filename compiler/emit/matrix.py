@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
@@ -185,8 +185,11 @@ def _store(
     sizes: dict[str, int],
 ) -> None:
     """Write results that lie together."""
-    begin, end = tiles.span(first, count)
+    begin, end = tiles.listed_span(first, count) if output.moving else tiles.span(first, count)
     placed = output.rows(begin, min(output.height, end))
+    if output.moving and not first:
+        # Whoever used the region before: their bytes may lie anywhere in it, and so may those that are written here.
+        placed = replace(placed, ranges=output.rows(0, output.height).ranges)
     entries = sizes["first_filter"] + sizes["filter_count"] if output.first_channel is not None else output.channels
     accesses = [
         reads("accumulator", context.bank, context.bank + 1),

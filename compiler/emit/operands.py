@@ -71,9 +71,9 @@ def gather_into(
 ) -> None:
     """Form the patches of tiles [first, first + count) from the given word of a region on."""
     base, vectors, slices = patches
-    rows = tiles.rows[first : first + count]
-    low = max(0, int(rows[0]) * kernel.stride - kernel.padding_y)
-    bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.height
+    begin, end = _span(source, tiles, first, count)
+    low = max(0, begin * kernel.stride - kernel.padding_y)
+    bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.height
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
@@ -120,6 +120,24 @@ def gather_into(
         slice_count=slices.count,
         **fields,
     )
+
+
+def _span(source: SourceMap, tiles: TileSet, first: int, count: int) -> tuple[int, int]:
+    """The output rows [begin, end) of tiles for which a GATHER reads a map.
+
+    A map that moves is read as it was written: by the positions of tiles in their list, as if the list had all
+    tiles. Active tiles that touch are no farther apart in their list than in the map. The last of the tiles stand for
+    the whole region: whoever uses it next waits for them.
+    """
+    end, beyond = first + count, 0
+    if source.moving:
+        if end == len(tiles):
+            return 0, source.height
+        beyond = 0 if source.tile_gate is None else source.tile_gate.grid[1] + 1
+    begin = int(tiles.rows[max(0, first - beyond)])
+    if tiles.bottom is not None and not source.moving:
+        return begin, tiles.bottom
+    return begin, int(tiles.rows[min(len(tiles), end + beyond) - 1]) + tiles.tile
 
 
 def multiply(

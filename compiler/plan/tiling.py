@@ -54,10 +54,19 @@ class TileSet:
     height: int | None = None
     """Rows of every tile that are computed, from ``top`` on, if not all are."""
 
+    bottom: int | None = None
+    """Of a list that only the machine knows: the row below the last tile. ``rows`` are then those of all tiles, and an
+    entry lies at its row or below."""
+
     def rows_of(self, first: int, end: int) -> TileSet:
         """Those that begin in rows [first, end)."""
         low, high = np.searchsorted(self.rows, (first, end))
-        return TileSet(self.tile, self.table, self.rows[low:high], self.start + int(low))
+        if self.bottom is not None and int(high - low) not in (0, len(self)):
+            raise GatewrightError(
+                "a live program cannot compute some rows of a map whose tiles the machine picks: the map must fit the "
+                "scratchpad whole; raise scratchpad_kib"
+            )
+        return replace(self, rows=self.rows[low:high], start=self.start + int(low))
 
     def cut_to(self, first: int, end: int) -> list[TileSet]:
         """What of the tiles lies in rows [first, end), a set for each row of tiles, the last one first."""
@@ -88,6 +97,11 @@ class TileSet:
 
     def span(self, first: int, count: int) -> tuple[int, int]:
         """The rows [begin, end) that tiles [first, first + count) compute; they may go beyond the map."""
+        begin, end = self.listed_span(first, count)
+        return begin, end if self.bottom is None else self.bottom
+
+    def listed_span(self, first: int, count: int) -> tuple[int, int]:
+        """As ``span``, were the tiles of ``rows`` those that are computed."""
         begin, last = int(self.rows[first]), int(self.rows[first + count - 1])
         return begin + self.top, last + self.top + (self.tile if self.height is None else self.height)
 
@@ -106,9 +120,9 @@ def all_tiles(height: int, width: int, tile: int) -> TileSet:
     return TileSet(tile, None, np.repeat(np.arange(down) * tile, across))
 
 
-def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int) -> TileSet:
-    """The tiles of an index table."""
-    return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile)
+def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int, bottom: int | None = None) -> TileSet:
+    """The tiles of an index table; with ``bottom`` one that may hold fewer (see ``TileSet``)."""
+    return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile, bottom=bottom)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ class Output:
 class GateRecord:
     """A gate of the network: which mask holds its decision, and the decision that was compiled for.
 
-    ``table`` is the index table (entries as uint16 values) that the machine must build from it.
+    ``table`` is the index table (entries as uint16 values) that the machine must build from it. Of a live program both
+    are empty.
     """
 
     name: str
@@ -161,6 +162,8 @@ class ProgramHeader:
     """Row of the code at which each instruction page begins."""
     input_layout: InputLayout | None = None
     """None: the sample's bytes as they are."""
+    live: bool = False
+    """Whether it serves every sample: gates are decided on the machine, and ``macs`` are those of all gates on."""
 
 
 @dataclass(kw_only=True)

@@ -112,7 +112,8 @@ def _check_gate(program: Program, gate: GateRecord) -> None:
     who = f"gate {gate.name!r}"
     fits = gate.mask < MASKS and gate.bits <= (MASKS - gate.mask) * MASK_BITS
     _require(fits and gate.bits > 0, f"{who}: {gate.bits} bits of mask {gate.mask}")
-    _require(len(gate.decision) == gate.bits, f"{who} has {gate.bits} bits, but {len(gate.decision)} decisions")
+    decided = 0 if program.live else gate.bits
+    _require(len(gate.decision) == decided, f"{who} has {gate.bits} bits, but {len(gate.decision)} decisions")
     _require(set(gate.decision) <= {0, 1}, f"{who}: decisions are 0 or 1")
     row = gate.index_instruction
     _require(row < len(program.code), f"{who}: index_instruction = {row} of {len(program.code)} instructions")
@@ -120,13 +121,16 @@ def _check_gate(program: Program, gate: GateRecord) -> None:
     found = {name: int(program.code[row, column(Opcode.INDEX, name)]) for name in ("mask", "bits", "complement")}
     expected = {"mask": gate.mask, "bits": gate.bits, "complement": 0}
     _require(found == expected, f"{who}: instruction {row} has {found}, not {expected}")
-    decision = np.array(gate.decision, np.bool_)
+    width = _grid_width(program, gate)
     if gate.kind == "spatial":
-        width = _grid_width(program, gate)
         _require(width > 0 and gate.bits % width == 0, f"{who}: {gate.bits} bits in rows of {width}")
-        decision = decision.reshape(-1, width)
     else:
-        _require(_grid_width(program, gate) == 0, f"{who}: the INDEX of a channel gate has no grid_width")
+        _require(width == 0, f"{who}: the INDEX of a channel gate has no grid_width")
+    if program.live:
+        _require(not gate.table, f"{who}: a live program has no tables of decisions")
+        return
+    decision = np.array(gate.decision, np.bool_)
+    decision = decision.reshape(-1, width) if gate.kind == "spatial" else decision
     _require(gate.table == tuple(build_table(decision).tolist()), f"{who}: its table is not that of its decisions")
 
 
@@ -152,7 +156,7 @@ def _check_placement(program: Program, placement: Placement) -> None:
     if placement.channel_gate is not None:
         gate = gates[placement.channel_gate]
         _require(gate.bits == channels, f"{who} has {channels} channels, its gate {gate.name!r} {gate.bits} bits")
-        size = height * width * sum(gate.decision)
+        size = height * width * (gate.bits if program.live else sum(gate.decision))
     if placement.spatial_gate is not None:
         gate = gates[placement.spatial_gate]
         across = _grid_width(program, gate)

@@ -45,12 +45,12 @@ def simulate(
             auditor.record(run.executed[run.count], run.work[run.count], fetched_from)
         while due and due[0] < run.count:
             last_write = due.pop(0)
-            for placement in program.placements:
-                if placement.last_write == last_write:
-                    tensors[placement.tensor] = read_placement(program, placement, run.state)
             for gate in program.gates:
                 if gate.index_instruction == last_write:
                     gates[gate.name] = read_gate(gate, run.state)
+            for placement in program.placements:
+                if placement.last_write == last_write:
+                    tensors[placement.tensor] = read_placement(program, placement, run.state, gates)
     records, cycles = run.schedule()
     executed = slice(1, run.count + 1)
     if auditor:

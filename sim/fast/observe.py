@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,11 +15,13 @@ from gatewright.sim.fast.state import State
 Tensor = npt.NDArray[np.int8] | npt.NDArray[np.int32]
 
 
-def read_placement(program: Program, placement: Placement, state: State) -> Tensor:
-    """A private copy of the tensor that a placement describes."""
+def read_placement(
+    program: Program, placement: Placement, state: State, gates: Mapping[str, npt.NDArray[np.bool_]]
+) -> Tensor:
+    """A private copy of the tensor that a placement describes; ``gates`` are the decisions so far."""
     channels = placement.channels
     if placement.kind == "compact":
-        channels = _active_channels(program, placement)
+        channels = _active_channels(program, placement, gates)
     pitch = placement.pitch or channels
     shape = (placement.height, placement.width, pitch)
     size = LOGIT_BYTES * placement.channels if placement.kind == "logits" else int(np.prod(shape))
@@ -35,9 +39,9 @@ def read_placement(program: Program, placement: Placement, state: State) -> Tens
 
 
 def read_gate(gate: GateRecord, state: State) -> npt.NDArray[np.bool_]:
-    """The mask that a gate's INDEX read; the table that it built must be the one the program was compiled for."""
+    """The mask that a gate's INDEX read; what a program was compiled for it must be."""
     mask = state.masks[gate.mask :].reshape(-1)[: gate.bits].copy()
-    if not np.array_equal(mask, np.asarray(gate.decision, np.bool_)):
+    if gate.decision and not np.array_equal(mask, np.asarray(gate.decision, np.bool_)):
         different = int(np.count_nonzero(mask != np.asarray(gate.decision, np.bool_)))
         raise GatewrightError(
             f"gate {gate.name}: {different} of {gate.bits} decisions differ from those that the program was compiled "
@@ -46,12 +50,12 @@ def read_gate(gate: GateRecord, state: State) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _active_channels(program: Program, placement: Placement) -> int:
-    if placement.channel_gate is None:
+def _active_channels(program: Program, placement: Placement, gates: Mapping[str, npt.NDArray[np.bool_]]) -> int:
+    name = placement.channel_gate
+    if name is None:
         return placement.channels
-    for gate in program.gates:
-        if gate.name == placement.channel_gate:
-            return sum(gate.decision)
-    raise GatewrightError(
-        f"placement of {placement.tensor}: the program has no gate {placement.channel_gate!r}; compile it again"
-    )
+    if name not in gates:
+        raise GatewrightError(
+            f"placement of {placement.tensor}: gate {name!r} has not decided when it is complete; compile it again"
+        )
+    return int(np.count_nonzero(gates[name]))
