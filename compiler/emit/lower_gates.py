@@ -128,9 +128,7 @@ class GateLowering:
             if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
                 table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
-                context.gates[gate.name] = DecidedGate(
-                    work.mask, table, entries, grid=gate.grid, live=context.live
-                )
+                context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid, live=context.live)
                 if gate.name in self._in_columns:
                     column = self._decided(gate.name).reshape(-1, 1)
                     context.gates[gate.name].column_table, _ = self._index(

@@ -12,7 +12,7 @@ from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_
 from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, first_pieces, split_chunk
+from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, first_pieces, split_chunk, split_live_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -133,16 +133,19 @@ def _multiply(
             f"arch {arch.name}: a tile of {product.name} needs {pixels} accumulator entries; raise accumulator_depth"
         )
     fields = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count, **product.tables}
-    indirect = product.output.channel_gate is not None
-    parts = split_chunk(
-        pixels,
-        product.filters,
-        arch,
-        indirect,
-        product.filters_stand,
-        arch.accumulator_depth,
-        product.pixels_stand(arch.columns),
-    )
+    gate = product.output.channel_gate
+    if gate is not None and gate.live and not product.filters_stand:
+        parts = split_live_chunk(pixels, product.filters, arch)
+    else:
+        parts = split_chunk(
+            pixels,
+            product.filters,
+            arch,
+            gate is not None,
+            product.filters_stand,
+            arch.accumulator_depth,
+            product.pixels_stand(arch.columns),
+        )
     for number, part in enumerate(parts):
         if product.fine and number:
             yield
@@ -153,6 +156,8 @@ def _multiply(
             "filter_count": part.filters,
             "stationary": int(part.stationary),
         }
+        if part.only:
+            sizes["only"] = int(part.only)
         context.next_bank()
         for piece in pieces or [patches.slices]:
             product.multiply(context, loader, patches.piece(piece), sizes)

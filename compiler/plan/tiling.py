@@ -15,7 +15,7 @@ from gatewright.compiler.plan.filters import Slices, growing_pieces, pieces_of
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import FORMATS, Opcode, Stationary
+from gatewright.contract.isa import FORMATS, Only, Opcode, Stationary
 from gatewright.contract.timing import ACCUMULATOR_LATENCY
 
 MOST_TILES = min((1 << field.bits) - 1 for field in FORMATS[Opcode.GATHER].fields if field.name == "tile_count")
@@ -134,6 +134,7 @@ class Part:
     pixels: int
     first_filter: int
     filters: int
+    only: Only = Only.ALWAYS
 
 
 @lru_cache(maxsize=4096)
@@ -177,6 +178,20 @@ def split_chunk(
         candidates = [[(Stationary.PIXELS, 0, pixels, 0, filters)]]
     best = min(candidates, key=lambda parts: sum(_cycles(part, arch, indirect) for part in parts))
     return tuple(piece for part in best for piece in _blocks(part, columns, capacity))
+
+
+def split_live_chunk(pixels: int, filters: int, arch: ArchConfig) -> tuple[Part, ...]:
+    """Cut a chunk of a product of which a table picks the filters, ``filters`` at most.
+
+    Each block of filters comes twice, and has work once: filters stand still if the table fills the block, pixels do
+    if it does not.
+    """
+    ways = (Stationary.FILTERS, Only.ALL), (Stationary.PIXELS, Only.FEWER)
+    return tuple(
+        Part(still, 0, pixels, first, min(arch.columns, filters - first), only)
+        for still, only in ways
+        for first in range(0, filters, arch.columns)
+    )
 
 
 def _cycles(part: tuple[Stationary, int, int, int, int], arch: ArchConfig, indirect: bool) -> int:

@@ -71,6 +71,19 @@ class Stationary(IntEnum):
     PIXELS = 1
 
 
+class Only(IntEnum):
+    """When a MATMUL or an EPILOGUE has work: by how many of its filters a table lists.
+
+    So a program for every sample chooses, as it runs, which operand stands still for a block of filters.
+    """
+
+    ALWAYS = 0
+    ALL = 1
+    """If there are ``filter_count`` filters."""
+    FEWER = 2
+    """If there are fewer."""
+
+
 class EpilogueKind(IntEnum):
     """What EPILOGUE makes of accumulator entries; from MAX on of windows of a map, with TAPS of windows of entries.
 
@@ -184,6 +197,7 @@ slice_count 12 slices at most; fewer if the reduction ends
 accumulator 10 first accumulator entry
 bank 2 accumulator bank
 accumulate 1 add to the entries, instead of starting from zero
+only 2 when it has work, see Only
 """
             ),
             "Multiply pixels by filters. The stationary operand is taken in blocks of `columns` vectors; per "
@@ -224,6 +238,7 @@ wrap_row 10 row of the destination, or of that map, from which on addresses are 
 wrap_bytes 20 bytes of the ring
 elsewhere 1 the residual is that of the map at source, source_width columns wide, not what the output map holds
 upsample 2 such a map is coarser: rows and columns of the output are shifted right by so many bits
+only 2 when it has work, see Only; windows: always
 """
             ),
             "Turn accumulators into results. STORE: bias, requantise, residual, saturate, write. REDUCE: sum over "

@@ -16,7 +16,7 @@ from gatewright.contract.encodings import (
     MOST_DIGITS_WINDOW,
     most_taps_window,
 )
-from gatewright.contract.isa import NO_MASK, NO_TABLE, EpilogueKind, Opcode, Space, Stationary
+from gatewright.contract.isa import NO_MASK, NO_TABLE, EpilogueKind, Only, Opcode, Space, Stationary
 
 
 def lacks_table(arch: ArchConfig, number: Any) -> Any:
@@ -38,6 +38,10 @@ def _gather(arch: ArchConfig, fields: Any) -> list[Any]:
     return [(fields.source_mask != NO_MASK) & unusable]
 
 
+def _matmul(arch: ArchConfig, fields: Any) -> list[Any]:
+    return [fields.only > max(Only)]
+
+
 def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
     plain = (fields.kind == EpilogueKind.STORE) & (fields.stationary == Stationary.FILTERS)
     reduces = (fields.kind == EpilogueKind.REDUCE) | (fields.kind == EpilogueKind.REDUCE_RAW)
@@ -54,6 +58,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         | fields.compact
         | (fields.window == 0)
         | (fields.step == 0)
+        | fields.only.any()
         | outside
         | (digits & (fields.window > MOST_DIGITS_WINDOW))
         | (~digits & ~taps & (fields.parameters == 0))
@@ -68,6 +73,7 @@ def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:
         | outside
     )
     return [
+        fields.only > max(Only),
         reduces & (fields.stationary != Stationary.FILTERS),
         (fields.pool | fields.residual) & ~plain,
         fields.elsewhere & ~fields.residual,
@@ -92,6 +98,7 @@ def _exit(arch: ArchConfig, fields: Any) -> list[Any]:
 OPERAND_RULES: dict[Opcode, Callable[[ArchConfig, Any], list[Any]]] = {
     Opcode.LOAD: _load,
     Opcode.GATHER: _gather,
+    Opcode.MATMUL: _matmul,
     Opcode.EPILOGUE: _epilogue,
     Opcode.INDEX: _index,
     Opcode.EXIT: _exit,

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
+from gatewright.contract.isa import FORMATS, NO_TABLE, Only, Opcode
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.signatures import count_bits, table_counts
 
@@ -90,7 +90,9 @@ class Sizes(wiring.Component):
             bare = (head.tile == 0) | (head.kernel_height == 0) | (head.kernel_width == 0)
             m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
             return m
-        self._limit_by_table(m, head.filter_table, head.first_filter, head.filter_count, results["filters"])
+        self._limit_by_table(
+            m, head.filter_table, head.first_filter, head.filter_count, results["filters"], only=head.only
+        )
         # Behind a multiplier there is no time for the choice.
         results["pixels"] = self._late_clamp(m, results["chunk"], head.first_pixel, head.pixel_count)
         m.d.comb += self.pixels.eq(results["pixels"])
@@ -109,17 +111,20 @@ class Sizes(wiring.Component):
         return m
 
     @staticmethod
-    def _clamp(m: Module, value: Any, first: Any, limit: Any, result: Signal, direct: Any = 0) -> None:
-        """``result`` = ``direct`` ? limit : clamp(value - first, 0, limit), a cycle later.
+    def _clamp(
+        m: Module, value: Any, first: Any, limit: Any, result: Signal, direct: Any = 0, only: Any = Only.ALWAYS.value
+    ) -> None:
+        """``result`` = ``direct`` ? limit : clamp(value - first, 0, limit), a cycle later; 0 if ``only`` says so.
 
-        ``first`` and ``limit`` stand still, so that both bounds are compared at once.
+        ``first``, ``limit`` and ``only`` stand still, so that both bounds are compared at once.
         """
         end = Signal(bits_for((1 << len(first)) + (1 << len(limit)) - 2), name=f"{result.name}_end", reset_less=True)
         # Between the bounds the difference is less than the limit, so its low bits are all of it.
         inside = (value - first)[: len(result)]
+        all_of_them, fewer = Mux(only == Only.FEWER, 0, limit), Mux(only == Only.ALL, 0, inside)
         m.d.sync += [
             end.eq(first + limit),
-            result.eq(Mux(direct | (value >= end), limit, Mux(value <= first, 0, inside))),
+            result.eq(Mux(direct | (value >= end), all_of_them, Mux(value <= first, 0, fewer))),
         ]
 
     @staticmethod
@@ -136,11 +141,13 @@ class Sizes(wiring.Component):
         ]
         return Mux(over, limit, Mux(under, 0, inside))
 
-    def _limit_by_table(self, m: Module, table: Any, first: Any, limit: Any, result: Signal) -> None:
+    def _limit_by_table(
+        self, m: Module, table: Any, first: Any, limit: Any, result: Signal, only: Any = Only.ALWAYS.value
+    ) -> None:
         """Entries of a list that an instruction takes, two cycles later."""
         count = Signal(self._count_bits, name=f"{result.name}_count", reset_less=True)
         m.d.sync += count.eq(self.counts[table])
-        self._clamp(m, count, first, limit, result, direct=table == NO_TABLE)
+        self._clamp(m, count, first, limit, result, direct=table == NO_TABLE, only=only)
 
     def _whole_slices(self, m: Module, reduction: Signal, empty: Signal) -> Signal:
         """max(1, ceil(reduction / rows)), two cycles later; exact as far as an instruction's slices can reach.

@@ -11,7 +11,15 @@ from gatewright.contract.timing import ACCUMULATOR_LATENCY, EMPTY_LATENCY, array
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import STANDING, STREAM_END, UNIT_ARRAY, Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
-from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, count_or, filter_at, set_fault
+from gatewright.sim.fast.sizes import (
+    ONLY_FEWER,
+    ceil_div,
+    chunk_tiles,
+    count_or,
+    filter_at,
+    listed_filters,
+    set_fault,
+)
 from gatewright.sim.fast.state import Geometry, State
 from gatewright.sim.fast.touched import FIRST_BANK, READ, WRITE, Places, Touched, touch, touch_table, use_port
 
@@ -37,6 +45,7 @@ FILTER_TABLE = column(Opcode.MATMUL, "filter_table")
 ACCUMULATOR = column(Opcode.MATMUL, "accumulator")
 BANK = column(Opcode.MATMUL, "bank")
 ACCUMULATE = column(Opcode.MATMUL, "accumulate")
+ONLY = column(Opcode.MATMUL, "only")
 
 FILTERS = int(Stationary.FILTERS)
 _array_latency = kernel(array_latency)
@@ -47,10 +56,12 @@ def execute(
     geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64], bursts: Bursts
 ) -> int:
     """Execute a MATMUL. Returns 0 or a fault."""
+    if row[ONLY] > ONLY_FEWER:
+        return set_fault(state, faults.ONLY_VALUE, row[ONLY], ONLY_FEWER)
     tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
     if tiles < 0:
         return tiles
-    filters = bounded(state, row[FILTER_TABLE], row[FIRST_FILTER], row[FILTER_COUNT])
+    filters = listed_filters(state, row[FILTER_TABLE], row[FIRST_FILTER], row[FILTER_COUNT], row[ONLY])
     if filters < 0:
         return filters
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])

@@ -17,7 +17,7 @@ from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import Schedule
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.scratchpad import ring_address
-from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, filter_at, set_fault
+from gatewright.sim.fast.sizes import ONLY_FEWER, ceil_div, chunk_tiles, filter_at, listed_filters, set_fault
 from gatewright.sim.fast.state import Geometry, State
 
 KIND = column(Opcode.EPILOGUE, "kind")
@@ -36,6 +36,7 @@ PIXEL_COUNT = column(Opcode.EPILOGUE, "pixel_count")
 FIRST_FILTER = column(Opcode.EPILOGUE, "first_filter")
 FILTER_COUNT = column(Opcode.EPILOGUE, "filter_count")
 FILTER_TABLE = column(Opcode.EPILOGUE, "filter_table")
+ONLY = column(Opcode.EPILOGUE, "only")
 ACCUMULATOR = column(Opcode.EPILOGUE, "accumulator")
 BANK = column(Opcode.EPILOGUE, "bank")
 PARAMETERS = column(Opcode.EPILOGUE, "parameters")
@@ -69,7 +70,7 @@ def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt
     tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
     if tiles < 0:
         return tiles
-    filters = bounded(state, row[FILTER_TABLE], row[FIRST_FILTER], row[FILTER_COUNT])
+    filters = listed_filters(state, row[FILTER_TABLE], row[FIRST_FILTER], row[FILTER_COUNT], row[ONLY])
     if filters < 0:
         return filters
     pixels = min(max(tiles * row[TILE] * row[TILE] - row[FIRST_PIXEL], 0), row[PIXEL_COUNT])
@@ -109,6 +110,8 @@ def size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt
 def check_kind(state: State, row: npt.NDArray[np.int64], pixels: int, filters: int) -> int:
     """0 if kind, stationary operand and options go together, else a fault."""
     kind, stationary = row[KIND], row[STATIONARY]
+    if row[ONLY] > ONLY_FEWER:
+        return set_fault(state, faults.ONLY_VALUE, row[ONLY], ONLY_FEWER)
     plain = kind == STORE and stationary == FILTERS
     if row[POOL]:
         area = row[TILE] * row[TILE]

@@ -23,7 +23,7 @@ from gatewright.sim.fast import epilogue, faults, work
 from gatewright.sim.fast.arithmetic import requantise, saturate
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.scratchpad import check_bytes, ring_address
-from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, count_or, filter_at, set_fault, tile_at
+from gatewright.sim.fast.sizes import ceil_div, chunk_tiles, count_or, filter_at, listed_filters, set_fault, tile_at
 from gatewright.sim.fast.state import Geometry, State
 from gatewright.sim.fast.touched import (
     EARLY_READ,
@@ -83,7 +83,9 @@ def _size(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: np
     tiles = chunk_tiles(state, tile, row[epilogue.TILE_TABLE], row[epilogue.FIRST_TILE], row[epilogue.TILE_COUNT])
     if tiles < 0:
         return tiles
-    channels = bounded(state, row[epilogue.FILTER_TABLE], row[epilogue.FIRST_FILTER], row[epilogue.FILTER_COUNT])
+    channels = listed_filters(
+        state, row[epilogue.FILTER_TABLE], row[epilogue.FIRST_FILTER], row[epilogue.FILTER_COUNT], row[epilogue.ONLY]
+    )
     if channels < 0:
         return channels
     status = _check(geometry, state, row)

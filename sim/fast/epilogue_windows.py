@@ -39,6 +39,8 @@ def check(geometry: Geometry, state: State, row: npt.NDArray[np.int64]) -> int:
     for table in (row[epilogue.TILE_TABLE], row[epilogue.FILTER_TABLE]):
         if table != NO_TABLE:
             return set_fault(state, faults.WINDOW_TABLE, table, NO_TABLE)
+    if row[epilogue.ONLY] != 0:
+        return set_fault(state, faults.WINDOW_ONLY, row[epilogue.ONLY], 0)
     status = epilogue.check_kind(state, row, 0, 0)
     if status < 0:
         return status

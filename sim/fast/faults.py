@@ -61,6 +61,8 @@ DEPTHWISE_STEP = -50
 APART_SLICE = -51
 ELSEWHERE_RESIDUAL = -52
 UPSAMPLE_ELSEWHERE = -53
+ONLY_VALUE = -54
+WINDOW_ONLY = -55
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -115,6 +117,8 @@ _TEXT = {
     DEPTHWISE_STEP: "step = {0}; with kind DEPTHWISE it is 1 to {1}",
     ELSEWHERE_RESIDUAL: "elsewhere: says where a residual is, but residual is {0}; it needs {1}",
     UPSAMPLE_ELSEWHERE: "upsample = {0}; only a residual from elsewhere can be coarser than the output",
+    ONLY_VALUE: "only = {0} is not one of 0 to {1}",
+    WINDOW_ONLY: "only = {0}; a kind that reads windows always has its filters ({1})",
     TAPS_RING: "wrap_row = {0}; kind TAPS reads accumulators, which are no ring of rows ({1})",
 }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from gatewright.contract.encodings import COORDINATE_BITS, COORDINATE_MASK
-from gatewright.contract.isa import NO_TABLE
+from gatewright.contract.isa import NO_TABLE, Only
 from gatewright.sim.fast import faults
 from gatewright.sim.fast.kernels import kernel
 from gatewright.sim.fast.state import State
+
+ONLY_ALL, ONLY_FEWER = int(Only.ALL), int(Only.FEWER)
 
 
 @kernel
@@ -44,6 +46,15 @@ def bounded(state: State, table: int, first: int, limit: int) -> int:
     if count < 0:
         return count
     return min(max(count - first, 0), limit)
+
+
+@kernel
+def listed_filters(state: State, table: int, first: int, limit: int, only: int) -> int:
+    """Filters from ``first`` on, ``limit`` at most; none if ``only`` says so. Or a fault."""
+    filters = bounded(state, table, first, limit)
+    if (only == ONLY_ALL and 0 < filters < limit) or (only == ONLY_FEWER and filters == limit):
+        return 0
+    return filters
 
 
 @kernel

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.encodings import COORDINATE_BITS, COORDINATE_MASK
-from gatewright.contract.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, WAITS, Opcode, Stationary, Unit
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, WAITS, Only, Opcode, Stationary, Unit
 from gatewright.sim.stepped.memories.tables import Tables
 
 
@@ -68,11 +69,16 @@ def effective_channels(instruction: Instruction, tables: Tables) -> int:
 
 def effective_work(instruction: Instruction, tables: Tables, rows: int) -> Work:
     """Pixels, filters, reduction length and slices of ``rows``, now; an EPILOGUE has no reduction."""
+    if instruction["only"] > max(Only):
+        raise GatewrightError(f"{instruction}: only is 0 to {max(Only):d}")
     chunk = effective_tiles(instruction, tables) * instruction["tile"] ** 2
     pixels = _clamp(chunk - instruction["first_pixel"], instruction["pixel_count"])
     filters = instruction["filter_count"]
     if instruction["filter_table"] != NO_TABLE:
         filters = _clamp(tables.count(instruction["filter_table"]) - instruction["first_filter"], filters)
+    complete = filters == instruction["filter_count"]
+    if instruction["only"] == (Only.FEWER if complete else Only.ALL):
+        filters = 0
     if instruction.opcode != Opcode.MATMUL:
         return Work(pixels, filters, 0, 0)
     reduction = instruction["taps"] * effective_channels(instruction, tables)

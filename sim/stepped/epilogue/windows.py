@@ -27,6 +27,8 @@ def check_windows(fields: Instruction, columns: int) -> str | None:
         return "windows need stationary filters and tile 1"
     if fields["tile_table"] != NO_TABLE or fields["filter_table"] != NO_TABLE:
         return "windows take no tables"
+    if fields["only"]:
+        return "windows always have their filters"
     if fields["window"] == 0 or fields["step"] == 0 or fields["inset"] >= fields["window"]:
         return "window and step are at least 1, and inset is below window"
     if kind == EpilogueKind.DIGITS and fields["window"] > MOST_DIGITS_WINDOW:
