@@ -12,7 +12,8 @@ from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_
 from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, first_pieces, split_chunk, split_live_chunk
+from gatewright.compiler.plan.live_chunks import live_chunks, split_live_chunk
+from gatewright.compiler.plan.tiling import Part, TileSet, chunks, even_chunks, first_pieces, split_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -90,12 +91,7 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     """A convolution chunk by chunk; the gather runs ahead in program order."""
     tiles, name = product.tiles, product.name
     slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
-    eager = product.output.channel_gate is None
-    pieces = (
-        even_chunks(tiles, context.arch, slices, product.even)
-        if product.even is not None
-        else chunks(tiles, slices, context.arch, context.arch.patch_words, eager)
-    )
+    pieces = _chunks(context, product, slices)
     at_first = first_pieces(tiles, slices)
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
@@ -112,6 +108,16 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
             first, count = pieces[number - lag]
             product.written(int(tiles.rows[first + count]) // tiles.tile)
         yield
+
+
+def _chunks(context: Context, product: Product, slices: int) -> list[tuple[int, int]]:
+    """The chunks of a product whose reduction has so many slices."""
+    tiles, gate = product.tiles, product.output.channel_gate
+    if product.even is not None:
+        return even_chunks(tiles, context.arch, slices, product.even)
+    if tiles.bottom is not None and gate is not None:
+        return live_chunks(tiles, slices, product.filters, context.arch)
+    return chunks(tiles, slices, context.arch, context.arch.patch_words, eager=gate is None)
 
 
 def _multiply(
@@ -134,37 +140,35 @@ def _multiply(
         )
     fields = {"tile": tiles.tile, "first_tile": tiles.start + first, "tile_count": count, **product.tables}
     gate = product.output.channel_gate
+    parts: Sequence[Sequence[Part]]
     if gate is not None and gate.live and not product.filters_stand:
         parts = split_live_chunk(pixels, product.filters, arch)
     else:
-        parts = split_chunk(
-            pixels,
-            product.filters,
-            arch,
-            gate is not None,
-            product.filters_stand,
-            arch.accumulator_depth,
-            product.pixels_stand(arch.columns),
-        )
-    for number, part in enumerate(parts):
+        one = product.filters_stand, arch.accumulator_depth, product.pixels_stand(arch.columns)
+        parts = [[part] for part in split_chunk(pixels, product.filters, arch, gate is not None, *one)]
+    for number, ways in enumerate(parts):
         if product.fine and number:
             yield
-        sizes = fields | {
-            "first_pixel": tiles.first_pixel + part.first_pixel,
-            "pixel_count": part.pixels,
-            "first_filter": product.first_filter + part.first_filter,
-            "filter_count": part.filters,
-            "stationary": int(part.stationary),
-        }
-        if part.only:
-            sizes["only"] = int(part.only)
         context.next_bank()
-        for piece in pieces or [patches.slices]:
-            product.multiply(context, loader, patches.piece(piece), sizes)
+        multiplied = []
+        for part in ways:
+            sizes = fields | {
+                "first_pixel": tiles.first_pixel + part.first_pixel,
+                "pixel_count": part.pixels,
+                "first_filter": product.first_filter + part.first_filter,
+                "filter_count": part.filters,
+                "stationary": int(part.stationary),
+            }
+            if part.only:
+                sizes["only"] = int(part.only)
+            for piece in pieces or [patches.slices]:
+                product.multiply(context, loader, patches.piece(piece), sizes)
+            multiplied.append(sizes)
         pieces = ()
         if product.fine:
             yield
-        store(context, product.output, tiles, first, count, sizes)
+        for sizes in multiplied:
+            store(context, product.output, tiles, first, count, sizes)
     context.patches_multiplied(patches.base)
 
 

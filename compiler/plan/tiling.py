@@ -180,20 +180,6 @@ def split_chunk(
     return tuple(piece for part in best for piece in _blocks(part, columns, capacity))
 
 
-def split_live_chunk(pixels: int, filters: int, arch: ArchConfig) -> tuple[Part, ...]:
-    """Cut a chunk of a product of which a table picks the filters, ``filters`` at most.
-
-    Each block of filters comes twice, and has work once: filters stand still if the table fills the block, pixels do
-    if it does not.
-    """
-    ways = (Stationary.FILTERS, Only.ALL), (Stationary.PIXELS, Only.FEWER)
-    return tuple(
-        Part(still, 0, pixels, first, min(arch.columns, filters - first), only)
-        for still, only in ways
-        for first in range(0, filters, arch.columns)
-    )
-
-
 def _cycles(part: tuple[Stationary, int, int, int, int], arch: ArchConfig, indirect: bool) -> int:
     """Array cycles per slice."""
     stationary, _, pixels, _, filters = part
@@ -238,14 +224,14 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     it where filters load fast. Rows of a tile are a range of pixels in a chunk of that tile alone.
     """
     if tiles.height is not None:
-        return _pieces([1] * len(tiles))
+        return pieces_of_sizes([1] * len(tiles))
     block = max(arch.columns, 16)
     limit = max(1, min(patch_words // 4 // slices, arch.accumulator_depth) // tiles.area)
     largest = min(limit, max(1, block * max(1, min(8, 64 // slices)) // tiles.area))
     smallest = min(limit, max(1, block // tiles.area))
     total = len(tiles)
     if total < 2 * smallest:
-        return _pieces(_evenly(total, -(-total // limit)))
+        return pieces_of_sizes(_evenly(total, -(-total // limit)))
     edge = max(1, smallest // 2) if eager else smallest
     head, tail = [edge], [edge]
     left = total - head[0] - tail[0]
@@ -266,7 +252,7 @@ def chunks(tiles: TileSet, slices: int, arch: ArchConfig, patch_words: int, eage
     elif left > 0:
         count = max(-(-left // limit), min(-(-left // largest), max(1, left // smallest)))
         middle = _evenly(left, count)
-    return _pieces(head + middle + tail[::-1])
+    return pieces_of_sizes(head + middle + tail[::-1])
 
 
 def _evenly(total: int, count: int) -> list[int]:
@@ -274,7 +260,7 @@ def _evenly(total: int, count: int) -> list[int]:
     return [total * (n + 1) // count - total * n // count for n in range(count)]
 
 
-def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
+def pieces_of_sizes(sizes: list[int]) -> list[tuple[int, int]]:
     """Consecutive (first, count) pairs."""
     starts = np.cumsum([0, *sizes[:-1]])
     return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]
@@ -293,7 +279,7 @@ def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int, pixels: int) -> l
             f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
         )
     limit = max(1, min(limit, pixels // tiles.pixels))
-    return _pieces(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
+    return pieces_of_sizes(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
 
 
 def first_pieces(tiles: TileSet, slices: int) -> tuple[Slices, ...]:
