@@ -104,7 +104,7 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
     kind = int(rng.integers(EpilogueKind.MAX, EpilogueKind.TAPS + 1))
     legal = {"kind": kind, "stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE, "compact": 0}
     legal |= {"residual": 0, "pool": 0, "digits": 0, "window": 2, "step": 2, "inset": 1, "parameters": 1}
-    legal |= {"channels": 1, "wrap_row": 0, "elsewhere": 0, "upsample": 0}
+    legal |= {"channels": 1, "wrap_row": 0, "elsewhere": 0, "upsample": 0, "only": 0}
     wrong: list[dict[str, int]] = [
         {"kind": int(rng.integers(9, 16))},
         {"stationary": 1},
@@ -112,6 +112,7 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
         {"tile_table": 0},
         {"filter_table": 0},
         {"compact": 1},
+        {"only": int(rng.integers(1, 4))},
     ]
     wrong += [{"residual": 1}, {"pool": 1}, {"digits": 1}, {"window": 0}, {"step": 0}, {"inset": 3}]
     wrong += {
@@ -142,7 +143,7 @@ def _operands(
             {"source_mask": 0, "kernel_width": MASK_COLUMNS + 1},
             {"source_mask": lacking_mask},
         ],
-        Opcode.MATMUL: [],
+        Opcode.MATMUL: [{"only": 3}],
         Opcode.EPILOGUE: [
             {"kind": 1, "stationary": 1},
             {"kind": 2, "stationary": 0, "pool": 1},
@@ -151,6 +152,7 @@ def _operands(
             {"elsewhere": 0, "upsample": int(rng.integers(1, 4))},
             {"compact": 1, "filter_table": NO_TABLE},
             {"kind": int(rng.choice([0, 3])), "digits": 1},
+            {"only": 3},
             _window(rng),
             _window(rng),
             _depthwise(rng),

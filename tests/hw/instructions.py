@@ -18,6 +18,7 @@ from gatewright.contract.isa import (
     QUEUED_UNITS,
     WAITS,
     EpilogueKind,
+    Only,
     Opcode,
     Space,
     Unit,
@@ -50,6 +51,8 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
         fields["kernel_width"] = rng.randint(0, MASK_COLUMNS)
         fields["source_tile"] = fields["source_tile"] or 1
         fields["source_grid"] = fields["source_grid"] or 63
+    elif opcode == Opcode.MATMUL:
+        fields["only"] = min(fields["only"], max(Only))
     elif opcode == Opcode.EPILOGUE:
         _make_legal(rng, fields)
     elif opcode == Opcode.INDEX:
@@ -62,6 +65,7 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
 
 def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
     fields["kind"] = min(fields["kind"], max(EpilogueKind))
+    fields["only"] = min(fields["only"], max(Only))
     if fields["kind"] not in (EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW):
         fields["digits"] = 0
     if fields["kind"] == EpilogueKind.DEPTHWISE:
@@ -94,7 +98,7 @@ def _make_legal(rng: random.Random, fields: dict[str, int]) -> None:
 
 
 WINDOWS = {"stationary": 0, "tile": 1, "tile_table": NO_TABLE, "filter_table": NO_TABLE}
-WINDOWS |= {"compact": 0, "residual": 0, "pool": 0, "digits": 0, "elsewhere": 0, "upsample": 0}
+WINDOWS |= {"compact": 0, "residual": 0, "pool": 0, "digits": 0, "elsewhere": 0, "upsample": 0, "only": 0}
 """What the kinds MAX, AVERAGE and DIGITS demand."""
 
 
@@ -217,6 +221,7 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
     ):
         change = _fields(Opcode.GATHER, **{**masked, name: value})
         kinds.append((f"masked gather with {name} {value}", Opcode.GATHER, change))
+    kinds.append(("only 3 of MATMUL", Opcode.MATMUL, _fields(Opcode.MATMUL, only=3)))
     for name, changes in _EPILOGUES.items():
         whole = {"tile": 2, "first_pixel": 4, "parameters": 1, "filter_table": 0, "kind": 0, "stationary": 0, "pool": 0}
         whole |= {"residual": 0, "digits": 0, "elsewhere": 0, "upsample": 0}
@@ -265,6 +270,7 @@ _EPILOGUES = {
     "elsewhere of REDUCE": {"kind": 1, "elsewhere": 1},
     "upsampling in place": {"residual": 1, "upsample": 1},
     "upsampling far in place": {"residual": 1, "upsample": 2},
+    "only 3": {"only": 3},
     "digits of STORE": {"digits": 1},
     "digits of THRESHOLD": {"kind": 3, "digits": 1},
 }
@@ -282,6 +288,6 @@ _WINDOW_FAULTS = [
     ("filter_table", 0),
 ]
 _WINDOW_FAULTS += [("compact", 1), ("residual", 1), ("pool", 1), ("digits", 1), ("window", 0), ("step", 0)]
-_WINDOW_FAULTS += [("inset", 3), ("inset", 15)]
+_WINDOW_FAULTS += [("inset", 3), ("inset", 15), ("only", 1), ("only", 2)]
 
 UNIT_OPCODES = {unit: [form.opcode for form in formats_of(unit)] for unit in QUEUED_UNITS}

@@ -6,6 +6,7 @@ from tests.mutants.apart import HARDWARE_APART
 from tests.mutants.control import CONTROL
 from tests.mutants.depthwise import HARDWARE_DEPTHWISE
 from tests.mutants.mutant import Mutant
+from tests.mutants.only import HARDWARE_ONLY
 from tests.mutants.residual import HARDWARE_RESIDUAL
 from tests.mutants.taps import HARDWARE_TAPS
 from tests.mutants.windows import WINDOWS
@@ -248,5 +249,6 @@ HARDWARE = [
     *HARDWARE_TAPS,
     *HARDWARE_DEPTHWISE,
     *HARDWARE_APART,
+    *HARDWARE_ONLY,
     *HARDWARE_RESIDUAL,
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.apart import SIMULATOR_APART
 from tests.mutants.depthwise import SIMULATOR_DEPTHWISE
 from tests.mutants.mutant import Mutant
+from tests.mutants.only import SIMULATOR_ONLY
 from tests.mutants.residual import SIMULATOR_RESIDUAL
 from tests.mutants.taps import SIMULATOR_TAPS
 
@@ -180,5 +181,6 @@ SIMULATOR = [
     *SIMULATOR_TAPS,
     *SIMULATOR_DEPTHWISE,
     *SIMULATOR_APART,
+    *SIMULATOR_ONLY,
     *SIMULATOR_RESIDUAL,
 ]

@@ -154,6 +154,8 @@ class Network:
             extra.append(self.build.load_table(table, layer.filter_list))
         for name, value in given.items():
             setattr(layer, name, value)
+        if layer.filter_list is not None and rng.integers(2):
+            layer.both_ways, layer.stationary = True, both
         self.fit(layer, filters.weights.shape, pool)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
-from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, Unit
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Only, Opcode, Stationary, Unit
 from tests.support.operands import slices_of
 from tests.support.stepped_programs import Builder, Filters, Map, Mark, up
 
@@ -49,6 +49,8 @@ class Layer:
     dilation: int = 1
     live: bool = False
     """Give the largest sizes and let the tables decide."""
+    both_ways: bool = False
+    """Emit each part twice: for all of its filters, and with the next operand standing for fewer. One has work."""
 
 
 def entries(arch: ArchConfig, stationary: Stationary, pixels: int, filters: int) -> int:
@@ -71,7 +73,8 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
     total = grid[0] * grid[1] if layer.tiles is None or layer.live else len(layer.tiles)
     slices = slices_of(build.arch, kernel_height * kernel_width * channels)
-    chosen = count if layer.filter_list is None or layer.live else len(layer.filter_list)
+    most = layer.filter_list is None or layer.live or layer.both_ways
+    chosen = count if most else len(layer.filter_list or ())
     begin, end = (0, max(1, total)) if layer.tile_rows is None else (row * grid[1] for row in layer.tile_rows)
     build.hold_epilogue([*filters.ready, *extra, *target.ready])
     banks, number = build.banks(), 0
@@ -116,59 +119,61 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
         gathered = _gather(build, waits, words, reading) if len(pieces) == 1 else None
         for first_pixel in range(0, tiles["tile_count"] * layer.tile**2, layer.pixel_split):
             for first_filter in range(0, chosen, layer.filter_split):
-                number += 1
-                bank = banks[number % len(banks)]
-                stationary = layer.stationary[number % len(layer.stationary)]
                 pixels = min(layer.pixel_split, tiles["tile_count"] * layer.tile**2 - first_pixel)
                 some = min(layer.filter_split, chosen - first_filter)
-                sizes = {
-                    **tiles,
-                    "first_pixel": first_pixel,
-                    "pixel_count": layer.pixel_split,
-                    "first_filter": first_filter,
-                    "filter_count": some,
-                    "filter_table": layer.filter_table,
-                    "stationary": stationary,
-                    "accumulator": build.accumulator_room(entries(build.arch, stationary, pixels, some)),
-                    "bank": bank,
-                }
-                for piece in pieces:
-                    mark, patch_base = gathered or _gather(build, waits, words, reading, piece)
-                    for first_slice in range(piece, min(slices, piece + layer.gather_slices), layer.slice_split):
-                        build.emit(
-                            Opcode.MATMUL,
-                            [mark, *filters.ready, bank_free[bank]],
-                            patch_base=patch_base + (first_slice - piece) * vectors // REGION_UNIT,
-                            patch_vectors=vectors,
-                            weight_base=(filters.base + first_slice * filters.vectors) // REGION_UNIT,
-                            weight_vectors=filters.vectors,
-                            taps=kernel_height * kernel_width,
-                            channels=channels,
-                            channel_table=layer.channel_table,
-                            first_slice=first_slice,
-                            slice_count=min(layer.slice_split, piece + layer.gather_slices - first_slice),
-                            accumulate=int(first_slice > 0),
-                            **sizes,
-                        )
-                bank_free[bank] = build.emit(
-                    Opcode.EPILOGUE,
-                    [build.mark(Unit.ARRAY)],
-                    kind=EpilogueKind.STORE,
-                    destination=target_address,
-                    out_height=out_height,
-                    out_width=out_width,
-                    channels=stored if layer.most_stored is None else layer.most_stored,
-                    compact=int(layer.compact),
-                    parameters=filters.parameter,
-                    residual=int(layer.residual),
-                    relu=int(layer.relu),
-                    pool=int(layer.pool_address is not None),
-                    pool_address=layer.pool_address or 0,
-                    grid_width=grid[1],
-                    **_elsewhere(layer),
-                    **target_wrap,
-                    **sizes,
-                )
+                for only in (Only.ALL, Only.FEWER) if layer.both_ways else (Only.ALWAYS,):
+                    number += 1
+                    bank = banks[number % len(banks)]
+                    stationary = layer.stationary[number % len(layer.stationary)]
+                    sizes = {
+                        **tiles,
+                        "first_pixel": first_pixel,
+                        "pixel_count": layer.pixel_split,
+                        "first_filter": first_filter,
+                        "filter_count": some,
+                        "filter_table": layer.filter_table,
+                        "stationary": stationary,
+                        "accumulator": build.accumulator_room(entries(build.arch, stationary, pixels, some)),
+                        "bank": bank,
+                        "only": only,
+                    }
+                    for piece in pieces:
+                        mark, patch_base = gathered or _gather(build, waits, words, reading, piece)
+                        for first_slice in range(piece, min(slices, piece + layer.gather_slices), layer.slice_split):
+                            build.emit(
+                                Opcode.MATMUL,
+                                [mark, *filters.ready, bank_free[bank]],
+                                patch_base=patch_base + (first_slice - piece) * vectors // REGION_UNIT,
+                                patch_vectors=vectors,
+                                weight_base=(filters.base + first_slice * filters.vectors) // REGION_UNIT,
+                                weight_vectors=filters.vectors,
+                                taps=kernel_height * kernel_width,
+                                channels=channels,
+                                channel_table=layer.channel_table,
+                                first_slice=first_slice,
+                                slice_count=min(layer.slice_split, piece + layer.gather_slices - first_slice),
+                                accumulate=int(first_slice > 0),
+                                **sizes,
+                            )
+                    bank_free[bank] = build.emit(
+                        Opcode.EPILOGUE,
+                        [build.mark(Unit.ARRAY)],
+                        kind=EpilogueKind.STORE,
+                        destination=target_address,
+                        out_height=out_height,
+                        out_width=out_width,
+                        channels=stored if layer.most_stored is None else layer.most_stored,
+                        compact=int(layer.compact),
+                        parameters=filters.parameter,
+                        residual=int(layer.residual),
+                        relu=int(layer.relu),
+                        pool=int(layer.pool_address is not None),
+                        pool_address=layer.pool_address or 0,
+                        grid_width=grid[1],
+                        **_elsewhere(layer),
+                        **target_wrap,
+                        **sizes,
+                    )
     target.ready = [build.mark(Unit.EPILOGUE)]
 
 
