@@ -123,6 +123,11 @@ def compile_dense(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int
     return Compiler(without_gates(network.graph), arch).compile({}, sample)
 
 
+def compile_live(network: Network, arch: ArchConfig) -> Program:
+    """The program that serves every image: its gates are decided on the machine."""
+    return Compiler(network.graph, arch).compile_live()
+
+
 def plan(graph: QuantisedGraph, arch: ArchConfig, decisions: Decisions | None = None) -> ResidencyPlan:
     """The residency plan of a network: for a sample with these decisions, or with all gates on."""
     compiler = Compiler(graph, arch)
@@ -141,15 +146,16 @@ def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8
     return record_run(program, result, counted_macs(network.graph, None))
 
 
-def check_run(name: str, program: Program, result: SimResult, expected: Outputs) -> None:
-    """An observed run must end with the reference's results and have evaluated every gate.
-
-    That each gate decided as the program was compiled for, the simulator checks itself.
-    """
+def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisions) -> None:
+    """An observed run must end with the reference's results, and every gate have decided as the reference did."""
     _check_outputs(name, result, expected)
-    missing = [gate.name for gate in program.gates if gate.name not in result.gates]
-    if missing:
+    if result.gates.keys() != decisions.keys():
+        missing = sorted(decisions.keys() - result.gates.keys())
         raise AssertionError(f"{name}: gates {', '.join(missing)} were not evaluated")
+    for gate, decision in decisions.items():
+        different = int(np.count_nonzero(result.gates[gate] != decision.reshape(-1)))
+        if different:
+            raise AssertionError(f"{name}: {different} decisions of gate {gate} differ from the reference's")
 
 
 def _check_outputs(name: str, result: SimResult, expected: Outputs) -> None:
@@ -172,35 +178,47 @@ class _Job:
     expected: Outputs
 
 
-_worker: tuple[QuantisedGraph, Compiler] | None = None
+_worker: tuple[QuantisedGraph, Compiler, Program | None] | None = None
 
 
-def _start_worker(graph: QuantisedGraph, arch: ArchConfig) -> None:
+def _start_worker(graph: QuantisedGraph, arch: ArchConfig, live: bool) -> None:
     global _worker
-    _worker = graph, Compiler(graph, arch)
+    compiler = Compiler(graph, arch)
+    _worker = graph, compiler, compiler.compile_live() if live else None
 
 
-def _run_job(job: _Job) -> tuple[int, RunRecord]:
+def _run_job(job: _Job) -> tuple[int, RunRecord, int | None]:
+    """Position, record, and with a live program the cycles of the one that is compiled for the image."""
     assert _worker is not None
-    graph, compiler = _worker
-    program = compiler.compile(job.decisions, job.sample)
-    result = simulate(program, observe=True)
-    check_run(f"image {job.position}", program, result, job.expected)
-    return job.position, record_run(program, result, counted_macs(graph, job.decisions))
+    graph, compiler, live = _worker
+    replay = compiler.compile(job.decisions, job.sample)
+    program = replay if live is None else live
+    result = simulate(program, job.sample, observe=True)
+    check_run(f"image {job.position}", result, job.expected, job.decisions)
+    record = record_run(program, result, counted_macs(graph, job.decisions))
+    return job.position, record, None if live is None else simulate(replay).cycles
 
 
 def run_images(
-    network: Network, arch: ArchConfig, images: ImageSet, evaluation: Evaluation, workers: int | None = None
+    network: Network,
+    arch: ArchConfig,
+    images: ImageSet,
+    evaluation: Evaluation,
+    workers: int | None = None,
+    live: bool = False,
 ) -> Iterator[ImageRecord]:
-    """Compile and simulate every image in order; each run is checked against the reference."""
+    """Compile and simulate every image in order; each run is checked against the reference.
+
+    ``live``: one program runs all images, beside the programs that are compiled for them.
+    """
     judged = why_no_accuracy(network.spec, images) is None
     jobs = (
         _Job(i, evaluation.inputs[i], evaluation.decisions(i), evaluation.reference.outputs_of(i))
         for i in range(len(images))
     )
     count = workers or min(os.cpu_count() or 1, 8)
-    with ProcessPoolExecutor(count, initializer=_start_worker, initargs=(network.graph, arch)) as pool:
-        for position, run in pool.map(_run_job, jobs, chunksize=4):
+    with ProcessPoolExecutor(count, initializer=_start_worker, initargs=(network.graph, arch, live)) as pool:
+        for position, run, replay_cycles in pool.map(_run_job, jobs, chunksize=4):
             yield ImageRecord(
                 index=int(images.indices[position]),
                 label=int(images.labels[position]) if judged else None,
@@ -208,6 +226,7 @@ def run_images(
                 predicted_int8=_class_of(evaluation.predicted_int8, position),
                 run=run,
                 image=images.shown(position) if position < SHOWN_IMAGES else None,
+                replay_cycles=replay_cycles,
             )
 
 

@@ -34,6 +34,10 @@ data_option = click.option(
     "Without it, the test images that ship with the package.",
 )
 
+live_option = click.option(
+    "--live", is_flag=True, help="One program for every image: its gates are decided on the machine."
+)
+
 required_data_option = click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="The network's data set, as downloaded or unpacked."
 )
@@ -63,3 +67,11 @@ def load_program(path: Path, arch_name: str | None) -> Program:
     if arch_name is not None and load_arch(arch_name) != program.arch:
         raise GatewrightError(f"{path} was compiled for arch {program.arch.name}, which is not {arch_name}")
     return program
+
+
+def refuse_both(live: bool, dense: bool) -> None:
+    """A network without its gates has none to decide."""
+    if live and dense:
+        raise GatewrightError(
+            "--live and --dense exclude each other: without gates a program serves every image anyhow"
+        )

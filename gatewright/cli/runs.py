@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gatewright.cli.options import PerChannel, arch_option, data_option, expected_arch_option, load_program
+from gatewright.cli.options import (
+    PerChannel,
+    arch_option,
+    data_option,
+    expected_arch_option,
+    live_option,
+    load_program,
+    refuse_both,
+)
 
 if TYPE_CHECKING:
     from gatewright import flow
@@ -64,28 +72,36 @@ def _text(values: tuple[float, ...]) -> str:
 @click.argument("name_or_path")
 @click.option("--image", "position", type=click.IntRange(min=0), default=0, help="Position of the image in the set.")
 @click.option("--dense", is_flag=True, help="Compile the network without its gates.")
+@live_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Program file to write.")
 @data_option
 @arch_option
 def compile_program(
-    name_or_path: str, position: int, dense: bool, out: Path, data: Path | None, arch_name: str
+    name_or_path: str, position: int, dense: bool, live: bool, out: Path, data: Path | None, arch_name: str
 ) -> None:
-    """Compile a network of the zoo, a checkpoint or a .pt2 for one image: instructions, index tables, data."""
+    """Compile a network of the zoo, a checkpoint or a .pt2 for one image: instructions, index tables, data.
+
+    With --live for every image: the machine decides the gates, and the image is simulate's.
+    """
     from gatewright import flow
     from gatewright.compiler.compile import Compiler
     from gatewright.contract.arch import load_arch
 
     arch = load_arch(arch_name)
+    refuse_both(live, dense)
     network = flow.load_network(name_or_path)
-    evaluation = flow.evaluate(network, network.spec.data.test_image(data, position))
-    if dense:
-        program = flow.compile_dense(network, arch, evaluation.inputs[0])
+    if live:
+        program = flow.compile_live(network, arch)
     else:
-        program = Compiler(network.graph, arch).compile(evaluation.decisions(0), evaluation.inputs[0])
+        evaluation = flow.evaluate(network, network.spec.data.test_image(data, position))
+        if dense:
+            program = flow.compile_dense(network, arch, evaluation.inputs[0])
+        else:
+            program = Compiler(network.graph, arch).compile(evaluation.decisions(0), evaluation.inputs[0])
     program.save(out)
     click.echo(
         f"{out}: {len(program.code)} instructions, {len(program.image):,} bytes of DRAM, "
-        f"{sum(program.macs.values()):,} multiply-accumulates"
+        f"{'at most ' if program.live else ''}{sum(program.macs.values()):,} multiply-accumulates"
     )
 
 
@@ -94,23 +110,54 @@ def compile_program(
 @click.option("--timeline", type=click.Path(path_type=Path), help="Write a timeline that opens in Perfetto.")
 @click.option("--audit", is_flag=True, help="Also prove that no two units race for a memory location.")
 @click.option("--stepped", is_flag=True, help="Also run the stepped model, and compare cycle by cycle (slow).")
+@click.option("--network", "name_or_path", help="The network that PROGRAM is of, for an image of its data.")
+@click.option("--image", "position", type=click.IntRange(min=0), help="With --network: its position in the set.")
+@data_option
 @expected_arch_option
-def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, arch_name: str | None) -> None:
-    """Run PROGRAM on the cycle simulator and print cycles, utilisation and logits."""
+def simulate(
+    program: Path,
+    timeline: Path | None,
+    audit: bool,
+    stepped: bool,
+    name_or_path: str | None,
+    position: int | None,
+    data: Path | None,
+    arch_name: str | None,
+) -> None:
+    """Run PROGRAM on the cycle simulator and print cycles, utilisation and logits.
+
+    A program that was compiled for an image has it. A live one takes any: --network and --image say which, and
+    results and gates are checked against the integer reference.
+    """
     import numpy as np
 
+    from gatewright import flow
+    from gatewright.compiler.graph.macs import counted_macs
     from gatewright.contract.errors import GatewrightError
     from gatewright.report.timeline import write_timeline
     from gatewright.sim.fast.machine import simulate as run
 
     loaded = load_program(program, arch_name)
-    result = run(loaded, observe=True, audit=audit)  # observing checks that every gate decides as compiled for
+    if (name_or_path is None) != (position is None) or (loaded.live and position is None):
+        raise GatewrightError(
+            f"{program}: {'a live program needs an image: give' if position is None else 'an image needs'} --network "
+            "NAME and --image POSITION"
+        )
+    evaluation, sample, useful = None, None, sum(loaded.macs.values())
+    if name_or_path is not None and position is not None:
+        network = flow.load_network(name_or_path)
+        evaluation = flow.evaluate(network, network.spec.data.test_image(data, position))
+        sample, useful = evaluation.inputs[0], counted_macs(network.graph, evaluation.decisions(0))
+    result = run(loaded, sample, observe=True, audit=audit)  # observing checks that gates decide as compiled for
+    if evaluation is not None:
+        flow.check_run(str(program), result, evaluation.reference.outputs_of(0), evaluation.decisions(0))
     milliseconds = result.cycles / loaded.arch.clock_mhz / 1000
-    useful = sum(loaded.macs.values())
     click.echo(f"cycles       {result.cycles:,} ({milliseconds:.3f} ms at {loaded.arch.clock_mhz} MHz)")
     click.echo(
         f"utilisation  {useful / (result.cycles * loaded.arch.peak_macs):.4f} of {loaded.arch.peak_macs} MACs/cycle"
     )
+    if evaluation is not None:
+        click.echo("reference    same results, same decisions")
     click.echo(f"instructions {len(result.trace.records):,} executed")
     for output in loaded.outputs:
         if output.kind == "logits":
@@ -133,7 +180,7 @@ def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, a
         from gatewright.contract.trace import first_difference
         from gatewright.sim.stepped.machine import step_simulate
 
-        other = step_simulate(loaded)
+        other = step_simulate(loaded, sample)
         difference = first_difference(result.trace, other.trace)
         if difference is not None:
             raise GatewrightError(f"{program}: the stepped model differs: {difference}")
@@ -147,11 +194,14 @@ def simulate(program: Path, timeline: Path | None, audit: bool, stepped: bool, a
 @click.option("--images", "count", type=click.IntRange(min=1), default=256, help="Images, from the first on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for report.json and report.html.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
+@live_option
 @data_option
 @arch_option
-def report(name_or_path: str, count: int, out: Path, workers: int | None, data: Path | None, arch_name: str) -> None:
+def report(
+    name_or_path: str, count: int, out: Path, workers: int | None, live: bool, data: Path | None, arch_name: str
+) -> None:
     """Run many images on the simulator and report speedups, and where the rest of them went."""
-    _report(name_or_path, data, count, out, workers, arch_name)
+    _report(name_or_path, data, count, out, workers, arch_name, live)
 
 
 @click.command(epilog="Example: gatewright demo --out build/demo")
@@ -180,7 +230,13 @@ def demo(out: Path, workers: int | None, arch_name: str) -> None:
 
 
 def _report(
-    name_or_path: str, data: Path | None, count: int | None, out: Path, workers: int | None, arch_name: str
+    name_or_path: str,
+    data: Path | None,
+    count: int | None,
+    out: Path,
+    workers: int | None,
+    arch_name: str,
+    live: bool = False,
 ) -> tuple[flow.Network, flow.Evaluation]:
     from tqdm import tqdm
 
@@ -200,7 +256,7 @@ def _report(
         images.check_labels(network.spec.classes)
     evaluation = flow.evaluate(network, images)
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
-    runs = flow.run_images(network, arch, images, evaluation, workers)
+    runs = flow.run_images(network, arch, images, evaluation, workers, live)
     records = list(tqdm(runs, "compile and simulate", total=len(images), unit="image"))
     about = {
         "name": network.spec.name,
@@ -217,6 +273,10 @@ def _report(
     accuracy = unknown or f"{100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8"
     click.echo(f"top-1      {'none: ' if unknown else ''}{accuracy}")
     click.echo(f"cycles     {summary['cycles_dense']:,} dense, {summary['cycles_gated_mean']:,.0f} gated (mean)")
+    if live:
+        click.echo(
+            f"live       one program for all images; compiled for each {summary['cycles_replay_mean']:,.0f} (mean)"
+        )
     click.echo(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "
         f"{summary['speedup_theoretical_mean']:.3f} theoretical (means)"

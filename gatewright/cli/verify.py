@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gatewright.cli.options import arch_option, data_option
+from gatewright.cli.options import arch_option, data_option, live_option, refuse_both
 
 if TYPE_CHECKING:
     from gatewright.contract.arch import ArchConfig
@@ -28,6 +29,7 @@ BATCH = 4
 @click.argument("name_or_path", default=DEFAULT_NETWORK)
 @click.option("--images", "count", type=click.IntRange(min=1), default=1, help="Images, from the first on.")
 @click.option("--dense", is_flag=True, help="Compile the network without its gates.")
+@live_option
 @click.option(
     "--writes/--no-writes",
     default=None,
@@ -55,6 +57,7 @@ def verify(
     name_or_path: str,
     count: int,
     dense: bool,
+    live: bool,
     writes: bool | None,
     stall_seed: int | None,
     waves: Path,
@@ -76,7 +79,8 @@ def verify(
     arch = load_arch(arch_name)
     if verilog is not None and not verilog.is_file():
         raise GatewrightError(f"there is no Verilog at {verilog}")
-    programs = _programs(name_or_path, arch, count, dense, data)
+    refuse_both(live, dense)
+    programs = _programs(name_or_path, arch, count, dense, live, data)
     text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
     compare_writes = len(programs) <= WRITES_UP_TO if writes is None else writes
     results: list[Verified] = []
@@ -99,8 +103,10 @@ def verify(
         ctx.exit(1)
 
 
-def _programs(name_or_path: str, arch: ArchConfig, count: int, dense: bool, data: Path | None) -> list[Program]:
-    """The network compiled for each of the first images."""
+def _programs(
+    name_or_path: str, arch: ArchConfig, count: int, dense: bool, live: bool, data: Path | None
+) -> list[Program]:
+    """The network compiled for each of the first images, or for all of them, with each image."""
     from gatewright import flow
     from gatewright.compiler.compile import Compiler
 
@@ -110,6 +116,9 @@ def _programs(name_or_path: str, arch: ArchConfig, count: int, dense: bool, data
     evaluation = flow.evaluate(network, images)
     if dense:
         return [flow.compile_dense(network, arch, sample) for sample in evaluation.inputs]
+    if live:
+        program = flow.compile_live(network, arch)
+        return [replace(program, image=program.with_sample(sample)) for sample in evaluation.inputs]
     compiler = Compiler(network.graph, arch)
     return [compiler.compile(evaluation.decisions(i), evaluation.inputs[i]) for i in range(len(images))]
 

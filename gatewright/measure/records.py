@@ -88,13 +88,15 @@ class ImageRecord:
     predicted_int8: int | None
     run: RunRecord
     image: npt.NDArray[np.uint8] | None = None
+    replay_cycles: int | None = None
+    """Of a live program's run: what the program takes that is compiled for the image."""
 
 
 def record_run(program: Program, result: SimResult, macs: int | None = None) -> RunRecord:
     """Keep what the report needs of a simulator's result.
 
     ``macs`` is the network's MAC count for this sample, for the theoretical speedup; by default
-    the sum of ``program.macs``.
+    the sum of ``program.macs``. A live program's run must have been observed: its decisions are the run's.
     """
     attribution = attribute(program, result.trace, result.work)
     kinds = {BOOT_LAYER: "control", **program.layer_kinds}
@@ -123,7 +125,7 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     if sum(layer.cycles for layer in layers) != result.cycles:
         raise ValueError(f"the layers' cycles do not sum to the run's {result.cycles}")
     counted = sum(program.macs.values()) if macs is None else macs
-    gates = tuple(_decision(program, gate) for gate in program.gates)
+    gates = tuple(_decision(program, gate, result) for gate in program.gates)
     return RunRecord(result.cycles, peak, counted, tuple(layers), gates)
 
 
@@ -162,8 +164,8 @@ def _boot_read(program: Program) -> tuple[int, int]:
     return address - program.code_address, cycles
 
 
-def _decision(program: Program, gate: GateRecord) -> GateDecision:
-    decision = np.asarray(gate.decision, np.bool_)
+def _decision(program: Program, gate: GateRecord, result: SimResult) -> GateDecision:
+    decision = result.gates[gate.name] if program.live else np.asarray(gate.decision, np.bool_)
     if gate.kind == "spatial":
         width = int(program.code[gate.index_instruction, column(Opcode.INDEX, "grid_width")])
         decision = decision.reshape(-1, width)

@@ -103,7 +103,10 @@ def _summary(
     # A percentile is the cycles of a real image, not a value between two.
     p50, p95, p99 = (int(np.percentile(cycles, p, method="inverted_cdf")) for p in (50, 95, 99))
     clock = arch.clock_mhz * 1e6
+    replayed = [image.replay_cycles for image in images if image.replay_cycles is not None]
+    replay = {"cycles_replay_mean": float(np.mean(replayed))} if len(replayed) == len(images) else {}
     return {
+        **replay,
         "images": len(images),
         "top1_float": float(np.mean([image.predicted_float == image.label for image in images])) if judged else None,
         "top1_int8": float(np.mean([image.predicted_int8 == image.label for image in images])) if judged else None,
