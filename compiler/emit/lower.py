@@ -27,6 +27,7 @@ from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.live import check_live
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
@@ -223,6 +224,7 @@ def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8
 
 def lower_live(image: NetworkImage) -> Program:
     """Compile a network for every sample: sizes are upper bounds, and the tables decide."""
+    check_live(image)
     gates = [layer for layer in image.graph.layers if isinstance(layer, QuantisedGate)]
     everywhere = {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}
     return Lowering(image, everywhere, live=bool(gates)).run(None)

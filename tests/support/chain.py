@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +35,11 @@ def compare_image(
     position: int,
     *,
     audit: bool = False,
+    live: Program | None = None,
 ) -> Comparison:
-    """Compile, run and compare one image of a reference that kept its tensors."""
+    """Compile, run and compare one image of a reference that kept its tensors; or run it with a ``live`` program."""
     decisions = {name: decided[position] for name, decided in reference.decisions.items()}
-    program = compiler.compile(decisions, sample)
+    program = compiler.compile(decisions, sample) if live is None else replace(live, image=live.with_sample(sample))
     result = simulate(program, observe=True, audit=audit)
     different, values = [], 0
     for placement in program.placements:

@@ -1,0 +1,44 @@
+"""What a live program cannot do yet: where the compiler needs to know what the gates of an image say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.contract.errors import GatewrightError
+
+
+def check_live(image: NetworkImage) -> None:
+    """Raise a ``GatewrightError`` that names the first layer that stands in the way of a live program."""
+    for name, why in _obstacles(image):
+        raise GatewrightError(
+            f"layer {name}: {why}; a live program of it is not possible on arch {image.arch.name} yet: compile the "
+            "network for each image, or take a machine with larger buffers"
+        )
+
+
+def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
+    """(layer, what of it a live program would need to know)."""
+    gates = {gate for layer in image.graph.layers for gate in layer.gates}
+    in_turn = {layer.name for block in image.blocks for layer in block.layers}
+    in_turn |= {layer.name for chain in image.chains for layer in chain.layers}
+    in_turn |= {*image.passes, *image.by_rows, *image.by_channels}
+    for layer in image.graph.layers:
+        if isinstance(layer, QuantisedAverageGate):
+            if layer.whole and layer.name in gates:
+                yield layer.name, "it leaves out whole layers, which a program does that does not have them"
+            if layer.gates:
+                yield layer.name, "it looks at a map of which gates have left out parts"
+        if not isinstance(layer, QuantisedConv) or not layer.gates:
+            continue
+        if layer.groups > 1:
+            yield layer.name, "it is a grouped convolution under a gate"
+        if layer.name in in_turn:
+            yield layer.name, "a gate picks its tiles or channels, and its maps do not fit the scratchpad whole"
+        if layer.output_channels is not None and layer.output in image.poolings:
+            yield layer.name, "the averages of a map of which a gate picks the channels lie as close as these are many"
+        bank = image.banks[layer.name]
+        if bank.streamed:
+            yield layer.name, "a gate picks its filters or channels, and its filters do not fit the weight buffer"

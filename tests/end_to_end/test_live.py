@@ -1,0 +1,122 @@
+"""One program for every image: what it computes, and which gates decide how, is the reference's; RTL runs it too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from gatewright import flow
+from gatewright.cli.main import main
+from gatewright.compiler.compile import Compiler
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.contract.arch import PRESETS
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program
+from gatewright.contract.trace import first_difference
+from gatewright.models.gates.kinds import Gating
+from gatewright.sim.fast.machine import simulate
+from gatewright.sim.stepped import step_simulate
+from tests.end_to_end.networks import Case, captured, forced
+from tests.end_to_end.test_gate_forms import case as form_case
+from tests.support.chain import compare_image
+
+ZOO = "dgnet-resnet20-0.5"
+GATED: tuple[Gating, ...] = ("dual", "spatial", "channel")
+
+
+@cache
+def case(gating: Gating) -> Case:
+    return captured(gating, 16)
+
+
+@pytest.mark.parametrize("preset", ["4x4", "12x20", "ultra96"])
+@pytest.mark.parametrize("gating", GATED)
+def test_every_image_runs_with_one_program(gating: Gating, preset: str) -> None:
+    network, compiler = case(gating), Compiler(case(gating).graph, PRESETS[preset])
+    live, bits = compiler.compile_live(), set()
+    for position, sample in enumerate(network.inputs):
+        compared = compare_image(compiler, sample, network.reference, position, audit=True, live=live)
+        assert compared.different == (), f"image {position}: {compared.different} differ"
+        bits.add(tuple(np.concatenate([compared.result.gates[gate.name] for gate in live.gates])))
+    assert live.live and len(bits) > 1, "every image has the same gates; nothing was decided"
+
+
+@pytest.mark.parametrize("on", [False, True])
+@pytest.mark.parametrize("kind", ["spatial", "channel"])
+def test_gates_that_are_open_or_closed_all_over(kind: str, on: bool) -> None:
+    graph = forced(case("dual").graph, kind, on)
+    inputs = case("dual").inputs[:2]
+    reference, compiler = run_reference(graph, inputs, keep=True), Compiler(graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    for position, sample in enumerate(inputs):
+        assert compare_image(compiler, sample, reference, position, audit=True, live=live).different == ()
+
+
+def test_the_stepped_model_has_the_same_cycles() -> None:
+    network = case("dual")
+    live = Compiler(network.graph, PRESETS["8x8"]).compile_live()
+    for sample in network.inputs[1:3]:
+        fast, stepped = simulate(live, sample), step_simulate(live, sample, fill_seed=1)
+        assert first_difference(fast.trace, stepped.trace) is None
+        np.testing.assert_array_equal(fast.logits, stepped.logits)
+
+
+def test_a_trained_network_takes_little_more_than_programs_for_single_images(tmp_path: Path) -> None:
+    network = flow.load_network(ZOO)
+    evaluation = flow.evaluate(network, network.spec.family.data.sample().head(4))
+    compiler = Compiler(network.graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    live.save(tmp_path / "live.safetensors")
+    live = Program.load(tmp_path / "live.safetensors")
+    cycles, replayed = 0, 0
+    for position, sample in enumerate(evaluation.inputs):
+        result = simulate(live, sample, observe=True)
+        flow.check_run("live", result, evaluation.reference.outputs_of(position), evaluation.decisions(position))
+        cycles += result.cycles
+        replayed += simulate(compiler.compile(evaluation.decisions(position), sample)).cycles
+    assert replayed < cycles < 1.05 * replayed
+
+
+def test_a_network_without_gates_has_its_one_program() -> None:
+    network = flow.load_network("resnet20")
+    live = Compiler(network.graph, PRESETS["ultra96"]).compile_live()
+    assert not live.live
+    assert np.array_equal(live.code, Compiler(network.graph, PRESETS["ultra96"]).compile({}).code)
+
+
+def test_gates_of_whole_layers_are_refused_by_name() -> None:
+    with pytest.raises(GatewrightError, match=r"it leaves out whole layers.*compile the network for each image"):
+        Compiler(form_case("layers: argmax").graph, PRESETS["ultra96"]).compile_live()
+
+
+def test_filters_that_do_not_fit_are_refused() -> None:
+    small = replace(PRESETS["ultra96"], weight_kib=16)
+    with pytest.raises(
+        GatewrightError, match=r"its filters do not fit the weight buffer.*not possible on arch ultra96"
+    ):
+        Compiler(case("dual").graph, small).compile_live()
+
+
+def test_commands(tmp_path: Path) -> None:
+    runner, program = CliRunner(), str(tmp_path / "live.safetensors")
+    made = runner.invoke(main, ["compile", ZOO, "--live", "-o", program])
+    assert made.exit_code == 0 and "at most" in made.output, made.output
+    for image in "3", "5":
+        run = runner.invoke(main, ["simulate", program, "--network", ZOO, "--image", image])
+        assert run.exit_code == 0 and "same results, same decisions" in run.output, run.output
+    alone = runner.invoke(main, ["simulate", program])
+    assert alone.exit_code and "a live program needs an image: give --network NAME" in alone.output
+    both = runner.invoke(main, ["compile", ZOO, "--live", "--dense", "-o", program])
+    assert both.exit_code and "exclude each other" in both.output
+
+
+def test_the_report_has_both_programs_cycles(tmp_path: Path) -> None:
+    arguments = ["report", ZOO, "--live", "--images", "2", "--workers", "1", "--out", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0 and "one program for all; compiled for each image" in result.output, result.output
+    assert "one live program for all images" in (tmp_path / "report.html").read_text()
