@@ -118,5 +118,5 @@ def test_commands(tmp_path: Path) -> None:
 def test_the_report_has_both_programs_cycles(tmp_path: Path) -> None:
     arguments = ["report", ZOO, "--live", "--images", "2", "--workers", "1", "--out", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0 and "one program for all; compiled for each image" in result.output, result.output
+    assert result.exit_code == 0 and "one program for all images; compiled for each" in result.output, result.output
     assert "one live program for all images" in (tmp_path / "report.html").read_text()
