@@ -37,6 +37,9 @@ AMONG_PIXELS = 48
 """Pixels in a chunk of a shortcut, in whole blocks of the array. Its chunks come among another convolution's: the
 EPILOGUE of fewer takes longer than their product, and more keep the accumulator banks from the other one."""
 
+AMONG_LIVE = 128
+"""The same in a live program: its lists of active and of inactive tiles are both as long as they may be."""
+
 _FINISHED = object()
 
 
@@ -89,7 +92,7 @@ class ConvolutionLowering:
             if layer.name in self.image.used_twice:
                 sets = self.tile_sets(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
-        among = max(1, AMONG_PIXELS // self.arch.columns) * self.arch.columns
+        among = max(1, (AMONG_LIVE if self.context.live else AMONG_PIXELS) // self.arch.columns) * self.arch.columns
         chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
             for one in chunks:

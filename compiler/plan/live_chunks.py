@@ -24,6 +24,10 @@ GATHER_CYCLES = 2
 """Cycles of a product's begin for each pixel of its first chunk, which the array waits for."""
 
 
+DRAIN_CYCLES = 5
+"""Cycles of a product's end for each pixel of its last chunk: its epilogues, and what waits for them."""
+
+
 def split_live_chunk(pixels: int, filters: int, arch: ArchConfig) -> list[tuple[Part, Part]]:
     """Cut a chunk of a product of which a table picks the filters, ``filters`` at most.
 
@@ -67,7 +71,7 @@ def _sizes(tiles: int, area: int, slices: int, filters: int, arch: ArchConfig) -
             if not pixels:
                 total += EMPTY_INSTRUCTIONS * blocks
                 continue
-            total += slices * products(pixels) + INSTRUCTIONS * blocks + (pixels if length <= end else 0)
+            total += slices * products(pixels) + INSTRUCTIONS * blocks + (DRAIN_CYCLES * pixels if length <= end else 0)
         return total
 
     best: list[tuple[int, tuple[int, ...]]] = [(0, ())]

@@ -38,7 +38,7 @@ def average(sizes: list[int], area: int, slices: int, filters: int) -> int:
                 standing = there // 16 * max(pixels, 16)
                 streamed = -(-pixels // 16) * max(4, there % 16) if there % 16 else 0
                 total += slices * (standing + streamed) + 10 * blocks
-                total += pixels if length <= begin + size else 0
+                total += 5 * pixels if length <= begin + size else 0
             begin += size
     return total
 
