@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import lcm
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.planes import Plane
 from gatewright.compiler.plan.tiling import TileSet, listed_tiles
-from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
+from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
 from gatewright.contract.program import GateRecord
@@ -208,10 +209,27 @@ class Kernel:
     stride: int = 1
     padding_y: int = 0
     padding_x: int = 0
+    dilation: int = 1
 
     @property
     def taps(self) -> int:
         return self.height * self.width
+
+    @property
+    def reach(self) -> int:
+        """Rows of the input from the first to the last that the kernel reads at once."""
+        return (self.height - 1) * self.dilation + 1
+
+    def piece_unit(self, source: SourceMap, arch: ArchConfig) -> int:
+        """Slices in which pieces of the reduction may begin.
+
+        Where the pixels of a kernel row do not lie side by side GATHER begins with a kernel row, whose elements may be
+        no whole slices.
+        """
+        apart = self.dilation > 1 or source.pitch not in (0, source.channels)
+        if self.width == 1 or not apart or not source.channels:
+            return 1
+        return lcm(self.width * source.channels, arch.rows) // arch.rows
 
 
 def addressable_words(words: int, field_name: str) -> int:

@@ -310,7 +310,7 @@ class ConvolutionLowering:
         height, width = layer.weight.shape[1:3]
         if rows > 1:
             return source, Kernel(1, width, 1, 0, layer.padding)
-        return source, Kernel(height, width, layer.stride, layer.padding, layer.padding)
+        return source, Kernel(height, width, layer.stride, layer.padding, layer.padding, layer.dilation)
 
     def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)

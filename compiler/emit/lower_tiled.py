@@ -238,7 +238,7 @@ class TiledLowering:
             source = SourceMap(ring.address, rows, edge, channels, gate, None, min(rows, ring.units * edge))
             return source, self._tiles(layer, chosen, low, high, True), Kernel()
         height, width = layer.weight.shape[1:3]
-        kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding)
+        kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding, layer.dilation)
         mask = self.context.gate(layer.input_tiles)
         if self._in_rows(layer.source):
             ring = self.layout.rings[layer.source]

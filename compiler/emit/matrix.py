@@ -96,7 +96,7 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
         if product.even is not None
         else chunks(tiles, slices, context.arch, context.arch.patch_words, eager)
     )
-    at_first = first_pieces(tiles, slices)
+    at_first = first_pieces(tiles, slices, product.kernel.piece_unit(product.source, context.arch))
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
         context.out.layer = name

@@ -73,7 +73,7 @@ def gather_into(
     base, vectors, slices = patches
     rows = tiles.rows[first : first + count]
     low = max(0, int(rows[0]) * kernel.stride - kernel.padding_y)
-    bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.height
+    bottom = (int(rows[-1]) + tiles.tile - 1) * kernel.stride - kernel.padding_y + kernel.reach
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
@@ -111,6 +111,7 @@ def gather_into(
         padding_x=kernel.padding_x,
         out_width=out_width,
         pixel_channels=source.pitch if source.pitch != source.channels else 0,
+        dilation=kernel.dilation if kernel.dilation > 1 else 0,
         tile=tiles.tile,
         first_tile=tiles.start + first,
         tile_count=count,

@@ -19,7 +19,7 @@ from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches
 from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, whole_part
+from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, patch_share, whole_part
 
 TOGETHER = 3, 4
 """What two groups that are multiplied together may take of the weight buffer."""
@@ -96,7 +96,10 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     slices = slices_of(product.kernel.taps * product.source.channels, arch)
     most = max(1, arch.accumulator_depth // tiles.pixels) * arch.columns
     group_size = min(bank.group, most if bank.streamed else arch.columns)
-    chunks = even_chunks(tiles, arch, PIECE_UNIT, arch.accumulator_depth // -(-group_size // arch.columns))
+    unit = product.kernel.piece_unit(product.source, arch)
+    share = patch_share(unit, slices, tiles.area, context.patches.size)
+    at_once = PIECE_UNIT if unit == 1 else min(unit, slices)
+    chunks = even_chunks(tiles, arch, at_once, arch.accumulator_depth // -(-group_size // arch.columns), share)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
     groups = _groups(context, product, bank, group_size)
     steps = []
@@ -105,7 +108,10 @@ def _steps(context: Context, product: Product) -> list[_Step]:
         room = 0  # the array takes longer than the gather
     for together in _together(groups, group_size, room):
         loads = bank.pieces_in(together[0][0] if bank.streamed else 0)
-        pieces = [part for load in loads for part in patch_pieces(load, slices, vectors, context.patches.size)]
+        if unit > 1:  # a piece of patches may begin within a loaded piece, and end in another
+            loads = (Slices(0, slices),)
+        cuts = vectors, context.patches.size, unit, share
+        pieces = [part for load in loads for part in patch_pieces(load, slices, *cuts)]
         for first, count in chunks:
             for piece in pieces:
                 steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]

@@ -33,7 +33,7 @@ INPUT = "input"
 """Name of the tensor that holds the image."""
 
 SUPPORTED = (
-    "2-D convolution (dilation 1), batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
+    "2-D convolution, batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
     "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
     "average, and gates (logits that are compared, and the result multiplied)"
 )

@@ -79,6 +79,7 @@ class OpenConv:
     groups: int = 1
     most: float | None = None
     """The activation's largest value, if it has one."""
+    dilation: int = 1
     appended_to: str | None = None
     """The tensor behind whose channels its own are put."""
 

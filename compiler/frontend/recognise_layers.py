@@ -24,7 +24,7 @@ from gatewright.compiler.frontend.patterns import (
 from gatewright.compiler.frontend.walk import Walk, shape_of
 from gatewright.compiler.graph.graph import FloatLayer, TensorShape
 from gatewright.compiler.kinds.classifier import FloatClassifier
-from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.convolution import MOST_DILATION, FloatConv
 from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
 from gatewright.compiler.kinds.output import FloatOutput
 from gatewright.contract.isa import FORMATS, Opcode
@@ -39,9 +39,11 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     assert weight is not None
     bias = walk.constant(args["bias"])
     module = walk.values[args["weight"]].module  # type: ignore[union-attr]
-    if set(args["dilation"]) != {1}:
-        walk.fail(f"dilation = {list(args['dilation'])} is not supported, use dilation=1")
-    stride, padding = _one(walk, "stride", args["stride"]), _padding(walk, args["padding"], weight)
+    stride, dilation = _one(walk, "stride", args["stride"]), _one(walk, "dilation", args["dilation"])
+    if dilation > MOST_DILATION:
+        walk.fail(f"dilation = {dilation} is not supported, use 1 to {MOST_DILATION}")
+    dilation = 1 if weight.shape[2:] == (1, 1) else dilation
+    padding = _padding(walk, args["padding"], weight, dilation)
     offset = np.zeros(len(weight)) if bias is None else bias
     value = walk.value(args["input"])
     if isinstance(value, Pooled) and value.window is not None and weight.shape[2:] == (1, 1) and value.grid != (1, 1):
@@ -49,11 +51,14 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     if isinstance(value, Pooled | DenseChain):
         if args["groups"] != 1:
             walk.fail(f"groups = {args['groups']} on {describe(value)}; a gate's layers must have groups=1")
+        if dilation != 1:
+            walk.fail(f"dilation = {dilation} on {describe(value)}; a gate's layers must have dilation=1")
         return _on_pooled(walk, value, module, weight, offset, stride, padding)
     source = walk.tensor(value)
     name = walk.unique(module)
     walk.graph.shapes[name] = shape_of(node)
-    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, stride, padding, groups=args["groups"])
+    geometry = {"stride": stride, "padding": padding, "groups": args["groups"], "dilation": dilation}
+    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, **geometry)
 
 
 def _on_pooled(
@@ -97,13 +102,13 @@ def _one(walk: Walk, what: str, pair: Any) -> int:
     return int(values.pop())
 
 
-def _padding(walk: Walk, padding: Any, weight: Array) -> int:
+def _padding(walk: Walk, padding: Any, weight: Array, dilation: int) -> int:
     if padding == "valid":
         return 0
     if padding == "same":
-        if any(edge % 2 == 0 for edge in weight.shape[2:]):
+        if any((edge - 1) * dilation % 2 for edge in weight.shape[2:]):
             walk.fail("padding 'same' with an even kernel pads unevenly; use an odd kernel")
-        padding = [edge // 2 for edge in weight.shape[2:]]
+        padding = [(edge - 1) * dilation // 2 for edge in weight.shape[2:]]
     return _one(walk, "padding", padding)
 
 

@@ -118,6 +118,7 @@ class Walk:
             output_tiles=value.output_tiles,
             input_tiles=source.output_tiles if source else None,
             groups=value.groups,
+            dilation=value.dilation,
             most=value.most,
             appended_to=value.appended_to,
             weight=value.weight,

@@ -29,6 +29,7 @@ from gatewright.compiler.graph.grids import tiling_of
 from gatewright.compiler.quantise.numbers import int8_weights, requantisation
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import FORMATS, Opcode
 from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
+
+MOST_DILATION = (1 << next(field.bits for field in FORMATS[Opcode.GATHER].fields if field.name == "dilation")) - 1
+"""The largest dilation that GATHER can name."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Convolution(Layer):
     the residual afterwards, or it is coarser, so that the sum has a place of its own.
 
     ``appended_to`` names a tensor behind whose channels those of the filters are put: the output has all channels of
-    that tensor, then these.
+    that tensor, then these. ``dilation`` is how many pixels of the input lie from a row or column of the kernel to the
+    next.
     """
 
     source: str
@@ -72,6 +77,7 @@ class Convolution(Layer):
     upsample: int = 0
     elsewhere: bool = False
     appended_to: str | None = None
+    dilation: int = 1
 
     @property
     def continued(self) -> str | None:
@@ -92,6 +98,12 @@ class Convolution(Layer):
     @abstractmethod
     def kernel(self) -> tuple[int, int]:
         """Rows and columns of the kernel."""
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of the input from the first to the last that the kernel reads at once."""
+        height, width = self.kernel
+        return (height - 1) * self.dilation + 1, (width - 1) * self.dilation + 1
 
     @property
     @abstractmethod
@@ -125,11 +137,13 @@ class Convolution(Layer):
     def check_weights(self, graph: Graph, weight: npt.NDArray[np.float64] | npt.NDArray[np.int8]) -> None:
         """The weights have the channels of the source and make the shape of the output."""
         source, output = shape_of(graph, self.source), shape_of(graph, self.output)
-        filters, height, width, channels = weight.shape
+        filters, _, _, channels = weight.shape
         rows, columns = (
             (size + 2 * self.padding - edge) // self.stride + 1
-            for size, edge in ((source.height, height), (source.width, width))
+            for size, edge in zip((source.height, source.width), self.reach, strict=True)
         )
+        if not 1 <= self.dilation <= MOST_DILATION:
+            refuse(self.name, f"its dilation is {self.dilation}; supported are 1 to {MOST_DILATION}")
         fits = channels * self.groups == source.channels and filters % self.groups == 0
         before = TensorShape(0, rows, columns) if self.appended_to is None else shape_of(graph, self.appended_to)
         fits = fits and (before.height, before.width) == (rows, columns)
@@ -190,7 +204,8 @@ class FloatConv(Convolution, FloatLayer):
 
     @property
     def averages(self) -> bool:
-        return self.depthwise and self.weight[0].size > 1 and _alike(self.weight) and not self.bias.any()
+        alone = self.depthwise and self.dilation == 1 and self.weight[0].size > 1
+        return alone and _alike(self.weight) and not self.bias.any()
 
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
@@ -200,7 +215,8 @@ class FloatConv(Convolution, FloatLayer):
 
     def run(self, batch: float_executor.Batch) -> None:
         weight, bias = batch.parameters[self.name]
-        value = F.conv2d(batch.maps[self.source], weight, bias, self.stride, self.padding, groups=self.groups)
+        geometry = self.stride, self.padding, self.dilation, self.groups
+        value = F.conv2d(batch.maps[self.source], weight, bias, *geometry)
         if self.output_channels is not None:
             value = value * batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
@@ -254,7 +270,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
     def averages(self) -> bool:
         scales = self.requantisation
         alike = _alike(scales.multiplier) and _alike(scales.shift) and not scales.bias.any()
-        return self.depthwise and self.weight[0].size > 1 and bool((self.weight == 1).all()) and alike
+        alone = self.depthwise and self.dilation == 1 and self.weight[0].size > 1
+        return alone and bool((self.weight == 1).all()) and alike
 
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
@@ -276,7 +293,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return pixels * filters * height * width * channels
 
     def run(self, batch: reference.Batch) -> None:
-        sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding, self.groups)
+        geometry = self.stride, self.padding, self.groups, self.dilation
+        sums = convolve(batch.maps[self.source], self.weight, *geometry)
         values = requantise(sums, self.requantisation)
         if self.output_channels is not None:
             values *= batch.masks[self.output_channels][:, :, None, None]

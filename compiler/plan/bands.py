@@ -129,7 +129,7 @@ class BandedBlock:
 def needed_rows(layer: QuantisedConv, output: Rows) -> Rows:
     """Rows of a convolution's source for rows of its output; they may lie outside the map."""
     first = output.first * layer.stride - layer.padding
-    return Rows(first, (output.end - 1) * layer.stride - layer.padding + layer.weight.shape[1])
+    return Rows(first, (output.end - 1) * layer.stride - layer.padding + layer.reach[0])
 
 
 def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.plan.filters import Slices, growing_pieces, pieces_of
+from gatewright.compiler.plan.layout import padded_vectors
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.errors import GatewrightError
@@ -251,37 +252,55 @@ def _pieces(sizes: list[int]) -> list[tuple[int, int]]:
     return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]
 
 
-def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int, pixels: int) -> list[tuple[int, int]]:
-    """Cut a tile list into few chunks of about one size, as an accumulator bank and a third of the patch buffer allow.
+def even_chunks(
+    tiles: TileSet, arch: ArchConfig, slices: int, pixels: int, share: int = PATCH_SHARE
+) -> list[tuple[int, int]]:
+    """Cut a tile list into few chunks of about one size, as an accumulator bank and a share of the patch buffer allow.
 
     They have at most ``pixels``, or a tile. ``slices`` is what is gathered of a chunk at once. For products that add up
     piece by piece it is little: a long stream of pixels costs no more patch buffer, only shorter pieces.
     """
-    limit = min(arch.accumulator_depth // tiles.pixels, arch.patch_words // (PATCH_SHARE * slices) // tiles.area)
+    limit = min(arch.accumulator_depth // tiles.pixels, arch.patch_words // (share * slices) // tiles.area)
     if not limit:
         raise GatewrightError(
             f"arch {arch.name}: a tile of {tiles.area} pixels needs {tiles.pixels} accumulator entries and "
-            f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
+            f"{share * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
         )
     limit = max(1, min(limit, pixels // tiles.pixels))
     return _pieces(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
 
 
-def first_pieces(tiles: TileSet, slices: int) -> tuple[Slices, ...]:
-    """The pieces in which a product's first patches are gathered: whole, but where the array waits for picked tiles."""
+def first_pieces(tiles: TileSet, slices: int, unit: int = 1) -> tuple[Slices, ...]:
+    """The pieces in which a product's first patches are gathered: whole, but where the array waits for picked tiles.
+
+    They begin at multiples of ``unit`` slices.
+    """
     if tiles.table is None:
         return (Slices(0, slices),)
-    return growing_pieces(slices, slices, PIECE_UNIT, PIECE_UNIT, PIECE_GROWTH)
+    unit = PIECE_UNIT if unit == 1 else unit
+    return growing_pieces(slices, slices, unit, max(unit, PIECE_UNIT), PIECE_GROWTH)
 
 
-def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) -> list[Slices]:
-    """Pieces of the first ``slices`` slices that lie in ``loaded``, each of at most a third of the patch buffer."""
+def patch_share(unit: int, slices: int, area: int, patch_words: int) -> int:
+    """One in how many words of the patch buffer a piece of a product takes, if pieces are multiples of ``unit`` slices.
+
+    ``PATCH_SHARE`` if a tile's pixels have room in it, else the most in which they have.
+    """
+    words = min(unit, slices) * padded_vectors(area)
+    return next((share for share in range(PATCH_SHARE, 1, -1) if share * words <= patch_words), 1)
+
+
+def patch_pieces(
+    loaded: Slices, slices: int, vectors: int, patch_words: int, unit: int = 1, share: int = PATCH_SHARE
+) -> list[Slices]:
+    """Pieces of the first ``slices`` slices that lie in ``loaded``, each of at most a share of the patch buffer.
+
+    They begin at multiples of ``unit`` slices from the first on.
+    """
     count = min(loaded.count, slices - loaded.first)
-    most = patch_words // PATCH_SHARE // vectors
-    return [
-        Slices(loaded.first + piece.first, piece.count)
-        for piece in pieces_of(max(count, 0), most, min(PIECE_UNIT, max(most, 1)))
-    ]
+    most = patch_words // share // vectors
+    unit = min(PIECE_UNIT, max(most, 1)) if unit == 1 else unit
+    return [Slices(loaded.first + piece.first, piece.count) for piece in pieces_of(max(count, 0), most, unit)]
 
 
 def whole_part(

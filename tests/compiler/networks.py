@@ -15,7 +15,7 @@ from gatewright.models.families.densenet.layers import DenseLayer, Transition
 from gatewright.models.families.mobilenet_v2.inverted_residual import InvertedResidual, convolution
 from gatewright.models.families.network import Network
 from gatewright.models.families.residual.bottleneck import Bottleneck
-from gatewright.models.families.residual.network import ResidualNetwork, Stage
+from gatewright.models.families.residual.network import AnyBlock, ResidualNetwork, Stage
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 
@@ -192,3 +192,24 @@ def lively_densenet(
     network = lively(SmallDenseNet(size, layers, growth, first, pooled), seed)
     assert isinstance(network, SmallDenseNet)
     return network
+
+
+class DilatedNetwork(ResidualNetwork[AnyBlock]):
+    """A residual network whose last two stages are dilated, by 2 and by 4."""
+
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int, block: type[AnyBlock]) -> None:
+        stages = [
+            Stage(channels, 1, 4, 1),
+            Stage(2 * channels, 2, tile, 1, dilation=2),
+            Stage(2 * channels, 1, tile, 1, dilation=4),
+        ]
+        stem = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+        super().__init__(8, gating, 10, size, stem, size, stages, block)
+
+    def stem(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)))
+
+
+def lively_dilated(gating: Gating, size: int, channels: int, tile: int, block: type[AnyBlock]) -> nn.Module:
+    """A network of dilated blocks whose gates decide both ways."""
+    return lively(DilatedNetwork(gating, size, channels, tile, block), 3)
