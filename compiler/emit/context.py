@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.graph.graph import Decisions
+from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Ring
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.planes import Plane
@@ -128,6 +130,14 @@ class SourceMap:
             return replace(self, address=self.address + plane.first, channels=plane.count, planes=())
         address = self.address + (self.ring or self.height) * self.width * plane.first
         return replace(self, address=address, channels=plane.count, planes=())
+
+
+@dataclass(frozen=True)
+class SourcePart:
+    """One of several maps that a convolution reads, and its slices among those of the whole reduction."""
+
+    source: SourceMap
+    slices: Slices
 
 
 @dataclass(frozen=True)
@@ -249,6 +259,8 @@ class Context:
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
+        self.not_stored = {layer.name for layer in self.graph.layers if isinstance(layer, QuantisedInterpolation)}
+        """Layers whose filters are a map that the program has not brought to DRAM yet."""
         self.listings: list[npt.NDArray[np.uint8]] = []
         """Tables that the program brings from DRAM, behind what all programs of the network share."""
         self.bank = 0

@@ -63,6 +63,10 @@ TABLE_PORT = Access("table port", 0, 1, write=True)
 """The use of the tables' write port, which has no arbiter either."""
 
 
+FILTERS_IN_DRAM = "filters in DRAM", 0, 1
+"""Filters that the program makes: who loads them follows who stored them."""
+
+
 def reads(memory: str, low: int, high: int) -> Access:
     """A read of [low, high)."""
     return Access(memory, low, high)
@@ -94,6 +98,7 @@ class Emitter:
                 "mask": (MASKS, 1),
                 "port B": (1, 1),
                 "table port": (1, 1),
+                "filters in DRAM": (1, 1),
             }
         )
         self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]

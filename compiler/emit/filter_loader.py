@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from gatewright.compiler.emit.context import Context, addressable_words
-from gatewright.compiler.emit.emit import reads, writes
+from gatewright.compiler.emit.emit import FILTERS_IN_DRAM, reads, writes
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
@@ -67,6 +67,8 @@ class FilterLoader:
         whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
         self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
         """The gates of whole maps without whose decision banks are not loaded."""
+        self._made = frozenset(context.not_stored)
+        """The banks that the program itself brings to DRAM."""
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
@@ -140,7 +142,8 @@ class FilterLoader:
         decided = use.bank.gate is None or use.bank.gate in self.context.gates
         follows = self._follows.get(use.bank.name)
         decided = decided and (follows is None or follows in self.context.gates)
-        return use.turn <= self._horizon and use.serial >= 0 and decided
+        stored = use.bank.name not in self.context.not_stored
+        return use.turn <= self._horizon and use.serial >= 0 and decided and stored
 
     def _load_beside(self, head: Use) -> None:
         """While the head's next group has no room: a piece of what comes behind it, where no group of its could lie.
@@ -226,12 +229,19 @@ class FilterLoader:
                 self._release(region_name(bank, serial, group, piece))
             self.load_until(self._horizon)
 
-    def used_piece(self, name: str, piece: int, group: int = 0) -> None:
-        """The last MATMUL with a piece of a streamed group is emitted: it may give way."""
+    def used_piece(self, name: str, piece: int, group: int = 0, serial: int = 0, parameters: bool = True) -> None:
+        """The last MATMUL with a piece of a streamed group is emitted: it may give way.
+
+        ``parameters``: so may those that came with it.
+        """
         bank = self.context.image.banks[name]
         if bank.streamed:
-            self._release(region_name(bank, 0, group, piece))
+            self._release(region_name(bank, serial, group, piece), parameters)
             self.load_until(self._horizon)
+
+    def used_parameters(self, name: str, group: int, serial: int) -> None:
+        """The last EPILOGUE of a streamed group is emitted, whose pieces have given way: so may its parameters."""
+        self._parameters.release(region_name(self.context.image.banks[name], serial, group, 0))
 
     def skip(self, name: str, group: int, serial: int = 0) -> None:
         """Of a streamed group no filter is picked."""
@@ -247,10 +257,11 @@ class FilterLoader:
             for region in [region for region in self._streaming if region.startswith(f"{bank.name} (")]:
                 self._release(region)
 
-    def _release(self, region: str) -> None:
+    def _release(self, region: str, parameters: bool = True) -> None:
         """A streamed piece gives way."""
         self.ring.release(region)
-        self._parameters.release(region)
+        if parameters:
+            self._parameters.release(region)
         self._streaming.remove(region)
 
     def _vectors(self, bank: FilterBank, group: int) -> int:
@@ -333,6 +344,8 @@ class FilterLoader:
         follows = self.context.gate(self._follows.get(bank.name))
         if follows is not None:
             accesses.append(reads("table", follows.table, follows.table + 1))
+        if bank.name in self._made:
+            accesses.append(reads(*FILTERS_IN_DRAM))
         skipped = piece.first // arch.slices_per_beat if by_vector else 0
         fields = {"rows": bank.rows, "row_beats": bank.row_beats}
         if bank.streamed and by_vector:

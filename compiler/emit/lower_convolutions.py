@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.array_share import convolve_share
-from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, ResidualMap, SourceMap
+from gatewright.compiler.emit.context import (
+    Context,
+    DecidedGate,
+    Kernel,
+    OutputMap,
+    ResidualMap,
+    SourceMap,
+    SourcePart,
+)
 from gatewright.compiler.emit.depthwise import average, convolve_depthwise
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
@@ -25,9 +33,10 @@ from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge, windowed
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
+from gatewright.compiler.plan.several_sources import part_slices
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
+from gatewright.compiler.plan.tiling import PIECE_UNIT, TileSet, all_tiles, computed_edge, even_chunks
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
@@ -87,7 +96,7 @@ class ConvolutionLowering:
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
-                sets = self.tile_sets(layer)
+                sets = self._passes_over_filters(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         among = max(1, AMONG_PIXELS // self.arch.columns) * self.arch.columns
         chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
@@ -116,9 +125,22 @@ class ConvolutionLowering:
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
-        for serial, (tiles, relu, pool) in enumerate(self.tile_sets(layer)):
+        for serial, (tiles, relu, pool) in enumerate(self._passes_over_filters(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self.place(layer)
+
+    def _passes_over_filters(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
+        """``tile_sets``, cut so that the filters come once for each."""
+        sets = self.tile_sets(layer)
+        return [(part, relu, pool) for tiles, relu, pool in sets for part in self._for_filters(layer, tiles)]
+
+    def _for_filters(self, layer: QuantisedConv, tiles: TileSet) -> list[TileSet]:
+        """The tiles in chunks, if filters come again for each; else together."""
+        bank = self.image.banks[layer.name]
+        if not bank.returns:
+            return [tiles]
+        pixels = self.arch.accumulator_depth // -(-bank.group // self.arch.columns)
+        return [tiles.part(*chunk) for chunk in even_chunks(tiles, self.arch, PIECE_UNIT, pixels)]
 
     def tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
@@ -172,7 +194,8 @@ class ConvolutionLowering:
             for number, step in enumerate(one.steps)
             for layer, rows in step
             for whole, relu, pool in sets[layer.name]
-            for tiles in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
+            for within in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
+            for tiles in self._for_filters(layer, within)
             if self.filters_of(layer)
         ]
         order = [layer.name for _, layer, *_ in work]
@@ -273,7 +296,9 @@ class ConvolutionLowering:
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return
-        way = self.way(layer.name, product.source, tiles, product.kernel)
+        way = convolve_streamed
+        if not layer.beside:
+            way = self.way(layer.name, product.source, tiles, product.kernel)
         yield from way(self.context, self.loader, product)
 
     def product(
@@ -288,7 +313,20 @@ class ConvolutionLowering:
         first_filter, filters = part or (0, self.filters_of(layer))
         source, kernel = self._source(layer)
         readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
-        return Product(layer.name, source, output, tiles, filters, kernel, readers, first_filter=first_filter)
+        product = Product(layer.name, source, output, tiles, filters, kernel, readers, first_filter=first_filter)
+        return self._of_several(layer, product) if layer.beside else product
+
+    def _of_several(self, layer: QuantisedConv, product: Product) -> Product:
+        """The product of a convolution that reads several maps, of which none is masked."""
+        parts = []
+        for name, slices in zip(layer.sources, part_slices(layer, self.graph, self.arch), strict=True):
+            shape, pitch = self.graph.shapes[name], self.image.pitches.get(name, 0)
+            place = self.image.addresses[name], shape.height, shape.width, shape.channels
+            ring = self.ring(name, shape.width * (pitch or shape.channels))
+            parts.append(SourcePart(SourceMap(*place, ring=ring, pitch=pitch), slices))
+        elements = (parts[-1].slices.first + parts[-1].slices.count) * self.arch.rows
+        whole = replace(product.source, channels=-(-elements // product.kernel.taps))
+        return replace(product, source=whole, parts=tuple(parts))
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)

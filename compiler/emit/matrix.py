@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap, SourcePart
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
@@ -45,6 +45,8 @@ class Product:
     reads: TileSet | None = None
     reads_width: int = 0
     fine: bool = False
+    parts: tuple[SourcePart, ...] = ()
+    """The maps that it reads, if they are several; ``source`` then has the channels of all."""
 
     def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""
@@ -75,6 +77,13 @@ class Product:
     ) -> Patches:
         """Gather tiles [first, first + count)."""
         tiles, width = (self.tiles, self.output.width) if self.reads is None else (self.reads, self.reads_width)
+        if self.parts and slices is not None:
+            part = max(
+                (one for one in self.parts if one.slices.first <= slices.first), key=lambda one: one.slices.first
+            )
+            own = Slices(slices.first - part.slices.first, slices.count)
+            base, vectors, _ = gather(context, part.source, width, tiles, first, count, self.kernel, own)
+            return Patches(base, vectors, slices)
         return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces)
 
     def multiply(

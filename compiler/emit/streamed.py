@@ -15,6 +15,7 @@ import numpy as np
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.filter_use import part_of
 from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches
 from gatewright.compiler.plan.filters import FilterBank, Slices
@@ -79,7 +80,9 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
         following = steps[number + 1] if number + 1 < len(steps) else None
         if following is None or not step.same_patches(following):
             context.patches_multiplied(gathered[number].base)
-        if not any(later.group == step.group for later in steps[number + 1 : number + 3]):
+        if bank.returns:
+            _release_pieces(loader, bank, step, following, serial)
+        elif not any(later.group == step.group for later in steps[number + 1 : number + 3]):
             loader.used(name, step.group, serial)
             if bank.picked:
                 behind = bank.groups(bank.filters) if following is None else following.group
@@ -89,6 +92,22 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
             if following is not None and step.first_filter == last[id(product)]:
                 product.written(int(tiles.rows[step.first]) // tiles.tile)
             yield
+
+
+def _release_pieces(loader: FilterLoader, bank: FilterBank, step: _Step, following: _Step | None, serial: int) -> None:
+    """Let the pieces give way that no later step needs, of a group that the buffer does not hold at once."""
+    goes_on = following is not None and following.group == step.group
+    begin, end = step.piece.first, slices_end(bank) if following is None or not goes_on else following.piece.first
+    for number, piece in enumerate(bank.pieces_in(step.group)):
+        if begin < piece.first + piece.count <= end:
+            loader.used_piece(bank.name, number, step.group, serial, parameters=False)
+    if not goes_on:
+        loader.used_parameters(bank.name, step.group, serial)
+
+
+def slices_end(bank: FilterBank) -> int:
+    """The slices of a bank's reduction."""
+    return bank.pieces[-1].first + bank.pieces[-1].count
 
 
 def _steps(context: Context, product: Product) -> list[_Step]:
@@ -111,7 +130,9 @@ def _steps(context: Context, product: Product) -> list[_Step]:
         if unit > 1:  # a piece of patches may begin within a loaded piece, and end in another
             loads = (Slices(0, slices),)
         cuts = vectors, context.patches.size, unit, share
-        pieces = [part for load in loads for part in patch_pieces(load, slices, *cuts)]
+        regions = [part.slices for part in product.parts] or [Slices(0, slices)]
+        within = [part_of(load, region) for load in loads for region in regions]
+        pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
         for first, count in chunks:
             for piece in pieces:
                 steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]

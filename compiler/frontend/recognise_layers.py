@@ -14,9 +14,11 @@ from gatewright.compiler.frontend.patterns import (
     DenseChain,
     FeatureMap,
     GridLogits,
+    Interpolated,
     Mask,
     OpenConv,
     Pooled,
+    Together,
     Upsampled,
     Value,
     describe,
@@ -46,7 +48,8 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     padding = _padding(walk, args["padding"], weight, dilation)
     offset = np.zeros(len(weight)) if bias is None else bias
     value = walk.value(args["input"])
-    if isinstance(value, Pooled) and value.window is not None and weight.shape[2:] == (1, 1) and value.grid != (1, 1):
+    is_map = isinstance(value, Pooled) and (value.window is not None or value.level) and value.grid != (1, 1)
+    if is_map and weight.shape[2:] == (1, 1):
         value = FeatureMap(walk.tensor(value))
     if isinstance(value, Pooled | DenseChain):
         if args["groups"] != 1:
@@ -54,11 +57,11 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         if dilation != 1:
             walk.fail(f"dilation = {dilation} on {describe(value)}; a gate's layers must have dilation=1")
         return _on_pooled(walk, value, module, weight, offset, stride, padding)
-    source = walk.tensor(value)
+    source, *beside = value.tensors if isinstance(value, Together) else (walk.tensor(value),)
     name = walk.unique(module)
     walk.graph.shapes[name] = shape_of(node)
     geometry = {"stride": stride, "padding": padding, "groups": args["groups"], "dilation": dilation}
-    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, **geometry)
+    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, **geometry, beside=tuple(beside))
 
 
 def _on_pooled(
@@ -231,6 +234,8 @@ def concatenate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         walk.fail(f"a concatenation along dimension {args['dim']}; supported is that of channels (1) of feature maps")
     if len({part.meta["val"].shape[2:] for part in args["tensors"]}) > 1:
         walk.fail("feature maps of different sizes are concatenated")
+    if any(isinstance(part, Interpolated) for part in parts):
+        return Together(tuple(walk.tensor(part) for part in parts))
     flat = tuple(one for part in parts for one in walk.parts.get(part, (part,)))
     joined = flat[0]
     for count in range(2, len(flat) + 1):
@@ -285,6 +290,26 @@ def upsample(walk: Walk, node: fx.Node, value: FeatureMap | OpenConv) -> Value:
             f"upsampled by {factors} in both directions, and must be added to a convolution's output"
         )
     return Upsampled(walk.tensor(value), shift)
+
+
+def interpolate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Bilinear upsampling of a small map, such as a level of pyramid pooling."""
+    value = walk.value(args["input"] if "input" in args else args["self"])
+    if isinstance(value, DenseChain) and len(value.layers) == 1:
+        value = _of_one_bin(walk, value)
+    shape = shape_of(node)
+    return Interpolated(walk.tensor(value), (shape.height, shape.width), bool(args["align_corners"]))
+
+
+def _of_one_bin(walk: Walk, chain: DenseChain) -> FeatureMap:
+    """A fully connected layer on a global average as a 1x1 convolution of a map of one pixel."""
+    (layer,) = chain.layers
+    channels = walk.graph.shapes[chain.source].channels
+    source = walk.tensor(walk.one_bin(chain.source, channels))
+    name = walk.unique(layer.module)
+    walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
+    weight = layer.weight[:, None, None, :].copy()
+    return FeatureMap(walk.tensor(OpenConv(name, source, weight, layer.bias, 1, 0, relu=layer.relu)))
 
 
 def value_shape(walk: Walk, value: FeatureMap | OpenConv) -> TensorShape:

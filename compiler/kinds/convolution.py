@@ -59,7 +59,7 @@ class Convolution(Layer):
 
     ``appended_to`` names a tensor behind whose channels those of the filters are put: the output has all channels of
     that tensor, then these. ``dilation`` is how many pixels of the input lie from a row or column of the kernel to the
-    next.
+    next. ``beside`` names further maps of the source's size: the input's channels are those of the source, then theirs.
     """
 
     source: str
@@ -78,6 +78,12 @@ class Convolution(Layer):
     elsewhere: bool = False
     appended_to: str | None = None
     dilation: int = 1
+    beside: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The maps that the kernel goes over: the source, and those whose channels are behind it."""
+        return (self.source, *self.beside)
 
     @property
     def continued(self) -> str | None:
@@ -122,7 +128,7 @@ class Convolution(Layer):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.source,) if self.continued is None else (self.source, self.continued)
+        return self.sources if self.continued is None else (*self.sources, self.continued)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -144,13 +150,23 @@ class Convolution(Layer):
         )
         if not 1 <= self.dilation <= MOST_DILATION:
             refuse(self.name, f"its dilation is {self.dilation}; supported are 1 to {MOST_DILATION}")
-        fits = channels * self.groups == source.channels and filters % self.groups == 0
+        parts = [shape_of(graph, name) for name in self.sources]
+        fits = channels * self.groups == sum(part.channels for part in parts) and filters % self.groups == 0
+        fits = fits and len({(part.height, part.width) for part in parts}) == 1
         before = TensorShape(0, rows, columns) if self.appended_to is None else shape_of(graph, self.appended_to)
         fits = fits and (before.height, before.width) == (rows, columns)
         if not fits or output != TensorShape(before.channels + filters, rows, columns):
             broken(self.name, f"weights {list(weight.shape)} do not make {output} of {source}")
         if self.appended_to is not None and (self.residual is not None or self.output_channels or self.output_tiles):
             broken(self.name, f"its output is put behind {self.appended_to}, and it is added to or masked as well")
+        if self.beside and (self.groups > 1 or self.dilation > 1 or self.input_channels or self.input_tiles):
+            refuse(
+                self.name,
+                f"it reads a concatenation of {len(self.sources)} maps where they lie; supported is that of maps "
+                "without gates, by a convolution with groups=1 and dilation=1",
+            )
+        if self.beside and graph.input in self.sources:
+            refuse(self.name, "it reads a concatenation of the image and other maps; only layers' maps can be")
         if self.groups > 1:
             self._check_groups(graph)
 
@@ -216,7 +232,7 @@ class FloatConv(Convolution, FloatLayer):
     def run(self, batch: float_executor.Batch) -> None:
         weight, bias = batch.parameters[self.name]
         geometry = self.stride, self.padding, self.dilation, self.groups
-        value = F.conv2d(batch.maps[self.source], weight, bias, *geometry)
+        value = F.conv2d(_together(batch.maps, self.sources), weight, bias, *geometry)
         if self.output_channels is not None:
             value = value * batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
@@ -243,7 +259,12 @@ class FloatConv(Convolution, FloatLayer):
                 "range, so it must not be larger: calibrate the network again, or keep the activation out of a "
                 "concatenation, and out of a residual stream"
             )
-        weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
+        real = self.weight
+        if self.beside:  # each part has a scale of its own, which its weights take in
+            shapes, scales_of = quantiser.result.shapes, quantiser.result.scales
+            parts = [np.full(shapes[name].channels, scales_of[name]) for name in self.sources]
+            real, source = real * np.concatenate(parts), 1.0
+        weight, scale = int8_weights(real.reshape(len(real), -1), self.bias / source)
         if self.averages:  # sums are exact
             weight, scale = np.ones_like(weight), self.weight[:, 0, 0, 0]
         scales = requantisation(self.name, weight, self.bias / (scale * source), scale * source / output)
@@ -294,7 +315,7 @@ class QuantisedConv(Convolution, QuantisedLayer):
 
     def run(self, batch: reference.Batch) -> None:
         geometry = self.stride, self.padding, self.groups, self.dilation
-        sums = convolve(batch.maps[self.source], self.weight, *geometry)
+        sums = convolve(_together(batch.maps, self.sources), self.weight, *geometry)
         values = requantise(sums, self.requantisation)
         if self.output_channels is not None:
             values *= batch.masks[self.output_channels][:, :, None, None]
@@ -320,6 +341,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         elif self.groups > 1:
             image.add_grouped(self)
             return
+        elif self.beside:
+            image.add_of_several(self, output_gate)
         elif self.input_channels is None:
             image.add_by_vector(self.name, self.weight, output_gate)
         else:
@@ -345,6 +368,11 @@ class QuantisedConv(Convolution, QuantisedLayer):
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.convolutions([layer for layer in group if isinstance(layer, QuantisedConv)])
+
+
+def _together(maps: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+    """The channels of some maps behind one another [B, C, H, W]."""
+    return maps[names[0]] if len(names) == 1 else torch.cat([maps[name] for name in names], 1)
 
 
 def behind(maps: dict[str, Tensor], first: str | None, values: Tensor) -> Tensor:

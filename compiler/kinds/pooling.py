@@ -105,8 +105,9 @@ class Pooling(QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         """Its factor lies before the parameters of the convolution that writes its source."""
 
-    def without_gates(self) -> None:
-        return None
+    def without_gates(self) -> Pooling:
+        """Itself: without gates it is left out where nothing else reads it."""
+        return self
 
     @property
     def role(self) -> LayerKind:

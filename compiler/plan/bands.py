@@ -143,6 +143,8 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
         first = next((conv for conv in convolutions if conv.output == second.source), None)
         if first is None or sum(second.source in layer.reads for layer in graph.layers) > 1:
             continue
+        if first.beside or second.beside:
+            continue
         shortcut = next((conv for conv in convolutions if conv.completed_by == second.name), None)
         slides = shortcut is not None and not _read_behind(graph, first.source, second)
         maps = {first.source, first.output, second.output if shortcut else first.source}

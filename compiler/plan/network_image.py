@@ -27,7 +27,7 @@ from gatewright.compiler.plan.channel_blocks import (
     parameter_room,
 )
 from gatewright.compiler.plan.depthwise import channel_parameters, entries_of, in_epilogue, windowed
-from gatewright.compiler.plan.filters import FilterBank, Slices, cut
+from gatewright.compiler.plan.filters import FilterBank, Slices, cut, without_filters
 from gatewright.compiler.plan.head import Head, cut_head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
@@ -47,6 +47,7 @@ from gatewright.compiler.plan.planes import (
     widths_by_map,
 )
 from gatewright.compiler.plan.rooms import DramMap
+from gatewright.compiler.plan.several_sources import part_slices
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import DramRows, maps_of, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
@@ -105,6 +106,8 @@ class NetworkImage:
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
     """Maps that lie in DRAM, and their rings."""
+    constants: dict[str, Region] = field(init=False, default_factory=dict)
+    """Maps that are the same for every image."""
     begun: dict[str, DramRows] = field(init=False, default_factory=dict)
     """By layer, of maps in DRAM that it begins in a ring of its own."""
     spills: dict[str, Spill] = field(init=False, default_factory=dict)
@@ -237,9 +240,14 @@ class NetworkImage:
 
     @property
     def used_twice(self) -> list[str]:
-        """Shortcuts with streamed filters: their active and their inactive tiles each need them."""
-        shortcuts = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and self.banks[la.name].streamed]
-        return [la.name for la in shortcuts if (adder := self.completer(la)) is not None and adder.output_tiles]
+        """Convolutions whose filters come more than once.
+
+        Shortcuts with streamed filters: their active and their inactive tiles each need them. And those of whose
+        filters the buffer does not hold a group.
+        """
+        streamed = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and self.banks[la.name].streamed]
+        shortcuts = [la.name for la in streamed if (adder := self.completer(la)) is not None and adder.output_tiles]
+        return [*shortcuts, *(la.name for la in streamed if self.banks[la.name].returns)]
 
     @property
     def by_rows(self) -> list[str]:
@@ -352,6 +360,48 @@ class NetworkImage:
                 self.add_parameters(pooling.name, Requantisation.bias_only(np.zeros(0, np.int64)), pooling)
                 self.parameter_end[layer.name] = self._entries
 
+    def add_average(self, name: str, factor: Requantisation) -> None:
+        """An EPILOGUE of kind AVERAGE by itself: one entry of parameters, and no filters."""
+        self.banks[name] = without_filters(name)
+        self._place_parameters(name, [parameter_bytes(factor)], 1)
+        self.parameter_entry[name] += 1  # an average's own is the one before
+
+    def add_constant(self, name: str, values: npt.NDArray[np.int8]) -> None:
+        """A map that is the same for every image; whole beats."""
+        flat = values.reshape(-1).view(np.uint8)
+        address = self._builder.add(np.pad(flat, (0, -len(flat) % BEAT_BYTES)))
+        self.constants[name] = Region(name, "weights", address, flat.size)
+        self.regions.append(self.constants[name])
+        self.banks[name] = without_filters(name)
+        self.parameter_start[name] = self.parameter_end[name] = self._entries
+
+    def add_filters_of_map(self, layer: QuantisedConv) -> None:
+        """Filters that the program makes: a map's channels, a row for each of its pixels, as it lies by reduction."""
+        filters, reduction = len(layer.weight), layer.weight[0].size
+        beats = -(-filters // BEAT_BYTES)
+        address = self._builder.add(np.zeros(reduction * beats * BEAT_BYTES, np.uint8))
+        bank = self._bank(layer.name, layer.weight, Space.WEIGHTS_BY_REDUCTION, None)
+        if bank.streamed:
+            raise GatewrightError(
+                f"arch {self.arch.name}: the {filters} channels of {reduction} pixels that {layer.name} upsamples do "
+                "not fit the weight buffer beside others' filters; raise weight_kib"
+            )
+        self.banks[layer.name] = replace(bank, address=address, row_beats=beats)
+        self.regions.append(Region(layer.name, "map", address, reduction * beats * BEAT_BYTES))
+
+    def add_of_several(self, layer: QuantisedConv, output_gate: str | None) -> None:
+        """Filters over several maps: the reduction over one behind that over another, each begins with a whole unit."""
+        parts = part_slices(layer, self.graph, self.arch)
+        rows, taps = self.arch.rows, layer.weight.shape[1] * layer.weight.shape[2]
+        flat = np.zeros((len(layer.weight), (parts[-1].first + parts[-1].count) * rows), np.int8)
+        channel = 0
+        for part, name in zip(parts, layer.sources, strict=True):
+            channels = self.graph.shapes[name].channels
+            of_part = layer.weight[..., channel : channel + channels].reshape(len(flat), taps * channels)
+            flat[:, part.first * rows : part.first * rows + taps * channels] = of_part
+            channel += channels
+        self.add_by_vector(layer.name, flat, output_gate)
+
     def add_by_vector(
         self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None, vector: bool = False
     ) -> None:
@@ -395,9 +445,7 @@ class NetworkImage:
         """The parameters of a depthwise convolution that EPILOGUE computes; its bank has no filters."""
         share = self.share.get(layer.name, 0)
         parameters = channel_parameters(layer)[: (len(layer.weight) - share) * DEPTHWISE_ENTRIES * PARAMETER_BYTES]
-        self.banks[layer.name] = FilterBank(
-            layer.name, 0, Space.WEIGHTS_BY_VECTOR, 0, 0, 1, 0, 0, None, 1, (Slices(0, 0),)
-        )
+        self.banks[layer.name] = without_filters(layer.name)
         if share:
             weight = share_weights(layer, share, self.arch)
             slices, taps = slices_of(weight.shape[1], self.arch), layer.weight[0].size

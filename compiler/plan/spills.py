@@ -12,6 +12,7 @@ from math import lcm
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
 from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows, tile_rows
@@ -142,9 +143,10 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
         low = []
         for layer, rows in step:
             source = needed_rows(layer, rows)
-            if layer.source in tensors and layer.source not in written:
-                coming = max(coming, min(source.end, graph.shapes[layer.source].height))
-                low.append(max(0, source.first))
+            for name in layer.sources:
+                if name in tensors and name not in written:
+                    coming = max(coming, min(source.end, graph.shapes[name].height))
+                    low.append(max(0, source.first))
             if layer.elsewhere and layer.residual in tensors:
                 coming = max(coming, -(-rows.end >> layer.upsample))
                 low.append(rows.first >> layer.upsample)
@@ -179,13 +181,15 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     middles = {block.middle for block in blocks}
     written = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv)}
     banded = {layer.name for block in blocks for layer in block.layers}
+    filters = {layer.filters_from for layer in graph.layers if isinstance(layer, QuantisedInterpolation)}
 
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
         grouped = {la.source for la in graph.layers if isinstance(la, QuantisedConv) and la.groups > 1}
-        # What a max pool makes, or the image, is written by no pass over rows; what is returned must stay as it is.
+        # What a max pool makes, or the image, is written by no pass over rows; what is returned must stay as it is, and
+        # what becomes filters is whole.
         given = {layer.gives for layer in users} - {None}
-        if given - {chain[-1]}:
+        if given - {chain[-1]} or filters & set(chain):
             return False
         return (
             not (middles | grouped) & set(chain)
@@ -210,7 +214,7 @@ def _alone(layer: QuantisedConv, chain: Sequence[str]) -> bool:
 
 def maps_of(layer: QuantisedConv) -> set[str]:
     """The maps whose rows a convolution reads or writes."""
-    return {layer.source, layer.output} | (
+    return {*layer.sources, layer.output} | (
         {layer.residual} if layer.elsewhere and layer.residual is not None else set()
     )
 

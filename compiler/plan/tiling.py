@@ -55,6 +55,10 @@ class TileSet:
     height: int | None = None
     """Rows of every tile that are computed, from ``top`` on, if not all are."""
 
+    def part(self, first: int, count: int) -> TileSet:
+        """Tiles [first, first + count)."""
+        return replace(self, rows=self.rows[first : first + count], start=self.start + first)
+
     def rows_of(self, first: int, end: int) -> TileSet:
         """Those that begin in rows [first, end)."""
         low, high = np.searchsorted(self.rows, (first, end))

@@ -28,11 +28,11 @@ Means = Mapping[str, Sequence[float]]
 
 
 def corrected_layers(graph: FloatGraph) -> list[FloatConv]:
-    """The convolutions whose bias is corrected: those without gates.
+    """The convolutions whose bias is corrected: those without gates that read one map.
 
     Of the pixels and channels that a gate chooses other means hold, of each gate's own choice.
     """
-    return [layer for layer in graph.layers if isinstance(layer, FloatConv) and not layer.gates]
+    return [layer for layer in graph.layers if isinstance(layer, FloatConv) and not (layer.gates or layer.beside)]
 
 
 def mean_of_maps(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, tuple[float, ...]]:
