@@ -92,7 +92,7 @@ class ConvolutionLowering:
             return
         if any(layer.name in self.image.by_rows for layer in layers):
             for layer in layers:
-                self._by_rows([layer], Pass.of_layer(layer, self.graph), 0)
+                self._by_rows([layer], Pass.of_layer(layer, self.graph, self.image.step_rows), 0)
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -321,9 +321,9 @@ class ConvolutionLowering:
         parts = []
         for name, slices in zip(layer.sources, part_slices(layer, self.graph, self.arch), strict=True):
             shape, pitch = self.graph.shapes[name], self.image.pitches.get(name, 0)
-            place = self.image.addresses[name], shape.height, shape.width, shape.channels
-            ring = self.ring(name, shape.width * (pitch or shape.channels))
-            parts.append(SourcePart(SourceMap(*place, ring=ring, pitch=pitch), slices))
+            address, ring = self._lies(layer, name, shape.width * (pitch or shape.channels))
+            source = SourceMap(address, shape.height, shape.width, shape.channels, ring=ring, pitch=pitch)
+            parts.append(SourcePart(source, slices))
         elements = (parts[-1].slices.first + parts[-1].slices.count) * self.arch.rows
         whole = replace(product.source, channels=-(-elements // product.kernel.taps))
         return replace(product, source=whole, parts=tuple(parts))
@@ -334,13 +334,14 @@ class ConvolutionLowering:
         channels = rows * shape.channels if gate is None else len(gate.entries)
         whole, pitch = self.context.gate(layer.output_tiles), self.image.pitches.get(layer.source, 0)
         slices = self._slices(layer)
+        address, ring = self._lies(layer, layer.source, shape.width * (pitch or channels))
         source = SourceMap(
-            self.image.addresses[layer.source],
+            address,
             shape.height,
             shape.width,
             channels,
             gate,
-            ring=self.ring(layer.source, shape.width * (pitch or channels)),
+            ring=ring,
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
             follows=whole.table if whole is not None and whole.whole else None,
@@ -354,9 +355,9 @@ class ConvolutionLowering:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
         filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
         row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
-        begun = self.image.begun.get(layer.name)
+        address, ring = self._lies(layer, layer.output, row)
         return OutputMap(
-            self.image.addresses[layer.output] if begun is None else begun.address,
+            address,
             shape.height,
             shape.width,
             filters,
@@ -366,7 +367,7 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, row) if begun is None else begun.ring,
+            ring,
             planes=self._planes(layer.output),
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
@@ -378,13 +379,13 @@ class ConvolutionLowering:
         if layer.residual is None or not layer.elsewhere:
             return None
         shape = self.graph.shapes[layer.residual]
-        return ResidualMap(
-            self.image.addresses[layer.residual],
-            shape.width,
-            shape.channels,
-            layer.upsample,
-            self.ring(layer.residual, shape.width * shape.channels),
-        )
+        address, ring = self._lies(layer, layer.residual, shape.width * shape.channels)
+        return ResidualMap(address, shape.width, shape.channels, layer.upsample, ring)
+
+    def _lies(self, layer: QuantisedConv, tensor: str, pitch: int) -> tuple[int, int | None]:
+        """Where a map, of rows of ``pitch`` bytes, lies for a layer, and the rows of its ring if it is not whole."""
+        rows = self.image.rows_in(layer.name, tensor)
+        return (self.image.addresses[tensor], self.ring(tensor, pitch)) if rows is None else (rows.address, rows.ring)
 
     def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
         """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""

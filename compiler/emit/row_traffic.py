@@ -56,7 +56,9 @@ class RowTraffic:
         spills = {spill.tensors: spill for spill in context.image.spills.values()}.values()
         layers = {layer.name for step in one.steps for layer, _ in step}
         image = context.image
-        rows = [image.begun[str(s.begun)] if s.begun in layers else image.spilled[s.tensors[0]] for s in spills]
+        shared = [image.spilled[s.tensors[0]] for s in spills]
+        own = [[image.pass_rows.get((name, s.tensors[0])) for name in layers] for s in spills]
+        rows = [next((r for r in found if r is not None), at) for found, at in zip(own, shared, strict=True)]
         uses = [use_of(one, s.tensors, context.graph) for s in spills]
         streams = [_Stream(*pair) for pair in zip(rows, uses, strict=True)]
         used = [n for n, stream in enumerate(streams) if stream.use.reads or stream.use.writes]

@@ -91,8 +91,9 @@ class Pooling(QuantisedLayer):
 
     def begun_with(self, graph: QuantisedGraph) -> tuple[str, ...]:
         """It is written along with its source, and by a shortcut for the source's inactive tiles."""
-        residual = self._residual(graph)
-        return (self.source,) if residual is None else (self.source, residual)
+        writers = (la for la in graph.layers if isinstance(la, QuantisedConv) and la.output == self._residual(graph))
+        shortcut = next((writer for writer in writers if writer.completed_by is not None), None)
+        return (self.source,) if shortcut is None else (self.source, shortcut.output)
 
     def _residual(self, graph: QuantisedGraph) -> str | None:
         writers = (la for la in graph.layers if isinstance(la, QuantisedConv) and la.output == self.source)

@@ -33,7 +33,8 @@ class Spill:
     """Maps that share a place in DRAM, and ``rows`` of a ring on chip; rows come ``ahead`` (0 or 1) steps early.
 
     ``begun``: a layer that writes the first of them and reads none, if it has a ring of its own, of ``begin`` rows: it
-    and the others need not fit at once.
+    and the others need not fit at once. ``rings``: if each pass over them has a ring of its own, the names of its
+    layers and the ring's rows.
     """
 
     tensors: tuple[str, ...]
@@ -41,6 +42,11 @@ class Spill:
     ahead: int
     begun: str | None = None
     begin: int = 0
+    rings: tuple[tuple[tuple[str, ...], int], ...] = ()
+
+    def ring_of(self, layers: tuple[str, ...]) -> str:
+        """The name of the ring of a pass of these layers."""
+        return f"{self.tensors[0]} in {layers[0]}"
 
     @property
     def begin_ring(self) -> str:
@@ -158,7 +164,13 @@ def allocate_scratchpad(
             owner[spill.tensors[0]].first = min(readers)
             size = spill.begin * shape.width * shape.channels
             owner[spill.begin_ring] = Buffer([spill.begin_ring], size, min(begins), min(readers) - 1)
-        if between:
+        for names, rows in spill.rings:
+            numbers = [number for number, layer in enumerate(graph.layers) if layer.name in names]
+            size, name = rows * shape.width * shape.channels, spill.ring_of(names)
+            owner[name] = Buffer([name], size, min(numbers), max(numbers))
+        if spill.rings:
+            owner[spill.tensors[0]].size, owner[spill.tensors[0]].times = 0, frozenset()
+        elif between:
             owner[spill.tensors[0]].times = _pass_numbers(spill, graph, blocks)
     owner[graph.input].last_place = bool(spills)
     for wish in rings:

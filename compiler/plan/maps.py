@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate_scratchpad
-from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
+from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, bandable_blocks
 from gatewright.compiler.plan.chain_choice import choose_orders
 from gatewright.compiler.plan.chains import Chain, chain_ways
 from gatewright.compiler.plan.concatenated import Way, has_norms, ring_wishes, ways, wider
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
-from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
+from gatewright.compiler.plan.spills import passes, ring_rows, ring_rows_of, rows_in_beats, streams
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
 from gatewright.compiler.plan.tiled import TiledPass, joined, off_chip_candidates, tiled_blocks
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import InputLayout
+
+FEWER_ROWS = (UNGATED_ROWS, UNGATED_ROWS // 2, 1)
+"""Rows of a step that are tried, the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Plan:
     """The blocks that are computed in bands, the maps that lie in DRAM row by row, and where everything lies.
 
     ``passes``: what goes by tiles or rows of maps in DRAM; ``off_chip``: these maps, those that share a place together.
-    ``chains``: convolutions around grouped ones that are computed by rows.
+    ``chains``: convolutions around grouped ones that are computed by rows. ``step_rows``: of what goes alone over maps
+    in DRAM row by row the rows of input that are used up in a step.
     """
 
     blocks: list[BandedBlock]
@@ -37,6 +41,7 @@ class Plan:
     passes: list[TiledPass] = field(default_factory=list)
     off_chip: list[tuple[str, ...]] = field(default_factory=list)
     chains: tuple[Chain, ...] = ()
+    step_rows: int = UNGATED_ROWS
 
 
 def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Plan:
@@ -121,7 +126,8 @@ def plan_maps(
     The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
     the others, until everything fits. If it does not, maps go to DRAM, the largest first: those of bottleneck blocks
     tile by tile, others row by row. In a network with grouped convolutions the chains around them are cut instead, and
-    no map lies in DRAM.
+    no map lies in DRAM. As a last resort a dilated block's convolutions go over maps in DRAM one after the other, since
+    the second needs many of the first one's rows; and each step makes fewer rows.
     """
     if has_norms(graph):
         return _with_norms(graph, arch, layout, pooled)
@@ -138,13 +144,19 @@ def plan_maps(
         return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict, between=between)
 
     def try_bands(
-        rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool = True, between: bool = False
+        rings: int,
+        banded: list[BandedBlock],
+        spills: list[Spill],
+        strict: bool = True,
+        between: bool = False,
+        step_rows: int = UNGATED_ROWS,
     ) -> Plan | None:
         try:
             plan = place(rings, banded, spills, strict, between)
             spilled = {name for spill in spills for name in spill.tensors}
             halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
-            return Plan(halved, spills, plan if halved == banded else place(rings, halved, spills, strict, between))
+            maps = plan if halved == banded else place(rings, halved, spills, strict, between)
+            return Plan(halved, spills, maps, step_rows=step_rows)
         except DoesNotFitError as error:
             refused.append(error)
             return None
@@ -157,6 +169,11 @@ def plan_maps(
             yield try_bands(len(wishes), *way)
         for way in _spilled(graph, blocks):
             yield try_bands(len(wishes), *way, between=True)
+        near = [block for block in blocks if block.second.dilation == 1]
+        reaches = any(isinstance(la, QuantisedConv) and (la.dilation > 1 or la.beside) for la in graph.layers)
+        for rows in FEWER_ROWS if reaches else ():
+            for way in _spilled(graph, near, adds_alone=True, rows=rows):
+                yield try_bands(len(wishes), *way, between=True, step_rows=rows)
         yield try_bands(len(wishes), blocks, [], strict=False)
 
     for plan in all_ways():
@@ -207,16 +224,39 @@ def _room(one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, off_chip: Col
     return RoomWish(one.rings, one.layers, least_bytes(needs), arch.scratchpad_bytes, below)
 
 
-def _spilled(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:
-    """Ways with maps in DRAM: few before many, few blocks in bands before many, rows ahead of their time before not."""
-    candidates = streams(graph, blocks)
+def _spilled(
+    graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bool = False, rows: int = UNGATED_ROWS
+) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:
+    """Ways with maps in DRAM: few before many, few blocks in bands before many, rows ahead of their time before not.
+
+    ``adds_alone`` and ``rows`` are those of ``streams`` and ``Pass.of_layer``.
+    """
+    candidates = streams(graph, blocks, adds_alone)
     for count in range(1, len(candidates) + 1):
         spilled = {name for tensors in candidates[:count] for name in tensors}
+        tried: list[BandedBlock] | None = None
         for most in range(len(blocks) + 1):
             banded = [block for n, block in enumerate(blocks) if n < most or spilled & _whole_maps(block)]
+            if banded == tried:
+                continue
+            tried = banded
             for ahead in (1, 0):
-                rows = [ring_rows(graph, banded, tensors, ahead) for tensors in candidates[:count]]
-                yield banded, [Spill(*way, ahead) for way in zip(candidates[:count], rows, strict=True)]
+                rings = [ring_rows(graph, banded, tensors, ahead, rows) for tensors in candidates[:count]]
+                spills = [Spill(*way, ahead) for way in zip(candidates[:count], rings, strict=True)]
+                if adds_alone:
+                    spills = [replace(s, rings=_of_passes(graph, banded, s, rows)) for s in spills]
+                yield banded, spills
+
+
+def _of_passes(
+    graph: QuantisedGraph, blocks: Sequence[BandedBlock], spill: Spill, rows: int
+) -> tuple[tuple[tuple[str, ...], int], ...]:
+    """The layers of each pass over maps in DRAM, and the rows of a ring of its own."""
+    found = []
+    for one in passes(graph, blocks, spill.tensors, rows):
+        names = tuple(dict.fromkeys(layer.name for step in one.steps for layer, _ in step))
+        found.append((names, ring_rows_of([one], graph, spill.tensors, spill.ahead)))
+    return tuple(found)
 
 
 def _whole_maps(block: BandedBlock) -> set[str]:

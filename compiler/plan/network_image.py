@@ -108,8 +108,8 @@ class NetworkImage:
     """Maps that lie in DRAM, and their rings."""
     constants: dict[str, Region] = field(init=False, default_factory=dict)
     """Maps that are the same for every image."""
-    begun: dict[str, DramRows] = field(init=False, default_factory=dict)
-    """By layer, of maps in DRAM that it begins in a ring of its own."""
+    pass_rows: dict[tuple[str, str], DramRows] = field(init=False, default_factory=dict)
+    """By layer and the first of the maps that share a place in DRAM, if it has them in a ring of its own."""
     spills: dict[str, Spill] = field(init=False, default_factory=dict)
     """How they were planned."""
     passes: dict[str, TiledPass] = field(init=False, default_factory=dict)
@@ -142,7 +142,7 @@ class NetworkImage:
         self.laid = laid(self.graph, self.pitches)
         check_planes(self.graph, self.arch, self.pitches)
         plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
-        self.blocks, self.maps = plan.blocks, plan.maps
+        self.blocks, self.maps, self.step_rows = plan.blocks, plan.maps, plan.step_rows
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
         self.by_channels = {layer.name: chain for chain in beside for layer in chain.layers}
@@ -216,7 +216,11 @@ class NetworkImage:
             for tensor in spill.tensors:
                 self.spilled[tensor], self.spills[tensor] = rows, spill
             if spill.begun is not None:
-                self.begun[spill.begun] = replace(rows, ring=spill.begin, address=self.addresses[spill.begin_ring])
+                own = replace(rows, ring=spill.begin, address=self.addresses[spill.begin_ring])
+                self.pass_rows[spill.begun, name] = own
+            for layers, count in spill.rings:
+                own = replace(rows, ring=count, address=self.addresses[spill.ring_of(layers)])
+                self.pass_rows |= {(layer, name): own for layer in layers}
 
     def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
         """Room in DRAM for maps of one shape that share a place."""
@@ -255,6 +259,12 @@ class NetworkImage:
         banded = {layer.name for block in self.blocks for layer in block.layers}
         convolutions = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and la.name not in banded]
         return [la.name for la in convolutions if maps_of(la) & self.spilled.keys()]
+
+    def rows_in(self, layer: str, tensor: str) -> DramRows | None:
+        """The rows of a map in DRAM as a layer finds them; None if it does not lie there."""
+        if tensor not in self.spilled:
+            return None
+        return self.pass_rows.get((layer, self.spills[tensor].tensors[0]), self.spilled[tensor])
 
     def kept_rows(self, tensor: str) -> int:
         """Rows of a map in a ring that must be kept."""

@@ -87,10 +87,10 @@ class Pass:
         )
 
     @staticmethod
-    def of_layer(layer: QuantisedConv, graph: QuantisedGraph) -> Pass:
-        """A convolution alone, by rows of the tiles that its output is gated or pooled in."""
+    def of_layer(layer: QuantisedConv, graph: QuantisedGraph, rows: int = UNGATED_ROWS) -> Pass:
+        """A convolution alone, by rows of the tiles of its output's gate or averages; else by ``rows`` of input."""
         height = graph.shapes[layer.output].height
-        step = tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
+        step = tile_rows(graph, layer) or max(1, rows // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
 
@@ -136,7 +136,8 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
     """What a pass does with the maps of a stream. What it writes itself needs not be brought."""
     layers = {layer.name: layer for step in one.steps for layer, _ in step}.values()
     written = {layer.output for layer in layers if layer.output in tensors}
-    last = {layer.name for layer in layers if layer.output in written and layer.completed_by is None}
+    names = {layer.name for layer in layers}
+    last = {layer.name for layer in layers if layer.output in written and layer.completed_by not in names}
     needed, first, done = [], [], []
     coming = complete = 0
     for step in one.steps:
@@ -165,11 +166,11 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
     return Use(tuple(needed), tuple(max(row, 0) for row in first), tuple(done))
 
 
-def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[str, ...]]:
+def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bool = False) -> list[tuple[str, ...]]:
     """The maps of each residual stream that may lie in DRAM, those with the largest maps first.
 
-    Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and none adds a
-    residual. Averages are written along.
+    Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and, unless
+    ``adds_alone``, none adds a residual. Averages are written along.
     """
     owner: dict[str, list[str]] = {}
     for layer in graph.layers:
@@ -196,7 +197,7 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
             and set(chain) <= written
             and all(
                 isinstance(la, Pooling | QuantisedOutput)
-                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
+                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain, adds_alone)))
                 for la in users
             )
         )
@@ -206,10 +207,11 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     return sorted(found, key=lambda chain: -graph.shapes[chain[0]].size)
 
 
-def _alone(layer: QuantisedConv, chain: Sequence[str]) -> bool:
-    """Whether a convolution reads or writes the whole maps of a chain alone, and nothing is added in their place."""
+def _alone(layer: QuantisedConv, chain: Sequence[str], adds: bool) -> bool:
+    """Whether a convolution reads or writes the whole maps of a chain alone; what ``adds`` in their place, too."""
     masked = layer.gates if layer.output in chain else layer.input_channels or layer.input_tiles
-    return not masked and (layer.residual is None or layer.elsewhere) and layer.completed_by is None
+    apart = (layer.residual is None or layer.elsewhere) and layer.completed_by is None
+    return not masked and (adds or apart)
 
 
 def maps_of(layer: QuantisedConv) -> set[str]:
@@ -219,8 +221,10 @@ def maps_of(layer: QuantisedConv) -> set[str]:
     )
 
 
-def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str]) -> list[Pass]:
-    """Every pass that reads or writes one of the maps."""
+def passes(
+    graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str], rows: int = UNGATED_ROWS
+) -> list[Pass]:
+    """Every pass that reads or writes one of the maps; ``rows`` as in ``Pass.of_layer``."""
     found, seen = [], set[str]()
     of = {layer.name: block for block in blocks for layer in block.layers}
     for layer in graph.layers:
@@ -230,13 +234,19 @@ def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequen
             seen |= {la.name for la in of[layer.name].layers}
             found.append(Pass.of_block(of[layer.name], graph))
         else:
-            found.append(Pass.of_layer(layer, graph))
+            found.append(Pass.of_layer(layer, graph, rows))
     return found
 
 
-def ring_rows(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str], ahead: int) -> int:
-    """Rows that the ring of a stream must hold for every pass over it."""
-    return ring_rows_of(passes(graph, blocks, tensors), graph, tensors, ahead)
+def ring_rows(
+    graph: QuantisedGraph,
+    blocks: Sequence[BandedBlock],
+    tensors: Sequence[str],
+    ahead: int,
+    rows: int = UNGATED_ROWS,
+) -> int:
+    """Rows that the ring of a stream must hold for every pass over it; ``rows`` as in ``Pass.of_layer``."""
+    return ring_rows_of(passes(graph, blocks, tensors, rows), graph, tensors, ahead)
 
 
 def ring_rows_of(
