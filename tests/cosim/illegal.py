@@ -177,7 +177,7 @@ def _operands(
     return _field(bits, opcode, **possible[int(rng.integers(len(possible)))]), ErrorCode.ILLEGAL_OPERANDS
 
 
-def _inside_row(
+def inside_row(
     rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
 ) -> tuple[int, ErrorCode] | None:
     """A GATHER that begins inside a kernel row whose pixels lie apart: with the second slice of a row of several."""
@@ -200,14 +200,14 @@ _TABLES = {
 }
 """Operands that name a table."""
 
-SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands, _inside_row)
+SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands, inside_row)
 
 
-def spoil(rng: np.random.Generator, program: Program, executed: int) -> Illegal:
-    """One instruction of those that are executed, the program's first ones, made illegal in a random way."""
+def spoil(rng: np.random.Generator, program: Program, executed: int, ways: tuple[Spoil, ...] = SPOILERS) -> Illegal:
+    """One instruction of those that are executed, the program's first ones, made illegal in a random one of ways."""
     while True:
         at = int(rng.integers(executed))
-        kind = SPOILERS[int(rng.integers(len(SPOILERS)))]
+        kind = ways[int(rng.integers(len(ways)))]
         place = program.code_address + at * INSTRUCTION_BYTES
         raw: npt.NDArray[np.uint8] = program.image[place : place + INSTRUCTION_BYTES]
         bits = int.from_bytes(raw.tobytes(), "little")
@@ -218,5 +218,5 @@ def spoil(rng: np.random.Generator, program: Program, executed: int) -> Illegal:
         image[place : place + INSTRUCTION_BYTES] = np.frombuffer(
             spoilt[0].to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
         )
-        what = f"{kind.__name__[1:]} of instruction {at}"
-        return Illegal(replace(program, image=image), at, spoilt[1], what, late=kind is _inside_row)
+        what = f"{kind.__name__.strip('_')} of instruction {at}"
+        return Illegal(replace(program, image=image), at, spoilt[1], what, late=kind is inside_row)

@@ -45,7 +45,7 @@ HARDWARE_APART = [
         "sizes.first_begin.any() & (several > 1)",
         "sizes.first_begin.any() & (several > 2)",
         "a GATHER that begins inside a kernel row of two columns whose pixels lie apart is not refused",
-        "tests/cosim/test_random_lockstep.py -k illegal",
+        "tests/cosim/test_random_lockstep.py -k inside_a_kernel_row",
     ),
 ]
 
