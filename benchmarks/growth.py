@@ -38,6 +38,7 @@ from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.densenet.network import DenseNet
 from gatewright.models.families.mobilenet_v2.network import MobileNetV2
+from gatewright.models.families.pspnet import PSPNet, dilated_resnet
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.resnet_imagenet.network import BottleneckResNet, ResNetImageNet
 from gatewright.models.families.retinanet import RetinaNet
@@ -54,6 +55,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "retinanet-resnet50": (lambda: RetinaNet(BottleneckResNet(50, size=160)), 160),
     "resnet101": (lambda: BottleneckResNet(101), 224),
     "retinanet-resnet18": (lambda: RetinaNet(ResNetImageNet(18)), 224),
+    "pspnet-resnet50": (lambda: PSPNet(dilated_resnet(50, size=96)), 96),
+    "pspnet-resnet18": (lambda: PSPNet(dilated_resnet(18, size=192)), 192),
 }
 """How each is built, and the edge of its images in pixels."""
 

@@ -126,8 +126,9 @@ def plan_maps(
     The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
     the others, until everything fits. If it does not, maps go to DRAM, the largest first: those of bottleneck blocks
     tile by tile, others row by row. In a network with grouped convolutions the chains around them are cut instead, and
-    no map lies in DRAM. As a last resort a dilated block's convolutions go over maps in DRAM one after the other, since
-    the second needs many of the first one's rows; and each step makes fewer rows.
+    no map lies in DRAM. As a last resort, in networks with dilated convolutions, each pass over maps in DRAM has rings
+    of its own, and steps of fewer rows; and dilated convolutions go over them one after the other, since the second of
+    a block needs many of the first one's rows.
     """
     if has_norms(graph):
         return _with_norms(graph, arch, layout, pooled)
@@ -172,8 +173,9 @@ def plan_maps(
         near = [block for block in blocks if block.second.dilation == 1]
         reaches = any(isinstance(la, QuantisedConv) and (la.dilation > 1 or la.beside) for la in graph.layers)
         for rows in FEWER_ROWS if reaches else ():
-            for way in _spilled(graph, near, adds_alone=True, rows=rows):
-                yield try_bands(len(wishes), *way, between=True, step_rows=rows)
+            for in_bands in (blocks, near) if near != blocks else (blocks,):
+                for way in _spilled(graph, in_bands, adds_alone=True, rows=rows):
+                    yield try_bands(len(wishes), *way, between=True, step_rows=rows)
         yield try_bands(len(wishes), blocks, [], strict=False)
 
     for plan in all_ways():

@@ -34,18 +34,21 @@ OUTPUT_STRIDE = 8
 WHOLE_BINS = OUTPUT_STRIDE * BINS[-1]
 """Of a multiple of this many pixels the bins of all levels divide the last map."""
 
-FIRST_TILES, TILES = 8, 6
-"""Edge of the first stage's tiles, and tiles across the maps of the others, or a multiple: bins are whole tiles."""
+MOST_TILE = 8
+"""The largest edge of a spatial gate's tile in the last map."""
 
 
 def tile_of(edge: int) -> int:
-    """The edge of a tile in a map behind the first stage: 4 or less, and a bin of the last level is whole tiles."""
-    bin_edge = edge // TILES
-    return next(tile for tile in (4, 3, 2, 1) if bin_edge % tile == 0)
+    """The edge of a tile in a last map of ``edge`` pixels: a bin of the last level is whole tiles."""
+    bin_edge = edge // BINS[-1]
+    return next(tile for tile in range(MOST_TILE, 0, -1) if bin_edge % tile == 0)
 
 
 class DilatedResNet(ResidualNetwork[AnyBlock]):
-    """An ImageNet ResNet whose last two stages keep the map's size; ``size`` is a multiple of 48."""
+    """An ImageNet ResNet whose last two stages keep the map's size; ``size`` is a multiple of 48.
+
+    Spatial gates of all stages have as many tiles, as in DGNet's networks.
+    """
 
     def __init__(
         self, depth: int, block: type[AnyBlock], blocks: tuple[int, ...], gating: Gating = "none", size: int = 240
@@ -55,13 +58,11 @@ class DilatedResNet(ResidualNetwork[AnyBlock]):
                 f"a PSPNet for images of {size} pixels would have bins of several sizes; take a multiple of "
                 f"{WHOLE_BINS}"
             )
-        edge = halved(halved(size, 2), 2)
+        edge, tile = halved(halved(size, 2), 2), tile_of(size // OUTPUT_STRIDE)
         stages = [
-            Stage(channels, stride, FIRST_TILES if number == 0 else tile_of(size // OUTPUT_STRIDE), count, dilation)
+            Stage(channels, stride, 2 * tile if number == 0 else tile, count, dilation)
             for number, ((channels, stride, dilation), count) in enumerate(zip(STAGES, blocks, strict=True))
         ]
-        if edge % FIRST_TILES:
-            stages[0] = Stage(STAGES[0][0], 1, tile_of(edge), blocks[0])
         stem = nn.Conv2d(3, STAGES[0][0], 7, stride=2, padding=3, bias=False)
         super().__init__(depth, gating, 1000, size, stem, edge, stages, block)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
