@@ -397,7 +397,7 @@ class NetworkImage:
                 "not fit the weight buffer beside others' filters; raise weight_kib"
             )
         self.banks[layer.name] = replace(bank, address=address, row_beats=beats)
-        self.regions.append(Region(layer.name, "map", address, reduction * beats * BEAT_BYTES))
+        self.regions.append(Region(layer.name, "weights", address, reduction * beats * BEAT_BYTES))
 
     def add_of_several(self, layer: QuantisedConv, output_gate: str | None) -> None:
         """Filters over several maps: the reduction over one behind that over another, each begins with a whole unit."""

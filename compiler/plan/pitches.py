@@ -15,6 +15,7 @@ from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
+from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.depthwise import in_epilogue
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -73,6 +74,13 @@ def _check(layer: object, found: dict[str, int]) -> None:
                 f"it adds to {layer.residual}, and its output is a part of a concatenation; put the output of a "
                 "convolution that adds nothing there",
             )
+    if isinstance(layer, QuantisedOutput) and layer.source in found:
+        refuse(
+            layer.name,
+            f"the network returns {layer.source}, whose pixels do not lie side by side: it is a part of a "
+            "concatenation, or upsampled bilinearly and of channels that are no whole beats; return a convolution of "
+            "it",
+        )
     if isinstance(layer, QuantisedClassifier) and layer.source in found:
         refuse(layer.name, f"it averages {layer.source}, which is a part of a concatenation; average the whole")
 

@@ -68,6 +68,12 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
                 f"a gate, or adaptive pooling, looks at the network's input {tensor!r}; it must look at a "
                 "convolution's output, which the machine pools as it writes it"
             )
+        writer = next(layer for layer in graph.layers if tensor in layer.writes)
+        if isinstance(writer, FloatBins):
+            raise GatewrightError(
+                f"a gate, or adaptive pooling, looks at {tensor}, which adaptive pooling made; it must look at a "
+                "convolution's output, which the machine pools as it writes it: pool that one"
+            )
         stream = streams[tensor]
         tiles[tensor] = _tile(tensor, graph.shapes[tensor], written.get(stream, set()), bins.get(stream, {}))
     return tiles

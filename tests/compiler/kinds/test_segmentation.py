@@ -11,11 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.interpolation import ONE, weights_of
+from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from tests.compiler.naive import evaluate
+from tests.compiler.networks import lively
+from tests.end_to_end.networks import case_of
+from tests.support.chain import compare_image
 from tests.support.segmentation import pspnet_case
 
 
@@ -114,3 +119,52 @@ def test_other_levels_are_refused(name: str) -> None:
 
     with pytest.raises(GatewrightError, match=message):
         capture(Other(), (3, 12, 12))
+
+
+class Lateral(nn.Module):
+    """A small map that is upsampled and added to a larger one's convolution; ``given``: returned beside that, too."""
+
+    def __init__(self, given: bool) -> None:
+        super().__init__()
+        self.given, self.stem, self.down = given, nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 12, 3, 4, 1)
+        self.lateral, self.out = nn.Conv2d(8, 12, 1), nn.Conv2d(12, 5, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.relu(self.stem(x))
+        small = F.relu(self.down(x))
+        wide = F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
+        out = self.out(F.relu(self.lateral(x) + wide))
+        return [out, small] if self.given else [out]
+
+
+def test_what_is_upsampled_bilinearly_may_be_added_to_a_convolution() -> None:
+    torch.manual_seed(1)
+    network = case_of(lively(Lateral(False), 3), 16)
+    compiler = Compiler(network.graph, PRESETS["8x8"])
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+    assert compiler.image.pitches == {"down": 16}  # its 12 channels are rows of a beat
+
+
+def test_a_small_map_of_no_whole_beats_is_not_returned() -> None:
+    torch.manual_seed(1)
+    network = case_of(lively(Lateral(True), 3), 16)
+    with pytest.raises(GatewrightError, match="down.output: the network returns down, whose pixels do not lie side by"):
+        Compiler(network.graph, PRESETS["8x8"])
+
+
+def test_bins_of_bins_are_refused() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.out = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            level = F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(F.relu(self.stem(x)), 6), 2)
+            out: Tensor = self.out(level)
+            return out
+
+    with pytest.raises(
+        GatewrightError, match="looks at stem.bins, which adaptive pooling made; it must look at a conv"
+    ):
+        case_of(lively(Nested(), 3), 12)
