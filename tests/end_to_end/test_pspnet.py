@@ -54,13 +54,15 @@ def test_levels_in_dram_and_filters_that_come_for_each_chunk(gating: Gating) -> 
     np.testing.assert_array_equal(stepped.outputs["scores"], network.reference.outputs["scores"][1])
 
 
-@pytest.mark.parametrize(("scratchpad", "middle"), [(14, 0), (11, 16), (8, 12)])
-def test_convolutions_that_reach_far_go_over_maps_in_dram_one_after_the_other(scratchpad: int, middle: int) -> None:
+@pytest.mark.parametrize(("scratchpad", "bands", "middle"), [(14, 2, 0), (11, 2, 12), (10, 0, 16), (8, 0, 12)])
+def test_convolutions_that_reach_far_go_over_maps_in_dram(scratchpad: int, bands: int, middle: int) -> None:
+    """In bands, in bands with rings for each pass, or one after the other."""
     arch = replace(PRESETS["8x8"], scratchpad_kib=scratchpad, weight_kib=8, patch_kib=4)
     compiler, compared = agree(wide_case(), arch, 0, audit=True)
+    assert len(compiler.image.blocks) == bands
     rings = {layer: rows.ring for (layer, _), rows in compiler.image.pass_rows.items() if layer == "convs.3"}
     assert rings == ({"convs.3": middle} if middle else {})
-    if middle == 12:
+    if scratchpad == 8:
         stepped = step_simulate(compared.program, fill_seed=1)
         assert first_difference(compared.result.trace, stepped.trace) is None
 
