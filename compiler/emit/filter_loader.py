@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from gatewright.compiler.emit.context import Context, addressable_words
@@ -51,6 +52,8 @@ class FilterLoader:
         alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
         in_turn |= {layer.name: layer.name for layer in alone}
         head = () if context.image.head is None else context.image.head.names
+        self._wakes = context.image.wakes
+        followers = [wake.bank for wake in self._wakes.values()]
         self._pending = deque(
             Use(
                 self.turn[in_turn.get(layer.name, layer.name)],
@@ -61,7 +64,9 @@ class FilterLoader:
             for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
             if name not in context.image.by_channels and name not in head
             for bank in self.banks_of(layer)
+            if bank.name not in followers
         )
+        self._pending = deque(use for one in self._pending for use in self._with_follower(one))
         self._add_by_channels()
         self._parameters = ParameterLoader(context)
         whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
@@ -95,6 +100,22 @@ class FilterLoader:
         uses += [Use(turn, bank, 0, None, group, piece, left=1) for bank, group, piece in order if bank.streamed]
         place = next((n for n, use in enumerate(self._pending) if use.turn > turn), len(self._pending))
         self._pending = deque([*islice(self._pending, place), *uses, *islice(self._pending, place, None)])
+
+    def _with_follower(self, use: Use, ends: bool = True) -> list[Use]:
+        """A use of a bank, and what follows it in its wake; without ``ends`` it comes behind, and is used later."""
+        wake = self._wakes.get(use.bank.name)
+        if wake is None or use.serial < 0:
+            return [use]
+        bank, follower = use.bank, self.context.image.banks[wake.bank]
+        order = wake.order(bank, follower, self.context.arch)
+        uses = [
+            replace(use, group=group, piece=piece, left=1)
+            if one is bank
+            else Use(use.turn, follower, 0, None, group, piece, left=1)
+            for one, group, piece in order
+            if ends or one is follower
+        ]
+        return uses if ends else [use, *uses]
 
     def _in_order_of_use(self) -> list[QuantisedLayer]:
         """The layers; of gates that join one another those with streamed filters last."""
@@ -163,8 +184,11 @@ class FilterLoader:
             if use.advance(use.bank.groups(self.filters_of(use.bank))):
                 self._pending.remove(use)
 
-    def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]]) -> None:
-        """The order in which layers will use their filters, in turn or more than once: (bank, which use of it)."""
+    def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]], ends: bool = False) -> None:
+        """The order in which layers will use their filters, in turn or more than once: (bank, which use of it).
+
+        ``ends``: the last one is that of a layer in whose wake others may be multiplied. They come behind all otherwise.
+        """
         names = {bank.name for layer in layers for bank in self.banks_of(layer)}
         places = [place for place, use in enumerate(self._pending) if use.bank.name in names]
         if not places:
@@ -176,6 +200,11 @@ class FilterLoader:
             for name, serial in uses
             if name in left_to_load and (banks[name].streamed or not serial)
         ]
+        if ends and ordered:
+            ordered[-1:] = self._with_follower(ordered[-1])
+        else:
+            of = next((banks[layer.name] for layer in layers if layer.name in self._wakes), None)
+            ordered += [] if of is None else self._with_follower(Use(turn, of, 0, None), False)[1:]
         before = list(self._pending)[: places[0]]
         left = [use for use in list(self._pending)[places[0] :] if use.bank.name not in names]
         self._pending = deque([*before, *ordered, *left])

@@ -19,6 +19,7 @@ from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
+from gatewright.compiler.emit.wake import Wakes
 from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
 from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
@@ -41,7 +42,8 @@ class Lowering:
         self.context = Context(image, decisions)
         self.loader = FilterLoader(self.context)
         self.image_loader = ImageLoader(self.context)
-        self.gates = GateLowering(self.context, self.loader)
+        self.wakes = Wakes(self.context, self.loader)
+        self.gates = GateLowering(self.context, self.loader, self.wakes)
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
         self._heads: dict[str, AverageProduct] = {}
@@ -84,7 +86,7 @@ class Lowering:
 
     def advance_classifier(self, head: QuantisedClassifier, rows: int) -> None:
         """Gather the first rows of the classifier's map, once half of them are there."""
-        if self.image.head is not None:
+        if self.image.head is not None or head.name in self.wakes:
             return
         shape = self.graph.shapes[head.source]
         if 2 * rows < shape.height:
@@ -114,7 +116,11 @@ class Lowering:
 
     def classifier(self, layer: QuantisedClassifier) -> None:
         """The logits, and their way to DRAM."""
-        if self.image.head is None:
+        if layer.name in self.wakes:
+            wake = self.wakes.of(layer.name)
+            wake.finish()
+            wake.reduce(EpilogueKind.REDUCE_RAW, self.image.addresses[layer.output])
+        elif self.image.head is None:
             (self._heads.get(layer.name) or self._average(layer)).finish()
         address = self.image.addresses[layer.output]
         row = len(self.context.out.rows) - 1

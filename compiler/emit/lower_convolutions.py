@@ -288,7 +288,8 @@ class ConvolutionLowering:
         first_filter, filters = part or (0, self.filters_of(layer))
         source, kernel = self._source(layer)
         readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
-        return Product(layer.name, source, output, tiles, filters, kernel, readers, first_filter=first_filter)
+        behind = self.lowering.wakes.behind(layer)
+        return Product(layer.name, source, output, tiles, filters, kernel, readers, behind, first_filter=first_filter)
 
     def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)

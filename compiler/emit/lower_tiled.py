@@ -65,6 +65,8 @@ class TiledLowering:
             ring = self.layout.rings[self.block.middle.output]
             both = [end - first for (first, _), (_, end) in zip(self.layout.steps, self.layout.steps[1:], strict=False)]
             self._ahead = int(all(tiles <= ring.units for tiles in both))
+        self._ends = False
+        """Whether the last product of all completes the map, channel by channel."""
         self._work = [
             (step, layer, products)
             for step in range(len(self.layout.steps))
@@ -72,6 +74,10 @@ class TiledLowering:
             for of in self._steps_of(layer, step)
             if convolutions.filters_of(layer) and (products := self._products(layer, of))
         ]
+        if self._work and self._work[-1][:2] == (len(self.layout.steps) - 1, self.block.last):
+            self._ends = True
+            *_, products = self._work[-1]
+            products[-1] = replace(products[-1], followed=convolutions.lowering.wakes.behind(self.block.last))
         idle = [
             sum(self._idle(layer, products) for of, layer, products in self._work if of == step)
             for step in range(len(self.layout.steps))
@@ -99,7 +105,7 @@ class TiledLowering:
             self.context.out.layer = self.one.layers[0].name
             self.traffic.step(step)
             if not step and (len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed):
-                self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)))
+                self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)), self._ends)
             for (of, layer, products), serial in zip(self._work, serials, strict=True):
                 if of == step:
                     self.context.out.layer = layer.name

@@ -29,6 +29,7 @@ class Product:
     this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
     ``fine``: other work may come behind each part of a chunk, not behind whole chunks alone.
+    ``followed`` is told, behind each group of streamed filters, how many of the output's channels are complete.
     ``reads``: the same tiles, in a map ``reads_width`` pixels wide, as GATHER counts them, if it counts otherwise.
     """
 
@@ -39,6 +40,7 @@ class Product:
     filters: int
     kernel: Kernel
     written: Callable[[int], None] = lambda rows: None
+    followed: Callable[[int], None] = lambda channels: None
     serial: int = 0
     even: int | None = None
     first_filter: int = 0

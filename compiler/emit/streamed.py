@@ -85,6 +85,8 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
                 behind = bank.groups(bank.filters) if following is None else following.group
                 for group in range(step.group + 1, behind):
                     loader.skip(name, group, serial)
+        if following is None or following.group > step.group:
+            product.followed(step.first_filter + step.filters)
         if step.ends:
             if following is not None and step.first_filter == last[id(product)]:
                 product.written(int(tiles.rows[step.first]) // tiles.tile)

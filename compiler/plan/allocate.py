@@ -8,10 +8,12 @@ from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, joined
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
+from gatewright.compiler.plan.averages import digits_name
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.placement import SLACK_BYTES, Buffer, alive, place_all, place_around_rooms
 from gatewright.compiler.plan.rooms import Neighbour, RoomWish
 from gatewright.compiler.plan.stem import PooledConvolution
+from gatewright.compiler.plan.wake import wakes_of
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 
@@ -149,6 +151,8 @@ def allocate_scratchpad(
         for name, size in layer.scratch(graph, arch).items():
             if size:
                 owner[name] = Buffer([name], size, number, number)
+    for wake in wakes_of(graph, arch):
+        owner[digits_name(wake.follower.name)].first = graph.layers.index(wake.convolution)
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
         owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels

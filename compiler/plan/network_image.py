@@ -28,7 +28,7 @@ from gatewright.compiler.plan.channel_blocks import (
 )
 from gatewright.compiler.plan.depthwise import channel_parameters, entries_of, in_epilogue, windowed
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut
-from gatewright.compiler.plan.head import Head, cut_head, head_of
+from gatewright.compiler.plan.head import Head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
 from gatewright.compiler.plan.layout import (
     ImageBuilder,
@@ -51,6 +51,7 @@ from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import DramRows, maps_of, rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
+from gatewright.compiler.plan.wake import Wake, cut_follower, wakes_of
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES, LOGIT_BYTES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
@@ -101,6 +102,8 @@ class NetworkImage:
     """The first entry of the parameters of these channels."""
     head: Head | None = field(init=False)
     """The last convolution and the classifier, if that works in its wake."""
+    wakes: dict[str, Wake] = field(init=False)
+    """By convolution, what multiplies the average of its output in its wake."""
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
@@ -152,6 +155,14 @@ class NetworkImage:
         self.head = head
         self.share = {name: channels for chain in self.chains for name, channels in chain.share.items()}
         self.passes = {layer.name: one for one in plan.passes for layer in one.layers}
+        rows = {name for spill in plan.spills for name in spill.tensors}
+        self.wakes = {
+            wake.convolution.name: wake
+            for wake in wakes_of(self.graph, self.arch)
+            if wake.convolution.name not in elsewhere
+            and not rows & maps_of(wake.convolution)
+            and not (away and isinstance(wake.follower, QuantisedClassifier) and wake.follower.source in away)
+        }
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self._builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
@@ -352,6 +363,19 @@ class NetworkImage:
                 self.add_parameters(pooling.name, Requantisation.bias_only(np.zeros(0, np.int64)), pooling)
                 self.parameter_end[layer.name] = self._entries
 
+    def follows(self, bank: str) -> bool:
+        """Whether a bank, whose parameters have been added, is multiplied in the wake of a convolution.
+
+        Its parameters are there beside the convolution's.
+        """
+        wake = next((wake for wake in self.wakes.values() if wake.bank == bank), None)
+        if wake is None:
+            return False
+        if self.parameter_end[bank] - self.parameter_start[wake.convolution.name] <= self.parameter_capacity:
+            return True
+        del self.wakes[wake.convolution.name]
+        return False
+
     def add_by_vector(
         self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None, vector: bool = False
     ) -> None:
@@ -372,7 +396,7 @@ class NetworkImage:
     ) -> None:
         """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read.
 
-        Without a gate, in a head, its channels are read in pieces.
+        Without a gate, in the wake of a convolution, its channels are read in pieces.
         ``output_gate`` picks its filters; ``vector`` as above.
         """
         bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
@@ -463,8 +487,11 @@ class NetworkImage:
         taps = reduction // weight.shape[-1]
         rows = len(weight) if space == Space.WEIGHTS_BY_VECTOR else weight.shape[-1]
         bank = FilterBank(name, 0, space, rows, 0, len(weight), reduction, taps, gate, 0, (), output_gate=output_gate)
-        if self.head is not None and name == self.head.classifier.name:
-            return cut_head(bank, self.arch)
+        followers = [wake.bank for wake in self.wakes.values()]
+        if self.head is not None:
+            followers.append(self.head.classifier.name)
+        if name in followers:
+            return cut_follower(bank, self.arch)
         chain = self.by_channels.get(name)
         return cut(bank, self.arch, vector) if chain is None else cut_by_channels(bank, chain.layers, self.arch)
 
