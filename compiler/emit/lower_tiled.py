@@ -65,7 +65,7 @@ class TiledLowering:
             ring = self.layout.rings[self.block.middle.output]
             both = [end - first for (first, _), (_, end) in zip(self.layout.steps, self.layout.steps[1:], strict=False)]
             self._ahead = int(all(tiles <= ring.units for tiles in both))
-        self._ends = False
+        self._scheduled, self._ends = False, False
         """Whether the last product of all completes the map, channel by channel."""
         self._work = [
             (step, layer, products)
@@ -78,6 +78,8 @@ class TiledLowering:
             self._ends = True
             *_, products = self._work[-1]
             products[-1] = replace(products[-1], followed=convolutions.lowering.wakes.behind(self.block.last))
+        order = [layer.name for _, layer, _ in self._work]
+        self._serials = [order[:place].count(name) for place, name in enumerate(order)]
         idle = [
             sum(self._idle(layer, products) for of, layer, products in self._work if of == step)
             for step in range(len(self.layout.steps))
@@ -85,7 +87,7 @@ class TiledLowering:
         self.traffic = TileTraffic(self.context, *streams_of(self), idle)
 
     def begin_beside_middle(self) -> None:
-        """Bring the first step's tiles while the second convolution is still at work, whole."""
+        """Bring the first step's tiles and filters while the second convolution is still at work, whole."""
         source, layer = self.block.first.output, self.block.middle
         shape, address = self.graph.shapes[source], self.image.addresses[source]
         busy = address, address + shape.height * shape.width * self.channels(source) + SLACK_BYTES
@@ -94,19 +96,17 @@ class TiledLowering:
         blocks = -(-self.convolutions.filters_of(layer) // arch.columns)
         pixels = len(self.active(self.block.last)) * self.edge(layer) ** 2
         self.traffic.begin_beside(busy, pixels * blocks * (slices - 1) // 2)
+        self._schedule()
 
     def run(self) -> None:
         """Every step: what it needs comes, its convolutions, what is complete goes."""
         for layer in self.one.layers:
             self.convolutions.count_macs(layer)
-        order = [layer.name for _, layer, _ in self._work]
-        serials = [order[:place].count(name) for place, name in enumerate(order)]
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
             self.traffic.step(step)
-            if not step and (len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed):
-                self.convolutions.loader.schedule(self.one.layers, list(zip(order, serials, strict=True)), self._ends)
-            for (of, layer, products), serial in zip(self._work, serials, strict=True):
+            self._schedule()
+            for (of, layer, products), serial in zip(self._work, self._serials, strict=True):
                 if of == step:
                     self.context.out.layer = layer.name
                     for _ in self._emit(products, serial):
@@ -114,6 +114,14 @@ class TiledLowering:
         self.traffic.finish()
         for layer in self.one.layers:
             self.convolutions.place(layer)
+
+    def _schedule(self) -> None:
+        """Tell, once, the order in which filters are used, which may come from now on."""
+        if not self._scheduled and (len(self.one.layers) > 1 or self.image.banks[self.one.layers[0].name].streamed):
+            order = [layer.name for _, layer, _ in self._work]
+            uses = list(zip(order, self._serials, strict=True))
+            self.convolutions.loader.schedule(self.one.layers, uses, self._ends)
+        self._scheduled = True
 
     def _steps_of(self, layer: QuantisedConv, step: int) -> list[int]:
         """The steps whose tiles of a layer are emitted in a step."""
@@ -158,7 +166,10 @@ class TiledLowering:
         needs = ring_needs(one, self.graph, self.image.off_chip, self.channels)
         maps, size = self.image.maps, arch.scratchpad_bytes
         address, room = room_of(maps.rooms[one.rings], maps.beside[one.rings], self.graph.shapes, self.channels, size)
-        work = [Work(self._macs(layer), self._filter_bytes(layer)) for layer in one.layers]
+        work = [
+            Work(self._macs(layer), self._filter_bytes(layer), len(self.active(layer)), self._behind_bytes(layer))
+            for layer in one.layers
+        ]
         layout = lay_out(one, self.graph, arch, needs, address, room, work)
         if layout is None:
             raise GatewrightError(
@@ -178,6 +189,11 @@ class TiledLowering:
         gate = self.context.gate(bank.gate)
         size = layer.weight.size if bank.streamed else 0
         return size if gate is None else size * len(gate.entries) // bank.rows
+
+    def _behind_bytes(self, layer: QuantisedConv) -> int:
+        """Bytes of the filters of what is multiplied in the wake of a layer."""
+        wake = self.image.wakes.get(layer.name)
+        return 0 if wake is None else self.image.banks[wake.bank].filters * self.image.banks[wake.bank].reduction
 
     def _in_tiles(self, tensor: str) -> str | None:
         """The ring in which a map lies tile by tile; None for any other."""

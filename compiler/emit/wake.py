@@ -59,7 +59,7 @@ class WakeProduct:
         if slices.count <= 0:
             return
         self._done = ready
-        context = self.context
+        context, turn = self.context, self.context.bank
         context.out.layer = self.layer
         patches = gather(context, self.digits, DIGITS, all_tiles(1, DIGITS, 1), 0, DIGITS, Kernel(), slices)
         for number, group in pieces_between(self.bank, slices.first, ready):
@@ -71,6 +71,7 @@ class WakeProduct:
             multiply(context, self.loader, name, self.digits, 1, part, sizes, group, accumulator=entry)
             self.loader.used_piece(name, number, group)
         context.patches_multiplied(patches.base)
+        context.bank = turn  # the other banks go on taking turns
 
     def finish(self) -> None:
         """Sum and multiply what is left of a map that is complete."""

@@ -43,6 +43,10 @@ class Work:
 
     macs: int
     filter_bytes: int
+    tiles: int
+    """Those that it computes."""
+    behind: int = 0
+    """Bytes of filters of what is multiplied in the wake of the last step."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,8 @@ def _step(
     """Tiles of a step: those for which a model of the pass takes the fewest cycles.
 
     Filters that do not stay in their buffer are read in each step. Tiles of the next step come beside one as far as
-    there are slots, and what does not come beside is waited for.
+    there are slots, and what does not come beside is waited for. Of ``tiles`` only those that are computed are moved.
+    What is multiplied in the wake of the pass has its filters read in the last step.
     """
     block, tiles = one.block, one.block.tiles
     edge = block.tile_in(graph.shapes[one.layers[-1].output])
@@ -192,13 +197,16 @@ def _step(
         return max(1, min(most, max(1, slots // 2), -(-FEW_PIXELS // (edge * edge))))
     rate = FILTER_RATE * arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
     moved = sum(need.unit * need.moved for need in needs) * rate
+    behind = sum(layer.behind for layer in work) * rate
 
     def cycles(count: int) -> float:
         size = -(-tiles // count)
         waited = size + max(0, 2 * size - slots) * (count - 1)
         filters = [count * layer.filter_bytes * rate for layer in work]
         held = sum(max(layer.macs / arch.peak_macs, load) for layer, load in zip(work, filters, strict=True))
-        return max(held, sum(filters) + tiles * moved) + waited * moved
+        last = max(held, sum(filters) + count * behind) / count
+        each = max(held, sum(filters) + tiles * moved) / count
+        return each * (count - 1) + max(each, last) + waited * moved
 
     counts = range(-(-tiles // most), tiles + 1)
     return -(-tiles // min(counts, key=cycles))
