@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.emit import Emitter
+from gatewright.compiler.emit.postponed import PostponedStores
 from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Ring
@@ -239,6 +240,7 @@ class Context:
         """About the array's cycles so far, less those for which the epilogue has the scratchpad's port."""
         self.beside: Callable[[], None] = lambda: None
         """Called behind every EPILOGUE that writes a part of a map: before the next, others may use its port."""
+        self.postponed = PostponedStores(self.out)
         self._unread: dict[int, str] = {}
         self._serial = 0
 

@@ -8,6 +8,7 @@ also lays the program out in instruction pages, each of which loads the next.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,8 @@ class Emitter:
         )
         self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]
         self._done_clock: list[list[Clock]] = [[[0] * UNITS] for _ in range(UNITS)]
+        self.before_writes: Callable[[Sequence[Access]], None] = lambda accesses: None
+        """Called before every instruction with what it reads and writes: others may have to come first."""
         self._page_size = FIRST_PAGE
         self._page_load: int | None = None
         self._page_load_count = 0
@@ -108,6 +111,7 @@ class Emitter:
         Fields that are not given are 0, tables and masks that are not given are none. Instruction
         pages are begun where needed.
         """
+        self.before_writes(accesses)
         self._turn_page_if_full()
         unit = FORMATS[opcode].unit
         spans = self._users.spans(accesses)

@@ -200,7 +200,7 @@ class FilterLoader:
             for name, serial in uses
             if name in left_to_load and (banks[name].streamed or not serial)
         ]
-        if ends and ordered:
+        if ends and ordered and ordered[-1].bank.name in self._wakes:
             ordered[-1:] = self._with_follower(ordered[-1])
         else:
             of = next((banks[layer.name] for layer in layers if layer.name in self._wakes), None)

@@ -187,6 +187,7 @@ class Lowering:
         self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
+        self.context.postponed.emit_all()
         static = self.image.static_image
         shared = np.concatenate([static, *self.context.listings])
         code_address = len(shared)

@@ -24,7 +24,8 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.placement import SLACK_BYTES
 from gatewright.compiler.plan.rooms import room_of
-from gatewright.compiler.plan.tile_rings import PassLayout, Work, lay_out, least_bytes, ring_needs, stream_ring
+from gatewright.compiler.plan.tile_rings import PassLayout, lay_out, least_bytes, ring_needs, stream_ring
+from gatewright.compiler.plan.tile_steps import Work
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.compiler.plan.tiling import TileSet
 from gatewright.contract.encodings import COORDINATE_BITS
@@ -104,14 +105,14 @@ class TiledLowering:
             self.convolutions.count_macs(layer)
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
-            self.traffic.step(step)
+            self.traffic.step(step, self.one.layers[-1].name)
             self._schedule()
             for (of, layer, products), serial in zip(self._work, self._serials, strict=True):
                 if of == step:
                     self.context.out.layer = layer.name
                     for _ in self._emit(products, serial):
                         pass
-        self.traffic.finish()
+        self.traffic.finish(self.one.layers[-1].name)
         for layer in self.one.layers:
             self.convolutions.place(layer)
 
