@@ -19,8 +19,11 @@ from gatewright.compiler.emit.matrix import Product
 from gatewright.compiler.emit.streamed import convolve_streamed, convolve_together
 from gatewright.compiler.emit.tile_streams import streams_of
 from gatewright.compiler.emit.tile_traffic import TileTraffic
+from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.averages_apart import apart, may_be_apart
+from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.placement import SLACK_BYTES
 from gatewright.compiler.plan.rooms import room_of
@@ -30,6 +33,7 @@ from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.compiler.plan.tiling import TileSet
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import EpilogueKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
@@ -38,6 +42,10 @@ EVEN_PIXELS = 64
 """Pixels of a chunk of a step, if a tile does not have more."""
 
 Numbers = npt.NDArray[np.int64]
+
+
+def _nobody(rows: int) -> None:
+    """Nobody is told that rows are complete."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,9 @@ class TiledLowering:
         self.context, self.image, self.graph = convolutions.context, convolutions.image, convolutions.graph
         self.sets = {layer.name: self._sets_of(layer) for layer in one.layers}
         self.layout = self._lay_out()
+        self._averaged = 0
+        self._apart = self._averages_apart()
+        """Whether the averages of the first convolution's tiles come behind the rows that they are of."""
         self._ahead = 0
         """Steps that the second convolution runs ahead of the third, so that this one does not wait for its results."""
         if len(one.layers) > 1 and one.layers[0] is self.block.middle:
@@ -112,6 +123,7 @@ class TiledLowering:
                     self.context.out.layer = layer.name
                     for _ in self._emit(products, serial):
                         pass
+            self._average(self.layout.steps[step][1] // self.block.grid[1])
         self.traffic.finish(self.one.layers[-1].name)
         for layer in self.one.layers:
             self.convolutions.place(layer)
@@ -123,6 +135,30 @@ class TiledLowering:
             uses = list(zip(order, self._serials, strict=True))
             self.convolutions.loader.schedule(self.one.layers, uses, self._ends)
         self._scheduled = True
+
+    def _averages_apart(self) -> bool:
+        layer = self.block.first
+        pool = self.image.poolings.get(layer.output)
+        if self.one.layers != (layer,) or pool is None or layer.output in self.layout.rings:
+            return False
+        if not may_be_apart(layer, pool, self.graph):
+            return False
+        pixels, filters = len(self.active(layer)) * self.edge(layer) ** 2, self.convolutions.filters_of(layer)
+        sizes = pixels, self.channels(layer.source), filters, self.block.tiles, self.edge(layer)
+        return apart(*sizes, self.context.arch)
+
+    def _average(self, rows: int) -> None:
+        """The averages of rows of tiles that are complete now, if they are apart."""
+        if not self._apart or rows <= self._averaged:
+            return
+        layer, shape = self.block.first, self.graph.shapes[self.block.first.output]
+        pool, channels = self.image.poolings[layer.output], self.convolutions.filters_of(layer)
+        source = SourceMap(self.image.addresses[layer.output], shape.height, shape.width, channels)
+        entry, place = self.image.parameter_entry[layer.name], self.image.addresses[pool.name]
+        output = OutputMap(place, *self.block.grid, channels, entry)
+        self.context.out.layer = layer.name
+        windows(self.context, EpilogueKind.AVERAGE, source, output, Rows(self._averaged, rows), pool.tile, pool.tile)
+        self._averaged = rows
 
     def _steps_of(self, layer: QuantisedConv, step: int) -> list[int]:
         """The steps whose tiles of a layer are emitted in a step."""
@@ -218,7 +254,7 @@ class TiledLowering:
     def _product(self, layer: QuantisedConv, chosen: _Set, low: int, high: int) -> Product:
         source, reads_tiles, kernel = self._source(layer, chosen, low, high)
         output, tiles = self._output(layer, chosen, low, high)
-        readers = self.convolutions.readers(layer, chosen.pool, self.edge(layer))
+        readers = self.convolutions.readers(layer, chosen.pool, self.edge(layer)) if not self._apart else _nobody
         column = self._in_tiles(layer.output) is not None
 
         def written(rows: int) -> None:
@@ -293,7 +329,7 @@ class TiledLowering:
             self.context.gate(layer.output_channels),
             layer.residual is not None,
             chosen.relu,
-            chosen.pool,
+            None if self._apart else chosen.pool,
             0 if chosen.pool is None else self.image.addresses[chosen.pool.name],
             kept,
         )
