@@ -207,7 +207,8 @@ class TiledLowering:
             Work(self._macs(layer), self._filter_bytes(layer), len(self.active(layer)), self._behind_bytes(layer))
             for layer in one.layers
         ]
-        layout = lay_out(one, self.graph, arch, needs, address, room, work)
+        active = sorted({number for layer in one.layers for number in self.active(layer)})
+        layout = lay_out(one, self.graph, arch, needs, address, room, work, active)
         if layout is None:
             raise GatewrightError(
                 f"arch {arch.name}: beside what lives with it the scratchpad of {arch.scratchpad_kib} KiB has {room} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from gatewright.compiler.graph.graph import QuantisedGraph
@@ -117,8 +117,9 @@ def lay_out(
     address: int,
     room: int,
     work: list[Work],
+    active: Sequence[int],
 ) -> PassLayout | None:
-    """The rings in ``room`` bytes at an address, None if they do not fit."""
+    """The rings in ``room`` bytes at an address, None if they do not fit. Of the tiles those are computed."""
     if least_bytes(needs) > room:
         return None
     tiles, grid = [need for need in needs if not need.by_rows], one.block.grid
@@ -154,5 +155,5 @@ def lay_out(
             for first, end in evenly(grid[1], -(-grid[1] // size))
         ]
     else:
-        steps = model.steps()
+        steps = model.steps(active)
     return PassLayout(rings, tuple(steps))

@@ -44,9 +44,18 @@ class StepModel:
     peak: int
     work: tuple[Work, ...]
 
-    def steps(self) -> Steps:
-        """Those of about one size for which the pass takes the fewest cycles."""
-        return evenly(self.tiles, -(-self.tiles // self.size()))
+    def steps(self, active: Sequence[int]) -> Steps:
+        """Those of about one size, counted in ``active`` tiles, for which the pass takes the fewest cycles."""
+        size = self.size()
+        streamed = any(layer.filter_bytes for layer in self.work)
+        count = -(-self.tiles // size) if streamed else -(-len(active) // size)
+        ends = [active[end - 1] + 1 for _, end in evenly(len(active), max(1, min(count, len(active)))) if end]
+        bounds = [0]
+        for end in [*ends[:-1], self.tiles]:
+            while end - bounds[-1] > self.most:
+                bounds.append(bounds[-1] + self.most)
+            bounds.append(end)
+        return list(pairwise(bounds))
 
     def size(self) -> int:
         """Tiles of a step, if all are of one size."""
