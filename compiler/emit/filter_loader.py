@@ -187,7 +187,7 @@ class FilterLoader:
     def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]], ends: bool = False) -> None:
         """The order in which layers will use their filters, in turn or more than once: (bank, which use of it).
 
-        ``ends``: the last one is that of a layer in whose wake others may be multiplied. They come behind all otherwise.
+        ``ends``: the last one is that of a layer in whose wake others may be multiplied; else they come behind all.
         """
         names = {bank.name for layer in layers for bank in self.banks_of(layer)}
         places = [place for place, use in enumerate(self._pending) if use.bank.name in names]

@@ -132,8 +132,8 @@ class Stream:
 class TileTraffic:
     """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``finish`` behind the last.
 
-    The STOREs of what the last step has made are postponed: what comes behind it has port B first, and the first tiles of
-    the pass behind, which went long ago.
+    The STOREs of what the last step has made are postponed: what comes behind it has port B first, and so have the
+    first tiles of the pass behind, which went long ago.
 
     ``idle``: for each step about the array's cycles less those for which the epilogue has the port.
     """

@@ -137,7 +137,9 @@ class Wakes:
     def behind(self, layer: QuantisedConv) -> Callable[[int], None]:
         """Told, behind each group of a convolution's filters, how many channels of the map are complete."""
         wake = self.context.image.wakes.get(layer.name)
-        return (lambda channels: None) if wake is None else lambda channels: self.of(wake.follower.name).follow(channels)
+        return (
+            (lambda channels: None) if wake is None else lambda channels: self.of(wake.follower.name).follow(channels)
+        )
 
     def _begin(self, wake: Wake) -> WakeProduct:
         graph, follower = self.context.graph, wake.follower

@@ -155,5 +155,5 @@ def lay_out(
             for first, end in evenly(grid[1], -(-grid[1] // size))
         ]
     else:
-        steps = model.steps(active)
+        steps = list(model.steps(active))
     return PassLayout(rings, tuple(steps))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, TensorShape
+from gatewright.compiler.graph.graph import QuantisedGraph, TensorShape
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -19,6 +19,7 @@ from gatewright.compiler.plan.averages import DIGITS, sums_first
 from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, pieces_of, reduction_unit
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import ArchConfig
+
 
 @dataclass(frozen=True, eq=False)
 class Wake:
@@ -80,7 +81,7 @@ def may_follow(shape: TensorShape, filters: int, arch: ArchConfig) -> bool:
 def wakes_of(graph: QuantisedGraph, arch: ArchConfig) -> list[Wake]:
     """What may follow the 1x1 convolutions at the end of bottleneck blocks, whose filters come in groups.
 
-    That the convolution computes its map at once, or the last of it by each group of filters in turn, is up to the plan.
+    Whether a convolution's filters go through all of its map, or through what is left of it, is up to the plan.
     """
     pools = {layer.name: layer.source for layer in graph.layers if isinstance(layer, Pooling)}
     writers = {layer.output: layer for layer in graph.layers if isinstance(layer, QuantisedConv)}
