@@ -117,7 +117,9 @@ class _Averages:
         if row == self.shape.height or rows < min((row + 1) * tile, self.source.height):
             return False
         layer, place = context.out.layer, Rows(row, row + 1)
-        windows(context, EpilogueKind.AVERAGE, self.source, self.output, place, tile, tile, only=column)
+        windows(
+            context, EpilogueKind.AVERAGE, self.source, self.output, place, tile, tile, only=Rows(column, column + 1)
+        )
         self._made += 1
         if column + 1 == self.shape.width and row + 1 < self.shape.height:
             self._completed = row + 1, rows

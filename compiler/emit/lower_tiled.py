@@ -86,7 +86,7 @@ class TiledLowering:
                     self.context.out.layer = layer.name
                     for _ in self._emit(products, serial):
                         pass
-            self.products.average(self.layout.steps[step][1] // self.block.grid[1])
+            self.products.average(step)
         self.traffic.finish(self.one.layers[-1].name)
         for layer in self.one.layers:
             self.convolutions.place(layer)

@@ -30,7 +30,6 @@ class TileProducts:
     def __init__(self, of: TilePass) -> None:
         self.of, self.convolutions, self.block = of, of.convolutions, of.block
         self.context, self.image, self.graph = of.context, of.image, of.graph
-        self._averaged = 0
         self._apart = self._averages_apart()
         """Whether the averages of the first convolution's tiles come behind the rows that they are of."""
 
@@ -155,18 +154,28 @@ class TileProducts:
         if not may_be_apart(layer, pool, self.graph):
             return False
         pixels, filters = len(self.of.active(layer)) * self.of.edge(layer) ** 2, self.convolutions.filters_of(layer)
-        sizes = pixels, self.of.channels(layer.source), filters, self.block.tiles, self.of.edge(layer)
+        sizes = pixels, self.of.channels(layer.source), filters, len(self.of.active(layer)), self.of.edge(layer)
         return apart(*sizes, self.context.arch)
 
-    def average(self, rows: int) -> None:
-        """The averages of rows of tiles that are complete now, if they are apart."""
-        if not self._apart or rows <= self._averaged:
+    def average(self, step: int) -> None:
+        """The averages of the tiles that a step has computed, if they are apart: of those that lie side by side at once."""
+        if not self._apart:
             return
+        begin, behind = self.of.layout.steps[step]
+        runs: list[list[int]] = []
+        for tile in self.of.active(self.block.first):
+            if begin <= tile < behind:
+                if runs and runs[-1][1] == tile:
+                    runs[-1][1] = tile + 1
+                else:
+                    runs.append([tile, tile + 1])
         layer, shape = self.block.first, self.graph.shapes[self.block.first.output]
         pool, channels = self.image.poolings[layer.output], self.convolutions.filters_of(layer)
         source = SourceMap(self.image.addresses[layer.output], shape.height, shape.width, channels)
         entry, place = self.image.parameter_entry[layer.name], self.image.addresses[pool.name]
         output = OutputMap(place, *self.block.grid, channels, entry)
         self.context.out.layer = layer.name
-        windows(self.context, EpilogueKind.AVERAGE, source, output, Rows(self._averaged, rows), pool.tile, pool.tile)
-        self._averaged = rows
+        for first, end in runs:
+            top = first // output.width
+            rows, only = Rows(top, -(-end // output.width)), Rows(first - top * output.width, end - top * output.width)
+            windows(self.context, EpilogueKind.AVERAGE, source, output, rows, pool.tile, pool.tile, only=only)

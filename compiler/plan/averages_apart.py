@@ -12,7 +12,7 @@ from gatewright.contract.timing import ACCUMULATOR_LATENCY
 
 
 def may_be_apart(layer: QuantisedConv, pool: Pooling, graph: QuantisedGraph) -> bool:
-    """Whether nobody looks at the averages of tiles that a layer leaves out: what lies there is anything then."""
+    """Whether nobody looks at the averages of tiles that a layer leaves out."""
     readers = [reader for reader in graph.layers if pool.name in reader.reads]
     gates = [reader for reader in readers if isinstance(reader, QuantisedAverageGate)]
     same = all(gate.input_tiles == layer.output_tiles for gate in gates) and len(gates) == len(readers)
@@ -20,7 +20,7 @@ def may_be_apart(layer: QuantisedConv, pool: Pooling, graph: QuantisedGraph) -> 
 
 
 def apart(pixels: int, channels: int, filters: int, tiles: int, tile: int, arch: ArchConfig) -> bool:
-    """Whether the array saves more cycles than the averages of all ``tiles`` take EPILOGUE.
+    """Whether the array saves more cycles than the averages of ``tiles`` take EPILOGUE.
 
     With results the averages need filters that stand, of which a last block is as long as any. Else few filters stream
     past standing ``pixels``. A pixel has ``channels``, a tile ``tile`` pixels in both directions.
