@@ -252,8 +252,11 @@ class FollowingWork:
         """Nothing: channels are complete one after the other, not rows."""
 
     def begin(self) -> None:
-        """Sum the channels that are left."""
-        self._wakes.of(self.gate.name).sum(len(self.gate.average_weight[0]))
+        """Sum the channels that are left; multiply them where their filters would be in the spatial gate's way."""
+        wake = self._wakes.of(self.gate.name)
+        wake.sum(len(self.gate.average_weight[0]))
+        if wake.holds_much:
+            wake.finish()
 
     @property
     def sum_cycles(self) -> int:

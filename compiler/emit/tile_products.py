@@ -158,7 +158,7 @@ class TileProducts:
         return apart(*sizes, self.context.arch)
 
     def average(self, step: int) -> None:
-        """The averages of the tiles that a step has computed, if they are apart: of those that lie side by side at once."""
+        """The averages of the tiles that a step has computed, if they are apart: those side by side at once."""
         if not self._apart:
             return
         begin, behind = self.of.layout.steps[step]

@@ -22,8 +22,8 @@ def windows(
 ) -> None:
     """Rows of ``output`` from windows of ``source``, which has its channels; ``parameters`` as with ``pool``.
 
-    ``only``: of the pixels of these rows, one row behind the other, those in this range. ``part``: so many channels from
-    one on, not all.
+    ``only``: of the pixels of these rows, one row behind the other, those in this range. ``part``: so many channels
+    from one on, not all.
     """
     first_filter, filters = part or (0, output.channels)
     first = max(0, rows.first * step - inset)
