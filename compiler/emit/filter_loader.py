@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Sequence
 
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.emit import reads, writes
+from gatewright.compiler.emit.filter_order import FilterOrder
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
-from gatewright.compiler.plan.channel_blocks import filters_in_order
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES
@@ -43,102 +41,18 @@ class FilterLoader:
         self.context = context
         arch = context.arch
         self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
-        self.layers = [layer for layer in context.graph.layers if layer.banks]
-        self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
-        in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
-        in_turn |= {layer.name: chain.layers[0].name for chain in context.image.chains for layer in chain.layers}
-        in_turn |= {name: name for name in context.image.used_twice if name not in in_turn}
-        in_turn |= {name: one.layers[0].name for name, one in context.image.passes.items()}
-        alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
-        in_turn |= {layer.name: layer.name for layer in alone}
-        head = () if context.image.head is None else context.image.head.names
-        self._wakes = context.image.wakes
-        followers = [wake.bank for wake in self._wakes.values()]
-        self._pending = deque(
-            Use(
-                self.turn[in_turn.get(layer.name, layer.name)],
-                bank,
-                -1 if layer.name in in_turn and bank.streamed else 0,
-                layer.tile_gate,
-            )
-            for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
-            if name not in context.image.by_channels and name not in head
-            for bank in self.banks_of(layer)
-            if bank.name not in followers
-        )
-        self._pending = deque(use for one in self._pending for use in self._with_follower(one))
-        self._add_by_channels()
+        self.order = FilterOrder(context)
+        self.turn, self.banks_of = self.order.turn, self.order.banks_of
         self._parameters = ParameterLoader(context)
-        whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
-        self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
+        whole = {la.name for la in self.order.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        self._follows = {bank: la.tile_gate for la in self.order.layers if la.tile_gate in whole for bank in la.banks}
         """The gates of whole maps without whose decision banks are not loaded."""
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._beside: list[str] = []
-        self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
-
-    def _add_by_channels(self) -> None:
-        """Those of layers that are computed by channels: piece by piece in the order in which they need them."""
-        banks = self.context.image.banks
-        for chain in {id(chain): chain for chain in self.context.image.by_channels.values()}.values():
-            first, depthwise, last = (banks[layer.name] for layer in chain.layers)
-            turn = self.turn[first.name]
-            order = filters_in_order(chain.layers, first, last, self.context.arch)
-            self._add_in_order(turn, [first, depthwise, last], order)
-        head = self.context.image.head
-        if head is not None:
-            first, last = (banks[name] for name in head.names)
-            self._add_in_order(self.turn[first.name], [first, last], head.order(first, last, self.context.arch))
-
-    def _add_in_order(
-        self, turn: int, banks: Sequence[FilterBank], order: Iterable[tuple[FilterBank, int, int]]
-    ) -> None:
-        """The uses of layers that work side by side: what stays first, then (bank, group, piece) in ``order``."""
-        uses = [Use(turn, bank, 0, None) for bank in banks if not bank.streamed]
-        uses += [Use(turn, bank, 0, None, group, piece, left=1) for bank, group, piece in order if bank.streamed]
-        place = next((n for n, use in enumerate(self._pending) if use.turn > turn), len(self._pending))
-        self._pending = deque([*islice(self._pending, place), *uses, *islice(self._pending, place, None)])
-
-    def _with_follower(self, use: Use, ends: bool = True) -> list[Use]:
-        """A use of a bank, and what follows it in its wake; without ``ends`` it comes behind, and is used later."""
-        wake = self._wakes.get(use.bank.name)
-        if wake is None or use.serial < 0:
-            return [use]
-        bank, follower = use.bank, self.context.image.banks[wake.bank]
-        order = wake.order(bank, follower, self.context.arch)
-        uses = [
-            replace(use, group=group, piece=piece, left=1)
-            if one is bank
-            else Use(use.turn, follower, 0, None, group, piece, left=1)
-            for one, group, piece in order
-            if ends or one is follower
-        ]
-        return uses if ends else [use, *uses]
-
-    def _in_order_of_use(self) -> list[QuantisedLayer]:
-        """The layers; of gates that join one another those with streamed filters last."""
-        order: list[QuantisedLayer] = []
-        for layer in self.layers:
-            streamed = self._streams(layer)
-            place = len(order)
-            while (
-                place
-                and not streamed
-                and order[place - 1].role == "gate" == layer.role
-                and self._streams(order[place - 1])
-            ):
-                place -= 1
-            order.insert(place, layer)
-        return order
-
-    def _streams(self, layer: QuantisedLayer) -> bool:
-        return any(bank.streamed for bank in self.banks_of(layer))
-
-    def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
-        """The filter banks of a layer, in order of use."""
-        return [self.context.image.banks[name] for name in layer.banks]
+        self._unreleased = [bank.name for layer in self.order.layers for bank in self.banks_of(layer)]
 
     def filters_of(self, bank: FilterBank) -> int:
         """Filters that are used of a bank: all, or those of the table that picks its rows."""
@@ -147,14 +61,14 @@ class FilterLoader:
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
         self._horizon = turn
-        while self._pending and self._may_load(use := self._pending[0]):
+        while self.order.pending and self._may_load(use := self.order.pending[0]):
             if not self._skipped(use.tile_gate):
                 if not self._load_parameters(use.bank):
                     return
                 if not self._load_pieces(use):
                     self._load_beside(use)
                     return
-            self._pending.popleft()
+            self.order.pending.popleft()
 
     def _may_load(self, use: Use) -> bool:
         """Whether it is time for a use, and known which filters and in which order."""
@@ -169,7 +83,7 @@ class FilterLoader:
         One at a time, since the head's next LOAD waits for it.
         """
         words = self._words(head)
-        use = self._pending[1] if len(self._pending) > 1 else head
+        use = self.order.pending[1] if len(self.order.pending) > 1 else head
         if use.bank is head.bank or not self._may_load(use) or self._skipped(use.tile_gate):
             return
         if self.ring.place(words, self.ring.live) is not None:
@@ -182,32 +96,11 @@ class FilterLoader:
         if room and self._load(use):
             self._beside = [*beside, region]
             if use.advance(use.bank.groups(self.filters_of(use.bank))):
-                self._pending.remove(use)
+                self.order.pending.remove(use)
 
     def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]], ends: bool = False) -> None:
-        """The order in which layers will use their filters, in turn or more than once: (bank, which use of it).
-
-        ``ends``: the last one is that of a layer in whose wake others may be multiplied; else they come behind all.
-        """
-        names = {bank.name for layer in layers for bank in self.banks_of(layer)}
-        places = [place for place, use in enumerate(self._pending) if use.bank.name in names]
-        if not places:
-            return  # all of them resident, and loaded
-        turn = self._pending[places[0]].turn
-        banks, left_to_load = self.context.image.banks, {self._pending[place].bank.name for place in places}
-        ordered = [
-            Use(turn, banks[name], serial, None)
-            for name, serial in uses
-            if name in left_to_load and (banks[name].streamed or not serial)
-        ]
-        if ends and ordered and ordered[-1].bank.name in self._wakes:
-            ordered[-1:] = self._with_follower(ordered[-1])
-        else:
-            of = next((banks[layer.name] for layer in layers if layer.name in self._wakes), None)
-            ordered += [] if of is None else self._with_follower(Use(turn, of, 0, None), False)[1:]
-        before = list(self._pending)[: places[0]]
-        left = [use for use in list(self._pending)[places[0] :] if use.bank.name not in names]
-        self._pending = deque([*before, *ordered, *left])
+        """As ``FilterOrder.schedule``; what may come now is loaded."""
+        self.order.schedule(layers, uses, ends)
         self.load_until(self._horizon)
 
     def is_loaded(self, name: str) -> bool:
@@ -241,11 +134,11 @@ class FilterLoader:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
         while region not in self.ring.live:
-            use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
+            use = next((use for use in self.order.pending if use.bank is bank and use.serial == wanted), None)
             if use is None or not self._load_parameters(bank) or not self._load(use):
                 return
             if use.advance(bank.groups(self.filters_of(bank))):
-                self._pending.remove(use)
+                self.order.pending.remove(use)
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
@@ -272,7 +165,7 @@ class FilterLoader:
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
             self._unreleased.remove(bank.name)
-            self._pending = deque(use for use in self._pending if use.bank is not bank)
+            self.order.drop(bank)
             for region in [region for region in self._streaming if region.startswith(f"{bank.name} (")]:
                 self._release(region)
 
