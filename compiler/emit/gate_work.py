@@ -29,6 +29,9 @@ itself takes about 80; more pays where the spatial gate is what the block waits 
 GATHER_PIECES = 3
 """Pieces in which patches that the array waits for are gathered: it takes as long for one as GATHER does."""
 
+BESIDE = 3, 4
+"""What filters that wait for a channel gate's last products and a spatial gate's may take of the weight buffer."""
+
 LONG_GATHER = 64
 """Cycles of a gather that is worth cutting: each piece costs GATHER_LATENCY."""
 
@@ -247,15 +250,17 @@ class FollowingWork:
 
     def __init__(self, context: Context, gate: QuantisedAverageGate, mask: int, wakes: Wakes) -> None:
         self.context, self.gate, self.mask, self._wakes = context, gate, mask, wakes
+        spatial = [context.image.banks[la.name] for la in context.graph.layers if isinstance(la, QuantisedSpatialGate)]
+        self._beside = max((bank.pieces[0].count * bank.vectors for bank in spatial), default=0)
 
     def advance(self, rows: int) -> None:
         """Nothing: channels are complete one after the other, not rows."""
 
     def begin(self) -> None:
-        """Sum the channels that are left; multiply them where their filters would be in the spatial gate's way."""
-        wake = self._wakes.of(self.gate.name)
+        """Sum the channels that are left; multiply them where their filters would be in a spatial gate's way."""
+        wake, (words, of) = self._wakes.of(self.gate.name), BESIDE
         wake.sum(len(self.gate.average_weight[0]))
-        if wake.holds_much:
+        if (wake.words_left + self._beside) * of > words * self.context.arch.weight_words:
             wake.finish()
 
     @property

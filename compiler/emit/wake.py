@@ -13,7 +13,7 @@ from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.averages import DIGITS, digits_name
 from gatewright.compiler.plan.bands import Rows
-from gatewright.compiler.plan.filters import PIECE_SHARE, Slices
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.tiling import all_tiles
 from gatewright.compiler.plan.wake import Wake, pieces_between, ready_slices
 from gatewright.contract.encodings import LOGIT_BYTES
@@ -74,11 +74,10 @@ class WakeProduct:
         context.bank = turn  # the other banks go on taking turns
 
     @property
-    def holds_much(self) -> bool:
-        """Whether the filters that are left, loaded, would leave others little room in the weight buffer."""
+    def words_left(self) -> int:
+        """Words of the weight buffer that the filters take that are left."""
         slices = sum(piece.count for piece in self.bank.pieces if piece.first >= self._done)
-        words = slices * self.bank.vectors * self.bank.groups(self.filters)
-        return words * PIECE_SHARE > self.context.arch.weight_words
+        return slices * self.bank.vectors * self.bank.groups(self.filters)
 
     def finish(self) -> None:
         """Sum and multiply what is left of a map that is complete."""

@@ -21,6 +21,10 @@ from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import ArchConfig
 
 
+LEAST_BUFFERS = 1
+"""Filters that would fill the weight buffer more often than so many times follow; others come ahead of their time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Wake:
     """A convolution, and the ``follower`` that multiplies the average of its output by the filters of ``bank``."""
@@ -95,7 +99,7 @@ def wakes_of(graph: QuantisedGraph, arch: ArchConfig) -> list[Wake]:
         else:
             continue
         writer = writers.get(source)
-        many = slices_of(shape.channels, arch) * padded_vectors(filters) > arch.weight_words
+        many = slices_of(shape.channels, arch) * padded_vectors(filters) > LEAST_BUFFERS * arch.weight_words
         if writer is None or writer.name in found or not many or not may_follow(shape, filters, arch):
             continue
         if _ends_a_block(writer) and _streamed(writer, arch):
