@@ -20,7 +20,6 @@ from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, Filter
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import ArchConfig
 
-
 LEAST_BUFFERS = 1
 """Filters that would fill the weight buffer more often than so many times follow; others come ahead of their time."""
 
