@@ -7,7 +7,6 @@ from gatewright.compiler.emit.context import Context, Kernel, SourceMap
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
-from gatewright.compiler.emit.wake import Wakes
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.filters import Slices, pieces_of
@@ -28,9 +27,6 @@ itself takes about 80; more pays where the spatial gate is what the block waits 
 
 GATHER_PIECES = 3
 """Pieces in which patches that the array waits for are gathered: it takes as long for one as GATHER does."""
-
-BESIDE = 3, 4
-"""What filters that wait for a channel gate's last products and a spatial gate's may take of the weight buffer."""
 
 LONG_GATHER = 64
 """Cycles of a gather that is worth cutting: each piece costs GATHER_LATENCY."""
@@ -241,43 +237,6 @@ class ChannelWork:
             EpilogueKind.REDUCE,
             gate.relu,
         )
-
-
-class FollowingWork:
-    """As ``ChannelWork``, of a gate whose vector is multiplied in the wake of the convolution that writes the map."""
-
-    early_cycles = 0
-
-    def __init__(self, context: Context, gate: QuantisedAverageGate, mask: int, wakes: Wakes) -> None:
-        self.context, self.gate, self.mask, self._wakes = context, gate, mask, wakes
-        spatial = [context.image.banks[la.name] for la in context.graph.layers if isinstance(la, QuantisedSpatialGate)]
-        self._beside = max((bank.pieces[0].count * bank.vectors for bank in spatial), default=0)
-
-    def advance(self, rows: int) -> None:
-        """Nothing: channels are complete one after the other, not rows."""
-
-    def begin(self) -> None:
-        """Sum the channels that are left; multiply them where their filters would be in a spatial gate's way."""
-        wake, (words, of) = self._wakes.of(self.gate.name), BESIDE
-        wake.sum(len(self.gate.average_weight[0]))
-        if (wake.words_left + self._beside) * of > words * self.context.arch.weight_words:
-            wake.finish()
-
-    @property
-    def sum_cycles(self) -> int:
-        """The array's cycles that a spatial gate may have before the last products."""
-        return WAIT_CYCLES
-
-    @property
-    def hidden_cycles(self) -> int:
-        """The array's cycles that it may have behind them."""
-        return WAIT_CYCLES
-
-    def finish(self) -> None:
-        """Multiply what is left, requantise."""
-        wake, address = self._wakes.of(self.gate.name), self.context.image.addresses[self.gate.vector_name]
-        wake.finish()
-        wake.reduce(EpilogueKind.REDUCE, address, self.gate.relu)
 
 
 def threshold(context: Context, name: str, mask: int, first_bit: int, width: int, sizes: dict[str, int]) -> None:

@@ -15,7 +15,8 @@ from gatewright.compiler.emit.bin_averages import average_bins
 from gatewright.compiler.emit.context import Context, DecidedGate, SourceMap
 from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
-from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, FollowingWork, SpatialWork
+from gatewright.compiler.emit.following_work import FollowingWork
+from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
 from gatewright.compiler.emit.sign_bits import sign_bits
 from gatewright.compiler.emit.tap_work import TapWork
 from gatewright.compiler.emit.wake import Wakes
