@@ -8,6 +8,7 @@ also lays the program out in instruction pages, each of which loads the next.
 
 from __future__ import annotations
 
+from array import array
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ class Emitter:
 
     def __init__(self, arch: ArchConfig) -> None:
         self.arch = arch
-        self.rows: list[list[int]] = []
+        self.rows: list[array[int]] = []
         self.layers: list[str] = []
         self.layer = START
         self.page_starts = [0]
@@ -146,7 +147,7 @@ class Emitter:
         """Append END, fill in the pages' addresses and sizes, and return the decoded table."""
         self.layer = END
         self._append(Opcode.END, [], {})
-        code = np.asarray(self.rows, np.int64)
+        code = np.frombuffer(b"".join(self.rows), np.int64).reshape(-1, COLUMNS).copy()
         ends = [*self.page_starts[1:], len(code)]
         address, rows_, beats = (_FIELD_COLUMNS[Opcode.LOAD][n] for n in ("dram_address", "rows", "row_beats"))
         is_page = (code[:, 0] == Opcode.LOAD) & (code[:, _FIELD_COLUMNS[Opcode.LOAD]["space"]] == Space.INSTRUCTIONS)
@@ -171,7 +172,7 @@ class Emitter:
         columns = _FIELD_COLUMNS[opcode]
         for name, value in values.items():
             row[columns[name]] = int(value)
-        self.rows.append(row)
+        self.rows.append(array("q", row))
         self.layers.append(self.layer)
         return len(self.rows) - 1
 
