@@ -74,8 +74,15 @@ class PlacedRows:
         return {"wrap_row": self.wrap_row, "wrap_bytes": self.wrap_bytes} if self.wrap_row else {}
 
 
-def placed_rows(address: int, pitch: int, ring: int | None, first: int, end: int) -> PlacedRows:
-    """Rows [first, end) of a map at ``address``, of ``pitch`` bytes each, perhaps in a ``ring`` of so many rows."""
+def placed_rows(address: int, pitch: int, ring: int | None, first: int, end: int, origin: int = 0) -> PlacedRows:
+    """Rows [first, end) of a map at ``address``, of ``pitch`` bytes each, perhaps in a ``ring`` of so many rows.
+
+    ``first`` and ``end``, and what an instruction counts, begin with row ``origin`` of the map.
+    """
+    if origin:
+        placed = placed_rows(address, pitch, ring, first + origin, end + origin)
+        wrap_row = placed.wrap_row - origin if placed.wrap_row else 0
+        return replace(placed, address=(placed.address + origin * pitch) % ADDRESS_SPACE, wrap_row=wrap_row)
     if ring is None or ring * pitch == 0:
         return PlacedRows(address, 0, 0, ((address + first * pitch, address + end * pitch),))
     if end - first > ring:
@@ -117,9 +124,17 @@ class SourceMap:
     pitch: int = 0
     """Bytes from a pixel to the next; 0 for its channels."""
 
+    origin: int = 0
+    """The row from which rows are counted, those of ``height`` too."""
+
+    def from_row(self, row: int) -> SourceMap:
+        """The map as if it began with a row: an instruction counts so far, and no further."""
+        return replace(self, height=self.height - row, origin=self.origin + row)
+
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
-        return placed_rows(self.address, self.width * (self.pitch or self.channels), self.ring, first, end)
+        pitch = self.width * (self.pitch or self.channels)
+        return placed_rows(self.address, pitch, self.ring, first, end, self.origin)
 
     def plane(self, plane: Plane) -> SourceMap:
         """One of its planes."""
@@ -139,11 +154,13 @@ class ResidualMap:
     shift: int
     ring: int | None = None
     """Rows that are kept, if not all are."""
+    origin: int = 0
+    """The row from which rows are counted."""
 
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where what rows [first, end) of the output need lies; in a ring it must not lie around its end."""
         needed = first >> self.shift, -(-end >> self.shift)
-        placed = placed_rows(self.address, self.width * self.stored, self.ring, *needed)
+        placed = placed_rows(self.address, self.width * self.stored, self.ring, *needed, self.origin)
         if placed.wrap_row:
             raise AssertionError(f"rows {needed} of a residual from elsewhere lie around the end of a ring")
         return placed
@@ -185,6 +202,14 @@ class OutputMap:
     """The byte in a pixel at which its channels begin."""
     residual_map: ResidualMap | None = None
     """Where the residual is, if it is not in the output's place."""
+    origin: int = 0
+    """The row from which rows are counted, those of ``height`` too."""
+
+    def from_row(self, row: int) -> OutputMap:
+        """The map as if it began with a row: an instruction counts so far, and no further."""
+        added = self.residual_map
+        added = None if added is None else replace(added, origin=added.origin + (row >> added.shift))
+        return replace(self, height=self.height - row, origin=self.origin + row, residual_map=added)
 
     @property
     def stored(self) -> int:
@@ -196,7 +221,7 @@ class OutputMap:
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
         before = 0 if self.plane is None else (self.ring or self.height) * self.width * self.plane.first
-        return placed_rows(self.address + before, self.width * self.stored, self.ring, first, end)
+        return placed_rows(self.address + before, self.width * self.stored, self.ring, first, end, self.origin)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.tile_runs import Work, average_pass, convolve_runs, work_in_runs
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
@@ -83,7 +84,7 @@ class ConvolutionLowering:
             return
         if any(layer.name in self.image.by_rows for layer in layers):
             for layer in layers:
-                self._by_rows([layer], Pass.of_layer(layer, self.graph), 0)
+                self._by_rows([layer], Pass.of_layer(layer, self.graph, self.image.step_rows.get(layer.name)), 0)
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -120,28 +121,37 @@ class ConvolutionLowering:
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self.place(layer)
 
-    def tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
-        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
-        return [chosen for chosen in self._all_tile_sets(layer) if len(chosen[0])]
+    def tile_sets(self, layer: QuantisedConv, by_rows: bool = False) -> list[tuple[TileSet, bool, Pooling | None]]:
+        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty.
 
-    def _all_tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
+        ``by_rows``: single rows must be tiles, if no gate and no pooling says otherwise.
+        """
+        return [chosen for chosen in self._all_tile_sets(layer, by_rows) if len(chosen[0])]
+
+    def _all_tile_sets(self, layer: QuantisedConv, by_rows: bool) -> list[tuple[TileSet, bool, Pooling | None]]:
         gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
         finishes = self.context.gate(completer.output_tiles) if completer else None
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
-            inactive = self._chosen(layer, finishes, after, complement=True)
-            return [(self._chosen(layer, finishes, None), False, None), (inactive, completer.relu, after)]
+            inactive = self._chosen(layer, finishes, after, by_rows, complement=True)
+            return [(self._chosen(layer, finishes, None, by_rows), False, None), (inactive, completer.relu, after)]
         pool = self.image.poolings.get(layer.output)
-        return [(self._chosen(layer, gate, pool), layer.relu, pool)]
+        return [(self._chosen(layer, gate, pool, by_rows), layer.relu, pool)]
 
     def _chosen(
-        self, layer: QuantisedConv, gate: DecidedGate | None, pool: Pooling | None, complement: bool = False
+        self,
+        layer: QuantisedConv,
+        gate: DecidedGate | None,
+        pool: Pooling | None,
+        by_rows: bool,
+        complement: bool = False,
     ) -> TileSet:
         """A map's active tiles, or its inactive ones; where no gate says which, all or none, in tiles of the pool."""
         shape = self.graph.shapes[layer.output]
         if gate is not None and not gate.whole:
             return gate.tiles(shape.height, complement)
-        tile = pool.tile if pool else computed_edge(shape.height, shape.width)
+        single = 1 if by_rows else computed_edge(shape.height, shape.width)
+        tile = pool.tile if pool else single
         if in_epilogue(layer, self.graph, self.arch):
             tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
         every = all_tiles(shape.height, shape.width, tile)
@@ -164,17 +174,10 @@ class ConvolutionLowering:
         With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made
         side by side, the array's layers in turn and EPILOGUE's.
         """
-        sets = {layer.name: self.tile_sets(layer) for layer in layers}
         for layer in layers:
             self.count_macs(layer)
-        work = [
-            (number, layer, tiles, relu, pool)
-            for number, step in enumerate(one.steps)
-            for layer, rows in step
-            for whole, relu, pool in sets[layer.name]
-            for tiles in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
-            if self.filters_of(layer)
-        ]
+        apart = layers[-1].output in self.image.apart
+        work = work_in_runs(self, one) if apart else self._work(layers, one, unit)
         order = [layer.name for _, layer, *_ in work]
         serials = [order[:place].count(name) for place, name in enumerate(order)]
         if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
@@ -186,10 +189,12 @@ class ConvolutionLowering:
                 self._bring_image(layers[0], number)
                 traffic.step(number)
                 both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
-                for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
+                for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
-                        even = self.arch.accumulator_depth if beside else None
+                        even, (tiles, *others) = self.arch.accumulator_depth if beside else None, runs
                         chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
+                        if others or apart:
+                            chunks = convolve_runs(self, layer, runs, relu, serial)
                         if beside:
                             both[in_epilogue(layer, self.graph, self.arch)].append((layer.name, chunks))
                             both[0].extend(self._share(layer, tiles))
@@ -198,8 +203,22 @@ class ConvolutionLowering:
                         _interleave([chunks])
                 side_by_side(self.context, *both)
             traffic.finish()
+            if apart:
+                average_pass(self, layers)
         for layer in layers:
             self.place(layer)
+
+    def _work(self, layers: Sequence[QuantisedConv], one: Pass, unit: int) -> list[Work]:
+        """What a pass computes, in order."""
+        sets = {layer.name: self.tile_sets(layer, by_rows=True) for layer in layers}
+        return [
+            (number, layer, [tiles], relu, pool)
+            for number, step in enumerate(one.steps)
+            for layer, rows in step
+            for whole, relu, pool in sets[layer.name]
+            for tiles in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
+            if self.filters_of(layer)
+        ]
 
     def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
         """What the array computes of a depthwise convolution: some channels of the rows that a row of tiles has."""
@@ -264,7 +283,7 @@ class ConvolutionLowering:
         if not filters or not len(tiles):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
-        product = replace(product, serial=serial, even=even, fine=fine)
+        product = replace(product, serial=serial, even=even, fine=fine).within_reach()
         if in_epilogue(layer, self.graph, self.arch):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             way = average if windowed(layer) else convolve_depthwise
@@ -296,13 +315,14 @@ class ConvolutionLowering:
         channels = rows * shape.channels if gate is None else len(gate.entries)
         whole, pitch = self.context.gate(layer.output_tiles), self.image.pitches.get(layer.source, 0)
         slices = self._slices(layer)
+        address, ring = self._place_of(layer, layer.source, shape.width * (pitch or channels))
         source = SourceMap(
-            self.image.addresses[layer.source],
+            address,
             shape.height,
             shape.width,
             channels,
             gate,
-            ring=self.ring(layer.source, shape.width * (pitch or channels)),
+            ring=ring,
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
             follows=whole.table if whole is not None and whole.whole else None,
@@ -316,9 +336,9 @@ class ConvolutionLowering:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
         filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
         row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
-        begun = self.image.begun.get(layer.name)
+        address, ring = self._place_of(layer, layer.output, row)
         return OutputMap(
-            self.image.addresses[layer.output] if begun is None else begun.address,
+            address,
             shape.height,
             shape.width,
             filters,
@@ -328,7 +348,7 @@ class ConvolutionLowering:
             relu,
             pool,
             0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, row) if begun is None else begun.ring,
+            ring,
             planes=self._planes(layer.output),
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
@@ -340,13 +360,8 @@ class ConvolutionLowering:
         if layer.residual is None or not layer.elsewhere:
             return None
         shape = self.graph.shapes[layer.residual]
-        return ResidualMap(
-            self.image.addresses[layer.residual],
-            shape.width,
-            shape.channels,
-            layer.upsample,
-            self.ring(layer.residual, shape.width * shape.channels),
-        )
+        address, ring = self._place_of(layer, layer.residual, shape.width * shape.channels)
+        return ResidualMap(address, shape.width, shape.channels, layer.upsample, ring)
 
     def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
         """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""
@@ -363,6 +378,13 @@ class ConvolutionLowering:
     def _stored_channels(self, tensor: str, gate: str | None) -> DecidedGate | None:
         """The gate whose active channels alone are stored of a map. A map in planes has all, what is masked too."""
         return None if tensor in self.image.planes else self.context.gate(gate)
+
+    def _place_of(self, layer: QuantisedConv, tensor: str, pitch: int) -> tuple[int, int | None]:
+        """Where a map lies that a layer reads or writes: its address, and the rows of its ring, None if it is whole."""
+        rows = self.image.rows_for(layer.name, tensor)
+        if rows is not None:
+            return rows.address, rows.ring
+        return self.image.addresses[tensor], self.ring(tensor, pitch)
 
     def ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""
@@ -409,11 +431,11 @@ class ConvolutionLowering:
         )
         if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
             return
-        if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
-            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
-            return
         if layer.output in self.image.spilled:
             self.lowering.place_averages(self.image.poolings.get(layer.output))
+            return
+        if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
+            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
             return
         self.lowering.place(layer, self.image.poolings.get(layer.output))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
@@ -12,7 +12,7 @@ from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_
 from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, chunks, even_chunks, first_pieces, split_chunk
+from gatewright.compiler.plan.tiling import MOST_TILES, TileSet, chunks, even_chunks, first_pieces, split_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -49,6 +49,33 @@ class Product:
     def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""
         return any(plane.first % columns for plane in self.output.planes)
+
+    def within_reach(self) -> Product:
+        """The product with maps that begin where its tiles do, if they are further than an instruction can count."""
+        tiles, kernel = self.tiles, self.kernel
+        if tiles.table is not None or tiles.start + len(tiles) <= MOST_TILES:
+            return self
+        row = int(tiles.rows[0])
+        if self.output.residual_map is not None:
+            row = row >> self.output.residual_map.shift << self.output.residual_map.shift
+        above = row * kernel.stride - kernel.padding_y
+        masked, reaches = self.source.tile_gate is not None, len(tiles) <= MOST_TILES and above >= 0
+        if self.output.pool is not None or masked or row % tiles.tile or not reaches:
+            raise GatewrightError(
+                f"layer {self.name}: an instruction counts at most {MOST_TILES:,} tiles, and those from row {row} on "
+                "are further; from there they cannot be counted at the top of the map, nor if they are pooled, or if "
+                "tiles of what is read are gated: choose smaller images, or larger tiles"
+            )
+        across = -(-self.output.width // tiles.tile)
+        moved = replace(tiles, rows=tiles.rows - row, start=tiles.start - row // tiles.tile * across)
+        return replace(
+            self,
+            tiles=moved,
+            source=self.source.from_row(above),
+            output=self.output.from_row(row),
+            kernel=replace(kernel, padding_y=0),
+            written=lambda rows: self.written(rows + row // tiles.tile),
+        )
 
     @property
     def tables(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatewright.compiler.emit.context import Context, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.plan.bands import Rows
+from gatewright.compiler.plan.tiling import MOST_TILES
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 
 
@@ -24,6 +25,11 @@ def windows(
 
     ``only``: of one row the pixel in this column. ``part``: so many channels from one on, not all.
     """
+    above = -(-inset // step)
+    if rows.end * output.width > MOST_TILES and rows.first >= above:  # further than an instruction can count
+        row = rows.first - above
+        source, output = source.from_row(row * step), output.from_row(row)
+        rows = Rows(above, rows.end - row)
     first_filter, filters = part or (0, output.channels)
     first = max(0, rows.first * step - inset)
     end = min(source.height, (rows.end - 1) * step - inset + window)

@@ -104,9 +104,13 @@ class NetworkImage:
     ring_bytes: dict[str, int] = field(init=False)
     """Bytes of the rings of maps of which only rows are kept."""
     spilled: dict[str, DramRows] = field(init=False, default_factory=dict)
-    """Maps that lie in DRAM, and their rings."""
-    begun: dict[str, DramRows] = field(init=False, default_factory=dict)
-    """By layer, of maps in DRAM that it begins in a ring of its own."""
+    """Maps that lie in DRAM by rows, and the first of their rings."""
+    row_rings: dict[tuple[str, str], DramRows] = field(init=False, default_factory=dict)
+    """By layer and map in DRAM, the ring that the layer uses."""
+    step_rows: dict[str, int] = field(init=False, default_factory=dict)
+    """Rows of a step of convolutions that go over maps in DRAM alone, if not as many as usual."""
+    apart: set[str] = field(init=False, default_factory=set)
+    """Maps in DRAM whose averages are made apart."""
     spills: dict[str, Spill] = field(init=False, default_factory=dict)
     """How they were planned."""
     passes: dict[str, TiledPass] = field(init=False, default_factory=dict)
@@ -139,7 +143,7 @@ class NetworkImage:
         self.laid = laid(self.graph, self.pitches)
         check_planes(self.graph, self.arch, self.pitches)
         plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
-        self.blocks, self.maps = plan.blocks, plan.maps
+        self.blocks, self.maps, self.step_rows, self.apart = plan.blocks, plan.maps, plan.step_rows, plan.apart
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
         self.by_channels = {layer.name: chain for chain in beside for layer in chain.layers}
@@ -209,11 +213,12 @@ class NetworkImage:
         for spill in spills:
             name, shape = spill.tensors[0], self.laid.shapes[spill.tensors[0]]
             address = self._lay_out_map(spill.tensors)[name].dram
-            rows = DramRows(address, shape.size, shape.width * shape.channels, spill.rows, self.addresses[name])
+            place = address, shape.size, shape.width * shape.channels
+            rings = [DramRows(*place, ring.rows, self.addresses[ring.name], ring.ahead) for ring in spill.rings]
             for tensor in spill.tensors:
-                self.spilled[tensor], self.spills[tensor] = rows, spill
-            if spill.begun is not None:
-                self.begun[spill.begun] = replace(rows, ring=spill.begin, address=self.addresses[spill.begin_ring])
+                self.spilled[tensor], self.spills[tensor] = rings[0], spill
+                for ring, rows in zip(spill.rings, rings, strict=True):
+                    self.row_rings |= {(layer, tensor): rows for layer in ring.layers}
 
     def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
         """Room in DRAM for maps of one shape that share a place."""
@@ -247,6 +252,10 @@ class NetworkImage:
         banded = {layer.name for block in self.blocks for layer in block.layers}
         convolutions = [la for la in self.graph.layers if isinstance(la, QuantisedConv) and la.name not in banded]
         return [la.name for la in convolutions if maps_of(la) & self.spilled.keys()]
+
+    def rows_for(self, layer: str, tensor: str) -> DramRows | None:
+        """Of a map in DRAM the ring that a layer uses; None for a map that does not lie there by rows."""
+        return self.row_rings.get((layer, tensor))
 
     def kept_rows(self, tensor: str) -> int:
         """Rows of a map in a ring that must be kept."""

@@ -12,6 +12,7 @@ from math import lcm
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows, tile_rows
@@ -22,7 +23,8 @@ from gatewright.contract.arch import BEAT_BYTES
 class DramRows:
     """A map in DRAM, ``size`` bytes from ``dram``, of whose rows a ``ring`` lies in the scratchpad from ``address``.
 
-    A row has ``pitch`` bytes. Rows come and go in whole units, which are whole beats; the ring holds whole units.
+    A row has ``pitch`` bytes. Rows come and go in whole units, which are whole beats; the ring holds whole units. They
+    come ``ahead`` (0 or 1) steps of a pass early.
     """
 
     dram: int
@@ -30,6 +32,7 @@ class DramRows:
     pitch: int
     ring: int
     address: int
+    ahead: int = 0
 
     @property
     def unit(self) -> int:
@@ -86,10 +89,10 @@ class Pass:
         )
 
     @staticmethod
-    def of_layer(layer: QuantisedConv, graph: QuantisedGraph) -> Pass:
-        """A convolution alone, by rows of the tiles that its output is gated or pooled in."""
+    def of_layer(layer: QuantisedConv, graph: QuantisedGraph, rows: int | None = None) -> Pass:
+        """A convolution alone, by so many ``rows``, or by those of the tiles that its output is gated or pooled in."""
         height = graph.shapes[layer.output].height
-        step = tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
+        step = rows or tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
 
@@ -167,9 +170,10 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     """The maps of each residual stream that may lie in DRAM, those with the largest maps first.
 
     Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and none adds a
-    residual. Averages are written along.
+    residual; a max pool may begin them. Averages are written along.
     """
-    owner: dict[str, list[str]] = {}
+    pools = [layer.output for layer in graph.layers if isinstance(layer, QuantisedMaxPool)]
+    owner = {name: [name] for name in pools}
     for layer in graph.layers:
         if isinstance(layer, QuantisedConv):
             before = layer.in_place_of(graph)
@@ -177,13 +181,13 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
             chain.append(layer.output)
             owner[layer.output] = chain
     middles = {block.middle for block in blocks}
-    written = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv)}
+    written = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv | QuantisedMaxPool)}
     banded = {layer.name for block in blocks for layer in block.layers}
 
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
         grouped = {la.source for la in graph.layers if isinstance(la, QuantisedConv) and la.groups > 1}
-        # What a max pool makes, or the image, is written by no pass over rows; what is returned must stay as it is.
+        # What is returned must stay as it is; the image is written by no pass over rows.
         given = {layer.gives for layer in users} - {None}
         if given - {chain[-1]}:
             return False
@@ -192,6 +196,7 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
             and set(chain) <= written
             and all(
                 isinstance(la, Pooling | QuantisedOutput)
+                or (isinstance(la, QuantisedMaxPool) and la.output in chain)
                 or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
                 for la in users
             )
@@ -213,26 +218,6 @@ def maps_of(layer: QuantisedConv) -> set[str]:
     return {layer.source, layer.output} | (
         {layer.residual} if layer.elsewhere and layer.residual is not None else set()
     )
-
-
-def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str]) -> list[Pass]:
-    """Every pass that reads or writes one of the maps."""
-    found, seen = [], set[str]()
-    of = {layer.name: block for block in blocks for layer in block.layers}
-    for layer in graph.layers:
-        if not isinstance(layer, QuantisedConv) or layer.name in seen or not maps_of(layer) & {*tensors}:
-            continue
-        if layer.name in of:
-            seen |= {la.name for la in of[layer.name].layers}
-            found.append(Pass.of_block(of[layer.name], graph))
-        else:
-            found.append(Pass.of_layer(layer, graph))
-    return found
-
-
-def ring_rows(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str], ahead: int) -> int:
-    """Rows that the ring of a stream must hold for every pass over it."""
-    return ring_rows_of(passes(graph, blocks, tensors), graph, tensors, ahead)
 
 
 def ring_rows_of(

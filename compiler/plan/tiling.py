@@ -111,6 +111,25 @@ def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int) -> Tile
     return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile)
 
 
+def runs_of_tiles(
+    entries: npt.NDArray[np.uint16], tile: int, first: int, end: int, width: int, edge: int
+) -> list[TileSet]:
+    """What of some tiles lies in rows [first, end) of a map ``width`` pixels wide, as tiles of ``edge`` in runs.
+
+    ``entries`` are those of an index table, in ascending order. ``edge`` divides ``tile``, the rows and the width.
+    """
+    places = entries.astype(np.int64)
+    down, right = places >> COORDINATE_BITS, places & ((1 << COORDINATE_BITS) - 1)
+    found = []
+    for row in range(first, end, edge):
+        columns = right[down == row // tile]
+        breaks = np.flatnonzero(np.diff(columns) != 1) + 1
+        for run in np.split(columns, breaks) if len(columns) else ():
+            start = row // edge * (width // edge) + int(run[0]) * tile // edge
+            found.append(TileSet(edge, None, np.full(len(run) * tile // edge, row), start))
+    return found
+
+
 @dataclass(frozen=True)
 class Part:
     """One MATMUL and its EPILOGUE: a range of a chunk's pixels by a range of filters."""
