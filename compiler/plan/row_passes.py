@@ -57,7 +57,9 @@ class RowPass:
         """The pass with the least rings; ``cut``: with steps of a part of a tile's rows, where it has tiles."""
         tile, shape = tile_rows(graph, layers[-1]), graph.shapes[layers[-1].output]
         whole = tile is not None and tile < shape.height and not (shape.height % tile or shape.width % tile)
-        whole = whole and not shape.channels % BEAT_BYTES
+        whole = whole and not shape.channels % BEAT_BYTES and layers[-1].output_channels is None
+        # A shortcut alone makes averages of what the sum leaves out.
+        whole = whole and layers[-1].completed_by is None
         one = RowPass(graph, block, layers, STEP_ROWS[0] if tile is None else None, 0, tile, cut and whole)
         return one.in_steps(one.rows_tried[0], 0)
 
