@@ -227,11 +227,15 @@ class FloatConv(Convolution, FloatLayer):
                 "range, so it must not be larger: calibrate the network again, or keep the activation out of a "
                 "concatenation, and out of a residual stream"
             )
-        weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
+        zero, shift = quantiser.zeros.of(self.source), quantiser.zeros.of(self.output)
+        real = self.bias + shift * output
+        weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), real / source)
         if self.averages:  # sums are exact
             weight, scale = np.ones_like(weight), self.weight[:, 0, 0, 0]
-        scales = requantisation(self.name, weight, self.bias / (scale * source), scale * source / output)
+        bias = real / (scale * source) - zero * weight.sum(1, dtype=np.int64)
+        scales = requantisation(self.name, weight, bias, scale * source / output)
         geometry = {field.name: getattr(self, field.name) for field in fields(Convolution)}
+        geometry["relu"] = self.relu and shift == 0  # int8 saturates where the ReLU begins
         return QuantisedConv(**geometry, weight=weight.reshape(self.weight.shape), requantisation=scales)
 
 
