@@ -136,7 +136,8 @@ def test_the_machine_makes_the_bytes_of_the_reference(arch: str, steps: int) -> 
 
 def test_a_filter_without_weights_is_its_bias() -> None:
     """Its scale is that of the bias, the shift by 128 steps included."""
-    network, graph, images = made()
+    network, _, images = made()
+    assert network.depthwise.bias is not None
     with torch.no_grad():
         network.depthwise.weight[:4] *= 1e-12
         network.depthwise.bias[:4] = torch.tensor([-1.0, 1e-7, 1.0, 5.5])
