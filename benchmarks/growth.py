@@ -38,6 +38,7 @@ from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.densenet.network import DenseNet
 from gatewright.models.families.mobilenet_v2.network import MobileNetV2
+from gatewright.models.families.pspnet import PSPNet, dilated_resnet
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.resnet_imagenet.network import BottleneckResNet, ResNetImageNet
 from gatewright.models.families.retinanet import RetinaNet
@@ -51,9 +52,12 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet34": (lambda: ResNetImageNet(34), 224),
     "densenet201": (lambda: DenseNet(201), 224),
     "resnet50": (lambda: BottleneckResNet(50), 224),
-    "retinanet-resnet50": (lambda: RetinaNet(BottleneckResNet(50, size=160)), 160),
+    "pspnet-resnet50": (lambda: PSPNet(dilated_resnet(50, size=96)), 96),
     "resnet101": (lambda: BottleneckResNet(101), 224),
     "retinanet-resnet18": (lambda: RetinaNet(ResNetImageNet(18)), 224),
+    "pspnet-resnet18": (lambda: PSPNet(dilated_resnet(18, size=192)), 192),
+    "retinanet-resnet50": (lambda: RetinaNet(BottleneckResNet(50)), 224),
+    "retinanet-resnet18-800": (lambda: RetinaNet(ResNetImageNet(18, size=800)), 800),
 }
 """How each is built, and the edge of its images in pixels."""
 
@@ -157,18 +161,18 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     print(f"SYNTHETIC networks, without gates; {arch.name}; {cpu()}")
-    print("network              10^6 MACs  instructions      cycles  of peak  images/s  compile s  simulate s   MiB")
+    print("network                10^6 MACs  instructions      cycles  of peak  images/s  compile s  simulate s   MiB")
     rows: list[Growth] = []
     context = multiprocessing.get_context("spawn")
     for name in names:
         with context.Pool(1) as pool:
             found = pool.apply(measure, (name, arch))
         if isinstance(found, str):
-            print(f"{name:<20} REFUSED: {found}", flush=True)
+            print(f"{name:<22} REFUSED: {found}", flush=True)
             continue
         rows.append(found)
         print(
-            f"{name:<20} {found.macs / 1e6:>9,.0f} {found.instructions:>13,} {found.cycles:>11,} "
+            f"{name:<22} {found.macs / 1e6:>9,.0f} {found.instructions:>13,} {found.cycles:>11,} "
             f"{found.utilisation:>8.3f} {found.images_per_second:>9.1f} "
             f"{found.compile_seconds:>10.2f} {found.simulate_seconds:>11.2f} {found.memory_mib:>5,.0f}",
             flush=True,

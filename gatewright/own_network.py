@@ -138,7 +138,8 @@ def _short(value: float) -> float:
 
 
 def _classes(graph: FloatGraph) -> int:
-    return next(len(layer.weight) for layer in graph.layers if isinstance(layer, FloatClassifier))
+    """Of the first classifier; 0 of a network that returns maps alone, such as a detector."""
+    return next((len(layer.weight) for layer in graph.layers if isinstance(layer, FloatClassifier)), 0)
 
 
 def _each(given: Sequence[float], channels: int, name: str) -> tuple[float, ...]:

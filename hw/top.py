@@ -81,6 +81,7 @@ class Accelerator(wiring.Component):
             *conflicts(memories),
             (units[Unit.LOAD].error, ErrorCode.READ_BUS),
             (units[Unit.STORE].error, ErrorCode.WRITE_BUS),
+            (units[Unit.GATHER].error, ErrorCode.ILLEGAL_OPERANDS),
         ]
         m.d.comb += [control.fault.eq(sequencer.error), control.fault_code.eq(sequencer.error_code)]
         for number, (line, code) in enumerate(faults):

@@ -20,6 +20,9 @@ from gatewright.contract.encodings import LOGIT_BYTES, REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 
+IN_TURN = 3
+"""Of the patch buffer what pixels take that are gathered in turn: one part is multiplied, and others are gathered."""
+
 
 class AverageProduct:
     """One such layer in the making.
@@ -28,6 +31,8 @@ class AverageProduct:
     summed into two digits first, if the plan has a place for them (``averages.sums_first``): nothing can begin before
     the map is complete. Of a masked map only the active channels of the active tiles are there, and multiplied: what is
     not there counts as zeros. Without any the product is that of no channels, which is zero. ``relu`` is REDUCE's.
+
+    Pixels that the patch buffer has no room for at once are gathered in turn, for every group of filters again.
     """
 
     def __init__(
@@ -65,12 +70,13 @@ class AverageProduct:
         context.macs[layer] += len(self.tiles) * filters * self.source.channels
         self.slices = slices_of(self.source.channels, context.arch)
         self.vectors = padded_vectors(len(self.tiles))
-        self.base = context.take_patches(self.slices * self.vectors)
+        self.in_turn = not context.may_gather_ahead(self.slices * self.vectors)
+        self.base = 0 if self.in_turn else context.take_patches(self.slices * self.vectors)
         self.gathered, self.early, self.begun, self.bank = 0, 0, False, 0
 
     def gather_rows(self, rows: int) -> None:
         """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
-        if not self.summed:
+        if not (self.summed or self.in_turn):
             self._gather(int(np.searchsorted(self.tiles.rows, rows)))
 
     def _gather(self, pixels: int) -> None:
@@ -108,7 +114,8 @@ class AverageProduct:
     def finish(self) -> None:
         """What ``begin`` does; gather what is left; multiply; sum and write."""
         self.begin()
-        self._gather(len(self.tiles))
+        if not self.in_turn:
+            self._gather(len(self.tiles))
         filters = self.context.image.banks[self.filters_name]
         for first in range(0, self.filters, self.context.arch.columns):
             done = 0 if first else self.early
@@ -116,14 +123,17 @@ class AverageProduct:
                 self.context.release_bank(self.bank)
             else:
                 self.context.next_bank()
-            if done < len(self.tiles):
+            if self.in_turn:
+                self._multiply_in_turn(first)
+            elif done < len(self.tiles):
                 self._multiply(first, done, len(self.tiles) - done)
             sizes = self._sizes(first)
             group, following = (place // filters.group for place in (first, first + sizes["filter_count"]))
             if following > group or first + sizes["filter_count"] == self.filters:
                 self.loader.used(self.filters_name, group)
             self._reduce(sizes)
-        self.context.patches_multiplied(self.base)
+        if not self.in_turn:
+            self.context.patches_multiplied(self.base)
 
     def _sizes(self, first: int) -> dict[str, int]:
         """A group of the filters on all pixels."""
@@ -146,6 +156,21 @@ class AverageProduct:
         multiply(
             self.context, self.loader, self.filters_name, self.source, 1, patches, sizes, group, accumulator=first_pixel
         )
+
+    def _multiply_in_turn(self, first_filter: int) -> None:
+        """Multiply all pixels by a group of the filters, as many at a time as are gathered beside as many others."""
+        context, tiles = self.context, self.tiles
+        step = max(1, context.patches.size // IN_TURN // self.slices // REGION_UNIT) * REGION_UNIT
+        group = first_filter // context.image.banks[self.filters_name].group
+        for first in range(0, len(tiles), step):
+            count = min(step, len(tiles) - first)
+            vectors = padded_vectors(count)
+            patches = Patches(context.take_patches(self.slices * vectors), vectors, Slices(0, self.slices))
+            gather_into(context, self.source, self.source.width, tiles, first, count, Kernel(), patches)
+            place = {"first_tile": tiles.start + first, "tile_count": count, "pixel_count": count}
+            sizes = self._sizes(first_filter) | place
+            multiply(context, self.loader, self.filters_name, self.source, 1, patches, sizes, group, accumulator=first)
+            context.patches_multiplied(patches.base)
 
     def _reduce(self, sizes: dict[str, int]) -> None:
         """The sum of a group's products, and what becomes of it."""

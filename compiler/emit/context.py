@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import lcm
 
 import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.emit import Emitter
+from gatewright.compiler.emit.postponed import PostponedStores
 from gatewright.compiler.graph.graph import Decisions
+from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Ring
+from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.planes import Plane
 from gatewright.compiler.plan.tiling import TileSet, listed_tiles
-from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
+from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode
 from gatewright.contract.program import GateRecord
@@ -78,8 +82,15 @@ class PlacedRows:
         return {"wrap_row": self.wrap_row, "wrap_bytes": self.wrap_bytes} if self.wrap_row else {}
 
 
-def placed_rows(address: int, pitch: int, ring: int | None, first: int, end: int) -> PlacedRows:
-    """Rows [first, end) of a map at ``address``, of ``pitch`` bytes each, perhaps in a ``ring`` of so many rows."""
+def placed_rows(address: int, pitch: int, ring: int | None, first: int, end: int, origin: int = 0) -> PlacedRows:
+    """Rows [first, end) of a map at ``address``, of ``pitch`` bytes each, perhaps in a ``ring`` of so many rows.
+
+    ``first`` and ``end``, and what an instruction counts, begin with row ``origin`` of the map.
+    """
+    if origin:
+        placed = placed_rows(address, pitch, ring, first + origin, end + origin)
+        wrap_row = placed.wrap_row - origin if placed.wrap_row else 0
+        return replace(placed, address=(placed.address + origin * pitch) % ADDRESS_SPACE, wrap_row=wrap_row)
     if ring is None or ring * pitch == 0:
         return PlacedRows(address, 0, 0, ((address + first * pitch, address + end * pitch),))
     if end - first > ring:
@@ -123,9 +134,17 @@ class SourceMap:
     pitch: int = 0
     """Bytes from a pixel to the next; 0 for its channels."""
 
+    origin: int = 0
+    """The row from which rows are counted, those of ``height`` too."""
+
+    def from_row(self, row: int) -> SourceMap:
+        """The map as if it began with a row: an instruction counts so far, and no further."""
+        return replace(self, height=self.height - row, origin=self.origin + row)
+
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
-        return placed_rows(self.address, self.width * (self.pitch or self.channels), self.ring, first, end)
+        pitch = self.width * (self.pitch or self.channels)
+        return placed_rows(self.address, pitch, self.ring, first, end, self.origin)
 
     def plane(self, plane: Plane) -> SourceMap:
         """One of its planes."""
@@ -133,6 +152,14 @@ class SourceMap:
             return replace(self, address=self.address + plane.first, channels=plane.count, planes=())
         address = self.address + (self.ring or self.height) * self.width * plane.first
         return replace(self, address=address, channels=plane.count, planes=())
+
+
+@dataclass(frozen=True)
+class SourcePart:
+    """One of several maps that a convolution reads, and its slices among those of the whole reduction."""
+
+    source: SourceMap
+    slices: Slices
 
 
 @dataclass(frozen=True)
@@ -145,11 +172,13 @@ class ResidualMap:
     shift: int
     ring: int | None = None
     """Rows that are kept, if not all are."""
+    origin: int = 0
+    """The row from which rows are counted."""
 
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where what rows [first, end) of the output need lies; in a ring it must not lie around its end."""
         needed = first >> self.shift, -(-end >> self.shift)
-        placed = placed_rows(self.address, self.width * self.stored, self.ring, *needed)
+        placed = placed_rows(self.address, self.width * self.stored, self.ring, *needed, self.origin)
         if placed.wrap_row:
             raise AssertionError(f"rows {needed} of a residual from elsewhere lie around the end of a ring")
         return placed
@@ -193,6 +222,14 @@ class OutputMap:
     """Where the residual is, if it is not in the output's place."""
     moving: bool = False
     """Where in its region a pixel lies only the machine knows; so it is for whoever reads it, by the same tables."""
+    origin: int = 0
+    """The row from which rows are counted, those of ``height`` too."""
+
+    def from_row(self, row: int) -> OutputMap:
+        """The map as if it began with a row: an instruction counts so far, and no further."""
+        added = self.residual_map
+        added = None if added is None else replace(added, origin=added.origin + (row >> added.shift))
+        return replace(self, height=self.height - row, origin=self.origin + row, residual_map=added)
 
     @property
     def stored(self) -> int:
@@ -204,7 +241,7 @@ class OutputMap:
     def rows(self, first: int, end: int) -> PlacedRows:
         """Where rows [first, end) lie."""
         before = 0 if self.plane is None else (self.ring or self.height) * self.width * self.plane.first
-        return placed_rows(self.address + before, self.width * self.stored, self.ring, first, end)
+        return placed_rows(self.address + before, self.width * self.stored, self.ring, first, end, self.origin)
 
 
 @dataclass(frozen=True)
@@ -216,10 +253,27 @@ class Kernel:
     stride: int = 1
     padding_y: int = 0
     padding_x: int = 0
+    dilation: int = 1
 
     @property
     def taps(self) -> int:
         return self.height * self.width
+
+    @property
+    def reach(self) -> int:
+        """Rows of the input from the first to the last that the kernel reads at once."""
+        return (self.height - 1) * self.dilation + 1
+
+    def piece_unit(self, source: SourceMap, arch: ArchConfig) -> int:
+        """Slices in which pieces of the reduction may begin.
+
+        Where the pixels of a kernel row do not lie side by side GATHER begins with a kernel row, whose elements may be
+        no whole slices.
+        """
+        apart = self.dilation > 1 or source.pitch not in (0, source.channels)
+        if self.width == 1 or not apart or not source.channels:
+            return 1
+        return lcm(self.width * source.channels, arch.rows) // arch.rows
 
 
 def addressable_words(words: int, field_name: str) -> int:
@@ -239,6 +293,8 @@ class Context:
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
+        self.not_stored = {layer.name for layer in self.graph.layers if isinstance(layer, QuantisedInterpolation)}
+        """Layers whose filters are a map that the program has not brought to DRAM yet."""
         self.listings: list[npt.NDArray[np.uint8]] = []
         """Tables that the program brings from DRAM, behind what all programs of the network share."""
         self.bank = 0
@@ -247,6 +303,7 @@ class Context:
         """About the array's cycles so far, less those for which the epilogue has the scratchpad's port."""
         self.beside: Callable[[], None] = lambda: None
         """Called behind every EPILOGUE that writes a part of a map: before the next, others may use its port."""
+        self.postponed = PostponedStores(self.out)
         self._unread: dict[int, str] = {}
         self._serial = 0
 

@@ -8,6 +8,8 @@ also lays the program out in instruction pages, each of which loads the next.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +65,10 @@ TABLE_PORT = Access("table port", 0, 1, write=True)
 """The use of the tables' write port, which has no arbiter either."""
 
 
+FILTERS_IN_DRAM = "filters in DRAM", 0, 1
+"""Filters that the program makes: who loads them follows who stored them."""
+
+
 def reads(memory: str, low: int, high: int) -> Access:
     """A read of [low, high)."""
     return Access(memory, low, high)
@@ -78,7 +84,7 @@ class Emitter:
 
     def __init__(self, arch: ArchConfig) -> None:
         self.arch = arch
-        self.rows: list[list[int]] = []
+        self.rows: list[array[int]] = []
         self.layers: list[str] = []
         self.layer = START
         self.page_starts = [0]
@@ -94,10 +100,13 @@ class Emitter:
                 "mask": (MASKS, 1),
                 "port B": (1, 1),
                 "table port": (1, 1),
+                "filters in DRAM": (1, 1),
             }
         )
         self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]
         self._done_clock: list[list[Clock]] = [[[0] * UNITS] for _ in range(UNITS)]
+        self.before_writes: Callable[[Sequence[Access]], None] = lambda accesses: None
+        """Called before every instruction with what it reads and writes: others may have to come first."""
         self._page_size = FIRST_PAGE
         self._page_load: int | None = None
         self._page_load_count = 0
@@ -108,6 +117,7 @@ class Emitter:
         Fields that are not given are 0, tables and masks that are not given are none. Instruction
         pages are begun where needed.
         """
+        self.before_writes(accesses)
         self._turn_page_if_full()
         unit = FORMATS[opcode].unit
         spans = self._users.spans(accesses)
@@ -146,7 +156,7 @@ class Emitter:
         """Append END, fill in the pages' addresses and sizes, and return the decoded table."""
         self.layer = END
         self._append(Opcode.END, [], {})
-        code = np.asarray(self.rows, np.int64)
+        code = np.frombuffer(b"".join(self.rows), np.int64).reshape(-1, COLUMNS).copy()
         ends = [*self.page_starts[1:], len(code)]
         address, rows_, beats = (_FIELD_COLUMNS[Opcode.LOAD][n] for n in ("dram_address", "rows", "row_beats"))
         is_page = (code[:, 0] == Opcode.LOAD) & (code[:, _FIELD_COLUMNS[Opcode.LOAD]["space"]] == Space.INSTRUCTIONS)
@@ -171,7 +181,7 @@ class Emitter:
         columns = _FIELD_COLUMNS[opcode]
         for name, value in values.items():
             row[columns[name]] = int(value)
-        self.rows.append(row)
+        self.rows.append(array("q", row))
         self.layers.append(self.layer)
         return len(self.rows) - 1
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 from gatewright.compiler.emit.context import Context, addressable_words
-from gatewright.compiler.emit.emit import reads, writes
+from gatewright.compiler.emit.emit import FILTERS_IN_DRAM, reads, writes
+from gatewright.compiler.emit.filter_order import FilterOrder
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
-from gatewright.compiler.plan.channel_blocks import filters_in_order
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES
@@ -42,82 +41,20 @@ class FilterLoader:
         self.context = context
         arch = context.arch
         self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
-        self.layers = [layer for layer in context.graph.layers if layer.banks]
-        self.turn = {layer.name: number for number, layer in enumerate(self.layers)}
-        in_turn = {layer.name: block.first.name for block in context.image.blocks for layer in block.layers}
-        in_turn |= {layer.name: chain.layers[0].name for chain in context.image.chains for layer in chain.layers}
-        in_turn |= {name: name for name in context.image.used_twice if name not in in_turn}
-        in_turn |= {name: one.layers[0].name for name, one in context.image.passes.items()}
-        alone = [layer for layer in self.layers if layer.name in context.image.by_rows and self._streams(layer)]
-        in_turn |= {layer.name: layer.name for layer in alone}
-        head = () if context.image.head is None else context.image.head.names
-        self._pending = deque(
-            Use(
-                self.turn[in_turn.get(layer.name, layer.name)],
-                bank,
-                -1 if layer.name in in_turn and bank.streamed else 0,
-                layer.tile_gate,
-            )
-            for name, layer in ((layer.name, layer) for layer in self._in_order_of_use())
-            if name not in context.image.by_channels and name not in head
-            for bank in self.banks_of(layer)
-        )
-        self._add_by_channels()
+        self.order = FilterOrder(context)
+        self.turn, self.banks_of = self.order.turn, self.order.banks_of
         self._parameters = ParameterLoader(context)
-        whole = {la.name for la in self.layers if isinstance(la, QuantisedAverageGate) and la.whole}
-        self._follows = {bank: la.tile_gate for la in self.layers if la.tile_gate in whole for bank in la.banks}
+        whole = {la.name for la in self.order.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        self._follows = {bank: la.tile_gate for la in self.order.layers if la.tile_gate in whole for bank in la.banks}
         """The gates of whole maps without whose decision banks are not loaded."""
+        self._made = frozenset(context.not_stored)
+        """The banks that the program itself brings to DRAM."""
         self._horizon = -1
         self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._beside: list[str] = []
-        self._unreleased = [bank.name for layer in self.layers for bank in self.banks_of(layer)]
-
-    def _add_by_channels(self) -> None:
-        """Those of layers that are computed by channels: piece by piece in the order in which they need them."""
-        banks = self.context.image.banks
-        for chain in {id(chain): chain for chain in self.context.image.by_channels.values()}.values():
-            first, depthwise, last = (banks[layer.name] for layer in chain.layers)
-            turn = self.turn[first.name]
-            order = filters_in_order(chain.layers, first, last, self.context.arch)
-            self._add_in_order(turn, [first, depthwise, last], order)
-        head = self.context.image.head
-        if head is not None:
-            first, last = (banks[name] for name in head.names)
-            self._add_in_order(self.turn[first.name], [first, last], head.order(first, last, self.context.arch))
-
-    def _add_in_order(
-        self, turn: int, banks: Sequence[FilterBank], order: Iterable[tuple[FilterBank, int, int]]
-    ) -> None:
-        """The uses of layers that work side by side: what stays first, then (bank, group, piece) in ``order``."""
-        uses = [Use(turn, bank, 0, None) for bank in banks if not bank.streamed]
-        uses += [Use(turn, bank, 0, None, group, piece, left=1) for bank, group, piece in order if bank.streamed]
-        place = next((n for n, use in enumerate(self._pending) if use.turn > turn), len(self._pending))
-        self._pending = deque([*islice(self._pending, place), *uses, *islice(self._pending, place, None)])
-
-    def _in_order_of_use(self) -> list[QuantisedLayer]:
-        """The layers; of gates that join one another those with streamed filters last."""
-        order: list[QuantisedLayer] = []
-        for layer in self.layers:
-            streamed = self._streams(layer)
-            place = len(order)
-            while (
-                place
-                and not streamed
-                and order[place - 1].role == "gate" == layer.role
-                and self._streams(order[place - 1])
-            ):
-                place -= 1
-            order.insert(place, layer)
-        return order
-
-    def _streams(self, layer: QuantisedLayer) -> bool:
-        return any(bank.streamed for bank in self.banks_of(layer))
-
-    def banks_of(self, layer: QuantisedLayer) -> list[FilterBank]:
-        """The filter banks of a layer, in order of use."""
-        return [self.context.image.banks[name] for name in layer.banks]
+        self._unreleased = [bank.name for layer in self.order.layers for bank in self.banks_of(layer)]
 
     def filters_of(self, bank: FilterBank) -> int:
         """Filters that are used of a bank: all, or those of the table that picks its rows."""
@@ -126,21 +63,22 @@ class FilterLoader:
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
         self._horizon = turn
-        while self._pending and self._may_load(use := self._pending[0]):
+        while self.order.pending and self._may_load(use := self.order.pending[0]):
             if not self._skipped(use.tile_gate):
                 if not self._load_parameters(use.bank):
                     return
                 if not self._load_pieces(use):
                     self._load_beside(use)
                     return
-            self._pending.popleft()
+            self.order.pending.popleft()
 
     def _may_load(self, use: Use) -> bool:
         """Whether it is time for a use, and known which filters and in which order."""
         decided = use.bank.gate is None or use.bank.gate in self.context.gates
         follows = self._follows.get(use.bank.name)
         decided = decided and (follows is None or follows in self.context.gates)
-        return use.turn <= self._horizon and use.serial >= 0 and decided
+        stored = use.bank.name not in self.context.not_stored
+        return use.turn <= self._horizon and use.serial >= 0 and decided and stored
 
     def _load_beside(self, head: Use) -> None:
         """While the head's next group has no room: a piece of what comes behind it, where no group of its could lie.
@@ -148,7 +86,7 @@ class FilterLoader:
         One at a time, since the head's next LOAD waits for it.
         """
         words = self._words(head)
-        use = self._pending[1] if len(self._pending) > 1 else head
+        use = self.order.pending[1] if len(self.order.pending) > 1 else head
         if use.bank is head.bank or not self._may_load(use) or self._skipped(use.tile_gate):
             return
         if self.ring.place(words, self.ring.live) is not None:
@@ -161,24 +99,11 @@ class FilterLoader:
         if room and self._load(use):
             self._beside = [*beside, region]
             if use.advance(use.bank.groups(self.filters_of(use.bank))):
-                self._pending.remove(use)
+                self.order.pending.remove(use)
 
-    def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]]) -> None:
-        """The order in which layers will use their filters, in turn or more than once: (bank, which use of it)."""
-        names = {bank.name for layer in layers for bank in self.banks_of(layer)}
-        places = [place for place, use in enumerate(self._pending) if use.bank.name in names]
-        if not places:
-            return  # all of them resident, and loaded
-        turn = self._pending[places[0]].turn
-        banks, left_to_load = self.context.image.banks, {self._pending[place].bank.name for place in places}
-        ordered = [
-            Use(turn, banks[name], serial, None)
-            for name, serial in uses
-            if name in left_to_load and (banks[name].streamed or not serial)
-        ]
-        before = list(self._pending)[: places[0]]
-        left = [use for use in list(self._pending)[places[0] :] if use.bank.name not in names]
-        self._pending = deque([*before, *ordered, *left])
+    def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]], ends: bool = False) -> None:
+        """As ``FilterOrder.schedule``; what may come now is loaded."""
+        self.order.schedule(layers, uses, ends)
         self.load_until(self._horizon)
 
     def is_loaded(self, name: str) -> bool:
@@ -212,11 +137,11 @@ class FilterLoader:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
         while region not in self.ring.live:
-            use = next((use for use in self._pending if use.bank is bank and use.serial == wanted), None)
+            use = next((use for use in self.order.pending if use.bank is bank and use.serial == wanted), None)
             if use is None or not self._load_parameters(bank) or not self._load(use):
                 return
             if use.advance(bank.groups(self.filters_of(bank))):
-                self._pending.remove(use)
+                self.order.pending.remove(use)
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
         """The last MATMUL of a streamed group is emitted: it may give way, and others follow."""
@@ -226,12 +151,19 @@ class FilterLoader:
                 self._release(region_name(bank, serial, group, piece))
             self.load_until(self._horizon)
 
-    def used_piece(self, name: str, piece: int, group: int = 0) -> None:
-        """The last MATMUL with a piece of a streamed group is emitted: it may give way."""
+    def used_piece(self, name: str, piece: int, group: int = 0, serial: int = 0, parameters: bool = True) -> None:
+        """The last MATMUL with a piece of a streamed group is emitted: it may give way.
+
+        ``parameters``: so may those that came with it.
+        """
         bank = self.context.image.banks[name]
         if bank.streamed:
-            self._release(region_name(bank, 0, group, piece))
+            self._release(region_name(bank, serial, group, piece), parameters)
             self.load_until(self._horizon)
+
+    def used_parameters(self, name: str, group: int, serial: int) -> None:
+        """The last EPILOGUE of a streamed group is emitted, whose pieces have given way: so may its parameters."""
+        self._parameters.release(region_name(self.context.image.banks[name], serial, group, 0))
 
     def skip(self, name: str, group: int, serial: int = 0) -> None:
         """Of a streamed group no filter is picked."""
@@ -243,14 +175,15 @@ class FilterLoader:
         for bank in self.banks_of(layer):
             self.ring.release(bank.name)
             self._unreleased.remove(bank.name)
-            self._pending = deque(use for use in self._pending if use.bank is not bank)
+            self.order.drop(bank)
             for region in [region for region in self._streaming if region.startswith(f"{bank.name} (")]:
                 self._release(region)
 
-    def _release(self, region: str) -> None:
+    def _release(self, region: str, parameters: bool = True) -> None:
         """A streamed piece gives way."""
         self.ring.release(region)
-        self._parameters.release(region)
+        if parameters:
+            self._parameters.release(region)
         self._streaming.remove(region)
 
     def _vectors(self, bank: FilterBank, group: int) -> int:
@@ -333,6 +266,8 @@ class FilterLoader:
         follows = self.context.gate(self._follows.get(bank.name))
         if follows is not None:
             accesses.append(reads("table", follows.table, follows.table + 1))
+        if bank.name in self._made:
+            accesses.append(reads(*FILTERS_IN_DRAM))
         skipped = piece.first // arch.slices_per_beat if by_vector else 0
         fields = {"rows": bank.rows, "row_beats": bank.row_beats}
         if bank.streamed and by_vector:

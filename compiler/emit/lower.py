@@ -13,25 +13,31 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import Context, SourceMap
-from gatewright.compiler.emit.emit import CONTROL_LAYERS, PORT_B, reads
+from gatewright.compiler.emit.context import Context, OutputMap, SourceMap
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_B, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
+from gatewright.compiler.emit.row_traffic import PIECE_BEATS
+from gatewright.compiler.emit.wake import Wakes
+from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
 from gatewright.compiler.graph.serving import serving_gates
+from gatewright.compiler.kinds.bins import QuantisedBins
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.gate import QuantisedGate
+from gatewright.compiler.kinds.interpolation import QuantisedConstant, QuantisedInterpolation
 from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live import check_live
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
-from gatewright.contract.isa import EpilogueKind, Opcode
+from gatewright.contract.isa import EpilogueKind, Opcode, Space
 from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
 
 
@@ -43,7 +49,8 @@ class Lowering:
         self.context = Context(image, decisions, live)
         self.loader = FilterLoader(self.context)
         self.image_loader = ImageLoader(self.context)
-        self.gates = GateLowering(self.context, self.loader)
+        self.wakes = Wakes(self.context, self.loader)
+        self.gates = GateLowering(self.context, self.loader, self.wakes)
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
         self._heads: dict[str, AverageProduct] = {}
@@ -86,7 +93,7 @@ class Lowering:
 
     def advance_classifier(self, head: QuantisedClassifier, rows: int) -> None:
         """Gather the first rows of the classifier's map, once half of them are there."""
-        if self.image.head is not None:
+        if self.image.head is not None or head.name in self.wakes:
             return
         shape = self.graph.shapes[head.source]
         if 2 * rows < shape.height:
@@ -116,7 +123,11 @@ class Lowering:
 
     def classifier(self, layer: QuantisedClassifier) -> None:
         """The logits, and their way to DRAM."""
-        if self.image.head is None:
+        if layer.name in self.wakes:
+            wake = self.wakes.of(layer.name)
+            wake.finish()
+            wake.reduce(EpilogueKind.REDUCE_RAW, self.image.addresses[layer.output])
+        elif self.image.head is None:
             (self._heads.get(layer.name) or self._average(layer)).finish()
         address = self.image.addresses[layer.output]
         row = len(self.context.out.rows) - 1
@@ -128,6 +139,58 @@ class Lowering:
         self.context.out.layer = layer.name
         if layer.source not in self.image.spilled:
             self._store(layer.source)
+
+    def bins(self, layer: QuantisedBins) -> None:
+        """The averages of a map's bins, from those of its tiles."""
+        self.loader.weights(layer.name)  # no filters, but the parameter
+        self.context.macs[layer.name] = 0
+        pooled = next(one for one in self.graph.layers if isinstance(one, Pooling) and one.name == layer.source)
+        tiles, bins = pooled.shape(self.graph), self.graph.shapes[layer.output]
+        source = SourceMap(self.image.addresses[layer.source], tiles.height, tiles.width, tiles.channels)
+        place = self.image.addresses[layer.output], bins.height, bins.width, bins.channels
+        output = OutputMap(*place, self.image.parameter_entry[layer.name])
+        windows(
+            self.context, EpilogueKind.AVERAGE, source, output, Rows(0, bins.height), layer.window, step=layer.window
+        )
+        self._record(layer.output, "map")
+
+    def constant(self, layer: QuantisedConstant) -> None:
+        """Bring a map that is the same for every image."""
+        self.context.macs[layer.name] = 0
+        region, address = self.image.constants[layer.name], self.image.addresses[layer.output]
+        self._move(Opcode.LOAD, region.address, address, -(-region.size // BEAT_BYTES))
+        self._record(layer.output, "map")
+
+    def store_filters(self, layer: QuantisedInterpolation) -> None:
+        """Bring the maps to DRAM that this layer, and those behind it, have as filters and that are there."""
+        here = self.graph.layers.index(layer)
+        complete = {tensor for before in self.graph.layers[:here] for tensor in before.writes}
+        for other in self.graph.layers:
+            known = isinstance(other, QuantisedInterpolation) and other.filters_from in complete
+            if known and other.name in self.context.not_stored:
+                assert isinstance(other, QuantisedInterpolation)
+                self.context.not_stored.remove(other.name)
+                self._store_filters(other)
+
+    def _store_filters(self, layer: QuantisedInterpolation) -> None:
+        """The map as it lies: a pixel is a row of whole beats."""
+        bank = self.image.banks[layer.name]
+        self.context.out.layer = layer.name
+        self._move(Opcode.STORE, bank.address, self.image.addresses[layer.filters_from], bank.rows * bank.row_beats)
+
+    def _move(self, opcode: Opcode, dram: int, address: int, beats: int) -> None:
+        """Beats from DRAM to the scratchpad, or (filters) the other way; in pieces, if they are many."""
+        for first in range(0, beats, PIECE_BEATS):
+            count = min(PIECE_BEATS, beats - first)
+            low = address + first * BEAT_BYTES
+            place = "scratchpad", low, low + count * BEAT_BYTES
+            if opcode == Opcode.LOAD:
+                fields = {"space": int(Space.SCRATCHPAD), "rows": 1, "row_beats": count}
+                accesses = [writes(*place), PORT_B]
+            else:
+                fields, accesses = {"beats": count}, [reads(*place), PORT_B, writes(*FILTERS_IN_DRAM)]
+            dram_address = dram + first * BEAT_BYTES
+            self.context.out.emit(opcode, accesses, dram_address=dram_address, address=low, **fields)
 
     def _store(self, tensor: str) -> None:
         """Take an output of the network to DRAM."""
@@ -183,6 +246,7 @@ class Lowering:
         self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
+        self.context.postponed.emit_all()
         static = self.image.static_image
         shared = np.concatenate([static, *self.context.listings])
         code_address = len(shared)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.array_share import convolve_share
-from gatewright.compiler.emit.context import Context, DecidedGate, Kernel, OutputMap, ResidualMap, SourceMap
+from gatewright.compiler.emit.convolution_products import ConvolutionProducts
 from gatewright.compiler.emit.depthwise import average, convolve_depthwise
-from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
 from gatewright.compiler.emit.lower_head import HeadLowering
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
-from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.tile_runs import Work, average_pass, convolve_runs, work_in_runs
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
-from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge, windowed
-from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
+from gatewright.compiler.plan.depthwise import in_epilogue, windowed
+from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
+from gatewright.compiler.plan.tiling import PIECE_UNIT, TileSet, all_tiles, computed_edge, even_chunks
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
@@ -43,18 +41,13 @@ AMONG_LIVE = 128
 _FINISHED = object()
 
 
-class ConvolutionLowering:
+class ConvolutionLowering(ConvolutionProducts):
     """Emits convolutions into a program in the making."""
 
     def __init__(self, lowering: Lowering) -> None:
-        self.lowering = lowering
-        self.context: Context = lowering.context
-        self.loader: FilterLoader = lowering.loader
-        self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
+        super().__init__(lowering)
         self._pools = {pooled.convolution.name: pooled for pooled in self.image.pooled}
         self._begun: dict[str, TiledLowering] = {}
-        self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
-        self._chains = {layer.name: chain for chain in self.image.chains for layer in chain.layers}
 
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
@@ -86,11 +79,11 @@ class ConvolutionLowering:
             return
         if any(layer.name in self.image.by_rows for layer in layers):
             for layer in layers:
-                self._by_rows([layer], Pass.of_layer(layer, self.graph), 0)
+                self._by_rows([layer], Pass.of_layer(layer, self.graph, self.image.step_rows.get(layer.name)), 0)
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
-                sets = self.tile_sets(layer)
+                sets = self._passes_over_filters(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         among = max(1, (AMONG_LIVE if self.context.live else AMONG_PIXELS) // self.arch.columns) * self.arch.columns
         chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
@@ -119,36 +112,22 @@ class ConvolutionLowering:
     def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
-        for serial, (tiles, relu, pool) in enumerate(self.tile_sets(layer)):
+        for serial, (tiles, relu, pool) in enumerate(self._passes_over_filters(layer)):
             yield from self.tiles(layer, tiles, relu, pool, serial, even)
         self.place(layer)
 
-    def tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
-        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty."""
-        return [chosen for chosen in self._all_tile_sets(layer) if len(chosen[0])]
+    def _passes_over_filters(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
+        """``tile_sets``, cut so that the filters come once for each."""
+        sets = self.tile_sets(layer)
+        return [(part, relu, pool) for tiles, relu, pool in sets for part in self._for_filters(layer, tiles)]
 
-    def _all_tile_sets(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
-        gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
-        finishes = self.context.gate(completer.output_tiles) if completer else None
-        if completer is not None and finishes is not None:
-            after = self.image.pooling_of(layer)
-            inactive = self._chosen(layer, finishes, after, complement=True)
-            return [(self._chosen(layer, finishes, None), False, None), (inactive, completer.relu, after)]
-        pool = self.image.poolings.get(layer.output)
-        return [(self._chosen(layer, gate, pool), layer.relu, pool)]
-
-    def _chosen(
-        self, layer: QuantisedConv, gate: DecidedGate | None, pool: Pooling | None, complement: bool = False
-    ) -> TileSet:
-        """A map's active tiles, or its inactive ones; where no gate says which, all or none, in tiles of the pool."""
-        shape = self.graph.shapes[layer.output]
-        if gate is not None and not gate.whole:
-            return gate.tiles(shape.height, complement)
-        tile = pool.tile if pool else computed_edge(shape.height, shape.width)
-        if in_epilogue(layer, self.graph, self.arch):
-            tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
-        every = all_tiles(shape.height, shape.width, tile)
-        return every if gate is None or (len(gate.entries) > 0) != complement else every.rows_of(0, 0)
+    def _for_filters(self, layer: QuantisedConv, tiles: TileSet) -> list[TileSet]:
+        """The tiles in chunks, if filters come again for each; else together."""
+        bank = self.image.banks[layer.name]
+        if not bank.returns:
+            return [tiles]
+        pixels = self.arch.accumulator_depth // -(-bank.group // self.arch.columns)
+        return [tiles.part(*chunk) for chunk in even_chunks(tiles, self.arch, PIECE_UNIT, pixels)]
 
     def _in_bands(self, block: BandedBlock) -> None:
         """A block's convolutions in turn, each on the rows of a band."""
@@ -167,17 +146,10 @@ class ConvolutionLowering:
         With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made
         side by side, the array's layers in turn and EPILOGUE's.
         """
-        sets = {layer.name: self.tile_sets(layer) for layer in layers}
         for layer in layers:
             self.count_macs(layer)
-        work = [
-            (number, layer, tiles, relu, pool)
-            for number, step in enumerate(one.steps)
-            for layer, rows in step
-            for whole, relu, pool in sets[layer.name]
-            for tiles in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
-            if self.filters_of(layer)
-        ]
+        apart = layers[-1].output in self.image.apart
+        work = work_in_runs(self, one) if apart else self._work(layers, one, unit)
         order = [layer.name for _, layer, *_ in work]
         serials = [order[:place].count(name) for place, name in enumerate(order)]
         if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
@@ -189,10 +161,12 @@ class ConvolutionLowering:
                 self._bring_image(layers[0], number)
                 traffic.step(number)
                 both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
-                for (of, layer, tiles, relu, pool), serial in zip(work, serials, strict=True):
+                for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
-                        even = self.arch.accumulator_depth if beside else None
+                        even, (tiles, *others) = self.arch.accumulator_depth if beside else None, runs
                         chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
+                        if others or apart:
+                            chunks = convolve_runs(self, layer, runs, relu, serial)
                         if beside:
                             both[in_epilogue(layer, self.graph, self.arch)].append((layer.name, chunks))
                             both[0].extend(self._share(layer, tiles))
@@ -201,8 +175,23 @@ class ConvolutionLowering:
                         _interleave([chunks])
                 side_by_side(self.context, *both)
             traffic.finish()
+            if apart:
+                average_pass(self, layers)
         for layer in layers:
             self.place(layer)
+
+    def _work(self, layers: Sequence[QuantisedConv], one: Pass, unit: int) -> list[Work]:
+        """What a pass computes, in order."""
+        sets = {layer.name: self.tile_sets(layer, by_rows=True) for layer in layers}
+        return [
+            (number, layer, [tiles], relu, pool)
+            for number, step in enumerate(one.steps)
+            for layer, rows in step
+            for whole, relu, pool in sets[layer.name]
+            for within in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
+            for tiles in self._for_filters(layer, within)
+            if self.filters_of(layer)
+        ]
 
     def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
         """What the array computes of a depthwise convolution: some channels of the rows that a row of tiles has."""
@@ -242,11 +231,6 @@ class ConvolutionLowering:
         """Note how many of the products that the array makes for a layer are the network's."""
         self.context.macs[layer.name] = layer.macs(self.graph, self.context.decisions)
 
-    def filters_of(self, layer: QuantisedConv) -> int:
-        """Filters of a layer that are stored of its output."""
-        gate = self._stored_channels(layer.output, layer.output_channels)
-        return len(layer.weight) if gate is None else len(gate.entries)
-
     def tiles(
         self,
         layer: QuantisedConv,
@@ -267,7 +251,7 @@ class ConvolutionLowering:
         if not filters or not len(tiles):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
-        product = replace(product, serial=serial, even=even, fine=fine)
+        product = replace(product, serial=serial, even=even, fine=fine).within_reach()
         if in_epilogue(layer, self.graph, self.arch):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             way = average if windowed(layer) else convolve_depthwise
@@ -276,135 +260,10 @@ class ConvolutionLowering:
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return
-        way = self.way(layer.name, product.source, tiles, product.kernel)
+        way = convolve_streamed
+        if not layer.beside:
+            way = self.way(layer.name, product.source, tiles, product.kernel)
         yield from way(self.context, self.loader, product)
-
-    def product(
-        self,
-        layer: QuantisedConv,
-        tiles: TileSet,
-        relu: bool,
-        pool: Pooling | None,
-        part: tuple[int, int] | None = None,
-    ) -> Product:
-        """A convolution on some tiles; ``part``: of the filters so many from one on, not all."""
-        first_filter, filters = part or (0, self.filters_of(layer))
-        source, kernel = self._source(layer)
-        readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
-        return Product(layer.name, source, output, tiles, filters, kernel, readers, first_filter=first_filter)
-
-    def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
-        shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
-        rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
-        channels = rows * shape.channels if gate is None else len(gate.entries)
-        whole, pitch = self.context.gate(layer.output_tiles), self.image.pitches.get(layer.source, 0)
-        slices = self._slices(layer)
-        source = SourceMap(
-            self.image.addresses[layer.source],
-            shape.height,
-            shape.width,
-            channels,
-            gate,
-            ring=self.ring(layer.source, shape.width * (pitch or channels)),
-            planes=self._planes(layer.source) or slices,
-            pitch=pitch or (channels if slices else 0),
-            follows=whole.table if whole is not None and whole.whole else None,
-            moving=self.context.live and bool(gate or layer.input_tiles),
-        ).masked(self.context.gate(layer.input_tiles))
-        height, width = layer.weight.shape[1:3]
-        if rows > 1:
-            return source, Kernel(1, width, 1, 0, layer.padding)
-        return source, Kernel(height, width, layer.stride, layer.padding, layer.padding)
-
-    def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
-        shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
-        filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
-        row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
-        begun = self.image.begun.get(layer.name)
-        return OutputMap(
-            self.image.addresses[layer.output] if begun is None else begun.address,
-            shape.height,
-            shape.width,
-            filters,
-            self.image.parameter_entry[layer.name],
-            gate,
-            layer.residual is not None,
-            relu,
-            pool,
-            0 if pool is None else self.image.addresses[pool.name],
-            self.ring(layer.output, row) if begun is None else begun.ring,
-            planes=self._planes(layer.output),
-            pitch=pitch or (shape.channels if layer.appended_to else 0),
-            offset=shape.channels - filters,
-            residual_map=self._residual_map(layer),
-            moving=self.context.live and bool(gate or (layer.output_tiles and layer.residual is None)),
-        )
-
-    def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:
-        """Where a layer's residual is; None where the sum takes its place, or there is none."""
-        if layer.residual is None or not layer.elsewhere:
-            return None
-        shape = self.graph.shapes[layer.residual]
-        return ResidualMap(
-            self.image.addresses[layer.residual],
-            shape.width,
-            shape.channels,
-            layer.upsample,
-            self.ring(layer.residual, shape.width * shape.channels),
-        )
-
-    def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
-        """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""
-        if not in_slices(layer) or in_epilogue(layer, self.graph, self.arch):
-            return ()
-        return planes(len(layer.weight), plane_widths(layer, self.arch).channels)
-
-    def _planes(self, tensor: str) -> tuple[Plane, ...]:
-        """How a map lies that a grouped convolution reads; empty for any other."""
-        if tensor not in self.image.planes:
-            return ()
-        return planes(self.graph.shapes[tensor].channels, self.image.planes[tensor])
-
-    def _stored_channels(self, tensor: str, gate: str | None) -> DecidedGate | None:
-        """The gate whose active channels alone are stored of a map. A map in planes has all, what is masked too."""
-        return None if tensor in self.image.planes else self.context.gate(gate)
-
-    def ring(self, tensor: str, pitch: int) -> int | None:
-        """Rows of a map's ring; None if the map is whole."""
-        rows = self.image.ring_rows(tensor, pitch) if pitch else None
-        if rows is None:
-            return None
-        needed = min(self.graph.shapes[tensor].height, self.image.kept_rows(tensor))
-        if rows < needed:
-            raise GatewrightError(
-                f"arch {self.arch.name}: {needed} rows of tensor {tensor} must be kept, {needed * pitch} bytes; beside "
-                f"what lives with it the scratchpad of {self.arch.scratchpad_kib} KiB has room for "
-                f"{self.image.ring_bytes[tensor]}: {needed * pitch - self.image.ring_bytes[tensor]} are missing; "
-                "raise scratchpad_kib"
-            )
-        return rows
-
-    def way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
-        """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
-        words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
-        whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
-        return convolve if whole else convolve_streamed
-
-    def readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
-        """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
-        pooled = pool.name if pool is not None and pool.source == layer.output else None
-        in_turn = self._blocks.get(layer.name) or self._chains.get(layer.name)
-        readers = [
-            reader
-            for reader in self.graph.layers
-            if {layer.output, pooled} & set(reader.reads) and (in_turn is None or reader not in in_turn.layers)
-        ]
-
-        def written(rows: int) -> None:
-            for reader in readers:
-                reader.advance(self.lowering, rows, rows * tile)
-
-        return written
 
     def place(self, layer: QuantisedConv) -> None:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""
@@ -414,11 +273,11 @@ class ConvolutionLowering:
         )
         if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
             return
-        if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
-            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
-            return
         if layer.output in self.image.spilled:
             self.lowering.place_averages(self.image.poolings.get(layer.output))
+            return
+        if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
+            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
             return
         self.lowering.place(layer, self.image.poolings.get(layer.output))
 

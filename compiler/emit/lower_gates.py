@@ -15,9 +15,11 @@ from gatewright.compiler.emit.bin_averages import average_bins
 from gatewright.compiler.emit.context import Context, DecidedGate, SourceMap
 from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.following_work import FollowingWork
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
 from gatewright.compiler.emit.sign_bits import sign_bits
 from gatewright.compiler.emit.tap_work import TapWork
+from gatewright.compiler.emit.wake import Wakes
 from gatewright.compiler.graph.graph import QuantisedLayer, TensorShape
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -45,11 +47,11 @@ class GateLowering:
     as rows of the pooled map are complete (``advance``); ``emit`` does what is left.
     """
 
-    def __init__(self, context: Context, loader: FilterLoader) -> None:
-        self.context, self.loader = context, loader
+    def __init__(self, context: Context, loader: FilterLoader, wakes: Wakes) -> None:
+        self.context, self.loader, self._wakes = context, loader, wakes
         self._mask, self._table = 1, 0
         self._holders: dict[int, str] = {}
-        self._begun: dict[str, SpatialWork | TapWork | ChannelWork] = {}
+        self._begun: dict[str, SpatialWork | TapWork | ChannelWork | FollowingWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
         gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
         self._in_columns = {gate for gate in gated if gate is not None}
@@ -135,28 +137,30 @@ class GateLowering:
                         gate.name, "spatial", work.mask, column, False, record=False
                     )
 
-    def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork:
+    def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork | FollowingWork:
         if gate.name not in self._begun:
             bits = self._decided(gate.name).size
             self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self._take_mask(bits))
             self._group_tables[gate.name] = self._load_group_tables(gate.name)
         return self._begun[gate.name]
 
-    def _make(self, gate: Gate, source: SourceMap, mask: int) -> SpatialWork | TapWork | ChannelWork:
+    def _make(self, gate: Gate, source: SourceMap, mask: int) -> SpatialWork | TapWork | ChannelWork | FollowingWork:
         if isinstance(gate, QuantisedAverageGate):
+            if gate.name in self._wakes:
+                return FollowingWork(self.context, gate, mask, self._wakes)
             return ChannelWork(self.context, self.loader, gate, source, mask)
         shape = TensorShape(source.channels, source.height, source.width)
         make = TapWork if by_taps(gate, shape, self.context.arch) else SpatialWork
         return make(self.context, self.loader, gate, source, mask)
 
-    def _channel_work(self, gate: QuantisedAverageGate) -> ChannelWork:
+    def _channel_work(self, gate: QuantisedAverageGate) -> ChannelWork | FollowingWork:
         work = self._work(gate)
-        assert isinstance(work, ChannelWork)
+        assert isinstance(work, ChannelWork | FollowingWork)
         return work
 
     def _spatial_work(self, gate: QuantisedSpatialGate) -> SpatialWork | TapWork:
         work = self._work(gate)
-        assert not isinstance(work, ChannelWork)
+        assert not isinstance(work, ChannelWork | FollowingWork)
         return work
 
     def _pooled_source(self, gate: Gate) -> SourceMap:

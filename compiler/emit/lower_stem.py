@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gatewright.compiler.emit.averages_apart import average_apart
 from gatewright.compiler.emit.context import OutputMap, SourceMap
 from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.compiler.emit.tile_traffic import Piece, store
@@ -40,12 +41,13 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
     away = image.off_chip.get(pool.output)
     if away is not None:
         output = replace(output, address=image.addresses[stem.rings], ring=stem.pool_rows(graph))
-    spilled = image.spilled.get(pool.output)
+    spilled = image.rows_for(layer.name, pool.output)
     if spilled is not None:
-        away, output = DramMap(spilled.dram, spilled.size), replace(output, ring=spilled.ring)
+        away, output = DramMap(spilled.dram, spilled.size), replace(output, address=spilled.address, ring=spilled.ring)
     gone = 0
     pooling = image.poolings.get(pool.output)
-    averages = None if pooling is None else _Averages(lowering, pooling, output)
+    apart = pooling is not None and pool.output in image.apart
+    averages = None if pooling is None or apart else _Averages(lowering, pooling, output)
     steps, tiles = list(stem.steps(graph)), all_tiles(shape.height, shape.width, 1)
     for number, step in enumerate(steps):
         context.out.layer = layer.name
@@ -64,6 +66,10 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
                 averages.make_rest(part)
         if away is not None:
             gone = _take(convolutions, output, away, gone, step.output.end)
+    if pooling is not None and spilled is not None and apart:
+        grid = pooling.shape(graph)
+        every = [(down, across) for down in range(grid.height) for across in range(grid.width)]
+        average_apart(context, pooling, spilled, image.parameter_entry[pooling.name], every)
     if layer.output not in image.ring_bytes and steps[-1].middle.end == shape.height:
         lowering.place(layer, None)
     if away is None:
@@ -117,7 +123,9 @@ class _Averages:
         if row == self.shape.height or rows < min((row + 1) * tile, self.source.height):
             return False
         layer, place = context.out.layer, Rows(row, row + 1)
-        windows(context, EpilogueKind.AVERAGE, self.source, self.output, place, tile, tile, only=column)
+        windows(
+            context, EpilogueKind.AVERAGE, self.source, self.output, place, tile, tile, only=Rows(column, column + 1)
+        )
         self._made += 1
         if column + 1 == self.shape.width and row + 1 < self.shape.height:
             self._completed = row + 1, rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap, SourcePart
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
@@ -13,7 +13,7 @@ from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live_chunks import live_chunks, split_live_chunk
-from gatewright.compiler.plan.tiling import Part, TileSet, chunks, even_chunks, first_pieces, split_chunk
+from gatewright.compiler.plan.tiling import MOST_TILES, Part, TileSet, chunks, even_chunks, first_pieces, split_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 
@@ -30,6 +30,7 @@ class Product:
     this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
     ``fine``: other work may come behind each part of a chunk, not behind whole chunks alone.
+    ``followed`` is told, behind each group of streamed filters, how many of the output's channels are complete.
     ``reads``: the same tiles, in a map ``reads_width`` pixels wide, as GATHER counts them, if it counts otherwise.
     """
 
@@ -40,16 +41,46 @@ class Product:
     filters: int
     kernel: Kernel
     written: Callable[[int], None] = lambda rows: None
+    followed: Callable[[int], None] = lambda channels: None
     serial: int = 0
     even: int | None = None
     first_filter: int = 0
     reads: TileSet | None = None
     reads_width: int = 0
     fine: bool = False
+    parts: tuple[SourcePart, ...] = ()
+    """The maps that it reads, if they are several; ``source`` then has the channels of all."""
 
     def pixels_stand(self, columns: int) -> bool:
         """Whether pixels must stand still: where filters of a block of the array write to several planes."""
         return any(plane.first % columns for plane in self.output.planes)
+
+    def within_reach(self) -> Product:
+        """The product with maps that begin where its tiles do, if they are further than an instruction can count."""
+        tiles, kernel = self.tiles, self.kernel
+        if tiles.table is not None or tiles.start + len(tiles) <= MOST_TILES:
+            return self
+        row = int(tiles.rows[0])
+        if self.output.residual_map is not None:
+            row = row >> self.output.residual_map.shift << self.output.residual_map.shift
+        above = row * kernel.stride - kernel.padding_y
+        masked, reaches = self.source.tile_gate is not None, len(tiles) <= MOST_TILES and above >= 0
+        if self.output.pool is not None or masked or row % tiles.tile or not reaches:
+            raise GatewrightError(
+                f"layer {self.name}: an instruction counts at most {MOST_TILES:,} tiles, and those from row {row} on "
+                "are further; from there they cannot be counted at the top of the map, nor if they are pooled, or if "
+                "tiles of what is read are gated: choose smaller images, or larger tiles"
+            )
+        across = -(-self.output.width // tiles.tile)
+        moved = replace(tiles, rows=tiles.rows - row, start=tiles.start - row // tiles.tile * across)
+        return replace(
+            self,
+            tiles=moved,
+            source=self.source.from_row(above),
+            output=self.output.from_row(row),
+            kernel=replace(kernel, padding_y=0),
+            written=lambda rows: self.written(rows + row // tiles.tile),
+        )
 
     @property
     def tables(self) -> dict[str, int]:
@@ -76,6 +107,13 @@ class Product:
     ) -> Patches:
         """Gather tiles [first, first + count)."""
         tiles, width = (self.tiles, self.output.width) if self.reads is None else (self.reads, self.reads_width)
+        if self.parts and slices is not None:
+            part = max(
+                (one for one in self.parts if one.slices.first <= slices.first), key=lambda one: one.slices.first
+            )
+            own = Slices(slices.first - part.slices.first, slices.count)
+            base, vectors, _ = gather(context, part.source, width, tiles, first, count, self.kernel, own)
+            return Patches(base, vectors, slices)
         return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces)
 
     def multiply(
@@ -92,7 +130,7 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     tiles, name = product.tiles, product.name
     slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
     pieces = _chunks(context, product, slices)
-    at_first = first_pieces(tiles, slices)
+    at_first = first_pieces(tiles, slices, product.kernel.piece_unit(product.source, context.arch))
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
         context.out.layer = name

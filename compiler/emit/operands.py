@@ -71,9 +71,9 @@ def gather_into(
 ) -> None:
     """Form the patches of tiles [first, first + count) from the given word of a region on."""
     base, vectors, slices = patches
-    begin, end = _span(source, tiles, first, count)
+    begin, end = _span(source, tiles, first, count, kernel)
     low = max(0, begin * kernel.stride - kernel.padding_y)
-    bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.height
+    bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.reach
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
@@ -111,6 +111,7 @@ def gather_into(
         padding_x=kernel.padding_x,
         out_width=out_width,
         pixel_channels=source.pitch if source.pitch != source.channels else 0,
+        dilation=kernel.dilation if kernel.dilation > 1 else 0,
         tile=tiles.tile,
         first_tile=tiles.start + first,
         tile_count=count,
@@ -122,7 +123,7 @@ def gather_into(
     )
 
 
-def _span(source: SourceMap, tiles: TileSet, first: int, count: int) -> tuple[int, int]:
+def _span(source: SourceMap, tiles: TileSet, first: int, count: int, kernel: Kernel) -> tuple[int, int]:
     """The output rows [begin, end) of tiles for which a GATHER reads a map.
 
     A map that moves is read as it was written: by the positions of tiles in their list, as if the list had all
@@ -133,7 +134,10 @@ def _span(source: SourceMap, tiles: TileSet, first: int, count: int) -> tuple[in
     if source.moving:
         if end == len(tiles):
             return 0, source.height
-        beyond = 0 if source.tile_gate is None else source.tile_gate.grid[1] + 1
+        if source.tile_gate is not None:
+            pixels = max(kernel.padding_y, kernel.reach - 1 - kernel.padding_y)
+            rows_of_tiles = -(-pixels // source.tile_gate.tile_in(source.height))
+            beyond = rows_of_tiles * (source.tile_gate.grid[1] + 1)
     begin = int(tiles.rows[max(0, first - beyond)])
     if tiles.bottom is not None and not source.moving:
         return begin, tiles.bottom

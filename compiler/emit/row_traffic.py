@@ -11,7 +11,7 @@ from collections import deque
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.compiler.plan.layout import slices_of
-from gatewright.compiler.plan.spills import DramRows, Pass, Use, use_of
+from gatewright.compiler.plan.spills import DramRows, Pass, Use, maps_of, use_of
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Opcode, Space
 
@@ -53,15 +53,15 @@ class RowTraffic:
 
     def __init__(self, context: Context, one: Pass) -> None:
         self.context, self._steps = context, one.steps
-        spills = {spill.tensors: spill for spill in context.image.spills.values()}.values()
-        layers = {layer.name for step in one.steps for layer, _ in step}
-        image = context.image
-        rows = [image.begun[str(s.begun)] if s.begun in layers else image.spilled[s.tensors[0]] for s in spills]
-        uses = [use_of(one, s.tensors, context.graph) for s in spills]
-        streams = [_Stream(*pair) for pair in zip(rows, uses, strict=True)]
-        used = [n for n, stream in enumerate(streams) if stream.use.reads or stream.use.writes]
-        self.streams = [streams[n] for n in used]
-        self.ahead = all(list(spills)[n].ahead for n in used)
+        layers = {layer.name: layer for step in one.steps for layer, _ in step}.values()
+        touched = {tensor: layer.name for layer in layers for tensor in maps_of(layer)}
+        self.streams: list[_Stream] = []
+        for spill in {spill.tensors: spill for spill in context.image.spills.values()}.values():
+            use, using = use_of(one, spill.tensors, context.graph), touched.keys() & {*spill.tensors}
+            rows = context.image.rows_for(touched[min(using)], min(using)) if using else None
+            if rows is not None and (use.reads or use.writes):
+                self.streams.append(_Stream(rows, use))
+        self.ahead = all(stream.rows.ahead for stream in self.streams)
         self._waiting: deque[_Piece] = deque()
         self._number, self._begun, self._pieces = -1, context.idle_port, 0
         self._share = 1.0

@@ -28,9 +28,9 @@ class _Clocks:
         rows, arch = self.context.out.rows, self.context.arch
         for row in rows[self._seen :]:
             if row[0] == Opcode.MATMUL:
-                self.array += matmul_cycles(fields_of(row), arch)
+                self.array += matmul_cycles(fields_of(row.tolist()), arch)
             elif row[0] == Opcode.EPILOGUE:
-                fields = fields_of(row)
+                fields = fields_of(row.tolist())
                 self.epilogue += preload_cycles(fields, arch) + epilogue_cycles(fields, arch) + EPILOGUE_LATENCY
         self._seen = len(rows)
 

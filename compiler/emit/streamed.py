@@ -15,11 +15,12 @@ import numpy as np
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.filter_use import part_of
 from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches
 from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, whole_part
+from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, patch_share, whole_part
 
 TOGETHER = 3, 4
 """What two groups that are multiplied together may take of the weight buffer."""
@@ -79,16 +80,38 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
         following = steps[number + 1] if number + 1 < len(steps) else None
         if following is None or not step.same_patches(following):
             context.patches_multiplied(gathered[number].base)
-        if not any(later.group == step.group for later in steps[number + 1 : number + 3]):
+        if bank.returns:
+            _release_pieces(loader, bank, step, following, serial)
+        elif not any(later.group == step.group for later in steps[number + 1 : number + 3]):
             loader.used(name, step.group, serial)
             if bank.picked:
                 behind = bank.groups(bank.filters) if following is None else following.group
                 for group in range(step.group + 1, behind):
                     loader.skip(name, group, serial)
+        if following is None or following.group > step.group:
+            product.followed(step.first_filter + step.filters)
         if step.ends:
             if following is not None and step.first_filter == last[id(product)]:
                 product.written(int(tiles.rows[step.first]) // tiles.tile)
-            yield
+            # Others take accumulator banks: not while the sums of a group that goes along are in one.
+            if following is None or following.piece.first == 0:
+                yield
+
+
+def _release_pieces(loader: FilterLoader, bank: FilterBank, step: _Step, following: _Step | None, serial: int) -> None:
+    """Let the pieces give way that no later step needs, of a group that the buffer does not hold at once."""
+    goes_on = following is not None and following.group == step.group
+    begin, end = step.piece.first, slices_end(bank) if following is None or not goes_on else following.piece.first
+    for number, piece in enumerate(bank.pieces_in(step.group)):
+        if begin < piece.first + piece.count <= end:
+            loader.used_piece(bank.name, number, step.group, serial, parameters=False)
+    if not goes_on:
+        loader.used_parameters(bank.name, step.group, serial)
+
+
+def slices_end(bank: FilterBank) -> int:
+    """The slices of a bank's reduction."""
+    return bank.pieces[-1].first + bank.pieces[-1].count
 
 
 def _steps(context: Context, product: Product) -> list[_Step]:
@@ -96,7 +119,10 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     slices = slices_of(product.kernel.taps * product.source.channels, arch)
     most = max(1, arch.accumulator_depth // tiles.pixels) * arch.columns
     group_size = min(bank.group, most if bank.streamed else arch.columns)
-    chunks = even_chunks(tiles, arch, PIECE_UNIT, arch.accumulator_depth // -(-group_size // arch.columns))
+    unit = product.kernel.piece_unit(product.source, arch)
+    share = patch_share(unit, slices, tiles.area, context.patches.size)
+    at_once = PIECE_UNIT if unit == 1 else min(unit, slices)
+    chunks = even_chunks(tiles, arch, at_once, arch.accumulator_depth // -(-group_size // arch.columns), share)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
     groups = _groups(context, product, bank, group_size)
     steps = []
@@ -105,7 +131,12 @@ def _steps(context: Context, product: Product) -> list[_Step]:
         room = 0  # the array takes longer than the gather
     for together in _together(groups, group_size, room):
         loads = bank.pieces_in(together[0][0] if bank.streamed else 0)
-        pieces = [part for load in loads for part in patch_pieces(load, slices, vectors, context.patches.size)]
+        if unit > 1:  # a piece of patches may begin within a loaded piece, and end in another
+            loads = (Slices(0, slices),)
+        cuts = vectors, context.patches.size, unit, share
+        regions = [part.slices for part in product.parts] or [Slices(0, slices)]
+        within = [part_of(load, region) for load in loads for region in regions]
+        pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
         for first, count in chunks:
             for piece in pieces:
                 steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from gatewright.compiler.emit.tile_pass import TilePass
 from gatewright.compiler.emit.tile_traffic import Piece, Place, Stream
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
@@ -13,20 +13,17 @@ from gatewright.compiler.plan.spills import rows_in_beats
 from gatewright.compiler.plan.tile_rings import stream_ring
 from gatewright.contract.arch import BEAT_BYTES
 
-if TYPE_CHECKING:
-    from gatewright.compiler.emit.lower_tiled import TiledLowering
 
-
-def streams_of(lowering: TiledLowering) -> tuple[list[Stream], list[Stream]]:
+def streams_of(of: TilePass) -> tuple[list[Stream], list[Stream]]:
     """The streams of a pass: those that come, and those that go."""
-    return _Streams(lowering).all()
+    return _Streams(of).all()
 
 
 class _Streams:
     """Makes the streams of a pass."""
 
-    def __init__(self, lowering: TiledLowering) -> None:
-        self.of = lowering
+    def __init__(self, of: TilePass) -> None:
+        self.of = of
 
     def all(self) -> tuple[list[Stream], list[Stream]]:
         """What comes, and what goes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
@@ -36,6 +37,11 @@ class Piece:
     def end(self) -> int:
         """The byte on chip behind it."""
         return self.address + self.rows * self.beats * BEAT_BYTES
+
+    @property
+    def dram_range(self) -> tuple[int, int]:
+        """The bytes in DRAM, with what lies between its runs."""
+        return self.dram, self.dram + (self.rows - 1) * self.stride + self.beats * BEAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -126,12 +132,15 @@ class Stream:
 class TileTraffic:
     """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``finish`` behind the last.
 
+    The STOREs of what the last step has made are postponed: what comes behind it has port B first, and so have the
+    first tiles of the pass behind, which went long ago.
+
     ``idle``: for each step about the array's cycles less those for which the epilogue has the port.
     """
 
     def __init__(self, context: Context, incoming: list[Stream], outgoing: list[Stream], idle: Sequence[int]) -> None:
         self.context, self.incoming, self.outgoing, self.idle = context, incoming, outgoing, idle
-        self._waiting: deque[tuple[Opcode, Piece]] = deque()
+        self._coming: deque[Piece] = deque()
         self._early: deque[Piece] = deque()
         self._number, self._begun, self._pieces, self._expected = -1, 0, 0, 0
 
@@ -140,7 +149,7 @@ class TileTraffic:
         for stream in self.incoming:
             for piece in stream.bring_first():
                 free = piece.address >= busy[1] or piece.end <= busy[0]
-                self._early.append(piece) if free else self._waiting.append((Opcode.LOAD, piece))
+                (self._early if free else self._coming).append(piece)
         self._begun, self._pieces, self._expected = self.context.idle_port, len(self._early), idle
         self.context.beside = self._between_early
 
@@ -152,42 +161,54 @@ class TileTraffic:
         """The share of a step, or of the layer before, that has gone."""
         return (self.context.idle_port - self._begun) / self._expected if self._expected > 0 else 1.0
 
-    def step(self, number: int) -> None:
-        """What a step needs is there behind this; what the next one needs is brought meanwhile."""
-        self._flush()
-        for stream in self.outgoing:
-            self._waiting += [(Opcode.STORE, piece) for piece in stream.take(number - 1)]
-        coming = [(Opcode.LOAD, piece) for stream in self.incoming for piece in stream.bring(number)]
-        self._waiting += coming
+    def step(self, number: int, layer: str) -> None:
+        """What a step needs is there behind this; what the next one needs is brought meanwhile.
+
+        What is complete behind the step before is a layer's. It goes before the next one's tiles come.
+        """
+        self._move_all(number)
+        self._take(number - 1, layer)
+        coming = [piece for stream in self.incoming for piece in stream.bring(number)]
+        self._coming += coming
         if coming or any(stream.takes_at_once(number) for stream in self.outgoing):
-            self._flush()
+            self._move_all(number)
         for stream in self.incoming:
-            self._waiting += [(Opcode.LOAD, piece) for piece in stream.bring_ahead(number)]
-        self._number, self._begun, self._pieces = number, self.context.idle_port, len(self._waiting)
+            self._coming += stream.bring_ahead(number)
+        self._number, self._begun, self._pieces = number, self.context.idle_port, self._left
         self._expected, self.context.beside = self.idle[number], self._between
 
     def _between(self) -> None:
         """As much of what waits as the port has been idle, so that all of it has gone at the end of the step."""
-        while self._waiting and len(self._waiting) > (1 - self._done()) * self._pieces:
-            self._move(*self._waiting.popleft())
+        while self._left and self._left > (1 - self._done()) * self._pieces:
+            if len(self.context.postponed):
+                self.context.postponed.emit_one()
+            else:
+                load(self.context, self._coming.popleft())
 
-    def finish(self) -> None:
-        """The last units go."""
-        self._flush()
-        for stream in self.outgoing:
-            self._waiting += [(Opcode.STORE, piece) for piece in stream.take(self._number)]
-        self._flush()
+    @property
+    def _left(self) -> int:
+        return len(self._coming) + len(self.context.postponed)
+
+    def finish(self, layer: str) -> None:
+        """The last units may go."""
+        self._move_all(self._number)
+        self._take(self._number, layer)
         self.context.beside = lambda: None
 
-    def _flush(self) -> None:
-        while self._early:
-            load(self.context, self._early.popleft())
-        while self._waiting:
-            self._move(*self._waiting.popleft())
+    def _take(self, step: int, layer: str) -> None:
+        """What is complete behind a step may go."""
+        for stream in self.outgoing:
+            for piece in stream.take(step):
+                place = piece.address, piece.end
+                self.context.postponed.add(layer, place, piece.dram_range, partial(store, self.context, piece))
 
-    def _move(self, opcode: Opcode, piece: Piece) -> None:
-        """A unit that is brought follows the STORE that wrote it: both use port B."""
-        store(self.context, piece) if opcode == Opcode.STORE else load(self.context, piece)
+    def _move_all(self, step: int) -> None:
+        """What waits; before step 0 what the pass before has left goes on waiting."""
+        if step:
+            self.context.postponed.emit_all()
+        for pieces in (self._early, self._coming):
+            while pieces:
+                load(self.context, pieces.popleft())
 
 
 def store(context: Context, piece: Piece) -> None:
@@ -199,7 +220,8 @@ def store(context: Context, piece: Piece) -> None:
 
 
 def load(context: Context, piece: Piece) -> None:
-    """Emit the LOAD of a piece."""
+    """Emit the LOAD of a piece, behind the STOREs of what it brings."""
+    context.postponed.before_load(piece.dram_range)
     place = "scratchpad", piece.address, piece.end
     context.out.emit(
         Opcode.LOAD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatewright.compiler.emit.context import Context, OutputMap, SourceMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.plan.bands import Rows
+from gatewright.compiler.plan.tiling import MOST_TILES
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 
 
@@ -17,18 +18,25 @@ def windows(
     window: int,
     step: int,
     inset: int = 0,
-    only: int | None = None,
+    only: Rows | None = None,
     part: tuple[int, int] | None = None,
 ) -> None:
     """Rows of ``output`` from windows of ``source``, which has its channels; ``parameters`` as with ``pool``.
 
-    ``only``: of one row the pixel in this column. ``part``: so many channels from one on, not all.
+    ``only``: of the pixels of these rows, one row behind the other, those in this range. ``part``: so many channels
+    from one on, not all.
     """
+    above = -(-inset // step)
+    if rows.end * output.width > MOST_TILES and rows.first >= above:  # further than an instruction can count
+        row = rows.first - above
+        source, output = source.from_row(row * step), output.from_row(row)
+        rows = Rows(above, rows.end - row)
     first_filter, filters = part or (0, output.channels)
     first = max(0, rows.first * step - inset)
     end = min(source.height, (rows.end - 1) * step - inset + window)
     read, written = source.rows(first, end), output.rows(rows.first, rows.end)
-    count = (rows.end - rows.first) * output.width if only is None else 1
+    pixels = only or Rows(0, (rows.end - rows.first) * output.width)
+    count = pixels.end - pixels.first
     accesses = [
         *(reads("scratchpad", *place) for place in read.ranges),
         *(writes("scratchpad", *place) for place in written.ranges),
@@ -46,7 +54,7 @@ def windows(
         out_width=output.width,
         channels=output.pitch or output.channels,
         tile=1,
-        first_tile=rows.first * output.width + (only or 0),
+        first_tile=rows.first * output.width + pixels.first,
         tile_count=count,
         pixel_count=count,
         first_filter=first_filter,

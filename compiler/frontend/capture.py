@@ -33,9 +33,9 @@ INPUT = "input"
 """Name of the tensor that holds the image."""
 
 SUPPORTED = (
-    "2-D convolution (dilation 1), batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
-    "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, a linear classifier on a global "
-    "average, and gates (logits that are compared, and the result multiplied)"
+    "2-D convolution, batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
+    "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, bilinear upsampling of small maps, a "
+    "linear classifier on a global average, and gates (logits that are compared, and the result multiplied)"
 )
 
 
@@ -180,6 +180,7 @@ _HANDLERS: dict[str, Handler] = {
     "getitem": recognise_decisions.item,
     "upsample_nearest2d": recognise_gates.upsample,
     "_upsample_nearest_exact2d": recognise_gates.upsample,
+    "upsample_bilinear2d": recognise_layers.interpolate,
     "mean": recognise_gates.mean,
     "adaptive_avg_pool2d": recognise_gates.adaptive_average,
     "avg_pool2d": recognise_gates.average_pool,

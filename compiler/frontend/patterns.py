@@ -79,6 +79,9 @@ class OpenConv:
     groups: int = 1
     most: float | None = None
     """The activation's largest value, if it has one."""
+    dilation: int = 1
+    beside: tuple[str, ...] = ()
+    """Further maps that it reads: the channels behind those of the source."""
     appended_to: str | None = None
     """The tensor behind whose channels its own are put."""
 
@@ -110,13 +113,30 @@ class Upsampled:
 class Pooled:
     """The averages of a feature map over a grid (height, width) of equal bins.
 
-    ``window`` is the edge of the bins if all are square and whole.
+    ``window`` is the edge of the bins if all are square and whole. ``level``: as a map it is one of a pyramid of bins.
     """
 
     source: str
     grid: tuple[int, int]
     channels: int
     window: int | None = None
+    level: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolated:
+    """A feature map, bilinearly upsampled to ``size`` (rows, columns); it is written out when it is used."""
+
+    source: str
+    size: tuple[int, int]
+    align_corners: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """A concatenation of maps that lie apart; only a convolution can read it."""
+
+    tensors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -253,7 +273,20 @@ class Mask:
         return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
 
 
-Value = Constant | Image | FeatureMap | OpenConv | Upsampled | Pooled | DenseChain | GridLogits | Largest | Mask
+Value = (
+    Constant
+    | Image
+    | FeatureMap
+    | OpenConv
+    | Upsampled
+    | Interpolated
+    | Together
+    | Pooled
+    | DenseChain
+    | GridLogits
+    | Largest
+    | Mask
+)
 
 
 def describe(value: object) -> str:
@@ -269,6 +302,10 @@ def describe(value: object) -> str:
             return f"the output of convolution {value.name}"
         case Upsampled():
             return f"the upsampled map {value.tensor}"
+        case Interpolated():
+            return f"the bilinearly upsampled map {value.source}"
+        case Together():
+            return f"the concatenation of {' and '.join(value.tensors)}"
         case Pooled():
             return f"the average-pooled map of {value.source}"
         case DenseChain():

@@ -159,7 +159,7 @@ def mean(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 
 def adaptive_average(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """Average pooling to a given grid."""
-    return _pool(walk, args["self"], tuple(node.meta["val"].shape[2:]))
+    return _pool(walk, args["self"], tuple(node.meta["val"].shape[2:]), level=True)
 
 
 def average_pool(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
@@ -184,7 +184,7 @@ def _cut_averages(walk: Walk, node: fx.Node, window: int) -> Value:
     return FeatureMap(walk.tensor(bins))
 
 
-def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...]) -> Value:
+def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...], level: bool = False) -> Value:
     value = walk.value(node)
     if isinstance(value, Pooled) and value.grid == grid:
         return value
@@ -192,4 +192,4 @@ def _pool(walk: Walk, node: fx.Node, grid: tuple[int, ...]) -> Value:
     shape = walk.graph.shapes[source]
     window = shape.height // grid[0]
     whole = (grid[0] * window, grid[1] * window) == (shape.height, shape.width)
-    return Pooled(source, (grid[0], grid[1]), shape.channels, window if whole else None)
+    return Pooled(source, (grid[0], grid[1]), shape.channels, window if whole else None, level)

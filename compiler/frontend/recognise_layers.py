@@ -14,9 +14,11 @@ from gatewright.compiler.frontend.patterns import (
     DenseChain,
     FeatureMap,
     GridLogits,
+    Interpolated,
     Mask,
     OpenConv,
     Pooled,
+    Together,
     Upsampled,
     Value,
     describe,
@@ -24,7 +26,7 @@ from gatewright.compiler.frontend.patterns import (
 from gatewright.compiler.frontend.walk import Walk, shape_of
 from gatewright.compiler.graph.graph import FloatLayer, TensorShape
 from gatewright.compiler.kinds.classifier import FloatClassifier
-from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.convolution import MOST_DILATION, FloatConv
 from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
 from gatewright.compiler.kinds.output import FloatOutput
 from gatewright.contract.isa import FORMATS, Opcode
@@ -39,21 +41,27 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     assert weight is not None
     bias = walk.constant(args["bias"])
     module = walk.values[args["weight"]].module  # type: ignore[union-attr]
-    if set(args["dilation"]) != {1}:
-        walk.fail(f"dilation = {list(args['dilation'])} is not supported, use dilation=1")
-    stride, padding = _one(walk, "stride", args["stride"]), _padding(walk, args["padding"], weight)
+    stride, dilation = _one(walk, "stride", args["stride"]), _one(walk, "dilation", args["dilation"])
+    if dilation > MOST_DILATION:
+        walk.fail(f"dilation = {dilation} is not supported, use 1 to {MOST_DILATION}")
+    dilation = 1 if weight.shape[2:] == (1, 1) else dilation
+    padding = _padding(walk, args["padding"], weight, dilation)
     offset = np.zeros(len(weight)) if bias is None else bias
     value = walk.value(args["input"])
-    if isinstance(value, Pooled) and value.window is not None and weight.shape[2:] == (1, 1) and value.grid != (1, 1):
+    is_map = isinstance(value, Pooled) and (value.window is not None or value.level) and value.grid != (1, 1)
+    if is_map and weight.shape[2:] == (1, 1):
         value = FeatureMap(walk.tensor(value))
     if isinstance(value, Pooled | DenseChain):
         if args["groups"] != 1:
             walk.fail(f"groups = {args['groups']} on {describe(value)}; a gate's layers must have groups=1")
+        if dilation != 1:
+            walk.fail(f"dilation = {dilation} on {describe(value)}; a gate's layers must have dilation=1")
         return _on_pooled(walk, value, module, weight, offset, stride, padding)
-    source = walk.tensor(value)
+    source, *beside = value.tensors if isinstance(value, Together) else (walk.tensor(value),)
     name = walk.unique(module)
     walk.graph.shapes[name] = shape_of(node)
-    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, stride, padding, groups=args["groups"])
+    geometry = {"stride": stride, "padding": padding, "groups": args["groups"], "dilation": dilation}
+    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, **geometry, beside=tuple(beside))
 
 
 def _on_pooled(
@@ -97,13 +105,13 @@ def _one(walk: Walk, what: str, pair: Any) -> int:
     return int(values.pop())
 
 
-def _padding(walk: Walk, padding: Any, weight: Array) -> int:
+def _padding(walk: Walk, padding: Any, weight: Array, dilation: int) -> int:
     if padding == "valid":
         return 0
     if padding == "same":
-        if any(edge % 2 == 0 for edge in weight.shape[2:]):
+        if any((edge - 1) * dilation % 2 for edge in weight.shape[2:]):
             walk.fail("padding 'same' with an even kernel pads unevenly; use an odd kernel")
-        padding = [edge // 2 for edge in weight.shape[2:]]
+        padding = [(edge - 1) * dilation // 2 for edge in weight.shape[2:]]
     return _one(walk, "padding", padding)
 
 
@@ -226,6 +234,8 @@ def concatenate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         walk.fail(f"a concatenation along dimension {args['dim']}; supported is that of channels (1) of feature maps")
     if len({part.meta["val"].shape[2:] for part in args["tensors"]}) > 1:
         walk.fail("feature maps of different sizes are concatenated")
+    if any(isinstance(part, Interpolated) for part in parts):
+        return Together(tuple(walk.tensor(part) for part in parts))
     flat = tuple(one for part in parts for one in walk.parts.get(part, (part,)))
     joined = flat[0]
     for count in range(2, len(flat) + 1):
@@ -280,6 +290,26 @@ def upsample(walk: Walk, node: fx.Node, value: FeatureMap | OpenConv) -> Value:
             f"upsampled by {factors} in both directions, and must be added to a convolution's output"
         )
     return Upsampled(walk.tensor(value), shift)
+
+
+def interpolate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Bilinear upsampling of a small map, such as a level of pyramid pooling."""
+    value = walk.value(args["input"] if "input" in args else args["self"])
+    if isinstance(value, DenseChain) and len(value.layers) == 1:
+        value = _of_one_bin(walk, value)
+    shape = shape_of(node)
+    return Interpolated(walk.tensor(value), (shape.height, shape.width), bool(args["align_corners"]))
+
+
+def _of_one_bin(walk: Walk, chain: DenseChain) -> FeatureMap:
+    """A fully connected layer on a global average as a 1x1 convolution of a map of one pixel."""
+    (layer,) = chain.layers
+    channels = walk.graph.shapes[chain.source].channels
+    source = walk.tensor(walk.one_bin(chain.source, channels))
+    name = walk.unique(layer.module)
+    walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
+    weight = layer.weight[:, None, None, :].copy()
+    return FeatureMap(walk.tensor(OpenConv(name, source, weight, layer.bias, 1, 0, relu=layer.relu)))
 
 
 def value_shape(walk: Walk, value: FeatureMap | OpenConv) -> TensorShape:

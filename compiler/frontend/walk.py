@@ -7,9 +7,21 @@ from typing import NoReturn
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import Array, Constant, FeatureMap, Image, OpenConv, Pooled, Value, describe
+from gatewright.compiler.frontend.patterns import (
+    Array,
+    Constant,
+    FeatureMap,
+    Image,
+    Interpolated,
+    OpenConv,
+    Pooled,
+    Value,
+    describe,
+)
 from gatewright.compiler.graph.graph import FloatGraph, ImageScaling, TensorShape
+from gatewright.compiler.kinds.bins import FloatBins
 from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.interpolation import FloatInterpolation
 from gatewright.contract.errors import GatewrightError
 
 
@@ -33,6 +45,8 @@ class Walk:
         Gates by their logits and whether the comparison with 0 is strict, with their names.
     joined, parts
         Concatenations by their parts, and their parts.
+    whole
+        Global averages that are maps, by what they are averages of.
     masked
         The convolutions that wrote a map in which skipped places are zero.
     where
@@ -50,6 +64,7 @@ class Walk:
         self.masked: dict[str, FloatConv] = {}
         self.joined: dict[tuple[Value, ...], Value] = {}
         self.parts: dict[Value, tuple[Value, ...]] = {}
+        self.whole: dict[str, Pooled] = {}
         self._scaling: ImageScaling | None = None
         self.where = "the network"
 
@@ -93,8 +108,12 @@ class Walk:
             return value.tensor
         if isinstance(value, Image):
             return self._image(value)
+        if isinstance(value, Pooled) and value.level:
+            return self._bins(value)
         if isinstance(value, Pooled) and value.window is not None:
             return self._averages(value, value.window)
+        if isinstance(value, Interpolated):
+            return self._interpolated(value)
         if not isinstance(value, OpenConv):
             self.fail(f"it reads {describe(value)}, where only a feature map is supported")
         if value in self.written:
@@ -118,6 +137,8 @@ class Walk:
             output_tiles=value.output_tiles,
             input_tiles=source.output_tiles if source else None,
             groups=value.groups,
+            dilation=value.dilation,
+            beside=value.beside,
             most=value.most,
             appended_to=value.appended_to,
             weight=value.weight,
@@ -146,6 +167,29 @@ class Walk:
             self.graph.layers.append(
                 FloatConv(name, value.source, name, window, 0, False, groups=groups, weight=weight, bias=bias)
             )
+        return self.written[value]
+
+    def one_bin(self, source: str, channels: int) -> Pooled:
+        """The global average of a map as a map of one pixel, the same value each time."""
+        return self.whole.setdefault(source, Pooled(source, (1, 1), channels, level=True))
+
+    def _bins(self, value: Pooled) -> str:
+        """The name of the map of averages over a grid of bins."""
+        if value not in self.written:
+            name = self.written[value] = self.unique(f"{value.source}.bins")
+            self.graph.shapes[name] = TensorShape(value.channels, *value.grid)
+            self.order[name] = len(self.order)
+            self.graph.layers.append(FloatBins(name, value.source, name, value.grid))
+        return self.written[value]
+
+    def _interpolated(self, value: Interpolated) -> str:
+        """The name of a map that is upsampled bilinearly."""
+        if value not in self.written:
+            name = self.written[value] = self.unique(f"{value.source}.upsampled")
+            self.graph.shapes[name] = TensorShape(self.graph.shapes[value.source].channels, *value.size)
+            self.order[name] = len(self.order)
+            layer = FloatInterpolation(name, value.source, name, value.size, value.align_corners)
+            self.graph.layers.append(layer)
         return self.written[value]
 
     def _image(self, image: Image) -> str:

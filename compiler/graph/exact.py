@@ -17,7 +17,9 @@ PIECE = 1024
 there, and so every partial sum in whatever order, is exact in float32."""
 
 
-def convolve(source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding: int, groups: int = 1) -> Tensor:
+def convolve(
+    source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding: int, groups: int = 1, dilation: int = 1
+) -> Tensor:
     """The exact integer convolution of int8 [B, C, H, W] with [O, KH, KW, C / groups]: int64 [B, O, H', W'].
 
     Matrix products over unfolded patches, so that no fast-convolution algorithm can round, in float32 over ``PIECE``
@@ -25,7 +27,9 @@ def convolve(source: Tensor, weight: npt.NDArray[np.int8], stride: int, padding:
     """
     filters, height, width, channels = weight.shape
     edge = F.pad(source.permute(0, 2, 3, 1).to(torch.float32), (0, 0, *(padding,) * 4))
-    windows = edge.unfold(1, height, stride).unfold(2, width, stride)  # [B, H', W', C, KH, KW]
+    down, across = ((size - 1) * dilation + 1 for size in (height, width))
+    reach = edge.unfold(1, down, stride).unfold(2, across, stride)
+    windows = reach[..., ::dilation, ::dilation]  # [B, H', W', C, KH, KW]
     grouped = windows.unflatten(3, (groups, channels)).permute(3, 0, 1, 2, 5, 6, 4)
     patches = grouped.reshape(groups, windows.shape[:3].numel(), -1)
     kernel = torch.from_numpy(weight.reshape(groups, filters // groups, -1)).to(torch.float32)

@@ -205,6 +205,9 @@ class FloatGraph:
 class QuantisedGraph:
     """The network in integers. ``scales`` gives the value of one unit of every feature map.
 
+    ``zeros`` has the integers that stand for 0, by feature map, where these are not 0: a value is (integer - zero) *
+    scale.
+
     ``input_scale`` maps normalised images, behind ``scaling`` if there is one, to int8: round(x / input_scale),
     saturated.
     """
@@ -213,6 +216,7 @@ class QuantisedGraph:
     layers: list[QuantisedLayer] = field(default_factory=list)
     shapes: dict[str, TensorShape] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
+    zeros: dict[str, int] = field(default_factory=dict)
     scaling: ImageScaling | None = None
 
     @property

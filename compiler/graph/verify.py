@@ -258,6 +258,17 @@ def poolings_follow_their_convolution(graph: QuantisedGraph) -> None:
         before = layer
 
 
+def zeros_stand_for_0_where_the_machine_puts_them(graph: QuantisedGraph) -> None:
+    """A map whose 0 is another integer is read by unpadded convolutions alone, and no gate masks it."""
+    for layer in graph.layers:
+        for tensor in graph.zeros.keys() & set(_maps_read(graph, layer)):
+            plain = isinstance(layer, Convolution) and layer.padding == 0 and layer.continued != tensor
+            if not plain or layer.gives == tensor:
+                broken(layer.name, f"it reads {tensor}, in which {graph.zeros[tensor]} stands for 0")
+        if isinstance(layer, Convolution) and layer.output in graph.zeros and (layer.gates or layer.continued):
+            broken(layer.name, f"{graph.zeros[layer.output]} stands for 0 in its output, which is masked or added to")
+
+
 RULES: tuple[Callable[[Graph], None], ...] = (
     gives_what_it_computes,
     names_are_unique,
@@ -278,6 +289,7 @@ RULES: tuple[Callable[[Graph], None], ...] = (
 QUANTISED_RULES: tuple[Callable[[QuantisedGraph], None], ...] = (
     poolings_follow_their_convolution,
     pooled_averages_of_skipped_tiles_are_there,
+    zeros_stand_for_0_where_the_machine_puts_them,
 )
 
 

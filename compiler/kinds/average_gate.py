@@ -128,10 +128,12 @@ class QuantisedAverageGate(AverageGate, QuantisedGate):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.vector_name, self.average_scales)
-        if self.input_channels is None:
+        weight = self.average_weight[:, np.newaxis, np.newaxis]
+        if image.follows(self.vector_name):
+            image.add_by_reduction(self.vector_name, weight, None)
+        elif self.input_channels is None:
             image.add_by_vector(self.vector_name, self.average_weight, vector=True)
         else:
-            weight = self.average_weight[:, np.newaxis, np.newaxis]
             image.add_by_reduction(self.vector_name, weight, self.input_channels, vector=True)
         image.add_parameters(self.name, Requantisation.bias_only(self.sign_bias))
         image.add_by_vector(self.name, self.sign_weight, vector=True)

@@ -29,6 +29,7 @@ from gatewright.compiler.graph.grids import tiling_of
 from gatewright.compiler.quantise.numbers import int8_weights, requantisation
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import FORMATS, Opcode
 from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from gatewright.compiler.graph import float_executor, reference
     from gatewright.compiler.plan.network_image import NetworkImage
     from gatewright.compiler.quantise.quantise import Quantiser
+
+MOST_DILATION = (1 << next(field.bits for field in FORMATS[Opcode.GATHER].fields if field.name == "dilation")) - 1
+"""The largest dilation that GATHER can name."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Convolution(Layer):
     the residual afterwards, or it is coarser, so that the sum has a place of its own.
 
     ``appended_to`` names a tensor behind whose channels those of the filters are put: the output has all channels of
-    that tensor, then these.
+    that tensor, then these. ``dilation`` is how many pixels of the input lie from a row or column of the kernel to the
+    next. ``beside`` names further maps of the source's size: the input's channels are those of the source, then theirs.
     """
 
     source: str
@@ -72,6 +77,13 @@ class Convolution(Layer):
     upsample: int = 0
     elsewhere: bool = False
     appended_to: str | None = None
+    dilation: int = 1
+    beside: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The maps that the kernel goes over: the source, and those whose channels are behind it."""
+        return (self.source, *self.beside)
 
     @property
     def continued(self) -> str | None:
@@ -94,6 +106,12 @@ class Convolution(Layer):
         """Rows and columns of the kernel."""
 
     @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of the input from the first to the last that the kernel reads at once."""
+        height, width = self.kernel
+        return (height - 1) * self.dilation + 1, (width - 1) * self.dilation + 1
+
+    @property
     @abstractmethod
     def averages(self) -> bool:
         """Whether it is an average over its windows."""
@@ -110,7 +128,7 @@ class Convolution(Layer):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.source,) if self.continued is None else (self.source, self.continued)
+        return self.sources if self.continued is None else (*self.sources, self.continued)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -125,18 +143,30 @@ class Convolution(Layer):
     def check_weights(self, graph: Graph, weight: npt.NDArray[np.float64] | npt.NDArray[np.int8]) -> None:
         """The weights have the channels of the source and make the shape of the output."""
         source, output = shape_of(graph, self.source), shape_of(graph, self.output)
-        filters, height, width, channels = weight.shape
+        filters, _, _, channels = weight.shape
         rows, columns = (
             (size + 2 * self.padding - edge) // self.stride + 1
-            for size, edge in ((source.height, height), (source.width, width))
+            for size, edge in zip((source.height, source.width), self.reach, strict=True)
         )
-        fits = channels * self.groups == source.channels and filters % self.groups == 0
+        if not 1 <= self.dilation <= MOST_DILATION:
+            refuse(self.name, f"its dilation is {self.dilation}; supported are 1 to {MOST_DILATION}")
+        parts = [shape_of(graph, name) for name in self.sources]
+        fits = channels * self.groups == sum(part.channels for part in parts) and filters % self.groups == 0
+        fits = fits and len({(part.height, part.width) for part in parts}) == 1
         before = TensorShape(0, rows, columns) if self.appended_to is None else shape_of(graph, self.appended_to)
         fits = fits and (before.height, before.width) == (rows, columns)
         if not fits or output != TensorShape(before.channels + filters, rows, columns):
             broken(self.name, f"weights {list(weight.shape)} do not make {output} of {source}")
         if self.appended_to is not None and (self.residual is not None or self.output_channels or self.output_tiles):
             broken(self.name, f"its output is put behind {self.appended_to}, and it is added to or masked as well")
+        if self.beside and (self.groups > 1 or self.dilation > 1 or self.input_channels or self.input_tiles):
+            refuse(
+                self.name,
+                f"it reads a concatenation of {len(self.sources)} maps where they lie; supported is that of maps "
+                "without gates, by a convolution with groups=1 and dilation=1",
+            )
+        if self.beside and graph.input in self.sources:
+            refuse(self.name, "it reads a concatenation of the image and other maps; only layers' maps can be")
         if self.groups > 1:
             self._check_groups(graph)
 
@@ -190,7 +220,8 @@ class FloatConv(Convolution, FloatLayer):
 
     @property
     def averages(self) -> bool:
-        return self.depthwise and self.weight[0].size > 1 and _alike(self.weight) and not self.bias.any()
+        alone = self.depthwise and self.dilation == 1 and self.weight[0].size > 1
+        return alone and _alike(self.weight) and not self.bias.any()
 
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
@@ -200,7 +231,8 @@ class FloatConv(Convolution, FloatLayer):
 
     def run(self, batch: float_executor.Batch) -> None:
         weight, bias = batch.parameters[self.name]
-        value = F.conv2d(batch.maps[self.source], weight, bias, self.stride, self.padding, groups=self.groups)
+        geometry = self.stride, self.padding, self.dilation, self.groups
+        value = F.conv2d(_together(batch.maps, self.sources), weight, bias, *geometry)
         if self.output_channels is not None:
             value = value * batch.masks[self.output_channels][:, :, None, None]
         if self.output_tiles is not None:
@@ -227,11 +259,20 @@ class FloatConv(Convolution, FloatLayer):
                 "range, so it must not be larger: calibrate the network again, or keep the activation out of a "
                 "concatenation, and out of a residual stream"
             )
-        weight, scale = int8_weights(self.weight.reshape(len(self.weight), -1), self.bias / source)
+        weights = self.weight
+        if self.beside:  # each part has a scale of its own, which its weights take in
+            shapes, scales_of = quantiser.result.shapes, quantiser.result.scales
+            parts = [np.full(shapes[name].channels, scales_of[name]) for name in self.sources]
+            weights, source = weights * np.concatenate(parts), 1.0
+        zero, shift = quantiser.zeros.of(self.source), quantiser.zeros.of(self.output)
+        real = self.bias + shift * output
+        weight, scale = int8_weights(weights.reshape(len(weights), -1), real / source)
         if self.averages:  # sums are exact
             weight, scale = np.ones_like(weight), self.weight[:, 0, 0, 0]
-        scales = requantisation(self.name, weight, self.bias / (scale * source), scale * source / output)
+        bias = real / (scale * source) - zero * weight.sum(1, dtype=np.int64)
+        scales = requantisation(self.name, weight, bias, scale * source / output)
         geometry = {field.name: getattr(self, field.name) for field in fields(Convolution)}
+        geometry["relu"] = self.relu and shift == 0  # int8 saturates where the ReLU begins
         return QuantisedConv(**geometry, weight=weight.reshape(self.weight.shape), requantisation=scales)
 
 
@@ -254,7 +295,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
     def averages(self) -> bool:
         scales = self.requantisation
         alike = _alike(scales.multiplier) and _alike(scales.shift) and not scales.bias.any()
-        return self.depthwise and self.weight[0].size > 1 and bool((self.weight == 1).all()) and alike
+        alone = self.depthwise and self.dilation == 1 and self.weight[0].size > 1
+        return alone and bool((self.weight == 1).all()) and alike
 
     def check(self, graph: Graph) -> None:
         self.check_weights(graph, self.weight)
@@ -276,7 +318,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return pixels * filters * height * width * channels
 
     def run(self, batch: reference.Batch) -> None:
-        sums = convolve(batch.maps[self.source], self.weight, self.stride, self.padding, self.groups)
+        geometry = self.stride, self.padding, self.groups, self.dilation
+        sums = convolve(_together(batch.maps, self.sources), self.weight, *geometry)
         values = requantise(sums, self.requantisation)
         if self.output_channels is not None:
             values *= batch.masks[self.output_channels][:, :, None, None]
@@ -302,6 +345,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         elif self.groups > 1:
             image.add_grouped(self)
             return
+        elif self.beside:
+            image.add_of_several(self, output_gate)
         elif self.input_channels is None:
             image.add_by_vector(self.name, self.weight, output_gate)
         else:
@@ -327,6 +372,11 @@ class QuantisedConv(Convolution, QuantisedLayer):
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.convolutions([layer for layer in group if isinstance(layer, QuantisedConv)])
+
+
+def _together(maps: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+    """The channels of some maps behind one another [B, C, H, W]."""
+    return maps[names[0]] if len(names) == 1 else torch.cat([maps[name] for name in names], 1)
 
 
 def behind(maps: dict[str, Tensor], first: str | None, values: Tensor) -> Tensor:

@@ -91,8 +91,9 @@ class Pooling(QuantisedLayer):
 
     def begun_with(self, graph: QuantisedGraph) -> tuple[str, ...]:
         """It is written along with its source, and by a shortcut for the source's inactive tiles."""
-        residual = self._residual(graph)
-        return (self.source,) if residual is None else (self.source, residual)
+        writers = (la for la in graph.layers if isinstance(la, QuantisedConv) and la.output == self._residual(graph))
+        shortcut = next((writer for writer in writers if writer.completed_by is not None), None)
+        return (self.source,) if shortcut is None else (self.source, shortcut.output)
 
     def _residual(self, graph: QuantisedGraph) -> str | None:
         writers = (la for la in graph.layers if isinstance(la, QuantisedConv) and la.output == self.source)
@@ -105,8 +106,9 @@ class Pooling(QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         """Its factor lies before the parameters of the convolution that writes its source."""
 
-    def without_gates(self) -> None:
-        return None
+    def without_gates(self) -> Pooling:
+        """Itself: without gates it is left out where nothing else reads it."""
+        return self
 
     @property
     def role(self) -> LayerKind:

@@ -8,10 +8,12 @@ from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, joined
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
+from gatewright.compiler.plan.averages import digits_name
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.placement import SLACK_BYTES, Buffer, alive, place_all, place_around_rooms
 from gatewright.compiler.plan.rooms import Neighbour, RoomWish
 from gatewright.compiler.plan.stem import PooledConvolution
+from gatewright.compiler.plan.wake import wakes_of
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 
@@ -29,23 +31,21 @@ class RingWish:
 
 
 @dataclass(frozen=True)
-class Spill:
-    """Maps that share a place in DRAM, and ``rows`` of a ring on chip; rows come ``ahead`` (0 or 1) steps early.
+class RowRing:
+    """``rows`` rows on chip of maps in DRAM, for some layers; they come ``ahead`` (0 or 1) steps of a pass early."""
 
-    ``begun``: a layer that writes the first of them and reads none, if it has a ring of its own, of ``begin`` rows: it
-    and the others need not fit at once.
-    """
+    name: str
+    layers: tuple[str, ...]
+    rows: int
+    ahead: int = 0
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Maps that share a place in DRAM, and their rings: layers that have one each need not fit at once."""
 
     tensors: tuple[str, ...]
-    rows: int
-    ahead: int
-    begun: str | None = None
-    begin: int = 0
-
-    @property
-    def begin_ring(self) -> str:
-        """The name of the ring of the layer that begins the maps."""
-        return f"{self.tensors[0]}.begin"
+    rings: tuple[RowRing, ...]
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,13 @@ def allocate_scratchpad(
     off_chip: Collection[str] = (),
     rooms: Sequence[RoomWish] = (),
     ends: Mapping[str, bool] = MappingProxyType({}),
-    between: bool = False,
 ) -> MapPlan:
     """Places of every tensor, pooled map and hidden vector; residual chains share one buffer.
 
     ``input_size`` is that of the input as it is laid out, in bytes. The middle maps of banded ``blocks`` are rings;
-    where such a block has a shortcut its output may overlap its input. ``between``: others may have
-    the place of a ring of ``spills`` between the passes over its map. ``rings`` are other maps in rings,
-    ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM. ``strict``: the middle
+    where such a block has a shortcut its output may overlap its input. ``rings`` are other maps in rings,
+    ``stems`` convolutions that are computed in turn with their max pool. ``spills`` lie in DRAM, and have no place of
+    their own but those of their rings. ``strict``: the middle
     maps must have room for the rows that are kept if all channels are active; else an image may turn out not to fit.
     ``fixed``: rings of maps of which only rows are kept, in bytes; ``together``: layers that are computed in turn.
     Maps ``off_chip`` have no place of their own, but ``rooms`` in which some of their rows or tiles lie. Maps of
@@ -149,21 +148,20 @@ def allocate_scratchpad(
         for name, size in layer.scratch(graph, arch).items():
             if size:
                 owner[name] = Buffer([name], size, number, number)
+    for wake in wakes_of(graph, arch):
+        owner[digits_name(wake.follower.name)].first = graph.layers.index(wake.convolution)
     for spill in spills:
         shape = graph.shapes[spill.tensors[0]]
-        owner[spill.tensors[0]].size = spill.rows * shape.width * shape.channels
-        if spill.begun is not None:
-            readers = [n for n, layer in enumerate(graph.layers) if {*spill.tensors} & {*layer.reads}]
-            begins = uses[spill.tensors[0]]
-            owner[spill.tensors[0]].first = min(readers)
-            size = spill.begin * shape.width * shape.channels
-            owner[spill.begin_ring] = Buffer([spill.begin_ring], size, min(begins), min(readers) - 1)
-        if between:
-            owner[spill.tensors[0]].times = _pass_numbers(spill, graph, blocks)
+        for ring in spill.rings:
+            using = _in_turn_with(ring.layers, graph, [*in_turn, *together])
+            size = ring.rows * shape.width * shape.channels
+            owner[ring.name] = Buffer([ring.name], size, min(using), max(using))
+        for name in {*spill.tensors} - {ring.name for ring in spill.rings}:
+            del owner[name]
     owner[graph.input].last_place = bool(spills)
     for wish in rings:
-        ring = owner[wish.tensor]
-        ring.size, ring.least, ring.flexible = wish.size, wish.least, True
+        kept_rows = owner[wish.tensor]
+        kept_rows.size, kept_rows.least, kept_rows.flexible = wish.size, wish.least, True
     for room in rooms:
         numbers = [graph.layers.index(layer) for layer in room.layers]
         owner[room.name] = Buffer([room.name], room.size, min(numbers), max(numbers), flexible=True, least=room.least)
@@ -191,15 +189,11 @@ def allocate_scratchpad(
     )
 
 
-def _pass_numbers(spill: Spill, graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> frozenset[int]:
-    """The numbers of the layers that go over maps in DRAM, with what is done in turn with them."""
-    found = set[int]()
-    for number, layer in enumerate(graph.layers):
-        if not {*layer.reads, *layer.writes} & {*spill.tensors} or layer.gives is not None:
-            continue
-        turns = [graph.layers.index(la) for block in blocks if layer in block.layers for la in block.layers]
-        found |= set(range(min([number, *turns]), max([number, *turns]) + 1))
-    return frozenset(found)
+def _in_turn_with(names: Sequence[str], graph: QuantisedGraph, groups: Sequence[Sequence[QuantisedLayer]]) -> set[int]:
+    """The numbers of layers, and of all that are computed in turn with them."""
+    number = {layer.name: count for count, layer in enumerate(graph.layers)}
+    turns = (group for group in groups if any(layer.name in names for layer in group))
+    return {number[name] for name in names} | {number[layer.name] for group in turns for layer in group}
 
 
 def _averages_bins(layer: QuantisedLayer) -> bool:

@@ -41,7 +41,7 @@ class BandedBlock:
     ``tiled``: whether the first convolution is gated in tiles, so that its rows come by rows of those.
     ``halvings``: how often rows of tiles of the map between them may be halved, so that fewer of its rows are kept.
     ``slides``: the output of a block with a shortcut may overwrite rows of the input that are through: nobody reads the
-    input behind the block.
+    input behind the block, and its rows lie as far apart for every image.
     """
 
     first: QuantisedConv
@@ -129,7 +129,7 @@ class BandedBlock:
 def needed_rows(layer: QuantisedConv, output: Rows) -> Rows:
     """Rows of a convolution's source for rows of its output; they may lie outside the map."""
     first = output.first * layer.stride - layer.padding
-    return Rows(first, (output.end - 1) * layer.stride - layer.padding + layer.weight.shape[1])
+    return Rows(first, (output.end - 1) * layer.stride - layer.padding + layer.reach[0])
 
 
 def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
@@ -143,8 +143,11 @@ def bandable_blocks(graph: QuantisedGraph) -> list[BandedBlock]:
         first = next((conv for conv in convolutions if conv.output == second.source), None)
         if first is None or sum(second.source in layer.reads for layer in graph.layers) > 1:
             continue
+        if first.beside or second.beside:
+            continue
         shortcut = next((conv for conv in convolutions if conv.completed_by == second.name), None)
-        slides = shortcut is not None and not _read_behind(graph, first.source, second)
+        compact = any(conv.output == first.source and conv.output_channels is not None for conv in convolutions)
+        slides = shortcut is not None and not compact and not _read_behind(graph, first.source, second)
         maps = {first.source, first.output, second.output if shortcut else first.source}
         size = sum(graph.shapes[name].size for name in maps)
         tile = tile_rows(graph, second) or UNGATED_ROWS

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.compiler.plan.allocate import Spill
+from gatewright.compiler.plan.allocate import RowRing, Spill
 from gatewright.compiler.plan.chains import BANDS, Chain, in_a_row
 from gatewright.compiler.plan.filters import RESIDENT_SHARE
 from gatewright.compiler.plan.spills import Pass, ring_rows_of, use_of
@@ -85,7 +85,7 @@ def wider(graph: QuantisedGraph, way: Way, stems: Sequence[PooledConvolution], a
     whose filters are streamed, and come again for each band.
     """
     chains, spills = way
-    tensors, ahead = [spill.tensors for spill in spills], [spill.ahead for spill in spills]
+    tensors, ahead = [spill.tensors for spill in spills], [spill.rings[0].ahead for spill in spills]
     stream_of = {chain: _stream_of(chain, tensors) for chain in chains}
     resident, of = RESIDENT_SHARE
     most = arch.weight_words * arch.rows * resident // of
@@ -140,13 +140,17 @@ def _spilled(
         begins = [one for one in found if not use_of(one, stream, graph).reads]
         others = [one for one in found if one not in begins]
         pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in stream]
+        users = [la.name for la in graph.layers if {*stream} & {*la.reads, *la.writes}]
+        users += [stem.convolution.name for stem in stems if stem.pool.output in stream]
         if pooled or not others or len(begins) != 1:
-            spills.append(Spill(stream, ring_rows_of(found, graph, stream, early, max(pooled, default=0)), early))
+            rows = ring_rows_of(found, graph, stream, early, max(pooled, default=0))
+            spills.append(Spill(stream, (RowRing(stream[0], tuple(users), rows, early),)))
             continue
         (begun,) = {layer.name for step in begins[0].steps for layer, _ in step if layer.output == stream[0]}
-        rows = (ring_rows_of(which, graph, stream, early) for which in (others, begins))
-        ring, begin = rows
-        spills.append(Spill(stream, ring, early, begun, begin))
+        users.remove(begun)
+        ring, begin = (ring_rows_of(which, graph, stream, early) for which in (others, begins))
+        rings = RowRing(stream[0], tuple(users), ring, early), RowRing(f"{stream[0]}.begin", (begun,), begin, early)
+        spills.append(Spill(stream, rings))
     return spills
 
 

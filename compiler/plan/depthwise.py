@@ -41,6 +41,7 @@ def in_epilogue(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig) -
     height, width = layer.weight.shape[1:3]
     fits = height == width <= MOST_DEPTHWISE_WINDOW and layer.stride <= MOST_DEPTHWISE_STEP and layer.padding < height
     plain = layer.output_tiles is None and layer.input_tiles is None and layer.continued is None
+    plain = plain and layer.dilation == 1
     averaged = any(isinstance(other, Pooling) and other.source == layer.output for other in graph.layers)
     if not layer.depthwise or not plain or averaged:
         return False

@@ -60,6 +60,8 @@ class FilterBank:
     pieces: tuple[Slices, ...]
     first_pieces: tuple[Slices, ...] = ()
     """Those of the first group, if they are others."""
+    returns: bool = False
+    """Whether the buffer does not hold a group at once, so that its pieces come again for each chunk of pixels."""
     output_gate: str | None = None
     """Of a bank by reduction the gate of the output: its table picks the filters of what has been loaded."""
 
@@ -102,7 +104,7 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
     """The bank whole if it may be resident, else in groups of the array's columns and pieces of their reduction.
 
     By reduction a group comes whole: how its elements lie depends on the rows that are read. ``vector``: it is
-    multiplied by one vector, or few.
+    multiplied by one vector, or few. A group by vector that the buffer does not hold comes in pieces for each chunk.
     """
     slices = slices_of(bank.reduction, arch)
     resident, of = RESIDENT_SHARE
@@ -114,7 +116,8 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
     elif bank.space == Space.WEIGHTS_BY_REDUCTION and bank.taps == 1:
         group *= max(1, min(MOST_BLOCKS, arch.weight_words // PIECE_SHARE // (slices * padded_vectors(group))))
     words = slices * padded_vectors(group)
-    if words > arch.weight_words:
+    returns = words > arch.weight_words
+    if returns and (vector or bank.space != Space.WEIGHTS_BY_VECTOR or bank.gate is not None):
         raise GatewrightError(
             f"arch {arch.name}: {group} filters of {bank.name} need {words} words of the weight buffer, "
             f"which has {arch.weight_words}; raise weight_kib"
@@ -127,7 +130,7 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
         if bank.gate is not None:
             growing = growing_pieces(slices, most, unit, FIRST_SLICES, 1.5)
             return replace(bank, group=group, pieces=pieces, first_pieces=growing)
-    return replace(bank, group=group, pieces=pieces)
+    return replace(bank, group=group, pieces=pieces, returns=returns)
 
 
 def reduction_unit(arch: ArchConfig) -> int:
@@ -143,6 +146,11 @@ def may_stay(shapes: Sequence[tuple[int, ...]], arch: ArchConfig, beside: int = 
     words = [slices_of(prod(shape[1:]), arch) * padded_vectors(shape[0]) for shape in shapes]
     share, of = RESIDENT_SHARE
     return max(words) * of <= arch.weight_words * share and sum(words) + beside <= arch.weight_words
+
+
+def without_filters(name: str) -> FilterBank:
+    """The bank of a layer that has parameters alone, or nothing, but its turn."""
+    return FilterBank(name, 0, Space.WEIGHTS_BY_VECTOR, 0, 0, 1, 0, 0, None, 1, (Slices(0, 0),))
 
 
 def cut_in_planes(bank: FilterBank, arch: ArchConfig, filters: int) -> FilterBank:

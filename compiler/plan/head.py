@@ -8,15 +8,15 @@ is there, and its products add up in accumulators of their own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.compiler.plan.averages import DIGITS, sums_first
 from gatewright.compiler.plan.channel_blocks import parameter_room
-from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, pieces_of, reduction_unit
+from gatewright.compiler.plan.filters import RESIDENT_SHARE, FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.wake import may_follow, pieces_between, ready_slices
 from gatewright.contract.arch import ArchConfig
 
 LAG = 2
@@ -42,12 +42,6 @@ class Head:
         """Blocks of channels."""
         return -(-len(self.convolution.weight) // arch.columns)
 
-    def ready_slices(self, block: int, arch: ArchConfig) -> int:
-        """Slices of the classifier's reduction that are complete when a block of sums is, in whole pieces."""
-        channels, made = len(self.convolution.weight), (block + 1) * arch.columns
-        unit = reduction_unit(arch)
-        return slices_of(channels, arch) if made >= channels else made // arch.rows // unit * unit
-
     def order(
         self, convolution: FilterBank, classifier: FilterBank, arch: ArchConfig
     ) -> Iterator[tuple[FilterBank, int, int]]:
@@ -57,11 +51,9 @@ class Head:
             if step < self.blocks(arch) and step * arch.columns % convolution.group == 0:
                 group = step * arch.columns // convolution.group
                 yield from ((convolution, group, piece) for piece in range(len(convolution.pieces_in(group))))
-            ready = self.ready_slices(step - LAG, arch) if step >= LAG else 0
-            for number, piece in enumerate(classifier.pieces):
-                if done <= piece.first < ready:
-                    yield from ((classifier, group, number) for group in range(classifier.groups(classifier.filters)))
-            done = max(done, ready)
+            ready = ready_slices(max(0, step - LAG + 1) * arch.columns, classifier.reduction, arch)
+            yield from ((classifier, group, piece) for piece, group in pieces_between(classifier, done, ready))
+            done = ready
 
 
 def head_of(graph: QuantisedGraph, arch: ArchConfig) -> Head | None:
@@ -82,23 +74,8 @@ def head_of(graph: QuantisedGraph, arch: ArchConfig) -> Head | None:
     words = slices_of(shape.channels, arch) * padded_vectors(classes)
     patches = slices_of(head.weight[0].size, arch) * padded_vectors(pixels)
     share, of = RESIDENT_SHARE
-    streamed = words * of > arch.weight_words * share and _group(classes, arch) > 0
-    fits = max(pixels, DIGITS * -(-classes // arch.columns)) <= arch.accumulator_depth
+    streamed = words * of > arch.weight_words * share
+    fits = pixels <= arch.accumulator_depth and may_follow(shape, classes, arch)
     fits = fits and patches * PATCH_SHARE <= arch.patch_words and head.source != graph.input
     parameters = len(head.weight) + 2 * classes + 3 <= parameter_room(arch)
-    chosen = streamed and fits and parameters and sums_first(shape, classes, arch)
-    return Head(head, classifier) if chosen else None
-
-
-def _group(classes: int, arch: ArchConfig) -> int:
-    """Filters of the classifier that come together, whole blocks of the array."""
-    most = arch.weight_words // PIECE_SHARE // reduction_unit(arch) // arch.columns * arch.columns
-    return min(most, classes)
-
-
-def cut_head(bank: FilterBank, arch: ArchConfig) -> FilterBank:
-    """The classifier's bank: groups of filters, in pieces of their reduction."""
-    unit = reduction_unit(arch)
-    return replace(
-        bank, group=_group(bank.filters, arch), pieces=pieces_of(slices_of(bank.reduction, arch), unit, unit)
-    )
+    return Head(head, classifier) if streamed and fits and parameters else None

@@ -20,6 +20,6 @@ def input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:
     output = graph.shapes[layer.output]
     separate = height * -(-width * channels // arch.gather_bytes)
     together = -(-height * width * channels // arch.gather_bytes)
-    if layer.stride != 1 or output.height != shape.height or together >= separate:
+    if layer.stride != 1 or layer.dilation != 1 or output.height != shape.height or together >= separate:
         return plain
     return InputLayout(shape.height, shape.width, shape.channels, height, layer.padding)

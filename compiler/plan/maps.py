@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gatewright.compiler.graph.graph import QuantisedGraph
@@ -12,10 +12,12 @@ from gatewright.compiler.plan.allocate import MapPlan, RingWish, Spill, allocate
 from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.chain_choice import choose_orders
 from gatewright.compiler.plan.chains import Chain, chain_ways
-from gatewright.compiler.plan.concatenated import Way, has_norms, ring_wishes, ways, wider
+from gatewright.compiler.plan.concatenated import Way as NormWay
+from gatewright.compiler.plan.concatenated import has_norms, ring_wishes, ways, wider
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
-from gatewright.compiler.plan.spills import ring_rows, rows_in_beats, streams
+from gatewright.compiler.plan.row_passes import RowPasses, Way
+from gatewright.compiler.plan.spills import rows_in_beats
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
 from gatewright.compiler.plan.tiled import TiledPass, joined, off_chip_candidates, tiled_blocks
@@ -28,7 +30,9 @@ class Plan:
     """The blocks that are computed in bands, the maps that lie in DRAM row by row, and where everything lies.
 
     ``passes``: what goes by tiles or rows of maps in DRAM; ``off_chip``: these maps, those that share a place together.
-    ``chains``: convolutions around grouped ones that are computed by rows.
+    ``chains``: convolutions around grouped ones that are computed by rows. ``step_rows``: rows of a step of
+    convolutions that go over maps in DRAM alone, if not as many as usual. ``apart``: maps whose averages are not made
+    along, since their tiles are cut.
     """
 
     blocks: list[BandedBlock]
@@ -37,6 +41,8 @@ class Plan:
     passes: list[TiledPass] = field(default_factory=list)
     off_chip: list[tuple[str, ...]] = field(default_factory=list)
     chains: tuple[Chain, ...] = ()
+    step_rows: dict[str, int] = field(default_factory=dict)
+    apart: set[str] = field(default_factory=set)
 
 
 def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Plan:
@@ -84,7 +90,7 @@ def _with_norms(
     size = layout.rows * layout.channels * layout.width * layout.height
     wishes, refused = _stem_wishes(graph, layout, pooled), list[DoesNotFitError]()
 
-    def place(way: Way, rings: int) -> Plan | None:
+    def place(way: NormWay, rings: int) -> Plan | None:
         chains, spills = way
         fixed, together = ring_wishes(graph, chains), [chain.layers for chain in chains]
         try:
@@ -96,7 +102,7 @@ def _with_norms(
             refused.append(error)
             return None
 
-    def widened(plan: Plan) -> Plan:
+    def with_more(plan: Plan) -> Plan:
         """With each change that finds room, one after the other."""
         found: Plan | None = plan
         while found is not None:
@@ -109,7 +115,7 @@ def _with_norms(
     for number, way in enumerate(ways(graph, pooled, arch)):
         for rings in range(len(wishes) + 1) if number == 0 else (len(wishes),):
             if plan := place(way, rings):
-                return widened(plan)
+                return with_more(plan)
     raise min(refused, key=lambda error: error.missing)
 
 
@@ -121,7 +127,9 @@ def plan_maps(
     The maps behind a max pool and the image before it are cut first, then blocks, those with the largest maps before
     the others, until everything fits. If it does not, maps go to DRAM, the largest first: those of bottleneck blocks
     tile by tile, others row by row. In a network with grouped convolutions the chains around them are cut instead, and
-    no map lies in DRAM.
+    no map lies in DRAM. As a last resort, in networks with dilated convolutions, each pass over maps in DRAM has rings
+    of its own, and steps of fewer rows; and dilated convolutions go over them one after the other, since the second of
+    a block needs many of the first one's rows.
     """
     if has_norms(graph):
         return _with_norms(graph, arch, layout, pooled)
@@ -133,31 +141,43 @@ def plan_maps(
     chosen = [*((rings, 0) for rings in range(len(wishes))), *((len(wishes), n) for n in range(len(blocks) + 1))]
     refused: list[DoesNotFitError] = []
 
-    def place(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool, between: bool) -> MapPlan:
+    def place(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool) -> MapPlan:
         size = pitch * layout.height
-        return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict, between=between)
+        return allocate_scratchpad(graph, arch, size, banded, wishes[:rings], pooled, spills, strict)
 
-    def try_bands(
-        rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool = True, between: bool = False
-    ) -> Plan | None:
+    def try_bands(rings: int, banded: list[BandedBlock], spills: list[Spill], strict: bool = True) -> Plan | None:
         try:
-            plan = place(rings, banded, spills, strict, between)
+            plan = place(rings, banded, spills, strict)
             spilled = {name for spill in spills for name in spill.tensors}
             halved = [block if spilled & _whole_maps(block) else _halved(block, graph, plan) for block in banded]
-            return Plan(halved, spills, plan if halved == banded else place(rings, halved, spills, strict, between))
+            return Plan(halved, spills, plan if halved == banded else place(rings, halved, spills, strict))
         except DoesNotFitError as error:
             refused.append(error)
             return None
+
+    def by_rows(way: Way) -> Plan | None:
+        plan = try_bands(len(wishes), way.blocks, way.spills(graph, pooled))
+        return None if plan is None else replace(plan, step_rows=way.step_rows, apart=way.apart(pooled))
+
+    def in_dram(cut: bool, banded: Sequence[BandedBlock] = blocks, adds_alone: bool = False) -> Plan | None:
+        passes = RowPasses(graph, banded, pooled, arch, adds_alone)
+        way = passes.choose(lambda which: by_rows(which) is not None, cut)
+        return None if way is None else by_rows(way)
+
+    def far_reaching() -> Iterator[Plan | None]:
+        """Dilated convolutions one after the other: the second of a block needs many of the first one's rows."""
+        near = [block for block in blocks if block.second.dilation == 1]
+        if any(isinstance(la, QuantisedConv) and (la.dilation > 1 or la.beside) for la in graph.layers):
+            yield from (in_dram(False, banded, True) for banded in ((blocks, near) if near != blocks else (blocks,)))
 
     def all_ways() -> Iterator[Plan | None]:
         for rings, count in chosen:
             yield try_bands(rings, blocks[:count], [])
         yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)
-        for way in _spilled(graph, blocks):
-            yield try_bands(len(wishes), *way)
-        for way in _spilled(graph, blocks):
-            yield try_bands(len(wishes), *way, between=True)
+        yield in_dram(cut=False)
+        yield from far_reaching()
         yield try_bands(len(wishes), blocks, [], strict=False)
+        yield in_dram(cut=True)
 
     for plan in all_ways():
         if plan is not None:
@@ -205,18 +225,6 @@ def _room(one: TiledPass, graph: QuantisedGraph, arch: ArchConfig, off_chip: Col
     needs = ring_needs(one, graph, off_chip, lambda tensor: graph.shapes[tensor].channels)
     below = one.block.first.output if one.block.first.output_channels is not None else None
     return RoomWish(one.rings, one.layers, least_bytes(needs), arch.scratchpad_bytes, below)
-
-
-def _spilled(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> Iterator[tuple[list[BandedBlock], list[Spill]]]:
-    """Ways with maps in DRAM: few before many, few blocks in bands before many, rows ahead of their time before not."""
-    candidates = streams(graph, blocks)
-    for count in range(1, len(candidates) + 1):
-        spilled = {name for tensors in candidates[:count] for name in tensors}
-        for most in range(len(blocks) + 1):
-            banded = [block for n, block in enumerate(blocks) if n < most or spilled & _whole_maps(block)]
-            for ahead in (1, 0):
-                rows = [ring_rows(graph, banded, tensors, ahead) for tensors in candidates[:count]]
-                yield banded, [Spill(*way, ahead) for way in zip(candidates[:count], rows, strict=True)]
 
 
 def _whole_maps(block: BandedBlock) -> set[str]:

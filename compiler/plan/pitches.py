@@ -1,6 +1,7 @@
 """How far apart the pixels of maps lie: those of a concatenation's parts as far as the whole's.
 
 The parts of a concatenation share one place, [y][x][channel of the whole], and each is written at its channels. A map
+that becomes filters has pixels of whole beats. A map
 that EPILOGUE makes of another one, by windows or by a depthwise kernel, has that one's pitch.
 """
 
@@ -12,10 +13,12 @@ from gatewright.compiler.graph.checks import refuse
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
+from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.depthwise import in_epilogue
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 
 LOOK = "averages for gates are made as a convolution writes a map: let the gate look at a convolution of it"
 
@@ -43,6 +46,10 @@ def pitches(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
     widest: dict[str, int] = {}
     for name, shape in graph.shapes.items():
         widest[root(name)] = max(widest.get(root(name), 0), shape.channels)
+    for layer in graph.layers:
+        if isinstance(layer, QuantisedInterpolation):  # its filters are rows of whole beats
+            name = root(layer.filters_from)
+            widest[name] = -(-widest[name] // BEAT_BYTES) * BEAT_BYTES
     found = {name: widest[root(name)] for name, shape in graph.shapes.items() if widest[root(name)] != shape.channels}
     continued = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.appended_to}
     for layer in graph.layers:
@@ -67,6 +74,13 @@ def _check(layer: object, found: dict[str, int]) -> None:
                 f"it adds to {layer.residual}, and its output is a part of a concatenation; put the output of a "
                 "convolution that adds nothing there",
             )
+    if isinstance(layer, QuantisedOutput) and layer.source in found:
+        refuse(
+            layer.name,
+            f"the network returns {layer.source}, whose pixels do not lie side by side: it is a part of a "
+            "concatenation, or upsampled bilinearly and of channels that are no whole beats; return a convolution of "
+            "it",
+        )
     if isinstance(layer, QuantisedClassifier) and layer.source in found:
         refuse(layer.name, f"it averages {layer.source}, which is a part of a concatenation; average the whole")
 

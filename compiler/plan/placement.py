@@ -22,7 +22,6 @@ class Buffer:
 
     ``behind``, with ``lead``: a buffer that begins so many bytes behind this one's begin, and may overlap it.
     ``flexible``: ``size`` is what it would like to have; it takes what is left, ``least`` at least.
-    ``times``: of a ring of rows that come from DRAM, the layers that use it, if others may have its place between them.
     ``last_place``: it lies at the end if it can, so that what is below it is one gap. ``high``: it has the last place
     that is free.
     """
@@ -38,16 +37,10 @@ class Buffer:
     least: int = 0
     last_place: bool = False
     high: bool = False
-    times: frozenset[int] | None = None
 
     def meets(self, other: Buffer) -> bool:
         """Whether both are needed at some time."""
-        if self.last < other.first or other.last < self.first:
-            return False
-        if self.times is not None and other.times is not None:
-            return bool(self.times & other.times)
-        sparse, whole = (self, other) if self.times is not None else (other, self)
-        return sparse.times is None or any(whole.first <= number <= whole.last for number in sparse.times)
+        return self.first <= other.last and other.first <= self.last
 
     @property
     def span(self) -> int:

@@ -183,7 +183,7 @@ def residency(image: NetworkImage, program: Program) -> ResidencyPlan:
     bands = {layer.name: block.tile for block in image.blocks for layer in block.layers}
     bands |= {layer.name: chain.band for chain in image.chains for layer in chain.layers}
     parts = {block.first.name: _part(image, block, program) for block in image.blocks}
-    known = image.addresses.keys() | image.off_chip.keys()
+    known = image.addresses.keys() | image.off_chip.keys() | image.spilled.keys()
     layers = tuple(
         LayerPlan(
             layer.name,
@@ -239,9 +239,11 @@ def _tensor(
     else:
         size = writer.sizes(image.laid)[name]
         pitch = size // image.laid.shapes[name].height if name in image.laid.shapes else size
-    rows = image.ring_rows(name, pitch)
-    where = name, image.addresses[name], size if rows is None else rows * pitch, rows
-    if name not in image.spilled:
-        return TensorPlan(*where)
-    read, written = moved[_stream_at(image, image.spilled[name].dram)]
-    return TensorPlan(*where, size, read, written)
+    ring = image.spilled.get(name)
+    if writer is not None:
+        ring = image.rows_for(writer.name, name) or ring
+    if ring is None:
+        rows = image.ring_rows(name, pitch)
+        return TensorPlan(name, image.addresses[name], size if rows is None else rows * pitch, rows)
+    read, written = moved[_stream_at(image, ring.dram)]
+    return TensorPlan(name, ring.address, ring.ring * pitch, ring.ring, size, read, written)

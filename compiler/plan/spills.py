@@ -12,6 +12,8 @@ from math import lcm
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
+from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.output import QuantisedOutput
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import UNGATED_ROWS, BandedBlock, Rows, needed_rows, tile_rows
@@ -22,7 +24,8 @@ from gatewright.contract.arch import BEAT_BYTES
 class DramRows:
     """A map in DRAM, ``size`` bytes from ``dram``, of whose rows a ``ring`` lies in the scratchpad from ``address``.
 
-    A row has ``pitch`` bytes. Rows come and go in whole units, which are whole beats; the ring holds whole units.
+    A row has ``pitch`` bytes. Rows come and go in whole units, which are whole beats; the ring holds whole units. They
+    come ``ahead`` (0 or 1) steps of a pass early.
     """
 
     dram: int
@@ -30,6 +33,7 @@ class DramRows:
     pitch: int
     ring: int
     address: int
+    ahead: int = 0
 
     @property
     def unit(self) -> int:
@@ -86,10 +90,10 @@ class Pass:
         )
 
     @staticmethod
-    def of_layer(layer: QuantisedConv, graph: QuantisedGraph) -> Pass:
-        """A convolution alone, by rows of the tiles that its output is gated or pooled in."""
+    def of_layer(layer: QuantisedConv, graph: QuantisedGraph, rows: int | None = None) -> Pass:
+        """A convolution alone, by so many ``rows``, or by those of the tiles that its output is gated or pooled in."""
         height = graph.shapes[layer.output].height
-        step = tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
+        step = rows or tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
 
@@ -135,16 +139,18 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
     """What a pass does with the maps of a stream. What it writes itself needs not be brought."""
     layers = {layer.name: layer for step in one.steps for layer, _ in step}.values()
     written = {layer.output for layer in layers if layer.output in tensors}
-    last = {layer.name for layer in layers if layer.output in written and layer.completed_by is None}
+    names = {layer.name for layer in layers}
+    last = {layer.name for layer in layers if layer.output in written and layer.completed_by not in names}
     needed, first, done = [], [], []
     coming = complete = 0
     for step in one.steps:
         low = []
         for layer, rows in step:
             source = needed_rows(layer, rows)
-            if layer.source in tensors and layer.source not in written:
-                coming = max(coming, min(source.end, graph.shapes[layer.source].height))
-                low.append(max(0, source.first))
+            for name in layer.sources:
+                if name in tensors and name not in written:
+                    coming = max(coming, min(source.end, graph.shapes[name].height))
+                    low.append(max(0, source.first))
             if layer.elsewhere and layer.residual in tensors:
                 coming = max(coming, -(-rows.end >> layer.upsample))
                 low.append(rows.first >> layer.upsample)
@@ -163,13 +169,14 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
     return Use(tuple(needed), tuple(max(row, 0) for row in first), tuple(done))
 
 
-def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[str, ...]]:
+def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bool = False) -> list[tuple[str, ...]]:
     """The maps of each residual stream that may lie in DRAM, those with the largest maps first.
 
-    Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and none adds a
-    residual. Averages are written along.
+    Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and, unless
+    ``adds_alone``, none adds a residual; a max pool may begin them. Averages are written along.
     """
-    owner: dict[str, list[str]] = {}
+    pools = [layer.output for layer in graph.layers if isinstance(layer, QuantisedMaxPool)]
+    owner = {name: [name] for name in pools}
     for layer in graph.layers:
         if isinstance(layer, QuantisedConv):
             before = layer.in_place_of(graph)
@@ -177,22 +184,24 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
             chain.append(layer.output)
             owner[layer.output] = chain
     middles = {block.middle for block in blocks}
-    written = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv)}
+    written = {layer.output for layer in graph.layers if isinstance(layer, QuantisedConv | QuantisedMaxPool)}
     banded = {layer.name for block in blocks for layer in block.layers}
+    filters = {layer.filters_from for layer in graph.layers if isinstance(layer, QuantisedInterpolation)}
 
     def may(chain: list[str]) -> bool:
         users = [layer for layer in graph.layers if {*layer.reads, *layer.writes} & set(chain)]
         grouped = {la.source for la in graph.layers if isinstance(la, QuantisedConv) and la.groups > 1}
-        # What a max pool makes, or the image, is written by no pass over rows; what is returned must stay as it is.
+        # What is returned must stay as it is; the image is written by no pass over rows; what becomes filters is whole.
         given = {layer.gives for layer in users} - {None}
-        if given - {chain[-1]}:
+        if given - {chain[-1]} or filters & set(chain):
             return False
         return (
             not (middles | grouped) & set(chain)
             and set(chain) <= written
             and all(
                 isinstance(la, Pooling | QuantisedOutput)
-                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain)))
+                or (isinstance(la, QuantisedMaxPool) and la.output in chain)
+                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain, adds_alone)))
                 for la in users
             )
         )
@@ -202,37 +211,18 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock]) -> list[tuple[
     return sorted(found, key=lambda chain: -graph.shapes[chain[0]].size)
 
 
-def _alone(layer: QuantisedConv, chain: Sequence[str]) -> bool:
-    """Whether a convolution reads or writes the whole maps of a chain alone, and nothing is added in their place."""
+def _alone(layer: QuantisedConv, chain: Sequence[str], adds: bool) -> bool:
+    """Whether a convolution reads or writes the whole maps of a chain alone; what ``adds`` in their place, too."""
     masked = layer.gates if layer.output in chain else layer.input_channels or layer.input_tiles
-    return not masked and (layer.residual is None or layer.elsewhere) and layer.completed_by is None
+    apart = (layer.residual is None or layer.elsewhere) and layer.completed_by is None
+    return not masked and (adds or apart)
 
 
 def maps_of(layer: QuantisedConv) -> set[str]:
     """The maps whose rows a convolution reads or writes."""
-    return {layer.source, layer.output} | (
+    return {*layer.sources, layer.output} | (
         {layer.residual} if layer.elsewhere and layer.residual is not None else set()
     )
-
-
-def passes(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str]) -> list[Pass]:
-    """Every pass that reads or writes one of the maps."""
-    found, seen = [], set[str]()
-    of = {layer.name: block for block in blocks for layer in block.layers}
-    for layer in graph.layers:
-        if not isinstance(layer, QuantisedConv) or layer.name in seen or not maps_of(layer) & {*tensors}:
-            continue
-        if layer.name in of:
-            seen |= {la.name for la in of[layer.name].layers}
-            found.append(Pass.of_block(of[layer.name], graph))
-        else:
-            found.append(Pass.of_layer(layer, graph))
-    return found
-
-
-def ring_rows(graph: QuantisedGraph, blocks: Sequence[BandedBlock], tensors: Sequence[str], ahead: int) -> int:
-    """Rows that the ring of a stream must hold for every pass over it."""
-    return ring_rows_of(passes(graph, blocks, tensors), graph, tensors, ahead)
 
 
 def ring_rows_of(

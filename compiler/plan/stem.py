@@ -42,15 +42,16 @@ class PooledConvolution:
         """The name of the piece of scratchpad for the rows of the pool's output, where its map lies in DRAM."""
         return f"{self.pool.output}.rings"
 
-    def pool_rows(self, graph: QuantisedGraph) -> int:
+    def pool_rows(self, graph: QuantisedGraph, apart: bool = False) -> int:
         """Rows of the pool's output that are there where its map lies in DRAM: those that go, and those averaged.
 
-        The averages of a row of tiles are made one by one while the rows of the next are.
+        The averages of a row of tiles are made one by one while the rows of the next are; ``apart``: behind all rows.
         """
         tile = max((la.tile for la in self.layers(graph) if isinstance(la, Pooling)), default=POOLED_ROWS)
         shape = graph.shapes[self.pool.output]
         unit = rows_in_beats(shape.width * shape.channels)
-        return -(-max(LEAST_POOL_ROWS, AVERAGED_TILES * tile) // unit) * unit
+        averaged = -(-(tile * tile) // shape.width) if apart else AVERAGED_TILES * tile
+        return -(-max(LEAST_POOL_ROWS, averaged) // unit) * unit
 
     def steps(self, graph: QuantisedGraph) -> Iterator[BandStep]:
         """Bands: the rows of the convolution's map that are made, then the rows that are pooled."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.plan.bands import Rows, needed_rows
 from gatewright.compiler.plan.placement import SLACK_BYTES
 from gatewright.compiler.plan.spills import rows_in_beats
+from gatewright.compiler.plan.tile_steps import StepModel, Work, evenly
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 
 FILTER_RATE = 1.2
 """Of the cycles that bytes would take in long bursts, those that filters and tiles take."""
-
-FEW_PIXELS = 64
-"""Pixels of a step whose filters stay in the weight buffer: as many hide what a step costs."""
 
 Channels = Callable[[str], int]
 """Channels of a pixel of a map, as they are stored."""
@@ -35,14 +32,6 @@ class RingNeed:
     least: int
     by_rows: bool
     moved: int
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a layer multiplies in a pass, and the bytes of filters that it reads in each step."""
-
-    macs: int
-    filter_bytes: int
 
 
 @dataclass(frozen=True)
@@ -128,8 +117,9 @@ def lay_out(
     address: int,
     room: int,
     work: list[Work],
+    active: Sequence[int],
 ) -> PassLayout | None:
-    """The rings in ``room`` bytes at an address, None if they do not fit."""
+    """The rings in ``room`` bytes at an address, None if they do not fit. Of the tiles those are computed."""
     if least_bytes(needs) > room:
         return None
     tiles, grid = [need for need in needs if not need.by_rows], one.block.grid
@@ -153,52 +143,17 @@ def lay_out(
     most = slots
     if one.block.joint and one.layers[0] is one.block.middle:
         most = max(1, slots // 2)
-    by_row = one.by_rows or any(need.by_rows for need in needs)
-    size = grid[1] if one.by_rows else _step(one, graph, arch, tiles, slots, most, work)
-    if by_row:
+    edge = one.block.tile_in(graph.shapes[one.layers[-1].output])
+    rate = FILTER_RATE * arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
+    moved = sum(need.unit * need.moved for need in tiles) * rate
+    model = StepModel(one.block.tiles, edge * edge, slots, most, moved, rate, arch.peak_macs, tuple(work))
+    if one.by_rows or any(need.by_rows for need in needs):
+        size = grid[1] if one.by_rows else model.size()
         steps = [
             (row * grid[1] + first, row * grid[1] + end)
             for row in range(grid[0])
-            for first, end in _evenly(grid[1], -(-grid[1] // size))
+            for first, end in evenly(grid[1], -(-grid[1] // size))
         ]
     else:
-        steps = _evenly(one.block.tiles, -(-one.block.tiles // size))
+        steps = list(model.steps(active))
     return PassLayout(rings, tuple(steps))
-
-
-def _evenly(total: int, count: int) -> list[tuple[int, int]]:
-    """``count`` consecutive ranges of about one size."""
-    bounds = [total * n // count for n in range(count + 1)]
-    return list(pairwise(bounds))
-
-
-def _step(
-    one: TiledPass,
-    graph: QuantisedGraph,
-    arch: ArchConfig,
-    needs: list[RingNeed],
-    slots: int,
-    most: int,
-    work: list[Work],
-) -> int:
-    """Tiles of a step: those for which a model of the pass takes the fewest cycles.
-
-    Filters that do not stay in their buffer are read in each step. Tiles of the next step come beside one as far as
-    there are slots, and what does not come beside is waited for.
-    """
-    block, tiles = one.block, one.block.tiles
-    edge = block.tile_in(graph.shapes[one.layers[-1].output])
-    if not any(layer.filter_bytes for layer in work):
-        return max(1, min(most, max(1, slots // 2), -(-FEW_PIXELS // (edge * edge))))
-    rate = FILTER_RATE * arch.dram.per_cycles / arch.dram.beats / BEAT_BYTES
-    moved = sum(need.unit * need.moved for need in needs) * rate
-
-    def cycles(count: int) -> float:
-        size = -(-tiles // count)
-        waited = size + max(0, 2 * size - slots) * (count - 1)
-        filters = [count * layer.filter_bytes * rate for layer in work]
-        held = sum(max(layer.macs / arch.peak_macs, load) for layer, load in zip(work, filters, strict=True))
-        return max(held, sum(filters) + tiles * moved) + waited * moved
-
-    counts = range(-(-tiles // most), tiles + 1)
-    return -(-tiles // min(counts, key=cycles))

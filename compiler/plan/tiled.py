@@ -92,6 +92,8 @@ def tiled_blocks(graph: QuantisedGraph) -> list[TiledBlock]:
         first = convolutions.get(middle.source) if middle is not None else None
         if last.in_place_of(graph) is None or middle is None or first is None or first.residual or middle.residual:
             continue
+        if any(conv.beside for conv in (first, middle, last)):
+            continue
         shortcut = next((conv for conv in convolutions.values() if conv.completed_by == last.name), None)
         ends = [conv for conv in (first, shortcut, last) if conv is not None]
         if any(conv.weight.shape[1:3] != (1, 1) or conv.padding for conv in ends) or first.stride != 1:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.plan.filters import Slices, growing_pieces, pieces_of
+from gatewright.compiler.plan.layout import padded_vectors
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.errors import GatewrightError
@@ -57,6 +58,10 @@ class TileSet:
     bottom: int | None = None
     """Of a list that only the machine knows: the row below the last tile. ``rows`` are then those of all tiles, and an
     entry lies at its row or below."""
+
+    def part(self, first: int, count: int) -> TileSet:
+        """Tiles [first, first + count)."""
+        return replace(self, rows=self.rows[first : first + count], start=self.start + first)
 
     def rows_of(self, first: int, end: int) -> TileSet:
         """Those that begin in rows [first, end)."""
@@ -123,6 +128,25 @@ def all_tiles(height: int, width: int, tile: int) -> TileSet:
 def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int, bottom: int | None = None) -> TileSet:
     """The tiles of an index table; with ``bottom`` one that may hold fewer (see ``TileSet``)."""
     return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile, bottom=bottom)
+
+
+def runs_of_tiles(
+    entries: npt.NDArray[np.uint16], tile: int, first: int, end: int, width: int, edge: int
+) -> list[TileSet]:
+    """What of some tiles lies in rows [first, end) of a map ``width`` pixels wide, as tiles of ``edge`` in runs.
+
+    ``entries`` are those of an index table, in ascending order. ``edge`` divides ``tile``, the rows and the width.
+    """
+    places = entries.astype(np.int64)
+    down, right = places >> COORDINATE_BITS, places & ((1 << COORDINATE_BITS) - 1)
+    found = []
+    for row in range(first, end, edge):
+        columns = right[down == row // tile]
+        breaks = np.flatnonzero(np.diff(columns) != 1) + 1
+        for run in np.split(columns, breaks) if len(columns) else ():
+            start = row // edge * (width // edge) + int(run[0]) * tile // edge
+            found.append(TileSet(edge, None, np.full(len(run) * tile // edge, row), start))
+    return found
 
 
 @dataclass(frozen=True)
@@ -266,37 +290,55 @@ def pieces_of_sizes(sizes: list[int]) -> list[tuple[int, int]]:
     return [(int(first), count) for first, count in zip(starts, sizes, strict=True) if count > 0]
 
 
-def even_chunks(tiles: TileSet, arch: ArchConfig, slices: int, pixels: int) -> list[tuple[int, int]]:
-    """Cut a tile list into few chunks of about one size, as an accumulator bank and a third of the patch buffer allow.
+def even_chunks(
+    tiles: TileSet, arch: ArchConfig, slices: int, pixels: int, share: int = PATCH_SHARE
+) -> list[tuple[int, int]]:
+    """Cut a tile list into few chunks of about one size, as an accumulator bank and a share of the patch buffer allow.
 
     They have at most ``pixels``, or a tile. ``slices`` is what is gathered of a chunk at once. For products that add up
     piece by piece it is little: a long stream of pixels costs no more patch buffer, only shorter pieces.
     """
-    limit = min(arch.accumulator_depth // tiles.pixels, arch.patch_words // (PATCH_SHARE * slices) // tiles.area)
+    limit = min(arch.accumulator_depth // tiles.pixels, arch.patch_words // (share * slices) // tiles.area)
     if not limit:
         raise GatewrightError(
             f"arch {arch.name}: a tile of {tiles.area} pixels needs {tiles.pixels} accumulator entries and "
-            f"{PATCH_SHARE * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
+            f"{share * slices * tiles.area} words of the patch buffer; raise accumulator_depth or patch_kib"
         )
     limit = max(1, min(limit, pixels // tiles.pixels))
     return pieces_of_sizes(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
 
 
-def first_pieces(tiles: TileSet, slices: int) -> tuple[Slices, ...]:
-    """The pieces in which a product's first patches are gathered: whole, but where the array waits for picked tiles."""
+def first_pieces(tiles: TileSet, slices: int, unit: int = 1) -> tuple[Slices, ...]:
+    """The pieces in which a product's first patches are gathered: whole, but where the array waits for picked tiles.
+
+    They begin at multiples of ``unit`` slices.
+    """
     if tiles.table is None:
         return (Slices(0, slices),)
-    return growing_pieces(slices, slices, PIECE_UNIT, PIECE_UNIT, PIECE_GROWTH)
+    unit = PIECE_UNIT if unit == 1 else unit
+    return growing_pieces(slices, slices, unit, max(unit, PIECE_UNIT), PIECE_GROWTH)
 
 
-def patch_pieces(loaded: Slices, slices: int, vectors: int, patch_words: int) -> list[Slices]:
-    """Pieces of the first ``slices`` slices that lie in ``loaded``, each of at most a third of the patch buffer."""
+def patch_share(unit: int, slices: int, area: int, patch_words: int) -> int:
+    """One in how many words of the patch buffer a piece of a product takes, if pieces are multiples of ``unit`` slices.
+
+    ``PATCH_SHARE`` if a tile's pixels have room in it, else the most in which they have.
+    """
+    words = min(unit, slices) * padded_vectors(area)
+    return next((share for share in range(PATCH_SHARE, 1, -1) if share * words <= patch_words), 1)
+
+
+def patch_pieces(
+    loaded: Slices, slices: int, vectors: int, patch_words: int, unit: int = 1, share: int = PATCH_SHARE
+) -> list[Slices]:
+    """Pieces of the first ``slices`` slices that lie in ``loaded``, each of at most a share of the patch buffer.
+
+    They begin at multiples of ``unit`` slices from the first on.
+    """
     count = min(loaded.count, slices - loaded.first)
-    most = patch_words // PATCH_SHARE // vectors
-    return [
-        Slices(loaded.first + piece.first, piece.count)
-        for piece in pieces_of(max(count, 0), most, min(PIECE_UNIT, max(most, 1)))
-    ]
+    most = patch_words // share // vectors
+    unit = min(PIECE_UNIT, max(most, 1)) if unit == 1 else unit
+    return [Slices(loaded.first + piece.first, piece.count) for piece in pieces_of(max(count, 0), most, unit)]
 
 
 def whole_part(

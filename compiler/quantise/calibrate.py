@@ -14,14 +14,11 @@ from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.pooling import pooled_name
 from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
-from gatewright.contract.arithmetic import INT8_MAX
+from gatewright.compiler.quantise.zero_points import zero_points
 from gatewright.contract.errors import GatewrightError
 
 BINS = 4096
 """Bins of the histogram of magnitudes that a clip is chosen from."""
-
-LEVELS = INT8_MAX
-"""int8 magnitudes that a range is divided into."""
 
 CANDIDATES = 96
 """Clips that are tried, evenly from a quarter of the largest magnitude up to it."""
@@ -61,7 +58,7 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
             f"[N, {', '.join(map(str, expected))}] "
             "with at least one image"
         )
-    streams, tiles = residual_streams(graph), pooling_tiles(graph)
+    streams, tiles, zeros = residual_streams(graph), pooling_tiles(graph), zero_points(graph)
     passing = {layer.source for layer in graph.layers if isinstance(layer, FloatMaxPool)}
     appended = {
         layer.output: len(layer.weight) for layer in graph.layers if isinstance(layer, FloatConv) and layer.appended_to
@@ -96,16 +93,17 @@ def calibrate(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, f
     run_float(graph, images, see_largest)
     run_float(graph, images, count)
     ranges = {
-        group: _best_clip(histograms[group].numpy(), peak) if peak > 0 else 1.0 for group, peak in largest.items()
+        group: _best_clip(histograms[group].numpy(), peak, zeros.levels(group)) if peak > 0 else 1.0
+        for group, peak in largest.items()
     }
     return {name: ranges[group] for name, group in members.items()}
 
 
-def _best_clip(histogram: npt.NDArray[np.float64], largest: float) -> float:
-    """The clip with the least mean squared error, for magnitudes with this histogram over [0, largest]."""
+def _best_clip(histogram: npt.NDArray[np.float64], largest: float, levels: int) -> float:
+    """The clip with the least mean squared error in so many steps, for magnitudes with this histogram."""
     centres = (np.arange(len(histogram)) + 0.5) * (largest / len(histogram))
     clips = largest * np.linspace(0.25, 1.0, CANDIDATES)
-    steps = clips[:, None] / LEVELS
-    restored = np.minimum(np.floor(centres / steps + 0.5), LEVELS) * steps
+    steps = clips[:, None] / levels
+    restored = np.minimum(np.floor(centres / steps + 0.5), levels) * steps
     errors = ((restored - centres) ** 2 * histogram).sum(1)
     return float(clips[errors.argmin()])

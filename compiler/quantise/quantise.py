@@ -12,6 +12,7 @@ from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.kinds.pooling import quantised_pooling
 from gatewright.compiler.quantise.ranges import check_ranges
 from gatewright.compiler.quantise.streams import pooling_tiles
+from gatewright.compiler.quantise.zero_points import zero_points
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.errors import GatewrightError
 
@@ -64,17 +65,18 @@ class Quantiser:
     """What a layer finds when it is quantised.
 
     ``result`` has the quantised layers so far and the scales of the tensors between them; ``tiles``
-    is the edge of the pooled tiles of each feature map that a gate looks at.
+    is the edge of the pooled tiles of each feature map that a gate looks at, ``zeros`` what stands for 0 in each map.
     """
 
     def __init__(self, graph: FloatGraph, ranges: dict[str, float], tiles: dict[str, int]) -> None:
-        self.ranges, self.tiles = ranges, tiles
-        self.result = QuantisedGraph(graph.input, shapes=dict(graph.shapes), scaling=graph.scaling)
+        self.ranges, self.tiles, self.zeros = ranges, tiles, zero_points(graph)
+        zeros = {tensor: self.zeros.of(tensor) for tensor in self.zeros.shifted}
+        self.result = QuantisedGraph(graph.input, shapes=dict(graph.shapes), scaling=graph.scaling, zeros=zeros)
         self.scale(graph.input)
 
     def scale(self, tensor: str) -> float:
         """The value of one unit of a tensor, from its range."""
-        self.result.scales[tensor] = self.ranges[tensor] / INT8_MAX
+        self.result.scales[tensor] = self.ranges[tensor] / self.zeros.levels(tensor)
         return self.result.scales[tensor]
 
 

@@ -20,7 +20,7 @@ from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.quantise.numbers import int8_weights
-from gatewright.contract.arithmetic import INT8_MAX
+from gatewright.compiler.quantise.zero_points import ZeroPoints, zero_points
 from gatewright.contract.errors import GatewrightError
 
 Means = Mapping[str, Sequence[float]]
@@ -28,11 +28,11 @@ Means = Mapping[str, Sequence[float]]
 
 
 def corrected_layers(graph: FloatGraph) -> list[FloatConv]:
-    """The convolutions whose bias is corrected: those without gates.
+    """The convolutions whose bias is corrected: those without gates that read one map.
 
     Of the pixels and channels that a gate chooses other means hold, of each gate's own choice.
     """
-    return [layer for layer in graph.layers if isinstance(layer, FloatConv) and not layer.gates]
+    return [layer for layer in graph.layers if isinstance(layer, FloatConv) and not (layer.gates or layer.beside)]
 
 
 def mean_of_maps(graph: FloatGraph, images: npt.NDArray[np.float32]) -> dict[str, tuple[float, ...]]:
@@ -56,11 +56,14 @@ def without_rounding_bias(graph: FloatGraph, means: Means, ranges: Mapping[str, 
     GatewrightError
         A mean is missing, or a map's means are not one for each channel.
     """
-    corrected = {layer.name: _corrected(layer, graph, means, ranges) for layer in corrected_layers(graph)}
+    zeros = zero_points(graph)
+    corrected = {layer.name: _corrected(layer, graph, means, ranges, zeros) for layer in corrected_layers(graph)}
     return replace(graph, layers=[corrected.get(layer.name, layer) for layer in graph.layers])
 
 
-def _corrected(layer: FloatConv, graph: FloatGraph, means: Means, ranges: Mapping[str, float]) -> FloatConv:
+def _corrected(
+    layer: FloatConv, graph: FloatGraph, means: Means, ranges: Mapping[str, float], zeros: ZeroPoints
+) -> FloatConv:
     found, channels = means.get(layer.source), graph.shapes[layer.source].channels
     if found is None or len(found) != channels:
         count = "no means" if found is None else f"{len(found)} means"
@@ -69,7 +72,8 @@ def _corrected(layer: FloatConv, graph: FloatGraph, means: Means, ranges: Mappin
             "calibrate the same network again"
         )
     rows = layer.weight.reshape(len(layer.weight), -1)
-    rounded, scale = int8_weights(rows, layer.bias / (ranges[layer.source] / INT8_MAX))
+    source, output = (ranges[tensor] / zeros.levels(tensor) for tensor in (layer.source, layer.output))
+    rounded, scale = int8_weights(rows, (layer.bias + zeros.of(layer.output) * output) / source)
     lost = (rows - rounded * scale[:, None]).reshape(layer.weight.shape).sum((1, 2))  # [filters, channels of a group]
     groups = np.asarray(found, np.float64).reshape(layer.groups, 1, -1)
     return replace(layer, bias=layer.bias + (lost.reshape(layer.groups, -1, groups.shape[2]) * groups).sum(2).ravel())

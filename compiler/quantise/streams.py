@@ -11,6 +11,7 @@ import math
 
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.kinds.average_gate import AverageGate
+from gatewright.compiler.kinds.bins import FloatBins
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
@@ -33,7 +34,7 @@ def residual_streams(graph: FloatGraph) -> dict[str, str]:
 
 
 def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
-    """The tile edge, in pixels, of the pooled map of every feature map that a gate looks at.
+    """The tile edge, in pixels, of the pooled map of every feature map that a gate, or a level of bins, looks at.
 
     A stream whose writers are spatially gated is pooled in their tiles. Otherwise it is pooled in
     the coarsest tiles that fit the bins of all spatial gates that look at it; without any, in the
@@ -54,14 +55,24 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
             shape = graph.shapes[layer.source]
             edges = shape.height // layer.grid[0], shape.width // layer.grid[1]
             bins.setdefault(streams[layer.source], {})[layer.name] = edges
-        if isinstance(layer, FloatSpatialGate | AverageGate) and layer.source not in looked_at:
+        if isinstance(layer, FloatBins):
+            shape = graph.shapes[layer.source]
+            edges = shape.height // layer.grid[0], shape.width // layer.grid[1]
+            bins.setdefault(streams[layer.source], {})[layer.name] = edges
+        if isinstance(layer, FloatSpatialGate | AverageGate | FloatBins) and layer.source not in looked_at:
             looked_at.append(layer.source)
     tiles = {}
     for tensor in looked_at:
         if tensor == graph.input:
             raise GatewrightError(
-                f"a gate looks at the network's input {tensor!r}; gates must look at a convolution's output, which the "
-                "machine pools as it writes it"
+                f"a gate, or adaptive pooling, looks at the network's input {tensor!r}; it must look at a "
+                "convolution's output, which the machine pools as it writes it"
+            )
+        writer = next(layer for layer in graph.layers if tensor in layer.writes)
+        if isinstance(writer, FloatBins):
+            raise GatewrightError(
+                f"a gate, or adaptive pooling, looks at {tensor}, which adaptive pooling made; it must look at a "
+                "convolution's output, which the machine pools as it writes it: pool that one"
             )
         stream = streams[tensor]
         tiles[tensor] = _tile(tensor, graph.shapes[tensor], written.get(stream, set()), bins.get(stream, {}))
@@ -84,8 +95,8 @@ def _tile(tensor: str, shape: TensorShape, written: set[int], bins: dict[str, tu
     for gate, (height, width) in bins.items():
         if height % tile or width % tile or height != width:
             raise GatewrightError(
-                f"gate {gate} averages {height}x{width} pixels of {tensor}, which is written in tiles of {tile}; "
-                "a gate's bins must be square and whole tiles"
+                f"layer {gate} averages {height}x{width} pixels of {tensor}, which is written in tiles of {tile}; "
+                "bins must be square and whole tiles"
             )
     if _tiles(shape, tile) > MOST_TILES:
         raise GatewrightError(

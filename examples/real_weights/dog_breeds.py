@@ -7,6 +7,8 @@ The network tells 19 breeds of dogs apart at 160x160 pixels. Neither its weights
 
 ``PHOTOGRAPHS`` is a folder of pictures, whose names begin with a WordNet number where their class is known
 (``n02085620_Chihuahua.JPEG``). A third of them calibrates, the others compare. Needs h5py (``pip install h5py``).
+With the 1,000 of github.com/EliSchwartz/imagenet-sample-images int8 agrees with float on 594 of 666 (89.2%), and on 72
+of 79 dogs. docs/every-network.md says where the rest is lost.
 
 Keras pads a convolution of stride 2 at the right and below alone, the machine above and left first. A network whose
 kernels are all turned by 180 degrees gives the same answers on pictures that are turned, and is padded where the

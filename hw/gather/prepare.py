@@ -47,7 +47,8 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
     kernel, and to the places that the next output pixel, the next row of output pixels, the next tile and the next row
     of tiles have. ``tile_input``: pixels of input per tile. ``row_origin``: ``source`` less the bytes of ``padding_x``
     pixels. ``rest_x``: output columns from the first tile on. ``triple``: 3 * ``channels``. ``nothing``: no work.
-    ``dilation``: 1 at least.
+    ``dilation``: 1 at least. ``inside_row``: the slices begin inside a kernel row whose pixels do not lie side by side,
+    which is illegal.
 
     Of every vector the bytes of the slices are formed. A kernel row is ``columns`` runs, each of ``run`` bytes of
     ``run_columns`` pixels: one of all, or a run of each if they do not lie side by side. The bytes begin at byte
@@ -60,6 +61,7 @@ def gather_sizes(arch: ArchConfig) -> data.StructLayout:
             "operands": OPERANDS,
             "tiles": OPERANDS["tile_count"].width,
             "nothing": 1,
+            "inside_row": 1,
             "use_table": 1,
             "channels": channel_bits(arch),
             "triple": channel_bits(arch) + 2,
@@ -128,7 +130,7 @@ class GatherPrepare(wiring.Component):
         apart = operands.pixel_channels.any() | (operands.dilation > 1)
         dilation = register("dilation", operands.dilation | ~operands.dilation.any())
         run_columns = register("run_columns", Mux(apart, 1, operands.kernel_width))
-        register("columns", Mux(apart, operands.kernel_width, 1))
+        several = register("columns", Mux(apart, operands.kernel_width, 1))
         register("column_step", self._four_copies(m, pixel, dilation, "column_step"))
         register("run", self._four_copies(m, channels, run_columns, "run"))
         # Of whole kernel rows, whatever their runs: what divides the bytes before the first.
@@ -160,6 +162,7 @@ class GatherPrepare(wiring.Component):
             sizes.use_table.eq(operands.tile_table != NO_TABLE),
             sizes.nothing.eq(effective.empty | self._slices(m, row_bytes, kernel_pitch)),
         ]
+        register("inside_row", sizes.first_begin.any() & (several > 1))
         return m
 
     @staticmethod

@@ -40,7 +40,9 @@ class GatherUnit(wiring.Component):
     """One instruction at a time: ``start`` in the cycle in which it is taken, ``retire`` with its last write.
 
     While the unit is free, its registers ``running`` follow what ``GatherPrepare`` says of the queue's head, so that
-    they hold the instruction in the cycle in which it is taken; the walk begins in that cycle.
+    they hold the instruction in the cycle in which it is taken; the walk begins in that cycle. ``error``: the
+    instruction that is taken begins inside a kernel row whose pixels lie apart. Only here the table is known that may
+    say how long a kernel row is.
     """
 
     MEMORY_PORTS: ClassVar = {
@@ -56,6 +58,7 @@ class GatherUnit(wiring.Component):
             {
                 "queue": Out(head_signature(Unit.GATHER)),
                 "progress": Out(progress_signature()),
+                "error": Out(1),
                 "counts": In(table_counts(arch)),
                 "tiles": Out(table_read()),
                 "mask": Out(mask_read_columns()),
@@ -86,6 +89,7 @@ class GatherUnit(wiring.Component):
         m.d.sync += stages.eq(Cat(walk.final, stages[0] | (take & running.nothing), stages[1:]))
         m.d.comb += [
             self.queue.take.eq(take),
+            self.error.eq(take & running.inside_row & ~running.nothing),
             self.progress.start.eq(take),
             self.progress.run.eq(take),
             self.progress.retire.eq(retire),

@@ -8,9 +8,11 @@ import numpy as np
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
+from gatewright.compiler.kinds.bins import QuantisedBins
 from gatewright.compiler.kinds.channel_gate import QuantisedChannelGate
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.interpolation import QuantisedConstant, QuantisedInterpolation
 from gatewright.compiler.kinds.linear_gate import QuantisedLinearGate
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
@@ -20,13 +22,24 @@ Tensors = dict[str, np.ndarray]
 
 
 def evaluate(graph: QuantisedGraph, image: np.ndarray) -> tuple[Tensors, Tensors, list[int]]:
-    """Every tensor [h, w, c] (hidden layers [hidden]), every decision, and the logits of an image [h, w, c]."""
+    """Every tensor [h, w, c] (hidden layers [hidden]), every decision, and the logits of an image [h, w, c].
+
+    A network that returns maps has no logits.
+    """
     tensors: Tensors = {graph.input: image}
+    totals: list[int] = []
     decisions: Tensors = {}
     grids = {layer.name: layer.grid for layer in graph.layers if isinstance(layer, QuantisedSpatialGate)}
     grids |= {layer.name: (1, 1) for layer in graph.layers if isinstance(layer, QuantisedAverageGate) and layer.whole}
     for layer in graph.layers:
         match layer:
+            case QuantisedConstant():
+                tensors[layer.output] = layer.values
+            case QuantisedInterpolation():
+                tensors[layer.output] = _interpolation(layer, tensors)
+            case QuantisedBins():
+                tiles = Pooling(layer.name, layer.source, layer.window, layer.multiplier, layer.shift)
+                tensors[layer.output] = _pool(tiles, tensors[layer.source])
             case QuantisedConv():
                 tensors[layer.output] = _conv(layer, tensors, decisions, grids)
             case QuantisedMaxPool():
@@ -79,11 +92,11 @@ def _inner(row: Any, values: Any) -> int:
     return sum(int(w) * int(x) for w, x in zip(row, values, strict=True))
 
 
-def _dot(kernel: np.ndarray, source: np.ndarray, y: int, x: int, stride: int, padding: int) -> int:
+def _dot(kernel: np.ndarray, source: np.ndarray, y: int, x: int, stride: int, padding: int, dilation: int = 1) -> int:
     total = 0
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[1]):
-            row, column = y * stride + i - padding, x * stride + j - padding
+            row, column = y * stride + i * dilation - padding, x * stride + j * dilation - padding
             if 0 <= row < source.shape[0] and 0 <= column < source.shape[1]:
                 total += _inner(kernel[i, j], source[row, column])
     return total
@@ -101,8 +114,9 @@ def _clip(value: int, low: int) -> int:
 
 
 def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, grids: dict[str, tuple[int, int]]) -> np.ndarray:
-    source, scale = tensors[conv.source], conv.requantisation
-    edge = (source.shape[0] + 2 * conv.padding - conv.weight.shape[1]) // conv.stride + 1
+    source, scale = np.concatenate([tensors[name] for name in conv.sources], 2), conv.requantisation
+    reach = (conv.weight.shape[1] - 1) * conv.dilation + 1
+    edge = (source.shape[0] + 2 * conv.padding - reach) // conv.stride + 1
     output = np.zeros((edge, edge, len(conv.weight)), np.int64)
     for y, x, channel in np.ndindex(output.shape):
         skipped = conv.output_channels is not None and not decisions[conv.output_channels][channel]
@@ -111,11 +125,22 @@ def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, grids: dict
             skipped = skipped or not decisions[conv.output_tiles][y // tile, x // tile]
         value = 0
         if not skipped:
-            total = _dot(conv.weight[channel], source, y, x, conv.stride, conv.padding) + int(scale.bias[channel])
+            geometry = conv.stride, conv.padding, conv.dilation
+            total = _dot(conv.weight[channel], source, y, x, *geometry) + int(scale.bias[channel])
             value = _scale(total, scale.multiplier[channel], scale.shift[channel])
         if conv.residual is not None:
             value += int(tensors[conv.residual][y, x, channel])
         output[y, x, channel] = _clip(value, 0 if conv.relu else -128)
+    return output
+
+
+def _interpolation(layer: QuantisedInterpolation, tensors: Tensors) -> np.ndarray:
+    places, small = tensors[layer.source], tensors[layer.filters_from]
+    pixels, scale = small.reshape(-1, small.shape[2]), layer.requantisation
+    output = np.zeros((*places.shape[:2], small.shape[2]), np.int64)
+    for y, x, channel in np.ndindex(output.shape):
+        total = _inner(places[y, x], pixels[:, channel])
+        output[y, x, channel] = _clip(_scale(total, scale.multiplier[channel], scale.shift[channel]), -128)
     return output
 
 

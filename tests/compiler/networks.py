@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,9 @@ from gatewright.models.families.block import halved
 from gatewright.models.families.densenet.layers import DenseLayer, Transition
 from gatewright.models.families.mobilenet_v2.inverted_residual import InvertedResidual, convolution
 from gatewright.models.families.network import Network
+from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.residual.bottleneck import Bottleneck
-from gatewright.models.families.residual.network import ResidualNetwork, Stage
+from gatewright.models.families.residual.network import AnyBlock, ResidualNetwork, Stage
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
 
@@ -69,6 +71,37 @@ def lively_bottleneck(
     """A network of bottleneck blocks whose gates decide both ways; ``tile``: of the blocks behind a stride."""
     network = lively(SmallBottleneck(gating, size, channels, tile), seed)
     assert isinstance(network, SmallBottleneck)
+    return network
+
+
+class SmallImageNet(ResidualNetwork[AnyBlock]):
+    """Three stages of blocks behind a 7x7 convolution and a max pool, either of stride 2, as for ImageNet.
+
+    ``tile``: of the first stage, of a map a quarter of ``size``; the others' are half and a quarter of it.
+    """
+
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int, block: type[AnyBlock]) -> None:
+        stages = [Stage(channels << n, min(n, 1) + 1, tile >> n, 2 - min(n, 1)) for n in range(3)]
+        stem = nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False)
+        super().__init__(10, gating, 10, size, stem, halved(halved(size, 2), 2), stages, block)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+
+    def stem(self, x: Tensor) -> Tensor:
+        pooled: Tensor = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        return pooled
+
+
+def lively_imagenet(
+    gating: Gating,
+    size: int = 64,
+    channels: int = 8,
+    tile: int = 4,
+    block: type[BasicBlock | Bottleneck] = BasicBlock,
+    seed: int = 1,
+) -> SmallImageNet[Any]:
+    """A network with a max pool whose gates decide both ways."""
+    network = lively(SmallImageNet(gating, size, channels, tile, block), seed)
+    assert isinstance(network, SmallImageNet)
     return network
 
 
@@ -192,3 +225,24 @@ def lively_densenet(
     network = lively(SmallDenseNet(size, layers, growth, first, pooled), seed)
     assert isinstance(network, SmallDenseNet)
     return network
+
+
+class DilatedNetwork(ResidualNetwork[AnyBlock]):
+    """A residual network whose last two stages are dilated, by 2 and by 4."""
+
+    def __init__(self, gating: Gating, size: int, channels: int, tile: int, block: type[AnyBlock]) -> None:
+        stages = [
+            Stage(channels, 1, 4, 1),
+            Stage(2 * channels, 2, tile, 1, dilation=2),
+            Stage(2 * channels, 1, tile, 1, dilation=4),
+        ]
+        stem = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+        super().__init__(8, gating, 10, size, stem, size, stages, block)
+
+    def stem(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)))
+
+
+def lively_dilated(gating: Gating, size: int, channels: int, tile: int, block: type[AnyBlock]) -> nn.Module:
+    """A network of dilated blocks whose gates decide both ways."""
+    return lively(DilatedNetwork(gating, size, channels, tile, block), 3)

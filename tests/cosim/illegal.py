@@ -30,12 +30,20 @@ Instruction = int
 
 @dataclass(frozen=True)
 class Illegal:
-    """A program whose instruction ``at`` must stop the machine with ``code``; ``what`` says how it was spoilt."""
+    """A program whose instruction ``at`` must stop the machine with ``code``; ``what`` says how it was spoilt.
+
+    ``late``: the unit finds it as it takes the instruction, when others may have been dispatched behind it.
+    """
 
     program: Program
     at: int
     code: ErrorCode
     what: str
+    late: bool = False
+
+    def is_at(self, dispatched: int) -> bool:
+        """Whether so many instructions dispatched may be what the machine says."""
+        return dispatched > self.at if self.late else dispatched == self.at
 
 
 def _place(opcode: Opcode, name: str) -> tuple[int, int]:
@@ -171,6 +179,20 @@ def _operands(
     return _field(bits, opcode, **possible[int(rng.integers(len(possible)))]), ErrorCode.ILLEGAL_OPERANDS
 
 
+def inside_row(
+    rng: np.random.Generator, program: Program, _: int, bits: Instruction, opcode: Opcode
+) -> tuple[int, ErrorCode] | None:
+    """A GATHER that begins inside a kernel row whose pixels lie apart: with the second slice of a row of several."""
+    if opcode != Opcode.GATHER:
+        return None
+    channels, columns = program.arch.rows * int(rng.integers(1, 4)), int(rng.integers(2, 5))
+    apart = {"dilation": int(rng.integers(2, 16))} if rng.integers(2) else {"pixel_channels": channels}
+    whole = {"channels": channels, "channel_table": NO_TABLE, "tile_table": NO_TABLE, "tile_count": 1, "slice_count": 1}
+    kernel = {"kernel_height": int(rng.integers(2, 5)), "kernel_width": columns, "first_slice": 1}
+    spoilt = {"dilation": 0, "pixel_channels": 0, "source_mask": NO_MASK} | whole | kernel | apart
+    return _field(bits, opcode, **spoilt), ErrorCode.ILLEGAL_OPERANDS
+
+
 _TABLES = {
     Opcode.LOAD: ("row_table",),
     Opcode.GATHER: ("tile_table", "channel_table"),
@@ -180,14 +202,14 @@ _TABLES = {
 }
 """Operands that name a table."""
 
-SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands)
+SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands, inside_row)
 
 
-def spoil(rng: np.random.Generator, program: Program, executed: int) -> Illegal:
-    """One instruction of those that are executed, the program's first ones, made illegal in a random way."""
+def spoil(rng: np.random.Generator, program: Program, executed: int, ways: tuple[Spoil, ...] = SPOILERS) -> Illegal:
+    """One instruction of those that are executed, the program's first ones, made illegal in a random one of ways."""
     while True:
         at = int(rng.integers(executed))
-        kind = SPOILERS[int(rng.integers(len(SPOILERS)))]
+        kind = ways[int(rng.integers(len(ways)))]
         place = program.code_address + at * INSTRUCTION_BYTES
         raw: npt.NDArray[np.uint8] = program.image[place : place + INSTRUCTION_BYTES]
         bits = int.from_bytes(raw.tobytes(), "little")
@@ -198,4 +220,5 @@ def spoil(rng: np.random.Generator, program: Program, executed: int) -> Illegal:
         image[place : place + INSTRUCTION_BYTES] = np.frombuffer(
             spoilt[0].to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
         )
-        return Illegal(replace(program, image=image), at, spoilt[1], f"{kind.__name__[1:]} of instruction {at}")
+        what = f"{kind.__name__.strip('_')} of instruction {at}"
+        return Illegal(replace(program, image=image), at, spoilt[1], what, late=kind is inside_row)

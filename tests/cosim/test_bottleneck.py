@@ -1,10 +1,14 @@
-"""Gated bottleneck blocks on the RTL: a gate that looks at a masked map, filters of a group that a table picks."""
+"""Gated bottleneck blocks on the RTL: gates on masked maps, filters that a table picks, what follows in a wake."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gatewright.compiler.compile import Compiler
+from gatewright.compiler.emit import tile_products
+from gatewright.compiler.plan import wake
 from gatewright.contract.arch import PRESETS
 from gatewright.verify import design, lockstep
 from gatewright.verify.expectations import expect
@@ -12,16 +16,22 @@ from tests.compiler.networks import lively_bottleneck
 from tests.end_to_end.networks import NETWORK_SEED, case_of
 from tests.support.chain import compare_image
 
-ARCH = replace(PRESETS["4x4"], weight_kib=4)
+ARCH = replace(PRESETS["4x4"], weight_kib=8, scratchpad_kib=26)
 
 
-def test_gated_bottleneck_blocks_run_in_lockstep() -> None:
+def test_gated_bottleneck_blocks_run_in_lockstep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With maps in DRAM by tiles, a hidden layer and the classifier in wakes, and averages behind their tiles."""
+    monkeypatch.setattr(wake, "LEAST_BUFFERS", 0)
+    monkeypatch.setattr(tile_products, "apart", lambda *sizes: True)
     expectations = []
     for gating in ("dual", "channel"):
-        network = case_of(lively_bottleneck(gating, 16, NETWORK_SEED), 16)
+        network = case_of(lively_bottleneck(gating, 16, NETWORK_SEED, channels=16), 16)
         compiler = Compiler(network.graph, ARCH)
         assert compiler.image.banks["layer2.1.conv2"].picked
-        compared = compare_image(compiler, network.inputs[0], network.reference, 0)
+        if gating == "dual":
+            assert set(compiler.image.wakes) == {"layer2.0.conv3", "layer2.1.conv3"}
+            assert {"layer2.0.downsample.0", "layer2.0.conv1"} <= compiler.image.passes.keys()
+        compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
         assert compared.different == ()
         expectations.append(expect(compared.program))
     bench = lockstep.Bench(design.machine_verilog(ARCH), ARCH, lockstep.capacity_for(expectations))

@@ -6,6 +6,7 @@ import pytest
 
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
+from tests.cosim.illegal import inside_row
 from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, run_traffic, small
 from tests.support.random_machines import random_machine
 
@@ -64,6 +65,12 @@ def test_illegal_programs_stop_the_machine_and_the_simulator(option: str, count:
     print(f"python -m tests.cosim.random_lockstep {option}--first {seeds.start} --programs {count} --illegal")
     same, report = run_illegal(ARCH, seeds, corners=CORNERS[option])
     assert same == count, report
+
+
+def test_gathers_that_begin_inside_a_kernel_row_stop_the_machine_and_the_simulator() -> None:
+    seeds = range(1_000_400, 1_000_412)
+    same, report = run_illegal(ARCH, seeds, ways=(inside_row,))
+    assert same == len(seeds), f"run_illegal(ARCH, {seeds}, ways=(inside_row,)): {report}"
 
 
 def test_a_foreign_axi_memory_with_random_pauses_sees_the_same_bytes() -> None:

@@ -1,21 +1,28 @@
-"""Maps that lie in DRAM, and half rows of tiles, on the RTL: every instruction's cycles and every write compared."""
+"""Maps that lie in DRAM, and half rows of tiles, on the RTL: every instruction's cycles and every write compared.
+
+One of them is a max pool's, with parts of rows of tiles, where an instruction is taken to count no further than 150.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gatewright.compiler.compile import Compiler
+from gatewright.compiler.emit import matrix, windows
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS
 from gatewright.verify import design, lockstep
 from gatewright.verify.expectations import expect
+from tests.end_to_end.test_cut_tiles import APART, case
 from tests.support.chain import compare_image
 from tests.support.graphs import random_inputs, resnet_graph
 
 ARCH = replace(PRESETS["4x4"], scratchpad_kib=8, weight_kib=16, patch_kib=8)
 
 
-def test_maps_in_dram_and_cut_tiles_run_in_lockstep() -> None:
+def test_maps_in_dram_and_cut_tiles_run_in_lockstep(monkeypatch: pytest.MonkeyPatch) -> None:
     expectations = []
     for channels_gated, wider in ((False, 2), (True, 2), (False, 1)):
         graph = resnet_graph(8, channels_gated=channels_gated, size=16, seed=3, wider=wider)
@@ -26,6 +33,13 @@ def test_maps_in_dram_and_cut_tiles_run_in_lockstep() -> None:
         program = replace(compared.program, arch=ARCH)  # what fits a smaller scratchpad fits this one
         assert any(region.kind == "map" for region in program.regions) == (wider == 2)
         expectations.append(expect(program))
+    for module in (matrix, windows):
+        monkeypatch.setattr(module, "MOST_TILES", 150)
+    network, compiler = case("dual"), Compiler(case("dual").graph, replace(ARCH, scratchpad_kib=7))
+    assert compiler.image.apart == APART
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0)
+    assert compared.different == ()
+    expectations.append(expect(replace(compared.program, arch=ARCH)))
     bench = lockstep.Bench(design.machine_verilog(ARCH), ARCH, lockstep.capacity_for(expectations))
     results = lockstep.verify(bench, expectations)
     assert [result.difference for result in results] == [None] * len(expectations)

@@ -23,6 +23,7 @@ from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.zoo.catalogue import find, sha256
 from gatewright.own_network import calibrate_own, calibration_path
 from tests.support.exported import export, gated, write_arrays
+from tests.support.pyramid import Pyramid
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "your-own-network.md"
 
@@ -109,6 +110,19 @@ def test_every_command_that_takes_a_network_takes_a_program(tmp_path: Path, chan
     assert result.exit_code == 0 and "top-1      none: the images have no labels\n" in result.stdout, result.stderr
     assert "no images for your own network ship with the package" in refused("compile", path, "-o", tmp_path / "x")
     assert "is an exported program, not a checkpoint" in refused("evaluate", path)
+
+
+def test_a_program_that_returns_maps_alone_compiles(tmp_path: Path) -> None:
+    """Such as a detector: its file is the exported program with its ranges."""
+    torch.manual_seed(3)
+    path = export(Pyramid().eval(), tmp_path / "maps.pt2", torch.zeros(1, 3, 16, 16))
+    images = write_arrays(tmp_path / "images", 16, size=16)
+    assert call("calibrate", path, "--images", images).exit_code == 0
+    result = call("compile", path, "--data", images, "-o", tmp_path / "p.safetensors")
+    assert result.exit_code == 0, result.stderr
+    outputs = Program.load(tmp_path / "p.safetensors").outputs
+    assert {output.kind for output in outputs} == {"map"}
+    assert f"map          {outputs[0].name}: " in call("simulate", tmp_path / "p.safetensors").output
 
 
 def test_with_labels_there_is_an_accuracy(tmp_path: Path) -> None:

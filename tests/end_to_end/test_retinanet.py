@@ -5,21 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 
 from gatewright.compiler.compile import Compiler
+from gatewright.compiler.emit import matrix, windows
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Opcode, column
+from gatewright.contract.trace import first_difference
+from gatewright.models.families.residual.basic_block import BasicBlock
+from gatewright.models.families.residual.bottleneck import Bottleneck
 from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
 from gatewright.models.families.retinanet import RetinaNet
 from gatewright.models.gates.kinds import Gating
-from tests.compiler.networks import lively, lively_resnet
+from gatewright.sim.stepped import step_simulate
+from tests.compiler.networks import lively, lively_imagenet, lively_resnet
 from tests.end_to_end.networks import Case, case_of
 from tests.support.chain import compare_image
 
 SIZE, CLASSES, WIDTH, CONVOLUTIONS = 32, 3, 12, 2
-SMALL = replace(PRESETS["8x8"], scratchpad_kib=16, weight_kib=16, patch_kib=8)
+SMALL = replace(PRESETS["8x8"], weight_kib=16, patch_kib=8)
 """Of a machine that does not hold a level's maps."""
 
 
@@ -28,6 +35,15 @@ def case(gating: Gating) -> Case:
     torch.manual_seed(7)
     network = RetinaNet(lively_resnet(gating, SIZE), CLASSES, WIDTH, CONVOLUTIONS)
     return case_of(lively(network, 9), SIZE)
+
+
+@cache
+def pooled_case(gating: Gating, block: type[BasicBlock | Bottleneck] = BasicBlock) -> Case:
+    """A detector on a network with a max pool, and with few channels."""
+    torch.manual_seed(7)
+    channels = 8 if block is BasicBlock else 4
+    network = RetinaNet(lively_imagenet(gating, 2 * SIZE, channels, block=block), 2, 8, 1)
+    return case_of(lively(network, 9), 2 * SIZE)
 
 
 def agree(network: Case, arch: ArchConfig, position: int, audit: bool = False) -> Compiler:
@@ -50,14 +66,46 @@ def test_every_map_of_every_level_is_the_references(gating: Gating, preset: str)
     assert sorted(shapes) == sorted(wanted)
 
 
-@pytest.mark.parametrize("gating", ["none", "dual"])
-def test_maps_that_do_not_fit_lie_in_dram_and_are_returned_from_there(gating: Gating) -> None:
+@pytest.mark.parametrize(("gating", "kib"), [("none", 10), ("none", 16), ("dual", 16)])
+def test_maps_that_do_not_fit_lie_in_dram_and_are_returned_from_there(gating: Gating, kib: int) -> None:
     network = case(gating)
-    compiler = agree(network, SMALL, 1, audit=True)
+    compiler = agree(network, replace(SMALL, scratchpad_kib=kib), 1, audit=True)
     kinds = {output.region.kind for output in compiler.image.outputs.values()}
     assert kinds == {"map", "output"}
-    if gating == "none":  # what is upsampled comes in a ring, too
+    if kib == 10:  # what is upsampled comes in a ring, too
         assert "fpn.inner_blocks.1" in compiler.image.spilled
+
+
+@pytest.mark.parametrize(("gating", "kib"), [("none", 5), ("dual", 6)])
+def test_a_max_pools_map_that_does_not_fit_lies_in_dram_by_rows(gating: Gating, kib: int) -> None:
+    network = pooled_case(gating)
+    compiler = agree(network, replace(SMALL, scratchpad_kib=kib), 1, audit=True)
+    rings = [ring.layers[0] for ring in compiler.image.spills["backbone.conv1.max_pool"].rings]
+    assert rings[:4] == ["backbone.conv1", *(f"backbone.{name}.conv1" for name in ("layer1.0", "layer1.1", "layer2.0"))]
+
+
+def test_maps_of_more_pixels_than_an_instruction_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as 400x400: where rows are further than that an instruction has a map that begins further down."""
+    for module in (matrix, windows):
+        monkeypatch.setattr(module, "MOST_TILES", 150)  # of maps of up to 32x32
+    network = pooled_case("none")
+    compiler = Compiler(network.graph, replace(SMALL, scratchpad_kib=5))
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+    for opcode in (Opcode.GATHER, Opcode.EPILOGUE):
+        rows = compared.program.code[compared.program.code[:, 0] == opcode]
+        first, count = (rows[:, column(opcode, name)] for name in ("first_tile", "tile_count"))
+        assert (first + count).max() <= 150
+    stepped = step_simulate(compared.program, fill_seed=1)
+    assert first_difference(compared.result.trace, stepped.trace) is None
+    for output, values in network.reference.outputs_of(0).items():
+        np.testing.assert_array_equal(stepped.outputs[output], values, err_msg=output)
+
+
+@pytest.mark.parametrize("gating", ["none", "dual"])
+def test_bottleneck_blocks_whose_maps_others_read_go_by_rows(gating: Gating) -> None:
+    compiler = agree(pooled_case(gating, Bottleneck), replace(SMALL, scratchpad_kib=5), 1, audit=True)
+    assert {"backbone.layer1.0.conv3", "backbone.layer2.0.conv3"} <= compiler.image.spilled.keys()
 
 
 def test_levels_share_the_filters_of_their_heads() -> None:

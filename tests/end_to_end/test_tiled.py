@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from gatewright.compiler.compile import Compiler
+from gatewright.compiler.emit import tile_products
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.plan import maps
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.residency import residency
 from gatewright.compiler.plan.tiled import joined
 from gatewright.contract.arch import PRESETS
+from gatewright.contract.isa import EpilogueKind, Opcode, column
 from gatewright.contract.trace import first_difference
 from gatewright.models.gates.kinds import Gating
 from gatewright.sim.stepped import step_simulate
@@ -84,6 +86,20 @@ def test_the_second_convolution_tile_by_tile_with_the_third(gating: Gating, monk
     ]
     compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
     assert compared.different == ()
+    assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None
+
+
+def test_averages_that_come_behind_the_tiles_that_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the array would round filters up to a block of those that stand; here wherever it may be."""
+    monkeypatch.setattr(tile_products, "apart", lambda *sizes: True)
+    network = case("dual")
+    compiler = Compiler(network.graph, replace(ARCH, scratchpad_kib=SCRATCHPAD_KIB["dual"]))
+    compared = compare_image(compiler, network.inputs[0], network.reference, 0, audit=True)
+    assert compared.different == ()
+    code, layers = compared.program.code, compared.program.layers
+    kinds = code[:, column(Opcode.EPILOGUE, "kind")]
+    averages = (code[:, 0] == Opcode.EPILOGUE) & (kinds == EpilogueKind.AVERAGE)
+    assert "layer2.0.conv1" in {layers[row] for row in np.flatnonzero(averages)}
     assert first_difference(compared.result.trace, step_simulate(compared.program, fill_seed=1).trace) is None
 
 

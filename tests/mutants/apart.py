@@ -39,6 +39,14 @@ HARDWARE_APART = [
         "a padded convolution of a map's first channels reads beside its pixels",
         _BENCH,
     ),
+    Mutant(
+        "apart-begin-inside-a-row",
+        "hw/gather/prepare.py",
+        "sizes.first_begin.any() & (several > 1)",
+        "sizes.first_begin.any() & (several > 2)",
+        "a GATHER that begins inside a kernel row of two columns whose pixels lie apart is not refused",
+        "tests/cosim/test_random_lockstep.py -k inside_a_kernel_row",
+    ),
 ]
 
 SIMULATOR_APART = [

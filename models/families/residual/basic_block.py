@@ -19,10 +19,19 @@ class BasicBlock(Block):
     """Two 3x3 convolutions with a residual, optionally gated (paper, figure 3a).
 
     ``in_height`` and ``in_width`` are those of the block's input, ``tile`` the edge of a tile in pixels of its output.
+    ``dilation`` is that of both convolutions.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, in_height: int, in_width: int, stride: int, tile: int, gating: Gating
+        self,
+        in_channels: int,
+        channels: int,
+        in_height: int,
+        in_width: int,
+        stride: int,
+        tile: int,
+        gating: Gating,
+        dilation: int = 1,
     ) -> None:
         super().__init__(gating)
         self.in_channels, self.channels, self.out_channels, self.tile = in_channels, channels, channels, tile
@@ -33,9 +42,9 @@ class BasicBlock(Block):
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
         if self.has_channels:
             self.mask_c = self.channel_gate(in_channels, channels)
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, dilation, dilation, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.downsample = shortcut(in_channels, channels, stride)
 

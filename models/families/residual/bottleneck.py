@@ -28,11 +28,19 @@ class Bottleneck(Block):
     paper has no bottleneck blocks in its text.
 
     ``in_height`` and ``in_width`` are those of the block's input, ``channels`` those of the 3x3 convolution, ``tile``
-    the edge of a tile in pixels of the block's output.
+    the edge of a tile in pixels of the block's output. ``dilation`` is that of the 3x3 convolution.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, in_height: int, in_width: int, stride: int, tile: int, gating: Gating
+        self,
+        in_channels: int,
+        channels: int,
+        in_height: int,
+        in_width: int,
+        stride: int,
+        tile: int,
+        gating: Gating,
+        dilation: int = 1,
     ) -> None:
         super().__init__(gating)
         self.in_channels, self.channels, self.out_channels = in_channels, channels, EXPANSION * channels
@@ -47,7 +55,7 @@ class Bottleneck(Block):
             self.mask_c2 = self.channel_gate(in_channels if self.gating == "bas" else channels, channels)
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, self.out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(self.out_channels)

@@ -20,12 +20,16 @@ AnyBlock = TypeVar("AnyBlock", bound=BasicBlock | Bottleneck)
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of blocks of one width: ``stride`` is its first block's, ``tile`` the edge of a tile in output pixels."""
+    """A row of blocks of one width: ``stride`` is its first block's, ``tile`` the edge of a tile in output pixels.
+
+    ``dilation``: of the 3x3 convolutions of all its blocks.
+    """
 
     channels: int
     stride: int
     tile: int
     blocks: int
+    dilation: int = 1
 
 
 class ResidualNetwork(Network, Generic[AnyBlock]):
@@ -64,7 +68,8 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
             blocks: list[AnyBlock] = []
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
-                blocks.append(block(channels, stage.channels, edge, edge, stride, stage.tile, gating))
+                geometry = channels, stage.channels, edge, edge, stride, stage.tile, gating, stage.dilation
+                blocks.append(block(*geometry))
                 edge, channels = halved(edge, stride), blocks[-1].out_channels
             setattr(self, f"layer{number}", nn.ModuleList(blocks))
         self.stages = len(stages)

@@ -24,18 +24,22 @@ BOTTLENECK: dict[int, Counts] = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 KINDS = {"basic": BASIC, "bottleneck": BOTTLENECK}
 
-STAGES = ((64, 1, 8), (128, 2, 4), (256, 2, 2), (512, 2, 1))
-"""Per stage: channels, stride of its first block, tile edge: at 224 pixels every stage has 7x7 tiles."""
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
+"""Per stage: channels, and stride of its first block."""
 
-WHOLE_TILES = 32
-"""Of a multiple of this many pixels every map of a stage is whole tiles: 4 from the stem times tiles of 8."""
+TILE = 8
+"""The edge of a tile of the first stage; every other stage has half of the one before: 7x7 tiles at 224 pixels."""
+
+STEM_STRIDE = 4
+"""Pixels of an image, in either direction, for a pixel of the first stage."""
 
 
 class _ImageNet(ResidualNetwork[AnyBlock]):
     """Networks with 1x1-convolution shortcuts where a stage changes the map's size or channels.
 
-    ``size`` of a network with spatial gates is a multiple of 32: the public release counts the pixels of cut tiles in
-    another way here than for CIFAR, and the machine has none.
+    ``size`` of a network with spatial gates is a multiple of 4 ``tile``: the public release counts the pixels of cut
+    tiles in another way here than for CIFAR, and the machine has none. ``tile`` is the edge of those of the first
+    stage, a multiple of 8; detectors have 16.
     """
 
     def __init__(
@@ -46,18 +50,21 @@ class _ImageNet(ResidualNetwork[AnyBlock]):
         size: int,
         block: type[AnyBlock],
         counts: Mapping[int, Counts],
+        tile: int,
     ) -> None:
         if depth not in counts:
             known = (f"{', '.join(map(str, depths))} of {kind} blocks" for kind, depths in KINDS.items())
             raise GatewrightError(f"there is no such ImageNet ResNet-{depth} here; depths are {' and '.join(known)}")
-        if has_small_tiles(gating) and size % WHOLE_TILES:
+        if tile <= 0 or tile % TILE:
+            raise GatewrightError(f"tiles of {tile} pixels cannot be halved in every stage; take a multiple of {TILE}")
+        if has_small_tiles(gating) and size % (STEM_STRIDE * tile):
             raise GatewrightError(
                 f"a ResNet-{depth} with spatial gates for images of {size} pixels would cut its tiles; take a "
-                f"multiple of {WHOLE_TILES}"
+                f"multiple of {STEM_STRIDE * tile}"
             )
         stages = [
-            Stage(channels, stride, tile, blocks)
-            for (channels, stride, tile), blocks in zip(STAGES, counts[depth], strict=True)
+            Stage(channels, stride, tile >> number, blocks)
+            for number, ((channels, stride), blocks) in enumerate(zip(STAGES, counts[depth], strict=True))
         ]
         stem = nn.Conv2d(3, STAGES[0][0], 7, stride=2, padding=3, bias=False)
         super().__init__(depth, gating, classes, size, stem, halved(halved(size, 2), 2), stages, block)
@@ -71,12 +78,16 @@ class _ImageNet(ResidualNetwork[AnyBlock]):
 class ResNetImageNet(_ImageNet[BasicBlock]):
     """ResNet-18 or ResNet-34."""
 
-    def __init__(self, depth: int, gating: Gating = "none", classes: int = 1000, size: int = 224) -> None:
-        super().__init__(depth, gating, classes, size, BasicBlock, BASIC)
+    def __init__(
+        self, depth: int, gating: Gating = "none", classes: int = 1000, size: int = 224, tile: int = TILE
+    ) -> None:
+        super().__init__(depth, gating, classes, size, BasicBlock, BASIC, tile)
 
 
 class BottleneckResNet(_ImageNet[Bottleneck]):
     """ResNet-50 or ResNet-101, with the stride in the 3x3 convolution, as torchvision and the DGNet release have it."""
 
-    def __init__(self, depth: int, gating: Gating = "none", classes: int = 1000, size: int = 224) -> None:
-        super().__init__(depth, gating, classes, size, Bottleneck, BOTTLENECK)
+    def __init__(
+        self, depth: int, gating: Gating = "none", classes: int = 1000, size: int = 224, tile: int = TILE
+    ) -> None:
+        super().__init__(depth, gating, classes, size, Bottleneck, BOTTLENECK, tile)

@@ -68,15 +68,15 @@ STREAM = ("conv1", "layer1.0.conv2")
 
 @pytest.mark.parametrize(
     ("gated", "channels_gated", "kib", "ahead"),
-    [(True, False, 9, 1), (True, False, 8, 0), (True, True, 8, 0), (False, False, 8, 0)],
+    [(True, False, 9, (1, 1)), (True, False, 8, (0, 0)), (True, True, 8, (0, 0)), (False, False, 8, (1, 0))],
     ids=["spatial, ahead", "spatial", "dual, compact", "dense"],
 )
 def test_the_map_of_a_block_with_and_without_a_shortcut(
-    gated: bool, channels_gated: bool, kib: int, ahead: int
+    gated: bool, channels_gated: bool, kib: int, ahead: tuple[int, int]
 ) -> None:
     graph = resnet_graph(8, gated=gated, channels_gated=channels_gated, size=16, seed=3, wider=2)
     program, compiler = check(graph, arch(kib), [STREAM])
-    assert compiler.image.spills["conv1"].ahead == ahead
+    assert tuple(ring.ahead for ring in compiler.image.spills["conv1"].rings[1:]) == ahead
     for opcode, name in ((Opcode.GATHER, "wrap_row"), (Opcode.EPILOGUE, "wrap_row")):
         rows = program.code[(program.code[:, 0] == opcode)]
         names = np.array(program.layers)[program.code[:, 0] == opcode]
@@ -105,10 +105,10 @@ def test_the_plan_says_how_often_a_map_is_moved() -> None:
     plan = flow.plan(graph, arch(8))
     (stem,) = (layer for layer in plan.layers if layer.name == "conv1")
     (place,) = stem.maps
-    assert (place.spilled, place.read, place.written, place.rows) == (4096, 2 * 4096, 2 * 4096, 10)
-    assert "in DRAM, 4,096 B read 2.00 times, written 2.00 times; ring of 10 rows, 2,560 B at 64" in str(plan)
+    assert (place.spilled, place.read, place.written, place.rows) == (4096, 2 * 4096, 2 * 4096, 16)
+    assert "in DRAM, 4,096 B read 2.00 times, written 2.00 times; ring of 16 rows, 4,096 B at" in str(plan)
 
 
 def test_what_fits_in_no_way_is_refused() -> None:
     with pytest.raises(GatewrightError, match=r"the scratchpad of 4 KiB cannot hold .* bytes are missing"):
-        Compiler(resnet_graph(8, gated=False, size=16, seed=3, wider=2), arch(4))
+        Compiler(resnet_graph(8, gated=False, size=16, seed=3, wider=8), arch(4))

@@ -215,7 +215,10 @@ REFUSED = {
         "relu6: an activation with a largest value after a residual",
     ),
     "a clamp from below 0": (_net(lambda s, x: F.hardtanh(s.c(x)), c=nn.Conv2d(8, 8, 1)), "a clamp to -1.0 and 1.0"),
-    "dilation": (_net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, dilation=2)), "wide: conv2d.*dilation"),
+    "dilation": (
+        _net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, padding=16, dilation=16)),
+        "wide: conv2d: dilation = 16 is not supported, use 1 to 15",
+    ),
     "stride": (_net(lambda s, x: s.thin(x), thin=nn.Conv2d(8, 8, 3, stride=(1, 2))), r"thin.*stride = \[1, 2\]"),
     "relu shared": (_net(lambda s, x: s.c(F.relu(x)) + x, c=nn.Conv2d(8, 8, 1)), "stem.*used here and also elsewhere"),
     "constant": (_net(lambda s, x: x + 1.0), "the number 1.0"),

@@ -171,6 +171,7 @@ async def beside_its_twin(dut: Any) -> None:
         fields = program.cases[(twin._active or busy_before or head).row].fields if (busy_before or head) else None
         assert bench.get("queue__take") == bench.get("progress__start") == bench.get("progress__run") == taken, where
         assert bench.get("progress__retire") == retired, f"retire: {where}: {fields}"
+        assert not bench.get("error"), f"error: {where}: {fields}"
         found = rtl_writes(bench)
         assert found == writes.now, f"{where}: {fields}\nRTL  {found}\ntwin {writes.now}"
         if taken:

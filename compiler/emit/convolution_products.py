@@ -1,0 +1,230 @@
+"""What a convolution computes, reads and writes: its tiles, its maps, and who may begin while it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gatewright.compiler.emit.context import (
+    Context,
+    DecidedGate,
+    Kernel,
+    OutputMap,
+    ResidualMap,
+    SourceMap,
+    SourcePart,
+)
+from gatewright.compiler.emit.filter_loader import FilterLoader
+from gatewright.compiler.emit.matrix import Product, convolve
+from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge, windowed
+from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
+from gatewright.compiler.plan.several_sources import part_slices
+from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
+from gatewright.contract.errors import GatewrightError
+
+if TYPE_CHECKING:
+    from gatewright.compiler.emit.lower import Lowering
+
+
+class ConvolutionProducts:
+    """Makes products of convolutions, for those who emit them."""
+
+    def __init__(self, lowering: Lowering) -> None:
+        self.lowering = lowering
+        self.context: Context = lowering.context
+        self.loader: FilterLoader = lowering.loader
+        self.image, self.graph, self.arch = lowering.image, lowering.graph, lowering.arch
+        self._blocks = {layer.name: block for block in self.image.blocks for layer in block.layers}
+        self._chains = {layer.name: chain for chain in self.image.chains for layer in chain.layers}
+
+    def tile_sets(self, layer: QuantisedConv, by_rows: bool = False) -> list[tuple[TileSet, bool, Pooling | None]]:
+        """The tiles that a layer computes, each set with whether it has the ReLU and is pooled along; none is empty.
+
+        ``by_rows``: single rows must be tiles, if no gate and no pooling says otherwise.
+        """
+        return [chosen for chosen in self._all_tile_sets(layer, by_rows) if len(chosen[0])]
+
+    def _all_tile_sets(self, layer: QuantisedConv, by_rows: bool) -> list[tuple[TileSet, bool, Pooling | None]]:
+        gate, completer = self.context.gate(layer.output_tiles), self.image.completer(layer)
+        finishes = self.context.gate(completer.output_tiles) if completer else None
+        if completer is not None and finishes is not None:
+            after = self.image.pooling_of(layer)
+            inactive = self._chosen(layer, finishes, after, by_rows, complement=True)
+            return [(self._chosen(layer, finishes, None, by_rows), False, None), (inactive, completer.relu, after)]
+        pool = self.image.poolings.get(layer.output)
+        return [(self._chosen(layer, gate, pool, by_rows), layer.relu, pool)]
+
+    def _chosen(
+        self,
+        layer: QuantisedConv,
+        gate: DecidedGate | None,
+        pool: Pooling | None,
+        by_rows: bool,
+        complement: bool = False,
+    ) -> TileSet:
+        """A map's active tiles, or its inactive ones; where no gate says which, all or none, in tiles of the pool."""
+        shape = self.graph.shapes[layer.output]
+        if gate is not None and not gate.whole:
+            return gate.tiles(shape.height, complement)
+        single = 1 if by_rows else computed_edge(shape.height, shape.width)
+        tile = pool.tile if pool else single
+        if in_epilogue(layer, self.graph, self.arch):
+            tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
+        every = all_tiles(shape.height, shape.width, tile)
+        return every if gate is None or (len(gate.entries) > 0) != complement else every.rows_of(0, 0)
+
+    def filters_of(self, layer: QuantisedConv) -> int:
+        """Filters of a layer that are stored of its output."""
+        gate = self._stored_channels(layer.output, layer.output_channels)
+        return len(layer.weight) if gate is None else len(gate.entries)
+
+    def product(
+        self,
+        layer: QuantisedConv,
+        tiles: TileSet,
+        relu: bool,
+        pool: Pooling | None,
+        part: tuple[int, int] | None = None,
+    ) -> Product:
+        """A convolution on some tiles; ``part``: of the filters so many from one on, not all."""
+        first_filter, filters = part or (0, self.filters_of(layer))
+        source, kernel = self._source(layer)
+        readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
+        behind = self.lowering.wakes.behind(layer)
+        product = Product(
+            layer.name, source, output, tiles, filters, kernel, readers, behind, first_filter=first_filter
+        )
+        return self._of_several(layer, product) if layer.beside else product
+
+    def _of_several(self, layer: QuantisedConv, product: Product) -> Product:
+        """The product of a convolution that reads several maps, of which none is masked."""
+        parts = []
+        for name, slices in zip(layer.sources, part_slices(layer, self.graph, self.arch), strict=True):
+            shape, pitch = self.graph.shapes[name], self.image.pitches.get(name, 0)
+            address, ring = self._place_of(layer, name, shape.width * (pitch or shape.channels))
+            source = SourceMap(address, shape.height, shape.width, shape.channels, ring=ring, pitch=pitch)
+            parts.append(SourcePart(source, slices))
+        elements = (parts[-1].slices.first + parts[-1].slices.count) * self.arch.rows
+        whole = replace(product.source, channels=-(-elements // product.kernel.taps))
+        return replace(product, source=whole, parts=tuple(parts))
+
+    def _source(self, layer: QuantisedConv) -> tuple[SourceMap, Kernel]:
+        shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
+        rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
+        channels = rows * shape.channels if gate is None else len(gate.entries)
+        whole, pitch = self.context.gate(layer.output_tiles), self.image.pitches.get(layer.source, 0)
+        slices = self._slices(layer)
+        address, ring = self._place_of(layer, layer.source, shape.width * (pitch or channels))
+        source = SourceMap(
+            address,
+            shape.height,
+            shape.width,
+            channels,
+            gate,
+            ring=ring,
+            planes=self._planes(layer.source) or slices,
+            pitch=pitch or (channels if slices else 0),
+            follows=whole.table if whole is not None and whole.whole else None,
+            moving=self.context.live and bool(gate or layer.input_tiles),
+        ).masked(self.context.gate(layer.input_tiles))
+        height, width = layer.weight.shape[1:3]
+        if rows > 1:
+            return source, Kernel(1, width, 1, 0, layer.padding)
+        return source, Kernel(height, width, layer.stride, layer.padding, layer.padding, layer.dilation)
+
+    def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
+        shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
+        filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
+        row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
+        address, ring = self._place_of(layer, layer.output, row)
+        return OutputMap(
+            address,
+            shape.height,
+            shape.width,
+            filters,
+            self.image.parameter_entry[layer.name],
+            gate,
+            layer.residual is not None,
+            relu,
+            pool,
+            0 if pool is None else self.image.addresses[pool.name],
+            ring,
+            planes=self._planes(layer.output),
+            pitch=pitch or (shape.channels if layer.appended_to else 0),
+            offset=shape.channels - filters,
+            residual_map=self._residual_map(layer),
+            moving=self.context.live and bool(gate or (layer.output_tiles and layer.residual is None)),
+        )
+
+    def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:
+        """Where a layer's residual is; None where the sum takes its place, or there is none."""
+        if layer.residual is None or not layer.elsewhere:
+            return None
+        shape = self.graph.shapes[layer.residual]
+        address, ring = self._place_of(layer, layer.residual, shape.width * shape.channels)
+        return ResidualMap(address, shape.width, shape.channels, layer.upsample, ring)
+
+    def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
+        """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""
+        if not in_slices(layer) or in_epilogue(layer, self.graph, self.arch):
+            return ()
+        return planes(len(layer.weight), plane_widths(layer, self.arch).channels)
+
+    def _planes(self, tensor: str) -> tuple[Plane, ...]:
+        """How a map lies that a grouped convolution reads; empty for any other."""
+        if tensor not in self.image.planes:
+            return ()
+        return planes(self.graph.shapes[tensor].channels, self.image.planes[tensor])
+
+    def _stored_channels(self, tensor: str, gate: str | None) -> DecidedGate | None:
+        """The gate whose active channels alone are stored of a map. A map in planes has all, what is masked too."""
+        return None if tensor in self.image.planes else self.context.gate(gate)
+
+    def _place_of(self, layer: QuantisedConv, tensor: str, pitch: int) -> tuple[int, int | None]:
+        """Where a map lies that a layer reads or writes: its address, and the rows of its ring, None if it is whole."""
+        rows = self.image.rows_for(layer.name, tensor)
+        if rows is not None:
+            return rows.address, rows.ring
+        return self.image.addresses[tensor], self.ring(tensor, pitch)
+
+    def ring(self, tensor: str, pitch: int) -> int | None:
+        """Rows of a map's ring; None if the map is whole."""
+        rows = self.image.ring_rows(tensor, pitch) if pitch else None
+        if rows is None:
+            return None
+        needed = min(self.graph.shapes[tensor].height, self.image.kept_rows(tensor))
+        if rows < needed:
+            raise GatewrightError(
+                f"arch {self.arch.name}: {needed} rows of tensor {tensor} must be kept, {needed * pitch} bytes; beside "
+                f"what lives with it the scratchpad of {self.arch.scratchpad_kib} KiB has room for "
+                f"{self.image.ring_bytes[tensor]}: {needed * pitch - self.image.ring_bytes[tensor]} are missing; "
+                "raise scratchpad_kib"
+            )
+        return rows
+
+    def way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
+        """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
+        words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
+        whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
+        return convolve if whole else convolve_streamed
+
+    def readers(self, layer: QuantisedConv, pool: Pooling | None, tile: int) -> Callable[[int], None]:
+        """What may begin while the layer is still being written: gates on its pooled map, the classifier's gather."""
+        pooled = pool.name if pool is not None and pool.source == layer.output else None
+        in_turn = self._blocks.get(layer.name) or self._chains.get(layer.name)
+        readers = [
+            reader
+            for reader in self.graph.layers
+            if {layer.output, pooled} & set(reader.reads) and (in_turn is None or reader not in in_turn.layers)
+        ]
+
+        def written(rows: int) -> None:
+            for reader in readers:
+                reader.advance(self.lowering, rows, rows * tile)
+
+        return written
