@@ -54,6 +54,9 @@ def _active_channels(program: Program, placement: Placement, gates: Mapping[str,
     name = placement.channel_gate
     if name is None:
         return placement.channels
+    compiled = next((gate.decision for gate in program.gates if gate.name == name), ())
+    if compiled:
+        return sum(compiled)
     if name not in gates:
         raise GatewrightError(
             f"placement of {placement.tensor}: gate {name!r} has not decided when it is complete; compile it again"

@@ -16,7 +16,7 @@ from tests.compiler.networks import lively_bottleneck
 from tests.end_to_end.networks import NETWORK_SEED, case_of
 from tests.support.chain import compare_image
 
-ARCH = replace(PRESETS["4x4"], weight_kib=8, scratchpad_kib=26)
+ARCH = replace(PRESETS["4x4"], weight_kib=8, scratchpad_kib=28)
 
 
 def test_gated_bottleneck_blocks_run_in_lockstep(monkeypatch: pytest.MonkeyPatch) -> None:

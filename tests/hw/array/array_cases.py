@@ -107,6 +107,7 @@ def random_matmul(
             "accumulator": rng.choice((0, 0, rng.randrange(40))),
             "bank": rng.randrange(4),
             "accumulate": rng.randrange(2),
+            "only": rng.choice((0, 0, 0, 1, 2)),
         }
         code = np.zeros(COLUMNS, np.int64)
         code[0] = Opcode.MATMUL

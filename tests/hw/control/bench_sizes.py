@@ -9,7 +9,7 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, OPERAND_COLUMN, Format, Opcode
+from gatewright.contract.isa import COLUMNS, FORMATS, NO_TABLE, OPERAND_COLUMN, Format, Only, Opcode
 from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.signatures import table_counts
@@ -34,6 +34,8 @@ def random_instruction(rng: Random, form: Format, tables: int) -> Instruction:
             value = rng.randint(0, min(top, 12))
         if field.name.endswith("_table"):
             value = rng.choice((NO_TABLE, rng.randrange(tables)))
+        if field.name == "only":
+            value = rng.randrange(len(Only))
         code[OPERAND_COLUMN + number] = value
     return Instruction(0, code)
 
