@@ -181,6 +181,13 @@ class Program(ProgramHeader):
         """The DRAM image with a quantised sample in its input region; without a sample, the image itself."""
         if sample is None:
             return self.image
+        image = self.image.copy()
+        region = self.input_region
+        image[region.address : region.address + region.size] = self.packed(sample)
+        return image
+
+    def packed(self, sample: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+        """A quantised sample as the input region's bytes."""
         region = self.input_region
         data = np.ascontiguousarray(sample).reshape(-1).view(np.uint8)
         if self.input_layout is not None:
@@ -190,9 +197,7 @@ class Program(ProgramHeader):
                 f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region "
                 f"{region.name!r}"
             )
-        image = self.image.copy()
-        image[region.address : region.address + region.size] = data
-        return image
+        return data
 
     def values(self, dram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
         """Every output in a DRAM, by name."""
