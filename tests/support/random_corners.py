@@ -58,7 +58,7 @@ class CornerNetwork(ListNetwork):
     def barrier(self) -> None:
         """An EXIT that is not taken, behind everything: tables, masks and port B are free for the next step."""
         marks = [self.build.mark(unit) for unit in Unit if self.build.counts[unit] and unit != Unit.SEQUENCER]
-        self.build.emit(Opcode.EXIT, marks, mask=MASKS - 1)
+        self.build.emit(Opcode.EXIT, marks)
         self.build.release()
 
     def gated_inputs(self, source: Map) -> Map:

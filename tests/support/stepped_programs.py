@@ -83,7 +83,7 @@ class Builder:
         marks = list(latest.items())
         if len(marks) > WAITS:
             # An EXIT on a mask that nothing writes holds the sequencer until the marks are reached.
-            self.rows.append(row(Opcode.EXIT, marks[WAITS:], mask=MASKS - 1))
+            self.rows.append(row(Opcode.EXIT, marks[WAITS:]))
         self.rows.append(row(opcode, marks[:WAITS], **fields))
         unit = FORMATS[opcode].unit
         self.counts[unit] += 1
