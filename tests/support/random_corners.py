@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
