@@ -35,11 +35,16 @@ LONGEST = 2000
 
 
 class CornerNetwork(ListNetwork):
-    """``left``: the number of the EXIT that is taken, if one is."""
+    """``left``: the number of the EXIT that is taken, if one is.
+
+    ``varied``: (address, bytes) of data in DRAM that may be anything, and the program is still legal: maps on which
+    nothing depends but values, exits, and whether a step is left out that nothing behind it needs.
+    """
 
     def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
         super().__init__(seed, arch, attempt)
         self.left: int | None = None
+        self.varied: list[tuple[int, int]] = []
         self._classes = int(self.rng.integers(1, 13))
         self._output = self.room_across(up(4 * self._classes, BEAT_BYTES))
 
@@ -142,6 +147,7 @@ class CornerNetwork(ListNetwork):
             self.filters(int(self.rng.integers(1, 14)), (3, 3), int(self.rng.integers(1, 6)))
         self.build.emit(Opcode.EXIT, [decided.ready], count_table=decided.table, most=decided.most)
         self.build.give_table(decided.table)
+        self.varied.append(decided.source)
         if decided.more:
             self.left = sum(int(row[0]) == Opcode.EXIT for row in self.build.rows) - 1
         self.barrier()
@@ -177,6 +183,7 @@ def _drawn(network: CornerNetwork, edge: int) -> tuple[CornerNetwork, Program]:
     shape = tall(rng, edge) if in_bands else (int(rng.integers(1, edge + 1)), int(rng.integers(1, edge + 1)))
     size = (*shape, int(rng.integers(1, min(edge, 6) + 1)))
     current = network.place(rng.integers(-128, 128, size, dtype=np.int8))
+    network.varied.append(network.rows_at)
     if in_bands:
         current = banded(network, current)
         network.barrier()

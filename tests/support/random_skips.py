@@ -22,12 +22,16 @@ Step = Callable[[Map], Map]
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a table has more than ``most`` entries, which is known at ``ready``. The table is held: give it back."""
+    """Whether a table has more than ``most`` entries, which is known at ``ready``. The table is held: give it back.
+
+    ``source``: (address, bytes) in DRAM of what the gate looks at.
+    """
 
     table: int
     most: int
     more: bool
     ready: Mark
+    source: tuple[int, int] = (0, 0)
 
 
 def decision(network: CornerNetwork, mask: int) -> Decision | None:
@@ -37,6 +41,7 @@ def decision(network: CornerNetwork, mask: int) -> Decision | None:
         return None
     bits = rng.integers(0, 2, rng.integers(1, 9)).astype(bool)
     decided = network.decide([bool(bit) for bit in bits], mask * MASK_BITS)
+    source = network.rows_at
     complement = int(rng.integers(2))
     # INDEX and the LOADs of tables share the tables' write port.
     waits = [decided, network.build.mark(Unit.LOAD)]
@@ -46,7 +51,7 @@ def decision(network: CornerNetwork, mask: int) -> Decision | None:
     count = np.count_nonzero(bits != bool(complement))
     more = bool(count) and bool(rng.integers(2))
     most = count - 1 - int(rng.choice([0, rng.integers(count)])) if more else count + int(rng.choice([0, 0, 5]))
-    return Decision(table, most, more, ready)
+    return Decision(table, most, more, ready, source)
 
 
 def always(network: CornerNetwork) -> Decision:
@@ -80,6 +85,7 @@ def perhaps_left_out(network: CornerNetwork, step: Step, source: Map, depth: int
     skip[INSTRUCTIONS] = len(build.rows) - first
     if decided.more:
         return result
+    network.varied.append(decided.source)
     network.left = left
     del network.checks[checks:]
     network.dram_checks[stores:] = [(at, np.zeros_like(values)) for at, values in network.dram_checks[stores:]]
