@@ -29,7 +29,7 @@ def parts() -> Parts:
 def test_every_port_has_one_user(parts: Parts) -> None:
     users, sequencer, memories = parts
     made = connections([sequencer, *users.values()], {**memories, "sequencer": sequencer})
-    assert len(made) == 26
+    assert len(made) == 25
     assert [one.user for one in scratchpad_writers(made)] == [users[Unit.EPILOGUE.name], users[Unit.LOAD.name]]
 
 
