@@ -55,11 +55,11 @@ def simulate(
     executed = slice(1, run.count + 1)
     if auditor:
         auditor.check(run.executed[executed], run.work[executed], records)
-    state = run.state
+    state, trace = run.state, Trace(records, cycles)
     return SimResult(
         cycles=cycles,
-        trace=Trace(records, cycles),
-        outputs=program.values(state.dram),
+        trace=trace,
+        outputs=program.values(state.dram, trace.last),
         dram=state.dram,
         scratchpad=state.scratchpad.view(np.uint8),
         masks=state.masks,
@@ -80,8 +80,8 @@ def cycles_by_dram(
     """
     run = Run(program, program.with_sample(sample))
     run.advance()
-    cycles = []
+    traces = []
     for dram in drams:
         run.geometry = geometry(replace(program.arch, dram=dram))
-        cycles.append(run.schedule()[1])
-    return program.logits(run.state.dram), cycles
+        traces.append(Trace(*run.schedule()))
+    return program.logits(run.state.dram, traces[0].last), [trace.cycles for trace in traces]
