@@ -30,6 +30,7 @@ class ExitLowering:
         mask = gates.take_mask(len(layer.weight))
         margins = image.addresses[layer.margins_name]
         values_signs(context, lowering.loader, layer.signs_name, margins, len(layer.weight), mask)
-        gates.index(layer.name, "exit", mask, gates.decided(layer.name), False)
+        table, _ = gates.index(layer.name, "exit", mask, gates.decided(layer.name), False)
+        row = context.out.exit_if_listed(table) if context.live else None
         parameters = image.parameter_address + (image.parameter_start[layer.name] + 1) * PARAMETER_BYTES
-        self.records.append(ExitRecord(layer.name, layer.output, parameters, layer.strict))
+        self.records.append(ExitRecord(layer.name, layer.output, parameters, layer.strict, row))

@@ -160,9 +160,9 @@ def simulate(
         click.echo("reference    same results, same decisions")
     click.echo(f"instructions {len(result.trace.records):,} executed")
     if loaded.exits:
-        number = loaded.left_at(result.trace.last)
+        number = loaded.left_at(result.dram)
         click.echo(f"exit         {loaded.exits[number].name if number < len(loaded.exits) else 'the end'}")
-    for output in loaded.outputs_until(result.trace.last):
+    for output in loaded.written(result.dram):
         if output.kind == "logits":
             logits = result.outputs[output.name].reshape(-1)
             if len(logits) <= ALL_LOGITS:

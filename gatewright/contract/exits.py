@@ -19,7 +19,7 @@ from gatewright.contract.encodings import PARAMETER_DTYPE
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
-    from gatewright.contract.program import Program
+    from gatewright.contract.program import ExitRecord, Program
 
 MOST_LOGIT = 1 << 30
 """Logits of an exit lie below it, and limits up to it: so their difference fits 32 bits whatever the thresholds are."""
@@ -39,6 +39,22 @@ def integer_limits(thresholds: Sequence[float] | npt.NDArray[np.float64], unit: 
         limit = int(np.floor(steps)) + 1 if strict else int(np.ceil(steps))
         found.append(min(limit, MOST_LOGIT))
     return found
+
+
+def limits_of(program: Program, record: ExitRecord) -> npt.NDArray[np.int64]:
+    """The integer logits [classes] from which on an exit's classes answer, as its parameters in the image say."""
+    (logits, compared) = _biases(program, record, program.image)
+    return logits.astype(np.int64) - compared
+
+
+def _biases(
+    program: Program, record: ExitRecord, image: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """What is added to the sums that become logits, and to those that are compared with 0: places in the image."""
+    (classes,) = (output.channels for output in program.outputs if output.name == record.output)
+    size = classes * PARAMETER_BYTES
+    entries = image[record.parameters : record.parameters + 2 * size].view(PARAMETER_DTYPE)["bias"]
+    return entries[:classes], entries[classes:]
 
 
 def with_thresholds(program: Program, exit_name: str, thresholds: Sequence[float] | float) -> Program:
@@ -69,7 +85,7 @@ def with_thresholds(program: Program, exit_name: str, thresholds: Sequence[float
             f"exit {exit_name}: {len(numbers)} thresholds for {output.channels} classes; give one for each, or one"
         )
     limits = integer_limits(numbers, output.scale, record.strict)
-    image, size = program.image.copy(), output.channels * PARAMETER_BYTES
-    entries = image[record.parameters : record.parameters + 2 * size].view(PARAMETER_DTYPE)
-    entries["bias"][output.channels :] = entries["bias"][: output.channels].astype(np.int64) - limits
+    image = program.image.copy()
+    logits, compared = _biases(program, record, image)
+    compared[:] = logits.astype(np.int64) - limits
     return replace(program, image=image)

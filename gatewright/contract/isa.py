@@ -17,7 +17,7 @@ from enum import IntEnum
 from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.fields import PIXELS, TILES, Field, parse_fields
 
-VERSION = 2
+VERSION = 3
 """Of the ISA and the register map together: what the register VERSION shows. Raise it with a change of either."""
 
 NO_TABLE = 31
@@ -51,6 +51,7 @@ class Opcode(IntEnum):
     NEXT = 7
     EXIT = 8
     END = 9
+    SKIP = 10
 
 
 class Space(IntEnum):
@@ -133,6 +134,7 @@ vectors 13 weights: vectors of the region, a multiple of 4; one slice takes this
 taps 8 weights by reduction: kernel taps in a row; row r of tap t has k = t * rows + r
 count 13 table: number of entries; weights by vector: slices of a row
 first_row 14 number of the first row, or its position in the row table
+ring 1 the address is that of the first image: the place of this one in the ring of inputs is added
 """),
             "Copy rows from DRAM. A row is one or more AXI bursts, split at 4 KiB. Weights by vector: "
             "row n holds the slices of vector n. Weights by reduction: row r holds, per tap, one byte "
@@ -267,6 +269,7 @@ complement 1 list the bits that are 0
 dram_address 32 byte address, a multiple of 16
 address 20 scratchpad byte address, a multiple of 16
 beats 16 beats of 16 bytes
+ring 1 the address is that of the first image: the place of this one in the ring of outputs is added
 """),
             "Copy from the scratchpad to DRAM.",
         ),
@@ -282,12 +285,28 @@ entry 13 instruction memory entry to go on at
             Opcode.EXIT,
             Unit.SEQUENCER,
             parse_fields("""
-mask 6 mask to test
-bit 14 bit of the mask
+count_table 5 table whose count decides; none counts as 0
+most 14 entries of it with which the program goes on
 """),
-            "Early exit: once the waits are met, end the program if the bit is 1.",
+            "Early exit: once the waits are met, end the image if the table has more than `most` entries.",
         ),
-        Format(Opcode.END, Unit.SEQUENCER, (), "Stop when every unit is idle."),
+        Format(
+            Opcode.SKIP,
+            Unit.SEQUENCER,
+            parse_fields("""
+count_table 5 table whose count decides; none counts as 0
+most 14 entries of it with which the instructions are left out
+instructions 16 how many of those that follow are left out
+"""),
+            "Leave out what follows: once the waits are met, if the table has at most `most` entries, the next "
+            "`instructions` do nothing, but for NEXT, END and LOADs of instructions; each still counts as complete.",
+        ),
+        Format(
+            Opcode.END,
+            Unit.SEQUENCER,
+            (),
+            "The image ends when every unit is idle: stop, or begin the next one at page 0 if images are left.",
+        ),
     )
 }
 

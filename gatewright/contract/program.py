@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.exits import limits_of
 from gatewright.contract.instruction_words import decode, encode
 from gatewright.contract.isa import Opcode
 from gatewright.contract.program_check import check_program
@@ -200,6 +201,13 @@ class Program(ProgramHeader):
         """The DRAM image with a quantised sample in its input region; without a sample, the image itself."""
         if sample is None:
             return self.image
+        image = self.image.copy()
+        region = self.input_region
+        image[region.address : region.address + region.size] = self.packed(sample)
+        return image
+
+    def packed(self, sample: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+        """A quantised sample as the input region's bytes."""
         region = self.input_region
         data = np.ascontiguousarray(sample).reshape(-1).view(np.uint8)
         if self.input_layout is not None:
@@ -209,35 +217,33 @@ class Program(ProgramHeader):
                 f"sample: {sample.dtype} {list(sample.shape)} is not the {region.size} int8 values of region "
                 f"{region.name!r}"
             )
-        image = self.image.copy()
-        image[region.address : region.address + region.size] = data
-        return image
+        return data
 
-    def left_at(self, last: int) -> int:
-        """The number of the exit at which a run leaves whose last instruction is row ``last``; the end is the last.
+    def left_at(self, dram: npt.NDArray[np.uint8]) -> int:
+        """The number of the exit at which a run has left that left this DRAM; that of the end is the last.
 
-        A program that was compiled for an image ends behind its exit.
+        A host knows it by the logits. A program that was compiled for an image ends behind its exit.
         """
+        outputs = {output.name: output for output in self.outputs}
         for number, one in enumerate(self.exits):
-            if one.instruction == last or one.output == self.outputs[-1].name:
+            logits = outputs[one.output].read(dram).astype(np.int64)
+            if one.output == self.outputs[-1].name or (logits >= limits_of(self, one)).any():
                 return number
         return len(self.exits)
 
-    def outputs_until(self, last: int) -> list[Output]:
-        """The outputs that a run gives whose last instruction is row ``last``: those up to the exit that was taken."""
-        number = self.left_at(last)
+    def written(self, dram: npt.NDArray[np.uint8]) -> list[Output]:
+        """The outputs in a DRAM that a run has left there: those up to the exit at which it ended."""
+        number = self.left_at(dram)
         names = [output.name for output in self.outputs]
         return self.outputs if number == len(self.exits) else self.outputs[: names.index(self.exits[number].output) + 1]
 
-    def values(
-        self, dram: npt.NDArray[np.uint8], last: int = -1
-    ) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
-        """Every output in a DRAM, by name, after a run whose last instruction is row ``last``."""
-        return {output.name: output.read(dram) for output in self.outputs_until(last)}
+    def values(self, dram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
+        """Every output in a DRAM, by name; those behind the exit at which the run ended are not there."""
+        return {output.name: output.read(dram) for output in self.written(dram)}
 
-    def logits(self, dram: npt.NDArray[np.uint8], last: int = -1) -> npt.NDArray[np.int32]:
+    def logits(self, dram: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         """The last logits among these outputs, with which the image is answered; none if all are maps."""
-        found = [output.read(dram) for output in self.outputs_until(last) if output.kind == "logits"]
+        found = [output.read(dram) for output in self.written(dram) if output.kind == "logits"]
         return found[-1].astype(np.int32) if found else np.zeros(0, np.int32)
 
     def save(self, path: str | Path) -> None:

@@ -132,6 +132,19 @@ REGISTERS: tuple[Register, ...] = (
     Register("TABLE_ENTRIES", 0x98, "ro", "entries of an index table"),
     Register("INSTRUCTION_ENTRIES", 0x9C, "ro", "entries of the instruction memory"),
     Register("SOURCE_HASH", 0xA0, "ro", "first 32 bits of the hash of the sources that made this RTL"),
+    Register("IMAGES", 0xA4, "rw", "images of a start; 0 counts as 1"),
+    Register("IMAGE", 0xA8, "ro", "images that have ended since the start"),
+    *(
+        Register(f"{ring}_{name}", first + 4 * i, "rw", f"ring of {ring.lower()}s: {summary}")
+        for first, ring in ((0xB0, "INPUT"), (0xC0, "OUTPUT"))
+        for i, (name, summary) in enumerate(
+            (
+                ("OFFSET", "bytes from the program's own place to that of image 0, modulo 2^32"),
+                ("STRIDE", "bytes from an image's place to the next"),
+                ("SLOTS", "images until the first place comes again; 0: never"),
+            )
+        )
+    ),
 )
 
 ADDRESS_BITS = 8

@@ -28,11 +28,6 @@ class Trace:
     records: npt.NDArray[np.void]
     cycles: int
 
-    @property
-    def last(self) -> int:
-        """The row of the instruction that ended the run."""
-        return int(self.records["instruction"][-1])
-
 
 @dataclass(frozen=True)
 class Difference:

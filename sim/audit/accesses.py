@@ -7,13 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS
-from gatewright.contract.encodings import MASK_WORD_BITS
 from gatewright.contract.isa import Opcode
-from gatewright.sim.fast import sequencer
+from gatewright.sim.fast import sequencer, work
 from gatewright.sim.fast.kernels import entry, kernel, sources_fingerprint
 from gatewright.sim.fast.state import Geometry, State
-from gatewright.sim.fast.touched import READ, Places, Touched, clear, touch
+from gatewright.sim.fast.touched import READ, Places, Touched, clear, touch, touch_table
 from gatewright.sim.fast.units import PIECES, accesses_link, chain
 
 
@@ -26,8 +24,19 @@ def _exit(
     done: npt.NDArray[np.int64],
     touched: Touched,
 ) -> None:
-    bit = row[sequencer.EXIT_MASK] * MASK_BITS + row[sequencer.EXIT_BIT]
-    touch(touched, at.mask + bit // MASK_WORD_BITS, READ)
+    touch_table(touched, at, row[sequencer.EXIT_TABLE], READ)
+
+
+@kernel
+def _skip(
+    geometry: Geometry,
+    state: State,
+    at: Places,
+    row: npt.NDArray[np.int64],
+    done: npt.NDArray[np.int64],
+    touched: Touched,
+) -> None:
+    touch_table(touched, at, row[sequencer.SKIP_TABLE], READ)
 
 
 @kernel
@@ -42,9 +51,8 @@ def _nothing(
     """NEXT and END."""
 
 
-_accesses = chain(
-    accesses_link, [*((p.opcode, p.accesses) for p in PIECES), (Opcode.EXIT, _exit), (Opcode.END, _nothing)]
-)
+_SEQUENCER = ((Opcode.EXIT, _exit), (Opcode.SKIP, _skip), (Opcode.END, _nothing))
+_accesses = chain(accesses_link, [*((p.opcode, p.accesses) for p in PIECES), *_SEQUENCER])
 
 
 def _accesses_kernel(fingerprint: str) -> Callable[..., None]:
@@ -62,7 +70,8 @@ def _accesses_kernel(fingerprint: str) -> Callable[..., None]:
         assert fingerprint
         clear(touched)
         touch(touched, at.instruction + fetched_from, READ)
-        _accesses(geometry, state, at, row, done, touched)
+        if not done[work.LEFT_OUT]:
+            _accesses(geometry, state, at, row, done, touched)
 
     return accesses
 

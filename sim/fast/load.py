@@ -36,6 +36,7 @@ VECTORS = column(Opcode.LOAD, "vectors")
 TAPS = column(Opcode.LOAD, "taps")
 COUNT = column(Opcode.LOAD, "count")
 FIRST_ROW = column(Opcode.LOAD, "first_row")
+RING = column(Opcode.LOAD, "ring")
 
 SCRATCHPAD = int(Space.SCRATCHPAD)
 WEIGHTS_BY_VECTOR = int(Space.WEIGHTS_BY_VECTOR)

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import DramConfig
+from gatewright.contract.images import Images
 from gatewright.contract.program import Program
 from gatewright.contract.trace import Trace
 from gatewright.sim.audit.audit import Auditor
-from gatewright.sim.fast import work
+from gatewright.sim.fast import sequencer, work
 from gatewright.sim.fast.observe import Tensor, read_gate, read_placement
 from gatewright.sim.fast.run import Run
 from gatewright.sim.fast.state import geometry
@@ -52,19 +53,44 @@ def simulate(
                 if placement.last_write == last_write:
                     tensors[placement.tensor] = read_placement(program, placement, run.state, gates)
     records, cycles = run.schedule()
-    executed = slice(1, run.count + 1)
     if auditor:
-        auditor.check(run.executed[executed], run.work[executed], records)
-    state, trace = run.state, Trace(records, cycles)
+        rows = slice(1, run.count + 1)
+        auditor.check(run.executed[rows], run.work[rows], records[rows])
+    return _result(program, run, records, cycles, tensors, gates)
+
+
+def simulate_images(program: Program, image: npt.NDArray[np.uint8], images: Images) -> SimResult:
+    """Run ``program`` for several images in one start, on a DRAM with the rings that ``images`` tells of.
+
+    See ``contract.images.lay_out``, which makes both. The trace has the records of all images, one behind the other;
+    ``outputs`` is what lies in the program's own place, which no image of a ring writes.
+    """
+    run = Run(program, image, images)
+    run.advance()
+    return _result(program, run, *run.schedule(), {}, {})
+
+
+def _result(
+    program: Program,
+    run: Run,
+    records: npt.NDArray[np.void],
+    cycles: int,
+    tensors: dict[str, Tensor],
+    gates: dict[str, npt.NDArray[np.bool_]],
+) -> SimResult:
+    """What a run leaves: records of the instructions alone, without boot pages' LOADs and what SKIPs left out."""
+    done = run.work[: run.count + 1]
+    kept = (done[:, work.OPCODE] != sequencer.BOOT) & (done[:, work.LEFT_OUT] == 0)
+    state = run.state
     return SimResult(
         cycles=cycles,
-        trace=trace,
-        outputs=program.values(state.dram, trace.last),
+        trace=Trace(records[kept], cycles),
+        outputs=program.values(state.dram),
         dram=state.dram,
         scratchpad=state.scratchpad.view(np.uint8),
         masks=state.masks,
         tables=[entries[:count].copy() for entries, count in zip(state.tables, state.counts, strict=True)],
-        work=work.as_records(run.work[executed]),
+        work=work.as_records(done[kept]),
         tensors=tensors,
         gates=gates,
     )
@@ -80,8 +106,8 @@ def cycles_by_dram(
     """
     run = Run(program, program.with_sample(sample))
     run.advance()
-    traces = []
+    cycles = []
     for dram in drams:
         run.geometry = geometry(replace(program.arch, dram=dram))
-        traces.append(Trace(*run.schedule()))
-    return program.logits(run.state.dram, traces[0].last), [trace.cycles for trace in traces]
+        cycles.append(run.schedule()[1])
+    return program.logits(run.state.dram), cycles

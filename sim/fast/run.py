@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.images import ONE_IMAGE, Images
 from gatewright.contract.instruction_words import decode
 from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode
 from gatewright.contract.program import Program
@@ -46,11 +47,12 @@ def decode_page(data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint
 class Run:
     """A program, the machine's state, and how far it got.
 
-    Row 0 of ``executed`` and ``work`` is the boot page's LOAD, row i + 1 is instruction i.
+    Rows of ``executed`` and ``work``: for each image the boot page's LOAD, then the instructions.
     """
 
-    def __init__(self, program: Program, image: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, program: Program, image: npt.NDArray[np.uint8], images: Images = ONE_IMAGE) -> None:
         arch = program.arch
+        self.images = images
         self.geometry = geometry(arch)
         self.state = new_state(arch, image)
         self.memory = np.zeros((arch.instruction_entries, COLUMNS), np.int64)
@@ -59,7 +61,9 @@ class Run:
         self.executed = np.zeros((len(program.code) + 2, COLUMNS), np.int64)
         self.work = np.zeros((len(program.code) + 2, work.WORK_COLUMNS), np.int64)
         self.bursts = np.zeros(_FIRST_BURSTS, np.int64)
-        self.executed[0] = _boot_row(program)
+        self._boot = _boot_row(program)
+        self._rings = np.zeros(2, np.int64)
+        self._begin_image()
         self.advance(1)
 
     @property
@@ -73,15 +77,27 @@ class Run:
         return int(self.progress[sequencer.PC])
 
     def advance(self, stop: int = -1) -> bool:
-        """Execute until END (returns True), or until ``stop`` rows, the boot LOAD included, are done."""
+        """Execute until the last image's end (returns True), or until ``stop`` rows, boot LOADs included, are done."""
         while True:
             status = sequencer.run_values(
-                self.geometry, self.state, self.memory, self.progress, self.executed, self.work, self.bursts, stop
+                self.geometry,
+                self.state,
+                self.memory,
+                self.progress,
+                self.executed,
+                self.work,
+                self.bursts,
+                self._boot,
+                self._rings,
+                stop,
             )
             if status < 0:
-                raise self._error(status, self.count, self.executed[self.count + 1])
+                raise self._error(status, int(self.progress[sequencer.ROW]), self.executed[self.count + 1])
             if status == FINISHED:
-                return True
+                self.progress[sequencer.IMAGE] += 1
+                if self.progress[sequencer.IMAGE] == self.images.count:
+                    return True
+                self._begin_image()
             if status == STOPPED:
                 return False
             if status == PAGE_LOADED:
@@ -91,20 +107,25 @@ class Run:
             else:
                 self._grow()
 
+    def _begin_image(self) -> None:
+        number = int(self.progress[sequencer.IMAGE])
+        self.progress[[sequencer.PC, sequencer.ROW, sequencer.TO_LEAVE_OUT]] = 0, -1, 0
+        self._rings[:] = self.images.inputs.place(number), self.images.outputs.place(number)
+
     def schedule(self) -> tuple[npt.NDArray[np.void], int]:
-        """Trace records of all executed instructions, and the total cycles. Call once the run has ended."""
+        """A trace record of every row, and the total cycles. Call once the run has ended."""
         rows = self.count + 1
         trace = np.zeros((rows, len(TRACE_DTYPE.names or ())), np.int64)
         bursts = self.bursts[: self.progress[sequencer.BURSTS]]
         executed, done = self.executed[:rows], self.work[:rows]
-        writes = writes_of(self.geometry.dram_shared, executed)
+        writes = writes_of(self.geometry.dram_shared, executed[done[:, work.LEFT_OUT] == 0])
         status = MISTAKEN
         while status == MISTAKEN:
             status = sequencer.schedule(self.geometry, self.state, executed, done, bursts, writes, trace)
         if status < 0:
             at = int(trace[0, sequencer.INSTRUCTION])
             raise self._error(status, at - 1, self.executed[at])
-        return trace[1:].view(TRACE_DTYPE)[:, 0], int(trace[-1, sequencer.DONE])
+        return trace.view(TRACE_DTYPE)[:, 0], int(trace[-1, sequencer.DONE])
 
     def _decode_page(self) -> None:
         first, count = (int(self.progress[c]) for c in (sequencer.PAGE_FIRST, sequencer.PAGE_COUNT))

@@ -1,6 +1,8 @@
 """The sequencer: runs instructions for their values, then gives each its cycles (section 4).
 
-Row 0 of every table here is the boot page's LOAD; instruction i of the program's run is row i + 1.
+Rows of every table here are what is executed, in order: at the begin of each image the boot page's LOAD, with opcode
+BOOT, then instructions, those that a SKIP leaves out among them. ``executed`` holds them as they are dispatched: an
+instruction of the images' rings with this image's address.
 """
 
 from __future__ import annotations
@@ -10,11 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS, MASKS
-from gatewright.contract.isa import COUNT_BITS, FORMATS, UNITS, WAITS, Opcode, column
+from gatewright.contract.isa import COUNT_BITS, FORMATS, NO_TABLE, UNITS, WAITS, Opcode, column
 from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
-from gatewright.sim.fast import faults, load, work
+from gatewright.sim.fast import faults, load, store, work
 from gatewright.sim.fast.channel import Writes, begin_pass, end_pass
 from gatewright.sim.fast.context import (
     FINISHED,
@@ -32,15 +33,18 @@ from gatewright.sim.fast.sizes import set_fault
 from gatewright.sim.fast.state import ILLEGAL, NOT_LOADED, Geometry, State
 from gatewright.sim.fast.units import PIECES, chain, execute_link, time_link
 
-PC, EXECUTED, BURSTS, PAGE_FIRST, PAGE_COUNT = range(5)
-"""Columns of the progress vector: instruction memory entry, rows done, bursts listed, page to decode."""
-PROGRESS_COLUMNS = 5
+PC, EXECUTED, BURSTS, PAGE_FIRST, PAGE_COUNT, ROW, TO_LEAVE_OUT, IMAGE = range(8)
+"""Columns of the progress vector: instruction memory entry, rows done, bursts listed, page to decode; the program's
+instruction; how many a SKIP leaves out from here on; the image."""
+PROGRESS_COLUMNS = 8
 
-LOAD = int(Opcode.LOAD)
-NEXT, EXIT, END = int(Opcode.NEXT), int(Opcode.EXIT), int(Opcode.END)
+BOOT = 0
+LOAD, STORE = int(Opcode.LOAD), int(Opcode.STORE)
+NEXT, EXIT, SKIP, END = int(Opcode.NEXT), int(Opcode.EXIT), int(Opcode.SKIP), int(Opcode.END)
 NEXT_ENTRY = column(Opcode.NEXT, "entry")
-EXIT_MASK = column(Opcode.EXIT, "mask")
-EXIT_BIT = column(Opcode.EXIT, "bit")
+EXIT_TABLE, EXIT_MOST = column(Opcode.EXIT, "count_table"), column(Opcode.EXIT, "most")
+SKIP_TABLE, SKIP_MOST = column(Opcode.SKIP, "count_table"), column(Opcode.SKIP, "most")
+SKIP_INSTRUCTIONS = column(Opcode.SKIP, "instructions")
 
 INSTRUCTION, UNIT, DISPATCH, START, RUN, DONE = range(len(TRACE_DTYPE.names or ()))
 assert TRACE_DTYPE.names == ("instruction", "unit", "dispatch", "start", "run", "done")
@@ -67,6 +71,42 @@ def _fetch(geometry: Geometry, state: State, pc: int) -> int:
     return 0
 
 
+@kernel
+def _table_count(geometry: Geometry, state: State, table: int) -> int:
+    """Entries of a table that decides, or a fault."""
+    if table == NO_TABLE:
+        return 0
+    if table >= geometry.tables:
+        return set_fault(state, faults.TABLE_NUMBER, table, geometry.tables)
+    return int(state.counts[table])
+
+
+@kernel
+def _decide(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
+    """Work out whether an EXIT or a SKIP is taken. Returns 0 or a fault."""
+    exits = row[0] == EXIT
+    count = _table_count(geometry, state, row[EXIT_TABLE] if exits else row[SKIP_TABLE])
+    if count < 0:
+        return count
+    done[work.TAKEN] = count > row[EXIT_MOST] if exits else count <= row[SKIP_MOST]
+    return 0
+
+
+@kernel
+def _runs_always(row: npt.NDArray[np.int64]) -> bool:
+    """Whether no SKIP leaves this instruction out: the order of the pages, and the end."""
+    return bool(row[0] == NEXT or row[0] == END or (row[0] == LOAD and row[load.SPACE] == load.INSTRUCTIONS))
+
+
+@kernel
+def _place_in_rings(rings: npt.NDArray[np.int64], row: npt.NDArray[np.int64]) -> None:
+    """Make the address of an instruction of the rings that of this image."""
+    if row[0] == LOAD and row[load.RING]:
+        row[load.DRAM] += rings[0]
+    if row[0] == STORE and row[store.RING]:
+        row[store.DRAM] += rings[1]
+
+
 def _values_kernel(fingerprint: str) -> Callable[..., int]:
     @entry
     def run_values(
@@ -77,12 +117,15 @@ def _values_kernel(fingerprint: str) -> Callable[..., int]:
         executed: npt.NDArray[np.int64],
         table: npt.NDArray[np.int64],
         bursts: npt.NDArray[np.int64],
+        boot: npt.NDArray[np.int64],
+        rings: npt.NDArray[np.int64],
         stop: int,
     ) -> int:
-        """Run until the end, a loaded page, a full table, row ``stop``, or a fault (negative).
+        """Run until the image's end, a loaded page, a full table, row ``stop``, or a fault (negative).
 
         ``memory`` is the instruction memory decoded; ``executed`` and ``table`` receive the decoded
-        instruction and the work record of every executed one.
+        instruction and the work record of every executed one. ``boot``: the LOAD that begins the image; ``rings`` [2]:
+        what is added to addresses of the rings of inputs and outputs.
         """
         assert fingerprint
         listed = Bursts(bursts, progress[BURSTS : BURSTS + 1])
@@ -93,32 +136,43 @@ def _values_kernel(fingerprint: str) -> Callable[..., int]:
             if at == len(executed):
                 return ROWS_FULL
             pc = progress[PC]
-            if at > 0:
+            first = progress[ROW] < 0
+            if not first:
                 status = _fetch(geometry, state, pc)
                 if status < 0:
                     return status
                 executed[at] = memory[pc]
+                _place_in_rings(rings, executed[at])
                 pc += 1
+            else:
+                executed[at] = boot
+                executed[at, 0] = BOOT
             row, done = executed[at], table[at]
-            opcode = row[0]
             done[:] = 0
-            done[work.OPCODE] = opcode
-            if _UNIT_OF[opcode] != UNIT_SEQUENCER:
-                status = _execute(geometry, state, row, done, listed)
+            done[work.OPCODE] = opcode = row[0]
+            if progress[TO_LEAVE_OUT] > 0:
+                progress[TO_LEAVE_OUT] -= 1
+                done[work.LEFT_OUT] = not _runs_always(row)
+            if not done[work.LEFT_OUT]:
+                status = 0
+                if first:
+                    status = load.execute(geometry, state, row, done, listed)
+                elif _UNIT_OF[opcode] != UNIT_SEQUENCER:
+                    status = _execute(geometry, state, row, done, listed)
+                elif opcode == EXIT or opcode == SKIP:
+                    status = _decide(geometry, state, row, done)
+                elif opcode == NEXT:
+                    pc = row[NEXT_ENTRY]
                 if status != 0:
                     return status
-            if opcode == NEXT:
-                pc = row[NEXT_ENTRY]
-            if opcode == EXIT:
-                if row[EXIT_MASK] >= MASKS:
-                    return set_fault(state, faults.MASK_NUMBER, row[EXIT_MASK], MASKS)
-                if row[EXIT_BIT] >= MASK_BITS:
-                    return set_fault(state, faults.MASK_RANGE, row[EXIT_BIT], MASK_BITS)
+                if opcode == SKIP and done[work.TAKEN]:
+                    progress[TO_LEAVE_OUT] = row[SKIP_INSTRUCTIONS]
             progress[PC] = pc
+            progress[ROW] += 1
             progress[EXECUTED] += 1
-            if opcode == END or (opcode == EXIT and state.masks[row[EXIT_MASK], row[EXIT_BIT]]):
+            if opcode == END or (opcode == EXIT and done[work.TAKEN]):
                 return FINISHED
-            if opcode == LOAD and row[load.SPACE] == load.INSTRUCTIONS:
+            if first or (opcode == LOAD and row[load.SPACE] == load.INSTRUCTIONS):
                 progress[PAGE_FIRST] = row[load.ADDRESS]
                 progress[PAGE_COUNT] = done[work.BYTES] // state.instructions.shape[1]
                 return PAGE_LOADED
@@ -142,6 +196,15 @@ def _waits_met(
         if issued[unit] > behind:
             met = max(met, done_at[unit, issued[unit] - behind - 1])
     return met
+
+
+@kernel
+def _waits_for_load(row: npt.NDArray[np.int64]) -> bool:
+    """Whether one of an instruction's waits names LOAD."""
+    for wait in range(WAITS):
+        if row[1 + 2 * wait] == UNIT_LOAD:
+            return True
+    return False
 
 
 def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
@@ -171,27 +234,47 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
         last_done = now.last_done
         begin_pass(geometry, writes)
 
-        _, _, now.free[UNIT_LOAD], last_done[UNIT_LOAD] = load.time(geometry, executed[0], table[0], now, 0, 0)
-        turn = last_done[UNIT_LOAD] + FETCH_LATENCY
-        for at in range(1, rows):
+        turn = begin = 0
+        for at in range(rows):
             row, done, record = executed[at], table[at], trace[at]
             opcode = row[0]
             unit = _UNIT_OF[opcode]
-            record[INSTRUCTION] = at - 1
-            record[UNIT] = unit
+            if opcode == BOOT:
+                begin, issued[:] = at, 0
+                start, run, now.free[UNIT_LOAD], end = load.time(geometry, row, done, now, turn, 0)
+                record[INSTRUCTION], record[UNIT] = -1, UNIT_LOAD
+                record[DISPATCH], record[START], record[RUN], record[DONE] = turn, start, run, end
+                last_done[UNIT_LOAD] = end
+                turn = end + FETCH_LATENCY
+                continue
+            record[INSTRUCTION], record[UNIT] = at - begin - 1, unit
+            number = issued[unit]
             waits = _waits_met(state, row, issued, done_at)
             if waits < 0:
                 trace[0, INSTRUCTION] = at
                 return waits
+            if done[work.LEFT_OUT]:
+                # All units but LOAD are idle: what is to wait for is there but for LOADs.
+                cycle = turn
+                if unit == UNIT_LOAD or _waits_for_load(row):
+                    cycle = max(turn + CONTROL_LATENCY, waits, last_done[UNIT_LOAD] if unit == UNIT_LOAD else 0)
+                record[DISPATCH] = record[START] = record[RUN] = cycle
+                record[DONE] = done_at[unit, number] = cycle + 1
+                started_at[unit, number] = cycle
+                issued[unit] += 1
+                turn = cycle + 1
+                continue
             if unit == UNIT_SEQUENCER:
                 cycle = max(turn + CONTROL_LATENCY, waits)
-                if at == rows - 1:
+                ends = opcode == END or (opcode == EXIT and done[work.TAKEN])
+                if ends:
                     cycle = max(cycle + END_LATENCY, last_done.max())
+                if opcode == SKIP and done[work.TAKEN]:
+                    cycle = max(cycle + END_LATENCY, last_done[UNIT_LOAD + 1 :].max())
                 record[DISPATCH] = record[START] = record[RUN] = cycle
                 record[DONE] = cycle + 1
                 turn = cycle + (FETCH_LATENCY if opcode == NEXT else 1)
                 continue
-            number = issued[unit]
             dispatch = turn
             if number >= geometry.queue_depth:
                 dispatch = max(dispatch, started_at[unit, number - geometry.queue_depth] + 1)

@@ -21,6 +21,7 @@ from gatewright.sim.fast.touched import PORT_B, READ, WRITE, Places, Touched, to
 DRAM = column(Opcode.STORE, "dram_address")
 ADDRESS = column(Opcode.STORE, "address")
 BEATS = column(Opcode.STORE, "beats")
+RING = column(Opcode.STORE, "ring")
 
 
 @kernel

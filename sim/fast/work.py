@@ -20,6 +20,8 @@ WORK_DTYPE = np.dtype(
         ("macs", np.int64),
         ("bytes", np.int64),
         ("bursts", np.int64),
+        ("taken", np.int64),
+        ("left_out", np.int64),
     ]
 )
 """One record per executed instruction, in program order; what an opcode does not use is 0.
@@ -47,6 +49,10 @@ WORK_DTYPE = np.dtype(
     MATMUL: useful multiply-accumulates, P * N * reduction elements in the covered slices
 ``bytes``, ``bursts``
     LOAD, STORE: transferred bytes and AXI bursts
+``taken``
+    EXIT, SKIP: 1 if what it may do was done
+``left_out``
+    1 if a SKIP left it out
 """
 
 FIELDS = WORK_DTYPE.names or ()
@@ -65,6 +71,8 @@ WORK_COLUMNS = len(FIELDS)
     MACS,
     BYTES,
     BURSTS,
+    TAKEN,
+    LEFT_OUT,
 ) = range(WORK_COLUMNS)
 
 

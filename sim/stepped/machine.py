@@ -83,7 +83,7 @@ class SteppedMachine:
         return MachineResult(
             cycles=trace.cycles,
             trace=trace,
-            outputs=program.values(shared.dram.bytes, trace.last),
+            outputs=program.values(shared.dram.bytes),
             dram=shared.dram.bytes,
             scratchpad=shared.scratchpad.bytes.view(np.uint8),
             masks=shared.masks.contents(),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,15 +15,18 @@ from click.testing import CliRunner
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
+from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.ranges import save_ranges
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import MOST_LOGIT, integer_limits, with_thresholds
+from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
-from gatewright.flow import ranges_path
+from gatewright.flow import check_run, ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.early_exits import EarlyExits
@@ -46,11 +50,72 @@ def test_a_program_for_an_image_ends_behind_its_exit(preset: str) -> None:
         program, result = compared.program, compared.result
         assert list(result.outputs) == [output.name for output in program.outputs] == names[: number + 1]
         np.testing.assert_array_equal(result.logits, case.reference.logits[position])
-        assert program.left_at(result.trace.last) == number
+        assert program.left_at(result.dram) == number
         behind = graph.layers[graph.layers.index(exits[number]) + 1 :] if number < len(exits) else []
         assert not {layer.name for layer in behind} & set(program.layers), "layers behind the exit are there"
         cycles.append(result.cycles)
     assert cycles == sorted(cycles) and cycles[0] < cycles[2] / 2
+
+
+@pytest.mark.parametrize("preset", ["8x8", "12x20", "ultra96"])
+def test_every_image_runs_with_one_program_that_ends_where_it_leaves(preset: str) -> None:
+    case = exits_case()
+    compiler = Compiler(case.graph, PRESETS[preset])
+    live = compiler.compile_live()
+    for position, sample in enumerate(case.inputs):
+        compared = compare_image(compiler, sample, case.reference, position, audit=True, live=live)
+        assert compared.different == (), f"image {position}: {compared.different} differ"
+        taken, records = int(case.reference.taken[position]), compared.result.trace.records
+        last = int(records["instruction"][-1])
+        rows = [one.instruction for one in live.exits]
+        assert last == (rows[taken] if taken < len(rows) else len(live.code) - 1)
+        np.testing.assert_array_equal(compared.result.logits, case.reference.logits[position])
+
+
+def test_a_live_program_takes_little_more_than_programs_for_single_images() -> None:
+    case = exits_case()
+    compiler = Compiler(case.graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    for position in one_for_each(case.reference.taken):
+        sample = case.inputs[position]
+        replayed = simulate(compiler.compile(case.reference.decisions_of(position), sample)).cycles
+        assert replayed < simulate(live, sample).cycles < 1.1 * replayed
+
+
+def test_thresholds_change_in_the_image_alone(tmp_path: Path) -> None:
+    """Of a program that is saved and loaded: what they then decide is what a network with them decides."""
+    case = exits_case()
+    live = Compiler(case.graph, PRESETS["ultra96"]).compile_live()
+    live.save(tmp_path / "live.safetensors")
+    live = Program.load(tmp_path / "live.safetensors")
+    (first, second), seen = live.exits, set[int]()
+    logits = case.reference.outputs[first.output] * _unit(live, first.output)
+    middle = np.median(logits, 0).astype(float).tolist()
+    for thresholds in (middle, float("inf"), float("-inf"), 0.05):
+        changed = with_thresholds(live, first.name, thresholds)
+        assert np.array_equal(changed.code, live.code)
+        limits = np.array(integer_limits(np.broadcast_to(thresholds, 10).tolist(), _unit(live, first.output), False))
+        graph = _with_limits(case.graph, first.name, limits)
+        reference = run_reference(graph, case.inputs)
+        for position in range(0, len(case.inputs), 3):
+            result = simulate(changed, case.inputs[position], observe=True)
+            check_run("live", result, reference.outputs_of(position), reference.decisions_of(position))
+            seen.add(int(reference.taken[position]))
+    assert seen == {0, 1, 2}
+    with pytest.raises(GatewrightError, match="3 thresholds for 10 classes"):
+        with_thresholds(live, second.name, [1.0, 2.0, 3.0])
+
+
+def _unit(program: Program, output: str) -> float:
+    return next(one.scale for one in program.outputs if one.name == output)
+
+
+def _with_limits(graph: QuantisedGraph, name: str, limits: npt.NDArray[np.int64]) -> QuantisedGraph:
+    layers = [
+        replace(layer, limits=limits) if isinstance(layer, QuantisedExit) and layer.name == name else layer
+        for layer in graph.layers
+    ]
+    return replace(graph, layers=layers)
 
 
 def test_many_classes_take_several_groups_of_filters_and_masks() -> None:
@@ -67,9 +132,13 @@ def test_the_stepped_model_has_the_same_cycles() -> None:
     compiler = Compiler(case.graph, PRESETS["8x8"])
     position = one_for_each(case.reference.taken)[1]
     program = compiler.compile(case.reference.decisions_of(position), case.inputs[position])
-    fast, stepped = simulate(program), step_simulate(program, fill_seed=1)
-    assert first_difference(fast.trace, stepped.trace) is None
-    np.testing.assert_array_equal(fast.logits, stepped.logits)
+    for each in (
+        program,
+        replace(compiler.compile_live(), image=compiler.compile_live().with_sample(case.inputs[position])),
+    ):
+        fast, stepped = simulate(each), step_simulate(each, fill_seed=1)
+        assert first_difference(fast.trace, stepped.trace) is None
+        np.testing.assert_array_equal(fast.logits, stepped.logits)
 
 
 def test_macs_are_those_until_the_exit() -> None:

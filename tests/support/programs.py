@@ -22,6 +22,7 @@ _DEFAULTS = {
     "filter_table": NO_TABLE,
     "channel_table": NO_TABLE,
     "row_table": NO_TABLE,
+    "count_table": NO_TABLE,
     "source_mask": NO_MASK,
 }
 

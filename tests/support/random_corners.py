@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
@@ -58,7 +58,7 @@ class CornerNetwork(ListNetwork):
     def barrier(self) -> None:
         """An EXIT that is not taken, behind everything: tables, masks and port B are free for the next step."""
         marks = [self.build.mark(unit) for unit in Unit if self.build.counts[unit] and unit != Unit.SEQUENCER]
-        self.build.emit(Opcode.EXIT, marks, mask=MASKS - 1)
+        self.build.emit(Opcode.EXIT, marks)
         self.build.release()
 
     def gated_inputs(self, source: Map) -> Map:

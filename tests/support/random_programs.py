@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import MASK_BITS, MASKS, ArchConfig
+from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
@@ -183,7 +183,7 @@ class Network:
     def hold(self) -> None:
         """An EXIT that is not taken: what was read until here may be written again behind it, and port B is free."""
         units = (Unit.EPILOGUE, Unit.ARRAY, Unit.GATHER)
-        self.build.emit(Opcode.EXIT, [self.build.mark(unit) for unit in units], mask=MASKS - 1)
+        self.build.emit(Opcode.EXIT, [self.build.mark(unit) for unit in units])
 
     def settle(self) -> None:
         """The same behind a layer: its weights and parameters may be overwritten, too."""
@@ -238,7 +238,7 @@ class Network:
         source.ready = [*source.ready, made]
         tiles = [(int(y), int(x)) for y, x in np.argwhere(on != bool(complement))]
         # The second INDEX, whose table nothing reads, may still read the mask when the next gate writes it.
-        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.INDEX)], mask=MASKS - 1)
+        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.INDEX)])
         live = {"tile_table": table, "live": 1, "chunk_tiles": int(self.rng.integers(5, 20)), "residual": 0}
         target = self.layer(source, tiles, 1, **live)
         self.build.give_table(table, rest)

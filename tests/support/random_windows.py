@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, MASKS, PARAMETER_BYTES
+from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary, Unit
 from tests.support.operands import parameters
 from tests.support.stepped_layers import Layer, emit_conv
@@ -162,7 +162,7 @@ def _read_ring(network: Network, source: Map, middle: Map, made: list[tuple]) ->
     need = min(height, (rows_of_reader - 1) * step + edge)
     middle.ring = need + tile - 1 + int(rng.integers(2))
     middle.address = network.build.room(middle.ring * width * channels, int(rng.integers(16)))
-    network.build.emit(Opcode.EXIT, [network.build.mark(Unit.LOAD)], mask=MASKS - 1)
+    network.build.emit(Opcode.EXIT, [network.build.mark(Unit.LOAD)])
     done = 0
     for first in range(0, out_height, rows_of_reader):
         end = min(out_height, first + rows_of_reader)

@@ -48,7 +48,7 @@ class Band:
 
     def target(self, *shape: int) -> Map:
         """Where a reader's result goes."""
-        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.LOAD)], mask=31)
+        self.build.emit(Opcode.EXIT, [self.build.mark(Unit.LOAD)])
         return Map(self.build.room(int(np.prod(shape))), np.zeros(shape, np.int8))
 
 

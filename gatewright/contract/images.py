@@ -1,0 +1,106 @@
+"""Several images in one start: how many, and where their inputs and outputs lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import Opcode, column
+from gatewright.contract.program import Program
+
+_ALIGNMENT = 4096
+"""Of the rings, so that bursts are split in every slot as they are in the first."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Places of the same size in DRAM, one for each image: after ``slots`` of them the first one again (0: never).
+
+    Slot 0 lies ``offset`` bytes behind the place that the program names (modulo 2**32), the others ``stride`` bytes
+    each behind the one before.
+    """
+
+    offset: int = 0
+    stride: int = 0
+    slots: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("offset", "stride"):
+            value = getattr(self, name)
+            if not 0 <= value < 1 << 32 or value % BEAT_BYTES:
+                raise GatewrightError(f"ring: {name} = {value} is not a multiple of {BEAT_BYTES} below 2**32")
+        if not 0 <= self.slots < 1 << 16:
+            raise GatewrightError(f"ring: slots = {self.slots} is not 0 to {(1 << 16) - 1}")
+
+    def place(self, image: int) -> int:
+        """What is added to the program's addresses for this image, in bytes."""
+        slot = image % self.slots if self.slots else image
+        return (self.offset + slot * self.stride) % (1 << 32)
+
+
+@dataclass(frozen=True)
+class Images:
+    """What one start of the machine runs: ``count`` images, from a ring of inputs into a ring of outputs."""
+
+    count: int = 1
+    inputs: Ring = Ring()
+    outputs: Ring = Ring()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count < 1 << 16:
+            raise GatewrightError(f"images: count = {self.count} is not 1 to {(1 << 16) - 1}")
+
+
+ONE_IMAGE = Images()
+"""The input where the program has it, and so the outputs."""
+
+
+def lay_out(
+    program: Program, samples: Sequence[npt.NDArray[np.int8]], slots: int = 0
+) -> tuple[npt.NDArray[np.uint8], Images]:
+    """A DRAM image with ``samples`` in a ring of inputs behind the program's own, and what the machine is told of it.
+
+    ``slots``: places in the ring of outputs; 0 for one for each sample.
+    """
+    _check_rings(program)
+    inputs = program.input_region
+    first, end = _outputs(program)
+    begin = -(-len(program.image) // _ALIGNMENT) * _ALIGNMENT
+    strides = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in (inputs.size, end - first)]
+    ring = Ring(begin + inputs.address % _ALIGNMENT - inputs.address, strides[0] + _ALIGNMENT)
+    behind = begin + len(samples) * ring.stride
+    out = Ring(behind + first % _ALIGNMENT - first, strides[1] + _ALIGNMENT, slots)
+    image = np.zeros(behind + (slots or len(samples)) * out.stride, np.uint8)
+    image[: len(program.image)] = program.image
+    for number, sample in enumerate(samples):
+        at = inputs.address + ring.place(number)
+        image[at : at + inputs.size] = program.packed(sample)
+    return image, Images(len(samples), ring, out)
+
+
+def values_of(
+    program: Program, dram: npt.NDArray[np.uint8], images: Images, number: int
+) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
+    """What image ``number`` has left in its place in the ring of outputs, as ``Program.values``."""
+    return program.values(dram[images.outputs.place(number) :])
+
+
+def _outputs(program: Program) -> tuple[int, int]:
+    """Where the program's outputs begin and end in DRAM."""
+    regions = [output.region for output in program.outputs]
+    return min(region.address for region in regions), max(region.address + region.size for region in regions)
+
+
+def _check_rings(program: Program) -> None:
+    for opcode, what in ((Opcode.LOAD, "reads its input"), (Opcode.STORE, "writes its outputs")):
+        code = program.code[program.code[:, 0] == opcode]
+        if not code[:, column(opcode, "ring")].any():
+            raise GatewrightError(
+                f"the program {what} at one place: no {opcode.name} of it has ring = 1; compile it again for several "
+                "images in one start"
+            )
