@@ -166,7 +166,8 @@ def _operands(
             _depthwise(rng),
         ],
         Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, beyond],
-        Opcode.EXIT: [{"mask": lacking_mask}, {"mask": NO_MASK}, {"bit": MASK_BITS}],
+        Opcode.EXIT: [],
+        Opcode.SKIP: [],
     }
     if opcode not in choices:
         return None
@@ -199,6 +200,8 @@ _TABLES = {
     Opcode.MATMUL: ("tile_table", "filter_table", "channel_table"),
     Opcode.EPILOGUE: ("tile_table", "filter_table"),
     Opcode.INDEX: ("table",),
+    Opcode.EXIT: ("count_table",),
+    Opcode.SKIP: ("count_table",),
 }
 """Operands that name a table."""
 

@@ -166,7 +166,7 @@ def test_the_sequencers_own_instructions_are_explained_by_their_turn_or_their_wa
     load = row(Opcode.LOAD, space=Space.SCRATCHPAD, rows=1, row_beats=8)
     first = [(Unit.LOAD, 1)]
     end, held_end = row(Opcode.END), row(Opcode.END, first)
-    leave, held_exit = row(Opcode.EXIT, mask=0, bit=1), row(Opcode.EXIT, first, mask=0, bit=1)
+    leave, held_exit = row(Opcode.EXIT), row(Opcode.EXIT, first)
     image = Image()
     image.reserve(1024)
     for rows in (

@@ -82,7 +82,7 @@ class Builder:
             latest[unit] = max(count, latest.get(unit, 0))
         marks = list(latest.items())
         if len(marks) > WAITS:
-            # An EXIT on a mask that nothing writes holds the sequencer until the marks are reached.
+            # An EXIT by no table holds the sequencer until the marks are reached.
             self.rows.append(row(Opcode.EXIT, marks[WAITS:]))
         self.rows.append(row(opcode, marks[:WAITS], **fields))
         unit = FORMATS[opcode].unit
