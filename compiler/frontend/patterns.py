@@ -183,6 +183,11 @@ class DenseChain:
         """Whether the last layer has no ReLU yet, so that what is linear can be folded into it."""
         return not self.layers[-1].relu
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it is one layer without ReLU."""
+        return len(self.layers) == 1 and not self.layers[0].relu
+
     def minus(self, other: Logits) -> DenseChain | None:
         """The difference, if it is one such chain: both have the layers but the last in common."""
         if not isinstance(other, DenseChain) or self.source != other.source or not (self.linear and other.linear):
@@ -255,7 +260,7 @@ Logits = DenseChain | GridLogits
 
 @dataclass(frozen=True, eq=False)
 class Largest:
-    """The pair of the largest of two logits and its number, of which the number is a gate's decision."""
+    """The pair of the largest of several logits and its number; of two the number is a gate's decision."""
 
     logits: Logits
 
@@ -273,6 +278,38 @@ class Mask:
         return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
 
 
+@dataclass(frozen=True, eq=False)
+class LargestLogit:
+    """The largest of several logits: an early exit's compares it with one threshold."""
+
+    logits: DenseChain
+
+
+@dataclass(frozen=True, eq=False)
+class AnyOn:
+    """Whether any bit of a decision is on: whether an image leaves at an early exit."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """A number that is the same for every image, in a tensor."""
+
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Of several values the first whose condition holds, or the last: all are logits, or all numbers.
+
+    Of logits it is what a network with early exits answers, of numbers which exit it was.
+    """
+
+    conditions: tuple[AnyOn, ...]
+    values: tuple[DenseChain | Number, ...]
+
+
 Value = (
     Constant
     | Image
@@ -285,7 +322,11 @@ Value = (
     | DenseChain
     | GridLogits
     | Largest
+    | LargestLogit
     | Mask
+    | AnyOn
+    | Number
+    | Choice
 )
 
 
@@ -312,8 +353,14 @@ def describe(value: object) -> str:
             return f"the output of fully connected layer {value.layers[-1].module}"
         case GridLogits():
             return f"the logits of spatial gate {value.module}"
-        case Largest():
-            return "the largest of two logits"
+        case Largest() | LargestLogit():
+            return "the largest of several logits"
         case Mask():
             return "a gate's mask"
+        case AnyOn():
+            return "whether any bit of a decision is on"
+        case Number():
+            return f"the number {value.value:g}"
+        case Choice():
+            return "a choice by early exits"
     return repr(value)

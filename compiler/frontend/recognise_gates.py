@@ -10,11 +10,15 @@ from torch import fx
 
 from gatewright.compiler.frontend import recognise_layers
 from gatewright.compiler.frontend.patterns import (
+    AnyOn,
+    Choice,
     Constant,
     DenseChain,
     FeatureMap,
     GridLogits,
+    LargestLogit,
     Mask,
+    Number,
     OpenConv,
     Pooled,
     Value,
@@ -123,6 +127,8 @@ def reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     shape = tuple(node.meta["val"].shape)
     if isinstance(value, Constant):
         return Constant(value.path, value.tensor.reshape(shape))
+    if isinstance(value, AnyOn | LargestLogit | Number | Choice) and (np.prod(shape) == 1 or isinstance(value, Choice)):
+        return value
     vector = isinstance(value, DenseChain) or (isinstance(value, Pooled) and value.grid == (1, 1))
     vector = vector or (isinstance(value, Mask) and isinstance(value.logits, DenseChain))
     single = np.prod(shape) == 1

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.array_share import Share
@@ -165,7 +166,7 @@ class NetworkImage:
         """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
         tensor = layer.gives
         assert tensor is not None
-        if isinstance(layer, QuantisedClassifier):
+        if isinstance(layer, QuantisedClassifier | QuantisedExit):
             kind: OutputKind = "logits"
             shape, scale = TensorShape(len(layer.weight), 1, 1), layer.scale
         else:

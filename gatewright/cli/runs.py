@@ -159,7 +159,10 @@ def simulate(
     if evaluation is not None:
         click.echo("reference    same results, same decisions")
     click.echo(f"instructions {len(result.trace.records):,} executed")
-    for output in loaded.outputs:
+    if loaded.exits:
+        number = loaded.left_at(result.dram)
+        click.echo(f"exit         {loaded.exits[number].name if number < len(loaded.exits) else 'the end'}")
+    for output in loaded.written(result.dram):
         if output.kind == "logits":
             logits = result.outputs[output.name].reshape(-1)
             if len(logits) <= ALL_LOGITS:
@@ -281,6 +284,8 @@ def _report(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "
         f"{summary['speedup_theoretical_mean']:.3f} theoretical (means)"
     )
+    for row in contents["exits"]:
+        click.echo(f"exit       {row['name']}: {row['images']} images, {row['cycles_mean']:,.0f} cycles (mean)")
     click.echo(f"report     {paths[0]}, {paths[1]}")
     return network, evaluation
 

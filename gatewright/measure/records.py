@@ -42,7 +42,7 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class GateDecision:
-    """One gate's decision: [height, width] for a spatial gate, [channels] for a channel gate."""
+    """One gate's decision: [height, width] for a spatial gate, [channels] for a channel gate, [classes] for an exit."""
 
     name: str
     kind: str
@@ -90,6 +90,8 @@ class ImageRecord:
     image: npt.NDArray[np.uint8] | None = None
     replay_cycles: int | None = None
     """Of a live program's run: what the program takes that is compiled for the image."""
+    exit: int | None = None
+    """In a network with early exits: at which the image leaves, counted from 0; the network's end is the last."""
 
 
 def record_run(program: Program, result: SimResult, macs: int | None = None) -> RunRecord:
@@ -125,7 +127,9 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     if sum(layer.cycles for layer in layers) != result.cycles:
         raise ValueError(f"the layers' cycles do not sum to the run's {result.cycles}")
     counted = sum(program.macs.values()) if macs is None else macs
-    gates = tuple(_decision(program, gate, result) for gate in program.gates)
+    # What lies behind the early exit at which a live program ends has not been decided.
+    seen = [gate for gate in program.gates if not program.live or gate.name in result.gates]
+    gates = tuple(_decision(program, gate, result) for gate in seen)
     return RunRecord(result.cycles, peak, counted, tuple(layers), gates)
 
 
@@ -169,6 +173,6 @@ def _decision(program: Program, gate: GateRecord, result: SimResult) -> GateDeci
     if gate.kind == "spatial":
         width = int(program.code[gate.index_instruction, column(Opcode.INDEX, "grid_width")])
         decision = decision.reshape(-1, width)
-    elif gate.kind != "channel":
-        raise GatewrightError(f"gate {gate.name} is of kind {gate.kind!r}; the report knows spatial and channel")
+    elif gate.kind not in ("channel", "exit"):
+        raise GatewrightError(f"gate {gate.name} is of kind {gate.kind!r}; the report knows spatial, channel and exit")
     return GateDecision(gate.name, gate.kind, decision)
