@@ -55,7 +55,10 @@ class ConvolutionProducts:
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
             inactive = self._chosen(layer, finishes, after, by_rows, complement=True)
-            return [(self._chosen(layer, finishes, None, by_rows), False, None), (inactive, completer.relu, after)]
+            return [
+                (self._chosen(layer, finishes, None, by_rows), False, None),
+                (inactive, completer.relu_of_skipped, after),
+            ]
         pool = self.image.poolings.get(layer.output)
         return [(self._chosen(layer, gate, pool, by_rows), layer.relu, pool)]
 
