@@ -1,0 +1,11 @@
+"""All proofs, by name."""
+
+from __future__ import annotations
+
+from tests.proofs.proof import Proof
+from tests.proofs.queues import QUEUES
+from tests.proofs.store_bursts import STORE_BURSTS
+from tests.proofs.store_words import STORE_WORDS
+from tests.proofs.waits import WAITS_AND_COUNTS
+
+PROOFS: dict[str, Proof] = {proof.name: proof for proof in (*QUEUES, *WAITS_AND_COUNTS, STORE_BURSTS, STORE_WORDS)}
