@@ -9,6 +9,7 @@ from amaranth import Module, ResetSignal, Signal, Value
 from amaranth.asserts import AnyConst, AnySeq, Initial
 from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, ShapeLike
+from amaranth.lib import wiring
 
 TOP = "proof"
 
@@ -44,10 +45,12 @@ class Harness:
         return value
 
     def free(self, *ports: Any) -> None:
-        """Drive inputs of a component with anything in every cycle."""
+        """Drive inputs of a component, or interfaces with inputs alone, with anything in every cycle."""
         for port in ports:
-            value = Value.cast(port)
-            self.m.d.comb += value.eq(AnySeq(len(value)))
+            whole = isinstance(port, wiring.PureInterface | wiring.FlippedInterface)
+            for part in [part for *_, part in port.signature.flatten(port)] if whole else [port]:
+                value = Value.cast(part)
+                self.m.d.comb += value.eq(AnySeq(len(value)))
 
     def assume(self, condition: Any) -> None:
         """What the surroundings promise."""
