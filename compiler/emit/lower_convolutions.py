@@ -163,6 +163,7 @@ class ConvolutionLowering(ConvolutionProducts):
                 both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
                 for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
+                        runs = [self.lowering.gates.row_tables.resolved(tiles) for tiles in runs]
                         even, (tiles, *others) = self.arch.accumulator_depth if beside else None, runs
                         chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
                         if others or apart:
