@@ -77,8 +77,9 @@ def gather_into(
     """Form the patches of tiles [first, first + count) from the given word of a region on."""
     base, vectors, slices = patches
     begin, end = _span(source, tiles, first, count, kernel)
-    low = max(0, begin * kernel.stride - kernel.padding_y)
-    bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.reach
+    top, reach = _rows_of_slices(context, source, kernel, slices)
+    low = max(0, begin * kernel.stride - kernel.padding_y + top)
+    bottom = (end - 1) * kernel.stride - kernel.padding_y + reach
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
@@ -129,6 +130,19 @@ def gather_into(
         slice_count=slices.count,
         **fields,
     )
+
+
+def _rows_of_slices(context: Context, source: SourceMap, kernel: Kernel, slices: Slices) -> tuple[int, int]:
+    """Rows [first, end) of the kernel's reach that some slices of a patch are of: all where the machine knows.
+
+    In a live program steps follow one another by what little room a ring has, and begin with the rows that are there.
+    """
+    row = kernel.width * source.channels
+    if not context.live or source.channel_gate is not None or not row:
+        return 0, kernel.reach
+    first = slices.first * context.arch.rows // row
+    last = min(((slices.first + slices.count) * context.arch.rows - 1) // row, kernel.height - 1)
+    return first * kernel.dilation, last * kernel.dilation + 1
 
 
 def _span(source: SourceMap, tiles: TileSet, first: int, count: int, kernel: Kernel) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import RowRing, Spill
 from gatewright.compiler.plan.bands import BandedBlock, tile_rows
 from gatewright.compiler.plan.filters import RESIDENT_SHARE
-from gatewright.compiler.plan.spills import Pass, maps_of, ring_rows_of, rows_in_beats, streams, use_of
+from gatewright.compiler.plan.spills import Pass, going_along, maps_of, ring_rows_of, rows_in_beats, streams, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tiling import MOST_TILES
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -99,7 +99,7 @@ class RowPass:
         """What is computed in turn."""
         if self.block is not None:
             return Pass.of_block(self.block, self.graph)
-        return Pass.of_layer(self.layers[0], self.graph, self.rows)
+        return Pass.of_layers(self.layers, self.graph, self.rows)
 
     @cached_property
     def maps(self) -> set[str]:
@@ -235,7 +235,8 @@ class RowPasses:
             if not isinstance(layer, QuantisedConv) or layer.name in seen:
                 continue
             block = of.get(layer.name)
-            layers = (layer,) if block is None else block.layers
+            alone = going_along(layer, self.graph) if self.gated else (layer,)
+            layers = alone if block is None else block.layers
             if not any(maps_of(one) & spilled for one in layers):
                 continue
             seen |= {one.name for one in layers}

@@ -96,6 +96,12 @@ class Pass:
         step = rows or tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
+    @staticmethod
+    def of_layers(layers: Sequence[QuantisedConv], graph: QuantisedGraph, rows: int | None = None) -> Pass:
+        """Convolutions of one source that go along, as ``of_layer``: their outputs have the same rows."""
+        steps = (Pass.of_layer(layer, graph, rows).steps for layer in layers)
+        return Pass(tuple(tuple(turn for part in parts for turn in part) for parts in zip(*steps, strict=True)))
+
 
 @dataclass(frozen=True)
 class Use:
@@ -222,6 +228,18 @@ def _alone(layer: QuantisedConv, chain: Sequence[str], adds: bool, gated: bool) 
         masked = written or (layer.source in chain and (layer.input_channels or layer.input_tiles))
     apart = (layer.residual is None or layer.elsewhere) and layer.completed_by is None
     return not masked and (adds or apart)
+
+
+def going_along(layer: QuantisedConv, graph: QuantisedGraph) -> tuple[QuantisedConv, ...]:
+    """A convolution and the shortcut that reads the same map, if it comes next and may go along with it by rows."""
+    behind = graph.layers[graph.layers.index(layer) + 1 :]
+    other = behind[0] if behind else None
+    if not isinstance(other, QuantisedConv) or other.source != layer.source or other.completed_by is None:
+        return (layer,)
+    same = tile_rows(graph, other) == tile_rows(graph, layer)
+    return (
+        (layer, other) if same and graph.shapes[other.output].height == graph.shapes[layer.output].height else (layer,)
+    )
 
 
 def maps_of(layer: QuantisedConv) -> set[str]:
