@@ -142,6 +142,16 @@ class Emitter:
         self._users.record(spans, unit, self.counts[unit])
         return row
 
+    def exit_if_listed(self, table: int) -> int:
+        """Append an EXIT that ends the image if a table has any entry; return its row."""
+        self._turn_page_if_full()
+        needed = self._users.before(self._users.spans([reads("table", table, table + 1)]))
+        waits = self._prune(needed, [0] * UNITS)
+        row = self._append(Opcode.EXIT, waits, {"count_table": table})
+        for unit, count in waits:
+            self._all_behind(self._done_clock[unit][count])
+        return row
+
     def load_next_page(self) -> None:
         """Emit the LOAD of the page after this one; its size is filled in when that page is known."""
         if self._page_load is None:
@@ -167,6 +177,10 @@ class Emitter:
             else:
                 code[row, rows_] = 0
         return code
+
+    def _all_behind(self, clock: Clock) -> None:
+        """Whatever is dispatched from here on begins behind what the clock says."""
+        self._start_clock = [[max(pair) for pair in zip(one, clock, strict=True)] for one in self._start_clock]
 
     def _append(self, opcode: Opcode, waits: list[tuple[int, int]], values: dict[str, int]) -> int:
         row = [0] * COLUMNS
@@ -238,8 +252,7 @@ class Emitter:
         self._append(Opcode.NEXT, [(int(Unit.LOAD), self._page_load_count)], {"entry": entry})
         self.layer = layer
         # What is dispatched from here on comes behind the page's LOAD, and so behind all that this one was behind.
-        behind = self._done_clock[Unit.LOAD][self._page_load_count]
-        self._start_clock = [[max(pair) for pair in zip(clock, behind, strict=True)] for clock in self._start_clock]
+        self._all_behind(self._done_clock[Unit.LOAD][self._page_load_count])
         self.page_starts.append(len(self.rows))
         self._page_load = None
         self._page_size = min(PAGE, self.arch.page_instructions)
