@@ -45,4 +45,5 @@ class Compiler:
 
     def compile_live(self) -> Program:
         """The program for every sample: the machine decides its gates."""
-        return lower_live(self.image)
+        planned_alike = not (self.image.blocks or self.image.spilled or self.image.passes)
+        return lower_live(self.image if planned_alike else NetworkImage(self.graph, self.arch, live=True))

@@ -55,7 +55,10 @@ class ConvolutionProducts:
         if completer is not None and finishes is not None:
             after = self.image.pooling_of(layer)
             inactive = self._chosen(layer, finishes, after, by_rows, complement=True)
-            return [(self._chosen(layer, finishes, None, by_rows), False, None), (inactive, completer.relu, after)]
+            return [
+                (self._chosen(layer, finishes, None, by_rows), False, None),
+                (inactive, completer.relu_of_skipped, after),
+            ]
         pool = self.image.poolings.get(layer.output)
         return [(self._chosen(layer, gate, pool, by_rows), layer.relu, pool)]
 
@@ -131,6 +134,7 @@ class ConvolutionProducts:
             pitch=pitch or (channels if slices else 0),
             follows=whole.table if whole is not None and whole.whole else None,
             moving=self.context.live and bool(gate or layer.input_tiles),
+            at_once=(self._writer(layer.source) in self.image.by_rows) != (layer.name in self.image.by_rows),
         ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -160,6 +164,10 @@ class ConvolutionProducts:
             residual_map=self._residual_map(layer),
             moving=self.context.live and bool(gate or (layer.output_tiles and layer.residual is None)),
         )
+
+    def _writer(self, tensor: str) -> str:
+        """The first layer that writes a tensor; nothing for the image."""
+        return next((layer.name for layer in self.graph.layers if tensor in layer.writes), "")
 
     def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:
         """Where a layer's residual is; None where the sum takes its place, or there is none."""

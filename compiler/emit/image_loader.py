@@ -54,4 +54,5 @@ class ImageLoader:
             address=address,
             rows=1,
             row_beats=beats,
+            ring=1,
         )

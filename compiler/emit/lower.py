@@ -212,6 +212,7 @@ class Lowering:
             dram_address=output.region.address,
             address=address,
             beats=beats,
+            ring=1,
         )
 
     def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:

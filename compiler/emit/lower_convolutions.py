@@ -24,7 +24,7 @@ from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.depthwise import in_epilogue, windowed
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
-from gatewright.compiler.plan.spills import Pass
+from gatewright.compiler.plan.spills import Pass, going_along
 from gatewright.compiler.plan.tiling import PIECE_UNIT, TileSet, all_tiles, computed_edge, even_chunks
 from gatewright.contract.errors import GatewrightError
 
@@ -78,8 +78,10 @@ class ConvolutionLowering(ConvolutionProducts):
                 self._in_bands(block)
             return
         if any(layer.name in self.image.by_rows for layer in layers):
-            for layer in layers:
-                self._by_rows([layer], Pass.of_layer(layer, self.graph, self.image.step_rows.get(layer.name)), 0)
+            first = going_along(layers[0], self.graph) if self.image.live else (layers[0],)
+            for along in [first, *((layer,) for layer in layers[len(first) :])]:
+                rows = self.image.step_rows.get(along[0].name)
+                self._by_rows(along, Pass.of_layers(along, self.graph, rows), 0)
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -163,6 +165,7 @@ class ConvolutionLowering(ConvolutionProducts):
                 both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
                 for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
+                        runs = [self.lowering.gates.row_tables.resolved(tiles) for tiles in runs]
                         even, (tiles, *others) = self.arch.accumulator_depth if beside else None, runs
                         chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
                         if others or apart:

@@ -17,6 +17,7 @@ from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.following_work import FollowingWork
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
+from gatewright.compiler.emit.row_tables import RowTables
 from gatewright.compiler.emit.sign_bits import sign_bits
 from gatewright.compiler.emit.tap_work import TapWork
 from gatewright.compiler.emit.wake import Wakes
@@ -53,6 +54,7 @@ class GateLowering:
         self._holders: dict[int, str] = {}
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork | FollowingWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
+        self.row_tables = RowTables(context, self._take_table)
         gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
         self._in_columns = {gate for gate in gated if gate is not None}
         """Spatial gates whose tiles lie in one column, too."""

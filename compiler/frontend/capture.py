@@ -15,7 +15,13 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from gatewright.compiler.frontend import recognise_decisions, recognise_exits, recognise_gates, recognise_layers
+from gatewright.compiler.frontend import (
+    recognise_bypass,
+    recognise_decisions,
+    recognise_exits,
+    recognise_gates,
+    recognise_layers,
+)
 from gatewright.compiler.frontend.averages_first import averages_first
 from gatewright.compiler.frontend.elsewhere import find_residuals_elsewhere
 from gatewright.compiler.frontend.patterns import Choice, Constant, Image, Value
@@ -170,9 +176,9 @@ _HANDLERS: dict[str, Handler] = {
     "relu": recognise_layers.relu,
     **dict.fromkeys(("relu6", "hardtanh", "clamp"), recognise_layers.clamp),
     "max_pool2d": recognise_layers.max_pool,
-    "add": _of_logits_or(recognise_layers.add),
+    "add": _of_logits_or(recognise_bypass.add),
     "cat": recognise_layers.concatenate,
-    "mul": _of_logits_or(recognise_gates.multiply),
+    "mul": _of_logits_or(recognise_bypass.multiply),
     **dict.fromkeys(("sub", "rsub", "div"), recognise_decisions.affine),
     "neg": recognise_decisions.negate,
     "sum": recognise_decisions.total,

@@ -84,6 +84,8 @@ class OpenConv:
     """Further maps that it reads: the channels behind those of the source."""
     appended_to: str | None = None
     """The tensor behind whose channels its own are put."""
+    bypass: bool = False
+    """Where ``output_tiles`` is off the residual stands, without the activation."""
 
     def normalised(self, factor: Array, offset: Array) -> Self:
         """With ``y * factor + offset`` folded in, both [out]."""
@@ -271,11 +273,25 @@ class Mask:
 
     logits: Logits
     strict: bool = False
+    opposite_of: Mask | None = None
 
     @property
     def opposite(self) -> Mask:
         """1 where this is 0."""
-        return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
+        return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict, self)
+
+    def is_opposite(self, other: Mask) -> bool:
+        """Whether one of two masks has been made as the other's opposite."""
+        return self.opposite_of is other or other.opposite_of is self
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A map times a mask of a shape, of which only a sum with another one times the opposite mask can be made."""
+
+    value: FeatureMap | OpenConv
+    mask: Mask
+    mask_shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,6 +343,7 @@ Value = (
     | AnyOn
     | Number
     | Choice
+    | Chosen
 )
 
 
@@ -363,4 +380,6 @@ def describe(value: object) -> str:
             return f"the number {value.value:g}"
         case Choice():
             return "a choice by early exits"
+        case Chosen():
+            return f"{describe(value.value)} times a gate's mask"
     return repr(value)

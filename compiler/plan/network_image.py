@@ -49,6 +49,8 @@ class NetworkImage:
 
     graph: QuantisedGraph
     arch: ArchConfig
+    live: bool = False
+    """Whether its maps lie so that a live program can be made, if they do not fit the scratchpad whole."""
     addresses: dict[str, int] = field(init=False)
     pooled: list[PooledConvolution] = field(init=False)
     pitches: dict[str, int] = field(init=False)
@@ -113,7 +115,7 @@ class NetworkImage:
         self.pitches = pitches(self.graph, self.arch)
         self.laid = laid(self.graph, self.pitches)
         check_planes(self.graph, self.arch, self.pitches)
-        plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
+        plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled, self.live)
         self.blocks, self.maps, self.step_rows, self.apart = plan.blocks, plan.maps, plan.step_rows, plan.apart
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)

@@ -134,6 +134,7 @@ def simulate(
     from gatewright import flow
     from gatewright.compiler.graph.macs import counted_macs
     from gatewright.contract.errors import GatewrightError
+    from gatewright.measure.traffic import dram_traffic
     from gatewright.report.timeline import write_timeline
     from gatewright.sim.fast.machine import simulate as run
 
@@ -156,6 +157,8 @@ def simulate(
     click.echo(
         f"utilisation  {useful / (result.cycles * loaded.arch.peak_macs):.4f} of {loaded.arch.peak_macs} MACs/cycle"
     )
+    traffic = dram_traffic(loaded, result)
+    click.echo(f"DRAM         {traffic.read:,} bytes read, {traffic.written:,} written")
     if evaluation is not None:
         click.echo("reference    same results, same decisions")
     click.echo(f"instructions {len(result.trace.records):,} executed")

@@ -107,3 +107,13 @@ def _check_rings(program: Program) -> None:
                 f"the program {what} at one place: no {opcode.name} of it has ring = 1; compile it again for several "
                 "images in one start"
             )
+    stores = program.code[program.code[:, 0] == Opcode.STORE]
+    ring, address, beats = (stores[:, column(Opcode.STORE, name)] for name in ("ring", "dram_address", "beats"))
+    for output in program.outputs:
+        region = output.region
+        inside = (address < region.address + region.size) & (address + beats * BEAT_BYTES > region.address)
+        if (inside & (ring == 0)).any():
+            raise GatewrightError(
+                f"output {output.name} is a map that the program keeps in DRAM, at one place for all images; start the "
+                "program for each image, or take a machine with a larger scratchpad"
+            )

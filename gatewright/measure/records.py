@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.axi import burst_beats
-from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.contract.program import GateRecord, Program
 from gatewright.measure.causes import Cause, fold_layers
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers
+from gatewright.measure.traffic import boot_read
 from gatewright.measure.waterfall import attribute
 from gatewright.sim.result import SimResult
 
@@ -148,7 +146,7 @@ def _names(program: Program) -> list[str]:
 
 def _reads(program: Program, result: SimResult) -> dict[str, tuple[int, int]]:
     """Bytes read from DRAM and cycles of its data channel, by layer; the boot page is not in the trace."""
-    totals = {BOOT_LAYER: _boot_read(program)}
+    totals = {BOOT_LAYER: boot_read(program)}
     layers = answering_layers(program)
     for position in np.flatnonzero(result.trace.records["unit"] == Unit.LOAD):
         layer = layers[int(result.trace.records["instruction"][position])]
@@ -156,16 +154,6 @@ def _reads(program: Program, result: SimResult) -> dict[str, tuple[int, int]]:
         done = result.work[position]
         totals[layer] = size + int(done["bytes"]), cycles + int(done["cycles"])
     return totals
-
-
-def _boot_read(program: Program) -> tuple[int, int]:
-    """As ``_reads``, of the first page: one row, split where a burst may not cross."""
-    address, left, cycles = program.code_address, program.boot_count * INSTRUCTION_BEATS, 0
-    while left:
-        beats = burst_beats(address, left)
-        cycles += program.arch.dram.burst_cycles(beats)
-        address, left = address + beats * BEAT_BYTES, left - beats
-    return address - program.code_address, cycles
 
 
 def _decision(program: Program, gate: GateRecord, result: SimResult) -> GateDecision:

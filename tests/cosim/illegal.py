@@ -30,7 +30,7 @@ Instruction = int
 
 @dataclass(frozen=True)
 class Illegal:
-    """A program whose instruction ``at`` must stop the machine with ``code``; ``what`` says how it was spoilt.
+    """A program that must stop the machine with ``code`` behind ``at`` dispatched instructions; ``what`` was spoilt.
 
     ``late``: the unit finds it as it takes the instruction, when others may have been dispatched behind it.
     """
@@ -151,7 +151,7 @@ def _operands(
             {"source_mask": 0, "kernel_width": MASK_COLUMNS + 1},
             {"source_mask": lacking_mask},
         ],
-        Opcode.MATMUL: [{"only": 3}],
+        Opcode.MATMUL: [{"only": 3}, {"in_order": 1, "filter_table": NO_TABLE}],
         Opcode.EPILOGUE: [
             {"kind": 1, "stationary": 1},
             {"kind": 2, "stationary": 0, "pool": 1},
@@ -208,10 +208,16 @@ _TABLES = {
 SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands, inside_row)
 
 
-def spoil(rng: np.random.Generator, program: Program, executed: int, ways: tuple[Spoil, ...] = SPOILERS) -> Illegal:
-    """One instruction of those that are executed, the program's first ones, made illegal in a random one of ways."""
+def spoil(
+    rng: np.random.Generator,
+    program: Program,
+    executed: npt.NDArray[np.int64],
+    ways: tuple[Spoil, ...] = SPOILERS,
+) -> Illegal:
+    """One instruction of those that are ``executed``, numbers in order, made illegal in a random one of ways."""
     while True:
-        at = int(rng.integers(executed))
+        dispatched = int(rng.integers(len(executed)))
+        at = int(executed[dispatched])
         kind = ways[int(rng.integers(len(ways)))]
         place = program.code_address + at * INSTRUCTION_BYTES
         raw: npt.NDArray[np.uint8] = program.image[place : place + INSTRUCTION_BYTES]
@@ -224,4 +230,4 @@ def spoil(rng: np.random.Generator, program: Program, executed: int, ways: tuple
             spoilt[0].to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
         )
         what = f"{kind.__name__.strip('_')} of instruction {at}"
-        return Illegal(replace(program, image=image), at, spoilt[1], what, late=kind is inside_row)
+        return Illegal(replace(program, image=image), dispatched, spoilt[1], what, late=kind is inside_row)
