@@ -86,7 +86,8 @@ class ConvolutionLowering(ConvolutionProducts):
                 sets = self._passes_over_filters(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         among = max(1, (AMONG_LIVE if self.context.live else AMONG_PIXELS) // self.arch.columns) * self.arch.columns
-        chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
+        skips = self.context.live and len(layers) == 1
+        chunks = [self._whole(layer, None if layer is layers[0] else among, skips) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
             for one in chunks:
                 _interleave([one])
@@ -109,11 +110,11 @@ class ConvolutionLowering(ConvolutionProducts):
             self._begun[behind.rings] = TiledLowering(self, behind)
             self._begun[behind.rings].begin_beside_middle()
 
-    def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
+    def _whole(self, layer: QuantisedConv, even: int | None, skips: bool = False) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
         for serial, (tiles, relu, pool) in enumerate(self._passes_over_filters(layer)):
-            yield from self.tiles(layer, tiles, relu, pool, serial, even)
+            yield from self.tiles(layer, tiles, relu, pool, serial, even, skips=skips)
         self.place(layer)
 
     def _passes_over_filters(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
@@ -241,6 +242,7 @@ class ConvolutionLowering(ConvolutionProducts):
         even: int | None = None,
         part: tuple[int, int] | None = None,
         fine: bool = False,
+        skips: bool = False,
     ) -> Iterator[None]:
         """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""
         if pool is not None and pool.tile != tiles.tile:
@@ -251,7 +253,7 @@ class ConvolutionLowering(ConvolutionProducts):
         if not filters or not len(tiles):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
-        product = replace(product, serial=serial, even=even, fine=fine).within_reach()
+        product = replace(product, serial=serial, even=even, fine=fine, skips=skips).within_reach()
         if in_epilogue(layer, self.graph, self.arch):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             way = average if windowed(layer) else convolve_depthwise
