@@ -123,9 +123,6 @@ def table_write_row(arch: ArchConfig) -> wiring.Signature:
 MASK_WRITE = 3
 """Cycles from a request to write mask bits to the one in which they are written."""
 
-MASK_BIT_READ = 3
-"""Cycles from a mask bit's address to the bit, for EXIT: block memory and two registers."""
-
 
 def mask_write(arch: ArchConfig) -> wiring.Signature:
     """EPILOGUE writes ``count`` mask bits from flat bit address (mask * MASK_BITS + bit) ``address`` on.
@@ -150,11 +147,6 @@ def mask_read_word() -> wiring.Signature:
     """
     word = _MASK + _BIT - ceil_log2(MASK_WORD_BITS)
     return wiring.Signature({"word": Out(word), "next_word": Out(word), "bits": In(MASK_WORD_BITS)})
-
-
-def mask_read_bit() -> wiring.Signature:
-    """EXIT: one bit, MASK_BIT_READ cycles after the address."""
-    return wiring.Signature({"mask": Out(_MASK), "bit": Out(_BIT), "value": In(1)})
 
 
 def scratchpad_read(data_bytes: int) -> wiring.Signature:

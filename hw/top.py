@@ -17,6 +17,7 @@ from gatewright.contract.registers import ErrorCode
 from gatewright.hw.array.unit import ArrayUnit
 from gatewright.hw.connections import Connection, conflicts, connect, connections, memories_for, scratchpad_writers
 from gatewright.hw.control.completions import Completions
+from gatewright.hw.control.images import Images
 from gatewright.hw.control.queue import InstructionQueue
 from gatewright.hw.control.registers import Control
 from gatewright.hw.control.sequencer import Sequencer
@@ -66,17 +67,19 @@ class Accelerator(wiring.Component):
 
         completions = add("completions", Completions())
         sequencer = add("sequencer", Sequencer(arch))
+        images = add("images", Images())
         queues = {unit: add(f"queue_{unit.name.lower()}", InstructionQueue(unit, arch)) for unit in QUEUED_UNITS}
         units = {unit: add(name, made(arch)) for unit, (name, made) in QUEUED.items()}
         self._connect_control(m, control, sequencer, units)
+        self._connect_images(m, control, sequencer, images)
         self._connect_instructions(m, sequencer, completions, queues, units)
         users = [sequencer, *units.values()]
         memories = {name: add(name, made(arch)) for name, made in memories_for(users).items()}
         made = connections(users, {**memories, "sequencer": sequencer})
         connect(m, made)
-        for unit in units.values():
-            if "counts" in unit.signature.members:
-                m.d.comb += unit.counts.eq(memories["tables"].counts)
+        for user in users:
+            if "counts" in user.signature.members:
+                m.d.comb += user.counts.eq(memories["tables"].counts)
         faults: list[tuple[Any, int]] = [
             *conflicts(memories),
             (units[Unit.LOAD].error, ErrorCode.READ_BUS),
@@ -112,6 +115,20 @@ class Accelerator(wiring.Component):
         ]
         wiring.connect(m, sequencer.boot, load.boot)
 
+    def _connect_images(self, m: Module, control: Control, sequencer: Any, images: Any) -> None:
+        """What is added to the addresses of the rings, and which image is the last."""
+        m.d.comb += [
+            images.start.eq(control.start),
+            images.over.eq(sequencer.image_over),
+            images.images.eq(control.images),
+            control.image.eq(images.number),
+            sequencer.last.eq(images.last),
+            sequencer.input_place.eq(images.input_place),
+            sequencer.output_place.eq(images.output_place),
+        ]
+        for name in ("input_ring", "output_ring"):
+            wiring.connect(m, getattr(control, name), getattr(images, name))
+
     def _connect_instructions(
         self,
         m: Module,
@@ -122,8 +139,11 @@ class Accelerator(wiring.Component):
     ) -> None:
         """Dispatch, queues, completion counts."""
         m.d.comb += [
-            completions.give.eq(sequencer.push),
+            completions.give.eq(sequencer.push | sequencer.left_out),
+            completions.clear.eq(sequencer.image_over),
             sequencer.given.eq(completions.given),
+            sequencer.load_idle.eq(completions.load_idle),
+            sequencer.others_idle.eq(completions.others_idle),
         ]
         self._retires, self._starts, self._runs = Signal(UNITS), Signal(UNITS), Signal(UNITS)
         for number, queue in queues.items():
@@ -145,7 +165,7 @@ class Accelerator(wiring.Component):
                 reader.completions.idle.eq(completions.view.idle),
             ]
         m.d.comb += [
-            completions.retire.eq(self._retires),
+            completions.retire.eq(self._retires | sequencer.left_out),
             epilogue.waits.eq(queues[Unit.EPILOGUE].waits),
         ]
 

@@ -13,6 +13,9 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.program import Program
 
+DRAM_ADDRESSES = 1 << 32
+"""Addresses are sums modulo this."""
+
 _ALIGNMENT = 4096
 """Of the rings, so that bursts are split in every slot as they are in the first."""
 
@@ -32,7 +35,7 @@ class Ring:
     def __post_init__(self) -> None:
         for name in ("offset", "stride"):
             value = getattr(self, name)
-            if not 0 <= value < 1 << 32 or value % BEAT_BYTES:
+            if not 0 <= value < DRAM_ADDRESSES or value % BEAT_BYTES:
                 raise GatewrightError(f"ring: {name} = {value} is not a multiple of {BEAT_BYTES} below 2**32")
         if not 0 <= self.slots < 1 << 16:
             raise GatewrightError(f"ring: slots = {self.slots} is not 0 to {(1 << 16) - 1}")
@@ -40,7 +43,7 @@ class Ring:
     def place(self, image: int) -> int:
         """What is added to the program's addresses for this image, in bytes."""
         slot = image % self.slots if self.slots else image
-        return (self.offset + slot * self.stride) % (1 << 32)
+        return (self.offset + slot * self.stride) % DRAM_ADDRESSES
 
 
 @dataclass(frozen=True)

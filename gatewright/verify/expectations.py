@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import BEAT_BYTES, PORT_BYTES
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.images import ONE_IMAGE, Images
 from gatewright.contract.isa import Unit
 from gatewright.contract.program import Program
 from gatewright.contract.trace import Trace, first_difference
-from gatewright.sim.fast.machine import simulate
+from gatewright.sim.fast.machine import simulate, simulate_images
+from gatewright.sim.result import SimResult
 from gatewright.sim.stepped.machine import SteppedMachine
 from gatewright.verify.hex_files import Bytes, as_beats, hex_lines, little, padded
 
@@ -57,7 +59,7 @@ class Writes:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One program's run. ``writes`` None: single writes are not compared."""
+    """One program's run, of one image or of several. ``writes`` None: single writes are not compared."""
 
     program: Program
     image: Bytes
@@ -67,6 +69,7 @@ class Expectation:
     dram: Bytes
     scratchpad: Bytes
     writes: Writes | None
+    images: Images = ONE_IMAGE
 
     @property
     def cycles(self) -> int:
@@ -88,17 +91,24 @@ def expect(program: Program, sample: npt.NDArray[np.int8] | None = None, *, writ
 
     ``writes`` also runs the stepped simulator, whose cycles must be the fast one's, and notes every write.
     """
-    fast = simulate(program, sample)
-    image = program.with_sample(sample)
+    return _expectation(program, program.with_sample(sample), simulate(program, sample), ONE_IMAGE, writes)
+
+
+def expect_images(program: Program, image: Bytes, images: Images, *, writes: bool = True) -> Expectation:
+    """``expect`` for several images in one start, with the DRAM and what the machine is told of ``contract.images``."""
+    return _expectation(program, image, simulate_images(program, image, images), images, writes)
+
+
+def _expectation(program: Program, image: Bytes, fast: SimResult, images: Images, writes: bool) -> Expectation:
     noted = None
     if writes:
-        trace, noted = _step(program, image, fast.cycles)
+        trace, noted = _step(program, image, fast.cycles, images)
         difference = first_difference(fast.trace, trace)
         if difference is not None:
             raise GatewrightError(
                 f"the fast and the stepped simulator disagree ({difference}); the RTL cannot be compared with both"
             )
-    return Expectation(program, image.copy(), fast.trace, fast.outputs, fast.dram, fast.scratchpad, noted)
+    return Expectation(program, image.copy(), fast.trace, fast.outputs, fast.dram, fast.scratchpad, noted, images)
 
 
 class _Write(NamedTuple):
@@ -138,9 +148,9 @@ def _by_unit(noted: list[_Write]) -> dict[Unit, WriteSequence]:
     return {unit: _sequence([w for w in noted if w.unit == unit]) for unit in sorted({w.unit for w in noted})}
 
 
-def _step(program: Program, image: Bytes, cycles: int) -> tuple[Trace, Writes]:
+def _step(program: Program, image: Bytes, cycles: int, images: Images) -> tuple[Trace, Writes]:
     """Run the stepped machine with its write ports watched."""
-    machine = SteppedMachine(program, image.copy())
+    machine = SteppedMachine(program, image, images=images)
     scratchpad, dram = _watched(machine.shared.scratchpad, "write_b"), _watched(machine.shared.dram, "write")
     while not machine.sequencer.stopped:
         if machine.shared.clock.cycle > 2 * cycles:

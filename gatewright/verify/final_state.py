@@ -95,7 +95,7 @@ def _placement(program: Program, address: int) -> str:
 def _registers(expectation: Expectation, registers: Registers, exact: bool) -> list[str]:
     records: npt.NDArray[np.void] = expectation.trace.records
     status = registers.values["STATUS"]
-    expected = {"ID": IDENTIFIER, "ERROR_CODE": 0, "INSTRUCTIONS": len(records)}
+    expected = {"ID": IDENTIFIER, "ERROR_CODE": 0, "INSTRUCTIONS": len(records), "IMAGE": expectation.images.count}
     if exact:
         expected["CYCLES"] = expectation.cycles
     for name in UNIT_NAMES:

@@ -25,6 +25,9 @@ OFFSETS = {register.name: register.offset for register in REGISTERS}
 START, INTERRUPT_ON = CONTROL.bit("START").mask, INTERRUPT_ENABLE.bit("ENABLE").mask
 DONE, ERROR, READY = (STATUS.bit(name).mask for name in ("DONE", "ERROR", "READY"))
 
+IMAGE_REGISTERS = ("IMAGES", *(f"{ring}_{n}" for ring in ("INPUT", "OUTPUT") for n in ("OFFSET", "STRIDE", "SLOTS")))
+"""What a job has under these names is written before the start."""
+
 PATIENCE = 20_000
 """Clock cycles in which the machine must answer its host."""
 
@@ -117,6 +120,8 @@ class Host:
         await self.write("BASE", job["base"])
         await self.write("CODE_ADDRESS", job["code_address"])
         await self.write("BOOT_COUNT", job["boot_count"])
+        for name in IMAGE_REGISTERS:
+            await self.write(name, job[name])
         await self.write("INTERRUPT_ENABLE", INTERRUPT_ON)
         for _ in range(PATIENCE):
             if await self.read("STATUS") & READY:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.images import Images
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.verify import runner
@@ -130,12 +131,21 @@ def write_jobs(
                 "base": BASE,
                 "code_address": program.code_address,
                 "boot_count": program.boot_count,
+                **_image_registers(expectation.images),
                 "stall": bench.stall,
                 "error": int(error),
                 "limit": STOP_LIMIT if error else 2 * cycle_limit(expectation, exact=bench.exact),
             }
         )
     (job / "jobs.json").write_text(json.dumps(jobs))
+
+
+def _image_registers(images: Images) -> dict[str, int]:
+    """What the host writes for the images of a start, by register."""
+    rings = {"INPUT": images.inputs, "OUTPUT": images.outputs}
+    fields = {"OFFSET": "offset", "STRIDE": "stride", "SLOTS": "slots"}
+    of_rings = {f"{ring}_{name}": getattr(rings[ring], field) for ring in rings for name, field in fields.items()}
+    return {"IMAGES": images.count, **of_rings}
 
 
 def judge(bench: Bench, expectation: Expectation, job: Path, number: int) -> Verified:

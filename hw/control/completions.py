@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, UNITS
+from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, UNITS, Unit
 from gatewright.hw.layouts import COUNTS
 from gatewright.hw.signatures import completions_signature
 
@@ -15,7 +15,8 @@ class Completions(wiring.Component):
     """How many instructions each unit was given, and how many it completed, modulo 2**16.
 
     A bit (by ``Unit``) of ``give`` or ``retire`` counts at the end of its cycle. ``view.idle``, a register: all that
-    was given is complete; right while nothing was given in this cycle and the two before.
+    was given is complete; right while nothing was given in this cycle and the two before. So are ``load_idle``, of LOAD
+    alone, and ``others_idle``. ``clear``: all counts begin again at 0; everything has to be complete.
     """
 
     def __init__(self) -> None:
@@ -23,14 +24,17 @@ class Completions(wiring.Component):
             {
                 "give": In(UNITS),
                 "retire": In(UNITS),
+                "clear": In(1),
                 "view": In(completions_signature()),
                 "given": Out(COUNTS),
+                "load_idle": Out(1),
+                "others_idle": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        idle = []
+        idle = {}
         for unit in QUEUED_UNITS:
             done, given, retire = self.view.counts[unit], self.given[unit], self.retire[unit]
             left = Signal(COUNT_BITS, name=f"left_{unit.name.lower()}")
@@ -43,7 +47,14 @@ class Completions(wiring.Component):
                 m.d.sync += given.eq(given + 1)
             m.d.sync += [left.eq(left + self.give[unit] - retire), less.eq(retire)]
             m.d.sync += [line.eq(left == number) for number, line in enumerate(was)]
-            idle.append(was[0] | (was[1] & (less | retire)) | (was[2] & less & retire))
+            idle[unit] = was[0] | (was[1] & (less | retire)) | (was[2] & less & retire)
+            with m.If(self.clear):
+                m.d.sync += [done.eq(0), given.eq(0)]
+        others = Cat(line for unit, line in idle.items() if unit != Unit.LOAD).all()
         m.d.comb += self.view.retires.eq(self.retire)
-        m.d.sync += self.view.idle.eq(Cat(*idle).all())
+        m.d.sync += [
+            self.view.idle.eq(others & idle[Unit.LOAD]),
+            self.load_idle.eq(idle[Unit.LOAD]),
+            self.others_idle.eq(others),
+        ]
         return m

@@ -8,14 +8,14 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import FORMATS, Opcode
+from gatewright.contract.isa import FORMATS, HEADER_BITS, OPCODE_BITS, OPERAND_COLUMN, Opcode, column
 from gatewright.contract.registers import ErrorCode
 from gatewright.contract.timing import FETCH_LATENCY
 from gatewright.hw.control.instruction_memory import InstructionMemory
-from gatewright.hw.control.legality import ERROR_BITS, Legality, splits_a_tile
+from gatewright.hw.control.legality import ERROR_BITS, Legality, operands_of, splits_a_tile
 from gatewright.hw.control.predecode import Predecoder
 from gatewright.hw.control.queue import HeadQueue
-from gatewright.hw.layouts import COUNTS, INSTRUCTION_BITS, PLACE
+from gatewright.hw.layouts import COUNTS, INSTRUCTION_BITS, PLACE, operand_layout
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import instruction_write
 
@@ -32,9 +32,15 @@ FROM_FETCHED = FETCH_LATENCY - 1
 FOUND = data.StructLayout({"place": PLACE, "error": ERROR_BITS})
 """What is found out about an instruction while it waits."""
 
+ADDRESS_BITS = operand_layout(Opcode.LOAD)["dram_address"].width
+RING_LATENCY = 2
+"""Cycles from an instruction to its address in the images' rings: the place to be added, and the sum."""
+assert column(Opcode.LOAD, "dram_address") == column(Opcode.STORE, "dram_address") == OPERAND_COLUMN, "both are first"
+
 _PIPELINE = InstructionMemory.READ + Predecoder.LATENCY
 _SPARE = FROM_FETCHED - (1 + _PIPELINE + 1)
 """Cycles of FETCH_LATENCY that the address, the pipeline and the queue behind it do not need."""
+assert RING_LATENCY <= Predecoder.LATENCY, "the address is there before its instruction goes to the head"
 assert _SPARE >= 0, f"fetch takes {FETCH_LATENCY - _SPARE} cycles"
 
 
@@ -43,7 +49,8 @@ class Fetch(wiring.Component):
 
     The pipeline never stalls: an instruction is fetched only if the queue behind it has a place for it. It goes to its
     place at once, and there waits for what the pipeline finds out about it. ``jump`` drops everything that is on its
-    way. What was fetched past a NEXT is dropped so; nothing here looks at opcodes.
+    way. What was fetched past a NEXT is dropped so; nothing here looks at opcodes but for the addresses of the images'
+    rings, to which the image's place is added.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -54,6 +61,8 @@ class Fetch(wiring.Component):
                 "given": In(COUNTS),
                 "jump": In(1),
                 "target": In(TARGET_BITS),
+                "input_place": In(32),
+                "output_place": In(32),
                 "head": Out(FETCHED),
                 "present": Out(1),
                 "take": In(1),
@@ -68,7 +77,8 @@ class Fetch(wiring.Component):
         m.submodules.predecoder = predecoder = Predecoder()
         m.submodules.legality = legality = Legality(self._arch)
         m.submodules.queue = queue = HeadQueue(FOUND, places)
-        m.submodules.words = words = memory.Memory(shape=INSTRUCTION_BITS, depth=places, init=[])
+        m.submodules.words = words = memory.Memory(shape=INSTRUCTION_BITS - ADDRESS_BITS, depth=places, init=[])
+        m.submodules.addresses = addresses = memory.Memory(shape=ADDRESS_BITS, depth=places, init=[])
         wiring.connect(m, wiring.flipped(self.write), instructions.write)
 
         entry, running, beyond, issue = Signal(ENTRY_BITS), Signal(), Signal(), Signal()
@@ -97,7 +107,7 @@ class Fetch(wiring.Component):
             legality.flush.eq(self.jump),
             legality.given.eq(self.given),
         ]
-        self._hold(m, words, instruction, arrives[InstructionMemory.READ - 1], queue.moves)
+        self._hold(m, words, addresses, arrives, queue.moves, instruction)
         found = Signal(FOUND)
         along = delayed(m, instruction, Predecoder.LATENCY, "instruction", early=True)
         split = (legality.error == ErrorCode.NONE) & splits_a_tile(along, predecoder.place)
@@ -116,21 +126,51 @@ class Fetch(wiring.Component):
             m.d.sync += [entry.eq(self.target), running.eq(1), reserved.eq(0), arrives.eq(0)]
         return m
 
-    def _hold(self, m: Module, words: memory.Memory, instruction: Value, arrives: Value, moves: Value) -> None:
-        """Puts instructions into their places, one behind the other, and takes out the one that goes to the head."""
+    def _hold(
+        self,
+        m: Module,
+        words: memory.Memory,
+        addresses: memory.Memory,
+        arrives: Value,
+        moves: Value,
+        instruction: Value,
+    ) -> None:
+        """Puts instructions into their places, one behind the other, and takes out the one that goes to the head.
+
+        The address of LOAD and STORE follows RING_LATENCY cycles behind the rest.
+        """
         last, first = (Signal(range(words.depth), name=name) for name in ("last", "first"))
         write, read = words.write_port(), words.read_port(domain="comb")
+        write_address, read_address = addresses.write_port(), addresses.read_port(domain="comb")
         head = Signal(INSTRUCTION_BITS, name="head_instruction", reset_less=True)
+        there = arrives[InstructionMemory.READ - 1]
         m.d.comb += [
             write.addr.eq(last),
-            write.data.eq(instruction),
-            write.en.eq(arrives),
+            write.data.eq(Cat(instruction[:HEADER_BITS], instruction[HEADER_BITS + ADDRESS_BITS :])),
+            write.en.eq(there),
+            write_address.addr.eq(delayed(m, last, RING_LATENCY, "last")),
+            write_address.data.eq(self._address(m, instruction)),
+            write_address.en.eq(arrives[InstructionMemory.READ - 1 + RING_LATENCY]),
             read.addr.eq(first),
+            read_address.addr.eq(first),
             self.head.instruction.eq(head),
         ]
-        with m.If(arrives):
+        with m.If(there):
             m.d.sync += last.eq(last + 1)
         with m.If(moves):
-            m.d.sync += [head.eq(read.data), first.eq(first + 1)]
+            m.d.sync += [
+                head.eq(Cat(read.data[:HEADER_BITS], read_address.data, read.data[HEADER_BITS:])),
+                first.eq(first + 1),
+            ]
         with m.If(self.jump):
             m.d.sync += [last.eq(0), first.eq(0)]
+
+    def _address(self, m: Module, instruction: Value) -> Value:
+        """The first operand of LOAD and STORE, RING_LATENCY cycles later, and of the others as it is."""
+        opcode, place = instruction[:OPCODE_BITS], Signal(ADDRESS_BITS, name="place_in_ring", reset_less=True)
+        load, store = operands_of(Opcode.LOAD, instruction), operands_of(Opcode.STORE, instruction)
+        loads, stores = (opcode == Opcode.LOAD) & load.ring, (opcode == Opcode.STORE) & store.ring
+        m.d.sync += place.eq(Mux(loads, self.input_place, Mux(stores, self.output_place, 0)))
+        address = Signal(ADDRESS_BITS, name="address_in_ring", reset_less=True)
+        m.d.sync += address.eq(delayed(m, load.dram_address, 1, "dram_address") + place)
+        return address

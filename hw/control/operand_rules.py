@@ -91,16 +91,11 @@ def _index(arch: ArchConfig, fields: Any) -> list[Any]:
     return [lacks_mask(fields.mask), lacks_table(arch, fields.table), beyond]
 
 
-def _exit(arch: ArchConfig, fields: Any) -> list[Any]:
-    return [lacks_mask(fields.mask), fields.bit >= MASK_BITS]
-
-
 OPERAND_RULES: dict[Opcode, Callable[[ArchConfig, Any], list[Any]]] = {
     Opcode.LOAD: _load,
     Opcode.GATHER: _gather,
     Opcode.MATMUL: _matmul,
     Opcode.EPILOGUE: _epilogue,
     Opcode.INDEX: _index,
-    Opcode.EXIT: _exit,
 }
 """Each gives the conditions, of the operand fields, under which the instruction is illegal."""

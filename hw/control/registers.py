@@ -18,8 +18,10 @@ from gatewright.contract.registers import (
     Register,
 )
 from gatewright.hw.control.axi_lite import AxiLiteSlave, axi_lite_signature
+from gatewright.hw.control.images import IMAGE_BITS, ring_signature
 
 CODE_BITS = 4
+RINGS = ("input", "output")
 IN_FLIGHT_BITS = 8
 """Instructions of one unit between start and completion."""
 
@@ -49,6 +51,9 @@ class Control(wiring.Component):
                 "base": Out(32),
                 "code_address": Out(32),
                 "boot_count": Out(16),
+                "images": Out(IMAGE_BITS),
+                "image": In(IMAGE_BITS),
+                **{f"{ring}_ring": Out(ring_signature()) for ring in RINGS},
                 "stopped": In(1),
                 "quiet": In(1),
                 "masks_busy": In(1),
@@ -108,6 +113,13 @@ class Control(wiring.Component):
             self.code_address.eq(self._plain(m, "CODE_ADDRESS")),
             self.boot_count.eq(self._plain(m, "BOOT_COUNT", 16)),
         ]
+        m.d.comb += self.images.eq(self._plain(m, "IMAGES", IMAGE_BITS))
+        self._values["IMAGE"] = ended = Signal(IMAGE_BITS, name="ended")
+        for ring in RINGS:
+            outer = getattr(self, f"{ring}_ring")
+            for name in outer.signature.members:
+                port = getattr(outer, name)
+                m.d.comb += port.eq(self._plain(m, f"{ring}_{name}".upper(), len(port)))
         done, failed, running, ready = Signal(), Signal(), Signal(), Signal()
         code, instruction, entry = Signal(CODE_BITS), Signal(32), Signal(16)
         cycles, instructions = Signal(32), Signal(32)
@@ -126,8 +138,8 @@ class Control(wiring.Component):
         with m.FSM():
             with m.State("CLEAR"):
                 m.d.comb += self.clear.eq(1)
-                # The count of the last instruction, in the cycle before it is cleared.
-                m.d.sync += instructions.eq(self.dispatched)
+                # The count of the last instruction and image, in the cycle before they are cleared.
+                m.d.sync += [instructions.eq(self.dispatched), ended.eq(self.image)]
                 m.next = "IDLE"
             with m.State("IDLE"):
                 m.d.comb += ready.eq(~self.masks_busy)
@@ -140,7 +152,7 @@ class Control(wiring.Component):
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += running.eq(1)
-                m.d.sync += [cycles.eq(cycles + 1), instructions.eq(self.dispatched)]
+                m.d.sync += [cycles.eq(cycles + 1), instructions.eq(self.dispatched), ended.eq(self.image)]
                 with m.If(self.fault | aborted | over):
                     m.d.sync += [
                         code.eq(Mux(self.fault, self.fault_code, Mux(aborted, ErrorCode.NONE, ErrorCode.CYCLE_LIMIT))),

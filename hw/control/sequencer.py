@@ -12,37 +12,39 @@ from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
-from gatewright.contract.isa import HEADER_BITS, QUEUED_UNITS, UNITS, Opcode, Unit
+from gatewright.contract.isa import HEADER_BITS, NO_TABLE, QUEUED_UNITS, UNITS, WAITS, Opcode, Space, Unit, column
 from gatewright.contract.registers import ErrorCode
-from gatewright.contract.timing import CONTROL_LATENCY, END_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitComparison
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
-from gatewright.hw.signatures import (
-    MASK_BIT_READ,
-    boot_signature,
-    completions_signature,
-    instruction_write,
-    mask_read_bit,
-)
+from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, table_counts
+
+COUNT_READ = 2
+"""Cycles from a table's count to whether it is above ``most``: the count of the table, the comparison."""
 
 assert WaitComparison.LATENCY <= CONTROL_LATENCY
-assert MASK_BIT_READ <= CONTROL_LATENCY, "an EXIT's mask bit is there when it runs"
+assert COUNT_READ <= CONTROL_LATENCY and COUNT_READ <= DECODE_LATENCY, "the count is there when an EXIT or a SKIP runs"
 assert END_LATENCY == 1, "the register that holds back what follows"
+assert all(column(Opcode.EXIT, name) == column(Opcode.SKIP, name) for name in ("count_table", "most"))
 
 
 class Sequencer(wiring.Component):
-    """Boots page 0, hands instructions to the queues in program order, and runs NEXT, EXIT and END.
+    """Boots page 0, hands instructions to the queues in program order, and runs NEXT, EXIT, SKIP and END.
 
-    ``start`` is cycle 0; ``boot_count`` stands still from the cycle before on. ``control``: NEXT, EXIT or END runs in
-    this cycle; ``stopped``: the program ends in it. An illegal instruction sets ``error`` in the cycle behind its
+    ``start`` is cycle 0; ``boot_count`` stands still from the cycle before on. ``control``: NEXT, EXIT, SKIP or END
+    runs in this cycle; ``image_over``: the image ends in it, and so does the program if it is the ``last`` one, with
+    ``stopped``. Otherwise the next image is booted in the next cycle, in which the units' counts have to be 0.
+    ``left_out``: a SKIP leaves an instruction of this unit out, in this cycle.
+
+    An illegal instruction sets ``error`` in the cycle behind its
     turn; ``error_code``, ``entry`` (where it lies) and ``dispatched`` (instructions before it, those of the sequencer
-    included) then hold until reset. ``halt`` stops dispatch at once. After ``stopped`` or ``error`` a reset has to
-    come before the next ``start``.
+    included, and not those that were left out) then hold until reset. ``halt`` stops dispatch at once. After
+    ``stopped`` or ``error`` a reset has to come before the next ``start``.
     """
 
-    MEMORY_PORTS: ClassVar = {"mask": "masks.exit"}
+    MEMORY_PORTS: ClassVar[dict[str, str]] = {}
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
@@ -59,7 +61,14 @@ class Sequencer(wiring.Component):
                 "full": In(UNITS),
                 "completions": Out(completions_signature()),
                 "given": In(COUNTS),
-                "mask": Out(mask_read_bit()),
+                "counts": In(table_counts(arch)),
+                "load_idle": In(1),
+                "others_idle": In(1),
+                "left_out": Out(UNITS),
+                "input_place": In(32),
+                "output_place": In(32),
+                "last": In(1),
+                "image_over": Out(1),
                 "control": Out(1),
                 "stopped": Out(1),
                 "error": Out(1),
@@ -73,7 +82,11 @@ class Sequencer(wiring.Component):
         m = Module()
         m.submodules.fetch = fetch = Fetch(self._arch)
         wiring.connect(m, wiring.flipped(self.write), fetch.write)
-        m.d.comb += fetch.given.eq(self.given)
+        m.d.comb += [
+            fetch.given.eq(self.given),
+            fetch.input_place.eq(self.input_place),
+            fetch.output_place.eq(self.output_place),
+        ]
 
         # The instruction register, decoded as far as dispatch needs it.
         valid, current = Signal(), Signal(FETCHED, reset_less=True)
@@ -88,32 +101,44 @@ class Sequencer(wiring.Component):
         m.d.sync += valid.eq(~jump & (load | (valid & ~advance)))
         header = data.View(HEADER, current.instruction[:HEADER_BITS])
 
-        # ``leaving``: END, or an EXIT that was taken, waits for the units. ``ended``: it is over.
-        leaving, ended, turn = Signal(), Signal(), Signal()
-        m.d.comb += turn.eq(valid & ~(bad | leaving | ended | self.error | self.halt))
+        # ``leaving``: END, or an EXIT that was taken, waits for the units; ``holding``: a SKIP that was taken does.
+        # ``ended``: it is over.
+        leaving, holding, ended, turn, stops = Signal(), Signal(), Signal(), Signal(), Signal()
+        started, between = self._boot(m)
+        m.d.comb += [
+            stops.eq(between | ended | self.error | self.halt),
+            turn.eq(valid & ~(bad | leaving | holding | stops)),
+        ]
+        age, met = self._control_waits(m, header.waits, load)
+        more = self._count_above(m, current.instruction)
+        skip_begins = Signal()
+        outside, drops = self._leave_out(m, fetch.head, current, load, turn, skip_begins, age & met, advance)
         for unit in QUEUED_UNITS:
             mine = reduce(or_, (decoded[form.opcode] for form in formats_of(unit)))
-            m.d.comb += self.push[unit].eq(turn & mine & ~self.full[unit])
+            m.d.comb += self.push[unit].eq(turn & outside & mine & ~self.full[unit])
+            m.d.comb += self.left_out[unit].eq(drops & mine)
             self._connect_entry(m, unit, header, current)
 
-        met = self._control_waits(m, header.waits, load)
-        runs, leaves = Signal(), Signal()
+        runs, leaves, skips, skipped = Signal(), Signal(), Signal(), Signal()
+        mine = reduce(or_, (decoded[opcode] for opcode in (Opcode.NEXT, Opcode.EXIT, Opcode.SKIP, Opcode.END)))
         m.d.comb += [
-            runs.eq(turn & met & (decoded[Opcode.NEXT] | decoded[Opcode.EXIT] | decoded[Opcode.END])),
-            # An EXIT advances, taken or not; ``leaving`` holds back what follows.
-            advance.eq(self.push.any() | runs),
-            self.mask.mask.eq(operands_of(Opcode.EXIT, current.instruction).mask),
-            self.mask.bit.eq(operands_of(Opcode.EXIT, current.instruction).bit),
-            leaves.eq(runs & (decoded[Opcode.END] | (decoded[Opcode.EXIT] & self.mask.value))),
-            self.stopped.eq(leaving & self.completions.idle & ~(ended | self.error | self.halt)),
-            self.control.eq((runs & ~leaves) | self.stopped),
+            runs.eq(turn & outside & age & met & mine),
+            leaves.eq(runs & (decoded[Opcode.END] | (decoded[Opcode.EXIT] & more))),
+            skips.eq(runs & decoded[Opcode.SKIP] & ~more),
+            skipped.eq(holding & self.others_idle & ~stops),
+            # An EXIT advances, taken or not; ``leaving`` holds back what follows. A SKIP stays while it holds.
+            advance.eq(self.push.any() | (runs & ~skips) | skipped | drops),
+            self.image_over.eq(leaving & self.completions.idle & ~stops),
+            self.stopped.eq(self.image_over & self.last),
+            self.control.eq((runs & ~leaves & ~skips) | skipped | self.image_over),
+            skip_begins.eq(skipped),
         ]
-        with m.If(leaves):
-            m.d.sync += leaving.eq(1)
-        with m.If(self.stopped):
-            m.d.sync += ended.eq(1)
+        m.d.sync += [
+            leaving.eq(leaves | (leaving & ~self.image_over)),
+            holding.eq(skips | (holding & ~skipped)),
+            ended.eq(ended | self.stopped),
+        ]
 
-        started = self._boot(m)
         m.d.comb += [
             jump.eq(started | (runs & decoded[Opcode.NEXT])),
             fetch.target.eq(Mux(started, 0, operands_of(Opcode.NEXT, current.instruction).entry)),
@@ -122,11 +147,51 @@ class Sequencer(wiring.Component):
             m.d.sync += self.entry.eq(fetch.target)
         with m.Elif(advance):
             m.d.sync += self.entry.eq(self.entry + 1)
-        with m.If(advance):
+        with m.If(advance & ~drops):
             m.d.sync += self.dispatched.eq(self.dispatched + 1)
-        with m.If(valid & bad & ~(leaving | ended | self.error | self.halt)):
+        with m.If(valid & bad & ~(leaving | stops)):
             m.d.sync += [self.error.eq(1), self.error_code.eq(current.error)]
         return m
+
+    def _count_above(self, m: Module, instruction: Any) -> Signal:
+        """Whether the count of an EXIT's or a SKIP's table is above ``most``, COUNT_READ cycles ago."""
+        fields = operands_of(Opcode.EXIT, instruction)
+        count, above = Signal.like(self.counts[0], reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            count.eq(Mux(fields.count_table == NO_TABLE, 0, self.counts[fields.count_table])),
+            above.eq(count > fields.most),
+        ]
+        return above
+
+    def _leave_out(
+        self, m: Module, following: Any, current: Any, load: Any, turn: Any, begins: Any, met: Any, advance: Any
+    ) -> tuple[Value, Value]:
+        """What a SKIP leaves out: whether the instruction register is outside of that, and whether it leaves now.
+
+        ``begins``: the SKIP in the register is taken. An instruction that has to do with LOAD, which may be at work,
+        waits for what it names, and a LOAD until LOAD is idle; for the others all units are idle.
+        """
+        count = operands_of(Opcode.SKIP, current.instruction).instructions
+        left, inside = Signal.like(count, name="left", reset_less=True), Signal()
+        with m.If(begins):
+            m.d.sync += [left.eq(count), inside.eq(count != 0)]
+        with m.Elif(self.image_over):
+            m.d.sync += inside.eq(0)
+        with m.Elif(advance & inside):
+            m.d.sync += [left.eq(left - 1), inside.eq(left != 1)]
+        head = data.View(HEADER, following.instruction[:HEADER_BITS])
+        loads = head.opcode == Opcode.LOAD
+        pages = loads & (operands_of(Opcode.LOAD, following.instruction).space == Space.INSTRUCTIONS)
+        stays, is_load, slow = (Signal(name=name, reset_less=True) for name in ("stays", "is_load_left_out", "slow"))
+        with m.If(load):
+            m.d.sync += [
+                stays.eq((head.opcode == Opcode.NEXT) | (head.opcode == Opcode.END) | pages),
+                is_load.eq(loads),
+                slow.eq(loads | Cat(head.waits[n].unit == Unit.LOAD for n in range(WAITS)).any()),
+            ]
+        leaves_out = Signal()
+        m.d.comb += leaves_out.eq(inside & ~stays)
+        return ~leaves_out, turn & leaves_out & (~slow | (met & (self.load_idle | ~is_load)))
 
     def _connect_entry(self, m: Module, unit: Unit, header: Any, current: Any) -> None:
         """The instruction register as a unit's queue entry."""
@@ -141,8 +206,9 @@ class Sequencer(wiring.Component):
         if unit in PLACED:
             m.d.comb += entry.head.place.eq(current.place)
 
-    def _control_waits(self, m: Module, waits: Any, load: Signal) -> Any:
-        """Whether the instruction register's waits hold; never before they have been compared and its mask bit read."""
+    def _control_waits(self, m: Module, waits: Any, load: Signal) -> tuple[Any, Any]:
+        """Whether the instruction register has been there for so long that its waits are compared and its table's count
+        is read; and whether they hold."""
         m.submodules.comparison = comparison = WaitComparison()
         age = Signal(CONTROL_LATENCY)
         m.d.sync += age.eq(Mux(load, 0, Cat(Const(1, 1), age[:-1])))
@@ -151,11 +217,18 @@ class Sequencer(wiring.Component):
             comparison.counts.eq(self.completions.counts),
             comparison.retires.eq(self.completions.retires),
         ]
-        return age[-1] & comparison.met
+        return age[-1], comparison.met
 
-    def _boot(self, m: Module) -> Signal:
-        """Asks LOAD for page 0 and returns the line that is 1 in the cycle in which it has arrived."""
+    def _boot(self, m: Module) -> tuple[Signal, Signal]:
+        """Asks LOAD for page 0 at the start and behind each image but the last.
+
+        Returns the line that is 1 in the cycle in which it has arrived, and one that is 1 from the cycle behind an
+        image's end until then.
+        """
         booting, started, fits = Signal(), Signal(), Signal(reset_less=True)
+        again, begins = Signal(), Signal()
+        m.d.sync += again.eq(self.image_over & ~self.last)
+        m.d.comb += begins.eq(self.start | again)
         # The count stands still before the start, which may come in the cycle behind a reset.
         beats = Signal.like(self.boot.beats, reset_less=True)
         m.d.sync += [
@@ -164,14 +237,14 @@ class Sequencer(wiring.Component):
         ]
         m.d.comb += self.boot.beats.eq(beats)
         m.d.comb += [
-            self.boot.start.eq(self.start & fits),
+            self.boot.start.eq(begins & fits),
             self.boot.address.eq(self.code_address),
             started.eq(booting & self.boot.done),
         ]
-        with m.If(self.start):
+        with m.If(begins):
             # More instructions than a page holds would run into the other page, or beyond the memory.
             m.d.sync += [booting.eq(fits), self.error.eq(~fits)]
             m.d.sync += self.error_code.eq(Mux(fits, ErrorCode.NONE, ErrorCode.FETCH_RANGE))
         with m.If(started):
             m.d.sync += booting.eq(0)
-        return started
+        return started, again | booting

@@ -30,7 +30,6 @@ from gatewright.hw.epilogue.transposer import Transposer
 from gatewright.hw.epilogue.walk import DETAILS, KIND
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
-    MASK_BIT_READ,
     MASK_WRITE,
     PARAMETER,
     SCRATCHPAD_ADDRESS_BITS,
@@ -46,8 +45,7 @@ data arrive in BIAS, with the slot's parameter; then a value goes through two re
 shift. ADDRESS: taken from its queue. MASK: the request to the masks, in this cycle. COLLECT: transposer, sums of tiles;
 from there on averages have a product of their own, which ends in POOLED. OUTPUT: into the request to the scratchpad."""
 
-# An EXIT that waits for this EPILOGUE has asked for its bit MASK_BIT_READ cycles before the completion.
-assert MASK + MASK_WRITE + MASK_BIT_READ <= EPILOGUE_LATENCY
+assert MASK + MASK_WRITE <= EPILOGUE_LATENCY
 
 RAW_STAGE = BIAS + 1
 """Raw totals leave from here: their slots enter RAW_DELAY cycles later than others."""

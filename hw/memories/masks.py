@@ -11,14 +11,7 @@ from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS, MOST_COLUMN
 from gatewright.contract.encodings import MASK_WORD_BITS
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import rotate_down, rotate_up
-from gatewright.hw.signatures import (
-    MASK_BIT_READ,
-    MASK_WRITE,
-    mask_read_bit,
-    mask_read_columns,
-    mask_read_word,
-    mask_write,
-)
+from gatewright.hw.signatures import MASK_WRITE, mask_read_columns, mask_read_word, mask_write
 
 BANKS, ROW_BITS = 2, 32
 ROWS = MASKS * MASK_BITS // ROW_BITS // BANKS
@@ -32,7 +25,7 @@ _COARSE = 16
 """Bits among which a reader chooses behind a register: in front of it, behind the memory, it chooses one of four."""
 
 assert RING_BITS // _COARSE == 4
-assert (MASK_WRITE, MASK_BIT_READ) == (3, 3)
+assert MASK_WRITE == 3
 
 
 def _rows(number: Value, width: int) -> list[Value]:
@@ -61,7 +54,6 @@ class Masks(wiring.Component):
                 "write": In(mask_write(arch)),
                 "gather": In(mask_read_columns()),
                 "index": In(mask_read_word()),
-                "exit": In(mask_read_bit()),
                 "busy": Out(1),
             }
         )
@@ -74,7 +66,6 @@ class Masks(wiring.Component):
         self._write(m)
         self._read_columns(m)
         self._read_word(m)
-        self._read_bit(m)
         return m
 
     def _ring(self, m: Module, rows: list[Value]) -> Value:
@@ -100,14 +91,6 @@ class Masks(wiring.Component):
         ring = self._ring(m, [self.index.next_word[low:], self.index.word[low:]])
         place = self.index.word[: ceil_log2(RING_BITS // MASK_WORD_BITS)]
         m.d.sync += self.index.bits.eq(ring.word_select(place, MASK_WORD_BITS))
-
-    def _read_bit(self, m: Module) -> None:
-        """For EXIT."""
-        row = Cat(self.exit.bit[_PLACE:], self.exit.mask)
-        ring = self._ring(m, [row] * BANKS)
-        part, first = self._place(m, self.exit.bit, "exit")
-        near = delayed(m, ring.word_select(part, _COARSE), 1, "exit_part")
-        m.d.sync += self.exit.value.eq(near.bit_select(first, 1))
 
     def _place(self, m: Module, bit: Value, name: str) -> tuple[Value, Value]:
         """Of a bit asked for: its part of the ring, a cycle later, and its place in that, two cycles later."""

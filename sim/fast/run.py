@@ -124,7 +124,8 @@ class Run:
             status = sequencer.schedule(self.geometry, self.state, executed, done, bursts, writes, trace)
         if status < 0:
             at = int(trace[0, sequencer.INSTRUCTION])
-            raise self._error(status, at - 1, self.executed[at])
+            boot = int(np.flatnonzero(executed[:at, 0] == sequencer.BOOT)[-1])
+            raise self._error(status, at - boot - 1, self.executed[at])
         return trace.view(TRACE_DTYPE)[:, 0], int(trace[-1, sequencer.DONE])
 
     def _decode_page(self) -> None:
@@ -146,7 +147,8 @@ class Run:
         value, limit = (int(number) for number in self.state.fault)
         if code in (faults.FETCH_RANGE, faults.FETCH_UNWRITTEN, faults.FETCH_ILLEGAL):
             return faults.fault(instruction, "fetch", code, value, limit, self.notes.get(value, ""))
-        return faults.fault(instruction, Opcode(int(row[0])).name, code, value, limit)
+        opcode = "" if instruction < 0 else Opcode(int(row[0])).name
+        return faults.fault(instruction, opcode, code, value, limit)
 
 
 def _boot_row(program: Program) -> npt.NDArray[np.int64]:

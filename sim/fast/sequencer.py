@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.contract.images import DRAM_ADDRESSES
 from gatewright.contract.isa import COUNT_BITS, FORMATS, NO_TABLE, UNITS, WAITS, Opcode, column
 from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
@@ -102,9 +103,9 @@ def _runs_always(row: npt.NDArray[np.int64]) -> bool:
 def _place_in_rings(rings: npt.NDArray[np.int64], row: npt.NDArray[np.int64]) -> None:
     """Make the address of an instruction of the rings that of this image."""
     if row[0] == LOAD and row[load.RING]:
-        row[load.DRAM] += rings[0]
+        row[load.DRAM] = (row[load.DRAM] + rings[0]) % DRAM_ADDRESSES
     if row[0] == STORE and row[store.RING]:
-        row[store.DRAM] += rings[1]
+        row[store.DRAM] = (row[store.DRAM] + rings[1]) % DRAM_ADDRESSES
 
 
 def _values_kernel(fingerprint: str) -> Callable[..., int]:

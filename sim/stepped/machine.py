@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.images import ONE_IMAGE, Images
 from gatewright.contract.isa import COLUMNS, NO_TABLE, QUEUED_UNITS, Opcode, Space, Unit, column
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
@@ -46,16 +47,24 @@ class SteppedMachine:
     """All units of one machine, ready to boot a program.
 
     ``fill_seed`` fills the memories that are undefined at power-on with random contents; without it they are zero.
+    ``images``: how many images the start runs, and where their inputs and outputs lie.
     """
 
-    def __init__(self, program: Program, image: npt.NDArray[np.uint8], fill_seed: int | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        image: npt.NDArray[np.uint8],
+        fill_seed: int | None = None,
+        images: Images = ONE_IMAGE,
+    ) -> None:
         fill = None if fill_seed is None else np.random.default_rng(fill_seed)
         self.shared = Shared(program.arch, image, fill)
         self.units = {unit: UNITS[unit](self.shared) for unit in QUEUED_UNITS}
-        self.sequencer = Sequencer(self.shared, program)
+        self.sequencer = Sequencer(self.shared, program, images)
         load = self.units[Unit.LOAD]
         assert isinstance(load, LoadUnit)
         self._load = load
+        self._program = program
         load.boot(_boot_load(program))
         self.steps = [*(unit.step for unit in self.units.values()), self._step_sequencer]
 
@@ -67,9 +76,11 @@ class SteppedMachine:
         for step in self.steps:
             step()
         self.shared.clock.tick()
+        if self.sequencer.boots:
+            self._load.boot(_boot_load(self._program))
 
     def trace(self) -> Trace:
-        """The record of every instruction, once the machine has stopped."""
+        """The record of every instruction of all images, once the machine has stopped; none of one that is left out."""
         executed = self.sequencer.executed
         records = np.zeros(len(executed), TRACE_DTYPE)
         for record, i in zip(records, executed, strict=True):
@@ -121,7 +132,25 @@ def step_simulate(
     Raises ``GatewrightError`` for a program that uses a port twice in a cycle, leaves a memory, runs past its
     end, or has not ended after ``max_cycles``.
     """
-    machine = SteppedMachine(program, program.with_sample(sample).copy(), fill_seed)
+    return _run(SteppedMachine(program, program.with_sample(sample), fill_seed), program, max_cycles)
+
+
+def step_simulate_images(
+    program: Program,
+    image: npt.NDArray[np.uint8],
+    images: Images,
+    *,
+    max_cycles: int = 10_000_000,
+    fill_seed: int | None = None,
+) -> MachineResult:
+    """``step_simulate`` for several images in one start, on a DRAM with the rings that ``images`` tells of.
+
+    See ``contract.images.lay_out``, which makes both, and the fast simulator's ``simulate_images``.
+    """
+    return _run(SteppedMachine(program, image, fill_seed, images), program, max_cycles)
+
+
+def _run(machine: SteppedMachine, program: Program, max_cycles: int) -> MachineResult:
     while not machine.sequencer.stopped:
         if machine.shared.clock.cycle >= max_cycles:
             raise GatewrightError(

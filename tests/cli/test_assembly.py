@@ -42,7 +42,7 @@ def test_an_edited_text_gives_an_edited_program(tmp_path: Path, program: Path) -
     text = call("disassemble", program).stdout
     lines = text.splitlines()
     position = lines.index(next(line for line in lines if line.split()[:1] == ["4"]))
-    lines[position] = "4 EXIT after INDEX:9 mask=2 bit=5"
+    lines[position] = "4 EXIT after INDEX:9 count_table=2 most=5"
     (tmp_path / "p.s").write_text("\n".join(lines))
     assert call("assemble", tmp_path / "p.s", "--data", program, "-o", tmp_path / "q").exit_code == 0
     edited, original = Program.load(tmp_path / "q"), Program.load(program)
@@ -52,13 +52,16 @@ def test_an_edited_text_gives_an_edited_program(tmp_path: Path, program: Path) -
 
 def test_faults_are_one_line_and_exit_code_2(tmp_path: Path, program: Path) -> None:
     bad = tmp_path / "bad.s"
-    bad.write_text("END\nEXIT mask=99 bit=0\n")
+    bad.write_text("END\nINDEX table=99\n")
     for arguments, message in [
         (["disassemble", tmp_path / "absent"], "no program at"),
         (["disassemble", bad], "is damaged or not a safetensors file"),
         (["assemble", tmp_path / "absent.s", "--data", program, "-o", tmp_path / "q"], "cannot read"),
         (["assemble", program, "--data", program, "-o", tmp_path / "q"], "p.safetensors"),
-        (["assemble", bad, "--data", program, "-o", tmp_path / "q"], "bad.s: line 2: 'mask=99': 99 does not fit"),
+        (
+            ["assemble", bad, "--data", program, "-o", tmp_path / "q"],
+            "bad.s: line 2: 'table=99': 99 does not fit",
+        ),
         (["disassemble", program, "-o", program / "p.s"], "cannot write"),
     ]:
         result = call(*arguments)

@@ -314,6 +314,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_mnemonics_of_rows() -> None:
     program = random_program(3)
     assert [program.opcode_name(i) for i in range(len(program.code))] == [
-        ["", "LOAD", "GATHER", "MATMUL", "EPILOGUE", "INDEX", "STORE", "NEXT", "EXIT", "END"][row[0]]
+        ["", "LOAD", "GATHER", "MATMUL", "EPILOGUE", "INDEX", "STORE", "NEXT", "EXIT", "END", "SKIP"][row[0]]
         for row in program.code.tolist()
     ]

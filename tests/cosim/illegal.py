@@ -30,7 +30,7 @@ Instruction = int
 
 @dataclass(frozen=True)
 class Illegal:
-    """A program whose instruction ``at`` must stop the machine with ``code``; ``what`` says how it was spoilt.
+    """A program that must stop the machine with ``code`` behind ``at`` dispatched instructions; ``what`` was spoilt.
 
     ``late``: the unit finds it as it takes the instruction, when others may have been dispatched behind it.
     """
@@ -166,7 +166,8 @@ def _operands(
             _depthwise(rng),
         ],
         Opcode.INDEX: [{"table": NO_TABLE}, {"mask": lacking_mask}, {"mask": NO_MASK}, beyond],
-        Opcode.EXIT: [{"mask": lacking_mask}, {"mask": NO_MASK}, {"bit": MASK_BITS}],
+        Opcode.EXIT: [],
+        Opcode.SKIP: [],
     }
     if opcode not in choices:
         return None
@@ -199,16 +200,24 @@ _TABLES = {
     Opcode.MATMUL: ("tile_table", "filter_table", "channel_table"),
     Opcode.EPILOGUE: ("tile_table", "filter_table"),
     Opcode.INDEX: ("table",),
+    Opcode.EXIT: ("count_table",),
+    Opcode.SKIP: ("count_table",),
 }
 """Operands that name a table."""
 
 SPOILERS: tuple[Spoil, ...] = (_opcode, _stray, _wait_unit, _wait_ahead, _operands, inside_row)
 
 
-def spoil(rng: np.random.Generator, program: Program, executed: int, ways: tuple[Spoil, ...] = SPOILERS) -> Illegal:
-    """One instruction of those that are executed, the program's first ones, made illegal in a random one of ways."""
+def spoil(
+    rng: np.random.Generator,
+    program: Program,
+    executed: npt.NDArray[np.int64],
+    ways: tuple[Spoil, ...] = SPOILERS,
+) -> Illegal:
+    """One instruction of those that are ``executed``, numbers in order, made illegal in a random one of ways."""
     while True:
-        at = int(rng.integers(executed))
+        dispatched = int(rng.integers(len(executed)))
+        at = int(executed[dispatched])
         kind = ways[int(rng.integers(len(ways)))]
         place = program.code_address + at * INSTRUCTION_BYTES
         raw: npt.NDArray[np.uint8] = program.image[place : place + INSTRUCTION_BYTES]
@@ -221,4 +230,4 @@ def spoil(rng: np.random.Generator, program: Program, executed: int, ways: tuple
             spoilt[0].to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
         )
         what = f"{kind.__name__.strip('_')} of instruction {at}"
-        return Illegal(replace(program, image=image), at, spoilt[1], what, late=kind is inside_row)
+        return Illegal(replace(program, image=image), dispatched, spoilt[1], what, late=kind is inside_row)

@@ -3,9 +3,10 @@
 ``python -m tests.cosim.random_lockstep --programs 10000`` runs legal programs (random layers, cuts, tables, gates)
 on one small machine: every event in its cycle, all memories at the end. ``--machines 4 --seed 7`` takes four machines
 of random sizes instead, and the programs on each: each is a build. ``--corners`` has other programs, with early
-exits, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--stall`` lets the memory stall at random
-and compares order, bytes and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must
-refuse. ``--traffic`` has programs of LOADs and STOREs, and one channel for reads and writes.
+exits, steps that SKIPs leave out, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--images``
+has these for up to three images in one start. ``--stall`` lets the memory stall at random and compares order, bytes
+and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must refuse. ``--traffic`` has
+programs of LOADs and STOREs, and one channel for reads and writes.
 ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
 A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
 """
@@ -24,12 +25,13 @@ from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
-from gatewright.sim.fast.machine import simulate
+from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.verify import design, lockstep, runner
-from gatewright.verify.expectations import Expectation, expect
+from gatewright.verify.expectations import Expectation, expect, expect_images
 from tests.cosim.illegal import SPOILERS, Illegal, Spoil, spoil
 from tests.cosim.shrink import shrink
 from tests.support.random_corners import random_corners
+from tests.support.random_images import random_images
 from tests.support.random_machines import random_machine
 from tests.support.random_programs import Network, random_network
 from tests.support.random_traffic import random_traffic, shared
@@ -110,6 +112,21 @@ def run_traffic(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, st
     return len(seeds), None
 
 
+def run_images(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, str | None]:
+    """As ``run_legal``, with several images in one start."""
+    bench = machine_bench(arch, stall)
+    for first in range(seeds.start, seeds.stop, BATCH):
+        expectations = []
+        for seed in range(first, min(first + BATCH, seeds.stop)):
+            case = random_images(seed, arch)
+            case.assert_as_alone(simulate_images(case.program, case.dram, case.images))
+            expectations.append(expect_images(case.program, case.dram, case.images, writes=False))
+        failed = lockstep.verify(bench, expectations, first=first)[-1]
+        if failed.difference is not None:
+            return failed.number - seeds.start, f"seed {failed.number}: {failed.difference}"
+    return len(seeds), None
+
+
 def _report(bench: lockstep.Bench, program: Program, failed: lockstep.Verified) -> str:
     def fails(trial: Program) -> bool:
         try:
@@ -129,7 +146,7 @@ def _report(bench: lockstep.Bench, program: Program, failed: lockstep.Verified) 
 
 def _spoilt(seed: int, arch: ArchConfig, corners: bool, ways: tuple[Spoil, ...]) -> Illegal:
     program = generate(seed, arch, corners)[1]
-    return spoil(np.random.default_rng(seed), program, len(simulate(program).trace.records), ways)
+    return spoil(np.random.default_rng(seed), program, simulate(program).trace.records["instruction"], ways)
 
 
 def run_illegal(
@@ -169,17 +186,19 @@ def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
         same, report = run_illegal(arch, seeds, options.corners, verilog)
     elif options.traffic:
         same, report = run_traffic(arch, seeds, options.stall)
+    elif options.images:
+        same, report = run_images(arch, seeds, options.stall)
     else:
         same, report = run_legal(arch, seeds, options.stall, options.corners, verilog)
     kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
-    kind += ", corners" if options.corners else ", traffic" if options.traffic else ""
+    kind += ", corners" * options.corners + ", traffic" * options.traffic + ", images" * options.images
     print(
         f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s", flush=True
     )
     if report:
         print(report)
         extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
-        extra += " --corners" if options.corners else " --traffic" if options.traffic else ""
+        extra += " --corners" * options.corners + " --traffic" * options.traffic + " --images" * options.images
         extra += f" --verilog {options.verilog}" if verilog else ""
         seed = options.first + same
         print(f"again: python -m tests.cosim.random_lockstep {named} --first {seed} --programs 1{extra}", flush=True)
@@ -194,6 +213,7 @@ def main() -> int:
     parser.add_argument("--arch", default="4x4", help="a preset or a TOML file; its large memories are made smaller")
     parser.add_argument("--corners", action="store_true", help="programs of tests/support/random_corners.py")
     parser.add_argument("--traffic", action="store_true", help="LOADs and STOREs of tests/support/random_traffic.py")
+    parser.add_argument("--images", action="store_true", help="several images in one start")
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")
     parser.add_argument("--verilog", type=Path, help="run this Verilog, of the machine with all its memories")

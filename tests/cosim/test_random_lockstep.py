@@ -7,7 +7,7 @@ import pytest
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
 from tests.cosim.illegal import inside_row
-from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_legal, run_traffic, small
+from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_images, run_legal, run_traffic, small
 from tests.support.random_machines import random_machine
 
 ARCH: ArchConfig = small(PRESETS["4x4"])
@@ -38,6 +38,13 @@ def test_reads_and_writes_on_one_channel_run_in_the_simulators_cycles() -> None:
     seeds = range(30)
     print(f"python -m tests.cosim.random_lockstep --traffic --first {seeds.start} --programs {len(seeds)}")
     same, report = run_traffic(ARCH, seeds)
+    assert same == len(seeds), report
+
+
+def test_several_images_in_one_start_run_in_the_simulators_cycles() -> None:
+    seeds = range(20)
+    print(f"python -m tests.cosim.random_lockstep --images --first {seeds.start} --programs {len(seeds)}")
+    same, report = run_images(ARCH, seeds)
     assert same == len(seeds), report
 
 

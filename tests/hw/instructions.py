@@ -58,8 +58,6 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
     elif opcode == Opcode.INDEX:
         fields["table"] = rng.randrange(ARCH.tables)
         fields["bits"] = rng.choice((0, 512, rng.randrange(512), min(512 * (32 - fields["mask"]), (1 << 14) - 1)))
-    elif opcode == Opcode.EXIT:
-        fields["bit"] = rng.choice((0, 511, rng.randrange(512)))
     return row(opcode, waits, **fields)
 
 
@@ -246,11 +244,6 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
     for mask, bits in ((31, 513), (16, 8193), (1, 16383), (31, 16383)):
         change = _fields(Opcode.INDEX, mask=mask, bits=bits)
         kinds.append((f"{bits} bits from mask {mask} on", Opcode.INDEX, change))
-    kinds += [
-        (f"{name} {value} of EXIT", Opcode.EXIT, _fields(Opcode.EXIT, **{name: value}))
-        for name, values in {"mask": (32, 63), "bit": (512, 16383)}.items()
-        for value in values
-    ]
     return kinds
 
 

@@ -75,12 +75,12 @@ class Good:
     program: Program
     dram: npt.NDArray[np.uint8]
     cycles: int
-    executed: int
+    executed: npt.NDArray[np.int64]
 
 
 def _good(name: str, program: Program) -> Good:
     result = simulate(program)
-    return Good(name, program, result.dram, result.cycles, len(result.trace.records))
+    return Good(name, program, result.dram, result.cycles, result.trace.records["instruction"])
 
 
 def _random(make: Callable[[int, ArchConfig], tuple[object, Program]], name: str, seed: int) -> Good:

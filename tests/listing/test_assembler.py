@@ -71,10 +71,10 @@ def test_waits_keep_their_places() -> None:
 
 
 def test_comments_blank_lines_and_numbers_are_optional() -> None:
-    text = "; a listing\n\nEXIT mask=0x3 bit=7 ; leave\n   \n1 END\nEND\n"
+    text = "; a listing\n\nEXIT count_table=0x3 most=7 ; leave\n   \n1 END\nEND\n"
     assembly = assemble(text)
     assert assembly.code[:, 0].tolist() == [Opcode.EXIT, Opcode.END, Opcode.END]
-    assert assembly.code[0, [column(Opcode.EXIT, "mask"), column(Opcode.EXIT, "bit")]].tolist() == [3, 7]
+    assert assembly.code[0, [column(Opcode.EXIT, "count_table"), column(Opcode.EXIT, "most")]].tolist() == [3, 7]
 
 
 def test_an_architecture_may_have_any_name() -> None:
@@ -90,20 +90,20 @@ def test_an_architecture_may_have_any_name() -> None:
         ("MATMULT", "line 3: 'MATMULT': no such instruction; there are LOAD, GATHER"),
         ("load", "line 3: 'load': no such instruction"),
         (f"{'7' * 5000} END", "line 3: '7777777"),
-        (f"EXIT mask=0x{'f' * 5000} bit=2", "an integer of 20000 bits does not fit in the 6 bits of mask"),
-        (f"EXIT mask={'9' * 5000} bit=2", "is not a number"),
+        (f"NEXT entry=0x{'f' * 5000}", "an integer of 20000 bits does not fit in the 13 bits of entry"),
+        (f"EXIT count_table={'9' * 5000} most=2", "is not a number"),
         (f".boot_count 0x{'f' * 5000}\n.boot_count 1", "line 4: '.boot_count': given twice"),
         ("7 END", "line 3: '7': this is instruction 1"),
         ("1", "line 3: a number without an instruction"),
-        ("EXIT mask=1 bits=2", "line 3: 'bits=2': not a field of EXIT"),
-        ("EXIT mask=1 bit", "line 3: 'bit': not a field of EXIT"),
-        ("EXIT mask=1", "line 3: 'EXIT': missing bit"),
-        ("EXIT mask=1 bit=2 mask=1", "line 3: 'mask=1': given twice"),
-        ("EXIT mask=64 bit=2", "line 3: 'mask=64': 64 does not fit in the 6 bits of mask"),
-        ("EXIT mask=-1 bit=2", "line 3: 'mask=-1': numbers are not negative"),
-        ("EXIT mask=x bit=2", "line 3: 'mask=x': 'x' is not a number"),
-        ("EXIT mask=none bit=2", "line 3: 'mask=none': 'none' is not a number"),
-        ("EXIT mask= bit=2", "line 3: 'mask=': '' is not a number"),
+        ("EXIT count_table=1 bits=2", "line 3: 'bits=2': not a field of EXIT"),
+        ("EXIT count_table=1 bit", "line 3: 'bit': not a field of EXIT"),
+        ("EXIT count_table=1", "line 3: 'EXIT': missing most"),
+        ("SKIP most=1 instructions=2 most=1", "line 3: 'most=1': given twice"),
+        ("INDEX mask=64", "line 3: 'mask=64': 64 does not fit in the 6 bits of mask"),
+        ("EXIT most=-1", "line 3: 'most=-1': numbers are not negative"),
+        ("EXIT most=x", "line 3: 'most=x': 'x' is not a number"),
+        ("EXIT most=none", "line 3: 'most=none': 'none' is not a number"),
+        ("EXIT most= count_table=2", "line 3: 'most=': '' is not a number"),
         ("END after", "line 3: 'after': waits must follow"),
         ("END after ARRAY", "line 3: 'ARRAY': a wait is UNIT:COUNT"),
         ("END after ALU:3", "line 3: 'ALU:3': a wait is UNIT:COUNT"),

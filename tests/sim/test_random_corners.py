@@ -43,7 +43,15 @@ def occurrences(program: Program, result: SimResult) -> Counter[str]:
         elif opcode == Opcode.LOAD and field(program, row, opcode, "row_table") != NO_TABLE:
             space = Space(field(program, row, opcode, "space"))
             seen[f"LOAD of {space.name} by rows" if work["bytes"] else "LOAD of no rows"] += 1
-    last = int(result.trace.records["instruction"][-1])
+    executed = result.trace.records["instruction"]
+    left_out = np.setdiff1d(np.arange(executed[-1]), executed)
+    seen.update(f"{Opcode(int(opcode)).name} left out" for opcode in program.code[left_out, 0])
+    skips = program.code[executed, 0] == Opcode.SKIP
+    seen["SKIP taken"] = np.count_nonzero(result.work["taken"][skips])
+    seen["SKIP not taken"] = np.count_nonzero(skips) - seen["SKIP taken"]
+    pages = (program.code[executed, 0] == Opcode.NEXT) & np.isin(executed - 1, left_out)
+    seen["NEXT in a range left out"] = np.count_nonzero(pages)
+    last = int(executed[-1])
     seen["EXIT taken"] = int(program.code[last, 0] == Opcode.EXIT)
     return seen
 
@@ -66,11 +74,15 @@ def test_every_corner_occurs_in_many_programs() -> None:
     print(sorted(programs.items()))
     share = {name: count / len(SEEDS) for name, count in programs.items()}
     assert 0.2 < share["EXIT taken"] < 0.8
+    assert share["SKIP taken"] > 0.3 and share["SKIP not taken"] > 0.1
+    assert share["NEXT in a range left out"] > 0.2
+    for opcode in (opcode for opcode in FORMATS if opcode not in (Opcode.NEXT, Opcode.END)):
+        assert share[f"{opcode.name} left out"] > 0.05, opcode.name
     assert share["MATMUL by channels"] > 0.4
     assert share["MATMUL by no channels"] > 0.2
     assert share["STORE across 4 KiB"] > 0.6
     assert share["GATHER masked"] > 0.5
-    assert share["GATHER masked, four columns"] > 0.1
+    assert share["GATHER masked, four columns"] > 0.05
     assert share["LOAD of no rows"] > 0.1
     for space in (Space.SCRATCHPAD, Space.PARAMETERS, Space.WEIGHTS_BY_VECTOR, Space.WEIGHTS_BY_REDUCTION):
         assert share[f"LOAD of {space.name} by rows"] > 0.5

@@ -41,7 +41,7 @@ def tables(program: Program) -> set[int]:
         int(value)
         for opcode in FORMATS
         for field in FORMATS[opcode].fields
-        if field.name in ("table", "tile_table", "filter_table", "channel_table", "row_table")
+        if field.name in ("table", "tile_table", "filter_table", "channel_table", "row_table", "count_table")
         for value in program.code[program.code[:, 0] == opcode, column(opcode, field.name)]
     }
     return named - {NO_TABLE}

@@ -89,7 +89,7 @@ def make_program(
     ``page_size`` (at most, and by default, half of the instruction memory) is the instructions of a
     page. Where the rows need several pages, each page but the last starts with the LOAD of the next
     one and ends with a NEXT that waits for it; waits on LOAD in ``rows`` count the rows' own LOADs and
-    are renumbered. The regions are (address, size) in DRAM.
+    are renumbered, and so are the instructions that a SKIP leaves out. The regions are (address, size) in DRAM.
     """
     contents = image.array() if isinstance(image, Image) else np.zeros(0, np.uint8) if image is None else image
     contents = np.concatenate([contents, np.zeros(-len(contents) % BEAT_BYTES, np.uint8)])
@@ -127,6 +127,7 @@ def _paged(arch: ArchConfig, listing: list[Row], size: int, code_address: int) -
     counts = [len(body) + 2 for body in bodies[:-1]] + [len(bodies[-1])]
     starts = [sum(counts[:page]) for page in range(len(bodies))]
     code: list[Row] = []
+    own: list[int] = []  # where each of the rows has come to lie
     loads, own_loads = 0, [0]  # own_loads[n]: what the unit has counted once the rows' own LOAD n is complete
     for page, body in enumerate(bodies):
         page_load = 0
@@ -150,10 +151,15 @@ def _paged(arch: ArchConfig, listing: list[Row], size: int, code_address: int) -
             if instruction[0] == Opcode.LOAD:
                 loads += 1
                 own_loads.append(loads)
+            own.append(len(code))
             code.append(instruction)
         if page_load:
             entry = ((page + 1) % 2) * arch.page_instructions
             code.append(row(Opcode.NEXT, [(Unit.LOAD, page_load)], entry=entry))
+    count = column(Opcode.SKIP, "instructions")
+    for number, place in enumerate(own):
+        if code[place][0] == Opcode.SKIP:
+            code[place][count] = own[number + int(code[place][count])] - place
     return np.stack(code), starts
 
 

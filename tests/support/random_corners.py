@@ -1,7 +1,8 @@
 """Random legal programs in the corners that ``random_programs`` leaves out, with seeds of their own.
 
-EXITs that are taken, with units at work and whatever lies behind them in memory; reductions by a table of input
-channels, often of length 0; STOREs across 4 KiB; source masks; row tables, in every space of LOAD but instructions.
+EXITs that are taken, with units at work and whatever lies behind them in memory; steps that SKIPs leave out;
+reductions by a table of input channels, often of length 0; STOREs across 4 KiB; source masks; row tables, in every
+space of LOAD but instructions.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASK_COLUMNS, MASKS, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_COLUMNS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from tests.support.random_lists import Listed, ListNetwork
 from tests.support.random_programs import first_that_fits, largest
+from tests.support.random_skips import decision, perhaps_left_out
 from tests.support.random_windows import banded, tall, windowed
 from tests.support.scattered import NoRoom
 from tests.support.stepped_layers import emit_whole
@@ -33,11 +35,16 @@ LONGEST = 2000
 
 
 class CornerNetwork(ListNetwork):
-    """``left``: the number of the EXIT that is taken, if one is."""
+    """``left``: the number of the EXIT that is taken, if one is.
+
+    ``varied``: (address, bytes) of data in DRAM that may be anything, and the program is still legal: maps on which
+    nothing depends but values, exits, and whether a step is left out that nothing behind it needs.
+    """
 
     def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
         super().__init__(seed, arch, attempt)
         self.left: int | None = None
+        self.varied: list[tuple[int, int]] = []
         self._classes = int(self.rng.integers(1, 13))
         self._output = self.room_across(up(4 * self._classes, BEAT_BYTES))
 
@@ -132,20 +139,19 @@ class CornerNetwork(ListNetwork):
             self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
 
     def early_exit(self, source: Map) -> bool:
-        """Logits, and an EXIT by one of some bits while their STORE and perhaps LOADs are under way: is it taken?"""
-        rng = self.rng
-        bits = rng.integers(0, 2, rng.integers(1, 9)).astype(bool)
-        which, first = int(rng.integers(len(bits))), int(rng.integers(MASK_BITS - len(bits)))
-        mask = self.build.masks[3]
-        decided = self.decide([bool(bit) for bit in bits], mask * MASK_BITS + first)
+        """Logits, and an EXIT by a table's count while their STORE and perhaps LOADs are under way: is it taken?"""
+        decided = decision(self, self.build.masks[3])
+        assert decided is not None, "between layers every table is free"
         self.head(source)
-        if rng.integers(2):
-            self.filters(int(rng.integers(1, 14)), (3, 3), int(rng.integers(1, 6)))
-        self.build.emit(Opcode.EXIT, [decided], mask=mask, bit=first + which)
-        if bits[which]:
+        if self.rng.integers(2):
+            self.filters(int(self.rng.integers(1, 14)), (3, 3), int(self.rng.integers(1, 6)))
+        self.build.emit(Opcode.EXIT, [decided.ready], count_table=decided.table, most=decided.most)
+        self.build.give_table(decided.table)
+        self.varied.append(decided.source)
+        if decided.more:
             self.left = sum(int(row[0]) == Opcode.EXIT for row in self.build.rows) - 1
         self.barrier()
-        return bool(bits[which])
+        return decided.more
 
     def finish(self, source: Map) -> Program:
         """Logits at the end; what lies behind an EXIT that is taken may be anything."""
@@ -177,6 +183,7 @@ def _drawn(network: CornerNetwork, edge: int) -> tuple[CornerNetwork, Program]:
     shape = tall(rng, edge) if in_bands else (int(rng.integers(1, edge + 1)), int(rng.integers(1, edge + 1)))
     size = (*shape, int(rng.integers(1, min(edge, 6) + 1)))
     current = network.place(rng.integers(-128, 128, size, dtype=np.int8))
+    network.varied.append(network.rows_at)
     if in_bands:
         current = banded(network, current)
         network.barrier()
@@ -187,7 +194,8 @@ def _drawn(network: CornerNetwork, edge: int) -> tuple[CornerNetwork, Program]:
     for number, at in enumerate(rng.permutation(len(steps))):
         if rng.integers(5) == 0 and network.arch.scratchpad_kib >= ROOM_FOR_LONG_STORES:
             network.long_store()
-        current = steps[at](current)
+        step = steps[at]
+        current = perhaps_left_out(network, step, current) if rng.integers(4) == 0 else step(current)
         network.barrier()
         if number + 1 >= exit_behind and network.left is None and network.early_exit(current):
             checks, stores = len(network.checks), len(network.dram_checks)

@@ -60,6 +60,8 @@ class ListNetwork(Network):
         self.build = self.builder()
         self.input_list: Listed | None = None
         """The list of input channels of which the next layer's filters are loaded."""
+        self.rows_at = (0, 0)
+        """(address, bytes) in DRAM of what ``load_rows`` has loaded last."""
         self._words: dict[int, tuple[int, Int8]] = {}
 
     def builder(self) -> ScatterBuilder:
@@ -75,6 +77,7 @@ class ListNetwork(Network):
             skipped = int(self._skips.integers(3))
             before = self._skips.integers(0, 256, (skipped, size), dtype=np.uint8)
             there = self.build.image.add(np.concatenate([before, rows]))
+            self.rows_at = there, (skipped + count) * size
             fields |= {"dram_address": there, "address": address, "rows": count, "first_row": skipped}
             return self.build.emit(Opcode.LOAD, space=space, row_beats=size // BEAT_BYTES, row_stride=size, **fields)
         places, stride = count + int(rng.integers(1, 4)), size + BEAT_BYTES * int(rng.integers(3))
@@ -85,6 +88,7 @@ class ListNetwork(Network):
         if rng.integers(2):
             entries, at_most = [*entries, *(int(n) for n in rng.integers(0, places, rng.integers(1, 4)))], count
         there = self.build.image.add(lying)
+        self.rows_at = there, lying.size
         return self.load_listed(space, there, entries, at_most, stride, size, address, [], **fields)
 
     def load_listed(

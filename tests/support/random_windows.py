@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, MASKS, PARAMETER_BYTES
+from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary, Unit
 from tests.support.operands import parameters
 from tests.support.stepped_layers import Layer, emit_conv

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES, MASKS, PARAMETER_BYTES, ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT, SCRATCHPAD_SPACE
 from gatewright.contract.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
 from gatewright.contract.program import Program
@@ -82,7 +82,7 @@ class Builder:
             latest[unit] = max(count, latest.get(unit, 0))
         marks = list(latest.items())
         if len(marks) > WAITS:
-            # An EXIT on a mask that nothing writes holds the sequencer until the marks are reached.
+            # An EXIT by no table holds the sequencer until the marks are reached.
             self.rows.append(row(Opcode.EXIT, marks[WAITS:]))
         self.rows.append(row(opcode, marks[:WAITS], **fields))
         unit = FORMATS[opcode].unit

@@ -107,6 +107,7 @@ def faithful(expectation: Expectation) -> Replay:
     if writes is not None:
         _store(replay, expectation, writes.dram)
     registers = {"ID": IDENTIFIER, "CYCLES": expectation.cycles, "INSTRUCTIONS": len(records)}
+    registers["IMAGE"] = expectation.images.count
     for name in UNIT_NAMES:
         registers[f"COMPLETED_{name}"] = len(expectation.of_unit(Unit[name]))
     replay.registers = registers

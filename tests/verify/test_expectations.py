@@ -123,7 +123,7 @@ def test_registers_that_are_wrong_are_named(tmp_path: Path) -> None:
     (tmp_path / "dram_out.hex").write_text(hex_lines(as_beats(expectation.dram)))
     (tmp_path / "scratchpad_out.hex").write_text(hex_lines(expectation.scratchpad.reshape(-1, 1)))
     right = {"ID": 0x47575254, "ERROR_CODE": 0, "INSTRUCTIONS": 5, "CYCLES": expectation.cycles, "STATUS": 2}
-    right |= {"COMPLETED_LOAD": 2, "COMPLETED_STORE": 2}
+    right |= {"IMAGE": 1, "COMPLETED_LOAD": 2, "COMPLETED_STORE": 2}
     right |= {f"COMPLETED_{name}": 0 for name in ("GATHER", "ARRAY", "EPILOGUE", "INDEX")}
 
     def found(interrupt: bool = True, after: bool = False, exact: bool = True, **changes: int) -> list[str]:
@@ -133,7 +133,14 @@ def test_registers_that_are_wrong_are_named(tmp_path: Path) -> None:
 
     assert found() == []
     assert found(CYCLES=1, exact=False) == []
-    for name, value in (("CYCLES", 1), ("INSTRUCTIONS", 6), ("COMPLETED_STORE", 3), ("STATUS", 3), ("ERROR_CODE", 7)):
+    for name, value in (
+        ("CYCLES", 1),
+        ("INSTRUCTIONS", 6),
+        ("IMAGE", 0),
+        ("COMPLETED_STORE", 3),
+        ("STATUS", 3),
+        ("ERROR_CODE", 7),
+    ):
         (line,) = found(**{name: value})
         assert line.startswith(f"register {name}: ")
     assert len(found(interrupt=False)) == len(found(after=True)) == 1

@@ -95,6 +95,16 @@ class Completions:
         instruction.done = self._clock.cycle + 1
         self._clock.later(self._add, self._done, instruction.unit)
 
+    def leave_out(self, instruction: Instruction) -> None:
+        """Count an instruction as dispatched and complete from the next cycle on."""
+        self.give(instruction)
+        self._clock.later(self._add, self._done, instruction.unit)
+
+    def begin_again(self) -> None:
+        """Nothing was given to any unit, from the next cycle on."""
+        for counts in (self._done, self._given):
+            self._clock.later(counts.__setitem__, slice(None), [0] * len(Unit))
+
     @staticmethod
     def _add(counts: list[int], unit: Unit) -> None:
         counts[unit] += 1
@@ -110,3 +120,8 @@ class Completions:
     def idle(self) -> bool:
         """Whether every unit has completed everything that it was given."""
         return self._done == self._given
+
+    @property
+    def idle_but_load(self) -> bool:
+        """The same of all units but LOAD."""
+        return all(self._done[unit] == self._given[unit] for unit in Unit if unit != Unit.LOAD)

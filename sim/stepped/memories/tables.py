@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.isa import NO_TABLE
 from gatewright.sim.stepped.edge import Edge
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Tables:
         """The count of a table, now; a table that the machine lacks is an error."""
         self._check(table, 0, "an instruction's table field")
         return self._counts[table]
+
+    def deciding_count(self, table: int) -> int:
+        """The count that EXIT and SKIP compare, now; no table counts as 0."""
+        return 0 if table == NO_TABLE else self.count(table)
 
     def read(self, table: int, position: int, user: object) -> int:
         """An entry, now; ``user`` is named in the error for an entry that does not exist."""

@@ -21,7 +21,7 @@ async def counts(dut: Any) -> None:
     await bench.reset()
     # STORE has one instruction after the other for nearly 2**16 cycles, and then every unit some.
     many = (1 << COUNT_BITS) - 500
-    bench.set(give=1 << Unit.STORE, retire=0)
+    bench.set(give=1 << Unit.STORE, retire=0, clear=0)
     await bench.step()
     bench.set(retire=1 << Unit.STORE)
     await bench.step(many)
@@ -29,7 +29,8 @@ async def counts(dut: Any) -> None:
     done[Unit.STORE], given[Unit.STORE] = many, many + 1
     modulus = 1 << COUNT_BITS
     quiet = 0
-    for cycle in range(2500):
+    cleared, passed = 0, False
+    for cycle in range(3600):
         # With pauses long enough for everything to be complete.
         give = [u for u in QUEUED_UNITS if cycle % 200 < 150 and rng.random() < 0.3]
         quiet = 0 if give else quiet + 1
@@ -38,6 +39,9 @@ async def counts(dut: Any) -> None:
         await bench.settle()
         if quiet > 2:
             assert bench.get("view__idle") == int(done == given), cycle
+            assert bench.get("load_idle") == int(done[Unit.LOAD] == given[Unit.LOAD]), cycle
+            others = all(done[unit] == given[unit] for unit in QUEUED_UNITS if unit != Unit.LOAD)
+            assert bench.get("others_idle") == int(others), cycle
         assert bench.get("view__retires") == sum(1 << u for u in retire), cycle
         assert bench.get("view__counts") == pack(COUNTS, [n % modulus for n in done]), cycle
         assert bench.get("given") == pack(COUNTS, [n % modulus for n in given]), cycle
@@ -46,5 +50,12 @@ async def counts(dut: Any) -> None:
             given[unit] += 1
         for unit in retire:
             done[unit] += 1
+        # Between two images, when nothing is under way, all counts begin again.
+        clear = cycle > 2500 and quiet > 2 and done == given and rng.random() < 0.1
+        bench.set(clear=int(clear))
+        if clear:
+            passed = passed or done[Unit.STORE] > modulus
+            done, given, cleared = [0] * len(Unit), [0] * len(Unit), cleared + 1
         await bench.step()
-    assert done[Unit.STORE] > modulus and idle > 0
+        bench.set(clear=0)
+    assert passed and idle > 0 and cleared > 1

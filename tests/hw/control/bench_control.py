@@ -20,6 +20,7 @@ class Host(Bench):
 
     async def begin(self) -> None:
         inputs = ("stopped", "quiet", "masks_busy", "fault", "fault_code", "dispatched", "entry", "starts", "retires")
+        inputs += ("image",)
         channels = ("awaddr", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arvalid", "rready")
         self.set(**dict.fromkeys(inputs, 0), **{f"bus__{name}": 0 for name in channels})
         await self.reset()
@@ -70,6 +71,14 @@ async def registers_keep_values_and_refuse_what_they_are_not(dut: Any) -> None:
     for number, name in enumerate(("BASE", "CODE_ADDRESS", "CYCLE_LIMIT")):
         assert await host.read(name) == 0x1000 * (number + 5)
     assert host.get("base") == 0x5000 and host.get("code_address") == 0x6000
+    rings = [f"{ring}_{name}" for ring in ("INPUT", "OUTPUT") for name in ("OFFSET", "STRIDE", "SLOTS")]
+    for number, name in enumerate(("IMAGES", *rings)):
+        await host.write(name, 0xA_0011 * (number + 1))
+    for number, name in enumerate(("IMAGES", *rings)):
+        kept = 0xA_0011 * (number + 1) & (0xFFFF_FFFF if name.endswith(("OFFSET", "STRIDE")) else 0xFFFF)
+        assert await host.read(name) == kept, name
+        port = name.lower() if name == "IMAGES" else name.lower().replace("_", "_ring__", 1)
+        assert host.get(port) == kept, name
     assert await host.write_at(OFFSETS["BASE"], 1, strobe=0x3) == SLAVE_ERROR
     assert await host.write_at(OFFSETS["ID"], 1) == SLAVE_ERROR
     assert await host.write_at(0xFC, 1) == SLAVE_ERROR
@@ -103,14 +112,16 @@ async def a_run_starts_ends_interrupts_and_counts(dut: Any) -> None:
     host.set(retires=0)
     await host.step(3)
     assert await host.read("STATUS") == BUSY
-    host.set(stopped=1, dispatched=7)
+    host.set(stopped=1, dispatched=7, image=2)
     x = host.cycle - begin
     await host.step()
-    host.set(stopped=0)
+    host.set(stopped=0, image=3)
     assert host.get("interrupt") and host.get("clear")
     await host.step()
     assert not host.get("clear")
+    host.set(image=0)
     assert await host.read("STATUS") == DONE | READY
+    assert await host.read("IMAGE") == 3, "with the one that ended the run"
     assert await host.read("CYCLES") == x + 1, "the end's cycle is counted"
     assert await host.read("INSTRUCTIONS") == 7
     assert await host.read("BUSY_LOAD") == 7, "from the start's cycle to the last before the completion counts"

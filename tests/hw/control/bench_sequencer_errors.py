@@ -32,7 +32,7 @@ class Machine:
     async def boot(self, code: list[int], boot_count: int = 1) -> None:
         """Reset, write the instruction memory from entry 0 on, and start."""
         bench = self.bench
-        bench.set(halt=0, full=0, boot__done=0, mask__value=0, start=0, boot_count=boot_count)
+        bench.set(halt=0, full=0, boot__done=0, counts=0, last=1, start=0, boot_count=boot_count)
         await bench.reset()
         for number, bits in enumerate(code):
             for part in range(3):
@@ -47,7 +47,7 @@ class Machine:
         """One cycle."""
         bench = self.bench
         counts = pack(COUNTS, [self.given.get(unit, 0) for unit in Unit])
-        bench.set(given=counts, completions__counts=counts, completions__idle=1)
+        bench.set(given=counts, completions__counts=counts, completions__idle=1, load_idle=1, others_idle=1)
         await bench.settle()
         push = bench.get("push")
         bench.set(completions__retires=push)

@@ -1,4 +1,4 @@
-"""Queues and completion counts: their twins' behaviour in every cycle."""
+"""Queues, completion counts, images: their twins' behaviour in every cycle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from gatewright.contract.isa import Unit
 from gatewright.hw.control.completions import Completions
+from gatewright.hw.control.images import Images
 from gatewright.hw.control.queue import InstructionQueue
 from tests.hw.instructions import ARCH
 from tests.support.rtl import run_bench
@@ -24,3 +25,8 @@ def test_a_queue_is_its_twin(unit: str, depth: int, seed: int) -> None:
 def test_completions_count() -> None:
     print("seed 1")
     run_bench(Completions(), "tests.hw.control.bench_completions", env={"SEED": "1"})
+
+
+def test_images_follow_their_rings() -> None:
+    print("seed 1")
+    run_bench(Images(), "tests.hw.control.bench_images", env={"SEED": "1"})

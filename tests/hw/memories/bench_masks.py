@@ -11,7 +11,7 @@ import cocotb
 
 from gatewright.contract.arch import MASK_BITS, MASK_COLUMNS, MASKS
 from gatewright.hw.memories.masks import ROWS
-from gatewright.hw.signatures import MASK_BIT_READ, MASK_WRITE
+from gatewright.hw.signatures import MASK_WRITE
 from tests.support.rtl import Bench
 
 CYCLES = 3000
@@ -66,7 +66,6 @@ async def keeps_bits(dut: Any) -> None:
         on_the_way: deque[tuple[int, int, int] | None] = deque([None] * MASK_WRITE)
         # What the readers have to see in the cycles to come; None: nothing that counts.
         columns_read: deque[int | None] = deque([None, None])
-        bit_read: deque[int | None] = deque([None] * MASK_BIT_READ)
         word_read: deque[int | None] = deque([None])
         word = 0
         ahead: list[int] | None = None
@@ -74,7 +73,6 @@ async def keeps_bits(dut: Any) -> None:
             request = bursts.next()
             near = (bursts.near + rng.randrange(-60, 60)) % BITS
             near_mask, bit = divmod(near, MASK_BITS)
-            exit_bit = rng.choice((bit, rng.randrange(MASK_BITS)))
             # INDEX goes on by a word or not at all; now and then it begins somewhere else, often a mask's end.
             if rng.random() < 0.05:
                 word, ahead = rng.choice((near // 16, 32 * rng.randrange(1, MASKS) - 2, rng.randrange(WORDS))), None
@@ -90,22 +88,18 @@ async def keeps_bits(dut: Any) -> None:
                 gather__bit=bit,
                 index__word=word,
                 index__next_word=(word + 1) % WORDS,
-                exit__mask=near_mask,
-                exit__bit=exit_bit,
             )
             await bench.settle()
             assert bench.get("busy") == 0
             for name, expected in (
                 ("gather__bits", columns_read.popleft()),
                 ("index__bits", word_read.popleft()),
-                ("exit__value", bit_read.popleft()),
             ):
                 if expected is not None:
                     assert bench.get(name) == expected, (cycle, name)
                     ones += expected
             this = bits[near_mask * MASK_BITS : (near_mask + 1) * MASK_BITS]
             columns_read.append(sum(this[(bit + i) % MASK_BITS] << i for i in range(MASK_COLUMNS)))
-            bit_read.append(this[exit_bit])
             # A word as it was when its row was read, in the cycle before.
             word_read.append(None if ahead is None else sum(ahead[16 * word + i] << i for i in range(16)))
             ahead = bits.copy()

@@ -135,20 +135,20 @@ RACES: list[tuple[str, list[Row], list[Row], str]] = [
         "uses scratchpad port B",
     ),
     (
-        "a mask word tested while THRESHOLD writes it",
+        "an exit by a table that INDEX still fills",
+        [row(Opcode.INDEX, bits=160, table=3), row(Opcode.EXIT, count_table=3)],
+        [row(Opcode.INDEX, bits=160, table=3), row(Opcode.EXIT, [(Unit.INDEX, 1)], count_table=3)],
+        "instruction 1 (EXIT) reads table 3 before it is written",
+    ),
+    (
+        "a skip by a table that INDEX still fills",
+        [row(Opcode.INDEX, bits=160, table=3, complement=1), row(Opcode.SKIP, count_table=3, instructions=1), load()],
         [
-            LOADED,
-            READY,
-            epilogue(kind=3, pixel_count=1, filter_count=8, destination=0),
-            row(Opcode.EXIT, mask=0, bit=15),
+            row(Opcode.INDEX, bits=160, table=3, complement=1),
+            row(Opcode.SKIP, [(Unit.INDEX, 1)], count_table=3, instructions=1),
+            load(),
         ],
-        [
-            LOADED,
-            READY,
-            epilogue(kind=3, pixel_count=1, filter_count=8, destination=0),
-            row(Opcode.EXIT, [(Unit.EPILOGUE, 2)], mask=0, bit=15),
-        ],
-        "instruction 3 (EXIT) reads mask 0 bits 0 to 15 before it is written",
+        "instruction 1 (SKIP) reads table 3 before it is written",
     ),
     (
         "DRAM read back before the response",

@@ -264,7 +264,7 @@ def test_next_and_exit() -> None:
     """NEXT runs 3 cycles after its turn, 12 before the next dispatch; an EXIT not taken costs 1; both honour waits."""
     rows = [
         row(Opcode.INDEX, bits=160),
-        row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=3, bit=7),
+        row(Opcode.EXIT, [(Unit.INDEX, 1)], count_table=3, most=10),
         row(Opcode.INDEX, bits=16),
         row(Opcode.NEXT, entry=4),
         row(Opcode.INDEX, bits=16),

@@ -182,13 +182,14 @@ def test_store_sample_and_logits() -> None:
 
 @pytest.mark.parametrize("on", [False, True])
 def test_early_exit(on: bool) -> None:
-    """EXIT ends the program where its bit is 1, after every unit is idle; else it goes on."""
+    """EXIT ends the program where its table has an entry too many, after every unit is idle; else it goes on."""
     arch, image = PRESETS["ultra96"], Image()
     mark = image.add(bytes([7] * 16))
     rows = in_sequence(
         [
             *set_mask(arch, image, 2, np.array([False, False, on])),
-            row(Opcode.EXIT, mask=2, bit=2),
+            row(Opcode.INDEX, mask=2, bits=3, table=5),
+            row(Opcode.EXIT, count_table=5, most=0),
             row(Opcode.LOAD, dram_address=mark, rows=1, row_beats=1),
         ]
     )

@@ -232,7 +232,7 @@ def test_epilogue_is_preload_then_its_blocks_then_its_latency(
     image = Image()
     image.add(np.tile(np.array([0, 0, 0, 0, 1, 0, 1, 0], np.uint8), 64))
     parameters = row(Opcode.LOAD, space=Space.PARAMETERS, rows=1, row_beats=32)
-    barrier = row(Opcode.EXIT, [(Unit.LOAD, 1)], mask=0)
+    barrier = row(Opcode.EXIT, [(Unit.LOAD, 1)])
     found = times(arch_of(4, 4), [parameters, barrier, one, one], image)[2:4]
     offset = found[0][0]
     assert [tuple(t - offset for t in record) for record in found] == expected
@@ -281,7 +281,7 @@ def test_dispatch_stalls_at_a_full_queue() -> None:
 
 def test_exit_not_taken_costs_a_turn_and_waits_hold_the_sequencer() -> None:
     index = row(Opcode.INDEX, mask=0, bits=16, table=0)
-    free, held = row(Opcode.EXIT, mask=0, bit=1), row(Opcode.EXIT, [(Unit.INDEX, 1)], mask=0, bit=1)
+    free, held = row(Opcode.EXIT), row(Opcode.EXIT, [(Unit.INDEX, 1)], count_table=0)
     # INDEX: s = 7, e = 7 + 13. The first EXIT is 3 cycles (CONTROL_LATENCY) into its turn, the second at 20, the next
     # dispatch at 21, its e at 28 + 13.
     expected = [(0, 7, 7, 20), (4, 4, 4, 5), (20, 20, 20, 21), (21, 28, 28, 41), (41, 41, 41, 42)]

@@ -218,21 +218,20 @@ def test_the_order_in_which_units_are_stepped_never_matters() -> None:
 
 
 def test_a_taken_exit_ends_the_program_once_every_unit_is_idle() -> None:
-    """THRESHOLD sets the bit: cleared accumulators and a bias of 0 are a logit of 0, which is on."""
+    """INDEX lists two of a mask's zeros: more than one, and not more than two."""
     arch = ArchConfig(name="4x4", rows=4, columns=4)
-    sizes = {"tile": 1, "tile_count": 1, "pixel_count": 1, "filter_count": 1, "stationary": Stationary.FILTERS}
-    threshold = row(Opcode.EPILOGUE, kind=EpilogueKind.THRESHOLD, destination=2 * 512 + 5, **sizes)
+    index = row(Opcode.INDEX, bits=2, table=3, complement=1)
     long_store = row(Opcode.STORE, dram_address=0, address=0, beats=16)
-    leave = row(Opcode.EXIT, [(Unit.EPILOGUE, 1)], mask=2, bit=5)
-    stay = row(Opcode.EXIT, [(Unit.EPILOGUE, 1)], mask=2, bit=6)
+    leave = row(Opcode.EXIT, [(Unit.INDEX, 1)], count_table=3, most=1)
+    stay = row(Opcode.EXIT, [(Unit.INDEX, 1)], count_table=3, most=2)
     image = Image()
     image.reserve(256)
-    result = step_simulate(make_program(arch, [threshold, long_store, stay, leave, threshold], image))
+    result = step_simulate(make_program(arch, [index, long_store, stay, leave, index], image))
     records = result.trace.records
     assert [int(r) for r in records["instruction"]] == [0, 1, 2, 3]
     assert records["dispatch"][2] == records["done"][0] < records["done"][1] == records["dispatch"][3]
     assert result.cycles == records["done"][3] == records["done"][1] + 1
-    assert np.flatnonzero(result.masks.reshape(-1)).tolist() == [2 * 512 + 5]
+    assert [len(table) for table in result.tables[2:5]] == [0, 2, 0]
 
 
 def test_loaded_tables_and_counts_come_back() -> None:
