@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -256,9 +256,9 @@ class Emitter:
         yield
         self._only_with = before
 
-    def leaves_out_without(self, table: int | None) -> bool:
-        """Whether what was emitted last is left out if a table has no entries."""
-        return table is not None and self._skips_without == table
+    def before_skip(self) -> AbstractContextManager[None]:
+        """What is emitted within may be left out only if what was emitted last is, too: no SKIP comes in front of it."""
+        return self.left_out_without(self._skips_without if self._skips_without == self._only_with else None)
 
     def _turn_skip(self, opcode: Opcode) -> None:
         """End the range of a SKIP if what comes next must run, and begin one if that may be left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap, SourcePart
@@ -31,7 +32,6 @@ class Product:
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
     ``fine``: other work may come behind each part of a chunk, not behind whole chunks alone.
     ``followed`` is told, behind each group of streamed filters, how many of the output's channels are complete.
-    ``skips``: a live program leaves its instructions out if they have no work.
     ``reads``: the same tiles, in a map ``reads_width`` pixels wide, as GATHER counts them, if it counts otherwise.
     """
 
@@ -49,7 +49,6 @@ class Product:
     reads: TileSet | None = None
     reads_width: int = 0
     fine: bool = False
-    skips: bool = False
     parts: tuple[SourcePart, ...] = ()
     """The maps that it reads, if they are several; ``source`` then has the channels of all."""
 
@@ -95,14 +94,6 @@ class Product:
         return fields
 
     @property
-    def only_with(self) -> int | None:
-        """The table without whose entries it is left out."""
-        gate = self.output.channel_gate
-        if not self.skips or self.tiles.bottom is not None:
-            return self.tiles.table if self.skips else None
-        return gate.table if gate is not None and gate.live else None
-
-    @property
     def filters_stand(self) -> bool:
         """Whether filters must stand still, or do, so that the epilogue takes fewer cycles."""
         return self.output.residual or self.output.pool is not None or self.fine
@@ -137,16 +128,15 @@ class Product:
 
 def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
     """A convolution chunk by chunk; the gather runs ahead in program order."""
-    tiles, name, table = product.tiles, product.name, product.only_with
+    tiles, name = product.tiles, product.name
     slices = slices_of(product.kernel.taps * product.source.channels, context.arch)
     pieces = _chunks(context, product, slices)
     at_first = first_pieces(tiles, slices, product.kernel.piece_unit(product.source, context.arch))
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
         context.out.layer = name
-        # What is behind a SKIP waits for the table to be complete: the first gathers, which do so anyhow, come before.
-        begun = number > 0 or context.out.leaves_out_without(table)
-        with context.out.left_out_without(table if begun else None):
+        # What is behind a SKIP waits for its table to be complete: the first gathers, which do so anyhow, come before.
+        with context.out.before_skip() if number == 0 else nullcontext():
             for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
                 words = slices * padded_vectors(ahead[1] * tiles.area)
                 if len(gathered) > number and not context.may_gather_ahead(words):
@@ -213,16 +203,14 @@ def _multiply(
             }
             if part.only:
                 sizes["only"] = int(part.only)
-            with context.out.left_out_without(product.only_with):
-                for piece in pieces or [patches.slices]:
-                    product.multiply(context, loader, patches.piece(piece), sizes)
+            for piece in pieces or [patches.slices]:
+                product.multiply(context, loader, patches.piece(piece), sizes)
             multiplied.append(sizes)
         pieces = ()
         if product.fine:
             yield
-        with context.out.left_out_without(product.only_with):
-            for sizes in multiplied:
-                store(context, product.output, tiles, first, count, sizes)
+        for sizes in multiplied:
+            store(context, product.output, tiles, first, count, sizes)
     context.patches_multiplied(patches.base)
 
 
