@@ -108,7 +108,7 @@ def measure(case: Case, arch: ArchConfig, memories: Sequence[DramConfig]) -> Mea
     images = noise_images(case.images, case.size, case.seed, IMAGENET, MASKS[case.masks])
     paper, mode = PAPER[case.network], MODES[case.mode]
     ratio = 1 / paper.theoretical
-    spec = NetworkSpec(paper.depth, "dual", round(ratio, 2), 1000, case.size, "resnet-imagenet")
+    spec = NetworkSpec(paper.depth, "dual", round(ratio, 2), 1000, case.size, paper.family)
     aimed = aim_for_ratio(spec, images, ratio, case.seed, mode.channel_part, mode.spread)
     cycles = np.zeros((len(memories), case.images), np.int64)
     try:
@@ -170,7 +170,7 @@ def rows_of(measured: Measured, arch: ArchConfig, memories: Sequence[DramConfig]
 
 def dense_rows(measured: Measured, arch: ArchConfig, memories: Sequence[DramConfig]) -> list[dict[str, object]]:
     """The rows of a case's network without gates, one for each DRAM; its cycles are those of any image."""
-    network = f"R{PAPER[measured.case.network].depth}"
+    network = PAPER[measured.case.network].title
     rows = []
     for memory, dense in zip(memories, measured.dense_cycles, strict=True):
         case = replace(measured.case, images=1)

@@ -36,6 +36,7 @@ from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
+from gatewright.measure.traffic import dram_traffic
 from gatewright.models.families.densenet.network import DenseNet
 from gatewright.models.families.mobilenet_v2.network import MobileNetV2
 from gatewright.models.families.pspnet import PSPNet, dilated_resnet
@@ -66,7 +67,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 class Growth:
     """Figures of one network; ``memory_mib`` is the largest resident size of its process.
 
-    ``utilisation`` is the share of the array's multipliers that an image's MACs keep at work.
+    ``utilisation`` is the share of the array's multipliers that an image's MACs keep at work, ``dram_read`` and
+    ``dram_written`` are bytes, with all that a program reads: filters, parameters, rows of maps, instructions.
     """
 
     network: str
@@ -75,6 +77,8 @@ class Growth:
     cycles: int
     utilisation: float
     images_per_second: float
+    dram_read: int
+    dram_written: int
     compile_seconds: float
     simulate_seconds: float
     memory_mib: float
@@ -110,7 +114,7 @@ def measure(name: str, arch: ArchConfig) -> Growth | str:
     except GatewrightError as error:
         return str(error)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    macs = counted_macs(graph, None)
+    macs, traffic = counted_macs(graph, None), dram_traffic(program, result)
     return Growth(
         network=name,
         macs=macs,
@@ -118,6 +122,8 @@ def measure(name: str, arch: ArchConfig) -> Growth | str:
         cycles=result.cycles,
         utilisation=macs / (arch.rows * arch.columns * result.cycles),
         images_per_second=arch.clock_mhz * 1e6 / result.cycles,
+        dram_read=traffic.read,
+        dram_written=traffic.written,
         compile_seconds=compiled - begin,
         simulate_seconds=end - compiled,
         memory_mib=memory,
@@ -161,7 +167,10 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     print(f"SYNTHETIC networks, without gates; {arch.name}; {cpu()}")
-    print("network                10^6 MACs  instructions      cycles  of peak  images/s  compile s  simulate s   MiB")
+    print(
+        "network                10^6 MACs  instructions      cycles  of peak  images/s  MB read  MB written  "
+        "compile s  simulate s   MiB"
+    )
     rows: list[Growth] = []
     context = multiprocessing.get_context("spawn")
     for name in names:
@@ -174,6 +183,7 @@ def main() -> None:
         print(
             f"{name:<22} {found.macs / 1e6:>9,.0f} {found.instructions:>13,} {found.cycles:>11,} "
             f"{found.utilisation:>8.3f} {found.images_per_second:>9.1f} "
+            f"{found.dram_read / 1e6:>8,.2f} {found.dram_written / 1e6:>11,.2f} "
             f"{found.compile_seconds:>10.2f} {found.simulate_seconds:>11.2f} {found.memory_mib:>5,.0f}",
             flush=True,
         )

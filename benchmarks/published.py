@@ -11,12 +11,17 @@ class PaperNetwork:
 
     ``removed`` is the share of MACs that table 2 says was removed on average over ImageNet's validation set;
     ``board`` is the speedup on the paper's FPGA (table 3: Ultra96, 16x16 weight stationary, dynamic index module), None
-    for a network that it does not name.
+    for a network that it does not name. ``family`` is that of a ``NetworkSpec``, ``title`` its name without gates.
     """
 
     depth: int
     removed: float
     board: float | None
+    family: str = "resnet-imagenet"
+
+    @property
+    def title(self) -> str:
+        return f"R{self.depth}" if self.family == "resnet-imagenet" else self.family
 
     @property
     def theoretical(self) -> float:
@@ -29,6 +34,7 @@ PAPER = {
     "R34-60": PaperNetwork(34, 0.593, 1.93),
     "R34-70": PaperNetwork(34, 0.672, 2.26),
     "R50-60": PaperNetwork(50, 0.596, None),
+    "M2-50": PaperNetwork(53, 0.440, None, "mobilenet-v2"),
 }
 
 PAPER_SOURCE = "DGNet, ICCV 2021: MACs table 2, board table 3"

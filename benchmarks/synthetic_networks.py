@@ -25,6 +25,7 @@ from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.images import ImageSet
+from gatewright.models.families.network import Network
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.densities import Densities, densities_for_ratio
 from gatewright.models.synthetic.synthesis import Synthetic, synthesise_for_ratio
@@ -87,7 +88,7 @@ def aim_for_ratio(
     tried: dict[float, float] = {}
     for number in range(1, ROUNDS + 1):
         aim = _next_aim(tried, ratio)
-        wanted = densities_for_ratio(made.network, aim, channel_part, spread, seed)
+        wanted = _of_gates(made.network, densities_for_ratio(made.network, aim, channel_part, spread, seed))
         set_graph, macs = with_densities(graph, inputs, wanted)
         tried[aim] = float(macs.mean()) / dense
         if abs(tried[aim] - ratio) <= TOLERANCE * ratio:
@@ -111,7 +112,7 @@ def with_densities(
     inputs
         Images int8 [N, height, width, channels].
     wanted
-        By block. A gate with a density of 1 keeps its bias: ``synthesise`` made it one that is always on.
+        By block with gates. A gate with a density of 1 keeps its bias: ``synthesise`` made it one that is always on.
     """
     batches = [Batch(graph, inputs[position : position + 1]) for position in range(len(inputs))]
     spatial = iter(wanted.spatial)
@@ -129,6 +130,13 @@ def with_densities(
     verify_quantised(result)
     decided = ({name: mask[0].numpy() for name, mask in batch.masks.items()} for batch in batches)
     return result, np.array([counted_macs(result, decisions) for decisions in decided])
+
+
+def _of_gates(network: Network, wanted: Densities) -> Densities:
+    """The densities of the blocks that have such gates: of a MobileNetV2 not all do."""
+    spatial = (density for block, density in zip(network.blocks(), wanted.spatial, strict=True) if block.has_tiles)
+    channel = (density for block, density in zip(network.blocks(), wanted.channel, strict=True) if block.has_channels)
+    return Densities(tuple(spatial), tuple(channel))
 
 
 def _by_gate(names: Sequence[str], densities: Sequence[float]) -> dict[str, float]:

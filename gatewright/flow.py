@@ -21,6 +21,7 @@ from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGrap
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import Outputs, ReferenceResult, run_reference
 from gatewright.compiler.graph.serving import without_gates
+from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.residency import ResidencyPlan, residency
 from gatewright.compiler.quantise.calibrate import calibrate
@@ -68,8 +69,8 @@ class Evaluation:
     flips: FlipReport
 
     def decisions(self, position: int) -> Decisions:
-        """Every gate's decision on one image."""
-        return {name: decided[position] for name, decided in self.reference.decisions.items()}
+        """The decisions on one image of the gates that it sees."""
+        return self.reference.decisions_of(position)
 
 
 def ranges_path(checkpoint: Path) -> Path:
@@ -132,8 +133,9 @@ def plan(graph: QuantisedGraph, arch: ArchConfig, decisions: Decisions | None = 
     """The residency plan of a network: for a sample with these decisions, or with all gates on."""
     compiler = Compiler(graph, arch)
     if decisions is None:
-        gates = [layer for layer in graph.layers if isinstance(layer, QuantisedGate)]
-        decisions = {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}
+        gates = [layer for layer in graph.layers if isinstance(layer, QuantisedGate | QuantisedExit)]
+        on = {gate.name: not isinstance(gate, QuantisedExit) for gate in gates}  # nobody leaves before the end
+        decisions = {gate.name: np.full(gate.decision_shape, on[gate.name]) for gate in gates}
     return residency(compiler.image, compiler.compile(decisions))
 
 
@@ -216,7 +218,7 @@ def run_images(
         _Job(i, evaluation.inputs[i], evaluation.decisions(i), evaluation.reference.outputs_of(i))
         for i in range(len(images))
     )
-    count = workers or min(os.cpu_count() or 1, 8)
+    count, taken = workers or min(os.cpu_count() or 1, 8), evaluation.reference.taken
     with ProcessPoolExecutor(count, initializer=_start_worker, initargs=(network.graph, arch, live)) as pool:
         for position, run, replay_cycles in pool.map(_run_job, jobs, chunksize=4):
             yield ImageRecord(
@@ -227,6 +229,7 @@ def run_images(
                 run=run,
                 image=images.shown(position) if position < SHOWN_IMAGES else None,
                 replay_cycles=replay_cycles,
+                exit=int(taken[position]) if evaluation.reference.stages.exits else None,
             )
 
 
@@ -259,7 +262,7 @@ def measure_cycles(network: Network, arch: ArchConfig, images: ImageSet) -> Cycl
     evaluation = evaluate(network, images)
     dense = dense_record(network, arch, evaluation.inputs[0])
     gated = None
-    if any(isinstance(layer, QuantisedGate) for layer in network.graph.layers):
+    if any(isinstance(layer, QuantisedGate | QuantisedExit) for layer in network.graph.layers):
         gated = float(np.mean([record.run.cycles for record in run_images(network, arch, images, evaluation)]))
     return Cycles(arch.name, len(images), dense.cycles, gated)
 

@@ -33,6 +33,8 @@ class AverageProduct:
     not there counts as zeros. Without any the product is that of no channels, which is zero. ``relu`` is REDUCE's.
 
     Pixels that the patch buffer has no room for at once are gathered in turn, for every group of filters again.
+
+    ``margins``: the sums are written there a second time, in int8, with the parameters that lie behind the first ones.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class AverageProduct:
         destination: int,
         kind: EpilogueKind,
         relu: bool = True,
+        margins: int | None = None,
     ) -> None:
+        self.margins = margins
         self.context, self.loader, self.filters_name, self.layer = context, loader, bank, layer
         self.filters, self.destination, self.kind = filters, destination, kind
         self.relu = relu and kind == EpilogueKind.REDUCE
@@ -173,10 +177,16 @@ class AverageProduct:
             context.patches_multiplied(patches.base)
 
     def _reduce(self, sizes: dict[str, int]) -> None:
-        """The sum of a group's products, and what becomes of it."""
-        context, entry = self.context, self.context.image.parameter_entry[self.filters_name]
-        item = LOGIT_BYTES if self.kind == EpilogueKind.REDUCE_RAW else 1
-        low = self.destination + item * sizes["first_filter"]
+        """The sums of a group's products, and what becomes of them."""
+        entry = self.context.image.parameter_entry[self.filters_name]
+        self._write(sizes, self.kind, self.destination, entry, self.relu)
+        if self.margins is not None:
+            self._write(sizes, EpilogueKind.REDUCE, self.margins, entry + self.filters, relu=False)
+
+    def _write(self, sizes: dict[str, int], kind: EpilogueKind, destination: int, entry: int, relu: bool) -> None:
+        """The sums of a group's products, with the parameters from ``entry`` on."""
+        context, item = self.context, LOGIT_BYTES if kind == EpilogueKind.REDUCE_RAW else 1
+        low = destination + item * sizes["first_filter"]
         context.out.emit(
             Opcode.EPILOGUE,
             [
@@ -186,14 +196,14 @@ class AverageProduct:
                 writes("scratchpad", low, low + item * sizes["filter_count"]),
                 PORT_B,
             ],
-            kind=self.kind,
-            destination=self.destination,
+            kind=kind,
+            destination=destination,
             out_height=self.source.height,
             out_width=self.source.width,
             channels=self.filters,
             bank=context.bank,
             parameters=entry,
-            relu=int(self.relu),
+            relu=int(relu),
             digits=int(self.summed),
             **sizes,
         )

@@ -122,6 +122,8 @@ class SourceMap:
     """Rows that are kept, if not all are."""
     moving: bool = False
     """As the output map that it was."""
+    at_once: bool = False
+    """Whether who wrote it goes by other lists, so that whoever reads any of it waits for all."""
     follows: int | None = None
     """The table of a gate of whole maps: without its decision nothing is read. What is read does not show it."""
 

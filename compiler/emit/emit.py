@@ -161,6 +161,20 @@ class Emitter:
         """Instructions of a page, but for the first and the last."""
         return min(PAGE, self.arch.page_instructions)
 
+    def exit_if_listed(self, table: int) -> int:
+        """Append an EXIT that ends the image if a table has any entry; return its row."""
+        self._turn_page_if_full()
+        self._end_skip()
+        return self._decide_by(Opcode.EXIT, table)
+
+    def _decide_by(self, opcode: Opcode, table: int) -> int:
+        """Append an instruction of the sequencer that looks at a table's count."""
+        needed = self._users.before(self._users.spans([reads("table", table, table + 1)]))
+        waits = self._prune(needed, self._dispatched)
+        row = self._append(opcode, waits, {"count_table": table})
+        self._dispatch_behind(waits)
+        return row
+
     def load_next_page(self) -> None:
         """Emit the LOAD of the page after this one, if it has not been; its size is filled in when that is known."""
         if len(self._page_loads) == len(self.page_starts):
@@ -267,10 +281,7 @@ class Emitter:
             return
         self._end_skip()
         if table is not None:
-            needed = self._users.before(self._users.spans([reads("table", table, table + 1)]))
-            waits = self._prune(needed, self._dispatched)
-            self._skip = self._append(Opcode.SKIP, waits, {"count_table": table})
-            self._dispatch_behind(waits)
+            self._skip = self._decide_by(Opcode.SKIP, table)
             self._turn_page_if_full()
         self._skips_without = table
 

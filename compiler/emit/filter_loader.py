@@ -13,7 +13,7 @@ from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
-from gatewright.compiler.plan.filters import FilterBank
+from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.encodings import REGION_UNIT
@@ -45,8 +45,11 @@ class FilterLoader:
         self.turn, self.banks_of = self.order.turn, self.order.banks_of
         self._parameters = ParameterLoader(context)
         whole = {la.name for la in self.order.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        whole = set() if context.live else whole
         self._follows = {bank: la.tile_gate for la in self.order.layers if la.tile_gate in whole for bank in la.banks}
-        """The gates of whole maps without whose decision banks are not loaded."""
+        """The gates of whole maps without whose decision banks are not loaded; a live program loads them anyhow."""
+        self._bases: dict[str, int] = {}
+        """Where regions begin of which only a part is still needed."""
         self._made = frozenset(context.not_stored)
         """The banks that the program itself brings to DRAM."""
         self._horizon = -1
@@ -87,7 +90,12 @@ class FilterLoader:
         """
         words = self._words(head)
         use = self.order.pending[1] if len(self.order.pending) > 1 else head
-        if use.bank is head.bank or not self._may_load(use) or self._skipped(use.tile_gate):
+        if (
+            self.take_turns(head.bank)
+            or use.bank is head.bank
+            or not self._may_load(use)
+            or self._skipped(use.tile_gate)
+        ):
             return
         if self.ring.place(words, self.ring.live) is not None:
             return
@@ -127,7 +135,27 @@ class FilterLoader:
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
-        return Weights(self.ring.live[region][0], self._vectors(bank, group), bank.pieces_in(group)[piece].first)
+        base = self._bases.get(region, self.ring.live[region][0])
+        return Weights(base, self._vectors(bank, group), bank.pieces_in(group)[piece].first)
+
+    def take_turns(self, bank: FilterBank) -> bool:
+        """Whether a live bank's groups lie at the buffer's begin and at its end in turn, since two do not fit.
+
+        They fit if the gate leaves out enough channels, and a LOAD waits for those products alone that read where it
+        writes: the even groups' last slices, and the odd ones' first.
+        """
+        words = bank.vectors * slices_of(bank.reduction, self.context.arch)
+        gated = self.context.live and bank.gate is not None and bank.space == Space.WEIGHTS_BY_REDUCTION
+        return gated and bank.streamed and words * 2 > self.ring.size
+
+    def still_needed(self, name: str, group: int, serial: int, slices: Slices) -> None:
+        """Of a group that takes turns with others the products that are left read no more than these slices."""
+        bank = self.context.image.banks[name]
+        region = region_name(bank, serial, group, 0)
+        base = self._bases.setdefault(region, self.ring.live[region][0])
+        vectors = self._vectors(bank, group)
+        self.ring.shrink(region, base + slices.first * vectors, base + (slices.first + slices.count) * vectors)
+        self.load_until(self._horizon)
 
     def parameters(self, name: str, group: int, serial: int) -> int | None:
         """The entry of a loaded group's first filter; None if the layer's parameters do not come by groups."""
@@ -182,6 +210,7 @@ class FilterLoader:
     def _release(self, region: str, parameters: bool = True) -> None:
         """A streamed piece gives way."""
         self.ring.release(region)
+        self._bases.pop(region, None)
         if parameters:
             self._parameters.release(region)
         self._streaming.remove(region)
@@ -240,6 +269,16 @@ class FilterLoader:
         words = {b.name: b.pieces[0].count * self._vectors(b, 0) for b in banks if not b.streamed and b.rows}
         return self.ring.reserve(words)
 
+    def _take(self, use: Use, region: str, words: int) -> int | None:
+        """Room for a region, or None."""
+        if not self._reserve_chain(use.bank):
+            return None
+        if not self.take_turns(use.bank):
+            return self.ring.take(region, words)
+        base = self.ring.take_at(region, words, (self.ring.size - words) * (use.group % 2))
+        urgent = not any(name.startswith(f"{use.bank.name} (") for name in self._streaming)
+        return self.ring.take(region, words) if base is None and urgent else base
+
     def _load(self, use: Use) -> bool:
         """Load one piece of one group, if there is room."""
         bank, piece, arch = use.bank, use.bank.pieces_in(use.group)[use.piece], self.context.arch
@@ -250,7 +289,7 @@ class FilterLoader:
         if use.piece == 0 and not self._parameters.has_room(bank.name):
             self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
             return False
-        base = self.ring.take(region, words) if self._reserve_chain(bank) else None
+        base = self._take(use, region, words)
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False

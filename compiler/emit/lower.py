@@ -18,6 +18,7 @@ from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
+from gatewright.compiler.emit.lower_exits import ExitLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.compiler.emit.wake import Wakes
@@ -27,6 +28,7 @@ from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.bins import QuantisedBins
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.interpolation import QuantisedConstant, QuantisedInterpolation
 from gatewright.compiler.kinds.output import QuantisedOutput
@@ -53,6 +55,7 @@ class Lowering:
         self.gates = GateLowering(self.context, self.loader, self.wakes)
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
+        self.exits = ExitLowering(self)
         self._heads: dict[str, AverageProduct] = {}
         self._serving = serving_gates(self.graph)
         self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
@@ -91,20 +94,23 @@ class Lowering:
         """Convolutions of one source."""
         self._convolutions.emit(layers)
 
-    def advance_classifier(self, head: QuantisedClassifier, rows: int) -> None:
+    def advance_classifier(self, head: QuantisedClassifier | QuantisedExit, rows: int) -> None:
         """Gather the first rows of the classifier's map, once half of them are there."""
-        if self.image.head is not None or head.name in self.wakes:
+        if head.name in self.wakes or (self.image.head is not None and head.name in self.image.head.names):
             return
         shape = self.graph.shapes[head.source]
         if 2 * rows < shape.height:
             return
         words = slices_of(shape.channels, self.arch) * padded_vectors(shape.height * shape.width)
         if head.name not in self._heads and self.context.may_begin_early(words):
-            self._heads[head.name] = self._average(head)
+            self._heads[head.name] = self.average(head)
         if head.name in self._heads:
             self._heads[head.name].gather_rows(rows)
 
-    def _average(self, layer: QuantisedClassifier) -> AverageProduct:
+    def average(self, layer: QuantisedClassifier | QuantisedExit) -> AverageProduct:
+        """The product of a classifier, as far as it has been begun."""
+        if layer.name in self._heads:
+            return self._heads[layer.name]
         self.context.macs[layer.name] = 0
         shape = self.graph.shapes[layer.source]
         assert layer.source not in self.image.pitches
@@ -119,6 +125,7 @@ class Lowering:
             len(layer.weight),
             address,
             EpilogueKind.REDUCE_RAW,
+            margins=self.image.addresses[layer.margins_name] if isinstance(layer, QuantisedExit) else None,
         )
 
     def classifier(self, layer: QuantisedClassifier) -> None:
@@ -128,17 +135,20 @@ class Lowering:
             wake.finish()
             wake.reduce(EpilogueKind.REDUCE_RAW, self.image.addresses[layer.output])
         elif self.image.head is None:
-            (self._heads.get(layer.name) or self._average(layer)).finish()
-        address = self.image.addresses[layer.output]
-        row = len(self.context.out.rows) - 1
+            self.average(layer).finish()
+        self.place_logits(layer)
+        self.store(layer.output)
+
+    def place_logits(self, layer: QuantisedClassifier | QuantisedExit) -> None:
+        """Record where a classifier's logits lie now."""
+        address, row = self.image.addresses[layer.output], len(self.context.out.rows) - 1
         self.placements.append(Placement(layer.output, "logits", address, 1, 1, len(layer.weight), row))
-        self._store(layer.output)
 
     def give(self, layer: QuantisedOutput) -> None:
         """A map that the network returns, on its way to DRAM; one that lies there is where it shall be."""
         self.context.out.layer = layer.name
         if layer.source not in self.image.spilled:
-            self._store(layer.source)
+            self.store(layer.source)
 
     def bins(self, layer: QuantisedBins) -> None:
         """The averages of a map's bins, from those of its tiles."""
@@ -192,7 +202,7 @@ class Lowering:
             dram_address = dram + first * BEAT_BYTES
             self.context.out.emit(opcode, accesses, dram_address=dram_address, address=low, **fields)
 
-    def _store(self, tensor: str) -> None:
+    def store(self, tensor: str) -> None:
         """Take an output of the network to DRAM."""
         address, output = self.image.addresses[tensor], self.image.outputs[tensor]
         beats = -(-output.bytes // BEAT_BYTES)
@@ -212,7 +222,7 @@ class Lowering:
         if tiles is not None and gate is not None and gate.whole:
             if not len(gate.entries):
                 return  # nothing was written
-            tiles = None
+            tiles = tiles if gate.live else None
         self._record(layer.output, kind, tiles, layer.output_channels)
         self.place_pooled(layer, pool)
 
@@ -267,6 +277,7 @@ class Lowering:
             regions=self.image.regions,
             placements=self.placements,
             gates=sorted(self.context.records, key=lambda record: order.index(record.name)),
+            exits=self.exits.records,
             layers=self.context.out.layers,
             layer_kinds=self.kinds,
             macs=self.context.macs,
@@ -290,6 +301,6 @@ def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8
 def lower_live(image: NetworkImage) -> Program:
     """Compile a network for every sample: sizes are upper bounds, and the tables decide."""
     check_live(image)
-    gates = [layer for layer in image.graph.layers if isinstance(layer, QuantisedGate)]
+    gates = [layer for layer in image.graph.layers if isinstance(layer, QuantisedGate | QuantisedExit)]
     everywhere = {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}
     return Lowering(image, everywhere, live=bool(gates)).run(None)

@@ -14,6 +14,7 @@ from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
 from gatewright.compiler.emit.lower_head import HeadLowering
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
+from gatewright.compiler.emit.matrix import Product
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.emit.streamed import convolve_streamed
@@ -24,7 +25,7 @@ from gatewright.compiler.plan.bands import BandedBlock, Rows
 from gatewright.compiler.plan.depthwise import in_epilogue, windowed
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
-from gatewright.compiler.plan.spills import Pass
+from gatewright.compiler.plan.spills import Pass, going_along
 from gatewright.compiler.plan.tiling import PIECE_UNIT, TileSet, all_tiles, computed_edge, even_chunks
 from gatewright.contract.errors import GatewrightError
 
@@ -78,8 +79,10 @@ class ConvolutionLowering(ConvolutionProducts):
                 self._in_bands(block)
             return
         if any(layer.name in self.image.by_rows for layer in layers):
-            for layer in layers:
-                self._by_rows([layer], Pass.of_layer(layer, self.graph, self.image.step_rows.get(layer.name)), 0)
+            first = going_along(layers[0], self.graph) if self.image.live else (layers[0],)
+            for along in [first, *((layer,) for layer in layers[len(first) :])]:
+                rows = self.image.step_rows.get(along[0].name)
+                self._by_rows(along, Pass.of_layers(along, self.graph, rows), 0)
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -164,6 +167,7 @@ class ConvolutionLowering(ConvolutionProducts):
                 both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
                 for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
+                        runs = [self.lowering.gates.row_tables.resolved(tiles) for tiles in runs]
                         even, (tiles, *others) = self.arch.accumulator_depth if beside else None, runs
                         chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
                         if others or apart:
@@ -244,7 +248,10 @@ class ConvolutionLowering(ConvolutionProducts):
         fine: bool = False,
         skips: bool = False,
     ) -> Iterator[None]:
-        """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""
+        """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all.
+
+        ``skips``: a live program leaves them out if none of these tiles are there, as it must if no table picks them.
+        """
         if pool is not None and pool.tile != tiles.tile:
             raise GatewrightError(
                 f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
@@ -253,7 +260,11 @@ class ConvolutionLowering(ConvolutionProducts):
         if not filters or not len(tiles):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
-        product = replace(product, serial=serial, even=even, fine=fine, skips=skips).within_reach()
+        product = replace(product, serial=serial, even=even, fine=fine).within_reach()
+        table = tiles.without if skips or tiles.table is None else None
+        yield from self._left_out_without(table, self._chunks(layer, product))
+
+    def _chunks(self, layer: QuantisedConv, product: Product) -> Iterator[None]:
         if in_epilogue(layer, self.graph, self.arch):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             way = average if windowed(layer) else convolve_depthwise
@@ -264,8 +275,17 @@ class ConvolutionLowering(ConvolutionProducts):
             return
         way = convolve_streamed
         if not layer.beside:
-            way = self.way(layer.name, product.source, tiles, product.kernel)
+            way = self.way(layer.name, product.source, product.tiles, product.kernel)
         yield from way(self.context, self.loader, product)
+
+    def _left_out_without(self, table: int | None, chunks: Iterator[None]) -> Iterator[None]:
+        """Chunks that are left out if a table has no entries; what comes between them is not."""
+        while True:
+            with self.context.out.left_out_without(table):
+                left = next(chunks, _FINISHED) is None
+            if not left:
+                return
+            yield
 
     def place(self, layer: QuantisedConv) -> None:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""

@@ -17,6 +17,7 @@ from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.following_work import FollowingWork
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
+from gatewright.compiler.emit.row_tables import RowTables
 from gatewright.compiler.emit.sign_bits import sign_bits
 from gatewright.compiler.emit.tap_work import TapWork
 from gatewright.compiler.emit.wake import Wakes
@@ -53,6 +54,7 @@ class GateLowering:
         self._holders: dict[int, str] = {}
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork | FollowingWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
+        self.row_tables = RowTables(context, self._take_table)
         gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
         self._in_columns = {gate for gate in gated if gate is not None}
         """Spatial gates whose tiles lie in one column, too."""
@@ -100,23 +102,26 @@ class GateLowering:
             mask = self._begun[each.name].mask
             sign_bits(context, self.loader, each, mask)
             kind: GateKind = "spatial" if each.whole else "channel"
-            table, entries = self._index(each.name, kind, mask, self._decided(each.name), False)
+            table, entries = self.index(each.name, kind, mask, self.decided(each.name), False)
             grid, tables = (1, 1) if each.whole else (0, 0), self._group_tables[each.name]
             context.gates[each.name] = DecidedGate(
                 mask, table, entries, grid=grid, group_tables=tables, whole=each.whole, live=context.live
             )
+            if each.whole and context.live and self._finishes_a_shortcut(each.name):
+                decided = context.gates[each.name]
+                decided.complement_table, _ = self.index(each.name, kind, mask, self.decided(each.name), True)
         self._multiply_spatial(spatial, None)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):
                 context.out.layer = gate.name
                 decided = context.gates[gate.name]
-                bits = self._decided(gate.name)
-                decided.complement_table, decided.complement = self._index(
+                bits = self.decided(gate.name)
+                decided.complement_table, decided.complement = self.index(
                     gate.name, "spatial", decided.mask, bits, True
                 )
                 if gate.name in self._in_columns:
                     column = bits.reshape(-1, 1)
-                    decided.column_complement_table, _ = self._index(gate.name, "spatial", decided.mask, column, True)
+                    decided.column_complement_table, _ = self.index(gate.name, "spatial", decided.mask, column, True)
 
     def _multiply_spatial(self, gates: Sequence[QuantisedSpatialGate], cycles: int | None) -> None:
         """Steps of spatial gates for so many of the array's cycles, or all; a gate without any left becomes a table."""
@@ -129,18 +134,18 @@ class GateLowering:
                 cycles = None if cycles is None else cycles - taken
             if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
-                table, entries = self._index(gate.name, "spatial", work.mask, self._decided(gate.name), False)
+                table, entries = self.index(gate.name, "spatial", work.mask, self.decided(gate.name), False)
                 context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid, live=context.live)
                 if gate.name in self._in_columns:
-                    column = self._decided(gate.name).reshape(-1, 1)
-                    context.gates[gate.name].column_table, _ = self._index(
+                    column = self.decided(gate.name).reshape(-1, 1)
+                    context.gates[gate.name].column_table, _ = self.index(
                         gate.name, "spatial", work.mask, column, False, record=False
                     )
 
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork | FollowingWork:
         if gate.name not in self._begun:
-            bits = self._decided(gate.name).size
-            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self._take_mask(bits))
+            bits = self.decided(gate.name).size
+            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self.take_mask(bits))
             self._group_tables[gate.name] = self._load_group_tables(gate.name)
         return self._begun[gate.name]
 
@@ -178,7 +183,7 @@ class GateLowering:
         count = shape.channels if channels is None else len(channels.entries)
         return SourceMap(address, shape.height, shape.width, count, channels).masked(tiles)
 
-    def _index(
+    def index(
         self,
         name: str,
         kind: GateKind,
@@ -223,7 +228,7 @@ class GateLowering:
         They are what the gate will decide, and come from DRAM early: INDEX knows only numbers in the whole bank.
         """
         context, tables = self.context, dict[int, int]()
-        entries = build_table(self._decided(gate), False)
+        entries = build_table(self.decided(gate), False)
         banks = [bank for bank in context.image.banks.values() if bank.picked and bank.output_gate == gate]
         for size in sorted({bank.group for bank in banks} if len(entries) else ()):
             table = tables[size] = self._take_table(gate)
@@ -239,7 +244,8 @@ class GateLowering:
             )
         return tables
 
-    def _decided(self, name: str) -> npt.NDArray[np.bool_]:
+    def decided(self, name: str) -> npt.NDArray[np.bool_]:
+        """A gate's decisions, or of a live program those of a gate that is on everywhere."""
         if name not in self.context.decisions:
             raise GatewrightError(f"no decision for gate {name}; run the integer reference on the sample first")
         return self.context.decisions[name]
@@ -258,10 +264,11 @@ class GateLowering:
         return table
 
     def _last_use(self, gate: str) -> int:
-        """The number of the last layer that a gate has a say in."""
-        return max(self.loader.turn[layer.name] for layer in self.context.graph.layers if gate in layer.gates)
+        """The number of the last layer that a gate has a say in; -1 of an exit, which nobody asks later."""
+        users = (layer for layer in self.context.graph.layers if gate in layer.gates)
+        return max((self.loader.turn[layer.name] for layer in users), default=-1)
 
-    def _take_mask(self, bits: int) -> int:
+    def take_mask(self, bits: int) -> int:
         """The masks take turns; long ones are several that follow one another."""
         first, count = self._mask, masks_of(bits)
         if count > MASKS:

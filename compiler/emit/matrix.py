@@ -105,8 +105,9 @@ class Product:
         count: int,
         slices: Slices | None = None,
         pieces: Sequence[Slices] = (),
+        first_filter: int = 0,
     ) -> Patches:
-        """Gather tiles [first, first + count)."""
+        """Gather tiles [first, first + count), for filters from ``first_filter`` on."""
         tiles, width = (self.tiles, self.output.width) if self.reads is None else (self.reads, self.reads_width)
         if self.parts and slices is not None:
             part = max(
@@ -115,7 +116,10 @@ class Product:
             own = Slices(slices.first - part.slices.first, slices.count)
             base, vectors, _ = gather(context, part.source, width, tiles, first, count, self.kernel, own)
             return Patches(base, vectors, slices)
-        return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces)
+        gate, needed = self.output.channel_gate, dict[str, int]()
+        if gate is not None and gate.live:
+            needed = {"filter_table": gate.table, "first_filter": first_filter}
+        return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces, needed)
 
     def multiply(
         self, context: Context, loader: FilterLoader, patches: Patches, sizes: dict[str, int], group: int = 0
@@ -236,9 +240,10 @@ def _store(
     sizes: dict[str, int],
 ) -> None:
     """Write results that lie together."""
-    begin, end = tiles.listed_span(first, count) if output.moving else tiles.span(first, count)
+    by_position = output.moving and tiles.gate_rows is None
+    begin, end = tiles.listed_span(first, count) if by_position else tiles.span(first, count)
     placed = output.rows(begin, min(output.height, end))
-    if output.moving and not first:
+    if output.moving and not first and not tiles.rows[0]:
         # Whoever used the region before: their bytes may lie anywhere in it, and so may those that are written here.
         placed = replace(placed, ranges=output.rows(0, output.height).ranges)
     entries = sizes["first_filter"] + sizes["filter_count"] if output.first_channel is not None else output.channels

@@ -48,14 +48,18 @@ def gather(
     kernel: Kernel,
     slices: Slices | None = None,
     pieces: Sequence[Slices] = (),
+    needed: dict[str, int] | None = None,
 ) -> Patches:
-    """Form the patches of tiles [first, first + count): all their slices, or those given; whole, or piece by piece."""
+    """Form the patches of tiles [first, first + count): all their slices, or those given; whole, or piece by piece.
+
+    ``needed``: the fields that say for which filters; without any the machine forms nothing.
+    """
     chosen = slices or Slices(0, slices_of(kernel.taps * source.channels, context.arch))
     vectors = padded_vectors(count * tiles.area)
     patches = Patches(context.take_patches(chosen.count * vectors), vectors, chosen)
     if source.channels:
         for piece in pieces or [chosen]:
-            gather_into(context, source, out_width, tiles, first, count, kernel, patches.piece(piece))
+            gather_into(context, source, out_width, tiles, first, count, kernel, patches.piece(piece), needed)
     return patches
 
 
@@ -68,12 +72,14 @@ def gather_into(
     count: int,
     kernel: Kernel,
     patches: Patches,
+    needed: dict[str, int] | None = None,
 ) -> None:
     """Form the patches of tiles [first, first + count) from the given word of a region on."""
     base, vectors, slices = patches
     begin, end = _span(source, tiles, first, count, kernel)
-    low = max(0, begin * kernel.stride - kernel.padding_y)
-    bottom = (end - 1) * kernel.stride - kernel.padding_y + kernel.reach
+    top, reach = _rows_of_slices(context, source, kernel, slices)
+    low = max(0, begin * kernel.stride - kernel.padding_y + top)
+    bottom = (end - 1) * kernel.stride - kernel.padding_y + reach
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
@@ -86,6 +92,9 @@ def gather_into(
     if source.channel_gate is not None:
         accesses.append(reads("table", source.channel_gate.table, source.channel_gate.table + 1))
         fields["channel_table"] = source.channel_gate.table
+    if needed is not None:
+        accesses += [reads("table", table, table + 1) for table in tables_of(needed)]
+        fields |= needed
     if source.follows is not None:
         accesses.append(reads("table", source.follows, source.follows + 1))
     if source.tile_gate is not None:
@@ -123,6 +132,19 @@ def gather_into(
     )
 
 
+def _rows_of_slices(context: Context, source: SourceMap, kernel: Kernel, slices: Slices) -> tuple[int, int]:
+    """Rows [first, end) of the kernel's reach that some slices of a patch are of: all where the machine knows.
+
+    In a live program steps follow one another by what little room a ring has, and begin with the rows that are there.
+    """
+    row = kernel.width * source.channels
+    if not context.live or source.channel_gate is not None or not row:
+        return 0, kernel.reach
+    first = slices.first * context.arch.rows // row
+    last = min(((slices.first + slices.count) * context.arch.rows - 1) // row, kernel.height - 1)
+    return first * kernel.dilation, last * kernel.dilation + 1
+
+
 def _span(source: SourceMap, tiles: TileSet, first: int, count: int, kernel: Kernel) -> tuple[int, int]:
     """The output rows [begin, end) of tiles for which a GATHER reads a map.
 
@@ -132,14 +154,15 @@ def _span(source: SourceMap, tiles: TileSet, first: int, count: int, kernel: Ker
     """
     end, beyond = first + count, 0
     if source.moving:
-        if end == len(tiles):
+        last = end == len(tiles) and (tiles.bottom is None or tiles.bottom * kernel.stride >= source.height)
+        if last or source.at_once:
             return 0, source.height
         if source.tile_gate is not None:
             pixels = max(kernel.padding_y, kernel.reach - 1 - kernel.padding_y)
             rows_of_tiles = -(-pixels // source.tile_gate.tile_in(source.height))
             beyond = rows_of_tiles * (source.tile_gate.grid[1] + 1)
     begin = int(tiles.rows[max(0, first - beyond)])
-    if tiles.bottom is not None and not source.moving:
+    if tiles.bottom is not None and (not source.moving or tiles.gate_rows is not None):
         return begin, tiles.bottom
     return begin, int(tiles.rows[min(len(tiles), end + beyond) - 1]) + tiles.tile
 
@@ -167,8 +190,12 @@ def multiply(
     fields = dict(sizes)
     if bank.listed:
         # The group was picked by the table as it was loaded, and its vectors are in order.
-        fields["first_filter"] = 0
-        fields.pop("filter_table", None)
+        if context.live:
+            assert fields["first_filter"] == group * bank.group
+            fields["in_order"] = 1
+        else:
+            fields["first_filter"] = 0
+            fields.pop("filter_table", None)
     elif bank.picked:
         fields["filter_table"] = context.gates[str(bank.output_gate)].group_tables[bank.group]
     elif bank.streamed:

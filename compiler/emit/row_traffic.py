@@ -18,6 +18,9 @@ from gatewright.contract.isa import Opcode, Space
 PIECE_BEATS = 256
 """Beats that are moved at once: the epilogue waits for that long at most."""
 
+EARLIER = 3
+"""How much sooner than its work a live step's rows are moved: towards the lists' ends there may be no work."""
+
 _Piece = tuple[Opcode, int, int, int]
 
 
@@ -33,6 +36,16 @@ class _Stream:
         if not self.use.reads or step >= len(self.use.needed):
             return []
         end = max(self.loaded, self.rows.whole_units(self.use.needed[step]))
+        pieces = self.rows.transfers(self.loaded, end, PIECE_BEATS)
+        self.loaded = end
+        return [(Opcode.LOAD, *piece) for piece in pieces]
+
+    def bring_some(self, step: int) -> list[_Piece]:
+        """Rows of the step behind one, as far as the ring has room beside what is read and written from this one on."""
+        if not self.use.reads or step + 1 >= len(self.use.needed):
+            return []
+        room = self.use.first[step] // self.rows.unit * self.rows.unit + self.rows.ring
+        end = max(self.loaded, min(room, self.rows.whole_units(self.use.needed[step + 1])))
         pieces = self.rows.transfers(self.loaded, end, PIECE_BEATS)
         self.loaded = end
         return [(Opcode.LOAD, *piece) for piece in pieces]
@@ -82,12 +95,16 @@ class RowTraffic:
         if self.ahead:
             for stream in self.streams:
                 self._waiting += stream.bring(number + 1)
+        elif self.context.live:
+            for stream in self.streams:
+                self._waiting += stream.bring_some(number)
         self._number, self._begun, self._pieces = number, self.context.idle_port, len(self._waiting)
 
     def _between(self) -> None:
         """As much of what waits as the port has been idle, so that all of it has gone at the end of the step."""
         expected = self._share * self._dense_idle(self._number)
         done = (self.context.idle_port - self._begun) / expected if expected > 0 else 1.0
+        done *= EARLIER if self.context.live else 1
         while self._waiting and len(self._waiting) > (1 - done) * self._pieces:
             self._move(self._waiting.popleft())
 

@@ -46,11 +46,15 @@ def _of_products(context: Context, loader: FilterLoader, gate: QuantisedAverageG
     context.macs[gate.name] += gate.sign_weight.size
 
 
-def _of_values(context: Context, loader: FilterLoader, gate: QuantisedAverageGate, mask: int) -> None:
-    """The vector is a map of one channel, multiplied by 1: a bit per pixel."""
-    count = len(gate.average_weight)
+def _of_values(context: Context, loader: FilterLoader, gate: QuantisedLinearGate, mask: int) -> None:
+    """The vector's values by themselves."""
+    values_signs(context, loader, gate.name, context.image.addresses[gate.vector_name], len(gate.average_weight), mask)
+
+
+def values_signs(context: Context, loader: FilterLoader, bank: str, address: int, count: int, mask: int) -> None:
+    """The signs of a vector's values: it is a map of one channel, multiplied by the 1 of a bank: a bit per pixel."""
     rows = -(-count // ROW)
-    vector = SourceMap(context.image.addresses[gate.vector_name], rows, ROW, 1)
+    vector = SourceMap(address, rows, ROW, 1)
     patches = gather(context, vector, ROW, all_tiles(rows, ROW, 1), 0, count, Kernel())
     sizes = {
         "tile": 1,
@@ -61,7 +65,7 @@ def _of_values(context: Context, loader: FilterLoader, gate: QuantisedAverageGat
         "stationary": int(Stationary.PIXELS),
     }
     context.next_bank()
-    multiply(context, loader, gate.name, vector, 1, patches, sizes)
-    loader.used(gate.name, 0)
-    threshold(context, gate.name, mask, 0, ROW, sizes)
+    multiply(context, loader, bank, vector, 1, patches, sizes)
+    loader.used(bank, 0)
+    threshold(context, bank, mask, 0, ROW, sizes)
     context.patches_multiplied(patches.base)

@@ -20,6 +20,7 @@ from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches
 from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
+from gatewright.compiler.plan.live_chunks import both_ways
 from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, patch_share, whole_part
 
 TOGETHER = 3, 4
@@ -55,7 +56,7 @@ def convolve_streamed(context: Context, loader: FilterLoader, product: Product) 
 def convolve_together(context: Context, loader: FilterLoader, products: Sequence[Product]) -> Iterator[None]:
     """A convolution over several tile sets, by filters that are read once: each group goes through all of them."""
     name, serial = products[0].name, products[0].serial
-    steps = [step for product in products for step in _steps(context, product)]
+    steps = [step for product in products for step in _steps(context, loader, product)]
     if len(products) > 1:
         steps.sort(key=lambda step: step.group)
     last = {id(step.product): step.first_filter for step in steps}
@@ -75,11 +76,15 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
             words = ahead.piece.count * padded_vectors(ahead.count * ahead.product.tiles.area)
             if len(gathered) > number and not context.may_gather_ahead(words):
                 break
-            gathered.append(ahead.product.gather(context, ahead.first, ahead.count, ahead.piece))
+            patches = ahead.product.gather(
+                context, ahead.first, ahead.count, ahead.piece, first_filter=ahead.first_filter
+            )
+            gathered.append(patches)
         _multiply(context, loader, product, step, gathered[number], banks)
         following = steps[number + 1] if number + 1 < len(steps) else None
         if following is None or not step.same_patches(following):
             context.patches_multiplied(gathered[number].base)
+        _shrink(loader, bank, steps, number)
         if bank.returns:
             _release_pieces(loader, bank, step, following, serial)
         elif not any(later.group == step.group for later in steps[number + 1 : number + 3]):
@@ -98,6 +103,28 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
                 yield
 
 
+def _shrink(loader: FilterLoader, bank: FilterBank, steps: Sequence[_Step], number: int) -> None:
+    """Of a group that takes turns with others let the slices give way that no later step needs."""
+    group, left = steps[number].group, list[Slices]()
+    if not loader.take_turns(bank):
+        return
+    for step in steps[number + 1 :]:
+        if step.group != group:
+            break
+        left.append(step.piece)
+    if left:
+        first, end = min(piece.first for piece in left), max(piece.first + piece.count for piece in left)
+        loader.still_needed(bank.name, group, steps[number].product.serial, Slices(first, end - first))
+
+
+def _in_turn(pieces: list[Slices], group: int) -> list[Slices]:
+    """The pieces of a group that takes turns with others: those first that give way to the next group's filters.
+
+    The first one starts the sums.
+    """
+    return pieces if group % 2 else [pieces[0], *pieces[:0:-1]]
+
+
 def _release_pieces(loader: FilterLoader, bank: FilterBank, step: _Step, following: _Step | None, serial: int) -> None:
     """Let the pieces give way that no later step needs, of a group that the buffer does not hold at once."""
     goes_on = following is not None and following.group == step.group
@@ -114,7 +141,7 @@ def slices_end(bank: FilterBank) -> int:
     return bank.pieces[-1].first + bank.pieces[-1].count
 
 
-def _steps(context: Context, product: Product) -> list[_Step]:
+def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_Step]:
     arch, bank, tiles = context.arch, context.image.banks[product.name], product.tiles
     slices = slices_of(product.kernel.taps * product.source.channels, arch)
     most = max(1, arch.accumulator_depth // tiles.pixels) * arch.columns
@@ -129,6 +156,7 @@ def _steps(context: Context, product: Product) -> list[_Step]:
     room = arch.weight_words * TOGETHER[0] // TOGETHER[1] // slices_of(bank.reduction, arch)
     if product.filters_stand or bank.picked or groups[-1][2] * PIECE_UNIT >= arch.columns:
         room = 0  # the array takes longer than the gather
+    in_turn = loader.take_turns(bank)
     for together in _together(groups, group_size, room):
         loads = bank.pieces_in(together[0][0] if bank.streamed else 0)
         if unit > 1:  # a piece of patches may begin within a loaded piece, and end in another
@@ -137,6 +165,8 @@ def _steps(context: Context, product: Product) -> list[_Step]:
         regions = [part.slices for part in product.parts] or [Slices(0, slices)]
         within = [part_of(load, region) for load in loads for region in regions]
         pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
+        if in_turn:
+            pieces = _in_turn(pieces, together[0][0])
         for first, count in chunks:
             for piece in pieces:
                 steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]
@@ -183,24 +213,35 @@ def _multiply(
     context.bank = banks[step.first_filter]
     picked = context.image.banks[product.name].picked
     only = product.filters_stand, picked, product.pixels_stand(context.arch.columns)
-    part = whole_part(step.count * tiles.pixels, step.filters, context.arch, *only)
-    sizes = {
-        "tile": tiles.tile,
-        "first_tile": tiles.start + step.first,
-        "tile_count": step.count,
-        **product.tables,
-        "first_pixel": tiles.first_pixel,
-        "pixel_count": part.pixels,
-        "first_filter": step.first_filter,
-        "filter_count": part.filters,
-        "stationary": int(part.stationary),
-    }
-    product.multiply(context, loader, patches, sizes, step.group)
+    gate, pixels = product.output.channel_gate, step.count * tiles.pixels
+    if gate is not None and gate.live and not product.filters_stand:
+        parts = both_ways(pixels, 0, step.filters, context.arch)
+    else:
+        parts = (whole_part(pixels, step.filters, context.arch, *only),)
+    ways = []
+    for part in parts:
+        sizes = {
+            "tile": tiles.tile,
+            "first_tile": tiles.start + step.first,
+            "tile_count": step.count,
+            **product.tables,
+            "first_pixel": tiles.first_pixel,
+            "pixel_count": part.pixels,
+            "first_filter": step.first_filter,
+            "filter_count": part.filters,
+            "stationary": int(part.stationary),
+        }
+        if part.only:
+            sizes["only"] = int(part.only)
+        product.multiply(context, loader, patches, sizes, step.group)
+        ways.append(sizes)
     if not step.ends:
         return
     output, entry = product.output, loader.parameters(product.name, step.group, product.serial)
     if entry is not None:
         first = step.group * context.image.banks[product.name].group
         output = replace(output, parameters=entry, first_channel=first)
-        sizes["first_filter"] -= first
-    store(context, output, tiles, step.first, step.count, sizes)
+        for sizes in ways:
+            sizes["first_filter"] -= first
+    for sizes in ways:
+        store(context, output, tiles, step.first, step.count, sizes)

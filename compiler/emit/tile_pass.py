@@ -70,7 +70,7 @@ class TilePass:
         if completer is not None and finishes is not None:
             return [
                 self._listed(finishes, False, False, None),
-                self._listed(finishes, True, completer.relu, self.image.pooling_of(layer)),
+                self._listed(finishes, True, completer.relu_of_skipped, self.image.pooling_of(layer)),
             ]
         pool = self.image.poolings.get(layer.output)
         if gate is not None:

@@ -43,7 +43,7 @@ def work_in_runs(convolutions: ConvolutionLowering, one: Pass) -> list[Work]:
                 relu = layer.relu and completer is None  # else the sum has it
                 found = [(runs_of_tiles(gate.entries, *place), relu)]
                 if completer is not None:
-                    found.append((runs_of_tiles(gate.complement, *place), completer.relu))
+                    found.append((runs_of_tiles(gate.complement, *place), completer.relu_of_skipped))
             if convolutions.filters_of(layer):
                 work += [(number, layer, runs, relu, None) for runs, relu in found if runs]
     return work

@@ -15,10 +15,16 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from gatewright.compiler.frontend import recognise_decisions, recognise_gates, recognise_layers
+from gatewright.compiler.frontend import (
+    recognise_bypass,
+    recognise_decisions,
+    recognise_exits,
+    recognise_gates,
+    recognise_layers,
+)
 from gatewright.compiler.frontend.averages_first import averages_first
 from gatewright.compiler.frontend.elsewhere import find_residuals_elsewhere
-from gatewright.compiler.frontend.patterns import Constant, Image, Value
+from gatewright.compiler.frontend.patterns import Choice, Constant, Image, Value
 from gatewright.compiler.frontend.prune import mask_before_depthwise
 from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
 from gatewright.compiler.frontend.walk import Walk
@@ -35,7 +41,8 @@ INPUT = "input"
 SUPPORTED = (
     "2-D convolution, batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
     "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, bilinear upsampling of small maps, a "
-    "linear classifier on a global average, and gates (logits that are compared, and the result multiplied)"
+    "linear classifier on a global average, gates (logits that are compared, and the result multiplied), and early "
+    "exits (logits that are the answer where any reaches its threshold)"
 )
 
 
@@ -137,6 +144,10 @@ def _finish(walk: Walk, node: fx.Node) -> None:
             "return logits [N, classes] or feature maps, one or more, in a tuple, a list or a dict: wrap it in a "
             "module whose forward returns them alone"
         )
+    values = [walk.values[result] for result in results if isinstance(result, fx.Node)]
+    if any(isinstance(value, Choice) for value in values):
+        recognise_exits.finish(walk, values)
+        return
     for number, result in enumerate(results):
         assert isinstance(result, fx.Node)
         recognise_layers.finish(walk, result, number, len(results))
@@ -165,15 +176,21 @@ _HANDLERS: dict[str, Handler] = {
     "relu": recognise_layers.relu,
     **dict.fromkeys(("relu6", "hardtanh", "clamp"), recognise_layers.clamp),
     "max_pool2d": recognise_layers.max_pool,
-    "add": _of_logits_or(recognise_layers.add),
+    "add": _of_logits_or(recognise_bypass.add),
     "cat": recognise_layers.concatenate,
-    "mul": _of_logits_or(recognise_gates.multiply),
+    "mul": _of_logits_or(recognise_bypass.multiply),
     **dict.fromkeys(("sub", "rsub", "div"), recognise_decisions.affine),
     "neg": recognise_decisions.negate,
     "sum": recognise_decisions.total,
     **dict.fromkeys(("ge", "gt", "le", "lt"), recognise_decisions.compare),
     "argmax": recognise_decisions.argmax,
     "max": recognise_decisions.largest,
+    "amax": recognise_decisions.largest_logit,
+    "any": recognise_decisions.any_on,
+    "where": recognise_exits.choose,
+    **dict.fromkeys(
+        ("full", "full_like", "ones", "ones_like", "zeros", "zeros_like", "scalar_tensor"), recognise_exits.number
+    ),
     **dict.fromkeys(("eq", "ne"), recognise_decisions.equal),
     **dict.fromkeys(("logical_not", "bitwise_not"), recognise_decisions.opposite),
     **dict.fromkeys(("slice", "select"), recognise_decisions.part),

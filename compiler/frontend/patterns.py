@@ -84,6 +84,8 @@ class OpenConv:
     """Further maps that it reads: the channels behind those of the source."""
     appended_to: str | None = None
     """The tensor behind whose channels its own are put."""
+    bypass: bool = False
+    """Where ``output_tiles`` is off the residual stands, without the activation."""
 
     def normalised(self, factor: Array, offset: Array) -> Self:
         """With ``y * factor + offset`` folded in, both [out]."""
@@ -183,6 +185,11 @@ class DenseChain:
         """Whether the last layer has no ReLU yet, so that what is linear can be folded into it."""
         return not self.layers[-1].relu
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it is one layer without ReLU."""
+        return len(self.layers) == 1 and not self.layers[0].relu
+
     def minus(self, other: Logits) -> DenseChain | None:
         """The difference, if it is one such chain: both have the layers but the last in common."""
         if not isinstance(other, DenseChain) or self.source != other.source or not (self.linear and other.linear):
@@ -255,7 +262,7 @@ Logits = DenseChain | GridLogits
 
 @dataclass(frozen=True, eq=False)
 class Largest:
-    """The pair of the largest of two logits and its number, of which the number is a gate's decision."""
+    """The pair of the largest of several logits and its number; of two the number is a gate's decision."""
 
     logits: Logits
 
@@ -266,11 +273,57 @@ class Mask:
 
     logits: Logits
     strict: bool = False
+    opposite_of: Mask | None = None
 
     @property
     def opposite(self) -> Mask:
         """1 where this is 0."""
-        return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict)
+        return Mask(self.logits.mixed(-np.eye(self.logits.outputs)), not self.strict, self)
+
+    def is_opposite(self, other: Mask) -> bool:
+        """Whether one of two masks has been made as the other's opposite."""
+        return self.opposite_of is other or other.opposite_of is self
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A map times a mask of a shape, of which only a sum with another one times the opposite mask can be made."""
+
+    value: FeatureMap | OpenConv
+    mask: Mask
+    mask_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LargestLogit:
+    """The largest of several logits: an early exit's compares it with one threshold."""
+
+    logits: DenseChain
+
+
+@dataclass(frozen=True, eq=False)
+class AnyOn:
+    """Whether any bit of a decision is on: whether an image leaves at an early exit."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """A number that is the same for every image, in a tensor."""
+
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Of several values the first whose condition holds, or the last: all are logits, or all numbers.
+
+    Of logits it is what a network with early exits answers, of numbers which exit it was.
+    """
+
+    conditions: tuple[AnyOn, ...]
+    values: tuple[DenseChain | Number, ...]
 
 
 Value = (
@@ -285,7 +338,12 @@ Value = (
     | DenseChain
     | GridLogits
     | Largest
+    | LargestLogit
     | Mask
+    | AnyOn
+    | Number
+    | Choice
+    | Chosen
 )
 
 
@@ -312,8 +370,16 @@ def describe(value: object) -> str:
             return f"the output of fully connected layer {value.layers[-1].module}"
         case GridLogits():
             return f"the logits of spatial gate {value.module}"
-        case Largest():
-            return "the largest of two logits"
+        case Largest() | LargestLogit():
+            return "the largest of several logits"
         case Mask():
             return "a gate's mask"
+        case AnyOn():
+            return "whether any bit of a decision is on"
+        case Number():
+            return f"the number {value.value:g}"
+        case Choice():
+            return "a choice by early exits"
+        case Chosen():
+            return f"{describe(value.value)} times a gate's mask"
     return repr(value)

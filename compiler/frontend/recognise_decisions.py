@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import Array, Constant, Image, Largest, Logits, Mask, Value, describe
+from gatewright.compiler.frontend.patterns import (
+    AnyOn,
+    Array,
+    Constant,
+    DenseChain,
+    Image,
+    Largest,
+    LargestLogit,
+    Logits,
+    Mask,
+    Value,
+    describe,
+)
 from gatewright.compiler.frontend.walk import Walk
 
 _COMPARISONS = {"ge": (1, False), "gt": (1, True), "le": (-1, False), "lt": (-1, True)}
@@ -74,6 +86,9 @@ def total(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 def compare(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """A gate's decision: logits beside a number, or beside other logits."""
     operation = str(getattr(node.target, "overloadpacket", "")).removeprefix("aten.")
+    peak = next((side for side in ("self", "other") if isinstance(_value(walk, args[side]), LargestLogit)), None)
+    if peak is not None:
+        return _any_reaches(walk, args[peak], args["other" if peak == "self" else "self"], operation, peak == "other")
     logits, other, turned = _scaled_and_other(walk, args["self"], args["other"])
     if not isinstance(logits, Logits):
         walk.fail(
@@ -91,23 +106,53 @@ def compare(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     return Mask(logits if sign > 0 else logits.mixed(-np.eye(logits.outputs)), strict)
 
 
+def _any_reaches(walk: Walk, peak: fx.Node, other: object, operation: str, turned: bool) -> AnyOn:
+    """Whether the largest logit reaches a threshold: then any does."""
+    largest = walk.value(peak)
+    assert isinstance(largest, LargestLogit)
+    sign, strict = _COMPARISONS[_MIRRORED[operation] if turned else operation]
+    numbers = np.array([float(other)]) if isinstance(other, int | float) else walk.constant(other)
+    if sign < 0 or numbers is None or numbers.size != 1:
+        walk.fail("the largest logit is compared with other than one number that it must reach (>= or >)")
+    offset = np.full(largest.logits.outputs, -float(numbers.reshape(-1)[0]))
+    return AnyOn(Mask(largest.logits.normalised(np.ones(len(offset)), offset), strict))
+
+
 def argmax(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """Which of two logits is larger, the first of equals: on if it is the second."""
-    return _second_is_larger(walk, _two_logits(walk, args))
+    return _second_is_larger(walk, _two_logits(walk, _along_one(walk, args)))
 
 
 def largest(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
-    """The largest of two logits and its number."""
-    return Largest(_two_logits(walk, args))
+    """The largest of several logits and its number."""
+    return Largest(_along_one(walk, args))
+
+
+def largest_logit(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """The largest of several logits."""
+    return _largest_of(walk, _along_one(walk, args))
+
+
+def any_on(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
+    """Whether any of several decisions is on."""
+    value = walk.value(args["self"])
+    dimensions = _dimensions(args)
+    if not isinstance(value, Mask) or not isinstance(value.logits, DenseChain) or dimensions != [1]:
+        walk.fail(
+            f"whether any of {describe(value)} is on along dimensions {dimensions}; supported is an early exit's: of "
+            "decisions [N, C] about the logits of a fully connected layer on a global average, along dimension 1"
+        )
+    return AnyOn(value)
 
 
 def item(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """A result of an operation that has several."""
     value, index = walk.value(args["self"]), args["index"]
-    if isinstance(value, Largest) and index == 1:
-        return _second_is_larger(walk, value.logits)
-    if index != 0 or isinstance(value, Largest):
-        walk.fail("only the first result of an operation can be used, and of the largest logit its number")
+    if isinstance(value, Largest):
+        logits = value.logits
+        return _largest_of(walk, logits) if index == 0 else _second_is_larger(walk, _two_logits(walk, logits))
+    if index != 0:
+        walk.fail("only the first result of an operation can be used")
     return value
 
 
@@ -148,15 +193,35 @@ def _rows(args: dict[str, Any], shape: tuple[int, ...]) -> Any:
     return np.arange(shape[1])[args["start"] : args["end"] : args["step"]]
 
 
-def _two_logits(walk: Walk, args: dict[str, Any]) -> Logits:
+def _dimensions(args: dict[str, Any]) -> list[int]:
+    """The dimensions along which an operation goes, counted from the front; all if it names none."""
+    count = len(_shape(args["self"]))
+    named = args.get("dim")
+    named = range(count) if named is None or named == [] else [named] if isinstance(named, int) else named
+    return [dimension % count for dimension in named]
+
+
+def _along_one(walk: Walk, args: dict[str, Any]) -> Logits:
+    """The logits [N, C] of which something is the largest along C."""
     logits = _logits(walk, args["self"], "the largest")
-    dimension = args["dim"]
-    if dimension is None or dimension % len(_shape(args["self"])) != 1 or logits.outputs != 2:
+    if _dimensions(args) != [1]:
+        walk.fail(f"the largest of logits along dimensions {_dimensions(args)}; supported is 1, of logits [N, C]")
+    return logits
+
+
+def _two_logits(walk: Walk, logits: Logits) -> Logits:
+    if logits.outputs != 2:
         walk.fail(
-            f"the largest of {logits.outputs} logits along dimension {dimension}; a gate may take the larger of two, "
-            "[N, 2], along dimension 1"
+            f"the number of the largest of {logits.outputs} logits; a gate may take the larger of two, [N, 2], along "
+            "dimension 1"
         )
     return logits
+
+
+def _largest_of(walk: Walk, logits: Logits) -> LargestLogit:
+    if not isinstance(logits, DenseChain):
+        walk.fail(f"the largest of {describe(logits)}; supported is an early exit's, of a global average's logits")
+    return LargestLogit(logits)
 
 
 def _second_is_larger(walk: Walk, logits: Logits) -> Mask:

@@ -10,11 +10,15 @@ from torch import fx
 
 from gatewright.compiler.frontend import recognise_layers
 from gatewright.compiler.frontend.patterns import (
+    AnyOn,
+    Choice,
     Constant,
     DenseChain,
     FeatureMap,
     GridLogits,
+    LargestLogit,
     Mask,
+    Number,
     OpenConv,
     Pooled,
     Value,
@@ -40,25 +44,26 @@ def multiply(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         )
     if value.residual is not None:
         walk.fail("a mask after the residual; it must act on the convolution before the residual is added")
-    shape, mask_shape = tuple(left.meta["val"].shape), tuple(right.meta["val"].shape)
-    if isinstance(mask.logits, GridLogits):
-        gate, earlier = _spatial_gate(walk, mask, shape, mask_shape), value.output_tiles
-        masked = replace(value, output_tiles=gate)
-    elif mask.logits.outputs == 1:
-        gate, earlier = _average_gate(walk, mask, mask.logits), value.output_tiles
-        masked = replace(value, output_tiles=gate)
-    else:
-        if mask_shape != (1, shape[1], 1, 1):
-            walk.fail(
-                f"a mask of shape {list(mask_shape)} on a map of {shape[1]} channels; it must be [N, channels, 1, 1], "
-                "or [N, 1, 1, 1]"
-            )
-        gate, earlier = _average_gate(walk, mask, mask.logits), value.output_channels
-        masked = replace(value, output_channels=gate)
+    kind, gate = gate_of(walk, mask, tuple(left.meta["val"].shape), tuple(right.meta["val"].shape))
+    earlier = getattr(value, kind)
     if earlier not in (None, gate):
         walk.fail(f"{describe(value)} is masked by both {earlier} and {gate}; one of a kind is supported")
     walk.extend(value)
-    return masked
+    return replace(value, **{kind: gate})  # type: ignore[arg-type]
+
+
+def gate_of(walk: Walk, mask: Mask, shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> tuple[str, str]:
+    """What a mask decides about a convolution's output of a shape, as a field of ``OpenConv``; and its gate's name."""
+    if isinstance(mask.logits, GridLogits):
+        return "output_tiles", _spatial_gate(walk, mask, shape, mask_shape)
+    if mask.logits.outputs == 1:
+        return "output_tiles", _average_gate(walk, mask, mask.logits)
+    if mask_shape != (1, shape[1], 1, 1):
+        walk.fail(
+            f"a mask of shape {list(mask_shape)} on a map of {shape[1]} channels; it must be [N, channels, 1, 1], "
+            "or [N, 1, 1, 1]"
+        )
+    return "output_channels", _average_gate(walk, mask, mask.logits)
 
 
 def _spatial_gate(walk: Walk, mask: Mask, shape: Any, mask_shape: Any) -> str:
@@ -123,6 +128,8 @@ def reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     shape = tuple(node.meta["val"].shape)
     if isinstance(value, Constant):
         return Constant(value.path, value.tensor.reshape(shape))
+    if isinstance(value, AnyOn | LargestLogit | Number | Choice) and (np.prod(shape) == 1 or isinstance(value, Choice)):
+        return value
     vector = isinstance(value, DenseChain) or (isinstance(value, Pooled) and value.grid == (1, 1))
     vector = vector or (isinstance(value, Mask) and isinstance(value.logits, DenseChain))
     single = np.prod(shape) == 1

@@ -328,13 +328,18 @@ def finish(walk: Walk, node: fx.Node, number: int, results: int) -> None:
             _move_up(walk, walk.graph.layers.pop())
         _give(walk, tensor)
         return
-    if not isinstance(value, DenseChain) or len(value.layers) != 1 or value.layers[0].relu:
+    if not isinstance(value, DenseChain) or not value.classifies:
         walk.fail(
             f"it is {describe(value)}; a result is a feature map, or the logits of one linear layer on a global average"
         )
-    layer = value.layers[0]
+    classify(walk, value)
+
+
+def classify(walk: Walk, chain: DenseChain) -> None:
+    """Give the logits of one linear layer on a global average."""
+    layer = chain.layers[0]
     name = walk.unique(layer.module)
-    walk.graph.layers.append(FloatClassifier(name, value.source, name, layer.weight, layer.bias))
+    walk.graph.layers.append(FloatClassifier(name, chain.source, name, layer.weight, layer.bias))
     walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
 
 

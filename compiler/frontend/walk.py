@@ -141,6 +141,7 @@ class Walk:
             beside=value.beside,
             most=value.most,
             appended_to=value.appended_to,
+            bypass=value.bypass,
             weight=value.weight,
             bias=value.bias,
         )

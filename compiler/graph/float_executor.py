@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gatewright.compiler.graph.graph import FloatGraph, ImageScaling
+from gatewright.compiler.graph.leaving import Stages, stages_of
 
 BATCH_PIXELS = 128 * 32 * 32
 """Pixels of images at a time, or one image: bounds the memory of a run."""
@@ -28,13 +29,20 @@ class FloatResult:
 
     outputs: dict[str, npt.NDArray[np.float32]]
     decisions: dict[str, npt.NDArray[np.bool_]]
+    stages: Stages = field(default_factory=Stages)
+
+    @property
+    def taken(self) -> npt.NDArray[np.int64]:
+        """At which early exit each image leaves, [N]; without any, and for those that stay until the end, the last."""
+        return self.stages.taken(self.decisions, len(next(iter(self.outputs.values()))))
 
     @property
     def logits(self) -> npt.NDArray[np.float32]:
         """Of the last classifier, [N, classes]; without one [N, 0]."""
         images = len(next(iter(self.outputs.values())))
         found = [values for values in self.outputs.values() if values.ndim == 2]
-        return found[-1] if found else np.zeros((images, 0), np.float32)
+        last = found[-1] if found else np.zeros((images, 0), np.float32)
+        return self.stages.answers(self.outputs, last, self.decisions)
 
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -53,6 +61,7 @@ def run_float(graph: FloatGraph, images: npt.NDArray[np.float32], observer: Obse
     return FloatResult(
         {name: np.concatenate([given[name] for given, _ in results]) for name in results[0][0]},
         {gate: np.concatenate([decided[gate] for _, decided in results]) for gate in results[0][1]},
+        stages_of(graph),
     )
 
 

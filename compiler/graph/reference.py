@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gatewright.compiler.graph.graph import QuantisedGraph
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
+from gatewright.compiler.graph.leaving import Stages, stages_of
 from gatewright.contract.errors import GatewrightError
 
 Outputs = dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
@@ -32,23 +33,37 @@ class ReferenceResult:
     ``outputs`` are the network's results, in their order: int32 [N, classes] of a classifier, int8
     [N, height, width, channels] of a map. ``decisions`` are bool [N, grid height, grid width] or
     [N, channels] by gate. ``tensors`` is filled on request: int8 [N, height, width, channels] by
-    feature map (the input and pooled maps included), and int8 [N, hidden] as ``<gate>.hidden``.
+    feature map (the input and pooled maps included), and int8 [N, hidden] as ``<gate>.hidden``. All is
+    computed for every image; ``stages`` says where early exits lie.
     """
 
     outputs: Outputs
     decisions: dict[str, npt.NDArray[np.bool_]]
     tensors: dict[str, npt.NDArray[np.int8]] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
+
+    @property
+    def taken(self) -> npt.NDArray[np.int64]:
+        """At which early exit each image leaves, [N]; without any, and for those that stay until the end, the last."""
+        return self.stages.taken(self.decisions, len(next(iter(self.outputs.values()))))
 
     def outputs_of(self, image: int) -> Outputs:
-        """The results of one image, by name."""
-        return {name: values[image] for name, values in self.outputs.items()}
+        """The results of one image, by name; those behind the exit at which it leaves are not there."""
+        names = self.stages.reached(self.outputs, int(self.taken[image]))
+        return {name: self.outputs[name][image] for name in names}
+
+    def decisions_of(self, image: int) -> Decisions:
+        """The decisions of the gates that one image sees, its exits included."""
+        names = self.stages.reached(self.decisions, int(self.taken[image]))
+        return {name: self.decisions[name][image] for name in names}
 
     @property
     def logits(self) -> npt.NDArray[np.int32]:
         """Of the last classifier, [N, classes]; without one [N, 0]."""
         images = len(next(iter(self.outputs.values())))
         found = [values.astype(np.int32) for values in self.outputs.values() if values.dtype == np.int32]
-        return found[-1] if found else np.zeros((images, 0), np.int32)
+        last = found[-1] if found else np.zeros((images, 0), np.int32)
+        return self.stages.answers(self.outputs, last, self.decisions)
 
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -77,6 +92,7 @@ def run_reference(
         {name: np.concatenate([r.outputs[name] for r in results]) for name in results[0].outputs},
         {name: np.concatenate([r.decisions[name] for r in results]) for name in results[0].decisions},
         {name: np.concatenate([r.tensors[name] for r in results]) for name in results[0].tensors},
+        stages_of(graph),
     )
 
 

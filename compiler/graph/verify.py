@@ -197,7 +197,7 @@ def outputs_are_complete(graph: Graph) -> None:
 def skipped_tiles_of_a_sum_are_complete(graph: Graph) -> None:
     """Where a gated sum is skipped its residual stands: with its ReLU applied, by its writer or as a shortcut."""
     for conv in _convolutions(graph):
-        if conv.residual is None or conv.output_tiles is None or not conv.relu:
+        if conv.residual is None or conv.output_tiles is None or not conv.relu_of_skipped:
             continue
         writer = _writer(graph, _before_max_pool(graph, conv.residual))
         if writer is None or not (writer.relu or writer.completed_by == conv.name):

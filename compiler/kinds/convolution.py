@@ -60,6 +60,8 @@ class Convolution(Layer):
     ``appended_to`` names a tensor behind whose channels those of the filters are put: the output has all channels of
     that tensor, then these. ``dilation`` is how many pixels of the input lie from a row or column of the kernel to the
     next. ``beside`` names further maps of the source's size: the input's channels are those of the source, then theirs.
+    ``bypass``: where the spatial gate is off the output is the residual as it is, without the ReLU of the sum:
+    m relu(x + f) + (1 - m) x.
     """
 
     source: str
@@ -79,6 +81,7 @@ class Convolution(Layer):
     appended_to: str | None = None
     dilation: int = 1
     beside: tuple[str, ...] = ()
+    bypass: bool = False
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -94,6 +97,11 @@ class Convolution(Layer):
     def in_place(self) -> str | None:
         """The same, if they are put there where it lies."""
         return None if self.elsewhere else self.continued
+
+    @property
+    def relu_of_skipped(self) -> bool:
+        """Whether the sum's ReLU applies to what is left of it where the spatial gate is off: to the residual."""
+        return self.relu and not self.bypass
 
     @property
     def normalises(self) -> bool:
@@ -239,7 +247,10 @@ class FloatConv(Convolution, FloatLayer):
             value = value * spread(batch.masks[self.output_tiles], value)
         if self.residual is not None:
             value = value + upsampled(batch.maps[self.residual], self.upsample)
+        kept = value
         value = value.clamp(0, self.most) if self.relu else value
+        if self.bypass and self.output_tiles is not None:
+            value = torch.where(spread(batch.masks[self.output_tiles], value).bool(), value, kept)
         batch.write(self.output, behind(batch.maps, self.appended_to, value))
 
     def quantise(self, quantiser: Quantiser) -> QuantisedConv:
@@ -327,7 +338,10 @@ class QuantisedConv(Convolution, QuantisedLayer):
             values *= spread(batch.masks[self.output_tiles], values)
         if self.residual is not None:
             values += upsampled(batch.maps[self.residual], self.upsample)
-        values = values.clamp_(0 if self.relu else INT8_MIN, INT8_MAX)
+        kept = values
+        values = values.clamp(0 if self.relu else INT8_MIN, INT8_MAX)
+        if self.bypass and self.output_tiles is not None:
+            values = torch.where(spread(batch.masks[self.output_tiles], values).bool(), values, kept)
         batch.write(self.output, behind(batch.maps, self.appended_to, values))
 
     def sizes(self, graph: QuantisedGraph) -> dict[str, int]:
@@ -359,7 +373,8 @@ class QuantisedConv(Convolution, QuantisedLayer):
         return self.output_tiles
 
     def without_gates(self) -> QuantisedConv:
-        return replace(self, output_channels=None, input_channels=None, output_tiles=None, input_tiles=None)
+        alone = replace(self, output_channels=None, input_channels=None, output_tiles=None, input_tiles=None)
+        return replace(alone, bypass=False)
 
     @property
     def role(self) -> LayerKind:

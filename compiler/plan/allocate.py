@@ -252,6 +252,21 @@ class Ring:
             self._next = base + words
         return base
 
+    def take_at(self, name: str, words: int, base: int) -> int | None:
+        """As ``take``, at a base, or None while live regions are in the way there."""
+        words = -(-words // REGION_GRANULE) * REGION_GRANULE
+        if base < 0 or any(low < base + words and base < high for low, high in self.live.values()):
+            return None
+        self.live[name] = (base, base + words)
+        self._next = base + words
+        return base
+
+    def shrink(self, name: str, low: int, high: int) -> None:
+        """Nothing after this point in the program reads more of a region than words [low, high)."""
+        low, high = low // REGION_GRANULE * REGION_GRANULE, -(-high // REGION_GRANULE) * REGION_GRANULE
+        begin, end = self.live[name]
+        self.live[name] = (max(begin, low), min(end, high))
+
     def place(self, words: int, beside: Iterable[str]) -> int | None:
         """The base that ``take`` would choose if only the regions ``beside`` were live."""
         words = -(-words // REGION_GRANULE) * REGION_GRANULE

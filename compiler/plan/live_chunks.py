@@ -7,6 +7,7 @@ cycles on average, were every count as likely as any other; and which operand st
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from gatewright.compiler.plan.tiling import PATCH_SHARE, Part, TileSet, pieces_of_sizes
@@ -28,20 +29,22 @@ DRAIN_CYCLES = 5
 """Cycles of a product's end for each pixel of its last chunk: its epilogues, and what waits for them."""
 
 
-def split_live_chunk(pixels: int, filters: int, arch: ArchConfig) -> list[tuple[Part, Part]]:
+def split_live_chunk(pixels: int, filters: int, arch: ArchConfig) -> list[tuple[Part, ...]]:
     """Cut a chunk of a product of which a table picks the filters, ``filters`` at most.
 
     Each block of filters comes in two ways, of which one has work: filters stand still if the table fills the block,
     pixels do if it does not.
     """
-    blocks = [(first, min(arch.columns, filters - first)) for first in range(0, filters, arch.columns)]
-    return [
-        (
-            Part(Stationary.FILTERS, 0, pixels, *block, Only.ALL),
-            Part(Stationary.PIXELS, 0, pixels, *block, Only.FEWER),
-        )
-        for block in blocks
-    ]
+    firsts = range(0, filters, arch.columns)
+    return [both_ways(pixels, first, min(arch.columns, filters - first), arch) for first in firsts]
+
+
+def both_ways(pixels: int, first: int, filters: int, arch: ArchConfig) -> tuple[Part, ...]:
+    """A chunk by a block of filters, of which the table fills all or a part; in one way, if the other has no room."""
+    whole = Part(Stationary.FILTERS, 0, pixels, first, filters, Only.ALL)
+    if -(-pixels // arch.columns) * (filters - 1) > arch.accumulator_depth:
+        return (replace(whole, only=Only.ALWAYS),)
+    return whole, replace(whole, stationary=Stationary.PIXELS, only=Only.FEWER)
 
 
 def live_chunks(tiles: TileSet, slices: int, filters: int, arch: ArchConfig) -> list[tuple[int, int]]:

@@ -120,7 +120,11 @@ def _with_norms(
 
 
 def plan_maps(
-    graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, pooled: Sequence[PooledConvolution]
+    graph: QuantisedGraph,
+    arch: ArchConfig,
+    layout: InputLayout,
+    pooled: Sequence[PooledConvolution],
+    live: bool = False,
 ) -> Plan:
     """How the maps of a network lie.
 
@@ -130,6 +134,9 @@ def plan_maps(
     no map lies in DRAM. As a last resort, in networks with dilated convolutions, each pass over maps in DRAM has rings
     of its own, and steps of fewer rows; and dilated convolutions go over them one after the other, since the second of
     a block needs many of the first one's rows.
+
+    For a ``live`` program no block is in bands: how many bytes a row of the map between its convolutions has only the
+    machine knows. That map is whole, and the residual stream, whose rows have all channels, lies in DRAM.
     """
     if has_norms(graph):
         return _with_norms(graph, arch, layout, pooled)
@@ -137,7 +144,7 @@ def plan_maps(
         return _in_chains(graph, arch, layout)
     pitch = layout.rows * layout.channels * layout.width
     wishes = _stem_wishes(graph, layout, pooled)
-    blocks = bandable_blocks(graph)
+    blocks = [] if live else bandable_blocks(graph)
     chosen = [*((rings, 0) for rings in range(len(wishes))), *((len(wishes), n) for n in range(len(blocks) + 1))]
     refused: list[DoesNotFitError] = []
 
@@ -160,7 +167,7 @@ def plan_maps(
         return None if plan is None else replace(plan, step_rows=way.step_rows, apart=way.apart(pooled))
 
     def in_dram(cut: bool, banded: Sequence[BandedBlock] = blocks, adds_alone: bool = False) -> Plan | None:
-        passes = RowPasses(graph, banded, pooled, arch, adds_alone)
+        passes = RowPasses(graph, banded, pooled, arch, adds_alone, live)
         way = passes.choose(lambda which: by_rows(which) is not None, cut)
         return None if way is None else by_rows(way)
 
@@ -173,6 +180,9 @@ def plan_maps(
     def all_ways() -> Iterator[Plan | None]:
         for rings, count in chosen:
             yield try_bands(rings, blocks[:count], [])
+        if live:
+            yield in_dram(cut=False, adds_alone=True)
+            return
         yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)
         yield in_dram(cut=False)
         yield from far_reaching()

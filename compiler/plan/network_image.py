@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.array_share import Share
@@ -48,6 +49,8 @@ class NetworkImage:
 
     graph: QuantisedGraph
     arch: ArchConfig
+    live: bool = False
+    """Whether its maps lie so that a live program can be made, if they do not fit the scratchpad whole."""
     addresses: dict[str, int] = field(init=False)
     pooled: list[PooledConvolution] = field(init=False)
     pitches: dict[str, int] = field(init=False)
@@ -112,7 +115,7 @@ class NetworkImage:
         self.pitches = pitches(self.graph, self.arch)
         self.laid = laid(self.graph, self.pitches)
         check_planes(self.graph, self.arch, self.pitches)
-        plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled)
+        plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled, self.live)
         self.blocks, self.maps, self.step_rows, self.apart = plan.blocks, plan.maps, plan.step_rows, plan.apart
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
         beside = (chain for chain in plan.chains if chain.order == Order.BY_CHANNELS)
@@ -165,7 +168,7 @@ class NetworkImage:
         """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
         tensor = layer.gives
         assert tensor is not None
-        if isinstance(layer, QuantisedClassifier):
+        if isinstance(layer, QuantisedClassifier | QuantisedExit):
             kind: OutputKind = "logits"
             shape, scale = TensorShape(len(layer.weight), 1, 1), layer.scale
         else:

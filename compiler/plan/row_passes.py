@@ -22,7 +22,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import RowRing, Spill
 from gatewright.compiler.plan.bands import BandedBlock, tile_rows
 from gatewright.compiler.plan.filters import RESIDENT_SHARE
-from gatewright.compiler.plan.spills import Pass, maps_of, ring_rows_of, streams, use_of
+from gatewright.compiler.plan.spills import Pass, going_along, maps_of, ring_rows_of, rows_in_beats, streams, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tiling import MOST_TILES
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -32,6 +32,9 @@ STEP_ROWS = (1, 2, 4, 8)
 
 CUT_ROWS = (1, 2, 4, 8)
 """Rows of a step that are tried where they are a part of a tile's."""
+
+SPARE_ROWS = (6, 4, 2, 0)
+"""Rows more than a step needs that a ring has room for, where not all of the next step's come ahead of their time."""
 
 STEP_CYCLES = 200
 """About what a step costs beside its work."""
@@ -61,6 +64,8 @@ class RowPass:
     ahead: int = 0
     tile: int | None = None
     may_be_cut: bool = False
+    spare: int = 0
+    """Rows of the next step that come ahead, if not all do."""
 
     @staticmethod
     def over(graph: QuantisedGraph, block: BandedBlock | None, layers: tuple[QuantisedConv, ...], cut: bool) -> RowPass:
@@ -94,23 +99,24 @@ class RowPass:
         """What is computed in turn."""
         if self.block is not None:
             return Pass.of_block(self.block, self.graph)
-        return Pass.of_layer(self.layers[0], self.graph, self.rows)
+        return Pass.of_layers(self.layers, self.graph, self.rows)
 
     @cached_property
     def maps(self) -> set[str]:
         """Those whose rows it reads or writes."""
         return {name for layer in self.layers for name in maps_of(layer)}
 
-    def in_steps(self, rows: int | None, ahead: int) -> RowPass:
+    def in_steps(self, rows: int | None, ahead: int, spare: int = 0) -> RowPass:
         """With another number of rows."""
         edge = rows or self.tile
         block = None if self.block is None or edge is None else replace(self.block, tile=edge)
         layers = self.layers if block is None else block.layers
-        return replace(self, block=block, layers=layers, rows=rows, ahead=ahead)
+        return replace(self, block=block, layers=layers, rows=rows, ahead=ahead, spare=spare)
 
-    def choices(self) -> list[RowPass]:
+    def choices(self, spares: Sequence[int]) -> list[RowPass]:
         """It, in every kind of steps that is tried."""
-        return [self.in_steps(rows, ahead) for rows in self.rows_tried for ahead in (0, 1)]
+        kinds = [(1, 0), *((0, spare) for spare in spares)]
+        return [self.in_steps(rows, *kind) for rows in self.rows_tried for kind in kinds]
 
     def ring(self, stream: tuple[str, ...]) -> RowRing | None:
         """The ring for the rows of a stream; None if it does not read or write any."""
@@ -122,6 +128,9 @@ class RowPass:
             # What is averaged apart comes tile by tile.
             least = -(-((self.tile or 0) ** 2) // self.graph.shapes[stream[0]].width) if self.apart in stream else 0
             rows = ring_rows_of([self.steps], self.graph, stream, self.ahead, least) if use.reads or use.writes else 0
+            shape = self.graph.shapes[stream[0]]
+            unit = rows_in_beats(shape.width * shape.channels)
+            rows += -(-self.spare // unit) * unit if rows else 0
             self._rings[stream[0]] = RowRing(f"{stream[0]} in {names[0]}", names, rows, self.ahead)
         return self._rings[stream[0]]
 
@@ -179,6 +188,8 @@ class RowPasses:
     arch: ArchConfig
     adds_alone: bool = False
     """Whether a convolution alone may add to the rows of a map."""
+    gated: bool = False
+    """Whether gates may pick tiles of what it writes, and the other map's channels."""
 
     def choose(self, fits: Callable[[Way], bool], cut: bool) -> Way | None:
         """The way that takes the fewest cycles of those with few maps in DRAM, and few blocks in bands.
@@ -186,7 +197,7 @@ class RowPasses:
         ``fits`` says whether everything finds room; None if no way does. ``cut``: where tiles may be cut. More maps in
         DRAM than need be leave room for longer steps: they are tried where steps are short, while they gain.
         """
-        candidates, known = streams(self.graph, self.blocks, self.adds_alone), dict[str, RowPass]()
+        candidates, known = streams(self.graph, self.blocks, self.adds_alone, self.gated), dict[str, RowPass]()
         least = sum(self.graph.shapes[stream[0]].size > self.arch.scratchpad_bytes for stream in candidates)
         best: Way | None = None
         fewest, tried = inf, 0
@@ -224,7 +235,8 @@ class RowPasses:
             if not isinstance(layer, QuantisedConv) or layer.name in seen:
                 continue
             block = of.get(layer.name)
-            layers = (layer,) if block is None else block.layers
+            alone = going_along(layer, self.graph) if self.gated else (layer,)
+            layers = alone if block is None else block.layers
             if not any(maps_of(one) & spilled for one in layers):
                 continue
             seen |= {one.name for one in layers}
@@ -239,9 +251,13 @@ class RowPasses:
         if way.stems_apart and fits(replace(way, stems_apart=False)):
             way = replace(way, stems_apart=False)
         for number, one in enumerate(way.passes):
-            for choice in sorted(one.choices(), key=lambda which: (self._cycles(which, spilled), which.rows or 0)):
+            spares = SPARE_ROWS if self.gated else (0,)
+            for choice in sorted(
+                one.choices(spares), key=lambda which: (self._cycles(which, spilled), which.rows or 0)
+            ):
                 better = replace(way, passes=(*way.passes[:number], choice, *way.passes[number + 1 :]))
-                if (choice.rows, choice.ahead) == (one.rows, one.ahead) or fits(better):
+                same = (choice.rows, choice.ahead, choice.spare) == (one.rows, one.ahead, one.spare)
+                if same or fits(better):
                     way = better
                     break
         return way
@@ -259,4 +275,6 @@ class RowPasses:
             work += 2 * self.graph.shapes[one.apart].size * rate
         if one.ahead:
             return max(work, streamed + moved) + moved / steps + steps * STEP_CYCLES
-        return max(work, streamed) + moved + steps * STEP_CYCLES
+        heights = [self.graph.shapes[name].height for name in one.maps & spilled]
+        early = min(1.0, one.spare * steps / max(heights, default=1))
+        return max(work, streamed) + moved * (1 - early) + steps * STEP_CYCLES

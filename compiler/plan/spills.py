@@ -96,6 +96,12 @@ class Pass:
         step = rows or tile_rows(graph, layer) or max(1, UNGATED_ROWS // layer.stride)
         return Pass(tuple(((layer, Rows(row, min(row + step, height))),) for row in range(0, height, step)))
 
+    @staticmethod
+    def of_layers(layers: Sequence[QuantisedConv], graph: QuantisedGraph, rows: int | None = None) -> Pass:
+        """Convolutions of one source that go along, as ``of_layer``: their outputs have the same rows."""
+        steps = (Pass.of_layer(layer, graph, rows).steps for layer in layers)
+        return Pass(tuple(tuple(turn for part in parts for turn in part) for parts in zip(*steps, strict=True)))
+
 
 @dataclass(frozen=True)
 class Use:
@@ -169,11 +175,14 @@ def use_of(one: Pass, tensors: Sequence[str], graph: QuantisedGraph) -> Use:
     return Use(tuple(needed), tuple(max(row, 0) for row in first), tuple(done))
 
 
-def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bool = False) -> list[tuple[str, ...]]:
+def streams(
+    graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bool = False, gated: bool = False
+) -> list[tuple[str, ...]]:
     """The maps of each residual stream that may lie in DRAM, those with the largest maps first.
 
     Who writes and reads them are convolutions: of ``blocks``, or alone, of which none is masked and, unless
-    ``adds_alone``, none adds a residual; a max pool may begin them. Averages are written along.
+    ``adds_alone``, none adds a residual; a max pool may begin them. Averages are written along. With ``gated`` a
+    convolution alone may be, if the map has all its channels, and no tiles that are undefined.
     """
     pools = [layer.output for layer in graph.layers if isinstance(layer, QuantisedMaxPool)]
     owner = {name: [name] for name in pools}
@@ -201,7 +210,7 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bo
             and all(
                 isinstance(la, Pooling | QuantisedOutput)
                 or (isinstance(la, QuantisedMaxPool) and la.output in chain)
-                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain, adds_alone)))
+                or (isinstance(la, QuantisedConv) and (la.name in banded or _alone(la, chain, adds_alone, gated)))
                 for la in users
             )
         )
@@ -211,11 +220,26 @@ def streams(graph: QuantisedGraph, blocks: Sequence[BandedBlock], adds_alone: bo
     return sorted(found, key=lambda chain: -graph.shapes[chain[0]].size)
 
 
-def _alone(layer: QuantisedConv, chain: Sequence[str], adds: bool) -> bool:
+def _alone(layer: QuantisedConv, chain: Sequence[str], adds: bool, gated: bool) -> bool:
     """Whether a convolution reads or writes the whole maps of a chain alone; what ``adds`` in their place, too."""
-    masked = layer.gates if layer.output in chain else layer.input_channels or layer.input_tiles
+    masked: object = layer.gates if layer.output in chain else layer.input_channels or layer.input_tiles
+    if gated:
+        written = layer.output in chain and (layer.output_channels or (layer.output_tiles and layer.residual is None))
+        masked = written or (layer.source in chain and (layer.input_channels or layer.input_tiles))
     apart = (layer.residual is None or layer.elsewhere) and layer.completed_by is None
     return not masked and (adds or apart)
+
+
+def going_along(layer: QuantisedConv, graph: QuantisedGraph) -> tuple[QuantisedConv, ...]:
+    """A convolution and the shortcut that reads the same map, if it comes next and may go along with it by rows."""
+    behind = graph.layers[graph.layers.index(layer) + 1 :]
+    other = behind[0] if behind else None
+    if not isinstance(other, QuantisedConv) or other.source != layer.source or other.completed_by is None:
+        return (layer,)
+    same = tile_rows(graph, other) == tile_rows(graph, layer)
+    return (
+        (layer, other) if same and graph.shapes[other.output].height == graph.shapes[layer.output].height else (layer,)
+    )
 
 
 def maps_of(layer: QuantisedConv) -> set[str]:

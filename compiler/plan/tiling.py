@@ -62,6 +62,12 @@ class TileSet:
     without: int | None = None
     """The table of a live program without whose entries there are none of these tiles; None: there are some."""
 
+    gate_rows: tuple[int, int] | None = None
+    """Of such a list rows [first, end) of its grid alone, which have a table of their own."""
+
+    made: bool = True
+    """Whether that table is the one that is named, or it is still to be made."""
+
     def part(self, first: int, count: int) -> TileSet:
         """Tiles [first, first + count)."""
         return replace(self, rows=self.rows[first : first + count], start=self.start + first)
@@ -70,10 +76,8 @@ class TileSet:
         """Those that begin in rows [first, end)."""
         low, high = np.searchsorted(self.rows, (first, end))
         if self.bottom is not None and int(high - low) not in (0, len(self)):
-            raise GatewrightError(
-                "a live program cannot compute some rows of a map whose tiles the machine picks: the map must fit the "
-                "scratchpad whole; raise scratchpad_kib"
-            )
+            rows = first // self.tile, -(-end // self.tile)
+            return replace(self, rows=self.rows[low:high], bottom=min(end, self.bottom), gate_rows=rows, made=False)
         return replace(self, rows=self.rows[low:high], start=self.start + int(low))
 
     def cut_to(self, first: int, end: int) -> list[TileSet]:

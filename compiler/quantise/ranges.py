@@ -10,7 +10,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 from gatewright.compiler.graph.graph import FloatGraph
-from gatewright.compiler.kinds.classifier import FloatClassifier
+from gatewright.compiler.kinds.classifier import Classifier
 from gatewright.compiler.kinds.pooling import pooled_name
 from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
 from gatewright.contract.errors import GatewrightError
@@ -45,7 +45,7 @@ def tensors_with_a_range(graph: FloatGraph) -> Iterator[str]:
     yield graph.input
     tiles = pooling_tiles(graph)
     for layer in graph.layers:
-        if isinstance(layer, FloatClassifier):
+        if isinstance(layer, Classifier):
             continue  # logits stay int32
         for tensor in layer.writes:
             yield tensor

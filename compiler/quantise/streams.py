@@ -13,6 +13,7 @@ from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.kinds.average_gate import AverageGate
 from gatewright.compiler.kinds.bins import FloatBins
 from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.exit import Exit
 from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
 from gatewright.compiler.plan.tiling import MOST_TILES
@@ -34,7 +35,7 @@ def residual_streams(graph: FloatGraph) -> dict[str, str]:
 
 
 def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
-    """The tile edge, in pixels, of the pooled map of every feature map that a gate, or a level of bins, looks at.
+    """The tile edge, in pixels, of the pooled map of each feature map that gates, exits or levels of bins look at.
 
     A stream whose writers are spatially gated is pooled in their tiles. Otherwise it is pooled in
     the coarsest tiles that fit the bins of all spatial gates that look at it; without any, in the
@@ -59,7 +60,7 @@ def pooling_tiles(graph: FloatGraph) -> dict[str, int]:
             shape = graph.shapes[layer.source]
             edges = shape.height // layer.grid[0], shape.width // layer.grid[1]
             bins.setdefault(streams[layer.source], {})[layer.name] = edges
-        if isinstance(layer, FloatSpatialGate | AverageGate | FloatBins) and layer.source not in looked_at:
+        if isinstance(layer, FloatSpatialGate | AverageGate | FloatBins | Exit) and layer.source not in looked_at:
             looked_at.append(layer.source)
     tiles = {}
     for tensor in looked_at:

@@ -134,6 +134,7 @@ def simulate(
     from gatewright import flow
     from gatewright.compiler.graph.macs import counted_macs
     from gatewright.contract.errors import GatewrightError
+    from gatewright.measure.traffic import dram_traffic
     from gatewright.report.timeline import write_timeline
     from gatewright.sim.fast.machine import simulate as run
 
@@ -156,10 +157,15 @@ def simulate(
     click.echo(
         f"utilisation  {useful / (result.cycles * loaded.arch.peak_macs):.4f} of {loaded.arch.peak_macs} MACs/cycle"
     )
+    traffic = dram_traffic(loaded, result)
+    click.echo(f"DRAM         {traffic.read:,} bytes read, {traffic.written:,} written")
     if evaluation is not None:
         click.echo("reference    same results, same decisions")
     click.echo(f"instructions {len(result.trace.records):,} executed")
-    for output in loaded.outputs:
+    if loaded.exits:
+        number = loaded.left_at(result.dram)
+        click.echo(f"exit         {loaded.exits[number].name if number < len(loaded.exits) else 'the end'}")
+    for output in loaded.written(result.dram):
         if output.kind == "logits":
             logits = result.outputs[output.name].reshape(-1)
             if len(logits) <= ALL_LOGITS:
@@ -281,6 +287,8 @@ def _report(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "
         f"{summary['speedup_theoretical_mean']:.3f} theoretical (means)"
     )
+    for row in contents["exits"]:
+        click.echo(f"exit       {row['name']}: {row['images']} images, {row['cycles_mean']:,.0f} cycles (mean)")
     click.echo(f"report     {paths[0]}, {paths[1]}")
     return network, evaluation
 

@@ -171,6 +171,8 @@ wrap_row 10 row of the input map from which on addresses are wrap_bytes lower; 0
 wrap_bytes 20 bytes of the ring
 pixel_channels 13 bytes from a pixel of the input map to the next, of which channels are read; 0 for as many
 dilation 4 pixels of input from a row or column of the kernel to the next; 0 for 1
+filter_table 5 index table of the filters that the vectors are for, or none for any
+first_filter 10 position of the first of them: nothing is formed if the table lists no more than so many
 """
             ),
             "Form the im2col vectors of the output pixels of some tiles: vector v (pixels in tile order) "
@@ -200,6 +202,7 @@ accumulator 10 first accumulator entry
 bank 2 accumulator bank
 accumulate 1 add to the entries, instead of starting from zero
 only 2 when it has work, see Only
+in_order 1 filters lie in the order of the table: the one at position first_filter + j is vector j of the region
 """
             ),
             "Multiply pixels by filters. The stationary operand is taken in blocks of `columns` vectors; per "
@@ -259,6 +262,7 @@ bits 14 bits of the mask, or of all these
 grid_width 14 bits per row: entry y << 8 | x; 0 for plain indices
 table 5 table to write
 complement 1 list the bits that are 0
+first_bit 14 first bit that is listed; those before it count for positions alone
 """),
             "Turn a mask into an index table: the positions of its ones, in order, and their count.",
         ),

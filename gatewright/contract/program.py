@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.exits import limits_of
 from gatewright.contract.instruction_words import decode, encode
 from gatewright.contract.isa import Opcode
 from gatewright.contract.program_check import check_program
@@ -31,7 +32,7 @@ FORMAT = "gatewright-program-2"
 RegionKind = Literal["input", "weights", "parameters", "code", "output", "map"]
 PlacementKind = Literal["map", "compact", "logits"]
 OutputKind = Literal["map", "logits"]
-GateKind = Literal["spatial", "channel"]
+GateKind = Literal["spatial", "channel", "exit"]
 LayerKind = Literal["gated", "ungated", "gate", "control"]
 
 
@@ -114,6 +115,23 @@ class GateRecord:
 
 
 @dataclass(frozen=True)
+class ExitRecord:
+    """An early exit: an image ends there if any of its gate's bits is on.
+
+    ``name`` is also that of its gate, of kind ``exit`` and with a bit for each class, ``output`` that of its logits.
+    ``parameters`` is the address in DRAM of 2 * classes parameter entries: the biases of the logits, then those less
+    the limits (``contract.exits``). ``strict``: a threshold must be exceeded, and not just reached. ``instruction`` is
+    the row of its EXIT in a live program; a program that was compiled for an image has none.
+    """
+
+    name: str
+    output: str
+    parameters: Count
+    strict: bool
+    instruction: Count | None = None
+
+
+@dataclass(frozen=True)
 class InputLayout:
     """How a sample lies in the input region: pixel (y, x) holds, one after the other, the pixels
     (y - padding ... y - padding + rows - 1, x), zero outside the image.
@@ -152,6 +170,8 @@ class ProgramHeader:
     regions: list[Region] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     gates: list[GateRecord] = field(default_factory=list)
+    exits: list[ExitRecord] = field(default_factory=list)
+    """Early exits, in order of execution."""
     layers: list[str] = field(default_factory=list)
     """The layer of each instruction."""
     layer_kinds: dict[str, LayerKind] = field(default_factory=dict)
@@ -199,13 +219,31 @@ class Program(ProgramHeader):
             )
         return data
 
+    def left_at(self, dram: npt.NDArray[np.uint8]) -> int:
+        """The number of the exit at which a run has left that left this DRAM; that of the end is the last.
+
+        A host knows it by the logits. A program that was compiled for an image ends behind its exit.
+        """
+        outputs = {output.name: output for output in self.outputs}
+        for number, one in enumerate(self.exits):
+            logits = outputs[one.output].read(dram).astype(np.int64)
+            if one.output == self.outputs[-1].name or (logits >= limits_of(self, one)).any():
+                return number
+        return len(self.exits)
+
+    def written(self, dram: npt.NDArray[np.uint8]) -> list[Output]:
+        """The outputs in a DRAM that a run has left there: those up to the exit at which it ended."""
+        number = self.left_at(dram)
+        names = [output.name for output in self.outputs]
+        return self.outputs if number == len(self.exits) else self.outputs[: names.index(self.exits[number].output) + 1]
+
     def values(self, dram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
-        """Every output in a DRAM, by name."""
-        return {output.name: output.read(dram) for output in self.outputs}
+        """Every output in a DRAM, by name; those behind the exit at which the run ended are not there."""
+        return {output.name: output.read(dram) for output in self.written(dram)}
 
     def logits(self, dram: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-        """The last logits among the outputs in a DRAM; none if all are maps."""
-        found = [output.read(dram) for output in self.outputs if output.kind == "logits"]
+        """The last logits among these outputs, with which the image is answered; none if all are maps."""
+        found = [output.read(dram) for output in self.written(dram) if output.kind == "logits"]
         return found[-1].astype(np.int32) if found else np.zeros(0, np.int32)
 
     def save(self, path: str | Path) -> None:

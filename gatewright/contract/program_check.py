@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASKS
+from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_BITS, MASKS, PARAMETER_BYTES
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
@@ -17,7 +17,7 @@ from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode, column
 
 if TYPE_CHECKING:
-    from gatewright.contract.program import GateRecord, Output, Placement, Program
+    from gatewright.contract.program import ExitRecord, GateRecord, Output, Placement, Program
 
 
 def check_program(program: Program) -> None:
@@ -29,6 +29,9 @@ def check_program(program: Program) -> None:
     _check_unique("gate", (gate.name for gate in program.gates))
     for gate in program.gates:
         _check_gate(program, gate)
+    _check_unique("exit", (one.name for one in program.exits))
+    for one in program.exits:
+        _check_exit(program, one)
     _check_unique("placement", (placement.tensor for placement in program.placements))
     for placement in program.placements:
         _check_placement(program, placement)
@@ -136,13 +139,35 @@ def _check_gate(program: Program, gate: GateRecord) -> None:
     if gate.kind == "spatial":
         _require(width > 0 and gate.bits % width == 0, f"{who}: {gate.bits} bits in rows of {width}")
     else:
-        _require(width == 0, f"{who}: the INDEX of a channel gate has no grid_width")
+        _require(width == 0, f"{who}: the INDEX of a {gate.kind} gate has no grid_width")
     if program.live:
         _require(not gate.table, f"{who}: a live program has no tables of decisions")
         return
     decision = np.array(gate.decision, np.bool_)
     decision = decision.reshape(-1, width) if gate.kind == "spatial" else decision
     _require(gate.table == tuple(build_table(decision).tolist()), f"{who}: its table is not that of its decisions")
+
+
+def _check_exit(program: Program, one: ExitRecord) -> None:
+    """It has logits and a gate with a bit for each, parameters of both, and in a live program its EXIT."""
+    who = f"exit {one.name!r}"
+    outputs = [output for output in program.outputs if output.name == one.output and output.kind == "logits"]
+    _require(len(outputs) == 1, f"{who}: {one.output!r} is no output of logits")
+    classes = outputs[0].channels
+    gates = [gate for gate in program.gates if gate.name == one.name]
+    fits = [(gate.kind, gate.bits) for gate in gates] == [("exit", classes)]
+    _require(fits, f"{who}: the program has no gate of kind exit with that name and {classes} bits")
+    end = one.parameters + 2 * classes * PARAMETER_BYTES
+    regions = [region for region in program.regions if region.kind == "parameters"]
+    inside = any(region.address <= one.parameters and end <= region.address + region.size for region in regions)
+    aligned = one.parameters % PARAMETER_BYTES == 0
+    _require(inside and aligned, f"{who}: bytes {one.parameters} to {end} are no parameters of the program")
+    row = one.instruction
+    if row is None:
+        _require(not program.live, f"{who}: a live program has an EXIT for it")
+        return
+    is_exit = row < len(program.code) and int(program.code[row, 0]) == Opcode.EXIT
+    _require(is_exit, f"{who}: instruction {row} is no EXIT")
 
 
 def _grid_width(program: Program, gate: GateRecord) -> int:

@@ -17,16 +17,23 @@ def gate_rows(images: Sequence[ImageRecord], flips: Mapping[str, float]) -> list
 
     A decision that is on for all ``images`` is always on, off for all always off, and otherwise
     input-dependent; the three shares sum to 1. ``flips`` gives, per gate, the share of its
-    decisions that int8 arithmetic turns over; its keys must be the gates' names.
+    decisions that int8 arithmetic turns over; its keys must be the gates' names. In a network with early exits a row is
+    about the images that see the gate, and gates that none sees have no row.
     """
-    names = [gate.name for gate in images[0].run.gates]
+    longest = max((image.run.gates for image in images), key=len)
+    names = [gate.name for gate in longest]
+    leaves = any(gate.kind == "exit" for gate in longest)
     for image in images:
-        if [gate.name for gate in image.run.gates] != names:
+        own = [gate.name for gate in image.run.gates]
+        if own != (names[: len(own)] if leaves else names):
             raise GatewrightError(f"image {image.index} has other gates than image {images[0].index}; use one network")
-    if set(flips) != set(names):
-        odd = ", ".join(sorted(set(flips) ^ set(names)))
-        raise GatewrightError(f"the flip rates must name every gate once and nothing else; look at {odd}")
-    return [_row([image.run.gates[i] for image in images], flips[name]) for i, name in enumerate(names)]
+    odd = set(names) - set(flips) if leaves else set(flips) ^ set(names)
+    if odd:
+        raise GatewrightError(
+            f"the flip rates must name every gate once and nothing else; look at {', '.join(sorted(odd))}"
+        )
+    seen = [[image.run.gates[i] for image in images if len(image.run.gates) > i] for i in range(len(names))]
+    return [_row(decided, flips[name]) for name, decided in zip(names, seen, strict=True)]
 
 
 def _row(gates: Sequence[GateDecision], flip_rate: float) -> dict[str, Any]:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.axi import burst_beats
-from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.contract.program import GateRecord, Program
 from gatewright.measure.causes import Cause, fold_layers
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers
+from gatewright.measure.traffic import boot_read
 from gatewright.measure.waterfall import attribute
 from gatewright.sim.result import SimResult
 
@@ -42,7 +40,7 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class GateDecision:
-    """One gate's decision: [height, width] for a spatial gate, [channels] for a channel gate."""
+    """One gate's decision: [height, width] for a spatial gate, [channels] for a channel gate, [classes] for an exit."""
 
     name: str
     kind: str
@@ -90,6 +88,8 @@ class ImageRecord:
     image: npt.NDArray[np.uint8] | None = None
     replay_cycles: int | None = None
     """Of a live program's run: what the program takes that is compiled for the image."""
+    exit: int | None = None
+    """In a network with early exits: at which the image leaves, counted from 0; the network's end is the last."""
 
 
 def record_run(program: Program, result: SimResult, macs: int | None = None) -> RunRecord:
@@ -125,7 +125,9 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     if sum(layer.cycles for layer in layers) != result.cycles:
         raise ValueError(f"the layers' cycles do not sum to the run's {result.cycles}")
     counted = sum(program.macs.values()) if macs is None else macs
-    gates = tuple(_decision(program, gate, result) for gate in program.gates)
+    # What lies behind the early exit at which a live program ends has not been decided.
+    seen = [gate for gate in program.gates if not program.live or gate.name in result.gates]
+    gates = tuple(_decision(program, gate, result) for gate in seen)
     return RunRecord(result.cycles, peak, counted, tuple(layers), gates)
 
 
@@ -144,7 +146,7 @@ def _names(program: Program) -> list[str]:
 
 def _reads(program: Program, result: SimResult) -> dict[str, tuple[int, int]]:
     """Bytes read from DRAM and cycles of its data channel, by layer; the boot page is not in the trace."""
-    totals = {BOOT_LAYER: _boot_read(program)}
+    totals = {BOOT_LAYER: boot_read(program)}
     layers = answering_layers(program)
     for position in np.flatnonzero(result.trace.records["unit"] == Unit.LOAD):
         layer = layers[int(result.trace.records["instruction"][position])]
@@ -154,21 +156,11 @@ def _reads(program: Program, result: SimResult) -> dict[str, tuple[int, int]]:
     return totals
 
 
-def _boot_read(program: Program) -> tuple[int, int]:
-    """As ``_reads``, of the first page: one row, split where a burst may not cross."""
-    address, left, cycles = program.code_address, program.boot_count * INSTRUCTION_BEATS, 0
-    while left:
-        beats = burst_beats(address, left)
-        cycles += program.arch.dram.burst_cycles(beats)
-        address, left = address + beats * BEAT_BYTES, left - beats
-    return address - program.code_address, cycles
-
-
 def _decision(program: Program, gate: GateRecord, result: SimResult) -> GateDecision:
     decision = result.gates[gate.name] if program.live else np.asarray(gate.decision, np.bool_)
     if gate.kind == "spatial":
         width = int(program.code[gate.index_instruction, column(Opcode.INDEX, "grid_width")])
         decision = decision.reshape(-1, width)
-    elif gate.kind != "channel":
-        raise GatewrightError(f"gate {gate.name} is of kind {gate.kind!r}; the report knows spatial and channel")
+    elif gate.kind not in ("channel", "exit"):
+        raise GatewrightError(f"gate {gate.name} is of kind {gate.kind!r}; the report knows spatial, channel and exit")
     return GateDecision(gate.name, gate.kind, decision)

@@ -13,6 +13,8 @@ from PIL import Image
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.measure.causes import MEANINGS, TITLES, Cause
+from gatewright.measure.exit_statistics import UNITS as EXIT_UNITS
+from gatewright.measure.exit_statistics import exit_rows
 from gatewright.measure.gate_statistics import cost_map, gate_rows, overall_flip_rate
 from gatewright.measure.layer_rows import layer_rows
 from gatewright.measure.records import ImageRecord, RunRecord
@@ -65,7 +67,7 @@ def build_report(
     for image in images:  # the gated network knows which of the dense run's layers its gates touch
         kinds.update(image.run.kinds)
     waterfalls = [_waterfall(dense, image.run, kinds) for image in images]
-    gates = gate_rows(images, flips)
+    gates, exits = gate_rows(images, flips), exit_rows(images)
     return {
         "format": FORMAT,
         "arch": arch.to_dict(),
@@ -76,12 +78,13 @@ def build_report(
         "images": [_image_row(dense, image, fall) for image, fall in zip(images, waterfalls, strict=True)],
         "layers": layer_rows(dense, [image.run for image in images], kinds),
         "gates": gates,
+        "exits": exits,
         "roofline": {
             "peak_macs": arch.peak_macs,
             "dram_bytes_per_cycle": BEAT_BYTES * arch.dram.beats / arch.dram.per_cycles,
         },
         "maps": [_map(image) for image in images if image.image is not None],
-        "units": dict(UNITS),
+        "units": {**UNITS, **(EXIT_UNITS if exits else {})},
     }
 
 

@@ -139,7 +139,7 @@ class _Attributor:
             excess = useful - min(useful, self._program.macs.get(layer, 0))
             if excess:
                 parts[Cause.USEFUL] -= excess
-                parts[Cause.LANES] += excess
+                parts[Cause.LANES] = parts.get(Cause.LANES, 0) + excess
 
     def _opcode(self, position: int) -> Opcode:
         return Opcode(int(self._program.code[self._instruction[position], 0]))

@@ -86,7 +86,7 @@ class ArrayPrepare(wiring.Component):
             sizes.counts.eq(self.counts),
             self.empty.eq(sizes.empty),
             filters_stand.eq(head.stationary == Stationary.FILTERS),
-            listed.eq(head.filter_table != NO_TABLE),
+            listed.eq((head.filter_table != NO_TABLE) & ~head.in_order),
             matmul.filters_stand.eq(filters_stand),
             matmul.length.eq(length),
             matmul.first_block.eq(Mux(standing > columns, columns, standing)),
@@ -99,8 +99,9 @@ class ArrayPrepare(wiring.Component):
         ]
         patch, weights = self.start.patch, self.start.weights
         self._begin(m, patch, head.patch_base, head.patch_vectors, head.first_pixel)
-        # With a list, its entries are added to the address of vector 0.
-        self._begin(m, weights, head.weight_base, head.weight_vectors, Mux(listed, 0, head.first_filter))
+        # With a list, its entries are added to the address of vector 0; in order, its first one is that vector.
+        from_zero = listed | head.in_order
+        self._begin(m, weights, head.weight_base, head.weight_vectors, Mux(from_zero, 0, head.first_filter))
         m.d.comb += [
             self.start.entry.eq(head.accumulator),
             weights.listed.eq(listed),

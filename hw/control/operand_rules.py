@@ -39,7 +39,7 @@ def _gather(arch: ArchConfig, fields: Any) -> list[Any]:
 
 
 def _matmul(arch: ArchConfig, fields: Any) -> list[Any]:
-    return [fields.only > max(Only)]
+    return [fields.in_order & (fields.filter_table == NO_TABLE), fields.only > max(Only)]
 
 
 def _epilogue(arch: ArchConfig, fields: Any) -> list[Any]:

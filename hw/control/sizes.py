@@ -88,7 +88,14 @@ class Sizes(wiring.Component):
         if self._opcode == Opcode.GATHER:
             m.d.sync += results["pixel"].eq(Mux(head.pixel_channels.any(), head.pixel_channels, channels))
             bare = (head.tile == 0) | (head.kernel_height == 0) | (head.kernel_width == 0)
-            m.d.sync += results["empty"].eq(bare | (results["tiles"] == 0) | (results["channels"] == 0))
+            filters = Signal(self._count_bits, name="filters_count", reset_less=True)
+            no_filters = Signal(name="no_filters", reset_less=True)
+            listing = head.filter_table != NO_TABLE
+            m.d.sync += [
+                filters.eq(self.counts[head.filter_table]),
+                no_filters.eq(listing & (filters <= head.first_filter)),
+                results["empty"].eq(bare | no_filters | (results["tiles"] == 0) | (results["channels"] == 0)),
+            ]
             return m
         self._limit_by_table(
             m, head.filter_table, head.first_filter, head.filter_count, results["filters"], only=head.only

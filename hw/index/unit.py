@@ -107,6 +107,9 @@ class IndexUnit(wiring.Component):
         # Of the word behind it, which the mask gives: words from it on, whether it is the last, its bits that count.
         words, coming_final = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
         tail, counts = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
+        # Words before that of the first bit that is listed, from the coming one on; the bits of that word that are.
+        before, within = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
+        lead, listed = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
         coming, remaining = Signal(MASK_WORD_BITS), Signal(MASK_WORD_BITS)
         complement = Signal(reset_less=True)
         following, after, beyond = (Signal.like(self.mask.word, name=n) for n in ("following", "after", "beyond"))
@@ -123,7 +126,8 @@ class IndexUnit(wiring.Component):
         m.d.comb += [
             ends.eq(scanning & ends_now),
             counts.eq(tail | (~coming_final).replicate(MASK_WORD_BITS)),
-            coming.eq((self.mask.bits ^ complement.replicate(MASK_WORD_BITS)) & counts),
+            listed.eq((lead | (~within).replicate(MASK_WORD_BITS)) & (~before.any()).replicate(MASK_WORD_BITS)),
+            coming.eq((self.mask.bits ^ complement.replicate(MASK_WORD_BITS)) & counts & listed),
             # Groups of bits instead of a carry.
             remaining.eq(
                 Cat(
@@ -156,15 +160,19 @@ class IndexUnit(wiring.Component):
             m.d.sync += [word.eq(remaining), some.eq(several), ends_now.eq(~crowd)]
         with m.If(ends | take):
             m.d.sync += [words.eq(words - 1), final.eq(coming_final), coming_final.eq(words == 2)]
+            m.d.sync += [within.eq(before.any()), before.eq(before - before.any())]
         with m.Elif(~scanning):
             # The next instruction may be taken in the cycle in which this one is complete.
-            bits = self.queue.head.operands.bits
+            bits, first_bit = self.queue.head.operands.bits, self.queue.head.operands.first_bit
             of_last = bits[:_OFFSET]
             m.d.sync += [
                 complement.eq(self.queue.head.operands.complement),
                 words.eq((bits + (MASK_WORD_BITS - 1)) >> _OFFSET),
                 coming_final.eq(bits <= MASK_WORD_BITS),
                 tail.eq(Cat((bit < of_last) | (of_last == 0) for bit in range(MASK_WORD_BITS))),
+                before.eq(first_bit[_OFFSET:]),
+                within.eq(1),
+                lead.eq(Cat(bit >= first_bit[:_OFFSET] for bit in range(MASK_WORD_BITS))),
             ]
         with m.If(ends & final):
             m.d.sync += scanning.eq(0)

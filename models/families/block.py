@@ -20,6 +20,7 @@ from gatewright.models.gates.kinds import (
     has_layer_gates,
     has_spatial_gates,
 )
+from gatewright.models.gates.skipnet import FeedForwardGate
 
 MaskKind = Literal["spatial", "channel"]
 KINDS: tuple[MaskKind, ...] = ("spatial", "channel")
@@ -104,6 +105,23 @@ class Block(nn.Module, ABC):
         """A new gate of the kind that the block has."""
         return ChannelGate(in_channels, channels, BAS_HIDDEN if self.gating == "bas" else None)
 
+    def layer_gate(self, in_channels: int, in_height: int, in_width: int) -> LayerGate | FeedForwardGate:
+        """A new gate of the kind that the block has, which decides about it as a whole, for an input of a shape."""
+        if self.gating == "skip":
+            return FeedForwardGate(in_channels, in_height, in_width)
+        return LayerGate(in_channels)
+
+    def added(self, out: Tensor, identity: Tensor, layer: Tensor | None) -> Tensor:
+        """The sum of a residual block and its ReLU; ``layer`` [N, 1, 1, 1] is its layer gate's mask.
+
+        SkipNet keeps what is added to as it is, without the ReLU, where the gate is off.
+        """
+        if layer is None:
+            return F.relu(out + identity)
+        if self.gating == "skip":
+            return layer * F.relu(out + identity) + (1 - layer) * identity
+        return F.relu(out * layer + identity)
+
     def spatial_gates(self) -> list[SpatialGate]:
         """At most one."""
         return [module for module in self.children() if isinstance(module, SpatialGate)]
@@ -112,9 +130,9 @@ class Block(nn.Module, ABC):
         """In the order in which they decide."""
         return [module for module in self.children() if isinstance(module, ChannelGate)]
 
-    def gates(self) -> list[SpatialGate | LayerGate | ChannelGate]:
+    def gates(self) -> list[SpatialGate | LayerGate | FeedForwardGate | ChannelGate]:
         """All of them."""
-        layer = [module for module in self.children() if isinstance(module, LayerGate)]
+        layer = [module for module in self.children() if isinstance(module, LayerGate | FeedForwardGate)]
         return [*self.spatial_gates(), *layer, *self.channel_gates()]
 
     def masked_inside(self, x: Tensor, channel: Tensor | None, tiles: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from gatewright.models.families.block import Block, BlockMasks
 from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
 from gatewright.models.gates.kinds import Gating
+from gatewright.models.gates.skipnet import FeedForwardGate
 
 
 class Network(nn.Module, ABC):
@@ -86,5 +87,5 @@ class Network(nn.Module, ABC):
                 fan_out = height * width * module.out_channels // module.groups
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
         for module in self.modules():
-            if isinstance(module, SpatialGate | LayerGate | ChannelGate):
+            if isinstance(module, SpatialGate | LayerGate | FeedForwardGate | ChannelGate):
                 module.reset_gate()

@@ -26,6 +26,7 @@ _PREFIXES: dict[Gating, str] = {
     "channel": "dgnet-channel-",
     "bas": "bas-",
     "aig": "aig-",
+    "skip": "skipnet-",
 }
 
 
@@ -48,7 +49,7 @@ def classes_of(state: Mapping[str, Tensor], what: str, classifier: str = "fc") -
 def gating_of(state: Mapping[str, Tensor]) -> Gating:
     """Which gates the blocks have."""
     if any(".mask_l." in name for name in state):
-        return "aig"
+        return "skip" if any(".mask_l.conv1." in name for name in state) else "aig"
     spatial, channel = (any(f".mask_{kind}" in name for name in state) for kind in "sc")
     if spatial or not channel:
         return "dual" if channel else "spatial" if spatial else "none"

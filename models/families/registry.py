@@ -6,8 +6,9 @@ from gatewright.models.families.densenet.family import DENSENET
 from gatewright.models.families.family import Family
 from gatewright.models.families.mobilenet_v2.family import MOBILENET_V2
 from gatewright.models.families.resnet_cifar.family import RESNET_CIFAR
+from gatewright.models.families.resnet_cifar_exits.family import RESNET_CIFAR_EXITS
 from gatewright.models.families.resnet_imagenet.family import RESNET_IMAGENET
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (RESNET_CIFAR, RESNET_IMAGENET, MOBILENET_V2, DENSENET)
+    family.name: family for family in (RESNET_CIFAR, RESNET_CIFAR_EXITS, RESNET_IMAGENET, MOBILENET_V2, DENSENET)
 }

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
 class DecisionGate(nn.Module):
-    """A linear classifier that answers for an image if it is far enough from its boundaries.
+    """A linear classifier that answers for an image if it is far enough from a class's boundary.
 
-    It reads the global average of a map of ``channels``; the paper does not say how features are pooled. ``threshold``
-    is the distance from which on it answers; it can be changed at any time.
+    It reads the global average of a map of ``channels``; the paper does not say how features are pooled. The buffer
+    ``thresholds`` [classes] has the distances from which on it answers; the paper has one for all classes, as
+    ``threshold``. They can be changed at any time.
     """
+
+    thresholds: Tensor
 
     def __init__(self, channels: int, classes: int, threshold: float) -> None:
         super().__init__()
         self.fc = nn.Linear(channels, classes)
-        self.threshold = threshold
+        self.register_buffer("thresholds", torch.full((classes,), float(threshold)))
+
+    @property
+    def threshold(self) -> float:
+        """The least of the thresholds."""
+        return float(self.thresholds.min())
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self.thresholds.fill_(value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Distances [N, classes] to the classes' boundaries, of x [N, C, H, W]; what is largest is the answer."""
@@ -23,8 +36,8 @@ class DecisionGate(nn.Module):
         return distances
 
     def answers(self, distances: Tensor) -> Tensor:
-        """For which images [N] (bool) the gate answers: the largest distance reaches the threshold."""
-        return distances.amax(1) >= self.threshold
+        """For which images [N] (bool) the gate answers: a distance reaches the threshold of its class."""
+        return (distances >= self.thresholds).any(1)
 
     def macs(self) -> int:
         """MACs of one decision."""

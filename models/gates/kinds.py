@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-Gating = Literal["none", "dual", "spatial", "channel", "bas", "aig"]
+Gating = Literal["none", "dual", "spatial", "channel", "bas", "aig", "skip"]
 """``dual`` is spatial and channel gates in every block (DGNet). ``bas`` is channel gates, decided from the block's
 input by ``BAS_HIDDEN`` neurons (Ehteshami Bejnordi et al., ICLR 2020, *Batch-Shaping*, section 4). ``aig`` leaves out
-whole blocks (Veit & Belongie, ECCV 2018, *ConvNet-AIG*): a spatial gate whose one tile is the map."""
+whole blocks (Veit & Belongie, ECCV 2018, *ConvNet-AIG*): a spatial gate whose one tile is the map. ``skip`` does so,
+too, with a gate that has a convolution, in all blocks but the first (Wang et al., ECCV 2018, *SkipNet*)."""
 
 BAS_HIDDEN = 16
 """Neurons of a BAS gate, whatever the number of channels."""
@@ -25,7 +26,7 @@ def has_small_tiles(gating: Gating) -> bool:
 
 def has_layer_gates(gating: Gating) -> bool:
     """Whether blocks are decided about as a whole."""
-    return gating == "aig"
+    return gating in ("aig", "skip")
 
 
 def has_channel_gates(gating: Gating) -> bool:

@@ -19,6 +19,7 @@ from gatewright.models.families.block import Block, BlockMasks
 from gatewright.models.families.network import Network
 from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import GATE_BIAS, ChannelGate, SpatialGate
+from gatewright.models.gates.skipnet import FeedForwardGate
 from gatewright.models.synthetic.densities import LEAST, Densities
 
 Result = TypeVar("Result")
@@ -95,6 +96,8 @@ def _calibrate_block(block: Block, x: Tensor, spatial: float, channel: float) ->
             _set_spatial_gate(gate, inputs[0], spatial)
         elif isinstance(gate, LayerGate):
             _set_layer_gate(gate, inputs[0], spatial)
+        elif isinstance(gate, FeedForwardGate):
+            _set_feed_forward_gate(gate, inputs[0], spatial)
         elif isinstance(gate, ChannelGate):
             _set_channel_gate(gate, inputs[0], channel)
 
@@ -190,6 +193,23 @@ def _set_layer_gate(gate: LayerGate, x: Tensor, density: float) -> None:
     bias.zero_()
     logits = gate.fc2(gate.neurons(x)[:, :, None, None])
     bias[1] = -threshold(logits[:, 1] - logits[:, 0], density)
+
+
+def _set_feed_forward_gate(gate: FeedForwardGate, x: Tensor, density: float) -> None:
+    """Its batch norm takes the statistics of the images, and the logit for computing the block is shifted."""
+    weight, bias = gate.linear_layer.weight, gate.linear_layer.bias
+    assert bias is not None
+    _measured([gate.bn1], lambda: gate.features(x))
+    if density == 1:
+        _always_on(weight, bias)
+        bias[0] = 0
+        return
+    nn.init.normal_(weight)
+    bias.zero_()
+    logits = gate.linear_layer(gate.features(x))
+    difference = logits[:, 1] - logits[:, 0]
+    _check(difference.std())
+    bias[1] = -threshold(difference, density)
 
 
 def _always_on(weight: Tensor, bias: Tensor) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS
-from gatewright.contract.isa import NO_TABLE, Opcode
+from gatewright.contract.isa import Opcode
 from gatewright.contract.timing import ACCUMULATOR_LATENCY, array_latency
 from gatewright.sim.fast import array, work
 from gatewright.sim.fast.kernels import entry, sources_fingerprint
@@ -53,7 +53,7 @@ def _find_kernel(fingerprint: str) -> Callable[..., bool]:
             filters_stand = row[array.STATIONARY] == array.FILTERS
             still = sizes[work.FILTERS] if filters_stand else sizes[work.PIXELS]
             streamed = sizes[work.PIXELS] if filters_stand else sizes[work.FILTERS]
-            one_by_one = filters_stand and row[array.FILTER_TABLE] != NO_TABLE
+            one_by_one = filters_stand and array.scattered(row)
             vectors_per_cycle = 1 if one_by_one else geometry.load_vectors
             bank = row[array.BANK]
             stream = trace[at, DONE] - latency - sizes[work.CYCLES]

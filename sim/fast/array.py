@@ -46,6 +46,7 @@ ACCUMULATOR = column(Opcode.MATMUL, "accumulator")
 BANK = column(Opcode.MATMUL, "bank")
 ACCUMULATE = column(Opcode.MATMUL, "accumulate")
 ONLY = column(Opcode.MATMUL, "only")
+IN_ORDER = column(Opcode.MATMUL, "in_order")
 
 FILTERS = int(Stationary.FILTERS)
 _array_latency = kernel(array_latency)
@@ -58,6 +59,8 @@ def execute(
     """Execute a MATMUL. Returns 0 or a fault."""
     if row[ONLY] > ONLY_FEWER:
         return set_fault(state, faults.ONLY_VALUE, row[ONLY], ONLY_FEWER)
+    if row[IN_ORDER] and row[FILTER_TABLE] == NO_TABLE:
+        return set_fault(state, faults.ORDER_TABLE, row[FILTER_TABLE], NO_TABLE)
     tiles = chunk_tiles(state, row[TILE], row[TILE_TABLE], row[FIRST_TILE], row[TILE_COUNT])
     if tiles < 0:
         return tiles
@@ -91,14 +94,28 @@ def execute(
 
 
 @kernel
+def scattered(row: npt.NDArray[np.int64]) -> bool:
+    """Whether a MATMUL's filters are vectors that a table picks, not one behind the other."""
+    return row[FILTER_TABLE] != NO_TABLE and row[IN_ORDER] == 0
+
+
+@kernel
+def weight_vector(state: State, row: npt.NDArray[np.int64], position: int) -> int:
+    """The vector of the filter at a position, counted from the first one."""
+    if row[IN_ORDER]:
+        return position
+    return filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER] + position)
+
+
+@kernel
 def _plan(geometry: Geometry, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> None:
     """Blocks, and the cycles of loads and streams, of a MATMUL that has work."""
     if row[STATIONARY] == FILTERS:
         still, streamed = done[work.FILTERS], done[work.PIXELS]
     else:
         still, streamed = done[work.PIXELS], done[work.FILTERS]
-    scattered = row[STATIONARY] == FILTERS and row[FILTER_TABLE] != NO_TABLE
-    vectors_per_cycle = 1 if scattered else geometry.load_vectors
+    one_by_one = row[STATIONARY] == FILTERS and scattered(row)
+    vectors_per_cycle = 1 if one_by_one else geometry.load_vectors
     blocks = ceil_div(still, geometry.columns)
     slices = done[work.SLICES]
     stream = max(streamed, ACCUMULATOR_LATENCY)
@@ -131,7 +148,7 @@ def _check(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: n
     if last >= geometry.patch_words:
         return set_fault(state, faults.PATCH_RANGE, last, geometry.patch_words)
     for position in range(done[work.FILTERS]):
-        vector = filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER] + position)
+        vector = weight_vector(state, row, position)
         if vector >= row[WEIGHT_VECTORS]:
             return set_fault(state, faults.WEIGHT_VECTORS, vector, row[WEIGHT_VECTORS])
         last = row[WEIGHT_BASE] * REGION_UNIT + last_slice * row[WEIGHT_VECTORS] + vector
@@ -158,7 +175,7 @@ def _collect(
             word += row[PATCH_VECTORS]
     weight_target, weight_source = weights.reshape(-1), state.weight.reshape(-1)
     for position in range(len(weights)):
-        vector = filter_at(state, row[FILTER_TABLE], row[FIRST_FILTER] + position)
+        vector = weight_vector(state, row, position)
         word = row[WEIGHT_BASE] * REGION_UNIT + vector
         for k in range(0, length, rows):
             copy_bytes(weight_target, position * length + k, weight_source, word * rows, rows)
@@ -236,8 +253,7 @@ def accesses(
                 touch(touched, at.patch + patch + row[FIRST_PIXEL] + pixel, READ)
             weight = row[WEIGHT_BASE] * REGION_UNIT + number * row[WEIGHT_VECTORS]
             for position in range(filters):
-                position += row[FIRST_FILTER]
-                touch(touched, at.weight + weight + filter_at(state, row[FILTER_TABLE], position), READ)
+                touch(touched, at.weight + weight + weight_vector(state, row, position), READ)
     streamed = pixels if row[STATIONARY] == FILTERS else filters
     first = row[BANK] * geometry.accumulator_depth + row[ACCUMULATOR]
     use = READ | WRITE if row[ACCUMULATE] else WRITE

@@ -63,6 +63,7 @@ ELSEWHERE_RESIDUAL = -52
 UPSAMPLE_ELSEWHERE = -53
 ONLY_VALUE = -54
 WINDOW_ONLY = -55
+ORDER_TABLE = -56
 
 _TEXT = {
     TABLE_NUMBER: "names table {0}, but the machine has {1}; use a lower number",
@@ -119,6 +120,7 @@ _TEXT = {
     UPSAMPLE_ELSEWHERE: "upsample = {0}; only a residual from elsewhere can be coarser than the output",
     ONLY_VALUE: "only = {0} is not one of 0 to {1}",
     WINDOW_ONLY: "only = {0}; a kind that reads windows always has its filters ({1})",
+    ORDER_TABLE: "in_order: needs a filter_table, not {0} (none is {1})",
     TAPS_RING: "wrap_row = {0}; kind TAPS reads accumulators, which are no ring of rows ({1})",
 }
 

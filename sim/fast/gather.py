@@ -13,7 +13,7 @@ from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.scratchpad import check_bytes, ring_address
-from gatewright.sim.fast.sizes import ceil_div, chunk_tiles, count_or, set_fault, tile_at
+from gatewright.sim.fast.sizes import bounded, ceil_div, chunk_tiles, count_or, set_fault, tile_at
 from gatewright.sim.fast.state import Geometry, State
 from gatewright.sim.fast.touched import READ, WRITE, Places, Touched, touch, touch_bytes, touch_table
 
@@ -43,6 +43,8 @@ WRAP_ROW = column(Opcode.GATHER, "wrap_row")
 WRAP_BYTES = column(Opcode.GATHER, "wrap_bytes")
 PIXEL_CHANNELS = column(Opcode.GATHER, "pixel_channels")
 DILATION = column(Opcode.GATHER, "dilation")
+FILTER_TABLE = column(Opcode.GATHER, "filter_table")
+FIRST_FILTER = column(Opcode.GATHER, "first_filter")
 
 
 @kernel
@@ -90,13 +92,16 @@ def execute(
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
     if channels < 0:
         return channels
+    filters = bounded(state, row[FILTER_TABLE], row[FIRST_FILTER], 1)
+    if filters < 0:
+        return filters
     if row[SOURCE_MASK] != NO_MASK:
         if row[SOURCE_MASK] >= MASKS:
             return set_fault(state, faults.MASK_NUMBER, row[SOURCE_MASK], MASKS)
         if row[KERNEL_WIDTH] > MASK_COLUMNS:
             return set_fault(state, faults.MASKED_KERNEL, row[KERNEL_WIDTH], MASK_COLUMNS)
     tile = row[TILE]
-    vectors = tiles * tile * tile
+    vectors = tiles * tile * tile * filters
     count, run = runs_of(row, channels)
     reduction = count * run
     low = row[FIRST_SLICE] * geometry.rows
@@ -216,6 +221,7 @@ def accesses(
     """What a GATHER used: see ``touched``."""
     touch_table(touched, at, row[TILE_TABLE], READ)
     touch_table(touched, at, row[CHANNEL_TABLE], READ)
+    touch_table(touched, at, row[FILTER_TABLE], READ)
     tile = row[TILE]
     channels = count_or(state, row[CHANNEL_TABLE], row[CHANNELS])
     if done[work.SLICES] == 0 or done[work.PIXELS] == 0:

@@ -21,6 +21,7 @@ BITS = column(Opcode.INDEX, "bits")
 GRID_WIDTH = column(Opcode.INDEX, "grid_width")
 TABLE = column(Opcode.INDEX, "table")
 COMPLEMENT = column(Opcode.INDEX, "complement")
+FIRST_BIT = column(Opcode.INDEX, "first_bit")
 
 
 @kernel
@@ -42,6 +43,8 @@ def execute(
     for word in range(ceil_div(bits, MASK_WORD_BITS)):
         before = count
         for bit in range(word * MASK_WORD_BITS, min((word + 1) * MASK_WORD_BITS, bits)):
+            if bit < row[FIRST_BIT]:
+                continue
             if state.masks[(first + bit) // MASK_BITS, (first + bit) % MASK_BITS] != wanted:
                 continue
             if count == geometry.table_entries:

@@ -67,6 +67,12 @@ def effective_channels(instruction: Instruction, tables: Tables) -> int:
     return instruction["channels"] if table == NO_TABLE else tables.count(table)
 
 
+def has_filters(gather: Instruction, tables: Tables) -> bool:
+    """Whether there are filters that a GATHER's vectors are for, now."""
+    table = gather["filter_table"]
+    return table == NO_TABLE or tables.count(table) > gather["first_filter"]
+
+
 def effective_work(instruction: Instruction, tables: Tables, rows: int) -> Work:
     """Pixels, filters, reduction length and slices of ``rows``, now; an EPILOGUE has no reduction."""
     if instruction["only"] > max(Only):

@@ -130,7 +130,7 @@ def _conv(conv: QuantisedConv, tensors: Tensors, decisions: Tensors, grids: dict
             value = _scale(total, scale.multiplier[channel], scale.shift[channel])
         if conv.residual is not None:
             value += int(tensors[conv.residual][y, x, channel])
-        output[y, x, channel] = _clip(value, 0 if conv.relu else -128)
+        output[y, x, channel] = _clip(value, 0 if conv.relu and not (skipped and conv.bypass) else -128)
     return output
 
 

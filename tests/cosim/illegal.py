@@ -151,7 +151,7 @@ def _operands(
             {"source_mask": 0, "kernel_width": MASK_COLUMNS + 1},
             {"source_mask": lacking_mask},
         ],
-        Opcode.MATMUL: [{"only": 3}],
+        Opcode.MATMUL: [{"only": 3}, {"in_order": 1, "filter_table": NO_TABLE}],
         Opcode.EPILOGUE: [
             {"kind": 1, "stationary": 1},
             {"kind": 2, "stationary": 0, "pool": 1},

@@ -76,7 +76,16 @@ def test_on_other_arrays(form: str, preset: str) -> None:
         assert compare_image(compiler, sample, network.reference, position, audit=True).different == ()
 
 
-@pytest.mark.parametrize("form", ["channels: one layer, greater", "layers: argmax of one layer", "tiles: argmax"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "channels: one layer, greater",
+        "layers: argmax of one layer",
+        "layers: bypassed",
+        "tiles: argmax",
+        "tiles: bypassed",
+    ],
+)
 def test_the_reference_is_plain_arithmetic_and_the_stepped_model_agrees(form: str) -> None:
     network = case(form)
     tensors, decisions, logits = evaluate(network.graph, network.inputs[1])

@@ -15,6 +15,7 @@ from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.quantise.calibrate import calibrate
 from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS
+from gatewright.contract.isa import Opcode
 from gatewright.contract.trace import first_difference
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.block import BlockMasks
@@ -32,6 +33,8 @@ SIZE, IMAGES, DENSITY, SEED = 16, 8, 0.6, 3
 NETWORKS: dict[str, Callable[[], Network]] = {
     "basic blocks": lambda: NetworkSpec(14, "aig", size=SIZE).build(),
     "bottleneck blocks": lambda: SmallBottleneck("aig", SIZE, 8, 2),
+    "SkipNet": lambda: NetworkSpec(14, "skip", size=SIZE).build(),
+    "SkipNet, bottleneck blocks": lambda: SmallBottleneck("skip", SIZE, 8, 2),
 }
 
 
@@ -53,22 +56,28 @@ def made(name: str) -> tuple[Network, Case]:
 def test_every_tensor_and_gate_is_the_references_and_macs_are_the_networks(name: str) -> None:
     network, case = made(name)
     decided = case.reference.decisions
-    assert len(decided) == len(network.blocks()) and all(bits.shape == (IMAGES, 1, 1) for bits in decided.values())
+    gated = [block.has_layer for block in network.blocks()]
+    assert len(decided) == sum(gated) and all(bits.shape == (IMAGES, 1, 1) for bits in decided.values())
     assert counted_macs(case.graph, None) == network.dense_macs()
+    assert all(0 < bits.mean() < 1 for bits in decided.values())
     compiler = Compiler(case.graph, PRESETS["ultra96"])
     for position, sample in enumerate(case.inputs[:3]):
         compared = compare_image(compiler, sample, case.reference, position, audit=True)
         assert compared.different == (), f"image {position}: {compared.different} differ"
         decisions = {gate: bits[position] for gate, bits in decided.items()}
-        off = [gate.removesuffix("mask_l") for gate, bit in decisions.items() if not bit]
-        emitted = {layer for layer in compared.program.layers if layer.startswith(tuple(off))}
-        assert off and {layer.rpartition(".")[2] for layer in emitted} <= {"mask_l", "0"}, "a shortcut is downsample.0"
-        masks = [BlockMasks(torch.from_numpy(bits[None, None]).float(), None) for bits in decisions.values()]
+        off = [gate.partition("mask_l")[0] for gate, bit in decisions.items() if not bit]
+        # LOADs bring what comes next, too.
+        rows = zip(compared.program.code[:, 0], compared.program.layers, strict=True)
+        emitted = {layer for opcode, layer in rows if opcode != Opcode.LOAD and layer.startswith(tuple(off))}
+        assert {layer.split(".")[2] for layer in emitted} <= {"mask_l", "downsample"}
+        bits = iter(decisions.values())
+        masks = [BlockMasks(torch.from_numpy(next(bits)[None, None]).float() if has else None, None) for has in gated]
         assert counted_macs(case.graph, decisions) == int(network.gated_macs(masks))
 
 
-def test_the_stepped_model_agrees() -> None:
-    _, case = made("basic blocks")
+@pytest.mark.parametrize("name", ["basic blocks", "SkipNet"])
+def test_the_stepped_model_agrees(name: str) -> None:
+    _, case = made(name)
     for preset in ("4x4", "12x20"):
         compared = compare_image(Compiler(case.graph, PRESETS[preset]), case.inputs[1], case.reference, 1, audit=True)
         assert compared.different == ()

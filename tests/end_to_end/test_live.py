@@ -14,6 +14,7 @@ from gatewright import flow
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
@@ -94,12 +95,43 @@ def test_gates_of_whole_layers_are_refused_by_name() -> None:
         Compiler(form_case("layers: argmax").graph, PRESETS["ultra96"]).compile_live()
 
 
-def test_filters_that_do_not_fit_are_refused() -> None:
-    small = replace(PRESETS["ultra96"], weight_kib=16)
-    with pytest.raises(
-        GatewrightError, match=r"its filters do not fit the weight buffer.*not possible on arch ultra96"
-    ):
-        Compiler(case("dual").graph, small).compile_live()
+@cache
+def large(gating: Gating) -> Case:
+    return captured(gating, 32)
+
+
+SMALL = {"scratchpad_kib": 24, "weight_kib": 16}
+"""Filters of the last blocks are streamed, and those of the first block go over maps in DRAM, row by row."""
+
+
+@pytest.mark.parametrize(
+    ("gating", "preset"), [("dual", "ultra96"), ("dual", "8x8"), ("spatial", "8x8"), ("channel", "8x8")]
+)
+def test_filters_are_streamed_and_maps_lie_in_dram(gating: Gating, preset: str) -> None:
+    network, arch = large(gating), replace(PRESETS[preset], **SMALL)
+    compiler = Compiler(network.graph, arch)
+    live, image = compiler.compile_live(), NetworkImage(network.graph, arch, live=True)
+    assert image.spilled and any(bank.streamed for bank in image.banks.values())
+    for position, sample in enumerate(network.inputs):
+        compared = compare_image(compiler, sample, network.reference, position, audit=True, live=live)
+        assert compared.different == (), f"image {position}: {compared.different} differ"
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_streamed_filters_of_gates_that_are_open_or_closed_all_over(on: bool) -> None:
+    graph = forced(forced(large("dual").graph, "spatial", on), "channel", not on)
+    inputs = large("dual").inputs[:1]
+    reference, compiler = run_reference(graph, inputs, keep=True), Compiler(graph, replace(PRESETS["8x8"], **SMALL))
+    live = compiler.compile_live()
+    assert compare_image(compiler, inputs[0], reference, 0, audit=True, live=live).different == ()
+
+
+def test_the_stepped_model_streams_in_the_same_cycles() -> None:
+    network = large("dual")
+    live = Compiler(network.graph, replace(PRESETS["ultra96"], **SMALL)).compile_live()
+    fast, stepped = simulate(live, network.inputs[1]), step_simulate(live, network.inputs[1], fill_seed=1)
+    assert first_difference(fast.trace, stepped.trace) is None
+    np.testing.assert_array_equal(fast.logits, stepped.logits)
 
 
 def test_commands(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def random_row(rng: random.Random, opcode: Opcode, waits: Waits) -> Row:
         fields["source_grid"] = fields["source_grid"] or 63
     elif opcode == Opcode.MATMUL:
         fields["only"] = min(fields["only"], max(Only))
+        fields["in_order"] &= fields["filter_table"] != NO_TABLE
     elif opcode == Opcode.EPILOGUE:
         _make_legal(rng, fields)
     elif opcode == Opcode.INDEX:
@@ -220,6 +221,8 @@ def _illegal_operands() -> list[tuple[str, Opcode, Callable[[int], int]]]:
         change = _fields(Opcode.GATHER, **{**masked, name: value})
         kinds.append((f"masked gather with {name} {value}", Opcode.GATHER, change))
     kinds.append(("only 3 of MATMUL", Opcode.MATMUL, _fields(Opcode.MATMUL, only=3)))
+    change = _fields(Opcode.MATMUL, in_order=1, filter_table=NO_TABLE, only=0)
+    kinds.append(("in order without a filter table", Opcode.MATMUL, change))
     for name, changes in _EPILOGUES.items():
         whole = {"tile": 2, "first_pixel": 4, "parameters": 1, "filter_table": 0, "kind": 0, "stationary": 0, "pool": 0}
         whole |= {"residual": 0, "digits": 0, "elsewhere": 0, "upsample": 0}

@@ -14,6 +14,7 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from gatewright.measure.causes import Cause
 from gatewright.measure.records import record_run
+from gatewright.measure.traffic import dram_traffic
 from gatewright.measure.waterfall import attribute, stream_span
 from gatewright.sim.fast.machine import simulate, simulate_images
 from tests.support.programs import Image, Row, make_program, row
@@ -107,6 +108,9 @@ def test_the_parts_of_any_run_sum_to_its_cycles(seed: int) -> None:
     run = record_run(program, result)
     assert sum(layer.cycles for layer in run.layers) == run.cycles == result.cycles
     code_bytes = program.boot_count * 48
+    stored = int(result.work["bytes"][result.work["opcode"] == Opcode.STORE].sum())
+    traffic = dram_traffic(program, result)
+    assert traffic.read == sum(layer.dram_bytes for layer in run.layers) and traffic.written == stored
     assert sum(layer.dram_bytes for layer in run.layers) == code_bytes + int(
         result.work["bytes"][result.work["opcode"] == Opcode.LOAD].sum()
     )

@@ -18,6 +18,7 @@ from gatewright.measure.causes import Cause
 from gatewright.measure.gate_statistics import cost_map
 from gatewright.measure.records import GateDecision, record_run
 from gatewright.measure.summary import build_report
+from gatewright.measure.traffic import DramTraffic, dram_traffic
 from gatewright.report.write import write_report
 from tests.measure import hand_run, synthetic
 
@@ -44,6 +45,10 @@ def test_a_run_is_recorded_by_layer() -> None:
     (gate,) = run.gates
     np.testing.assert_array_equal(gate.decision, [[True, False], [True, True]])
     assert record_run(hand_run.hand_program(), hand_run.hand_result(), macs=1000).macs == 1000
+
+
+def test_bytes_of_a_run_are_all_that_it_reads_and_writes() -> None:
+    assert dram_traffic(hand_run.hand_program(), hand_run.hand_result()) == DramTraffic(12 * 48 + 96, 16)
 
 
 def test_weights_read_ahead_belong_to_the_layer_whose_they_are() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.apart import HARDWARE_APART
 from tests.mutants.control import CONTROL
 from tests.mutants.depthwise import HARDWARE_DEPTHWISE
+from tests.mutants.lists import HARDWARE_LISTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.only import HARDWARE_ONLY
 from tests.mutants.residual import HARDWARE_RESIDUAL
@@ -250,5 +251,6 @@ HARDWARE = [
     *HARDWARE_DEPTHWISE,
     *HARDWARE_APART,
     *HARDWARE_ONLY,
+    *HARDWARE_LISTS,
     *HARDWARE_RESIDUAL,
 ]

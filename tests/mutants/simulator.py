@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.apart import SIMULATOR_APART
 from tests.mutants.depthwise import SIMULATOR_DEPTHWISE
+from tests.mutants.lists import SIMULATOR_LISTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.only import SIMULATOR_ONLY
 from tests.mutants.residual import SIMULATOR_RESIDUAL
@@ -182,5 +183,6 @@ SIMULATOR = [
     *SIMULATOR_DEPTHWISE,
     *SIMULATOR_APART,
     *SIMULATOR_ONLY,
+    *SIMULATOR_LISTS,
     *SIMULATOR_RESIDUAL,
 ]

@@ -42,7 +42,11 @@ def compare_image(
     program = compiler.compile(decisions, sample) if live is None else replace(live, image=live.with_sample(sample))
     result = simulate(program, observe=True, audit=audit)
     different, values = [], 0
+    taken = program.left_at(result.dram)
+    end = None if taken == len(program.exits) else program.exits[taken].instruction
     for placement in program.placements:
+        if end is not None and placement.last_write > end:
+            continue  # it lies behind the exit that was taken
         got, wanted = result.tensors[placement.tensor], _expected(placement, reference, position, decisions)
         mask = _defined(placement, decisions)
         values += got[mask].size
@@ -50,6 +54,8 @@ def compare_image(
             different.append(placement.tensor)
     bits = 0
     for gate in program.gates:
+        if end is not None and gate.index_instruction > end:
+            continue
         bits += gate.bits
         if not np.array_equal(result.gates[gate.name], decisions[gate.name].reshape(-1)):
             different.append(gate.name)

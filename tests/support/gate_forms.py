@@ -97,6 +97,22 @@ class WithConvolutions(OfLayers):
         return gate.look(gate.shrink(x).relu()).relu().mean((2, 3))
 
 
+class Bypassed(OfLayers):
+    """The same blocks, of which each is either computed or what it would be added to, without its ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # no ReLU, so that what stands may be negative
+        mask = self.decide(self.gates[0], self.seen(self.gates[0], x)).view(-1, 1, 1, 1)
+        x = mask * (self.second(self.first(x).relu()) + x).relu() + (1 - mask) * x
+        y = self.widen(self.middle(self.narrow(x).relu()).relu())
+        mask = self.decide(self.gates[1], self.seen(self.gates[1], x)).view(-1, 1, 1, 1)
+        z = self.shortcut(x)
+        y = (y + z).relu() * mask
+        x = (1 - mask) * z + y
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
+
+
 def of_channels(decide: Decide, *hidden: int) -> nn.Module:
     return OfChannels(Normed(CHANNELS, *hidden, CHANNELS), decide)
 
@@ -155,10 +171,26 @@ class OfTiles(nn.Module):
         return result
 
 
+class BypassedTiles(OfTiles):
+    """The same, where a tile is either computed or the block's input, which may be negative."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        logits = self.norm(self.gate(F.avg_pool2d(x, 4)))
+        mask = F.interpolate(logits.argmax(1).unsqueeze(1).float(), scale_factor=4)
+        x = mask * (self.second(self.first(x).relu() * mask) + x).relu() + (1 - mask) * x
+        result: Tensor = self.head(x.mean((2, 3)))
+        return result
+
+
 FORMS = {
     **{f"channels: {name}": make for name, make in CHANNEL_FORMS.items()},
     **{f"layers: {name}": make for name, make in LAYER_FORMS.items()},
+    "layers: bypassed": lambda: Bypassed(
+        (Normed(CHANNELS, 8, 2), Normed(CHANNELS, 8, 2)), lambda gate, x: gate(x).argmax(1).float()
+    ),
     "tiles: argmax": OfTiles,
+    "tiles: bypassed": BypassedTiles,
 }
 
 

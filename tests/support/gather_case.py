@@ -191,6 +191,8 @@ def _draw(rng: np.random.Generator, arch: ArchConfig, tile_table: int, channel_t
         "wrap_bytes": integer(0, SCRATCHPAD_SPACE - 1),
         "pixel_channels": pixel_channels,
         "dilation": dilation,
+        "filter_table": NO_TABLE,
+        "first_filter": integer(0, 1023),
     }
     tile_y, tile_x = divmod(first_tile, grid)
     if chance(0.8):

@@ -210,9 +210,11 @@ class ListNetwork(Network):
         else:
             complement = bool(rng.integers(2))
             done = self.decide([(channel in kept) != complement for channel in range(total)], mask * MASK_BITS)
+            first = int(self._skips.integers(total + 1)) if self._skips.integers(2) else 0
+            kept = [channel for channel in kept if channel >= first]
             # INDEX and the LOADs of tables share the tables' write port.
             waits = [done, self.build.mark(Unit.LOAD)]
-            index = {"mask": mask, "bits": total, "complement": int(complement)}
+            index = {"mask": mask, "bits": total, "complement": int(complement), "first_bit": first}
             made = self.build.emit(Opcode.INDEX, waits, table=table, **index)
         return Listed(table, kept, total, made)
 

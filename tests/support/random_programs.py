@@ -57,6 +57,7 @@ class Network:
     def __init__(self, seed: int, arch: ArchConfig | None, attempt: int = 0) -> None:
         self.rng = np.random.default_rng([seed, attempt])
         self.arch = arch or random_machine(seed)
+        self._lists = np.random.default_rng([seed, attempt, 2])
         self.build = self.builder()
         self.checks: list[tuple[int, npt.NDArray[np.int8]]] = []
         self.dram_checks: list[tuple[int, npt.NDArray[np.int8]]] = []
@@ -156,6 +157,9 @@ class Network:
             setattr(layer, name, value)
         if layer.filter_list is not None and rng.integers(2):
             layer.both_ways, layer.stationary = True, both
+        if layer.filter_list is not None:
+            layer.gathers_for_filters = bool(self._lists.integers(2))
+            self._in_order(layer, filters)
         self.fit(layer, filters.weights.shape, pool)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
@@ -179,6 +183,14 @@ class Network:
         self.settle()
         self.build.give_table(*held)
         return target
+
+    def _in_order(self, layer: Layer, filters: Filters) -> None:
+        """Now and then, the filters of the list are loaded alone; a part of them begins where a region can."""
+        if not layer.filter_list or self._lists.integers(2):
+            return
+        chosen = filters.weights[layer.filter_list]
+        layer.in_order = self.build.load_filters(chosen, [(0, 1, 1)] * (len(chosen) + 1), False, pooled=False)
+        layer.filter_split = int(self._lists.choice([4, 8, 100]))
 
     def hold(self) -> None:
         """An EXIT that is not taken: what was read until here may be written again behind it, and port B is free."""

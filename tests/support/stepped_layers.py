@@ -51,6 +51,10 @@ class Layer:
     """Give the largest sizes and let the tables decide."""
     both_ways: bool = False
     """Emit each part twice: for all of its filters, and with the next operand standing for fewer. One has work."""
+    in_order: Filters | None = None
+    """The filters of the list alone, in its order."""
+    gathers_for_filters: bool = False
+    """Whether GATHER names the list, too: patches for filters that are not there are not formed."""
 
 
 def entries(arch: ArchConfig, stationary: Stationary, pixels: int, filters: int) -> int:
@@ -73,6 +77,7 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
     total = grid[0] * grid[1] if layer.tiles is None or layer.live else len(layer.tiles)
     slices = slices_of(build.arch, kernel_height * kernel_width * channels)
+    weights = layer.in_order or filters
     most = layer.filter_list is None or layer.live or layer.both_ways
     chosen = count if most else len(layer.filter_list or ())
     begin, end = (0, max(1, total)) if layer.tile_rows is None else (row * grid[1] for row in layer.tile_rows)
@@ -116,6 +121,8 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
         }
         waits = [*source.ready, *extra]
         words = min(slices, layer.gather_slices) * vectors
+        if layer.gathers_for_filters:
+            reading["filter_table"] = layer.filter_table
         gathered = _gather(build, waits, words, reading) if len(pieces) == 1 else None
         for first_pixel in range(0, tiles["tile_count"] * layer.tile**2, layer.pixel_split):
             for first_filter in range(0, chosen, layer.filter_split):
@@ -137,16 +144,19 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                         "bank": bank,
                         "only": only,
                     }
+                    before = 0 if layer.in_order is None else first_filter
+                    needed = {"first_filter": first_filter} if layer.gathers_for_filters else {}
                     for piece in pieces:
-                        mark, patch_base = gathered or _gather(build, waits, words, reading, piece)
+                        mark, patch_base = gathered or _gather(build, waits, words, reading | needed, piece)
                         for first_slice in range(piece, min(slices, piece + layer.gather_slices), layer.slice_split):
                             build.emit(
                                 Opcode.MATMUL,
-                                [mark, *filters.ready, bank_free[bank]],
+                                [mark, *weights.ready, bank_free[bank]],
                                 patch_base=patch_base + (first_slice - piece) * vectors // REGION_UNIT,
                                 patch_vectors=vectors,
-                                weight_base=(filters.base + first_slice * filters.vectors) // REGION_UNIT,
-                                weight_vectors=filters.vectors,
+                                weight_base=(weights.base + first_slice * weights.vectors + before) // REGION_UNIT,
+                                weight_vectors=weights.vectors,
+                                in_order=int(layer.in_order is not None),
                                 taps=kernel_height * kernel_width,
                                 channels=channels,
                                 channel_table=layer.channel_table,

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from gatewright.models.families.block import Block, BlockMasks, Work, enlarged, halved
 from gatewright.models.families.residual.shortcut import shortcut
-from gatewright.models.gates.aig import LayerGate
 from gatewright.models.gates.dgnet import SpatialGate
 from gatewright.models.gates.kinds import Gating
 
@@ -47,7 +46,7 @@ class Bottleneck(Block):
         self.in_height, self.in_width, self.tile = in_height, in_width, tile
         self.height, self.width = halved(in_height, stride), halved(in_width, stride)
         if self.has_layer:
-            self.mask_l = LayerGate(in_channels)
+            self.mask_l = self.layer_gate(in_channels, in_height, in_width)
         elif self.has_tiles:
             self.mask_s = SpatialGate(in_channels, self.height, self.width, tile)
         if self.has_channels:
@@ -72,12 +71,10 @@ class Bottleneck(Block):
         tiles = None if spatial is None else enlarged(spatial, self.height, self.width)
         out = self.masked_inside(F.relu(self.bn2(self.conv2(out))), second, tiles)
         out = self.bn3(self.conv3(out))
-        if layer is not None:
-            out = out * layer
         if tiles is not None:
             out = out * tiles
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(out + identity), BlockMasks(spatial if layer is None else layer, first, second)
+        return self.added(out, identity, layer), BlockMasks(spatial if layer is None else layer, first, second)
 
     def work(self) -> tuple[Work, ...]:
         """The three convolutions, and the shortcut's, which no gate touches."""

@@ -38,7 +38,7 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
     Parameters
     ----------
     depth, gating, classes, size
-        See ``Network``; every block has the gates.
+        See ``Network``; every block has the gates, but for SkipNet's first.
     stem
         The first convolution, without a bias.
     edge
@@ -68,7 +68,8 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
             blocks: list[AnyBlock] = []
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
-                geometry = channels, stage.channels, edge, edge, stride, stage.tile, gating, stage.dilation
+                gates: Gating = "none" if gating == "skip" and (number, index) == (1, 0) else gating
+                geometry = channels, stage.channels, edge, edge, stride, stage.tile, gates, stage.dilation
                 blocks.append(block(*geometry))
                 edge, channels = halved(edge, stride), blocks[-1].out_channels
             setattr(self, f"layer{number}", nn.ModuleList(blocks))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.encodings import REGION_UNIT
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_TABLE, Stationary
 from gatewright.sim.stepped.instruction import Instruction, Work, filter_number
 from gatewright.sim.stepped.state import Shared
@@ -53,7 +54,10 @@ class Fetcher:
         self.work = work
         self.standing, self.streaming = work.vectors(instruction["stationary"])
         self._filters_stand = instruction["stationary"] == Stationary.FILTERS
-        one_at_a_time = self._filters_stand and instruction["filter_table"] != NO_TABLE
+        self._in_order = bool(instruction["in_order"])
+        if self._in_order and instruction["filter_table"] == NO_TABLE:
+            raise GatewrightError(f"{instruction}: in_order needs a filter_table")
+        one_at_a_time = self._filters_stand and instruction["filter_table"] != NO_TABLE and not self._in_order
         self._width = 1 if one_at_a_time else shared.arch.load_vectors
 
     def _word(self, is_filter: bool, vector: int, slice_number: int) -> npt.NDArray[np.int8]:
@@ -63,7 +67,7 @@ class Fetcher:
         """
         fields = self.instruction
         if is_filter:
-            place = filter_number(fields, self._shared.tables, vector)
+            place = vector if self._in_order else filter_number(fields, self._shared.tables, vector)
             word = fields["weight_base"] * REGION_UNIT + slice_number * fields["weight_vectors"] + place
             return self._shared.weights.read(word, fields)
         if self.work.reduction == 0:

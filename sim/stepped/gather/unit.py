@@ -13,7 +13,13 @@ from gatewright.contract.encodings import REGION_UNIT, SCRATCHPAD_SPACE
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import NO_MASK, NO_TABLE, Unit
 from gatewright.contract.timing import GATHER_LATENCY, TILE_CYCLES
-from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, tile_position
+from gatewright.sim.stepped.instruction import (
+    Instruction,
+    effective_channels,
+    effective_tiles,
+    has_filters,
+    tile_position,
+)
 from gatewright.sim.stepped.state import Shared
 
 READ_STAGE, MASK_STAGE, WRITE_STAGE = 2, 5, GATHER_LATENCY - 1
@@ -77,6 +83,8 @@ class GatherUnit:
             if self._active is None:
                 return
             tiles = effective_tiles(self._active, self._shared.tables)
+            if not has_filters(self._active, self._shared.tables):
+                tiles = 0
             self._channels = effective_channels(self._active, self._shared.tables)
             self._check(self._active)
             if tiles and self._active["tile"] and self._runs(self._active):

@@ -69,7 +69,7 @@ class IndexUnit:
         for first in range(0, bits, MASK_WORD_BITS):
             places = np.arange(first, min(first + MASK_WORD_BITS, bits))
             word = self._shared.masks.read_on(index["mask"], places, index) ^ bool(index["complement"])
-            ones = places[word]
+            ones = places[word & (places >= index["first_bit"])]
             final = first + MASK_WORD_BITS >= bits
             if len(ones) == 0:
                 yield Scan(None, final)

@@ -226,7 +226,28 @@ REFUSED = {
     "attention": (_net(lambda s, x: x * s.c(x), c=nn.Conv2d(8, 8, 1)), "only a convolution's output times a gate's"),
     "mask after residual": (
         _net(lambda s, x: (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0), c=nn.Conv2d(8, 8, 1), g=_grid_conv(3)),
-        "mask after the residual",
+        r"it reads the output of convolution c times a gate's mask, where only a feature map is",
+    ),
+    "masks that are not opposite": (
+        _net(
+            lambda s, x: (
+                (s.c(x) + x) * (s.g(F.avg_pool2d(x, 1)) >= 0) + x * (1 - (s.g(F.avg_pool2d(x, 1)) > 0).float())
+            ),
+            c=nn.Conv2d(8, 8, 1),
+            g=_grid_conv(3),
+        ),
+        r"and the masks are not m and 1 - m; supported is m \* f \+ \(1 - m\) \* x, where f is x plus",
+    ),
+    "the other map is not its residual": (
+        _net(
+            lambda s, x: (lambda m, y: (s.c(x) + x) * m + (1 - m) * y)(
+                (s.g(F.avg_pool2d(x, 1)) >= 0).float(), F.max_pool2d(s.d(x), 2)
+            ),
+            c=nn.Conv2d(8, 8, 1),
+            d=nn.Conv2d(8, 8, 3, 1, 9),
+            g=_grid_conv(3),
+        ),
+        "of which neither is added to make the other",
     ),
     "gate kernel": (
         _net(lambda s, x: s.c(x) * (s.g(F.avg_pool2d(x, 4)) >= 0), c=nn.Conv2d(8, 8, 4, 4), g=_grid_conv(5)),

@@ -109,6 +109,7 @@ def random_matmul(
             "accumulate": rng.randrange(2),
             "only": rng.choice((0, 0, 0, 1, 2)),
         }
+        fields["in_order"] = int(fields["filter_table"] != NO_TABLE and rng.randrange(2))
         code = np.zeros(COLUMNS, np.int64)
         code[0] = Opcode.MATMUL
         for number, (unit, count) in enumerate(waits):
@@ -127,10 +128,11 @@ def _fits(matmul: Instruction, shared: Shared, patch: Region, weight: Region) ->
     standing, streaming = work.vectors(matmul["stationary"])
     blocks = -(-standing // arch.columns)
     listed = matmul["filter_table"] != NO_TABLE
+    last = work.filters if matmul["in_order"] else matmul["first_filter"] + work.filters
     return (
         matmul["first_slice"] + work.slices <= min(patch.slices, weight.slices)
         and matmul["first_pixel"] + work.pixels <= patch.vectors
-        and (listed or matmul["first_filter"] + work.filters <= weight.vectors)
+        and ((listed and not matmul["in_order"]) or last <= weight.vectors)
         and matmul["accumulator"] + blocks * streaming <= arch.accumulator_depth
         # Not too long for a test, and with an idea of how often nothing is left to do.
         and blocks * work.slices * streaming <= 600

@@ -14,7 +14,13 @@ from gatewright.hw.control.sizes import Sizes
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.signatures import table_counts
 from gatewright.sim.stepped.edge import Edge
-from gatewright.sim.stepped.instruction import Instruction, effective_channels, effective_tiles, effective_work
+from gatewright.sim.stepped.instruction import (
+    Instruction,
+    effective_channels,
+    effective_tiles,
+    effective_work,
+    has_filters,
+)
 from gatewright.sim.stepped.memories.tables import Tables
 from tests.hw.array.array_cases import machine
 from tests.support.rtl import Bench, pack
@@ -49,7 +55,8 @@ def expected_sizes(opcode: Opcode, instruction: Instruction, tables: Tables, row
         taps = instruction["kernel_height"] * instruction["kernel_width"]
         reduction = taps * channels
         pixel = instruction["pixel_channels"] or channels
-        return sizes | {"channels": channels, "pixel": pixel, "empty": sizes["chunk"] * reduction == 0}
+        empty = sizes["chunk"] * reduction == 0 or not has_filters(instruction, tables)
+        return sizes | {"channels": channels, "pixel": pixel, "empty": empty}
     work = effective_work(instruction, tables, rows)
     sizes |= {"pixels": work.pixels, "filters": work.filters, "empty": 0 in (work.pixels, work.filters)}
     if opcode == Opcode.EPILOGUE:

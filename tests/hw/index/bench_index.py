@@ -60,7 +60,7 @@ def random_index(rng: random.Random, number: int) -> Instruction:
     mask = rng.randrange(MASKS)
     bits = rng.choice((0, 1, 15, 16, 17, 64, 512, rng.randrange(1, 80), rng.randrange(513)))
     if rng.random() < 0.1:  # over the ends of masks, to the last one's at most
-        bits = min(rng.randrange(513, 1200), (MASKS - mask) * 512)
+        bits = min(rng.randrange(513, 1025), (MASKS - mask) * 512)
     code = row(
         Opcode.INDEX,
         mask=mask,
@@ -68,6 +68,7 @@ def random_index(rng: random.Random, number: int) -> Instruction:
         grid_width=rng.choice((0, 0, 1, 2, 3, 8, 15, 16, 17, 32, 255, 256, 1000, 2047, 16383, rng.randrange(1, 33))),
         table=rng.randrange(ARCH.tables),
         complement=rng.randrange(2),
+        first_bit=rng.choice((0, 0, 1, 16, max(0, bits - 1), bits, rng.randrange(bits + 1), rng.randrange(1 << 14))),
     )
     return Instruction(number, code)
 

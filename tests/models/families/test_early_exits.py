@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from gatewright.compiler.frontend.capture import capture
 from gatewright.contract.errors import GatewrightError
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.spec import NetworkSpec
@@ -113,6 +115,28 @@ def test_what_cannot_be_is_said() -> None:
         set_exits(with_exits(RESNET), images(4, 32), [0.5, 0.5, 0.5])
 
 
-def test_capture_names_what_is_missing() -> None:
-    with pytest.raises(GatewrightError, match="this operation is not supported; supported are"):
-        capture(with_exits(RESNET), (3, 32, 32))
+def test_thresholds_are_of_classes_and_part_of_the_network() -> None:
+    network, x = with_exits(RESNET), images(12, 32)
+    gate = network.gates()[0]
+    with torch.no_grad():
+        distances = network.all_answers(x)[0]
+        gate.thresholds.fill_(float(distances.max()) + 1)
+        assert not gate.answers(distances).any()
+        gate.thresholds[2] = distances[:, 2].median()
+        assert torch.equal(gate.answers(distances), distances[:, 2] >= distances[:, 2].median())
+    again = with_exits(RESNET, seed=2)
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again.gates()[0].thresholds, gate.thresholds)
+
+
+def test_a_checkpoint_of_the_family_is_recognised(tmp_path: Path) -> None:
+    spec = NetworkSpec(8, classes=7, size=16, family_name="resnet-cifar-exits")
+    assert spec.name == "exits-resnet8"
+    network = spec.build().eval()
+    assert isinstance(network, EarlyExits) and len(network.gates()) == 2
+    save_checkpoint(tmp_path / "own.safetensors", network, spec)
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "public.pth")
+    x = images(2, 16)
+    for name in ("own.safetensors", "public.pth"):
+        loaded, found = load_checkpoint(tmp_path / name)
+        assert found.name == spec.name and found.classes == 7 and torch.equal(loaded(x), network(x)), name

@@ -77,6 +77,7 @@ BAD: list[tuple[Row, str]] = [
     (gather(source_mask=MASKS, tile_count=0), f"(GATHER) names mask {MASKS}, but the machine has {MASKS}"),
     (gather(source_mask=1, source_tile=1, source_grid=63, height=10), "(GATHER) reaches mask bit 570 of 512"),
     (matmul(filter_table=30), "(MATMUL) names table 30, but the machine has 16"),
+    (matmul(in_order=1), "(MATMUL) in_order: needs a filter_table"),
     (matmul(first_pixel=4, tile_count=12), "(MATMUL) patch_vectors: uses 12 vectors of a region of 8"),
     (matmul(patch_base=1023), "(MATMUL) patch_base: reaches word 4099 of a patch buffer of 4096"),
     (matmul(first_filter=1), "(MATMUL) weight_vectors: uses vector 8 of a region of 8"),

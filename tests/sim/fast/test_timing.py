@@ -229,6 +229,13 @@ def test_index_counts_words_and_ones() -> None:
     assert times(result, 2) == (107, 158, 158, 158 + 0 + 12)
 
 
+def test_index_of_a_range() -> None:
+    """Of 40 bits the first 16 are a word that is passed over; of the next, 12 are listed."""
+    result = run([row(Opcode.INDEX, bits=40, complement=1, first_bit=20)])
+    begun, done = times(result, 0)[2:]
+    assert done - begun == 1 + 12 + 8 + 12
+
+
 def test_store() -> None:
     """Bursts of 4 and 6 beats: 8, the data at 3 in 4 with a gap each, 64 for the response."""
     image = Image()

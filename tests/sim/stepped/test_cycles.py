@@ -261,6 +261,14 @@ def test_index_takes_a_cycle_for_each_one_and_for_each_empty_word() -> None:
     assert times(arch_of(4, 4), [zeros, ones, nothing])[:3] == expected
 
 
+def test_index_of_a_range_passes_over_the_words_before_it() -> None:
+    # The complement of a cleared mask: bits 20 to 49 are 30 ones in three words, and one word lies before them.
+    some = row(Opcode.INDEX, mask=3, bits=50, table=1, complement=1, grid_width=7, first_bit=20)
+    nothing = row(Opcode.INDEX, mask=3, bits=50, table=0, complement=1, first_bit=50)
+    expected = [(0, 7, 7, 7 + 31 + 12), (1, 50, 50, 50 + 4 + 12)]
+    assert times(arch_of(4, 4), [some, nothing])[:2] == expected
+
+
 def test_store_takes_its_bursts_gaps_and_the_way_back() -> None:
     image = Image()
     image.reserve(4096 + 64)

@@ -1,0 +1,1 @@
+"""CIFAR ResNets with early exits."""

@@ -1,0 +1,1 @@
+"""Proofs of the RTL's control: properties of components for all inputs, decided by a solver."""

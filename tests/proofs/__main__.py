@@ -1,0 +1,80 @@
+"""``python -m tests.proofs [names]``: prove properties of the RTL's control for all inputs.
+
+Every proof puts a component of the RTL as it is between free inputs and lets a solver look for a case in which a
+property fails. ``--faults`` shows instead that each proof fails on the faults planted for it, in a copy of the project.
+``--list`` prints claims. The exit code is 1 if something does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from gatewright.contract.errors import GatewrightError
+from tests.mutants.campaign import Check, Workplace
+from tests.proofs.proof import Proof
+from tests.proofs.proofs import PROOFS
+from tests.proofs.solve import Verdict, solve
+
+
+def main() -> int:
+    """Decide the named proofs, or all, and print a line for each."""
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name")
+    parser.add_argument("--list", action="store_true", help="print the proofs and what they claim")
+    parser.add_argument("--faults", action="store_true", help="show that each proof fails on its planted faults")
+    parser.add_argument("--search", action="store_true", help="look for counterexamples alone, without invariants")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep netlists, logs and traces there")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in PROOFS]
+    if unknown:
+        parser.error(f"no proof {', '.join(unknown)}; --list prints their names")
+    proofs = [PROOFS[name] for name in options.names] or list(PROOFS.values())
+    if options.list:
+        for proof in proofs:
+            print(f"{proof.name:24} {proof.claim}")
+        return 0
+    try:
+        return _faults(proofs) if options.faults else _prove(proofs, options.keep, options.search)
+    except GatewrightError as error:
+        print(error)
+        return 2
+
+
+def _prove(proofs: list[Proof], keep: Path | None, search: bool) -> int:
+    wrong = 0
+    for proof in proofs:
+        result = solve(proof, keep, search=search)
+        if result.verdict == Verdict.PROVEN:
+            how = (
+                f"for {proof.cycles} cycles"
+                if proof.bounded or search
+                else f"by induction over {result.induction} cycles"
+            )
+            print(f"{proof.name:24} proven {how}, {result.seconds:.1f} s", flush=True)
+        else:
+            wrong += 1
+            print(f"{proof.name:24} {result.verdict.value}: {result.failed}, {result.seconds:.1f} s", flush=True)
+    return 1 if wrong else 0
+
+
+def _faults(proofs: list[Proof]) -> int:
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="gatewright-proofs-") as folder:
+        workplace = Workplace(Path(folder))
+        for proof in proofs:
+            for fault in proof.faults:
+                check = Check(proof.name, ("-m", "tests.proofs", "--search", proof.name))
+                verdict = workplace.judge(fault, [check])
+                # A proof that merely does not come to an end has noticed nothing.
+                noticed = verdict.caught_by is not None and Verdict.DISPROVED.value in verdict.line
+                print(f"{fault.name:32} {verdict.line if noticed else 'SURVIVES ' + proof.name}", flush=True)
+                survivors += [] if noticed else [fault.name]
+    print(f"{len(survivors)} faults survive{': ' if survivors else ''}{', '.join(survivors)}")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

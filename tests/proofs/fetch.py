@@ -1,0 +1,187 @@
+"""Fetch: the instructions behind a jump, in order, each with what was found out about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth import Cat, Const, Mux, Signal
+
+from gatewright.hw.control import fetch as module
+from gatewright.hw.control.fetch import ENTRY_BITS, FOUND, FROM_FETCHED, Fetch
+from gatewright.hw.control.instruction_memory import InstructionMemory
+from gatewright.hw.control.predecode import Predecoder
+from gatewright.hw.layouts import INSTRUCTION_BITS
+from tests.hw.instructions import ARCH
+from tests.mutants.mutant import Mutant
+from tests.proofs.harness import Harness
+from tests.proofs.inside import Inside
+from tests.proofs.proof import Proof
+from tests.proofs.queues import held_invariants
+from tests.proofs.unknown import unknown_parts
+
+_PIPELINE = InstructionMemory.READ + Predecoder.LATENCY
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """One instruction behind the last jump, any one: ``to_issue`` before it is asked for, ``ahead`` in front of it.
+
+    ``issued``, ``arrived``: it was asked for, is in the queue. ``instruction``, ``found``: what came for it.
+    """
+
+    on: Signal
+    issued: Signal
+    arrived: Signal
+    entry: Signal
+    to_issue: Signal
+    ahead: Signal
+    tags: Signal
+    instruction: Signal
+    found: Any
+
+
+def fetch() -> Harness:
+    """Memory, predecoder and checks give anything; jumps come in any cycle."""
+    h = Harness()
+    m = h.m
+    with unknown_parts(module, "InstructionMemory", "Predecoder", "Legality"):
+        dut = Fetch(ARCH)
+        inside = Inside(dut)
+    m.submodules.fetch = inside.fragment
+    h.free(dut.write, dut.given, dut.jump, dut.target, dut.take)
+    h.assume(~dut.take | dut.present)
+
+    # The entry of the instruction at the head, and cycles since the last jump, which begins all anew.
+    entry, jumped, age = Signal(ENTRY_BITS), Signal(), Signal(range(FROM_FETCHED + 2))
+    with m.If(dut.jump):
+        m.d.sync += [entry.eq(dut.target), jumped.eq(1), age.eq(1)]
+    with m.Else():
+        m.d.sync += [entry.eq(entry + dut.take), age.eq(Mux(age == FROM_FETCHED + 1, age, age + jumped))]
+
+    arrives, issue, reserved = (inside.of(dut, name) for name in ("elaborate.arrives", "issue", "reserved"))
+    queue, memory = inside.of(dut, "queue"), inside.of(dut, "instructions")
+    f = _follow(h, dut, len(arrives), issue, reserved, memory.instruction, inside.of(dut, "found"))
+    asks = Signal()
+    m.d.comb += asks.eq(f.on & ~f.issued & issue & (f.to_issue == 0))
+    h.check("asked", ~asks | (memory.entry == f.entry[: len(memory.entry)]))
+    beyond = inside.of(dut, "legality").beyond
+    h.check("beyond", ~f.tags[InstructionMemory.READ - 1] | (beyond == (f.entry >= ARCH.instruction_entries)))
+    head = dut.head
+    right = (head.instruction == f.instruction) & (head.place == f.found.place) & (head.error == f.found.error)
+    h.check("head", ~(f.on & dut.present & (entry == f.entry)) | (f.arrived & right))
+    h.check("before_a_jump", jumped | ~dut.present)
+    h.check("in_time", (age != FROM_FETCHED) | dut.present)
+    h.check("room", ~queue.push | ~queue.full)
+    _invariants(h, inside, dut, entry, f)
+    held = inside.of(dut, "queue").present
+    for cycle in range(2, FROM_FETCHED):
+        first = arrives[cycle - 2] & ~arrives[cycle - 1 :].any() & ~held
+        h.invariant(f"first_{cycle}", (age != cycle) | first)
+    h.invariant("first_1", (age != 1) | (inside.of(dut, "running") & (reserved == 0)))
+    h.invariant("age", ((age != 0) == jumped) & (age <= FROM_FETCHED + 1))
+    h.invariant("nothing", jumped | (~inside.of(dut, "running") & (reserved == 0)))
+    return h
+
+
+def _follow(
+    h: Harness, dut: Fetch, stages: int, issue: Any, reserved: Signal, instruction: Any, found: Any
+) -> _Followed:
+    m = h.m
+    bits = {"entry": ENTRY_BITS, "to_issue": ENTRY_BITS, "ahead": len(reserved), "tags": stages}
+    shapes: dict[str, Any] = {**bits, "instruction": INSTRUCTION_BITS, "found": FOUND}
+    f = _Followed(**{name: Signal(shapes.get(name, 1), name=f"f_{name}") for name in _Followed.__dataclass_fields__})
+    chosen, asks = h.any(ENTRY_BITS - 1, "chosen"), Signal()
+    m.d.comb += asks.eq(f.on & ~f.issued & issue & (f.to_issue == 0))
+    with m.If(dut.jump):
+        m.d.sync += [f.on.eq(1), f.issued.eq(0), f.arrived.eq(0), f.tags.eq(0)]
+        m.d.sync += [f.to_issue.eq(chosen), f.entry.eq(dut.target + chosen)]
+    with m.Else():
+        m.d.sync += f.tags.eq(Cat(asks, f.tags[:-1]))
+        with m.If(asks):
+            m.d.sync += [f.issued.eq(1), f.ahead.eq(reserved - dut.take)]
+        with m.Elif(f.issued):
+            m.d.sync += f.ahead.eq(f.ahead - dut.take)
+        with m.If(issue & ~asks & ~f.issued):
+            m.d.sync += f.to_issue.eq(f.to_issue - 1)
+        with m.If(f.tags[-1]):
+            m.d.sync += f.arrived.eq(1)
+        with m.If(f.tags[InstructionMemory.READ - 1]):
+            m.d.sync += f.instruction.eq(instruction)
+        with m.If(f.tags[_PIPELINE - 1]):
+            m.d.sync += f.found.eq(found)
+        with m.If(f.issued & dut.take & (f.ahead == 0)):
+            m.d.sync += f.on.eq(0)
+    return f
+
+
+def _invariants(h: Harness, inside: Inside, dut: Fetch, entry: Signal, f: _Followed) -> None:
+    names = ("elaborate.arrives", "reserved", "queue", "last", "first")
+    arrives, reserved, queue, last, first = (inside.of(dut, name) for name in names)
+    next_entry, running = inside.of(dut, "entry"), inside.of(dut, "running")
+    held, place = held_invariants(h, inside, queue, f.ahead, "found")
+    h.invariant("reserved", (reserved == held + sum(arrives, start=Const(0, 1))) & (reserved <= 1 << len(first)))
+    h.invariant("next", next_entry == entry + reserved)
+    h.invariant("most", next_entry <= 1 << (ENTRY_BITS - 1))
+    h.invariant("runs", ~running | (next_entry < 1 << (ENTRY_BITS - 1)))
+    written = arrives[InstructionMemory.READ :]
+    waiting = (last - first)[: len(first)]
+    h.invariant("words", waiting == (held - queue.present + sum(written, start=Const(0, 1)))[: len(first)])
+
+    on, issued = f.on, f.on & f.issued
+    stale = ~f.on
+    h.invariant("f_issued", ~issued | ((f.ahead < reserved) & (f.entry == (entry + f.ahead)[:ENTRY_BITS])))
+    h.invariant("f_waits", ~(on & ~f.issued) | ((f.tags == 0) & ~f.arrived))
+    h.invariant("f_entry", ~(on & ~f.issued) | (f.entry == (next_entry + f.to_issue)[:ENTRY_BITS]))
+    h.invariant("f_no_wrap", ~(on & ~f.issued) | (next_entry + f.to_issue < (1 << ENTRY_BITS)))
+    h.invariant("f_tags", (f.tags == 0) | (issued & ~f.arrived))
+    h.invariant("f_somewhere", ~issued | f.arrived | (f.tags != 0))
+    port = inside.port(dut, "words")
+    h.m.d.comb += port.addr.eq((first + f.ahead - queue.present)[: len(first)])
+    for stage in range(len(arrives)):
+        older = sum(arrives[stage + 1 :], start=Const(0, 1))
+        there = arrives[stage] & (f.tags == 1 << stage) & (f.ahead == held + older)
+        if stage >= InstructionMemory.READ:
+            there &= port.data == f.instruction
+        h.invariant(f"f_stage_{stage}", stale | ~f.tags[stage] | there)
+    at_head = f.ahead == 0
+    instruction = Mux(at_head, dut.head.instruction, port.data)
+    found = Mux(at_head, queue.head.as_value(), place.as_value())
+    right = (f.ahead < held) & (instruction == f.instruction) & (found == f.found.as_value())
+    h.invariant("f_queued", ~(issued & f.arrived) | right)
+
+
+_FILE = "hw/control/fetch.py"
+
+FETCH = Proof(
+    "fetch",
+    "The instructions from a jump's target on are at the head in order, each with its own place and error, the first "
+    "after the cycles that the rules of the machine say, and nothing that was fetched before the jump.",
+    fetch,
+    2,
+    (
+        Mutant(
+            "fetch-jump-keeps-the-pipeline",
+            _FILE,
+            "[entry.eq(self.target), running.eq(1), reserved.eq(0), arrives.eq(0)]",
+            "[entry.eq(self.target), running.eq(1), reserved.eq(0)]",
+            "behind a jump come instructions of before",
+        ),
+        Mutant(
+            "fetch-place-not-kept",
+            _FILE,
+            "issue.eq(running & ~reserved[-1])",
+            "issue.eq(running & ~queue.full)",
+            "what arrives while dispatch waits is lost",
+        ),
+        Mutant(
+            "fetch-words-kept-over-a-jump",
+            _FILE,
+            "m.d.sync += [last.eq(0), first.eq(0)]",
+            "m.d.sync += last.eq(0)",
+            "behind a jump instructions get the words of others",
+        ),
+    ),
+    search=24,
+    quick=False,
+)

@@ -1,0 +1,22 @@
+"""All proofs, by name."""
+
+from __future__ import annotations
+
+from tests.proofs.fetch import FETCH
+from tests.proofs.load_issue import LOAD_ISSUE
+from tests.proofs.proof import Proof
+from tests.proofs.queues import QUEUES
+from tests.proofs.store_bursts import STORE_BURSTS
+from tests.proofs.store_words import STORE_WORDS
+from tests.proofs.waits import WAITS_AND_COUNTS
+
+_ALL: tuple[Proof, ...] = (
+    *QUEUES,
+    *WAITS_AND_COUNTS,
+    FETCH,
+    LOAD_ISSUE,
+    STORE_BURSTS,
+    STORE_WORDS,
+)
+
+PROOFS: dict[str, Proof] = {proof.name: proof for proof in _ALL}
