@@ -2,9 +2,9 @@
 
 ``python -m tests.cosim.campaign --state FILE --programs 1000000`` takes the kinds of ``random_lockstep`` in turn, some
 hundred programs each, until so many have run since FILE was begun. FILE says how many of each kind agreed and how many
-seconds they took, for each state of the contract, the simulators and the RTL; it is written behind every turn. Seeds go on
-from one state to the next. A program that differs ends the campaign with exit code 1 and the command that
-repeats it alone.
+seconds they took, for each state of the contract, the simulators and the RTL; it is written behind every turn. Seeds
+go on from one state to the next. A program that differs ends the campaign with exit code 1 and the command that repeats
+it alone.
 """
 
 from __future__ import annotations
