@@ -23,20 +23,23 @@ from gatewright.compiler.quantise.ranges import save_ranges
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import MOST_LOGIT, integer_limits, with_thresholds
+from gatewright.contract.images import lay_out, values_of
 from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.flow import check_run, ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.kinds import Gating
 from gatewright.models.synthetic.exits import synthesise_exits
-from gatewright.sim.fast.machine import simulate
+from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.sim.stepped import step_simulate
+from tests.end_to_end.networks import case_of
 from tests.support.chain import compare_image
-from tests.support.exits import exits_case, network_with_exits, one_for_each
+from tests.support.exits import SIZE, GatedWithExit, exits_case, network_with_exits, one_for_each
 
 
-@pytest.mark.parametrize("preset", ["8x8", "12x20", "ultra96"])
+@pytest.mark.parametrize("preset", ["12x20", "ultra96"])
 def test_a_program_for_an_image_ends_behind_its_exit(preset: str) -> None:
     case = exits_case()
     graph, compiler = case.graph, Compiler(case.graph, PRESETS[preset])
@@ -55,7 +58,7 @@ def test_a_program_for_an_image_ends_behind_its_exit(preset: str) -> None:
     assert cycles == sorted(cycles) and cycles[0] < cycles[2] / 2
 
 
-@pytest.mark.parametrize("preset", ["8x8", "12x20", "ultra96"])
+@pytest.mark.parametrize("preset", ["12x20", "ultra96"])
 def test_every_image_runs_with_one_program_that_ends_where_it_leaves(preset: str) -> None:
     case = exits_case()
     compiler = Compiler(case.graph, PRESETS[preset])
@@ -68,6 +71,33 @@ def test_every_image_runs_with_one_program_that_ends_where_it_leaves(preset: str
         rows = [one.instruction for one in live.exits]
         assert last == (rows[taken] if taken < len(rows) else len(live.code) - 1)
         np.testing.assert_array_equal(compared.result.logits, case.reference.logits[position])
+
+
+@pytest.mark.parametrize("gating", ["dual", "spatial"])
+def test_gates_and_exits_in_one_network(gating: Gating) -> None:
+    case = case_of(GatedWithExit(gating).eval(), SIZE)
+    assert set(case.reference.taken.tolist()) == {0, 1}
+    compiler = Compiler(case.graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    for position in one_for_each(case.reference.taken):
+        for program in None, live:
+            compared = compare_image(
+                compiler, case.inputs[position], case.reference, position, audit=True, live=program
+            )
+            assert compared.different == (), f"image {position}: {compared.different} differ"
+
+
+def test_images_back_to_back_leave_where_each_would_alone() -> None:
+    case = exits_case()
+    live = Compiler(case.graph, PRESETS["ultra96"]).compile_live()
+    order = one_for_each(case.reference.taken) * 2
+    image, images = lay_out(live, [case.inputs[position] for position in order])
+    result = simulate_images(live, image, images)
+    for number, position in enumerate(order):
+        values = values_of(live, result.dram, images, number)
+        expected = case.reference.outputs_of(position)
+        assert values.keys() == expected.keys()
+        assert all(np.array_equal(values[name], expected[name]) for name in expected)
 
 
 def test_a_live_program_takes_little_more_than_programs_for_single_images() -> None:
