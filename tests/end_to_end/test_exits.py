@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import MOST_LOGIT, integer_limits, with_thresholds
 from gatewright.contract.images import lay_out, values_of
 from gatewright.contract.program import Program
+from gatewright.contract.program_check import check_program
 from gatewright.contract.trace import first_difference
 from gatewright.flow import check_run, ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
@@ -184,6 +186,31 @@ def test_limits_are_where_integer_logits_reach_a_threshold(strict: bool) -> None
         assert abs(found - limit) <= (strict and abs(limit) == MOST_LOGIT)
     with pytest.raises(GatewrightError, match="not a number"):
         integer_limits([float("nan")], unit, strict)
+
+
+DAMAGED: dict[str, tuple[Callable[[Program], Program], str]] = {
+    "no such output": (lambda p: _with_record(p, output="fc"), "exit 'exits.0.fc': 'fc' is no output of logits"),
+    "no gate": (lambda p: replace(p, gates=p.gates[1:]), "the program has no gate of kind exit with that name"),
+    "beside its parameters": (lambda p: _with_record(p, parameters=0), "bytes 0 to 160 are no parameters"),
+    "crooked": (lambda p: _with_record(p, parameters=p.exits[0].parameters + 4), "are no parameters"),
+    "another instruction": (lambda p: _with_record(p, instruction=0), "instruction 0 is no EXIT"),
+    "beyond the end": (lambda p: _with_record(p, instruction=1 << 20), "instruction 1048576 is no EXIT"),
+    "no instruction": (lambda p: _with_record(p, instruction=None), "a live program has an EXIT for it"),
+    "twice": (lambda p: replace(p, exits=p.exits[:1] * 2), "exit 'exits.0.fc' is there twice"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGED.values(), ids=list(DAMAGED))
+def test_exits_that_do_not_fit_their_program_are_refused(damage: Callable[[Program], Program], reason: str) -> None:
+    live = Compiler(exits_case().graph, PRESETS["ultra96"]).compile_live()
+    check_program(live)
+    with pytest.raises(GatewrightError, match=reason):
+        check_program(damage(live))
+
+
+def _with_record(program: Program, **changes: object) -> Program:
+    first, *others = program.exits
+    return replace(program, exits=[replace(first, **changes), *others])  # type: ignore[arg-type]
 
 
 def test_logits_that_leave_no_room_for_thresholds_are_refused() -> None:
