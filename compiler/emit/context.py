@@ -28,6 +28,9 @@ from gatewright.contract.program import GateRecord
 ADDRESS_SPACE = 1 << next(field.bits for field in FORMATS[Opcode.GATHER].fields if field.name == "source")
 """Bytes that an address in the scratchpad can tell apart: sums of addresses are taken modulo that."""
 
+LIVE_PAGES_AHEAD = 2
+"""Pages of instructions that a live program has on chip ahead: what a SKIP leaves out has to be there."""
+
 
 @dataclass
 class DecidedGate:
@@ -290,7 +293,7 @@ class Context:
     def __init__(self, image: NetworkImage, decisions: Decisions, live: bool) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
         self.decisions, self.live = decisions, live
-        self.out = Emitter(self.arch)
+        self.out = Emitter(self.arch, LIVE_PAGES_AHEAD if live else 1)
         self.gates: dict[str, DecidedGate] = {}
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}

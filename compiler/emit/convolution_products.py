@@ -79,6 +79,8 @@ class ConvolutionProducts:
         if in_epilogue(layer, self.graph, self.arch):
             tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
         every = all_tiles(shape.height, shape.width, tile)
+        if gate is not None and gate.live:
+            return replace(every, without=gate.complement_table if complement else gate.table)
         return every if gate is None or (len(gate.entries) > 0) != complement else every.rows_of(0, 0)
 
     def filters_of(self, layer: QuantisedConv) -> int:
@@ -98,7 +100,7 @@ class ConvolutionProducts:
         first_filter, filters = part or (0, self.filters_of(layer))
         source, kernel = self._source(layer)
         readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
-        behind = self.lowering.wakes.behind(layer)
+        behind = self._running(self.lowering.wakes.behind(layer))
         product = Product(
             layer.name, source, output, tiles, filters, kernel, readers, behind, first_filter=first_filter
         )
@@ -132,8 +134,8 @@ class ConvolutionProducts:
             ring=ring,
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
-            follows=whole.table if whole is not None and whole.whole else None,
-            moving=self.context.live and bool(gate or layer.input_tiles),
+            follows=whole.table if whole is not None and whole.whole and not whole.live else None,
+            moving=self.context.live and bool(gate or self._lists_tiles(layer.input_tiles)),
             at_once=(self._writer(layer.source) in self.image.by_rows) != (layer.name in self.image.by_rows),
         ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
@@ -162,12 +164,18 @@ class ConvolutionProducts:
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
             residual_map=self._residual_map(layer),
-            moving=self.context.live and bool(gate or (layer.output_tiles and layer.residual is None)),
+            moving=self.context.live
+            and bool(gate or (self._lists_tiles(layer.output_tiles) and layer.residual is None)),
         )
 
     def _writer(self, tensor: str) -> str:
         """The first layer that writes a tensor; nothing for the image."""
         return next((layer.name for layer in self.graph.layers if tensor in layer.writes), "")
+
+    def _lists_tiles(self, name: str | None) -> bool:
+        """Whether a gate of that name picks tiles of a map, and not all of it or nothing."""
+        gate = self.context.gate(name)
+        return gate is not None and not gate.whole
 
     def _residual_map(self, layer: QuantisedConv) -> ResidualMap | None:
         """Where a layer's residual is; None where the sum takes its place, or there is none."""
@@ -235,4 +243,13 @@ class ConvolutionProducts:
             for reader in readers:
                 reader.advance(self.lowering, rows, rows * tile)
 
-        return written
+        return self._running(written)
+
+    def _running(self, emit: Callable[[int], None]) -> Callable[[int], None]:
+        """A function whose instructions are not left out, whatever they come among."""
+
+        def run(done: int) -> None:
+            with self.context.out.left_out_without(None):
+                emit(done)
+
+        return run

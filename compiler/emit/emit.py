@@ -9,7 +9,8 @@ also lays the program out in instruction pages, each of which loads the next.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +31,14 @@ FIRST_PAGE = 32
 PAGE = 64
 """Instructions of the other pages, if half the memory holds them: more would hold up the filters behind them."""
 
+PAGES_AT_ONCE = 2
+"""LOADs of pages with which a page begins, until as many as shall be are there ahead."""
+
 _OVERLAPPING = (Unit.LOAD, Unit.ARRAY)
 """Units that may begin an instruction before the one before it is complete."""
+
+_LEFT_OUT = (Opcode.GATHER, Opcode.MATMUL, Opcode.EPILOGUE)
+"""What a table without entries leaves without work: what is loaded and stored beside may be others'."""
 
 _FIELD_COLUMNS = {
     opcode: {field.name: column(opcode, field.name) for field in FORMATS[opcode].fields} for opcode in Opcode
@@ -82,7 +89,7 @@ def writes(memory: str, low: int, high: int) -> Access:
 class Emitter:
     """Collects the instructions of one program."""
 
-    def __init__(self, arch: ArchConfig) -> None:
+    def __init__(self, arch: ArchConfig, pages_ahead: int = 1) -> None:
         self.arch = arch
         self.rows: list[array[int]] = []
         self.layers: list[str] = []
@@ -107,9 +114,15 @@ class Emitter:
         self._done_clock: list[list[Clock]] = [[[0] * UNITS] for _ in range(UNITS)]
         self.before_writes: Callable[[Sequence[Access]], None] = lambda accesses: None
         """Called before every instruction with what it reads and writes: others may have to come first."""
+        self._only_with: int | None = None
+        self._skip = -1
+        self._skips_without: int | None = None
+        self._dispatched: Clock = [0] * UNITS
         self._page_size = FIRST_PAGE
-        self._page_load: int | None = None
-        self._page_load_count = 0
+        self._pages = arch.instruction_entries // self._whole_page
+        self._pages_ahead = min(pages_ahead, self._pages - 1)
+        self._page_loads = [0]
+        """Of each page that has been asked for: the count that its LOAD's completion makes."""
 
     def emit(self, opcode: Opcode, accesses: list[Access], **values: int) -> int:
         """Append an instruction with the waits that its accesses need; return its row.
@@ -119,6 +132,7 @@ class Emitter:
         """
         self.before_writes(accesses)
         self._turn_page_if_full()
+        self._turn_skip(opcode)
         unit = FORMATS[opcode].unit
         spans = self._users.spans(accesses)
         needed = self._users.before(spans)
@@ -142,29 +156,43 @@ class Emitter:
         self._users.record(spans, unit, self.counts[unit])
         return row
 
+    @property
+    def _whole_page(self) -> int:
+        """Instructions of a page, but for the first and the last."""
+        return min(PAGE, self.arch.page_instructions)
+
     def exit_if_listed(self, table: int) -> int:
         """Append an EXIT that ends the image if a table has any entry; return its row."""
         self._turn_page_if_full()
+        self._end_skip()
+        return self._decide_by(Opcode.EXIT, table)
+
+    def _decide_by(self, opcode: Opcode, table: int) -> int:
+        """Append an instruction of the sequencer that looks at a table's count."""
         needed = self._users.before(self._users.spans([reads("table", table, table + 1)]))
-        waits = self._prune(needed, [0] * UNITS)
-        row = self._append(Opcode.EXIT, waits, {"count_table": table})
-        for unit, count in waits:
-            self._all_behind(self._done_clock[unit][count])
+        waits = self._prune(needed, self._dispatched)
+        row = self._append(opcode, waits, {"count_table": table})
+        self._dispatch_behind(waits)
         return row
 
     def load_next_page(self) -> None:
-        """Emit the LOAD of the page after this one; its size is filled in when that page is known."""
-        if self._page_load is None:
-            number = len(self.page_starts)
-            entry = (number % 2) * self.arch.page_instructions
-            self._page_load = self.emit(
-                Opcode.LOAD, [], space=Space.INSTRUCTIONS, address=entry, rows=1, row_table=NO_TABLE
-            )
-            self._page_load_count = self.counts[Unit.LOAD]
+        """Emit the LOAD of the page after this one, if it has not been; its size is filled in when that is known."""
+        if len(self._page_loads) == len(self.page_starts):
+            self._load_page()
+
+    def _load_page(self) -> None:
+        """Emit the LOAD of the next page that has not been asked for."""
+        entry = len(self._page_loads) % self._pages * self._whole_page
+        base = self._base_clock(Unit.LOAD)
+        fields = {"space": int(Space.INSTRUCTIONS), "address": entry, "rows": 1, "row_table": NO_TABLE}
+        self._append(Opcode.LOAD, [], fields)
+        self._complete(Unit.LOAD, [], base)
+        self._page_loads.append(self.counts[Unit.LOAD])
 
     def finish(self, code_address: int) -> npt.NDArray[np.int64]:
         """Append END, fill in the pages' addresses and sizes, and return the decoded table."""
         self.layer = END
+        self._end_skip()
         self._append(Opcode.END, [], {})
         code = np.frombuffer(b"".join(self.rows), np.int64).reshape(-1, COLUMNS).copy()
         ends = [*self.page_starts[1:], len(code)]
@@ -177,10 +205,6 @@ class Emitter:
             else:
                 code[row, rows_] = 0
         return code
-
-    def _all_behind(self, clock: Clock) -> None:
-        """Whatever is dispatched from here on begins behind what the clock says."""
-        self._start_clock = [[max(pair) for pair in zip(one, clock, strict=True)] for one in self._start_clock]
 
     def _append(self, opcode: Opcode, waits: list[tuple[int, int]], values: dict[str, int]) -> int:
         row = [0] * COLUMNS
@@ -236,24 +260,64 @@ class Emitter:
         base = self._base_clock(Unit.EPILOGUE)
         self._wait_before(Opcode.EPILOGUE, self._prune(early, base), base)
 
+    @contextmanager
+    def left_out_without(self, table: int | None) -> Iterator[None]:
+        """Of what is emitted within, GATHERs, MATMULs and EPILOGUEs have no work if a table has no entries.
+
+        They are left out then, by a SKIP in front of them.
+        """
+        before, self._only_with = self._only_with, table
+        yield
+        self._only_with = before
+
+    def before_skip(self) -> AbstractContextManager[None]:
+        """What is emitted within may be left out only if what was emitted last is: no SKIP comes in front of it."""
+        return self.left_out_without(self._skips_without if self._skips_without == self._only_with else None)
+
+    def _turn_skip(self, opcode: Opcode) -> None:
+        """End the range of a SKIP if what comes next must run, and begin one if that may be left out."""
+        table = self._only_with if opcode in _LEFT_OUT else None
+        if table == self._skips_without:
+            return
+        self._end_skip()
+        if table is not None:
+            self._skip = self._decide_by(Opcode.SKIP, table)
+            self._turn_page_if_full()
+        self._skips_without = table
+
+    def _end_skip(self) -> None:
+        """Fill in how many instructions the last SKIP may leave out: all behind it."""
+        if self._skips_without is not None:
+            place = _FIELD_COLUMNS[Opcode.SKIP]["instructions"]
+            self.rows[self._skip][place] = len(self.rows) - self._skip - 1
+        self._skips_without = None
+
+    def _dispatch_behind(self, waits: list[tuple[int, int]]) -> None:
+        """Note what is complete before anything is dispatched behind an instruction of the sequencer with waits."""
+        for unit, count in waits:
+            behind = self._done_clock[unit][count]
+            self._dispatched = [max(pair) for pair in zip(self._dispatched, behind, strict=True)]
+        self._start_clock = [
+            [max(pair) for pair in zip(clock, self._dispatched, strict=True)] for clock in self._start_clock
+        ]
+
     def _turn_page_if_full(self) -> None:
         """Close the page two rows early: room for the load of the next page and for NEXT."""
         used = len(self.rows) - self.page_starts[-1]
-        if used == self._page_size - 2 and self._page_load is None:
-            self._page_size += 1  # let load_next_page emit without coming back here
+        if used == self._page_size - 2:
             self.load_next_page()
-            self._page_size -= 1
-            used += 1
+            used = len(self.rows) - self.page_starts[-1]
         if used < self._page_size - 1:
             return
-        assert self._page_load is not None
-        entry = (len(self.page_starts) % 2) * self.arch.page_instructions
+        page = len(self.page_starts)
+        entry = page % self._pages * self._whole_page
         layer, self.layer = self.layer, NEXT_PAGE
-        self._append(Opcode.NEXT, [(int(Unit.LOAD), self._page_load_count)], {"entry": entry})
+        self._append(Opcode.NEXT, [(int(Unit.LOAD), self._page_loads[page])], {"entry": entry})
         self.layer = layer
         # What is dispatched from here on comes behind the page's LOAD, and so behind all that this one was behind.
-        self._all_behind(self._done_clock[Unit.LOAD][self._page_load_count])
+        self._dispatch_behind([(int(Unit.LOAD), self._page_loads[page])])
         self.page_starts.append(len(self.rows))
-        self._page_load = None
-        self._page_size = min(PAGE, self.arch.page_instructions)
-        self.load_next_page()
+        self._page_size = self._whole_page
+        for _ in range(PAGES_AT_ONCE):
+            if len(self._page_loads) <= page + self._pages_ahead:
+                self._load_page()

@@ -45,8 +45,9 @@ class FilterLoader:
         self.turn, self.banks_of = self.order.turn, self.order.banks_of
         self._parameters = ParameterLoader(context)
         whole = {la.name for la in self.order.layers if isinstance(la, QuantisedAverageGate) and la.whole}
+        whole = set() if context.live else whole
         self._follows = {bank: la.tile_gate for la in self.order.layers if la.tile_gate in whole for bank in la.banks}
-        """The gates of whole maps without whose decision banks are not loaded."""
+        """The gates of whole maps without whose decision banks are not loaded; a live program loads them anyhow."""
         self._bases: dict[str, int] = {}
         """Where regions begin of which only a part is still needed."""
         self._made = frozenset(context.not_stored)

@@ -222,7 +222,7 @@ class Lowering:
         if tiles is not None and gate is not None and gate.whole:
             if not len(gate.entries):
                 return  # nothing was written
-            tiles = None
+            tiles = tiles if gate.live else None
         self._record(layer.output, kind, tiles, layer.output_channels)
         self.place_pooled(layer, pool)
 

@@ -14,6 +14,7 @@ from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
 from gatewright.compiler.emit.lower_head import HeadLowering
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
+from gatewright.compiler.emit.matrix import Product
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.emit.streamed import convolve_streamed
@@ -88,7 +89,8 @@ class ConvolutionLowering(ConvolutionProducts):
                 sets = self._passes_over_filters(layer)
                 self.loader.schedule([layer], [(layer.name, serial) for serial in range(len(sets))])
         among = max(1, (AMONG_LIVE if self.context.live else AMONG_PIXELS) // self.arch.columns) * self.arch.columns
-        chunks = [self._whole(layer, None if layer is layers[0] else among) for layer in layers]
+        skips = self.context.live and len(layers) == 1
+        chunks = [self._whole(layer, None if layer is layers[0] else among, skips) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
             for one in chunks:
                 _interleave([one])
@@ -111,11 +113,11 @@ class ConvolutionLowering(ConvolutionProducts):
             self._begun[behind.rings] = TiledLowering(self, behind)
             self._begun[behind.rings].begin_beside_middle()
 
-    def _whole(self, layer: QuantisedConv, even: int | None) -> Iterator[None]:
+    def _whole(self, layer: QuantisedConv, even: int | None, skips: bool = False) -> Iterator[None]:
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
         for serial, (tiles, relu, pool) in enumerate(self._passes_over_filters(layer)):
-            yield from self.tiles(layer, tiles, relu, pool, serial, even)
+            yield from self.tiles(layer, tiles, relu, pool, serial, even, skips=skips)
         self.place(layer)
 
     def _passes_over_filters(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
@@ -244,8 +246,12 @@ class ConvolutionLowering(ConvolutionProducts):
         even: int | None = None,
         part: tuple[int, int] | None = None,
         fine: bool = False,
+        skips: bool = False,
     ) -> Iterator[None]:
-        """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all."""
+        """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all.
+
+        ``skips``: a live program leaves them out if none of these tiles are there, as it must if no table picks them.
+        """
         if pool is not None and pool.tile != tiles.tile:
             raise GatewrightError(
                 f"layer {layer.name}: its output is pooled in tiles of {pool.tile}, computed in tiles of {tiles.tile}"
@@ -255,6 +261,10 @@ class ConvolutionLowering(ConvolutionProducts):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
         product = replace(product, serial=serial, even=even, fine=fine).within_reach()
+        table = tiles.without if skips or tiles.table is None else None
+        yield from self._left_out_without(table, self._chunks(layer, product))
+
+    def _chunks(self, layer: QuantisedConv, product: Product) -> Iterator[None]:
         if in_epilogue(layer, self.graph, self.arch):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             way = average if windowed(layer) else convolve_depthwise
@@ -265,8 +275,17 @@ class ConvolutionLowering(ConvolutionProducts):
             return
         way = convolve_streamed
         if not layer.beside:
-            way = self.way(layer.name, product.source, tiles, product.kernel)
+            way = self.way(layer.name, product.source, product.tiles, product.kernel)
         yield from way(self.context, self.loader, product)
+
+    def _left_out_without(self, table: int | None, chunks: Iterator[None]) -> Iterator[None]:
+        """Chunks that are left out if a table has no entries; what comes between them is not."""
+        while True:
+            with self.context.out.left_out_without(table):
+                left = next(chunks, _FINISHED) is None
+            if not left:
+                return
+            yield
 
     def place(self, layer: QuantisedConv) -> None:
         """Record where the layer's output lies when the layer is done; a shortcut's is not yet complete."""

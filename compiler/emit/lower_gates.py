@@ -107,6 +107,9 @@ class GateLowering:
             context.gates[each.name] = DecidedGate(
                 mask, table, entries, grid=grid, group_tables=tables, whole=each.whole, live=context.live
             )
+            if each.whole and context.live and self._finishes_a_shortcut(each.name):
+                decided = context.gates[each.name]
+                decided.complement_table, _ = self.index(each.name, kind, mask, self.decided(each.name), True)
         self._multiply_spatial(spatial, None)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap, SourcePart
@@ -138,10 +139,13 @@ def convolve(context: Context, loader: FilterLoader, product: Product) -> Iterat
     gathered: list[Patches] = []
     for number, piece in enumerate(pieces):
         context.out.layer = name
-        for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
-            if len(gathered) > number and not context.may_gather_ahead(slices * padded_vectors(ahead[1] * tiles.area)):
-                break
-            gathered.append(product.gather(context, *ahead, pieces=() if gathered else at_first))
+        # What is behind a SKIP waits for its table to be complete: the first gathers, which do so anyhow, come before.
+        with context.out.before_skip() if number == 0 else nullcontext():
+            for ahead in pieces[len(gathered) : number + 1 + GATHER_AHEAD]:
+                words = slices * padded_vectors(ahead[1] * tiles.area)
+                if len(gathered) > number and not context.may_gather_ahead(words):
+                    break
+                gathered.append(product.gather(context, *ahead, pieces=() if gathered else at_first))
         if number == 1:
             loader.load_until(loader.turn[name] + 3)
         yield from _multiply(context, loader, product, piece, gathered[number], () if number else at_first)

@@ -21,18 +21,17 @@ def check_live(image: NetworkImage) -> None:
 
 def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
     """(layer, what of it a live program would need to know)."""
-    gates = {gate for layer in image.graph.layers for gate in layer.gates}
+    whole = {layer.name for layer in image.graph.layers if isinstance(layer, QuantisedAverageGate) and layer.whole}
     in_turn = {layer.name for block in image.blocks for layer in block.layers}
     in_turn |= {layer.name for chain in image.chains for layer in chain.layers}
     in_turn |= {*image.passes, *image.by_channels}
     for layer in image.graph.layers:
-        if isinstance(layer, QuantisedAverageGate):
-            if layer.whole and layer.name in gates:
-                yield layer.name, "it leaves out whole layers, which a program does that does not have them"
-            if layer.gates:
-                yield layer.name, "it looks at a map of which gates have left out parts"
+        if isinstance(layer, QuantisedAverageGate) and layer.gates:
+            yield layer.name, "it looks at a map of which gates have left out parts"
         if not isinstance(layer, QuantisedConv) or not layer.gates:
             continue
+        if layer.input_tiles in whole - {layer.output_tiles}:
+            yield layer.name, "it reads a map that a gate leaves out whole, and is not left out with it"
         if layer.groups > 1:
             yield layer.name, "it is a grouped convolution under a gate"
         if layer.name in in_turn or {layer.source, layer.output} & image.apart:

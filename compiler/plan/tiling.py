@@ -59,6 +59,9 @@ class TileSet:
     """Of a list that only the machine knows: the row below the last tile. ``rows`` are then those of all tiles, and an
     entry lies at its row or below."""
 
+    without: int | None = None
+    """The table of a live program without whose entries there are none of these tiles; None: there are some."""
+
     gate_rows: tuple[int, int] | None = None
     """Of such a list rows [first, end) of its grid alone, which have a table of their own."""
 
@@ -131,7 +134,8 @@ def all_tiles(height: int, width: int, tile: int) -> TileSet:
 
 def listed_tiles(entries: npt.NDArray[np.uint16], tile: int, table: int, bottom: int | None = None) -> TileSet:
     """The tiles of an index table; with ``bottom`` one that may hold fewer (see ``TileSet``)."""
-    return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile, bottom=bottom)
+    without = None if bottom is None else table
+    return TileSet(tile, table, (entries.astype(np.int64) >> COORDINATE_BITS) * tile, bottom=bottom, without=without)
 
 
 def runs_of_tiles(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def check_program(program: Program) -> None:
     """Raise a ``GatewrightError`` that names the first part that does not fit the others."""
     _check_code(program)
+    _check_skips(program)
     _check_regions(program)
     _check_layers(program)
     _check_unique("gate", (gate.name for gate in program.gates))
@@ -63,6 +64,16 @@ def _check_code(program: Program) -> None:
     _require(rising, f"page_starts = {pages} do not rise from 0 below the {count} instructions")
     first = pages[1] if len(pages) > 1 else count
     _require(program.boot_count == first, f"boot_count = {program.boot_count}, but page 0 has {first} instructions")
+
+
+def _check_skips(program: Program) -> None:
+    """What a SKIP leaves out lies in the program, and goes on behind the range: the program's end is not in it."""
+    for number in np.flatnonzero(program.code[:, 0] == Opcode.SKIP):
+        count = int(program.code[number, column(Opcode.SKIP, "instructions")])
+        who, last = f"instruction {number} (SKIP) leaves out {count} instructions", int(number) + count
+        _require(last < len(program.code), f"{who}, but {len(program.code) - number - 1} follow")
+        ends = np.flatnonzero(program.code[number + 1 : last + 1, 0] == Opcode.END)
+        _require(not len(ends), f"{who}, among them END at {int(number) + 1 + int(ends[0]) if len(ends) else 0}")
 
 
 def _check_regions(program: Program) -> None:

@@ -3,7 +3,8 @@
 The trace gives four cycles per instruction and the program its waits. Walking back from an
 instruction, each event is explained by the latest thing that allowed it: a wait that was met, the
 unit that became free, the dispatch, a full queue, a page of instructions. Every cycle on the way
-belongs to the instruction that was at work then.
+belongs to the instruction that was at work then. An instruction that a SKIP left out counts as complete from its turn
+on, or behind what LOAD has yet to do for it; the cycles of these turns are the sequencer's.
 """
 
 from __future__ import annotations
@@ -56,22 +57,26 @@ class _Step:
 
 
 class CriticalPath:
-    """Walks back through one run's trace.
+    """Walks back through one image's trace, in which what a SKIP left out has records, too (``with_left_out``).
 
     A trace that breaks the machine's timing rules raises ``ValueError`` with the record's number.
     """
 
-    def __init__(self, program: Program, trace: Trace) -> None:
+    def __init__(self, program: Program, trace: Trace, work: npt.NDArray[np.void]) -> None:
         records = trace.records
         self._unit = [int(u) for u in records["unit"]]
         self._times = [[int(t) for t in records[name]] for name in ("dispatch", "start", "run", "done")]
         self._opcode = [int(o) for o in program.code[records["instruction"], 0]]
+        self._left_out = [bool(left) for left in work["left_out"]]
+        self._taken = [bool(taken) for taken in work["taken"]]
         self._depth = program.arch.queue_depth
         self._members: dict[int, list[int]] = {unit: [] for unit in Unit}
         self._rank: list[int] = []
         self._waits: list[list[int]] = []
+        self._names_load: list[bool] = []
         for position, row in enumerate(program.code[records["instruction"], 1 : 1 + 2 * WAITS]):
             self._waits.append(self._resolve(row))
+            self._names_load.append(Unit.LOAD in row[0::2])
             members = self._members[self._unit[position]]
             self._rank.append(len(members))
             members.append(position)
@@ -106,7 +111,9 @@ class CriticalPath:
 
     def _before(self, position: int, event: Event) -> _Step:
         if event == Event.DONE:
-            return _Step(position, Event.RUN, position, True)
+            return _Step(position, Event.RUN, position, not self._left_out[position])
+        if self._left_out[position]:
+            return self._before_left_out(position)
         if event == Event.START and self._unit[position] == Unit.EPILOGUE:
             return self._before_start(position)
         if event in (Event.START, Event.RUN):  # all other units are taken from the queue when their waits are met
@@ -115,8 +122,8 @@ class CriticalPath:
 
     def _before_run(self, position: int) -> _Step:
         run = self._times[Event.RUN][position]
-        if self._stops(position):
-            return self._before_stop(position)
+        if self._settles(position):
+            return self._before_settled(position)
         for waited in self._waits[position]:
             if self._times[Event.DONE][waited] == run:
                 return _Step(waited, Event.DONE, position, True)
@@ -129,16 +136,32 @@ class CriticalPath:
         last = position == len(self._opcode) - 1
         return self._opcode[position] == Opcode.END or (self._opcode[position] == Opcode.EXIT and last)
 
-    def _before_stop(self, position: int) -> _Step:
-        """The program stops at the last completion of any unit, or behind its last instruction's waits or turn."""
+    def _settles(self, position: int) -> bool:
+        """Whether the sequencer waits here for units to become idle: at the end, or at a SKIP that is taken."""
+        return self._stops(position) or (self._opcode[position] == Opcode.SKIP and self._taken[position])
+
+    def _before_settled(self, position: int) -> _Step:
+        """Behind the last completion of any unit (at a SKIP: but LOAD), or behind the instruction's waits or turn."""
         run = self._times[Event.RUN][position]
+        skips = self._opcode[position] == Opcode.SKIP
         for earlier in range(position - 1, -1, -1):
-            if self._times[Event.DONE][earlier] == run:
+            if self._times[Event.DONE][earlier] == run and not (skips and self._unit[earlier] == Unit.LOAD):
                 return _Step(earlier, Event.DONE, position, False)
         for waited in self._waits[position]:
             if self._times[Event.DONE][waited] == run - END_LATENCY:
                 return _Step(waited, Event.DONE, position, False)
         return self._before_start(position)
+
+    def _before_left_out(self, position: int) -> _Step:
+        """Its turn, or if it is a LOAD or waits for one the completions of LOADs that it comes behind."""
+        turn = self._times[Event.DISPATCH][position]
+        loads = [p for p in self._waits[position] if self._unit[p] == Unit.LOAD]
+        if self._unit[position] == Unit.LOAD:
+            loads += self._members[Unit.LOAD][: self._rank[position]]
+        for load in loads:
+            if self._times[Event.DONE][load] == turn:
+                return _Step(load, Event.DONE, position, True)
+        return self._turn(position, turn, "turn")
 
     def _before_start(self, position: int) -> _Step:
         start = self._times[Event.START][position]
@@ -173,10 +196,16 @@ class CriticalPath:
             return _Step(BOOT, Event.DONE, BOOT, True)
         previous = position - 1
         latency = FETCH_LATENCY if self._opcode[previous] == Opcode.NEXT else 1
-        latency += CONTROL_LATENCY if self._unit[position] == Unit.SEQUENCER else 0
-        latency += END_LATENCY if self._stops(position) else 0
+        latency += CONTROL_LATENCY if self._compares(position) else 0
+        latency += END_LATENCY if self._settles(position) else 0
         if self._times[Event.DISPATCH][previous] + latency != time:
             raise ValueError(f"trace record {position}: nothing explains its {event} at cycle {time}")
         if self._unit[previous] == Unit.SEQUENCER:
             return _Step(previous, Event.RUN, previous, False)
         return _Step(previous, Event.DISPATCH, position, False)
+
+    def _compares(self, position: int) -> bool:
+        """Whether the sequencer compares this instruction's waits, which takes it CONTROL_LATENCY cycles."""
+        if self._left_out[position]:
+            return self._unit[position] == Unit.LOAD or self._names_load[position]
+        return self._unit[position] == Unit.SEQUENCER

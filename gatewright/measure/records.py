@@ -98,7 +98,7 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     ``macs`` is the network's MAC count for this sample, for the theoretical speedup; by default
     the sum of ``program.macs``. A live program's run must have been observed: its decisions are the run's.
     """
-    attribution = attribute(program, result.trace, result.work)
+    attribution = attribute(program, result)
     kinds = {BOOT_LAYER: "control", **program.layer_kinds}
     peak = program.arch.peak_macs
     reads = _reads(program, result)

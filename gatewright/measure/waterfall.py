@@ -19,7 +19,9 @@ from gatewright.contract.timing import array_latency
 from gatewright.contract.trace import Trace
 from gatewright.measure.causes import Cause
 from gatewright.measure.critical_path import BOOT, CriticalPath, Event
+from gatewright.measure.executed import with_left_out
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers
+from gatewright.sim.result import SimResult
 
 _STOPS = (Opcode.END, Opcode.EXIT)
 _STATIONARY = column(Opcode.MATMUL, "stationary")
@@ -47,16 +49,17 @@ class Attribution:
     array_cycles: dict[str, int]
 
 
-def attribute(program: Program, trace: Trace, work: npt.NDArray[np.void]) -> Attribution:
-    """Attribute every slot of a run to a layer and a cause.
+def attribute(program: Program, result: SimResult) -> Attribution:
+    """Attribute every slot of a run of one image to a layer and a cause.
 
-    ``work`` is the simulator's record of effective sizes, one per trace record. A layer's useful
+    A layer's useful
     slots are its executed MACs, but never more than ``program.macs`` counts (the classifier
     multiplies before it pools). A trace that breaks the machine's rules raises ``ValueError``.
     """
-    if len(work) != len(trace.records):
-        raise ValueError(f"{len(trace.records)} trace records, but {len(work)} work records")
-    return _Attributor(program, trace).run(work)
+    if len(result.work) != len(result.trace.records):
+        raise ValueError(f"{len(result.trace.records)} trace records, but {len(result.work)} work records")
+    trace, work = with_left_out(program, result.trace, result.work, result.left_out)
+    return _Attributor(program, trace, work).run(work)
 
 
 def stream_span(program: Program, trace: Trace, work: npt.NDArray[np.void], position: int) -> tuple[int, int] | None:
@@ -68,12 +71,12 @@ def stream_span(program: Program, trace: Trace, work: npt.NDArray[np.void], posi
 
 
 class _Attributor:
-    def __init__(self, program: Program, trace: Trace) -> None:
+    def __init__(self, program: Program, trace: Trace, work: npt.NDArray[np.void]) -> None:
         self._program, self._trace = program, trace
         self._instruction = [int(i) for i in trace.records["instruction"]]
         self._unit = [Unit(int(u)) for u in trace.records["unit"]]
         self._layers = answering_layers(program)
-        self._path = CriticalPath(program, trace)
+        self._path = CriticalPath(program, trace, work)
         self._peak = program.arch.peak_macs
         self._parts: dict[str, dict[Cause, int]] = {}
         self._array_cycles: dict[str, int] = {}

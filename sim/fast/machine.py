@@ -93,6 +93,7 @@ def _result(
         work=work.as_records(done[kept]),
         tensors=tensors,
         gates=gates,
+        left_out=records[done[:, work.LEFT_OUT] != 0],
     )
 
 

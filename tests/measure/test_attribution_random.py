@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from gatewright.measure.causes import Cause
 from gatewright.measure.records import record_run
 from gatewright.measure.traffic import dram_traffic
 from gatewright.measure.waterfall import attribute, stream_span
-from gatewright.sim.fast.machine import simulate
+from gatewright.sim.fast.machine import simulate, simulate_images
 from tests.support.programs import Image, Row, make_program, row
+from tests.support.random_corners import random_corners
+from tests.support.random_images import random_images
 
 _UNITS = {
     Opcode.LOAD: Unit.LOAD,
@@ -94,7 +97,7 @@ def test_the_parts_of_any_run_sum_to_its_cycles(seed: int) -> None:
     program = random_program(seed)
     result = simulate(program)
     peak = program.arch.peak_macs
-    found = attribute(program, result.trace, result.work)
+    found = attribute(program, result)
     assert sum(sum(parts.values()) for parts in found.parts.values()) == result.cycles * peak
     useful = sum(parts.get(Cause.USEFUL, 0) for parts in found.parts.values())
     assert useful == int(result.work["macs"].sum())
@@ -143,7 +146,7 @@ def _causes(program: Program) -> dict[Cause, float]:
     """Cycles by cause over all layers."""
     result = simulate(program)
     total = dict.fromkeys(Cause, 0.0)
-    for parts in attribute(program, result.trace, result.work).parts.values():
+    for parts in attribute(program, result).parts.values():
         for cause, slots in parts.items():
             total[cause] += slots / program.arch.peak_macs
     return total
@@ -166,11 +169,33 @@ def test_index_building_is_what_the_index_unit_takes() -> None:
     assert _causes(_serial(16))[Cause.INDEX] == 160 + 12  # one entry a cycle, and the unit's latency
 
 
+def test_what_a_skip_leaves_out_is_in_the_parts() -> None:
+    """Every cycle has its cause in programs whose tables decide what is left out; those of pages too."""
+    taken = 0
+    for seed in range(16):
+        print(f"seed {seed}")
+        _, program = random_corners(seed, PRESETS["4x4"])
+        program = replace(program, macs={"program": 10**9})
+        result = simulate(program)
+        found = attribute(program, result)
+        assert sum(sum(parts.values()) for parts in found.parts.values()) == result.cycles * program.arch.peak_macs
+        taken += len(result.left_out) > 0
+    assert taken > 3
+
+
+def test_a_run_of_several_images_is_refused() -> None:
+    case = random_images(1, PRESETS["4x4"])
+    assert case.images.count > 1
+    with pytest.raises(GatewrightError, match="one image at a time"):
+        attribute(case.program, simulate_images(case.program, case.dram, case.images))
+
+
 def test_the_sequencers_own_instructions_are_explained_by_their_turn_or_their_waits() -> None:
     load = row(Opcode.LOAD, space=Space.SCRATCHPAD, rows=1, row_beats=8)
     first = [(Unit.LOAD, 1)]
     end, held_end = row(Opcode.END), row(Opcode.END, first)
     leave, held_exit = row(Opcode.EXIT), row(Opcode.EXIT, first)
+    store = row(Opcode.STORE, first, beats=8)
     image = Image()
     image.reserve(1024)
     for rows in (
@@ -181,9 +206,13 @@ def test_the_sequencers_own_instructions_are_explained_by_their_turn_or_their_wa
         [load, leave, held_exit, end],
         [load, leave, held_exit, leave, held_end],
         [load, leave, held_exit, load, held_end],
+        [row(Opcode.SKIP), end],
+        [load, row(Opcode.SKIP, instructions=3), store, held_exit, load, held_end],
+        [load, load, store, row(Opcode.SKIP, instructions=2), row(Opcode.STORE, beats=8), load, load, end],
+        [load, row(Opcode.INDEX, complement=1, bits=9), row(Opcode.SKIP, [(Unit.INDEX, 1)], count_table=0), load, end],
     ):
         program = replace(make_program(PRESETS["4x4"], rows, image), macs={"program": 10**9})
         result = simulate(program)
-        found = attribute(program, result.trace, result.work)
+        found = attribute(program, result)
         total = sum(sum(parts.values()) for parts in found.parts.values())
         assert total == result.cycles * program.arch.peak_macs

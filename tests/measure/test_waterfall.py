@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatewright.contract.trace import Trace
 from gatewright.measure.causes import Cause, fold_layers
 from gatewright.measure.waterfall import attribute, waterfall
 from tests.measure import hand_run
@@ -14,7 +17,7 @@ from tests.measure import hand_run
 
 def test_every_cycle_of_a_hand_worked_run_has_its_cause() -> None:
     result = hand_run.hand_result()
-    found = attribute(hand_run.hand_program(), result.trace, result.work)
+    found = attribute(hand_run.hand_program(), result)
     assert {layer: {str(c): n for c, n in parts.items() if n} for layer, parts in found.parts.items()} == (
         hand_run.EXPECTED
     )
@@ -24,7 +27,7 @@ def test_every_cycle_of_a_hand_worked_run_has_its_cause() -> None:
 
 def test_layers_fold_by_kind() -> None:
     result = hand_run.hand_result()
-    parts = attribute(hand_run.hand_program(), result.trace, result.work).parts
+    parts = attribute(hand_run.hand_program(), result).parts
     folded = fold_layers(parts, {"boot": "control", **hand_run.KINDS})
     assert {str(c): n for c, n in folded.items()} == {
         "useful": 90 + 120,  # the gate's 16 MACs are gate evaluation
@@ -44,14 +47,14 @@ def test_layers_fold_by_kind() -> None:
 def test_useful_macs_never_exceed_what_the_network_counts() -> None:
     program, result = hand_run.hand_program(), hand_run.hand_result()
     program.macs["conv2"] = 50
-    parts = attribute(program, result.trace, result.work).parts["conv2"]
+    parts = attribute(program, result).parts["conv2"]
     assert parts[Cause.USEFUL] == 50
     assert parts[Cause.LANES] == 12 * 16 - 50
     result.work["macs"][8] = 12 * 16  # no lane was idle
     assert attribute(program, result.trace, result.work).parts["conv2"][Cause.LANES] == 12 * 16 - 50
     del program.macs["conv2"]
     with pytest.raises(ValueError, match="conv2"):
-        attribute(program, result.trace, result.work)
+        attribute(program, result)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +75,21 @@ def test_a_trace_against_the_rules_is_refused(
     if not waits:
         program.code[position, 1:7] = 0
     with pytest.raises(ValueError, match=message):
-        attribute(program, result.trace, result.work)
+        attribute(program, result)
 
 
 def test_a_trace_that_does_not_stop_is_refused() -> None:
     result = hand_run.hand_result(hand_run.CYCLES + 1)
     with pytest.raises(ValueError, match="does not stop"):
-        attribute(hand_run.hand_program(), result.trace, result.work)
+        attribute(hand_run.hand_program(), result)
     with pytest.raises(ValueError, match="work records"):
-        attribute(hand_run.hand_program(), result.trace, np.delete(result.work, 0))
+        attribute(hand_run.hand_program(), replace(result, work=np.delete(result.work, 0)))
+    records = np.delete(result.trace.records, 3)
+    with pytest.raises(ValueError, match=r"the trace lacks instruction 3 \(EPILOGUE\)"):
+        attribute(
+            hand_run.hand_program(),
+            replace(result, trace=Trace(records, result.cycles), work=np.delete(result.work, 3)),
+        )
 
 
 def test_a_waterfall_by_hand() -> None:
