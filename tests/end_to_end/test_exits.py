@@ -25,6 +25,7 @@ from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import MOST_LOGIT, integer_limits, with_thresholds
 from gatewright.contract.images import lay_out, values_of
+from gatewright.contract.isa import Opcode
 from gatewright.contract.program import Program
 from gatewright.contract.program_check import check_program
 from gatewright.contract.trace import first_difference
@@ -149,12 +150,33 @@ def _with_limits(graph: QuantisedGraph, name: str, limits: npt.NDArray[np.int64]
 
 
 def test_many_classes_take_several_groups_of_filters_and_masks() -> None:
-    """530 classes are more than a mask has bits, and than the array has columns."""
+    """530 classes are more than a mask has bits and a table entries, and than the array has columns."""
     case = exits_case(530)
     compiler = Compiler(case.graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    assert int((live.code[:, 0] == Opcode.EXIT).sum()) == 4
     for position in one_for_each(case.reference.taken):
-        compared = compare_image(compiler, case.inputs[position], case.reference, position, audit=True)
-        assert compared.different == (), f"image {position}: {compared.different} differ"
+        for program in None, live:
+            compared = compare_image(
+                compiler, case.inputs[position], case.reference, position, audit=True, live=program
+            )
+            assert compared.different == (), f"image {position}: {compared.different} differ"
+
+
+@pytest.mark.parametrize("which", [slice(0, 512), slice(512, 530)])
+def test_all_classes_of_one_part_may_answer(which: slice) -> None:
+    """More classes than a table holds, of which all of one part reach their thresholds, and none of the other."""
+    case, bits = exits_case(530), np.zeros(530, np.bool_)
+    bits[which] = True
+    graph = _with_limits(case.graph, "exits.0.fc", np.where(bits, -MOST_LOGIT, MOST_LOGIT))
+    reference, compiler = run_reference(graph, case.inputs[:1], keep=True), Compiler(graph, PRESETS["ultra96"])
+    for program in None, compiler.compile_live():
+        compared = compare_image(compiler, case.inputs[0], reference, 0, audit=True, live=program)
+        assert compared.different == () and np.array_equal(compared.result.gates["exits.0.fc"], bits)
+        assert list(compared.result.outputs) == ["exits.0.fc"]
+    small = replace(PRESETS["ultra96"], table_entries=16)
+    with pytest.raises(GatewrightError, match="its 530 classes take 34 tables, of which arch ultra96 has 16"):
+        Compiler(graph, small).compile_live()
 
 
 def test_the_stepped_model_has_the_same_cycles() -> None:
