@@ -34,7 +34,7 @@ class Heads(nn.Module):
 
 
 class Boxes(nn.Module):
-    """The head of boxes on what a convolution makes of an image: four boxes, and two columns and rows that none reads."""
+    """The head of boxes on what a convolution makes of an image: four boxes, and what none reads."""
 
     def __init__(self) -> None:
         super().__init__()
