@@ -64,8 +64,8 @@ def test_densities_hold_block_by_block_in_integers() -> None:
 
 def test_blocks_without_gates_are_passed_over() -> None:
     """Of a MobileNetV2 ten blocks have gates, and the first is not one of them."""
-    spec = NetworkSpec(53, "dual", classes=10, size=32, family_name="mobilenet-v2")
-    aimed = aim_for_ratio(spec, noise_images(8, 32, 1, IMAGENET), 0.7, 5)
+    spec = NetworkSpec(53, "dual", classes=10, size=64, family_name="mobilenet-v2")
+    aimed = aim_for_ratio(spec, noise_images(16, 64, 1, IMAGENET), 0.7, 5)
     assert aimed.ratio == pytest.approx(0.7, rel=0.01)
     assert sum(name.endswith("mask_c") for name in aimed.reference.decisions) == 10
 
