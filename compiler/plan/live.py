@@ -26,9 +26,8 @@ def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
     in_turn |= {layer.name for chain in image.chains for layer in chain.layers}
     in_turn |= {*image.passes, *image.by_channels}
     for layer in image.graph.layers:
-        if isinstance(layer, QuantisedAverageGate):
-            if layer.gates:
-                yield layer.name, "it looks at a map of which gates have left out parts"
+        if isinstance(layer, QuantisedAverageGate) and layer.gates:
+            yield layer.name, "it looks at a map of which gates have left out parts"
         if not isinstance(layer, QuantisedConv) or not layer.gates:
             continue
         if layer.input_tiles in whole - {layer.output_tiles}:
