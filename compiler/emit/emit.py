@@ -271,7 +271,7 @@ class Emitter:
         self._only_with = before
 
     def before_skip(self) -> AbstractContextManager[None]:
-        """What is emitted within is left out only if what was emitted last is, too: no SKIP comes in front of it."""
+        """What is emitted within may be left out only if what was emitted last is: no SKIP comes in front of it."""
         return self.left_out_without(self._skips_without if self._skips_without == self._only_with else None)
 
     def _turn_skip(self, opcode: Opcode) -> None:

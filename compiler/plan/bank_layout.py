@@ -150,7 +150,11 @@ class BankLayout:
         if name in followers:
             return cut_follower(bank, self.arch)
         chain = self.image.by_channels.get(name)
-        return cut(bank, self.arch, vector) if chain is None else cut_by_channels(bank, chain.layers, self.arch)
+        return (
+            cut(bank, self.arch, vector, self.image.live)
+            if chain is None
+            else cut_by_channels(bank, chain.layers, self.arch)
+        )
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
         """Lay a bank out whose rows in DRAM are ``data``: where the same rows lie already, if a layer is used again."""

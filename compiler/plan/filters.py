@@ -100,7 +100,12 @@ class FilterBank:
         return self.address
 
 
-def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
+LIVE_BLOCKS = 2
+"""Blocks of the array in a group whose filters a table picks in a live program: instructions behind the list's end cost
+cycles, and there are fewer."""
+
+
+def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False, live: bool = False) -> FilterBank:
     """The bank whole if it may be resident, else in groups of the array's columns and pieces of their reduction.
 
     By reduction a group comes whole: how its elements lie depends on the rows that are read. ``vector``: it is
@@ -115,6 +120,8 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False) -> FilterBank:
         group *= max(1, arch.weight_words // VECTOR_SHARE // (slices * padded_vectors(group)))
     elif bank.space == Space.WEIGHTS_BY_REDUCTION and bank.taps == 1:
         group *= max(1, min(MOST_BLOCKS, arch.weight_words // PIECE_SHARE // (slices * padded_vectors(group))))
+    if live and bank.listed and slices * padded_vectors(LIVE_BLOCKS * group) <= arch.weight_words * 3 // 4:
+        group = min(LIVE_BLOCKS * group, bank.filters)
     words = slices * padded_vectors(group)
     returns = words > arch.weight_words
     if returns and (vector or bank.space != Space.WEIGHTS_BY_VECTOR or bank.gate is not None):

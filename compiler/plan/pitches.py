@@ -62,11 +62,13 @@ def pitches(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
 def _check(layer: object, found: dict[str, int]) -> None:
     """What reads or writes maps whose pixels lie apart can do so."""
     if isinstance(layer, QuantisedConv) and {layer.source, layer.output} & found.keys():
-        if layer.gates:
+        others = (layer.output_tiles, layer.input_tiles, layer.source in found and layer.input_channels)
+        gate = next((name for name in (*others, layer.output in found and layer.output_channels) if name), None)
+        if gate:
             refuse(
                 layer.name,
-                f"it reads or writes a part of a concatenation and has gate {layer.gates[0]}; supported are parts of a "
-                "concatenation without gates",
+                f"it reads or writes a part of a concatenation, of which gate {gate} decides; supported are gates of "
+                "the channels between the convolutions of a dense layer",
             )
         if layer.residual is not None:
             refuse(

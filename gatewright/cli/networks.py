@@ -13,7 +13,7 @@ from gatewright.cli.options import cycles_arch_option, data_option, required_dat
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.training.recipes import RECIPES, BoundGradient
 
-GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip")
+GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 
 
 @click.command(

@@ -175,10 +175,11 @@ def simulate(
     if evaluation is not None:
         click.echo("reference    same results, same decisions")
     click.echo(f"instructions {len(result.trace.records):,} executed")
+    number = loaded.left_at(result.dram)
+    passed = [one.output for one in loaded.exits[:number]]
     if loaded.exits:
-        number = loaded.left_at(result.dram)
         click.echo(f"exit         {loaded.exits[number].name if number < len(loaded.exits) else 'the end'}")
-    for output in loaded.written(result.dram):
+    for output in (one for one in loaded.written(result.dram) if one.name not in passed):
         if output.kind == "logits":
             logits = result.outputs[output.name].reshape(-1)
             if len(logits) <= ALL_LOGITS:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.models.gates.aig import LayerGate
+from gatewright.models.gates.ddi import DenseLayerGate
 from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
 from gatewright.models.gates.kinds import (
     BAS_HIDDEN,
@@ -21,6 +22,9 @@ from gatewright.models.gates.kinds import (
     has_spatial_gates,
 )
 from gatewright.models.gates.skipnet import FeedForwardGate
+
+AnyGate = SpatialGate | LayerGate | FeedForwardGate | ChannelGate | DenseLayerGate
+"""A gate of a block."""
 
 MaskKind = Literal["spatial", "channel"]
 KINDS: tuple[MaskKind, ...] = ("spatial", "channel")
@@ -126,11 +130,11 @@ class Block(nn.Module, ABC):
         """At most one."""
         return [module for module in self.children() if isinstance(module, SpatialGate)]
 
-    def channel_gates(self) -> list[ChannelGate]:
+    def channel_gates(self) -> list[ChannelGate | DenseLayerGate]:
         """In the order in which they decide."""
-        return [module for module in self.children() if isinstance(module, ChannelGate)]
+        return [module for module in self.children() if isinstance(module, ChannelGate | DenseLayerGate)]
 
-    def gates(self) -> list[SpatialGate | LayerGate | FeedForwardGate | ChannelGate]:
+    def gates(self) -> list[AnyGate]:
         """All of them."""
         layer = [module for module in self.children() if isinstance(module, LayerGate | FeedForwardGate)]
         return [*self.spatial_gates(), *layer, *self.channel_gates()]

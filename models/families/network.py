@@ -10,11 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.block import Block, BlockMasks
-from gatewright.models.gates.aig import LayerGate
-from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
+from gatewright.models.families.block import AnyGate, Block, BlockMasks
 from gatewright.models.gates.kinds import Gating
-from gatewright.models.gates.skipnet import FeedForwardGate
 
 
 class Network(nn.Module, ABC):
@@ -87,5 +84,5 @@ class Network(nn.Module, ABC):
                 fan_out = height * width * module.out_channels // module.groups
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
         for module in self.modules():
-            if isinstance(module, SpatialGate | LayerGate | FeedForwardGate | ChannelGate):
+            if isinstance(module, AnyGate):
                 module.reset_gate()

@@ -27,6 +27,7 @@ _PREFIXES: dict[Gating, str] = {
     "bas": "bas-",
     "aig": "aig-",
     "skip": "skipnet-",
+    "ddi": "ddi-",
 }
 
 
@@ -50,6 +51,8 @@ def gating_of(state: Mapping[str, Tensor]) -> Gating:
     """Which gates the blocks have."""
     if any(".mask_l." in name for name in state):
         return "skip" if any(".mask_l.conv1." in name for name in state) else "aig"
+    if any(".mask_c.fc." in name for name in state):
+        return "ddi"
     spatial, channel = (any(f".mask_{kind}" in name for name in state) for kind in "sc")
     if spatial or not channel:
         return "dual" if channel else "spatial" if spatial else "none"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-Gating = Literal["none", "dual", "spatial", "channel", "bas", "aig", "skip"]
+Gating = Literal["none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi"]
 """``dual`` is spatial and channel gates in every block (DGNet). ``bas`` is channel gates, decided from the block's
 input by ``BAS_HIDDEN`` neurons (Ehteshami Bejnordi et al., ICLR 2020, *Batch-Shaping*, section 4). ``aig`` leaves out
 whole blocks (Veit & Belongie, ECCV 2018, *ConvNet-AIG*): a spatial gate whose one tile is the map. ``skip`` does so,
-too, with a gate that has a convolution, in all blocks but the first (Wang et al., ECCV 2018, *SkipNet*)."""
+too, with a gate that has a convolution, in all blocks but the first (Wang et al., ECCV 2018, *SkipNet*). ``ddi`` is
+channel gates in a DenseNet's layers (Wang et al. 2020, *Dual Dynamic Inference*)."""
 
 BAS_HIDDEN = 16
 """Neurons of a BAS gate, whatever the number of channels."""
@@ -31,4 +32,4 @@ def has_layer_gates(gating: Gating) -> bool:
 
 def has_channel_gates(gating: Gating) -> bool:
     """Whether channels are decided about."""
-    return gating in ("dual", "channel", "bas")
+    return gating in ("dual", "channel", "bas", "ddi")

@@ -18,6 +18,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.block import Block, BlockMasks
 from gatewright.models.families.network import Network
 from gatewright.models.gates.aig import LayerGate
+from gatewright.models.gates.ddi import DenseLayerGate
 from gatewright.models.gates.dgnet import GATE_BIAS, ChannelGate, SpatialGate
 from gatewright.models.gates.skipnet import FeedForwardGate
 from gatewright.models.synthetic.densities import LEAST, Densities
@@ -98,6 +99,9 @@ def _calibrate_block(block: Block, x: Tensor, spatial: float, channel: float) ->
             _set_layer_gate(gate, inputs[0], spatial)
         elif isinstance(gate, FeedForwardGate):
             _set_feed_forward_gate(gate, inputs[0], spatial)
+        elif isinstance(gate, DenseLayerGate):
+            _measured([gate.norm1, gate.norm2], lambda: gate.features(inputs[0]))
+            _set_logits(gate.fc, gate.features(inputs[0]), channel)
         elif isinstance(gate, ChannelGate):
             _set_channel_gate(gate, inputs[0], channel)
 
@@ -155,7 +159,7 @@ def _without_tap_means(columns: Tensor) -> Tensor:
 def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:
     squeeze, norm, _, excite = gate.atten_c
     assert isinstance(squeeze, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and isinstance(excite, nn.Conv2d)
-    assert excite.bias is not None and norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None and norm.running_var is not None
     pooled = gate.avg_pool(x)
     hidden = squeeze(pooled)
     deviation = hidden.std(0, keepdim=True)
@@ -164,16 +168,21 @@ def _set_channel_gate(gate: ChannelGate, x: Tensor, density: float) -> None:
     hidden = squeeze(pooled)
     norm.running_mean.copy_(hidden.mean((0, 2, 3)))
     norm.running_var.copy_(hidden.var((0, 2, 3)))
+    _set_logits(excite, gate.atten_c[:3](pooled), density)
+
+
+def _set_logits(layer: nn.Conv2d, seen: Tensor, density: float) -> None:
+    """A gate's last layer, which reads ``seen`` [N, C, 1, 1]: its logits are normalised, then shifted."""
+    assert layer.bias is not None
     if density == 1:
-        _always_on(excite.weight, excite.bias)
+        _always_on(layer.weight, layer.bias)
         return
-    excite.bias.zero_()
-    logits = gate.atten_c(pooled)
-    deviation = logits.std(0, keepdim=True)
+    layer.bias.zero_()
+    deviation = layer(seen).std(0, keepdim=True)
     _check(deviation.min())
-    excite.weight /= deviation.view(-1, 1, 1, 1)
-    excite.bias.copy_(-gate.atten_c(pooled).mean((0, 2, 3)))
-    excite.bias -= threshold(gate.atten_c(pooled), density)
+    layer.weight /= deviation.view(-1, 1, 1, 1)
+    layer.bias.copy_(-layer(seen).mean((0, 2, 3)))
+    layer.bias -= threshold(layer(seen), density)
 
 
 def _set_layer_gate(gate: LayerGate, x: Tensor, density: float) -> None:

@@ -1,15 +1,19 @@
-"""Thresholds of early exits for which given shares of images leave at each."""
+"""Networks with early exits whose weights are drawn, and at whose exits given shares of images leave."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.early_exits import EarlyExits
-from gatewright.models.synthetic.calibration import threshold
+from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.synthetic.calibration import calibrate_network, threshold
+from gatewright.models.synthetic.densities import densities
 
 
 @torch.no_grad()
@@ -32,3 +36,34 @@ def set_exits(network: EarlyExits, images: Tensor, shares: Sequence[float]) -> N
             raise GatewrightError(f"{len(present)} images are left for an early exit; give more than {len(images)}")
         gate.threshold = threshold(present, share * len(images) / len(present))
         staying &= ~gate.answers(distances)
+
+
+def synthesise_exits(
+    spec: NetworkSpec, images: ImageSet, shares: Sequence[float], seed: int
+) -> tuple[EarlyExits, NetworkSpec]:
+    """Draw a network with early exits, and its spec, which says that it is drawn.
+
+    Parameters
+    ----------
+    spec
+        Of a family with early exits.
+    images
+        To set batch norms and thresholds with, of ``spec.size`` pixels.
+    shares
+        Of the images, those that leave at each exit; the rest stays until the end.
+    seed
+        Of the weights; torch's global generator is left as it was.
+    """
+    images.check_size(spec.size)
+    pixels = torch.from_numpy(images.normalised())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = spec.build()
+        if not isinstance(network, EarlyExits):
+            raise GatewrightError(f"{spec.name} has no early exits; take the family resnet-cifar-exits")
+        calibrate_network(network.network, pixels, densities(network.network, 1, 1), hold_macs=False)
+    with torch.no_grad():
+        for gate, distances in zip(network.gates(), network.all_answers(pixels), strict=False):
+            gate.fc.bias.sub_(distances.mean(0))  # else all images would leave by the same class
+    set_exits(network, pixels, shares)
+    return network.eval(), replace(spec, synthetic=True)

@@ -189,7 +189,9 @@ class SmallDenseNet(nn.Module):
     """Two dense blocks of so many layers with a transition between them; ``pooled``: behind a 7x7 convolution and a max
     pool, as for ImageNet, else behind a 3x3 convolution."""
 
-    def __init__(self, size: int, layers: tuple[int, int], growth: int, first: int, pooled: bool) -> None:
+    def __init__(
+        self, size: int, layers: tuple[int, int], growth: int, first: int, pooled: bool, gating: Gating
+    ) -> None:
         super().__init__()
         self.pooled = pooled
         edge = halved(halved(size, 2), 2) if pooled else size
@@ -197,7 +199,7 @@ class SmallDenseNet(nn.Module):
         self.norm0, channels, parts = nn.BatchNorm2d(first), first, list[nn.Module]()
         for number, count in enumerate(layers):
             for _ in range(count):
-                parts.append(DenseLayer(channels, growth, edge, edge))
+                parts.append(DenseLayer(channels, growth, edge, edge, gating))
                 channels += growth
             if number == 0:
                 parts.append(Transition(channels, edge, edge))
@@ -220,9 +222,10 @@ def lively_densenet(
     first: int = 12,
     pooled: bool = True,
     seed: int = 1,
+    gating: Gating = "none",
 ) -> SmallDenseNet:
     """A DenseNet whose channels are no whole number of blocks of the array."""
-    network = lively(SmallDenseNet(size, layers, growth, first, pooled), seed)
+    network = lively(SmallDenseNet(size, layers, growth, first, pooled, gating), seed)
     assert isinstance(network, SmallDenseNet)
     return network
 

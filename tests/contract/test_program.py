@@ -13,10 +13,13 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from gatewright.contract import program as program_module
+from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import encode
+from gatewright.contract.isa import Opcode
 from gatewright.contract.program import Program
 from tests.support.listings import CODE_ADDRESS, random_program
+from tests.support.programs import make_program, row
 
 
 def assert_equal(left: Program, right: Program) -> None:
@@ -309,6 +312,17 @@ def test_json_that_says_something_twice_or_nothing_is_refused(tmp_path: Path, ol
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(GatewrightError, match=r"no program at .*absent\.safetensors"):
         Program.load(tmp_path / "absent.safetensors")
+
+
+def test_a_skip_that_leaves_out_what_is_not_there_or_the_end_is_refused(tmp_path: Path) -> None:
+    skip, end = row(Opcode.SKIP, instructions=2), row(Opcode.END)
+    make_program(PRESETS["4x4"], [skip, row(Opcode.INDEX), row(Opcode.INDEX), end]).save(tmp_path / "p")
+    for rows, message in (
+        ([row(Opcode.INDEX), skip, end], r"instruction 1 \(SKIP\) leaves out 2 instructions, but 1 follow"),
+        ([skip, row(Opcode.INDEX), end, end], r"instruction 0 \(SKIP\) leaves out 2 instructions, among them END at 2"),
+    ):
+        with pytest.raises(GatewrightError, match=message):
+            make_program(PRESETS["4x4"], rows).save(tmp_path / "p")
 
 
 def test_mnemonics_of_rows() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.compiler.compile import Compiler
+from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, column
@@ -19,7 +20,7 @@ from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.sim.stepped import step_simulate
 from tests.compiler.networks import lively, lively_densenet
-from tests.end_to_end.networks import NETWORK_SEED, Case, case_of
+from tests.end_to_end.networks import NETWORK_SEED, Case, case_of, forced
 from tests.support.chain import compare_image
 
 SMALL = {
@@ -27,6 +28,7 @@ SMALL = {
     "cut averages": {"size": 36},
     "wide": {"size": 12, "growth": 16, "first": 32, "pooled": False},
     "deep": {"size": 8, "layers": (6, 6), "growth": 3, "first": 4, "pooled": False},
+    "gated": {"size": 12, "growth": 16, "first": 32, "pooled": False, "gating": "ddi"},
 }
 """A transition of 9 rows leaves one out."""
 
@@ -59,9 +61,38 @@ def test_every_tensor_is_the_references(name: str, preset: str) -> None:
         assert not compiler.image.chains and not compiler.image.spilled
 
 
-@pytest.mark.parametrize("preset", ["ultra96", "ultra96-lean", "4x4"])
-def test_the_stepped_model_agrees(preset: str) -> None:
-    agree(case("pooled"), Compiler(case("pooled").graph, PRESETS[preset]))
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("pooled", "ultra96"), ("pooled", "ultra96-lean"), ("pooled", "4x4"), ("gated", "ultra96"), ("gated", "12x20")],
+)
+def test_the_stepped_model_agrees(name: str, preset: str) -> None:
+    agree(case(name), Compiler(case(name).graph, PRESETS[preset]))
+
+
+def test_gates_of_dense_layers_decide_both_ways_and_save_both_convolutions_work() -> None:
+    network, compiler = case("gated"), Compiler(case("gated").graph, PRESETS["ultra96"])
+    decisions = {name: bits[0] for name, bits in network.reference.decisions.items()}
+    assert len(decisions) == 5 and all(0 < bits.mean() < 1 for bits in network.reference.decisions.values())
+    macs = compiler.compile(decisions).macs
+    for gate, bits in decisions.items():
+        layer = gate.partition(".mask_c")[0]
+        on, wide = int(bits.sum()), bits.size
+        dense = {
+            name: one.macs(network.graph, None)
+            for name in ("conv1", "conv2")
+            for one in network.graph.layers
+            if one.name == f"{layer}.{name}"
+        }
+        assert {name: macs[f"{layer}.{name}"] * wide for name in dense} == {n: m * on for n, m in dense.items()}
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_all_or_none_of_the_channels_between_convolutions(on: bool) -> None:
+    graph, sample = forced(case("gated").graph, "channel", on), case("gated").inputs[0]
+    reference = run_reference(graph, sample[None], keep=True)
+    assert {bool(bit) for bits in reference.decisions.values() for bit in bits.flat} == {on}
+    for preset in ("ultra96", "ultra96-lean"):
+        assert compare_image(Compiler(graph, PRESETS[preset]), sample, reference, 0, audit=True).different == ()
 
 
 def kinds(program: Program, kind: EpilogueKind) -> set[str]:

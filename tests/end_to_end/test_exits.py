@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from click.testing import CliRunner
 
 from gatewright.cli.main import main
@@ -29,9 +28,8 @@ from gatewright.contract.trace import first_difference
 from gatewright.flow import check_run, ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
-from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.spec import NetworkSpec
-from gatewright.models.synthetic.exits import set_exits
+from gatewright.models.synthetic.exits import synthesise_exits
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
 from tests.support.chain import compare_image
@@ -178,23 +176,35 @@ def test_a_threshold_of_a_program_for_an_image_cannot_be_changed() -> None:
 
 
 def test_commands_from_a_checkpoint_to_a_report(tmp_path: Path) -> None:
-    """A network of the family: its mean cycles are the sum over exits of share times cycles."""
-    spec = NetworkSpec(8, family_name="resnet-cifar-exits", synthetic=True)
-    path, images = tmp_path / "exits.safetensors", CIFAR10.sample().head(6).normalised()
-    torch.manual_seed(1)
-    network = spec.build().eval()
-    assert isinstance(network, EarlyExits)
-    set_exits(network, torch.from_numpy(images), [0.4, 0.3])
+    """A network of the family: its mean cycles are the sum over exits of share times cycles, in one program for all."""
+    images = CIFAR10.sample().head(6)
+    network, spec = synthesise_exits(NetworkSpec(8, family_name="resnet-cifar-exits"), images, [0.4, 0.3], seed=1)
+    assert spec.name == "synthetic-exits-resnet8"
+    path, program, out = tmp_path / "exits.safetensors", tmp_path / "live.safetensors", tmp_path / "report"
     save_checkpoint(path, network, spec)
-    save_ranges(ranges_path(path), calibrate(capture(network), images))
-    out = tmp_path / "report"
-    arguments = ["report", str(path), "--images", "6", "--workers", "1", "--out", str(out)]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0 and "exit       exits.0.fc: " in result.output, result.output
+    save_ranges(ranges_path(path), calibrate(capture(network), images.normalised()))
+    reported = _call("report", path, "--live", "--images", 6, "--workers", 1, "--out", out)
     contents = json.loads((out / "report.json").read_text())
-    rows = contents["exits"]
-    assert sum(row["images"] for row in rows) == 6 and len(rows) > 1
-    assert sum(row["share"] * row["cycles_mean"] for row in rows) == pytest.approx(
-        contents["summary"]["cycles_gated_mean"], rel=1e-12
-    )
-    assert "Where images leave" in (out / "report.html").read_text()
+    rows, summary = contents["exits"], contents["summary"]
+    assert sum(row["images"] for row in rows) == 6 and [row["name"] for row in rows] == [
+        "exits.0.fc",
+        "exits.1.fc",
+        "end",
+    ]
+    mean = sum(row["share"] * row["cycles_mean"] for row in rows)
+    assert mean == pytest.approx(summary["cycles_gated_mean"], rel=1e-12) and mean < summary["cycles_dense"]
+    assert all(row["cycles_least"] <= row["cycles_mean"] <= row["cycles_most"] for row in rows)
+    assert "exit       exits.0.fc: " in reported and "Where images leave" in (out / "report.html").read_text()
+    _call("compile", path, "--live", "-o", program)
+    texts = [_call("simulate", program, "--network", path, "--image", image) for image in range(6)]
+    for text, row in zip(texts, contents["images"], strict=True):
+        assert "same results, same decisions" in text and f"cycles       {row['cycles_gated']:,} " in text
+        assert "exit         exits.0.fc" in text or "exit         exits.1.fc" in text or "exit         the end" in text
+        assert text.count("class        ") == 1, "an image has one answer"
+    assert _call("plan", path).startswith("synthetic-exits-resnet8 on ultra96, every gate on")
+
+
+def _call(*arguments: object) -> str:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output

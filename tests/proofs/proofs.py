@@ -6,6 +6,7 @@ from tests.proofs.fetch import FETCH
 from tests.proofs.load_issue import LOAD_ISSUE
 from tests.proofs.proof import Proof
 from tests.proofs.queues import QUEUES
+from tests.proofs.sequencer import SEQUENCER
 from tests.proofs.store_bursts import STORE_BURSTS
 from tests.proofs.store_words import STORE_WORDS
 from tests.proofs.waits import WAITS_AND_COUNTS
@@ -14,6 +15,7 @@ _ALL: tuple[Proof, ...] = (
     *QUEUES,
     *WAITS_AND_COUNTS,
     FETCH,
+    SEQUENCER,
     LOAD_ISSUE,
     STORE_BURSTS,
     STORE_WORDS,

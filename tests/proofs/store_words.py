@@ -139,11 +139,11 @@ _FAULTS = (
         "bursts that end at a boundary have no last beat",
     ),
     Mutant(
-        "store-reads-too-far-ahead",
+        "store-last-but-one",
         "hw/store/unit.py",
-        "self.scratchpad.valid.eq(reading & (under_way != WORDS_AHEAD))",
-        "self.scratchpad.valid.eq(reading & ~(queue.full))",
-        "words are lost while the bus stalls",
+        "delayed(m, (left == 0) | offset.all()",
+        "delayed(m, (left == 1) | offset.all()",
+        "a burst's last beat but one says that it is the last",
     ),
 )
 
@@ -153,6 +153,6 @@ STORE_WORDS = Proof(
     store_words,
     2,
     _FAULTS,
-    search=18,
+    search=10,
     quick=False,
 )

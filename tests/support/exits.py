@@ -39,21 +39,21 @@ def pictures(count: int = IMAGES, size: int = SIZE) -> Tensor:
     return torch.from_numpy(CIFAR10.normalise(random_images(count, size, 3)))
 
 
-def network_with_exits(classes: int = 10, depth: int = 8) -> EarlyExits:
+def network_with_exits(classes: int = 10, size: int = SIZE) -> EarlyExits:
     """Drawn, with thresholds at which about a third of the images leaves at each exit."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        network = NetworkSpec(depth, classes=classes, size=SIZE, family_name="resnet-cifar-exits").build().eval()
+        network = NetworkSpec(8, classes=classes, size=size, family_name="resnet-cifar-exits").build().eval()
     assert isinstance(network, EarlyExits)
-    set_exits(network, pictures(), [0.3, 0.3])
+    set_exits(network, pictures(size=size), [0.3, 0.3])
     return network
 
 
 @cache
-def exits_case(classes: int = 10) -> Case:
+def exits_case(classes: int = 10, size: int = SIZE) -> Case:
     """The network in integers, and its reference on images that leave at all three places."""
-    images, network = pictures().numpy(), network_with_exits(classes)
-    graph = capture(network, (3, SIZE, SIZE))
+    images, network = pictures(size=size).numpy(), network_with_exits(classes, size)
+    graph = capture(network, (3, size, size))
     quantised = quantise(graph, calibrate(graph, images))
     inputs = quantise_input(images, quantised)
     reference = run_reference(quantised, inputs, keep=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import numpy.typing as npt
 
 from gatewright.contract.arch import load_arch
 from gatewright.contract.instruction_words import encode
-from gatewright.contract.isa import COLUMNS, FORMATS, Opcode
+from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, column
 from gatewright.contract.program import GateRecord, Output, Placement, Program, Region
 from tests.support.programs import row
 
@@ -39,6 +40,7 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
         ]
         code[:2] = row(Opcode.INDEX, mask=1, bits=4, grid_width=2), row(Opcode.INDEX, mask=2, bits=16)
         placements.append(Placement("mid", "compact", 0, 8, 8, 16, 1, "s", "c"))
+    _end_ranges(rng, code)
     data = np.frombuffer(rng.randbytes(CODE_ADDRESS), np.uint8)
     trailing = np.frombuffer(rng.randbytes(48), np.uint8)
     return Program(
@@ -57,3 +59,11 @@ def random_program(seed: int, page_lengths: tuple[int, ...] = (9, 5, 7)) -> Prog
         macs={"stem": 12345, "layer1.0.conv1": 678},
         page_starts=[sum(page_lengths[:page]) for page in range(len(page_lengths))],
     )
+
+
+def _end_ranges(rng: random.Random, code: npt.NDArray[np.int64]) -> None:
+    """SKIPs leave out what lies in front of the next END, or of the program's end, at most."""
+    ends = [number for number, opcode in enumerate(code[:, 0]) if opcode == Opcode.END]
+    for number in np.flatnonzero(code[:, 0] == Opcode.SKIP):
+        behind = next((end for end in ends if end > number), len(code))
+        code[number, column(Opcode.SKIP, "instructions")] = rng.randrange(behind - int(number))

@@ -16,7 +16,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.imagenet import EDGE, IMAGENET
 from gatewright.models.families.densenet.network import FIRST, LAYERS, DenseNet
 from gatewright.models.families.family import Family
-from gatewright.models.families.recognition import classes_of, label
+from gatewright.models.families.recognition import classes_of, gating_of, label
 
 if TYPE_CHECKING:
     from gatewright.models.families.spec import NetworkSpec
@@ -35,7 +35,7 @@ def from_public(state: dict[str, Tensor], what: str) -> dict[str, Tensor]:
 
 
 def describe(state: Mapping[str, Tensor], what: str) -> NetworkSpec:
-    """The network that tensors are of: depth, number of classes; images are taken to be of 224 pixels.
+    """The network that tensors are of: depth, gates, number of classes; images are taken to be of 224 pixels.
 
     Other counts of layers are a ``GatewrightError`` about ``what``.
     """
@@ -49,7 +49,7 @@ def describe(state: Mapping[str, Tensor], what: str) -> NetworkSpec:
         raise GatewrightError(
             f"{what}: its dense blocks have {layers} layers; DenseNets of {FIRST} channels in front are {known}"
         )
-    return NetworkSpec(depth, classes=classes, size=EDGE, family_name=DENSENET.name)
+    return NetworkSpec(depth, gating_of(state), classes=classes, size=EDGE, family_name=DENSENET.name)
 
 
 def _layers_of(state: Mapping[str, Tensor], block: int) -> int:

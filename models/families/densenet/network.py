@@ -1,4 +1,4 @@
-"""DenseNets for ImageNet, static (Huang et al. 2017, table 1). Module names follow torchvision."""
+"""DenseNets for ImageNet (Huang et al. 2017, table 1). Module names follow torchvision."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SMALLEST = 32
 
 
 class DenseNet(Network):
-    """DenseNet-121, -169 or -201; no paper that is followed here gates its channels or tiles."""
+    """DenseNet-121, -169 or -201, static or with the channel gates of DDI in its dense layers."""
 
     def __init__(self, depth: int, gating: Gating = "none", classes: int = 1000, size: int = 224) -> None:
         if depth not in LAYERS:
             raise GatewrightError(f"there is no DenseNet-{depth} here; depths are {', '.join(map(str, LAYERS))}")
-        if gating != "none":
-            raise GatewrightError(f"a DenseNet here has no gates, and no gating {gating!r}; take 'none'")
+        if gating not in ("none", "ddi"):
+            raise GatewrightError(f"a DenseNet here has the gates 'ddi' or none, and no gating {gating!r}; take 'ddi'")
         if size < SMALLEST:
             raise GatewrightError(f"images of {size} pixels are too small for a DenseNet; take {SMALLEST} or more")
         super().__init__(depth, gating, classes, size)
@@ -45,7 +45,7 @@ class DenseNet(Network):
         for number, layers in enumerate(LAYERS[depth], start=1):
             block: OrderedDict[str, nn.Module] = OrderedDict()
             for index in range(1, layers + 1):
-                block[f"denselayer{index}"] = DenseLayer(channels, GROWTH, edge, edge)
+                block[f"denselayer{index}"] = DenseLayer(channels, GROWTH, edge, edge, gating)
                 channels += GROWTH
             features[f"denseblock{number}"] = nn.Sequential(block)
             if number < last:

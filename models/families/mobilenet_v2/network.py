@@ -50,7 +50,7 @@ class MobileNetV2(Network):
     def __init__(self, depth: int = DEPTH, gating: Gating = "none", classes: int = 1000, size: int = 224) -> None:
         if depth != DEPTH:
             raise GatewrightError(f"there is no MobileNetV2 of {depth} layers here; it has {DEPTH}")
-        if gating in ("bas", "aig", "skip"):
+        if gating in ("bas", "aig", "skip", "ddi"):
             raise GatewrightError(f"a MobileNetV2 has DGNet's gates here, no {gating.upper()} gates; take 'channel'")
         super().__init__(depth, gating, classes, size)
         edge, channels = halved(size, 2), FIRST

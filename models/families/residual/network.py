@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
+from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.block import halved
 from gatewright.models.families.network import Network
 from gatewright.models.families.residual.basic_block import BasicBlock
@@ -60,6 +61,8 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
         stages: Sequence[Stage],
         block: type[AnyBlock],
     ) -> None:
+        if gating == "ddi":
+            raise GatewrightError("a residual network has no DDI gates here, which are a DenseNet's; take 'channel'")
         super().__init__(depth, gating, classes, size)
         self.conv1 = stem
         channels = stem.out_channels

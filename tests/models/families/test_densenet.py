@@ -89,7 +89,7 @@ def test_dense_macs_are_those_of_the_layers_that_run(depth: int, size: int) -> N
 def test_networks_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GatewrightError, match="there is no DenseNet-161 here; depths are 121, 169, 201"):
         NetworkSpec(161, family_name=FAMILY).build()
-    with pytest.raises(GatewrightError, match="a DenseNet here has no gates, and no gating 'dual'"):
+    with pytest.raises(GatewrightError, match="a DenseNet here has the gates 'ddi' or none, and no gating 'dual'"):
         NetworkSpec(121, "dual", family_name=FAMILY).build()
     with pytest.raises(GatewrightError, match="images of 31 pixels are too small for a DenseNet"):
         NetworkSpec(121, size=31, family_name=FAMILY).build()
