@@ -144,13 +144,13 @@ def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8
     program = compile_dense(network, arch)
     result = simulate(program, sample)
     expected = run_reference(without_gates(network.graph), sample[None]).outputs_of(0)
-    _check_outputs("the dense program", result, expected)
+    check_outputs("the dense program", result.outputs, expected)
     return record_run(program, result, counted_macs(network.graph, None))
 
 
 def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisions) -> None:
     """An observed run must end with the reference's results, and every gate have decided as the reference did."""
-    _check_outputs(name, result, expected)
+    check_outputs(name, result.outputs, expected)
     if result.gates.keys() != decisions.keys():
         missing = sorted(decisions.keys() - result.gates.keys())
         raise AssertionError(f"{name}: gates {', '.join(missing)} were not evaluated")
@@ -160,11 +160,12 @@ def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisi
             raise AssertionError(f"{name}: {different} decisions of gate {gate} differ from the reference's")
 
 
-def _check_outputs(name: str, result: SimResult, expected: Outputs) -> None:
-    if result.outputs.keys() != expected.keys():
-        raise AssertionError(f"{name}: the outputs are {list(result.outputs)}, the reference's {list(expected)}")
+def check_outputs(name: str, outputs: Outputs, expected: Outputs) -> None:
+    """What a run gives, by name, must be the reference's results."""
+    if outputs.keys() != expected.keys():
+        raise AssertionError(f"{name}: the outputs are {list(outputs)}, the reference's {list(expected)}")
     for output, values in expected.items():
-        got = result.outputs[output]
+        got = outputs[output]
         if values.ndim == 1 and not np.array_equal(got, values):
             raise AssertionError(f"{name}: logits {got.tolist()} differ from the reference's {values.tolist()}")
         if not np.array_equal(got, values):
