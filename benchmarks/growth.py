@@ -38,6 +38,7 @@ from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.measure.traffic import dram_traffic
 from gatewright.models.families.densenet.network import DenseNet
+from gatewright.models.families.faster_rcnn import RegionProposals
 from gatewright.models.families.mobilenet_v2.network import MobileNetV2
 from gatewright.models.families.pspnet import PSPNet, dilated_resnet
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
@@ -55,6 +56,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet50": (lambda: BottleneckResNet(50), 224),
     "pspnet-resnet50": (lambda: PSPNet(dilated_resnet(50, size=96)), 96),
     "resnet101": (lambda: BottleneckResNet(101), 224),
+    "proposals-resnet18": (lambda: RegionProposals(ResNetImageNet(18)), 224),
+    "proposals-resnet50": (lambda: RegionProposals(BottleneckResNet(50)), 224),
     "retinanet-resnet18": (lambda: RetinaNet(ResNetImageNet(18)), 224),
     "pspnet-resnet18": (lambda: PSPNet(dilated_resnet(18, size=192)), 192),
     "retinanet-resnet50": (lambda: RetinaNet(BottleneckResNet(50)), 224),
