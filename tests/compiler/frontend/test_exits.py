@@ -54,6 +54,7 @@ FORMS: dict[str, Form] = {
         chosen(e.amax(1) > 0.2, e, r),
         torch.where(e.amax(1) > 0.2, 0, torch.ones(len(e))),
     ),
+    "with two plain numbers": lambda n, a, e, r: (chosen(e.amax(1) > 0.2, e, r), torch.where(e.amax(1) > 0.2, 0, 1)),
 }
 
 
