@@ -71,7 +71,7 @@ def fetch() -> Harness:
     right = (head.instruction == f.instruction) & (head.place == f.found.place) & (head.error == f.found.error)
     h.check("head", ~(f.on & dut.present & (entry == f.entry)) | (f.arrived & right))
     h.cover("second", f.on & f.arrived & dut.take & (f.entry == entry) & (f.entry != 0) & (age == FROM_FETCHED + 1))
-    h.cover("all_places", reserved[-1])
+    h.cover("many_on_their_way", reserved == 12)
     h.check("before_a_jump", jumped | ~dut.present)
     h.check("in_time", (age != FROM_FETCHED) | dut.present)
     h.check("room", ~queue.push | ~queue.full)
