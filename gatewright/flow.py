@@ -32,7 +32,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
 from gatewright.models.accuracy import why_no_accuracy
-from gatewright.models.checkpoints.checkpoint import load_checkpoint
+from gatewright.models.checkpoints import checkpoint as files
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.own import OwnSpec
@@ -80,7 +80,7 @@ def ranges_path(checkpoint: Path) -> Path:
 
 def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
     """Measure activation ranges on training images and write them beside the checkpoint."""
-    network, spec = load_checkpoint(checkpoint)
+    network, spec = files.load_network(checkpoint)
     images = train_set.source.normalise(train_set.images[:CALIBRATION_IMAGES])
     ranges = calibrate(capture(network, spec.input_shape), images)
     save_ranges(ranges_path(checkpoint), ranges)
@@ -92,7 +92,7 @@ def load_network(name_or_path: str | Path) -> Network:
     path = find(name_or_path)
     if path.suffix == EXPORTED:
         return Network(path, *load_own(path))
-    network, spec = load_checkpoint(path)
+    network, spec = files.load_network(path)
     sidecar = ranges_path(path)
     if not sidecar.is_file():
         raise GatewrightError(
@@ -144,13 +144,13 @@ def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8
     program = compile_dense(network, arch)
     result = simulate(program, sample)
     expected = run_reference(without_gates(network.graph), sample[None]).outputs_of(0)
-    _check_outputs("the dense program", result, expected)
+    check_outputs("the dense program", result.outputs, expected)
     return record_run(program, result, counted_macs(network.graph, None))
 
 
 def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisions) -> None:
     """An observed run must end with the reference's results, and every gate have decided as the reference did."""
-    _check_outputs(name, result, expected)
+    check_outputs(name, result.outputs, expected)
     if result.gates.keys() != decisions.keys():
         missing = sorted(decisions.keys() - result.gates.keys())
         raise AssertionError(f"{name}: gates {', '.join(missing)} were not evaluated")
@@ -160,11 +160,12 @@ def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisi
             raise AssertionError(f"{name}: {different} decisions of gate {gate} differ from the reference's")
 
 
-def _check_outputs(name: str, result: SimResult, expected: Outputs) -> None:
-    if result.outputs.keys() != expected.keys():
-        raise AssertionError(f"{name}: the outputs are {list(result.outputs)}, the reference's {list(expected)}")
+def check_outputs(name: str, outputs: Outputs, expected: Outputs) -> None:
+    """What a run gives, by name, must be the reference's results."""
+    if outputs.keys() != expected.keys():
+        raise AssertionError(f"{name}: the outputs are {list(outputs)}, the reference's {list(expected)}")
     for output, values in expected.items():
-        got = result.outputs[output]
+        got = outputs[output]
         if values.ndim == 1 and not np.array_equal(got, values):
             raise AssertionError(f"{name}: logits {got.tolist()} differ from the reference's {values.tolist()}")
         if not np.array_equal(got, values):

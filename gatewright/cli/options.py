@@ -43,6 +43,21 @@ required_data_option = click.option(
 )
 
 
+class ImageRange(click.ParamType[tuple[int, int]]):
+    """The position of the first image in a set, and how many there are."""
+
+    name = "first:count"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """First and count; what is no such pair is a usage error."""
+        if isinstance(value, tuple):
+            return value
+        first, _, count = str(value).partition(":")
+        if not (first.isdecimal() and count.isdecimal() and int(count)):
+            self.fail(f"{value!r} is not FIRST:COUNT, such as 0:8", param, ctx)
+        return int(first), int(count)
+
+
 class PerChannel(click.ParamType[tuple[float, ...]]):
     """Numbers with commas between them: one for each channel of an image, or one for all."""
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatewright.cli.one_start import simulate_in_one_start
 from gatewright.cli.options import (
+    ImageRange,
     PerChannel,
     arch_option,
     data_option,
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from gatewright import flow
 
 DEMO_NETWORK = "dgnet-resnet20-0.4"
+
+IN_ONE_START = 8
+"""Images that a report of a live program runs in one start, too."""
 
 ALL_LOGITS, LARGEST = 100, 5
 """So many logits are printed at most, and of more of them only the largest."""
@@ -48,7 +53,7 @@ def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std:
     """
     from gatewright.compiler.frontend.exported import SUFFIX
     from gatewright.flow import CALIBRATION_IMAGES, write_ranges
-    from gatewright.models.checkpoints.checkpoint import load_checkpoint
+    from gatewright.models.checkpoints.checkpoint import load_network
     from gatewright.own_network import calibrate_own, calibration_path
 
     if checkpoint.suffix == SUFFIX:
@@ -60,7 +65,7 @@ def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std:
         return
     if mean is not None or std is not None:
         raise click.UsageError("--mean and --std are of an exported program (.pt2); a checkpoint's family has its own")
-    _, spec = load_checkpoint(checkpoint)
+    _, spec = load_network(checkpoint)
     click.echo(f"{write_ranges(checkpoint, spec.data.load(data, 'train', CALIBRATION_IMAGES))}")
 
 
@@ -112,6 +117,7 @@ def compile_program(
 @click.option("--stepped", is_flag=True, help="Also run the stepped model, and compare cycle by cycle (slow).")
 @click.option("--network", "name_or_path", help="The network that PROGRAM is of, for an image of its data.")
 @click.option("--image", "position", type=click.IntRange(min=0), help="With --network: its position in the set.")
+@click.option("--images", "in_one_start", type=ImageRange(), help="With --network: several images in one start.")
 @data_option
 @expected_arch_option
 def simulate(
@@ -121,13 +127,15 @@ def simulate(
     stepped: bool,
     name_or_path: str | None,
     position: int | None,
+    in_one_start: tuple[int, int] | None,
     data: Path | None,
     arch_name: str | None,
 ) -> None:
     """Run PROGRAM on the cycle simulator and print cycles, utilisation and logits.
 
     A program that was compiled for an image has it. A live one takes any: --network and --image say which, and
-    results and gates are checked against the integer reference.
+    results and gates are checked against the integer reference. --images 4:8 runs eight, from number 4 on, one behind
+    the other without the host.
     """
     import numpy as np
 
@@ -139,6 +147,11 @@ def simulate(
     from gatewright.sim.fast.machine import simulate as run
 
     loaded = load_program(program, arch_name)
+    if in_one_start is not None:
+        if name_or_path is None or position is not None or audit or stepped or timeline is not None:
+            raise GatewrightError("--images needs --network NAME, and excludes --image, --audit, --stepped, --timeline")
+        simulate_in_one_start(program, loaded, name_or_path, in_one_start, data)
+        return
     if (name_or_path is None) != (position is None) or (loaded.live and position is None):
         raise GatewrightError(
             f"{program}: {'a live program needs an image: give' if position is None else 'an image needs'} --network "
@@ -265,6 +278,12 @@ def _report(
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
     runs = flow.run_images(network, arch, images, evaluation, workers, live)
     records = list(tqdm(runs, "compile and simulate", total=len(images), unit="image"))
+    one_start = None
+    if live:
+        from gatewright.one_start import run_in_one_start
+
+        program = flow.compile_live(network, arch)
+        one_start = run_in_one_start(network.spec.name, program, evaluation, min(len(images), IN_ONE_START))
     about = {
         "name": network.spec.name,
         "checkpoint": network.path.name,
@@ -284,6 +303,9 @@ def _report(
         click.echo(
             f"live       one program for all images; compiled for each {summary['cycles_replay_mean']:,.0f} (mean)"
         )
+    if one_start is not None:
+        count = len(one_start.cycles)
+        click.echo(f"one start  the first {count} images back to back: {one_start.total:,} cycles, each as alone")
     click.echo(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "
         f"{summary['speedup_theoretical_mean']:.3f} theoretical (means)"

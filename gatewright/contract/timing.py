@@ -18,8 +18,8 @@ sizes are worked out from the tables' counts. They may be read in any of these c
 is final DECODE_LATENCY cycles before the instruction that writes it counts as complete."""
 
 CONTROL_LATENCY = 3
-"""From the turn of a NEXT, EXIT, SKIP or END to the earliest cycle in which it runs: its waits are compared, as those
-of the others are while they are at the head of a queue, and the count that decides comes out of its register."""
+"""From the turn of a NEXT, EXIT, SKIP or END to the earliest cycle in which it runs: its waits are compared, as the
+others' are while they are at the head of a queue, and the count that decides comes out of its register."""
 
 END_LATENCY = 1
 """From the cycle in which END or an EXIT decides that the image ends to its end, and a SKIP that it leaves out what

@@ -117,6 +117,12 @@ class ImageSet:
             raise GatewrightError(f"cannot take {count} images from a set of {len(self)}; ask for 1 to {len(self)}")
         return self._part(slice(count))
 
+    def behind(self, first: int) -> ImageSet:
+        """Without the first so many images, of which at least one must be left."""
+        if not 0 <= first < len(self):
+            raise GatewrightError(f"there is no image {first}: the set has {len(self)}, counted from 0")
+        return self._part(slice(first, None))
+
     def one(self, position: int) -> ImageSet:
         """The image at a position, counted from 0; one that is not there is an error."""
         if not 0 <= position < len(self):

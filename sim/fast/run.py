@@ -21,7 +21,7 @@ from gatewright.sim.fast.context import BURSTS_FULL, FINISHED, MISTAKEN, PAGE_LO
 from gatewright.sim.fast.state import ILLEGAL, LEGAL, geometry, new_state
 
 INSTRUCTION_LIMIT = 250_000
-"""A program that executes more instructions than this is taken for an endless loop."""
+"""A program that executes more instructions than this for an image is taken for an endless loop."""
 
 _FIRST_BURSTS = 4096
 
@@ -136,7 +136,7 @@ class Run:
         self.notes.update({first + entry: note for entry, note in notes.items()})
 
     def _grow(self) -> None:
-        if len(self.executed) > INSTRUCTION_LIMIT:
+        if len(self.executed) > INSTRUCTION_LIMIT * self.images.count:
             raise GatewrightError(
                 f"the program executed {INSTRUCTION_LIMIT} instructions without reaching END; check its NEXT entries"
             )

@@ -16,14 +16,12 @@ from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import PRESETS
-from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.models.gates.kinds import Gating
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
 from tests.end_to_end.networks import Case, captured, forced
-from tests.end_to_end.test_gate_forms import case as form_case
 from tests.support.chain import compare_image
 
 ZOO = "dgnet-resnet20-0.5"
@@ -90,11 +88,6 @@ def test_a_network_without_gates_has_its_one_program() -> None:
     assert np.array_equal(live.code, Compiler(network.graph, PRESETS["ultra96"]).compile({}).code)
 
 
-def test_gates_of_whole_layers_are_refused_by_name() -> None:
-    with pytest.raises(GatewrightError, match=r"it leaves out whole layers.*compile the network for each image"):
-        Compiler(form_case("layers: argmax").graph, PRESETS["ultra96"]).compile_live()
-
-
 @cache
 def large(gating: Gating) -> Case:
     return captured(gating, 32)
@@ -151,4 +144,5 @@ def test_the_report_has_both_programs_cycles(tmp_path: Path) -> None:
     arguments = ["report", ZOO, "--live", "--images", "2", "--workers", "1", "--out", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0 and "one program for all images; compiled for each" in result.output, result.output
+    assert "the first 2 images back to back" in result.output
     assert "one live program for all images" in (tmp_path / "report.html").read_text()
