@@ -8,13 +8,17 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check isa clean
+.PHONY: demo test check proofs isa clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
 
 test: $(STAMP)
 	$(VENV)/bin/pytest -q -n $(WORKERS) tests
+
+proofs: $(STAMP) ## of the RTL's control: minutes
+	$(VENV)/bin/python -m tests.proofs
+	$(VENV)/bin/python -m tests.proofs --reach
 
 check: ## what continuous integration runs
 	.ci/run

@@ -9,6 +9,7 @@ from gatewright.compiler.emit.lower import lower, lower_live
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.leaving import taken_exit, until_exit
 from gatewright.compiler.graph.verify import verify_quantised
+from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.program import Program
@@ -45,5 +46,6 @@ class Compiler:
 
     def compile_live(self) -> Program:
         """The program for every sample: the machine decides its gates."""
-        planned_alike = not (self.image.blocks or self.image.spilled or self.image.passes)
-        return lower_live(self.image if planned_alike else NetworkImage(self.graph, self.arch, live=True))
+        gated = any(isinstance(layer, QuantisedGate) for layer in self.graph.layers)
+        otherwise = gated and (self.image.blocks or self.image.spilled)
+        return lower_live(NetworkImage(self.graph, self.arch, live=True) if otherwise else self.image)

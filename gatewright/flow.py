@@ -32,7 +32,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
 from gatewright.models.accuracy import why_no_accuracy
-from gatewright.models.checkpoints.checkpoint import load_checkpoint
+from gatewright.models.checkpoints import checkpoint as files
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.own import OwnSpec
@@ -80,7 +80,7 @@ def ranges_path(checkpoint: Path) -> Path:
 
 def write_ranges(checkpoint: Path, train_set: ImageSet) -> Path:
     """Measure activation ranges on training images and write them beside the checkpoint."""
-    network, spec = load_checkpoint(checkpoint)
+    network, spec = files.load_network(checkpoint)
     images = train_set.source.normalise(train_set.images[:CALIBRATION_IMAGES])
     ranges = calibrate(capture(network, spec.input_shape), images)
     save_ranges(ranges_path(checkpoint), ranges)
@@ -92,7 +92,7 @@ def load_network(name_or_path: str | Path) -> Network:
     path = find(name_or_path)
     if path.suffix == EXPORTED:
         return Network(path, *load_own(path))
-    network, spec = load_checkpoint(path)
+    network, spec = files.load_network(path)
     sidecar = ranges_path(path)
     if not sidecar.is_file():
         raise GatewrightError(

@@ -24,6 +24,11 @@ class OwnSpec:
     target_density: float | None = None
     synthetic: bool = False
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it has a classifier."""
+        return self.classes > 0
+
 
 def own_images(shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]) -> DataSet:
     """The images of a network that takes ``shape`` (channels, height, width).

@@ -44,7 +44,8 @@ class SimResult(MachineResult):
     """One ``work.WORK_DTYPE`` record per executed instruction, like ``trace.records``."""
     tensors: dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]] = field(default_factory=dict)
     gates: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
-    """For an observed run: the mask of each of the program's gates [bits], as its INDEX read it."""
+    """For an observed run: the mask of each of the program's gates [bits], as its INDEX read it; all off where
+    a SKIP left the INDEX out."""
     left_out: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, TRACE_DTYPE))
     """Of each instruction that a SKIP left out the cycle in which it had its turn, and the one behind it, as
     ``done``, from which on its unit's count includes it: TRACE_DTYPE records, in program order."""

@@ -92,7 +92,8 @@ class FilterOrder:
             while (
                 place
                 and not streamed
-                and order[place - 1].role == "gate" == layer.role
+                and layer.role == "gate"
+                and layer.joins(order[place - 1])
                 and self._streams(order[place - 1])
             ):
                 place -= 1

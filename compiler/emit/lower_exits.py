@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
+from gatewright.compiler.emit.lower_gates import masks_of
 from gatewright.compiler.emit.sign_bits import values_signs
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.contract.arch import PARAMETER_BYTES
-from gatewright.contract.program import ExitRecord
+from gatewright.contract.errors import GatewrightError
+from gatewright.contract.index_table import build_table
+from gatewright.contract.isa import Opcode
+from gatewright.contract.program import ExitRecord, GateRecord
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -30,7 +35,33 @@ class ExitLowering:
         mask = gates.take_mask(len(layer.weight))
         margins = image.addresses[layer.margins_name]
         values_signs(context, lowering.loader, layer.signs_name, margins, len(layer.weight), mask)
-        table, _ = gates.index(layer.name, "exit", mask, gates.decided(layer.name), False)
-        row = context.out.exit_if_listed(table) if context.live else None
+        tables = self._index(layer, mask)
+        # An exit that is taken in any of its parts is the exit; a record names the last.
+        rows = [context.out.exit_if_listed(table) for table in tables] if context.live else [None]
         parameters = image.parameter_address + (image.parameter_start[layer.name] + 1) * PARAMETER_BYTES
-        self.records.append(ExitRecord(layer.name, layer.output, parameters, layer.strict, row))
+        self.records.append(ExitRecord(layer.name, layer.output, parameters, layer.strict, rows[-1]))
+
+    def _index(self, layer: QuantisedExit, mask: int) -> list[int]:
+        """Emit an INDEX for as many bits as a table has entries: all may be on. Returns the tables."""
+        context, gates, classes = self.context, self.lowering.gates, len(layer.weight)
+        arch, decision = context.arch, gates.decided(layer.name)
+        starts = range(0, classes, arch.table_entries)
+        if len(starts) > arch.tables:
+            raise GatewrightError(
+                f"layer {layer.name}: its {classes} classes take {len(starts)} tables, of which arch {arch.name} has "
+                f"{arch.tables}; raise table_entries"
+            )
+        tables = [gates.take_table(layer.name) for _ in starts]
+        for first, table in zip(starts, tables, strict=True):
+            row = context.out.emit(
+                Opcode.INDEX,
+                [reads("mask", mask, mask + masks_of(classes)), writes("table", table, table + 1), TABLE_PORT],
+                mask=mask,
+                bits=min(classes, first + arch.table_entries),
+                first_bit=first,
+                table=table,
+            )
+        bits = () if context.live else tuple(int(bit) for bit in decision)
+        entries = () if context.live else tuple(int(entry) for entry in build_table(decision))
+        context.records.append(GateRecord(layer.name, "exit", mask, classes, bits, entries, row))
+        return tables

@@ -54,7 +54,7 @@ class GateLowering:
         self._holders: dict[int, str] = {}
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork | FollowingWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
-        self.row_tables = RowTables(context, self._take_table)
+        self.row_tables = RowTables(context, self.take_table)
         gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
         self._in_columns = {gate for gate in gated if gate is not None}
         """Spatial gates whose tiles lie in one column, too."""
@@ -102,26 +102,26 @@ class GateLowering:
             mask = self._begun[each.name].mask
             sign_bits(context, self.loader, each, mask)
             kind: GateKind = "spatial" if each.whole else "channel"
-            table, entries = self.index(each.name, kind, mask, self.decided(each.name), False)
+            table, entries = self._index(each.name, kind, mask, self.decided(each.name), False)
             grid, tables = (1, 1) if each.whole else (0, 0), self._group_tables[each.name]
             context.gates[each.name] = DecidedGate(
                 mask, table, entries, grid=grid, group_tables=tables, whole=each.whole, live=context.live
             )
             if each.whole and context.live and self._finishes_a_shortcut(each.name):
                 decided = context.gates[each.name]
-                decided.complement_table, _ = self.index(each.name, kind, mask, self.decided(each.name), True)
+                decided.complement_table, _ = self._index(each.name, kind, mask, self.decided(each.name), True)
         self._multiply_spatial(spatial, None)
         for gate in spatial:
             if self._finishes_a_shortcut(gate.name):
                 context.out.layer = gate.name
                 decided = context.gates[gate.name]
                 bits = self.decided(gate.name)
-                decided.complement_table, decided.complement = self.index(
+                decided.complement_table, decided.complement = self._index(
                     gate.name, "spatial", decided.mask, bits, True
                 )
                 if gate.name in self._in_columns:
                     column = bits.reshape(-1, 1)
-                    decided.column_complement_table, _ = self.index(gate.name, "spatial", decided.mask, column, True)
+                    decided.column_complement_table, _ = self._index(gate.name, "spatial", decided.mask, column, True)
 
     def _multiply_spatial(self, gates: Sequence[QuantisedSpatialGate], cycles: int | None) -> None:
         """Steps of spatial gates for so many of the array's cycles, or all; a gate without any left becomes a table."""
@@ -134,11 +134,11 @@ class GateLowering:
                 cycles = None if cycles is None else cycles - taken
             if not work.left and gate.name not in context.gates:
                 self.loader.used(gate.name, 0)
-                table, entries = self.index(gate.name, "spatial", work.mask, self.decided(gate.name), False)
+                table, entries = self._index(gate.name, "spatial", work.mask, self.decided(gate.name), False)
                 context.gates[gate.name] = DecidedGate(work.mask, table, entries, grid=gate.grid, live=context.live)
                 if gate.name in self._in_columns:
                     column = self.decided(gate.name).reshape(-1, 1)
-                    context.gates[gate.name].column_table, _ = self.index(
+                    context.gates[gate.name].column_table, _ = self._index(
                         gate.name, "spatial", work.mask, column, False, record=False
                     )
 
@@ -183,7 +183,7 @@ class GateLowering:
         count = shape.channels if channels is None else len(channels.entries)
         return SourceMap(address, shape.height, shape.width, count, channels).masked(tiles)
 
-    def index(
+    def _index(
         self,
         name: str,
         kind: GateKind,
@@ -206,7 +206,7 @@ class GateLowering:
                 f"gate {name}: {len(entries)} of its {decision.size} decisions are on for this sample, and a table "
                 f"holds {context.arch.table_entries} (arch {context.arch.name}); raise table_entries"
             )
-        table = self._take_table(name)
+        table = self.take_table(name)
         row = context.out.emit(
             Opcode.INDEX,
             [reads("mask", mask, mask + masks_of(decision.size)), writes("table", table, table + 1), TABLE_PORT],
@@ -231,7 +231,7 @@ class GateLowering:
         entries = build_table(self.decided(gate), False)
         banks = [bank for bank in context.image.banks.values() if bank.picked and bank.output_gate == gate]
         for size in sorted({bank.group for bank in banks} if len(entries) else ()):
-            table = tables[size] = self._take_table(gate)
+            table = tables[size] = self.take_table(gate)
             context.out.emit(
                 Opcode.LOAD,
                 [writes("table", table, table + 1), TABLE_PORT],
@@ -250,7 +250,7 @@ class GateLowering:
             raise GatewrightError(f"no decision for gate {name}; run the integer reference on the sample first")
         return self.context.decisions[name]
 
-    def _take_table(self, gate: str) -> int:
+    def take_table(self, gate: str) -> int:
         """The tables take turns; one that a coming layer still names must not be written."""
         arch = self.context.arch
         table = self._table = (self._table + 1) % arch.tables

@@ -117,6 +117,13 @@ def _shrink(loader: FilterLoader, bank: FilterBank, steps: Sequence[_Step], numb
         loader.still_needed(bank.name, group, steps[number].product.serial, Slices(first, end - first))
 
 
+def _around_shared(slices: int, shared: int) -> list[Slices]:
+    """The slices of a group that takes turns with others: those that share words with one neighbour, or the other."""
+    if not 0 < 2 * shared < slices:
+        return [Slices(0, slices)]
+    return [Slices(0, shared), Slices(shared, slices - 2 * shared), Slices(slices - shared, shared)]
+
+
 def _in_turn(pieces: list[Slices], group: int) -> list[Slices]:
     """The pieces of a group that takes turns with others: those first that give way to the next group's filters.
 
@@ -163,6 +170,8 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
             loads = (Slices(0, slices),)
         cuts = vectors, context.patches.size, unit, share
         regions = [part.slices for part in product.parts] or [Slices(0, slices)]
+        if in_turn:
+            regions = _around_shared(slices, 2 * slices - loader.ring.size // bank.vectors)
         within = [part_of(load, region) for load in loads for region in regions]
         pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
         if in_turn:

@@ -228,13 +228,19 @@ Graph = FloatGraph | QuantisedGraph
 
 
 def joined(layers: Sequence[QuantisedLayer]) -> list[list[QuantisedLayer]]:
-    """Layers in order, those together that join their predecessor; what has no filters rides along with its source."""
+    """Layers in order, those together that join their predecessor; what has no filters rides along with its source.
+
+    None joins across a map that is returned: it is gone before the next one is made, which may have its place.
+    """
     groups: list[list[QuantisedLayer]] = []
+    given = False
     for layer in layers:
         if not layer.banks:
+            given = given or layer.gives is not None
             continue
-        if groups and layer.joins(groups[-1][-1]):
+        if groups and not given and layer.joins(groups[-1][-1]):
             groups[-1].append(layer)
         else:
             groups.append([layer])
+        given = False
     return groups

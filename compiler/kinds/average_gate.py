@@ -130,13 +130,13 @@ class QuantisedAverageGate(AverageGate, QuantisedGate):
         image.add_parameters(self.vector_name, self.average_scales)
         weight = self.average_weight[:, np.newaxis, np.newaxis]
         if image.follows(self.vector_name):
-            image.add_by_reduction(self.vector_name, weight, None)
+            image.bank_layout.by_reduction(self.vector_name, weight, None)
         elif self.input_channels is None:
-            image.add_by_vector(self.vector_name, self.average_weight, vector=True)
+            image.bank_layout.by_vector(self.vector_name, self.average_weight, vector=True)
         else:
-            image.add_by_reduction(self.vector_name, weight, self.input_channels, vector=True)
+            image.bank_layout.by_reduction(self.vector_name, weight, self.input_channels, vector=True)
         image.add_parameters(self.name, Requantisation.bias_only(self.sign_bias))
-        image.add_by_vector(self.name, self.sign_weight, vector=True)
+        image.bank_layout.by_vector(self.name, self.sign_weight, vector=True)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         lowering.gates.advance(self, rows)

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
 from gatewright.compiler.graph.checks import broken, check_requantisation, refuse, shape_of
 from gatewright.compiler.graph.exact import scaled
 from gatewright.compiler.graph.graph import (
-    Decisions,
-    FloatLayer,
     Graph,
     Layer,
     QuantisedGraph,
@@ -28,10 +25,10 @@ from gatewright.compiler.graph.graph import (
     TensorShape,
 )
 from gatewright.compiler.kinds.pooling import pooled_name, pooling_named
+from gatewright.compiler.kinds.without_weights import FloatWithoutWeights, QuantisedWithoutWeights
 from gatewright.compiler.quantise.numbers import multiplier_and_shift
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.isa import FORMATS, Opcode
-from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -73,16 +70,13 @@ class Bins(Layer):
 
 
 @dataclass(frozen=True)
-class FloatBins(Bins, FloatLayer):
+class FloatBins(Bins, FloatWithoutWeights):
     """The averages in floating point; ``source`` is the map itself, ``grid`` rows and columns of bins."""
 
     grid: tuple[int, int]
 
     def check(self, graph: Any) -> None:
         self.check_bins(graph, shape_of(graph, self.source))
-
-    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
-        return ()
 
     def run(self, batch: float_executor.Batch) -> None:
         batch.write(self.output, F.adaptive_avg_pool2d(batch.maps[self.source], self.grid))
@@ -96,7 +90,7 @@ class FloatBins(Bins, FloatLayer):
 
 
 @dataclass(frozen=True)
-class QuantisedBins(Bins, QuantisedLayer):
+class QuantisedBins(Bins, QuantisedWithoutWeights):
     """requantise(sum over a bin's tiles) of the averages ``source``; a bin is ``window`` tiles in each direction."""
 
     window: int
@@ -121,9 +115,6 @@ class QuantisedBins(Bins, QuantisedLayer):
         if shape_of(graph, self.output).height * self.window != tiles.height:
             broken(self.name, f"its bins of {self.window} tiles do not cover {tiles.height} rows of them")
 
-    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
-        return 0
-
     def run(self, batch: reference.Batch) -> None:
         tiles = batch.maps[self.source].unflatten(3, (-1, self.window)).unflatten(2, (-1, self.window))
         values = scaled(tiles.sum((3, 5), dtype=torch.int64), torch.tensor(self.multiplier), torch.tensor(self.shift))
@@ -134,13 +125,6 @@ class QuantisedBins(Bins, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_average(self.name, self.factor)
-
-    def without_gates(self) -> QuantisedBins:
-        return self
-
-    @property
-    def role(self) -> LayerKind:
-        return "ungated"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.bins(self)

@@ -111,9 +111,9 @@ class QuantisedClassifier(Classifier, QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, Requantisation.bias_only(self.bias))
         if image.head is None and not image.follows(self.name):
-            image.add_by_vector(self.name, self.weight, vector=True)
+            image.bank_layout.by_vector(self.name, self.weight, vector=True)
         else:
-            image.add_by_reduction(self.name, self.weight[:, None, None], None)
+            image.bank_layout.by_reduction(self.name, self.weight[:, None, None], None)
 
     def without_gates(self) -> QuantisedClassifier:
         return self

@@ -355,16 +355,16 @@ class QuantisedConv(Convolution, QuantisedLayer):
         output_gate = None if self.output in image.planes else self.output_channels
         if self.source == image.graph.input and image.input_layout.rows > 1:
             filters, _, width, _ = self.weight.shape
-            image.add_by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
+            image.bank_layout.by_vector(self.name, self.weight.transpose(0, 2, 1, 3).reshape(filters, 1, width, -1))
         elif self.groups > 1:
-            image.add_grouped(self)
+            image.bank_layout.grouped(self)
             return
         elif self.beside:
-            image.add_of_several(self, output_gate)
+            image.bank_layout.of_several(self, output_gate)
         elif self.input_channels is None:
-            image.add_by_vector(self.name, self.weight, output_gate)
+            image.bank_layout.by_vector(self.name, self.weight, output_gate)
         else:
-            image.add_by_reduction(self.name, self.weight, self.input_channels, output_gate)
+            image.bank_layout.by_reduction(self.name, self.weight, self.input_channels, output_gate)
         image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
         image.add_pool_parameters(self)
 

@@ -150,9 +150,9 @@ class QuantisedExit(Exit, QuantisedLayer):
     def lay_out(self, image: NetworkImage) -> None:
         both = Requantisation.unscaled(np.concatenate([self.bias, self.bias - self.limits]))
         image.add_parameters(self.name, both)
-        image.add_by_vector(self.name, self.weight, vector=True)
+        image.bank_layout.by_vector(self.name, self.weight, vector=True)
         image.add_parameters(self.signs_name, Requantisation.bias_only(np.zeros(1, np.int64)))
-        image.add_by_vector(self.signs_name, np.ones((1, 1), np.int8), vector=True)
+        image.bank_layout.by_vector(self.signs_name, np.ones((1, 1), np.int8), vector=True)
 
     def without_gates(self) -> None:
         return None

@@ -43,7 +43,7 @@ class QuantisedGate(QuantisedLayer):
 
     def joins(self, before: QuantisedLayer) -> bool:
         """The gates of a block are emitted together."""
-        return before.role == "gate"
+        return isinstance(before, QuantisedGate)
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.gates.emit(group)

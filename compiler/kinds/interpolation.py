@@ -20,16 +20,15 @@ from gatewright.compiler.graph.checks import broken, check_requantisation, refus
 from gatewright.compiler.graph.exact import scaled
 from gatewright.compiler.graph.graph import (
     Decisions,
-    FloatLayer,
     QuantisedGraph,
     QuantisedLayer,
     Requantisation,
     TensorShape,
 )
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.kinds.without_weights import FloatWithoutWeights, QuantisedWithoutWeights
 from gatewright.compiler.quantise.numbers import multiplier_and_shift
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
-from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -63,7 +62,7 @@ def weights_of(source: TensorShape, output: TensorShape, align_corners: bool) ->
 
 
 @dataclass(frozen=True)
-class FloatInterpolation(FloatLayer):
+class FloatInterpolation(FloatWithoutWeights):
     """Bilinear upsampling of ``source`` to ``output`` of ``size`` (rows, columns), in floating point."""
 
     source: str
@@ -89,9 +88,6 @@ class FloatInterpolation(FloatLayer):
             )
         if source.channels != output.channels:
             broken(self.name, f"it makes {output.channels} channels of {source.channels}")
-
-    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
-        return ()
 
     def run(self, batch: float_executor.Batch) -> None:
         small = batch.maps[self.source]
@@ -124,7 +120,7 @@ class FloatInterpolation(FloatLayer):
 
 
 @dataclass(frozen=True)
-class QuantisedConstant(QuantisedLayer):
+class QuantisedConstant(QuantisedWithoutWeights):
     """A map ``output`` of the same ``values`` [height, width, channels] for every image."""
 
     output: str
@@ -143,9 +139,6 @@ class QuantisedConstant(QuantisedLayer):
         if self.values.dtype != np.int8 or self.values.shape != (shape.height, shape.width, shape.channels):
             broken(self.name, f"its values {list(self.values.shape)} are not int8 of {shape}")
 
-    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
-        return 0
-
     def run(self, batch: reference.Batch) -> None:
         images = len(batch.maps[batch.graph.input])
         values = torch.from_numpy(self.values.copy()).permute(2, 0, 1)
@@ -156,13 +149,6 @@ class QuantisedConstant(QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_constant(self.name, self.values)
-
-    def without_gates(self) -> QuantisedConstant:
-        return self
-
-    @property
-    def role(self) -> LayerKind:
-        return "ungated"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.constant(self)
@@ -202,7 +188,7 @@ class QuantisedInterpolation(QuantisedConv):
         batch.write(self.output, values.clamp_(INT8_MIN, INT8_MAX))
 
     def lay_out(self, image: NetworkImage) -> None:
-        image.add_filters_of_map(self)
+        image.bank_layout.filters_of_map(self)
         image.add_parameters(self.name, self.requantisation, image.pooling_of(self))
 
     def joins(self, before: QuantisedLayer) -> bool:

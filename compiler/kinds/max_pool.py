@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from torch.nn import functional as F
 
 from gatewright.compiler.graph.checks import broken, refuse, shape_of
 from gatewright.compiler.graph.graph import (
-    Decisions,
-    FloatLayer,
     Graph,
     Layer,
     QuantisedGraph,
@@ -21,9 +17,9 @@ from gatewright.compiler.graph.graph import (
     TensorShape,
 )
 from gatewright.compiler.kinds.convolution import Convolution
+from gatewright.compiler.kinds.without_weights import FloatWithoutWeights, QuantisedWithoutWeights
 from gatewright.contract.arithmetic import INT8_MIN
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.program import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -103,11 +99,8 @@ class MaxPool(Layer):
 
 
 @dataclass(frozen=True)
-class FloatMaxPool(MaxPool, FloatLayer):
+class FloatMaxPool(MaxPool, FloatWithoutWeights):
     """The largest value of each window."""
-
-    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
-        return ()
 
     def run(self, batch: float_executor.Batch) -> None:
         batch.write(self.output, F.max_pool2d(batch.maps[self.source], self.window, STRIDE, self.padding))
@@ -124,16 +117,13 @@ class FloatMaxPool(MaxPool, FloatLayer):
 
 
 @dataclass(frozen=True)
-class QuantisedMaxPool(MaxPool, QuantisedLayer):
+class QuantisedMaxPool(MaxPool, QuantisedWithoutWeights):
     """The largest int8 value of each window, in the scale of the map that it pools."""
 
     def check(self, graph: Graph) -> None:
         super().check(graph)
         if isinstance(graph, QuantisedGraph) and graph.scales[self.output] != graph.scales[self.source]:
             broken(self.name, f"its output has another scale than {self.source}")
-
-    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
-        return 0
 
     def run(self, batch: reference.Batch) -> None:
         # The least int8 value around the map wins nowhere: a window has at least one pixel of the map, and a pixel
@@ -160,13 +150,6 @@ class QuantisedMaxPool(MaxPool, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         """The identity's factor lies before the parameters of the convolution that it rides on."""
-
-    def without_gates(self) -> QuantisedMaxPool:
-        return self
-
-    @property
-    def role(self) -> LayerKind:
-        return "ungated"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         """It is emitted by the convolution that writes its source."""

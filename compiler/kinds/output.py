@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from gatewright.compiler.graph.checks import broken, shape_of
-from gatewright.compiler.graph.graph import Decisions, FloatLayer, Layer, QuantisedGraph, QuantisedLayer
-from gatewright.contract.program import LayerKind
+from gatewright.compiler.graph.graph import Layer, QuantisedGraph, QuantisedLayer
+from gatewright.compiler.kinds.without_weights import FloatWithoutWeights, QuantisedWithoutWeights
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -45,11 +42,8 @@ class MapOutput(Layer):
 
 
 @dataclass(frozen=True)
-class FloatOutput(MapOutput, FloatLayer):
+class FloatOutput(MapOutput, FloatWithoutWeights):
     """A map that the network returns, in floating point."""
-
-    def parameters(self) -> Sequence[npt.NDArray[np.float64]]:
-        return ()
 
     def run(self, batch: float_executor.Batch) -> None:
         batch.outputs[self.source] = batch.maps[self.source]
@@ -59,11 +53,8 @@ class FloatOutput(MapOutput, FloatLayer):
 
 
 @dataclass(frozen=True)
-class QuantisedOutput(MapOutput, QuantisedLayer):
+class QuantisedOutput(MapOutput, QuantisedWithoutWeights):
     """A map that the network returns: its int8 values go to DRAM as they are."""
-
-    def macs(self, graph: QuantisedGraph, decisions: Decisions | None) -> int:
-        return 0
 
     def run(self, batch: reference.Batch) -> None:
         batch.outputs[self.source] = batch.maps[self.source].permute(0, 2, 3, 1).contiguous()
@@ -77,13 +68,6 @@ class QuantisedOutput(MapOutput, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         """Where it goes is laid out with all outputs."""
-
-    def without_gates(self) -> QuantisedOutput:
-        return self
-
-    @property
-    def role(self) -> LayerKind:
-        return "ungated"
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.give(self)

@@ -221,7 +221,7 @@ class QuantisedSpatialGate(SpatialGate, QuantisedGate):
         image.add_parameters(self.name, entries)
         shape = self.pooled_shape(image.graph)
         taps = self.weight.reshape(-1, 1, 1, shape.channels)
-        image.add_by_vector(self.name, taps if by_taps(self, shape, image.arch) else self.weight)
+        image.bank_layout.by_vector(self.name, taps if by_taps(self, shape, image.arch) else self.weight)
 
     def advance(self, lowering: Lowering, rows: int, pixel_rows: int) -> None:
         if not self.overlap:

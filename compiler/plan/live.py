@@ -39,5 +39,7 @@ def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
         if layer.output_channels is not None and layer.output in image.poolings:
             yield layer.name, "the averages of a map of which a gate picks the channels lie as close as these are many"
         bank = image.banks[layer.name]
-        if bank.picked or bank.returns:
+        if bank.picked:
             yield layer.name, "gates pick its filters and its channels, and its filters do not fit the weight buffer"
+        if bank.returns:
+            yield layer.name, "a gate picks its tiles, and the weight buffer does not hold a block of its filters"

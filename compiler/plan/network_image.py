@@ -141,7 +141,7 @@ class NetworkImage:
         self.input_beats = -(-size // BEAT_BYTES)
         address = self.builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
-        self._bank_layout = BankLayout(self)
+        self.bank_layout = BankLayout(self)
         self.parameter_layout = layout = ParameterLayout(self)
         self.parameter_entry, self.parameter_start, self.parameter_end = layout.entry, layout.start, layout.end
         self.group_parameters, self.parameter_capacity = layout.groups, layout.capacity
@@ -301,14 +301,6 @@ class NetworkImage:
         self.banks[name] = without_filters(name)
         self.parameter_start[name] = self.parameter_end[name] = self.parameter_layout.entries
 
-    def add_filters_of_map(self, layer: QuantisedConv) -> None:
-        """Filters that the program makes: a map's channels, a row for each of its pixels, as it lies by reduction."""
-        self._bank_layout.filters_of_map(layer)
-
-    def add_of_several(self, layer: QuantisedConv, output_gate: str | None) -> None:
-        """Filters over several maps: the reduction over one behind that over another, each begins with a whole unit."""
-        self._bank_layout.of_several(layer, output_gate)
-
     def follows(self, bank: str) -> bool:
         """Whether a bank, whose parameters have been added, is multiplied in the wake of a convolution.
 
@@ -321,34 +313,3 @@ class NetworkImage:
             return True
         del self.wakes[wake.convolution.name]
         return False
-
-    def add_by_vector(
-        self, name: str, weight: npt.NDArray[np.int8], output_gate: str | None = None, vector: bool = False
-    ) -> None:
-        """A filter bank [filters, ...reduction]; if streamed, only the filters of the output gate's table are read.
-
-        ``vector``: it is multiplied by one vector, or few.
-        """
-        self._bank_layout.by_vector(name, weight, output_gate, vector)
-
-    def add_by_reduction(
-        self,
-        name: str,
-        weight: npt.NDArray[np.int8],
-        gate: str | None,
-        output_gate: str | None = None,
-        vector: bool = False,
-    ) -> None:
-        """A filter bank [filters, height, width, channels] of which only the channels of a gate's table are read.
-
-        Without a gate, in the wake of a convolution, its channels are read in pieces.
-        ``output_gate`` picks its filters; ``vector`` as above.
-        """
-        self._bank_layout.by_reduction(name, weight, gate, output_gate, vector)
-
-    def add_grouped(self, layer: QuantisedConv) -> None:
-        """A grouped convolution: its parameters alone, if EPILOGUE computes it, or else filters, too.
-
-        They are over the channels of their plane; its gate picks what is loaded.
-        """
-        self._bank_layout.grouped(layer)

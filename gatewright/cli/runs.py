@@ -53,7 +53,7 @@ def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std:
     """
     from gatewright.compiler.frontend.exported import SUFFIX
     from gatewright.flow import CALIBRATION_IMAGES, write_ranges
-    from gatewright.models.checkpoints.checkpoint import load_checkpoint
+    from gatewright.models.checkpoints.checkpoint import load_network
     from gatewright.own_network import calibrate_own, calibration_path
 
     if checkpoint.suffix == SUFFIX:
@@ -65,7 +65,7 @@ def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std:
         return
     if mean is not None or std is not None:
         raise click.UsageError("--mean and --std are of an exported program (.pt2); a checkpoint's family has its own")
-    _, spec = load_checkpoint(checkpoint)
+    _, spec = load_network(checkpoint)
     click.echo(f"{write_ranges(checkpoint, spec.data.load(data, 'train', CALIBRATION_IMAGES))}")
 
 

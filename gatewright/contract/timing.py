@@ -18,11 +18,12 @@ sizes are worked out from the tables' counts. They may be read in any of these c
 is final DECODE_LATENCY cycles before the instruction that writes it counts as complete."""
 
 CONTROL_LATENCY = 3
-"""From the turn of a NEXT, EXIT or END to the earliest cycle in which it runs: its waits are compared, as those of the
-others are while they are at the head of a queue, and an EXIT's mask bit comes out of block memory."""
+"""From the turn of a NEXT, EXIT, SKIP or END to the earliest cycle in which it runs: its waits are compared, as the
+others' are while they are at the head of a queue, and the count that decides comes out of its register."""
 
 END_LATENCY = 1
-"""From the cycle in which END or an EXIT decides that the program ends to its end, if every unit is idle by then."""
+"""From the cycle in which END or an EXIT decides that the image ends to its end, and a SKIP that it leaves out what
+follows to the cycle in which it does, if the units that it waits for are idle by then."""
 
 GATHER_LATENCY = 8
 """Counters, address, two scratchpad stages, rotate, mask, rotate, patch-buffer write."""

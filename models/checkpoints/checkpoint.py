@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import parse_json
@@ -23,13 +24,13 @@ FORMAT = "gatewright-checkpoint-2"
 FORMAT_WITHOUT_CHECKSUM = "gatewright-checkpoint-1"
 """Still read: a network of the zoo in it has its SHA-256 on its card."""
 
-ADDED = {"family_name": "resnet-cifar", "synthetic": False}
+ADDED = {"family_name": "resnet-cifar", "synthetic": False, "head": None}
 """Fields that the spec of an older file lacks, and what it is without them."""
 
 PUBLIC_SUFFIXES = (".pth.tar", ".pth", ".pt", ".th")
 
 
-def save_checkpoint(path: str | Path, network: Network, spec: NetworkSpec) -> None:
+def save_checkpoint(path: str | Path, network: nn.Module, spec: NetworkSpec) -> None:
     """Write the network's tensors, its spec and a checksum of both; the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,18 @@ def save_checkpoint(path: str | Path, network: Network, spec: NetworkSpec) -> No
 
 
 def load_checkpoint(path: str | Path) -> tuple[Network, NetworkSpec]:
-    """Read a network in evaluation mode, from ``.safetensors`` or a public release's ``.pth.tar`` or ``.th``.
+    """Read a classifier as ``load_network`` does; a network that returns maps is a ``GatewrightError``."""
+    network, spec = load_network(path)
+    if not isinstance(network, Network):
+        raise GatewrightError(
+            f"checkpoint {path} is of {spec.name}, which is no classifier: it returns maps, and has no accuracy or "
+            "training here; calibrate, compile, plan, report and verify take it"
+        )
+    return network, spec
+
+
+def load_network(path: str | Path) -> tuple[nn.Module, NetworkSpec]:
+    """Read any family's network in evaluation mode, of ``.safetensors`` or a public release's ``.pth.tar`` or ``.th``.
 
     Every tensor is a real one, and finite; a gate of the public release without a bias gets one of 0.
     """
@@ -53,7 +65,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, NetworkSpec]:
             f"{path} is an exported program, not a checkpoint; calibrate, compile, plan, report and verify take one"
         )
     spec, tensors = _read_public(path) if path.name.endswith(PUBLIC_SUFFIXES) else _read_own(path)
-    network = spec.build()
+    network = spec.module()
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -78,6 +90,8 @@ def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
     spec = parse_json(NetworkSpec, text, f"checkpoint {path} is damaged: its spec", fix)
     check_tensors(tensors, f"checkpoint {path}")
     found = spec.family.describe(tensors, f"checkpoint {path}")
+    if found.head is not None and spec.head is not None:
+        found = replace(found, head=replace(found.head, tile=spec.head.tile))
     if replace(found, target_density=spec.target_density, size=spec.size, synthetic=spec.synthetic) != spec:
         raise GatewrightError(
             f"checkpoint {path} does not fit {spec.name} of {spec.classes} classes: its tensors are those of "

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatewright.models.datasets.images import DataSet
 
 if TYPE_CHECKING:
-    from gatewright.models.families.network import Network
     from gatewright.models.families.spec import NetworkSpec
 
 
@@ -23,15 +22,17 @@ class Family:
     expect. ``build`` makes a freshly initialised network of a spec; ``label`` is a spec's name, for example
     ``dgnet-resnet20-0.4``. Of tensors by name, ``claims`` says whether they look like a network of the family in one of
     the forms that are public; ``from_public`` gives them the names of our modules; ``describe`` says which network
-    tensors with our names are of. The last two take what the tensors are from, for messages.
+    tensors with our names are of. The last two take what the tensors are from, for messages. ``classifies``: its
+    networks are classifiers (``Network``); others return maps, and their specs have a head.
     """
 
     name: str
     title: str
     data: DataSet
     input_shape: Callable[[NetworkSpec], tuple[int, int, int]]
-    build: Callable[[NetworkSpec], Network]
+    build: Callable[[NetworkSpec], nn.Module]
     label: Callable[[NetworkSpec], str]
     claims: Callable[[Mapping[str, object]], bool]
     from_public: Callable[[dict[str, Tensor], str], dict[str, Tensor]]
     describe: Callable[[Mapping[str, Tensor], str], NetworkSpec]
+    classifies: bool = True

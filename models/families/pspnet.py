@@ -34,6 +34,9 @@ OUTPUT_STRIDE = 8
 WHOLE_BINS = OUTPUT_STRIDE * BINS[-1]
 """Of a multiple of this many pixels the bins of all levels divide the last map."""
 
+DEFAULT_SIZE = 240
+"""Edge of an image in pixels, if nothing else is said."""
+
 MOST_TILE = 8
 """The largest edge of a spatial gate's tile in the last map."""
 
@@ -51,7 +54,12 @@ class DilatedResNet(ResidualNetwork[AnyBlock]):
     """
 
     def __init__(
-        self, depth: int, block: type[AnyBlock], blocks: tuple[int, ...], gating: Gating = "none", size: int = 240
+        self,
+        depth: int,
+        block: type[AnyBlock],
+        blocks: tuple[int, ...],
+        gating: Gating = "none",
+        size: int = DEFAULT_SIZE,
     ) -> None:
         if size % WHOLE_BINS:
             raise GatewrightError(
@@ -72,7 +80,7 @@ class DilatedResNet(ResidualNetwork[AnyBlock]):
         return self.maxpool(F.relu(self.bn1(self.conv1(x))))
 
 
-def dilated_resnet(depth: int, gating: Gating = "none", size: int = 240) -> DilatedResNet[Any]:
+def dilated_resnet(depth: int, gating: Gating = "none", size: int = DEFAULT_SIZE) -> DilatedResNet[Any]:
     """The dilated ResNet-18, -34, -50 or -101."""
     if depth in BASIC:
         return DilatedResNet(depth, BasicBlock, BASIC[depth], gating, size)

@@ -6,14 +6,13 @@ named as torchvision's.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gatewright.contract.errors import GatewrightError
+from gatewright.models.families.pyramid import Levels, Stages, initialise
 from gatewright.models.families.residual.network import ResidualNetwork
 
 ANCHORS = 9
@@ -29,27 +28,17 @@ PRIOR = 0.01
 """The score that a class has everywhere before training (section 4.1 of the paper)."""
 
 
-class FeaturePyramid(nn.Module):
-    """Maps of one width: each the lateral 1x1 convolution of a stage plus the coarser map, upsampled; 3x3 behind.
-
-    ``channels`` are those of the stages, finest first. Two coarser levels follow, by convolutions of stride 2.
-    """
+class FeaturePyramid(Levels):
+    """The stages' levels, and two coarser ones, by convolutions of stride 2."""
 
     def __init__(self, channels: list[int], width: int) -> None:
-        super().__init__()
-        self.inner_blocks = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
-        self.layer_blocks = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in channels)
+        super().__init__(channels, width)
         self.p6 = nn.Conv2d(width, width, 3, stride=2, padding=1)
         self.p7 = nn.Conv2d(width, width, 3, stride=2, padding=1)
 
     def forward(self, stages: list[Tensor]) -> list[Tensor]:
         """The levels, finest first: as many as stages, and two."""
-        inner = self.inner_blocks[-1](stages[-1])
-        levels = [self.layer_blocks[-1](inner)]
-        for number in range(len(stages) - 2, -1, -1):
-            upsampled = F.interpolate(inner, scale_factor=2.0, mode="nearest")
-            inner = self.inner_blocks[number](stages[number]) + upsampled
-            levels.insert(0, self.layer_blocks[number](inner))
+        levels, _ = self.levels(stages)
         # The coarsest level reads the one before behind a ReLU, and the heads read that one without: it is made twice.
         before = F.relu(self.p6(levels[-1]))
         return [*levels, self.p6(levels[-1]), self.p7(before)]
@@ -71,7 +60,7 @@ class Head(nn.Module):
         return out
 
 
-class RetinaNet(nn.Module):
+class RetinaNet(Stages):
     """The maps of a detector, of a residual network without its classifier.
 
     Parameters
@@ -89,32 +78,11 @@ class RetinaNet(nn.Module):
     def __init__(
         self, backbone: ResidualNetwork[Any], classes: int = 80, width: int = 256, convolutions: int = 4
     ) -> None:
-        super().__init__()
-        positions = [*backbone.main_blocks(), len(backbone.blocks()) - 1]
-        if len(positions) < TOP_DOWN:
-            raise GatewrightError(f"a pyramid needs {TOP_DOWN} stages, and the network has {len(positions)}")
-        self.positions = positions[-TOP_DOWN:]
-        blocks = [backbone.blocks()[position] for position in self.positions]
-        sizes = [(block.height, block.width) for block in blocks]
-        if any((2 * low, 2 * right) != (high, wide) for (high, wide), (low, right) in pairwise(sizes)):
-            raise GatewrightError(
-                f"the stages' maps are of {', '.join(f'{h}x{w}' for h, w in sizes)} pixels; a pyramid needs maps of "
-                "which each has half the pixels of the one before in either direction: choose another size of images"
-            )
-        self.backbone = backbone
-        self.fpn = FeaturePyramid([block.out_channels for block in blocks], width)
+        super().__init__(backbone, TOP_DOWN)
+        self.fpn = FeaturePyramid(self.channels, width)
         self.classification_head = Head(width, convolutions, ANCHORS * classes)
         self.regression_head = Head(width, convolutions, ANCHORS * BOX)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Weights of the same deviation everywhere; every class has the score ``PRIOR``."""
-        for part in (self.fpn, self.classification_head, self.regression_head):
-            for module in part.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_uniform_(module.weight, a=1)
-                    assert module.bias is not None
-                    nn.init.zeros_(module.bias)
+        initialise([self.fpn, self.classification_head, self.regression_head])
         for head in (self.classification_head, self.regression_head):
             nn.init.normal_(head.out.weight, std=0.01)
         assert self.classification_head.out.bias is not None
@@ -125,11 +93,5 @@ class RetinaNet(nn.Module):
 
         They are [N, 9 * classes, h, w] and [N, 36, h, w]: logits, and numbers relative to anchors.
         """
-        x = self.backbone.stem(x)
-        stages = []
-        for position, block in enumerate(self.backbone.blocks()):
-            x, _ = block(x)
-            if position in self.positions:
-                stages.append(x)
-        levels = self.fpn(stages)
+        levels = self.fpn(self.stages(x))
         return [head(level) for level in levels for head in (self.classification_head, self.regression_head)]

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 from pydantic import AfterValidator
 
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import Count
 from gatewright.models.datasets.images import DataSet
 from gatewright.models.families.family import Family
 from gatewright.models.families.registry import FAMILIES
 from gatewright.models.gates.kinds import Gating
+from gatewright.models.own import own_images
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gatewright.models.families.network import Network
 
 
@@ -25,6 +29,19 @@ def _known(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class HeadSpec:
+    """What is behind the residual network of a detector or of a segmentation network.
+
+    ``width`` are the channels of a pyramid's levels, or of the head's convolution; ``convolutions`` are those of a head
+    before its last one; ``tile`` is the edge of the first stage's tiles, None for the family's own.
+    """
+
+    width: Count
+    convolutions: Annotated[int, Interval(ge=0, le=64)] = 1
+    tile: Count | None = None
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """What builds a network: enough to make the module that a checkpoint's tensors fit."""
 
@@ -32,12 +49,14 @@ class NetworkSpec:
     gating: Gating = "none"
     target_density: Annotated[float, Interval(gt=0, le=1)] | None = None
     classes: Annotated[int, Interval(ge=1, le=65_535)] = 10
-    size: Annotated[int, Interval(ge=1, le=511)] = 32
-    """Edge of an image in pixels; a GATHER counts to 511."""
+    size: Annotated[int, Interval(ge=1, le=1023)] = 32
+    """Edge of an image in pixels; a GATHER counts to 1,023."""
     family_name: Annotated[str, AfterValidator(_known)] = "resnet-cifar"
 
     synthetic: bool = False
     """Its weights were drawn and its gates set (``models/synthetic``), not trained: it has no accuracy."""
+    head: HeadSpec | None = None
+    """Of a network that returns maps; classifiers have none."""
 
     @property
     def family(self) -> Family:
@@ -46,8 +65,14 @@ class NetworkSpec:
 
     @property
     def data(self) -> DataSet:
-        """What it is trained on, with the normalisation that it expects."""
-        return self.family.data
+        """What it is trained on, with the normalisation that it expects; for a network of maps images of its size."""
+        data = self.family.data
+        return data if self.classifies else own_images(self.input_shape, data.mean, data.std)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is a classifier."""
+        return self.family.classifies
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -59,6 +84,17 @@ class NetworkSpec:
         """For example ``dgnet-resnet20-0.4``, ``resnet20`` if static, ``synthetic-resnet18`` if drawn."""
         return f"{'synthetic-' if self.synthetic else ''}{self.family.label(self)}"
 
-    def build(self) -> Network:
-        """A freshly initialised network."""
+    def module(self) -> nn.Module:
+        """A freshly initialised network of any family."""
         return self.family.build(self)
+
+    def build(self) -> Network:
+        """A freshly initialised classifier."""
+        from gatewright.models.families.network import Network
+
+        module = self.module()
+        if not isinstance(module, Network):
+            raise GatewrightError(
+                f"{self.name} is no classifier: it returns maps, which calibrate, compile, plan, report and verify take"
+            )
+        return module

@@ -48,7 +48,8 @@ def simulate(
             last_write = due.pop(0)
             for gate in program.gates:
                 if gate.index_instruction == last_write:
-                    gates[gate.name] = read_gate(gate, run.state)
+                    left_out = bool(run.work[last_write + 1, work.LEFT_OUT])
+                    gates[gate.name] = np.zeros(gate.bits, np.bool_) if left_out else read_gate(gate, run.state)
             for placement in program.placements:
                 if placement.last_write == last_write:
                     tensors[placement.tensor] = read_placement(program, placement, run.state, gates)

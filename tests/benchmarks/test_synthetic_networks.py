@@ -13,6 +13,7 @@ from benchmarks.synthetic_networks import Aimed, aim_for_ratio, with_densities
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.densities import Densities
@@ -59,6 +60,14 @@ def test_densities_hold_block_by_block_in_integers() -> None:
             if density < 1:
                 assert mask.mean() == pytest.approx(density, abs=1.5 / mask.size)
     assert macs.tolist() == counted(replace(aimed, reference=reference)).tolist()
+
+
+def test_blocks_without_gates_are_passed_over() -> None:
+    """Of a MobileNetV2 ten blocks have gates, and the first is not one of them."""
+    spec = NetworkSpec(53, "dual", classes=10, size=64, family_name="mobilenet-v2")
+    aimed = aim_for_ratio(spec, noise_images(16, 64, 1, IMAGENET), 0.7, 5)
+    assert aimed.ratio == pytest.approx(0.7, rel=0.01)
+    assert sum(name.endswith("mask_c") for name in aimed.reference.decisions) == 10
 
 
 def test_a_ratio_that_is_not_met_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,20 +24,25 @@ from gatewright.compiler.quantise.ranges import save_ranges
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import MOST_LOGIT, integer_limits, with_thresholds
+from gatewright.contract.images import lay_out, values_of
+from gatewright.contract.isa import Opcode
 from gatewright.contract.program import Program
+from gatewright.contract.program_check import check_program
 from gatewright.contract.trace import first_difference
 from gatewright.flow import check_run, ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.kinds import Gating
 from gatewright.models.synthetic.exits import synthesise_exits
-from gatewright.sim.fast.machine import simulate
+from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.sim.stepped import step_simulate
+from tests.end_to_end.networks import case_of
 from tests.support.chain import compare_image
-from tests.support.exits import exits_case, network_with_exits, one_for_each
+from tests.support.exits import SIZE, GatedWithExit, exits_case, network_with_exits, one_for_each
 
 
-@pytest.mark.parametrize("preset", ["8x8", "12x20", "ultra96"])
+@pytest.mark.parametrize("preset", ["12x20", "ultra96"])
 def test_a_program_for_an_image_ends_behind_its_exit(preset: str) -> None:
     case = exits_case()
     graph, compiler = case.graph, Compiler(case.graph, PRESETS[preset])
@@ -55,7 +61,7 @@ def test_a_program_for_an_image_ends_behind_its_exit(preset: str) -> None:
     assert cycles == sorted(cycles) and cycles[0] < cycles[2] / 2
 
 
-@pytest.mark.parametrize("preset", ["8x8", "12x20", "ultra96"])
+@pytest.mark.parametrize("preset", ["12x20", "ultra96"])
 def test_every_image_runs_with_one_program_that_ends_where_it_leaves(preset: str) -> None:
     case = exits_case()
     compiler = Compiler(case.graph, PRESETS[preset])
@@ -68,6 +74,33 @@ def test_every_image_runs_with_one_program_that_ends_where_it_leaves(preset: str
         rows = [one.instruction for one in live.exits]
         assert last == (rows[taken] if taken < len(rows) else len(live.code) - 1)
         np.testing.assert_array_equal(compared.result.logits, case.reference.logits[position])
+
+
+@pytest.mark.parametrize("gating", ["dual", "spatial"])
+def test_gates_and_exits_in_one_network(gating: Gating) -> None:
+    case = case_of(GatedWithExit(gating).eval(), SIZE)
+    assert set(case.reference.taken.tolist()) == {0, 1}
+    compiler = Compiler(case.graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    for position in one_for_each(case.reference.taken):
+        for program in None, live:
+            compared = compare_image(
+                compiler, case.inputs[position], case.reference, position, audit=True, live=program
+            )
+            assert compared.different == (), f"image {position}: {compared.different} differ"
+
+
+def test_images_back_to_back_leave_where_each_would_alone() -> None:
+    case = exits_case()
+    live = Compiler(case.graph, PRESETS["ultra96"]).compile_live()
+    order = one_for_each(case.reference.taken) * 2
+    image, images = lay_out(live, [case.inputs[position] for position in order])
+    result = simulate_images(live, image, images)
+    for number, position in enumerate(order):
+        values = values_of(live, result.dram, images, number)
+        expected = case.reference.outputs_of(position)
+        assert values.keys() == expected.keys()
+        assert all(np.array_equal(values[name], expected[name]) for name in expected)
 
 
 def test_a_live_program_takes_little_more_than_programs_for_single_images() -> None:
@@ -117,12 +150,33 @@ def _with_limits(graph: QuantisedGraph, name: str, limits: npt.NDArray[np.int64]
 
 
 def test_many_classes_take_several_groups_of_filters_and_masks() -> None:
-    """530 classes are more than a mask has bits, and than the array has columns."""
+    """530 classes are more than a mask has bits and a table entries, and than the array has columns."""
     case = exits_case(530)
     compiler = Compiler(case.graph, PRESETS["ultra96"])
+    live = compiler.compile_live()
+    assert int((live.code[:, 0] == Opcode.EXIT).sum()) == 4
     for position in one_for_each(case.reference.taken):
-        compared = compare_image(compiler, case.inputs[position], case.reference, position, audit=True)
-        assert compared.different == (), f"image {position}: {compared.different} differ"
+        for program in None, live:
+            compared = compare_image(
+                compiler, case.inputs[position], case.reference, position, audit=True, live=program
+            )
+            assert compared.different == (), f"image {position}: {compared.different} differ"
+
+
+@pytest.mark.parametrize("which", [slice(0, 512), slice(512, 530)])
+def test_all_classes_of_one_part_may_answer(which: slice) -> None:
+    """More classes than a table holds, of which all of one part reach their thresholds, and none of the other."""
+    case, bits = exits_case(530), np.zeros(530, np.bool_)
+    bits[which] = True
+    graph = _with_limits(case.graph, "exits.0.fc", np.where(bits, -MOST_LOGIT, MOST_LOGIT))
+    reference, compiler = run_reference(graph, case.inputs[:1], keep=True), Compiler(graph, PRESETS["ultra96"])
+    for program in None, compiler.compile_live():
+        compared = compare_image(compiler, case.inputs[0], reference, 0, audit=True, live=program)
+        assert compared.different == () and np.array_equal(compared.result.gates["exits.0.fc"], bits)
+        assert list(compared.result.outputs) == ["exits.0.fc"]
+    small = replace(PRESETS["ultra96"], table_entries=16)
+    with pytest.raises(GatewrightError, match="its 530 classes take 34 tables, of which arch ultra96 has 16"):
+        Compiler(graph, small).compile_live()
 
 
 def test_the_stepped_model_has_the_same_cycles() -> None:
@@ -154,6 +208,31 @@ def test_limits_are_where_integer_logits_reach_a_threshold(strict: bool) -> None
         assert abs(found - limit) <= (strict and abs(limit) == MOST_LOGIT)
     with pytest.raises(GatewrightError, match="not a number"):
         integer_limits([float("nan")], unit, strict)
+
+
+DAMAGED: dict[str, tuple[Callable[[Program], Program], str]] = {
+    "no such output": (lambda p: _with_record(p, output="fc"), "exit 'exits.0.fc': 'fc' is no output of logits"),
+    "no gate": (lambda p: replace(p, gates=p.gates[1:]), "the program has no gate of kind exit with that name"),
+    "beside its parameters": (lambda p: _with_record(p, parameters=0), "bytes 0 to 160 are no parameters"),
+    "crooked": (lambda p: _with_record(p, parameters=p.exits[0].parameters + 4), "are no parameters"),
+    "another instruction": (lambda p: _with_record(p, instruction=0), "instruction 0 is no EXIT"),
+    "beyond the end": (lambda p: _with_record(p, instruction=1 << 20), "instruction 1048576 is no EXIT"),
+    "no instruction": (lambda p: _with_record(p, instruction=None), "a live program has an EXIT for it"),
+    "twice": (lambda p: replace(p, exits=p.exits[:1] * 2), "exit 'exits.0.fc' is there twice"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGED.values(), ids=list(DAMAGED))
+def test_exits_that_do_not_fit_their_program_are_refused(damage: Callable[[Program], Program], reason: str) -> None:
+    live = Compiler(exits_case().graph, PRESETS["ultra96"]).compile_live()
+    check_program(live)
+    with pytest.raises(GatewrightError, match=reason):
+        check_program(damage(live))
+
+
+def _with_record(program: Program, **changes: object) -> Program:
+    first, *others = program.exits
+    return replace(program, exits=[replace(first, **changes), *others])  # type: ignore[arg-type]
 
 
 def test_logits_that_leave_no_room_for_thresholds_are_refused() -> None:

@@ -51,7 +51,7 @@ def test_useful_macs_never_exceed_what_the_network_counts() -> None:
     assert parts[Cause.USEFUL] == 50
     assert parts[Cause.LANES] == 12 * 16 - 50
     result.work["macs"][8] = 12 * 16  # no lane was idle
-    assert attribute(program, result.trace, result.work).parts["conv2"][Cause.LANES] == 12 * 16 - 50
+    assert attribute(program, result).parts["conv2"][Cause.LANES] == 12 * 16 - 50
     del program.macs["conv2"]
     with pytest.raises(ValueError, match="conv2"):
         attribute(program, result)

@@ -1,8 +1,9 @@
 """``python -m tests.proofs [names]``: prove properties of the RTL's control for all inputs.
 
 Every proof puts a component of the RTL as it is between free inputs and lets a solver look for a case in which a
-property fails. ``--faults`` shows instead that each proof fails on the faults planted for it, in a copy of the project.
-``--list`` prints claims. The exit code is 1 if something does not hold.
+property fails. ``--reach`` shows instead that the cases that matter can come true under what is assumed, ``--faults``
+that each proof fails on the faults planted for it, in a copy of the project. ``--list`` prints what is claimed. The
+exit code is 1 if something does not hold.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
 from tests.mutants.campaign import Check, Workplace
+from tests.proofs.harness import Aim
 from tests.proofs.proof import Proof
 from tests.proofs.proofs import PROOFS
-from tests.proofs.solve import Verdict, solve
+from tests.proofs.solve import Result, Verdict, solve
 
 
 def main() -> int:
@@ -25,7 +27,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="name")
     parser.add_argument("--list", action="store_true", help="print the proofs and what they claim")
     parser.add_argument("--faults", action="store_true", help="show that each proof fails on its planted faults")
-    parser.add_argument("--search", action="store_true", help="look for counterexamples alone, without invariants")
+    aims = {Aim.SEARCH: "look for counterexamples alone, without invariants", Aim.REACH: "show that each case can come"}
+    for aim, help_ in aims.items():
+        parser.add_argument(f"--{aim.name.lower()}", dest="aim", action="store_const", const=aim, help=help_)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep netlists, logs and traces there")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in PROOFS]
@@ -37,27 +41,28 @@ def main() -> int:
             print(f"{proof.name:24} {proof.claim}")
         return 0
     try:
-        return _faults(proofs) if options.faults else _prove(proofs, options.keep, options.search)
+        return _faults(proofs) if options.faults else _decide(proofs, options.aim or Aim.PROVE, options.keep)
     except GatewrightError as error:
         print(error)
         return 2
 
 
-def _prove(proofs: list[Proof], keep: Path | None, search: bool) -> int:
+def _decide(proofs: list[Proof], aim: Aim, keep: Path | None) -> int:
     wrong = 0
     for proof in proofs:
-        result = solve(proof, keep, search=search)
-        if result.verdict == Verdict.PROVEN:
-            how = (
-                f"for {proof.cycles} cycles"
-                if proof.bounded or search
-                else f"by induction over {result.induction} cycles"
-            )
-            print(f"{proof.name:24} proven {how}, {result.seconds:.1f} s", flush=True)
-        else:
-            wrong += 1
-            print(f"{proof.name:24} {result.verdict.value}: {result.failed}, {result.seconds:.1f} s", flush=True)
+        result = solve(proof, aim, keep)
+        holds = result.verdict == Verdict.PROVEN
+        wrong += not holds
+        how = _how(proof, aim, result) if holds else f"{result.verdict.value}: {result.failed}"
+        print(f"{proof.name:24} {how}, {result.seconds:.1f} s", flush=True)
     return 1 if wrong else 0
+
+
+def _how(proof: Proof, aim: Aim, result: Result) -> str:
+    if aim == Aim.PROVE:
+        bounded = f"proven for {proof.cycles} cycles from the reset on"
+        return bounded if proof.bounded else f"proven, by induction over {result.induction} cycles"
+    return f"every case comes within {proof.search} cycles" if aim == Aim.REACH else f"holds for {proof.search} cycles"
 
 
 def _faults(proofs: list[Proof]) -> int:

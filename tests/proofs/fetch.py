@@ -70,6 +70,8 @@ def fetch() -> Harness:
     head = dut.head
     right = (head.instruction == f.instruction) & (head.place == f.found.place) & (head.error == f.found.error)
     h.check("head", ~(f.on & dut.present & (entry == f.entry)) | (f.arrived & right))
+    h.cover("second", f.on & f.arrived & dut.take & (f.entry == entry) & (f.entry != 0) & (age == FROM_FETCHED + 1))
+    h.cover("all_places", reserved[-1])
     h.check("before_a_jump", jumped | ~dut.present)
     h.check("in_time", (age != FROM_FETCHED) | dut.present)
     h.check("room", ~queue.push | ~queue.full)
@@ -168,20 +170,20 @@ FETCH = Proof(
             "behind a jump come instructions of before",
         ),
         Mutant(
-            "fetch-place-not-kept",
-            _FILE,
-            "issue.eq(running & ~reserved[-1])",
-            "issue.eq(running & ~queue.full)",
-            "what arrives while dispatch waits is lost",
-        ),
-        Mutant(
             "fetch-words-kept-over-a-jump",
             _FILE,
             "m.d.sync += [last.eq(0), first.eq(0)]",
-            "m.d.sync += last.eq(0)",
+            "m.d.sync += first.eq(0)",
             "behind a jump instructions get the words of others",
         ),
+        Mutant(
+            "fetch-beyond-of-the-one-behind",
+            _FILE,
+            'delayed(m, beyond, InstructionMemory.READ, "beyond")',
+            'delayed(m, beyond, InstructionMemory.READ - 1, "beyond")',
+            "the last instruction of the memory is refused",
+        ),
     ),
-    search=24,
+    search=18,
     quick=False,
 )

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Any
 
 from amaranth import Module, ResetSignal, Signal, Value
 from amaranth.asserts import AnyConst, AnySeq, Initial
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Assume, ShapeLike
+from amaranth.hdl import Assert, Assume, Cover, ShapeLike
 from amaranth.lib import wiring
 
 TOP = "proof"
 
 _NAMED = re.compile(r'cell \$check \$\d+\n(\s*)parameter \\FORMAT "(\w+)"')
+
+
+class Aim(Enum):
+    """``PROVE``: properties, with invariants. ``SEARCH``: properties alone. ``REACH``: what is to come true."""
+
+    PROVE = "prove"
+    SEARCH = "bmc"
+    REACH = "cover"
 
 
 class Harness:
@@ -26,6 +35,7 @@ class Harness:
         self.m = Module()
         self._properties: dict[str, Any] = {}
         self._invariants: dict[str, Any] = {}
+        self._covers: dict[str, Any] = {}
         self.reset = Signal()
         first = Signal()
         self.m.d.comb += [self.reset.eq(ResetSignal("sync")), first.eq(Initial())]
@@ -66,6 +76,11 @@ class Harness:
         assert name.isidentifier() and name not in self._invariants, name
         self._invariants[name] = condition
 
+    def cover(self, name: str, condition: Any) -> None:
+        """``condition`` can come true: what is assumed leaves room for the case that matters."""
+        assert name.isidentifier() and name not in self._covers, name
+        self._covers[name] = condition
+
     def before(self, value: Any, name: str) -> Any:
         """``value`` of the cycle before, 0 (or a layout of zeros) behind a reset."""
         shape = value.shape() if isinstance(value, Value) else type(value).shape(value)
@@ -79,14 +94,17 @@ class Harness:
         self.m.d.sync += known.eq(1)
         return known & (value == self.before(value, f"{name}_before"))
 
-    def netlist(self, *, invariants: bool) -> str:
+    def netlist(self, aim: Aim) -> str:
         """RTLIL, with each property's cell under its name; once only."""
-        asserted = dict(self._properties)
-        if invariants:
-            asserted |= {f"invariant_{name}": condition for name, condition in self._invariants.items()}
-        for name, condition in asserted.items():
-            self.m.d.comb += Assert(condition | self._first, name)
+        wanted = dict(self._covers if aim == Aim.REACH else self._properties)
+        if aim == Aim.PROVE:
+            wanted |= {f"invariant_{name}": condition for name, condition in self._invariants.items()}
+        for name, condition in wanted.items():
+            if aim == Aim.REACH:
+                self.m.d.comb += Cover(condition & ~self._first, name)
+            else:
+                self.m.d.comb += Assert(condition | self._first, name)
         text = rtlil.convert(self.m, name=TOP, ports=[], emit_src=False)
         named, count = _NAMED.subn(r'cell $check \\property:\2\n\1parameter \\FORMAT ""', text)
-        assert count == len(asserted), f"{count} of {len(asserted)} properties named"
+        assert count == len(wanted), f"{count} of {len(wanted)} properties named"
         return named

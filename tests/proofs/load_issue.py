@@ -63,6 +63,8 @@ def load_issue() -> Harness:
     h.check("first", ~valid | (issue.first == none_yet))
     h.check("rows", ~valid | (rows != 0))
     h.check("busy", issue.busy == (rows != 0))
+    h.cover("second_burst", valid & begun & issue.take)
+    h.cover("last_row", valid & issue.last & (rows == 1) & issue.take & h.before(issue.take & (rows == 2), "taken"))
     requests = _requests(h, inside, issue, rows)
     _follow(h, inside, issue, rows, begun, requests)
     # How the registers hold that.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.proofs.fetch import FETCH
+from tests.proofs.load_bus import LOAD_BUS
 from tests.proofs.load_issue import LOAD_ISSUE
+from tests.proofs.progress import PROGRESS
 from tests.proofs.proof import Proof
 from tests.proofs.queues import QUEUES
 from tests.proofs.sequencer import SEQUENCER
@@ -14,9 +16,11 @@ from tests.proofs.waits import WAITS_AND_COUNTS
 _ALL: tuple[Proof, ...] = (
     *QUEUES,
     *WAITS_AND_COUNTS,
+    PROGRESS,
     FETCH,
     SEQUENCER,
     LOAD_ISSUE,
+    LOAD_BUS,
     STORE_BURSTS,
     STORE_WORDS,
 )

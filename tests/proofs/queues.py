@@ -47,6 +47,8 @@ def head_queue(depth: int) -> Harness:
     h.check("moves", queue.moves == ((queue.take | ~queue.present) & ((stay != 0) | queue.push)))
     h.check("order", ~follows | (ahead < held))
     h.check("head", ~(follows & (ahead == 0)) | (queue.head.value == value))
+    h.cover("full", queue.full & follows & (ahead == depth - 1))
+    h.cover("flushed", h.before(queue.flush & follows, "flushed") & queue.push)
     there, entry = held_invariants(h, inside, queue, ahead, "queue")
     h.invariant("held", there == held)
     h.invariant("memory", ~(follows & (ahead != 0)) | (entry.value == value))
@@ -97,7 +99,7 @@ QUEUES = tuple(
         f"head-queue-{depth}",
         f"A queue of {depth} gives its entries in order and unchanged; full, present and moves are right.",
         lambda depth=depth: head_queue(depth),
-        10,
+        2,
         _FAULTS,
     )
     for depth in (2, 3, 8, 16)

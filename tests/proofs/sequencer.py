@@ -123,6 +123,8 @@ def _dispatch(h: Harness, dut: Sequencer, s: _State, runs: Any) -> None:
     others = [bit for bit in range(len(dut.push)) if bit not in QUEUED_UNITS]
     h.check("no_other_queue", ~dut.push[others[0]] & ~dut.push[others[-1]])
     h.check("one_at_a_time", ~(pushes & runs) & (~pushes | ((dut.push & (dut.push - 1)) == 0)))
+    for unit in QUEUED_UNITS:
+        h.cover(f"pushes_{unit.name.lower()}", dut.push[unit])
     h.check("count", dut.dispatched == s.count)
     h.check("entry", ~s.valid | (dut.entry == s.at))
 
@@ -137,6 +139,8 @@ def _control(h: Harness, dut: Sequencer, s: _State, fetch: Any, runs: Any, leave
     h.check("next_jumps", ~next_runs | (fetch.jump & (fetch.target == s.operands(Opcode.NEXT).entry)))
     exit_ = s.operands(Opcode.EXIT)
     asked = (dut.mask.mask == exit_.mask[: len(dut.mask.mask)]) & (dut.mask.bit == exit_.bit[: len(dut.mask.bit)])
+    h.cover("next_jumps", next_runs)
+    h.cover("exit_goes_on", runs & ~leaves & (s.opcode == Opcode.EXIT))
     h.check("asks_its_bit", ~s.valid | asked)
     h.check("control", dut.control == ((runs & ~leaves) | dut.stopped))
 
@@ -152,6 +156,8 @@ def _ends(h: Harness, dut: Sequencer, s: _State, fetch: Any, runs: Any) -> None:
     h.check("error", dut.error == s.failed)
     h.check("error_code", ~s.failed | (dut.error_code == code))
     h.check("stopped", dut.stopped == (s.left & dut.completions.idle & ~(s.over | s.failed | dut.halt)))
+    h.cover("stopped", dut.stopped & (s.count == 3))
+    h.cover("failed", dut.error & (s.count == 2))
     gone = s.left | s.over | s.failed
     h.check("nothing_behind_the_end", ~gone | ~(dut.push.any() | runs))
 
@@ -231,4 +237,5 @@ SEQUENCER = Proof(
             "an error names the entry behind the instruction's",
         ),
     ),
+    search=16,
 )

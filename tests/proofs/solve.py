@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
-from tests.proofs.harness import TOP
+from tests.proofs.harness import TOP, Aim
 from tests.proofs.proof import Proof
 
 SOLVER = "yices-smt2"
@@ -33,7 +33,7 @@ prep -top {top}
 {name}.il
 """
 
-_FAILED = re.compile(r"engine_0\S*: ##.*Assert failed in \S+: .*property:(\w+)")
+_FAILED = re.compile(r"engine_0\S*: ##.*(?:Assert failed in|Unreached cover statement at) .*property:(\w+)")
 _STEP = re.compile(r"engine_0\.induction: ##.*Trying induction in step (\d+)")
 
 
@@ -62,8 +62,8 @@ def solver_folder() -> str | None:
     return found and str(Path(found).parent)
 
 
-def solve(proof: Proof, keep: Path | None = None, *, search: bool = False) -> Result:
-    """Decide it, or with ``search`` look for a counterexample alone, of the properties without the invariants.
+def solve(proof: Proof, aim: Aim = Aim.PROVE, keep: Path | None = None) -> Result:
+    """Decide it, or only look for counterexamples, or for cases in which each of its covers comes true.
 
     With ``keep`` the netlist, the logs and a trace of a counterexample stay in that folder.
     """
@@ -71,12 +71,13 @@ def solve(proof: Proof, keep: Path | None = None, *, search: bool = False) -> Re
     if solver is None:
         raise GatewrightError(f"the proofs need {SOLVER}; install it with: pip install 'gatewright[proofs]'")
     begin = time.perf_counter()
+    mode = Aim.SEARCH.value if proof.bounded and aim == Aim.PROVE else aim.value
+    cycles = proof.cycles if aim == Aim.PROVE else proof.search
     with tempfile.TemporaryDirectory(prefix="gatewright-proof-") as temporary:
         folder = Path(temporary) if keep is None else keep
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{proof.name}.il").write_text(proof.build().netlist(invariants=not search))
-        mode = "bmc" if proof.bounded or search else "prove"
-        task = _TASK.format(mode=mode, cycles=proof.search if search else proof.cycles, name=proof.name, top=TOP)
+        (folder / f"{proof.name}.il").write_text(proof.build().netlist(aim))
+        task = _TASK.format(mode=mode, cycles=cycles, name=proof.name, top=TOP)
         (folder / f"{proof.name}.sby").write_text(task)
         log = _run(folder, proof.name, solver)
     return _result(proof, log, time.perf_counter() - begin)

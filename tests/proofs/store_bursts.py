@@ -28,6 +28,9 @@ def store_bursts() -> Harness:
     h.check("take", ~take | ~w.active)
     h.check("retire_once", ~retire | w.active)
     complete = (w.address_left == 0) & (w.data_left == 0) & (w.answers == w.accepted) & ~bus.aw_valid
+    h.cover("second_address", h.before(s.addresses, "accepted_before") & s.addresses)
+    h.cover("retires", retire & ~w.empty)
+    h.cover("retires_empty", retire & w.empty)
     h.check("retire_complete", ~retire | complete)
     answered = complete & w.active & ~w.empty
     h.check("retire_at_once", ~answered | retire)

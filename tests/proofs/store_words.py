@@ -86,6 +86,7 @@ def _follow(s: Surrounded) -> _Followed:
             m.d.sync += f.to_send.eq(f.to_send - 1)
     last = f.place.all() | (f.rest == 0)
     goes = f.on & bus.w_valid & (f.to_send == 0)
+    h.cover("second_beat", goes & beats & (f.rest == 0) & h.before(beats, "sent_before"))
     h.check("read_address", ~asks | (read.address == f.source))
     h.check("data_word", ~goes | (f.arrived & (bus.w_data == f.word)))
     h.check("data_last", ~goes | (bus.w_last == last))

@@ -58,6 +58,9 @@ def wait_comparison() -> Harness:
     m.d.comb += stands.eq((last == waits) & (still != 0))
     m.d.sync += last.eq(waits)
     m.d.sync += still.eq(Mux(stands, Mux(still == WaitComparison.LATENCY, still, still + 1), 1))
+    h.cover(
+        "comes", (still == WaitComparison.LATENCY) & stands & comparison.met & ~h.before(comparison.met, "met_before")
+    )
     h.check(
         "met",
         ~(stands & (still == WaitComparison.LATENCY))
@@ -91,6 +94,7 @@ def completions() -> Harness:
         left = registers[f"left_{name}"]
         h.invariant(f"left_{name}", left == (given - done)[:COUNT_BITS])
         over.append(given == done)
+    h.cover("idle_again", dut.view.idle & (dut.view.counts[QUEUED_UNITS[0]] == 2))
     h.check("retires", dut.view.retires == dut.retire)
     # Nothing was given in the two cycles before, nor in this one.
     h.check("idle", (quiet != 2) | dut.give.any() | (dut.view.idle == reduce(and_, over)))
@@ -115,6 +119,7 @@ def instruction_queue(unit: Unit, depth: int) -> Harness:
     with m.Elif(age != DECODE_LATENCY):
         m.d.sync += age.eq(age + 1)
     before, waits = h.before(queue.unit.head, "head_before"), h.before(queue.waits, "waits_before")
+    h.cover("second_valid", queue.unit.valid & (held == depth))
     h.check("valid", queue.unit.valid == (age == DECODE_LATENCY))
     h.check("still", (age == 0) | ((queue.unit.head == before) & (queue.waits == waits)))
     h.check("full", queue.full == (held == depth))
@@ -133,7 +138,7 @@ WAITS_AND_COUNTS = (
         "wait-comparison",
         "From LATENCY cycles after the waits stand still, met says in each cycle whether the counts have come to them.",
         wait_comparison,
-        6,
+        4,
         (
             Mutant(
                 "wait-now-forgotten",
@@ -150,12 +155,13 @@ WAITS_AND_COUNTS = (
                 "met comes an instruction early",
             ),
         ),
+        quick=False,
     ),
     Proof(
         "completions",
         "The counts are the numbers of gives and retires; idle says whether they agree, where nothing was just given.",
         completions,
-        8,
+        3,
         (
             Mutant(
                 "completions-idle-early",
@@ -177,7 +183,7 @@ WAITS_AND_COUNTS = (
         "instruction-queue",
         "A head is valid from DECODE_LATENCY cycles after it came, until it is taken, and stands still.",
         lambda: instruction_queue(Unit.STORE, 3),
-        12,
+        2,
         (
             Mutant(
                 "head-valid-of-the-one-before",
@@ -187,5 +193,6 @@ WAITS_AND_COUNTS = (
                 "a unit takes a head whose sizes are not worked out",
             ),
         ),
+        search=18,
     ),
 )

@@ -16,8 +16,9 @@ from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.kinds import Gating
 from gatewright.models.synthetic.exits import set_exits
-from tests.compiler.networks import random_images
+from tests.compiler.networks import lively_resnet, random_images
 from tests.end_to_end.networks import Case
 
 SIZE, IMAGES = 16, 16
@@ -32,6 +33,27 @@ class WithNumber(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.network.forward_with_exits(x)
+
+
+class GatedWithExit(nn.Module):
+    """A network with gates in its blocks, which may be answered behind the first of them."""
+
+    def __init__(self, gating: Gating) -> None:
+        super().__init__()
+        self.network = lively_resnet(gating, SIZE, 41)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(3)
+            self.early = nn.Linear(16, 10)
+            self.early.weight *= 8
+            self.early.bias.fill_(-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.network.blocks()
+        x, _ = first(self.network.stem(x))
+        early = self.early(x.mean((2, 3)))
+        for block in others:
+            x, _ = block(x)
+        return torch.where((early >= 4).any(1)[:, None], early, self.network.head(x))
 
 
 def pictures(count: int = IMAGES, size: int = SIZE) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, ArchConfig
-from gatewright.contract.encodings import COORDINATE_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, REGION_UNIT
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
@@ -161,6 +161,8 @@ class Network:
             layer.gathers_for_filters = bool(self._lists.integers(2))
             self._in_order(layer, filters)
         self.fit(layer, filters.weights.shape, pool)
+        if layer.filter_split % REGION_UNIT and layer.filter_split < len(filters.weights):
+            layer.in_order = None  # its parts do not begin where a region can
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
         if layer.residual and rng.integers(2):

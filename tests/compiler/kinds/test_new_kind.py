@@ -117,7 +117,7 @@ class QuantisedHiddenDense(HiddenDense, QuantisedLayer):
 
     def lay_out(self, image: NetworkImage) -> None:
         image.add_parameters(self.name, self.scales)
-        image.add_by_vector(self.name, self.weight)
+        image.bank_layout.by_vector(self.name, self.weight)
 
     def without_gates(self) -> QuantisedHiddenDense:
         return self

@@ -150,9 +150,12 @@ def write(path: Path) -> Path:
         (dict(depth=602), "does not fit resnet602 of 10 classes: its tensors are those of resnet8 of 10"),
         (dict(classes=11), "does not fit resnet8 of 11 classes: its tensors are those of resnet8 of 10"),
         (dict(classes=0), "classes = 0 must be greater than or equal to 1"),
-        (dict(gating="triple"), "gating = 'triple' must be 'none', 'dual', 'spatial', 'channel', 'bas' or 'aig'"),
+        (
+            dict(gating="triple"),
+            "gating = 'triple' must be 'none', 'dual', 'spatial', 'channel', 'bas', 'aig', 'skip' or 'ddi'",
+        ),
         (dict(gating="dual"), "does not fit dgnet-resnet8"),
-        (dict(size=1 << 40), "size = 1099511627776 must be less than or equal to 511"),
+        (dict(size=1 << 40), "size = 1099511627776 must be less than or equal to 1023"),
         (dict(target_density=0.0), "target_density.* = 0.0 must be greater than 0"),
     ],
 )

@@ -9,10 +9,11 @@ import torch
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.spec import NetworkSpec
-from gatewright.models.synthetic.exits import set_exits
+from gatewright.models.synthetic.exits import set_exits, synthesise_exits
 from gatewright.models.synthetic.noise import noise_images
 
 RESNET = NetworkSpec(18, classes=5, size=32, family_name="resnet-imagenet")
@@ -102,6 +103,20 @@ def test_thresholds_are_set_to_shares() -> None:
     with torch.no_grad():
         _, exits = network.forward_with_exits(x)
     assert [int((exits == number).sum()) for number in range(4)] == [6, 4, 5, 5]
+
+
+def test_a_drawn_network_has_the_shares_and_says_that_it_is_drawn() -> None:
+    noise = noise_images(20, 16, 1, CIFAR10)
+    network, spec = synthesise_exits(
+        NetworkSpec(8, size=16, family_name="resnet-cifar-exits"), noise, [0.3, 0.3], seed=4
+    )
+    assert spec.synthetic and spec.name == "synthetic-exits-resnet8"
+    with torch.no_grad():
+        logits, exits = network.forward_with_exits(torch.from_numpy(noise.normalised()))
+    assert [int((exits == number).sum()) for number in range(3)] == [6, 6, 8]
+    assert len(set(logits.argmax(1).tolist())) > 2
+    with pytest.raises(GatewrightError, match="resnet8 has no early exits; take the family resnet-cifar-exits"):
+        synthesise_exits(NetworkSpec(8, size=16), noise, [0.3, 0.3], seed=4)
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -12,7 +12,7 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_check
 from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.registry import FAMILIES
 from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
-from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.families.spec import HeadSpec, NetworkSpec
 from gatewright.models.gates.kinds import Gating
 from gatewright.models.training.training import initialise_from
 from tests.support import public_densenet, public_dgnet, public_mobilenet
@@ -81,13 +81,18 @@ def test_each_family_claims_its_own_networks() -> None:
     padded = {name.replace("fc.", "linear."): value for name, value in cifar.items()}
     own = public_state(18, "none", 1)
     mobile, dense = public_mobilenet.random_state(True, True, 1, 7), public_densenet.random_state((1, 1, 1, 1), 1, 7)
-    states = (cifar, padded, own, mobile, dense)
+    names = ("retinanet", "region-proposals", "pspnet")
+    of_maps = [NetworkSpec(18, size=96, family_name=name, head=HeadSpec(8)).module().state_dict() for name in names]
+    states = (cifar, padded, own, mobile, dense, *of_maps)
     claims = {name: [family.claims(state) for state in states] for name, family in FAMILIES.items()}
     assert claims == {
-        "resnet-cifar": [True, True, False, False, False],
-        FAMILY: [False, False, True, False, False],
-        "mobilenet-v2": [False, False, False, True, False],
-        "densenet": [False, False, False, False, True],
+        "resnet-cifar": [True, True, *[False] * 6],
+        FAMILY: [number == 2 for number in range(8)],
+        "mobilenet-v2": [number == 3 for number in range(8)],
+        "densenet": [number == 4 for number in range(8)],
+        "retinanet": [number == 5 for number in range(8)],
+        "region-proposals": [number == 6 for number in range(8)],
+        "pspnet": [number == 7 for number in range(8)],
     }
 
 

@@ -204,6 +204,21 @@ def test_early_exit(on: bool) -> None:
         assert result.cycles == store["done"] + 1
 
 
+@pytest.mark.parametrize("skipped", [False, True])
+def test_a_gate_that_a_skip_leaves_out_is_observed_as_all_off(skipped: bool) -> None:
+    arch, image = PRESETS["ultra96"], Image()
+    rows = in_sequence(
+        [
+            *set_mask(arch, image, 2, np.array([True, False, True])),
+            row(Opcode.SKIP, instructions=int(skipped)),
+            row(Opcode.INDEX, mask=2, bits=3, table=5),
+        ]
+    )
+    gate = GateRecord("gate", "channel", 2, 3, (), (), len(rows) - 1)
+    program = replace(make_program(arch, rows, image), gates=[gate], live=True)
+    assert simulate(program, observe=True).gates["gate"].tolist() == ([False] * 3 if skipped else [True, False, True])
+
+
 def test_pages_give_the_same_values_as_one() -> None:
     """A program cut into pages of 7 writes the same bytes, and every unit instruction does the same work."""
     case = draw(PRESETS["8x8"], 31)
