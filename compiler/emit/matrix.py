@@ -105,9 +105,12 @@ class Product:
         count: int,
         slices: Slices | None = None,
         pieces: Sequence[Slices] = (),
-        first_filter: int = 0,
+        first_filter: int | None = None,
     ) -> Patches:
-        """Gather tiles [first, first + count), for filters from ``first_filter`` on."""
+        """Gather tiles [first, first + count); for filters from ``first_filter`` on, of which a table may have none.
+
+        Without that number the machine does not wait to know how many there are.
+        """
         tiles, width = (self.tiles, self.output.width) if self.reads is None else (self.reads, self.reads_width)
         if self.parts and slices is not None:
             part = max(
@@ -117,7 +120,7 @@ class Product:
             base, vectors, _ = gather(context, part.source, width, tiles, first, count, self.kernel, own)
             return Patches(base, vectors, slices)
         gate, needed = self.output.channel_gate, dict[str, int]()
-        if gate is not None and gate.live:
+        if gate is not None and gate.live and first_filter is not None:
             needed = {"filter_table": gate.table, "first_filter": first_filter}
         return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces, needed)
 
