@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -69,12 +69,13 @@ class Grid(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        flags = self._row_0_flags(m)
+        flags: Any = self._row_0_flags(m)
         for row in range(self._rows):
+            flag = iter(flags)
             activation: Any = delayed(m, self.stream[row], row, f"skew_{row}").as_signed()
             buses = self._row_bus(m, row)
-            for place, strip in enumerate(self._strips):
-                captures, swap = flags[place]
+            for strip in self._strips:
+                captures, swap = [next(flag) for _ in strip.columns], next(flag)
                 element = strip.elements[row]
                 element.clocked(
                     m,
@@ -85,13 +86,7 @@ class Grid(wiring.Component):
                     above=strip.above(row),
                 )
                 activation = element.onward
-                flags[place] = (
-                    [
-                        delayed(m, capture, 1, f"capture_{row}_{column}")
-                        for capture, column in zip(captures, strip.columns, strict=True)
-                    ],
-                    delayed(m, swap, 1, f"swap_{row}_{strip.columns[0]}"),
-                )
+            flags = delayed(m, flags, 1, f"flags_{row}")
         for strip in self._strips:
             # A pair has its second column's place to its right, so this is at least 0.
             wait = self._columns - 1 - strip.columns[0] - strip.registers_behind
@@ -99,36 +94,38 @@ class Grid(wiring.Component):
                 m.d.comb += self.sums[column].eq(delayed(m, total, wait, f"deskew_{column}"))
         return m
 
-    def _row_0_flags(self, m: Module) -> list[tuple[list[Any], Any]]:
-        """(a capture for each column, swap) of row 0 in each strip."""
-        flags = []
+    def _row_0_flags(self, m: Module) -> Any:
+        """Of row 0, strip by strip, a capture for each column and the swap; a word that goes down the rows."""
+        flags: list[Any] = []
         first, count, swap = self.first, self.count, self.swap
         for strip in self._strips:
-            captures = []
             for column in strip.columns:
                 capture = Signal(name=f"capture_{column}")
                 # The difference wraps to a large number if the loaded columns begin further right.
                 m.d.comb += capture.eq((column - first)[:FIRST_BITS] < count)
-                captures.append(capture)
-            flags.append((captures, swap))
+                flags.append(capture)
+            flags.append(swap)
             cycles, column = len(strip.columns), strip.columns[0]
             first = delayed(m, first, cycles, f"first_{column}")
             count = delayed(m, count, cycles, f"count_{column}")
             swap = delayed(m, swap, cycles, f"swap_{column}")
-        return flags
+        return Cat(flags)
 
     def _row_bus(self, m: Module, row: int) -> list[Any]:
-        """What a row's element in each column sees of its lane of the bus."""
-        lane_values: list[Any] = [
-            delayed(m, self.bus[lane][row], row, f"bus_skew_{row}_{lane}") for lane in range(self._load_vectors)
-        ]
+        """What a row's element in each column sees of its lane of the bus.
+
+        The lanes of a row move along as one word, which a simulator copies at once.
+        """
+        lanes_, bits = self._load_vectors, len(self.bus[0][row])
+        ends = [max(self._acts_at[lane::lanes_], default=0) for lane in range(lanes_)]
+        # A lane ends at the last column that it serves: those that go on lie in the low bits.
+        order = sorted(range(lanes_), key=lambda lane: -ends[lane])
+        word: Any = delayed(m, Cat(self.bus[lane][row] for lane in order), row, f"bus_skew_{row}")
         seen: list[Any] = [None] * self._columns
         for cycle in range(self._columns):
             for column in range(self._columns):
                 if self._acts_at[column] == cycle:
-                    seen[column] = lane_values[column % self._load_vectors]
-            # A lane ends at the last column that it serves.
-            for lane in range(self._load_vectors):
-                if any(at > cycle for at in self._acts_at[lane :: self._load_vectors]):
-                    lane_values[lane] = delayed(m, lane_values[lane], 1, f"bus_{row}_{cycle}_{lane}")
+                    seen[column] = word.word_select(order.index(column % lanes_), bits)
+            if going_on := sum(end > cycle for end in ends):
+                word = delayed(m, word[: going_on * bits], 1, f"bus_{row}_{cycle}")
         return seen

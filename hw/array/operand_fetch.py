@@ -201,6 +201,7 @@ class OperandWalk(wiring.Component):
         m.d.comb += [
             next_list.table.eq(Mux(fresh, self.origin.table, tile.table)),
             next_list.begin.eq(Mux(fresh, self.origin.begin, block.begin)),
+            next_list.block.eq(block.begin),
             next_list.moves.eq(~fresh & wraps & self.step.blocks),
         ]
         return second, next_list

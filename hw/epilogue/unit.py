@@ -150,10 +150,16 @@ class EpilogueUnit(wiring.Component):
             m.d.sync += waiting.eq(0)
 
         delay = Signal(RAW_DELAY)
-        begins, delays = later & ~work.empty, work.raw | work.depthwise
+        # Registers: right two cycles behind the take, and a run with work begins later.
+        at_run, delayed_run = Signal(reset_less=True), Signal(reset_less=True)
+        begins, delays = waiting & walk.ready & met, work.raw | work.depthwise
         assert RAW_DELAY == DEPTHWISE_LEAD
-        m.d.sync += delay.eq(Cat(begins & delays, delay[:-1]))
-        m.d.comb += walk.go.eq((begins & ~delays) | delay[-1])
+        m.d.sync += [
+            at_run.eq(~work.empty & ~delays),
+            delayed_run.eq(~work.empty & delays),
+            delay.eq(Cat(begins & delayed_run, delay[:-1])),
+        ]
+        m.d.comb += walk.go.eq((begins & at_run) | delay[-1])
 
         # Bit n: the last slot is in stage n, of the contract's counting: raw slots enter late, and are further then.
         last = Signal(EPILOGUE_LATENCY + 1)

@@ -18,8 +18,9 @@ AHEAD = READ + 2
 OTHER = AHEAD
 """Tag of an entry that is none of these."""
 
-NEXT = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS, "moves": 1})
-"""Where the list of a tile begins: at a position of a table, or if it ``moves`` as many behind it as there are columns.
+NEXT = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS, "block": POSITION_BITS, "moves": 1})
+"""Where the list of a tile begins: at ``begin`` of a table, or if it ``moves`` as many behind ``block`` as there are
+columns.
 """
 
 # All of the head are read within the cycles in which a table stands still before its MATMUL; entry 0 READ + 1 cycles
@@ -74,9 +75,9 @@ class FilterList(wiring.Component):
         for register, mine in zip(kept, arrives, strict=True):
             with m.If(mine):
                 m.d.sync += register.eq(arriving)
-        # Two sums, as it is known late which of them it is.
+        # Two sums, as it is known late which of them it is; ``begin`` itself comes late.
         moved = Array([self._columns + number for number in range(AHEAD)])[turn]
-        following = Mux(self.next.moves, self.next.begin + moved, self.next.begin + turn)
+        following = Mux(self.next.moves, self.next.block + moved, self.next.begin + turn)
         m.d.comb += [
             begins.eq(self.fire & self.first),
             self.read.table.eq(Mux(self.own, self.table, self.next.table)),
