@@ -63,8 +63,15 @@ def forms(program: Program) -> Counter[str]:
             seen["GATHER from inside a kernel row"] += begin % max(1, run) > 0 and begin < one["kernel_height"] * run
             ends = begin + one["slice_count"] * program.arch.rows
             seen["GATHER of the first slices only"] += begin == 0 and ends < one["kernel_height"] * run
+            seen["GATHER for filters of a list"] += one["filter_table"] != NO_TABLE
+            seen["GATHER for later filters of a list"] += one["filter_table"] != NO_TABLE and one["first_filter"] > 0
             seen["GATHER of a ring"] += one["wrap_row"] > 0
             seen["GATHER of a ring, wider tiles"] += one["wrap_row"] > 0 and one["tile"] > 1
+        elif opcode == Opcode.MATMUL:
+            seen["MATMUL in order"] += one["in_order"]
+            seen["MATMUL in order, from a later filter"] += one["in_order"] and one["first_filter"] > 0
+        elif opcode == Opcode.INDEX:
+            seen["INDEX from a later bit"] += 0 < one["first_bit"] < one["bits"]
         elif opcode == Opcode.EPILOGUE and one["pixel_count"] and one["filter_count"]:
             if one["kind"] > EpilogueKind.THRESHOLD:
                 seen += forms_of_windows(one, program.arch.columns)
@@ -87,7 +94,8 @@ def test_every_form_occurs_in_several_programs(generate: Any) -> None:
     names = ["GATHER from a later slice", "GATHER from inside a kernel row", "GATHER of the first slices only"]
     names += ["GATHER of a ring", "GATHER of a ring, wider tiles", "digits of REDUCE_RAW"]
     names += ["STORE into a ring", "STORE into a ring, transposed", "STORE into a ring, residual"]
-    names += ["STORE into a ring inside a tile"]
+    names += ["STORE into a ring inside a tile", "MATMUL in order", "MATMUL in order, from a later filter"]
+    names += ["GATHER for filters of a list", "GATHER for later filters of a list"]
     for kind in ("MAX", "AVERAGE", "DIGITS"):
         names += [kind, f"{kind} of one pixel", f"{kind} with an inset of all but one pixel"]
         names += [f"{kind} with the last row partly outside", f"{kind} with the last row outside"]
@@ -97,7 +105,7 @@ def test_every_form_occurs_in_several_programs(generate: Any) -> None:
         names += ["GATHER of the first channels", "GATHER of the first channels, one column"]
         names += ["GATHER dilated", "GATHER dilated, padded"]
     if generate is random_corners:
-        names += ["LOAD from a later row", "LOAD from a later place of a list"]
+        names += ["INDEX from a later bit", "LOAD from a later row", "LOAD from a later place of a list"]
     missing = [name for name in names if programs[name] < 2]
     assert not missing
     assert sum(programs[f"{kind} of a ring"] for kind in ("MAX", "AVERAGE", "DIGITS")) >= 2

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, ArchConfig
-from gatewright.contract.encodings import COORDINATE_BITS, REGION_UNIT
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
 from tests.support.operands import slices_of
@@ -158,11 +158,11 @@ class Network:
         if layer.filter_list is not None and rng.integers(2):
             layer.both_ways, layer.stationary = True, both
         if layer.filter_list is not None:
-            layer.gathers_for_filters = bool(self._lists.integers(2))
-            self._in_order(layer, filters)
+            layer.gathers_for_filters = bool(self._lists.integers(4))
+            if layer.gathers_for_filters and not some_channels and dilation == 1 and self._lists.integers(2):
+                layer.gather_slices, layer.filter_split = 1, int(self._lists.choice([1, 3]))
         self.fit(layer, filters.weights.shape, pool)
-        if layer.filter_split % REGION_UNIT and layer.filter_split < len(filters.weights):
-            layer.in_order = None  # its parts do not begin where a region can
+        self._in_order(layer, filters)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
         if layer.residual and rng.integers(2):
@@ -187,12 +187,13 @@ class Network:
         return target
 
     def _in_order(self, layer: Layer, filters: Filters) -> None:
-        """Now and then, the filters of the list are loaded alone; a part of them begins where a region can."""
+        """Now and then, the filters of the list are loaded alone, part by part: a region is named as it was loaded."""
         if not layer.filter_list or self._lists.integers(2):
             return
-        chosen = filters.weights[layer.filter_list]
-        layer.in_order = self.build.load_filters(chosen, [(0, 1, 1)] * (len(chosen) + 1), False, pooled=False)
-        layer.filter_split = int(self._lists.choice([4, 8, 100]))
+        for first in range(0, len(layer.filter_list), layer.filter_split):
+            part = filters.weights[layer.filter_list[first : first + layer.filter_split]]
+            parameters = [(0, 1, 1)] * (len(part) + 1)
+            layer.in_order.append(self.build.load_filters(part, parameters, False, pooled=False))
 
     def hold(self) -> None:
         """An EXIT that is not taken: what was read until here may be written again behind it, and port B is free."""

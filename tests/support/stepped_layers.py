@@ -51,8 +51,8 @@ class Layer:
     """Give the largest sizes and let the tables decide."""
     both_ways: bool = False
     """Emit each part twice: for all of its filters, and with the next operand standing for fewer. One has work."""
-    in_order: Filters | None = None
-    """The filters of the list alone, in its order."""
+    in_order: list[Filters] = field(default_factory=list)
+    """The filters of the list alone, in its order, those of each part in a region of their own."""
     gathers_for_filters: bool = False
     """Whether GATHER names the list, too: patches for filters that are not there are not formed."""
 
@@ -77,7 +77,6 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
     grid = (-(-out_height // layer.tile), -(-out_width // layer.tile))
     total = grid[0] * grid[1] if layer.tiles is None or layer.live else len(layer.tiles)
     slices = slices_of(build.arch, kernel_height * kernel_width * channels)
-    weights = layer.in_order or filters
     most = layer.filter_list is None or layer.live or layer.both_ways
     chosen = count if most else len(layer.filter_list or ())
     begin, end = (0, max(1, total)) if layer.tile_rows is None else (row * grid[1] for row in layer.tile_rows)
@@ -144,7 +143,8 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                         "bank": bank,
                         "only": only,
                     }
-                    before = 0 if layer.in_order is None else first_filter
+                    parts = layer.in_order or [filters]
+                    weights = parts[min(first_filter // layer.filter_split, len(parts) - 1)]
                     needed = {"first_filter": first_filter} if layer.gathers_for_filters else {}
                     for piece in pieces:
                         mark, patch_base = gathered or _gather(build, waits, words, reading | needed, piece)
@@ -154,9 +154,9 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                                 [mark, *weights.ready, bank_free[bank]],
                                 patch_base=patch_base + (first_slice - piece) * vectors // REGION_UNIT,
                                 patch_vectors=vectors,
-                                weight_base=(weights.base + first_slice * weights.vectors + before) // REGION_UNIT,
+                                weight_base=(weights.base + first_slice * weights.vectors) // REGION_UNIT,
                                 weight_vectors=weights.vectors,
-                                in_order=int(layer.in_order is not None),
+                                in_order=int(bool(layer.in_order)),
                                 taps=kernel_height * kernel_width,
                                 channels=channels,
                                 channel_table=layer.channel_table,
