@@ -163,7 +163,7 @@ class LoadUnit(wiring.Component):
         ]
         m.d.sync += pending.eq(pending + (start & ~order.empty) - line[-1])
         with m.If(self.boot.start):
-            m.d.sync += booting.eq(1)
+            m.d.sync += [booting.eq(1), self.boot.done.eq(0)]
         with m.Elif(done & booting):
             m.d.sync += [booting.eq(0), self.boot.done.eq(1)]
         with m.If(start & order.empty):
