@@ -101,6 +101,7 @@ QUEUES = tuple(
         lambda depth=depth: head_queue(depth),
         2,
         _FAULTS,
+        search=depth + 8,
     )
     for depth in (2, 3, 8, 16)
 )
