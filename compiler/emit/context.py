@@ -28,7 +28,7 @@ from gatewright.contract.program import GateRecord
 ADDRESS_SPACE = 1 << next(field.bits for field in FORMATS[Opcode.GATHER].fields if field.name == "source")
 """Bytes that an address in the scratchpad can tell apart: sums of addresses are taken modulo that."""
 
-LIVE_PAGES_AHEAD = 2
+LIVE_PAGES_AHEAD = 3
 """Pages of instructions that a live program has on chip ahead: what a SKIP leaves out has to be there."""
 
 

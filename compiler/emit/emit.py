@@ -31,9 +31,6 @@ FIRST_PAGE = 32
 PAGE = 64
 """Instructions of the other pages, if half the memory holds them: more would hold up the filters behind them."""
 
-PAGES_AT_ONCE = 2
-"""LOADs of pages with which a page begins, until as many as shall be are there ahead."""
-
 _OVERLAPPING = (Unit.LOAD, Unit.ARRAY)
 """Units that may begin an instruction before the one before it is complete."""
 
@@ -318,6 +315,5 @@ class Emitter:
         self._dispatch_behind([(int(Unit.LOAD), self._page_loads[page])])
         self.page_starts.append(len(self.rows))
         self._page_size = self._whole_page
-        for _ in range(PAGES_AT_ONCE):
-            if len(self._page_loads) <= page + self._pages_ahead:
-                self._load_page()
+        while len(self._page_loads) <= page + self._pages_ahead:
+            self._load_page()
