@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from gatewright.compiler.emit.lower import lower, lower_live
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
-from gatewright.compiler.graph.leaving import taken_exit, until_exit
 from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.network_image import NetworkImage
@@ -25,24 +24,13 @@ class Compiler:
         self.graph, self.arch = graph, arch
         verify_quantised(graph)
         self.image = NetworkImage(graph, arch)
-        self._parts: dict[int, NetworkImage] = {}
 
     def compile(self, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:
         """The program for a sample whose gates decide as given (none for a network without gates).
 
-        It ends behind the early exit at which the sample leaves: those of one exit share an image of the network.
+        It ends behind the early exit at which the sample leaves.
         """
-        return lower(self._until(taken_exit(self.graph, decisions)), decisions, sample)
-
-    def _until(self, number: int) -> NetworkImage:
-        """The image of what a sample sees that leaves at an exit."""
-        graph = until_exit(self.graph, number)
-        if graph is self.graph:
-            return self.image
-        if number not in self._parts:
-            verify_quantised(graph)
-            self._parts[number] = NetworkImage(graph, self.arch)
-        return self._parts[number]
+        return lower(self.image, decisions, sample)
 
     def compile_live(self) -> Program:
         """The program for every sample: the machine decides its gates."""

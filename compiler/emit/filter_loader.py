@@ -53,6 +53,8 @@ class FilterLoader:
         self._made = frozenset(context.not_stored)
         """The banks that the program itself brings to DRAM."""
         self._horizon = -1
+        self.last_turn = len(self.order.layers)
+        """The last layer that the program has."""
         self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
@@ -65,7 +67,7 @@ class FilterLoader:
 
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
-        self._horizon = turn
+        self._horizon = min(turn, self.last_turn)
         while self.order.pending and self._may_load(use := self.order.pending[0]):
             if not self._skipped(use.tile_gate):
                 if not self._load_parameters(use.bank):

@@ -23,7 +23,8 @@ from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.compiler.emit.wake import Wakes
 from gatewright.compiler.emit.windows import windows
-from gatewright.compiler.graph.graph import Decisions, TensorShape, joined
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph, TensorShape, joined
+from gatewright.compiler.graph.leaving import taken_exit
 from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.bins import QuantisedBins
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
@@ -56,12 +57,14 @@ class Lowering:
         self._convolutions = ConvolutionLowering(self)
         self.placements: list[Placement] = []
         self.exits = ExitLowering(self)
+        self._last = "" if live else _exit_taken(self.graph, decisions)
         self._heads: dict[str, AverageProduct] = {}
         self._serving = serving_gates(self.graph)
         self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
 
     def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
-        """Emit everything and assemble the program."""
+        """Emit everything, up to the exit at which the sample leaves, and assemble the program."""
+        self.loader.last_turn = self.loader.turn.get(self._last, self.loader.last_turn)
         self._start()
         waiting = [layer for layer in self.graph.layers if isinstance(layer, QuantisedOutput)]
         groups = joined(self.graph.layers)
@@ -71,6 +74,8 @@ class Lowering:
                 self.loader.load_until(self.loader.turn[layer.name])
             self.kinds |= {layer.name: "gate" if layer.name in self._serving else layer.role for layer in group}
             group[0].lower(self, group)
+            if self._last in (layer.name for layer in group):
+                break
             for layer in group:
                 self.loader.release(layer)
             self.loader.load_until(self.loader.turn[group[-1].name] + AHEAD)
@@ -257,7 +262,10 @@ class Lowering:
         self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
-        self.context.postponed.emit_all()
+        if not self._last:  # whoever leaves needs no map any more
+            self.context.postponed.emit_all()
+        given = list(self.image.outputs)
+        given = given[: given.index(self._last) + 1] if self._last else given
         static = self.image.static_image
         shared = np.concatenate([static, *self.context.listings])
         code_address = len(shared)
@@ -273,7 +281,7 @@ class Lowering:
             code_address=code_address,
             boot_count=starts[1] if len(starts) > 1 else len(code),
             input_region=self.image.input_region,
-            outputs=list(self.image.outputs.values()),
+            outputs=[self.image.outputs[name] for name in given],
             regions=self.image.regions,
             placements=self.placements,
             gates=sorted(self.context.records, key=lambda record: order.index(record.name)),
@@ -287,6 +295,12 @@ class Lowering:
         )
         program.image = program.with_sample(sample)
         return program
+
+
+def _exit_taken(graph: QuantisedGraph, decisions: Decisions) -> str:
+    """The exit at which a sample leaves, by its name, which is also that of its logits; "" for the network's end."""
+    exits = [layer.name for layer in graph.layers if isinstance(layer, QuantisedExit)]
+    return [*exits, ""][taken_exit(graph, decisions)]
 
 
 def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8] | None = None) -> Program:

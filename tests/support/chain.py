@@ -38,7 +38,7 @@ def compare_image(
     live: Program | None = None,
 ) -> Comparison:
     """Compile, run and compare one image of a reference that kept its tensors; or run it with a ``live`` program."""
-    decisions = {name: decided[position] for name, decided in reference.decisions.items()}
+    decisions = reference.decisions_of(position)
     program = compiler.compile(decisions, sample) if live is None else replace(live, image=live.with_sample(sample))
     result = simulate(program, observe=True, audit=audit)
     different, values = [], 0
