@@ -120,7 +120,7 @@ class Product:
             base, vectors, _ = gather(context, part.source, width, tiles, first, count, self.kernel, own)
             return Patches(base, vectors, slices)
         gate, needed = self.output.channel_gate, dict[str, int]()
-        if gate is not None and gate.live and first_filter is not None:
+        if gate is not None and gate.live and first_filter:  # the first patches need not wait for that table
             needed = {"filter_table": gate.table, "first_filter": first_filter}
         return gather(context, self.source, width, tiles, first, count, self.kernel, slices, pieces, needed)
 
