@@ -212,8 +212,8 @@ def _along_one(walk: Walk, args: dict[str, Any]) -> Logits:
 def _two_logits(walk: Walk, logits: Logits) -> Logits:
     if logits.outputs != 2:
         walk.fail(
-            f"the number of the largest of {logits.outputs} logits; a gate may take the larger of two, [N, 2], along "
-            "dimension 1"
+            f"the largest of {logits.outputs} logits along dimension 1, by its number; a gate may take the larger of "
+            "two, [N, 2]"
         )
     return logits
 

@@ -53,7 +53,10 @@ def test_what_only_a_gated_layer_reads_is_gated_with_it() -> None:
 REFUSED = {
     "three layers": (of_channels(lambda g, x: (g(x) >= 0).float(), 8, 8), "with 3 fully connected layers on a global"),
     "argmax of three": (of_layers(lambda g, x: g(x).argmax(1), 3), "argmax: the largest of 3 logits along dimension 1"),
-    "value of the largest": (of_layers(lambda g, x: g(x).max(1).values >= 0, 2), "of the largest logit its number"),
+    "value of the largest": (
+        of_layers(lambda g, x: g(x).max(1).values >= 0, 2),
+        "it multiplies whether any bit of a decision is on",
+    ),
     "another hidden layer": (
         of_layers(lambda g, x: g(x)[:, :1] > g.layers[1](g.layers[0](x).relu())[:, :1], 8, 2),
         "both must be last layers on the same hidden layer or average",
