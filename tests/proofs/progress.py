@@ -112,13 +112,6 @@ PROGRESS = Proof(
             "met.append(holds | needs)",
             "an instruction starts before what it waits for",
         ),
-        Mutant(
-            "wait-at-its-count-only",
-            "hw/control/queue.py",
-            "reached.eq(~(count - limit)[COUNT_BITS - 1] | (wait.unit == Unit.NONE))",
-            "reached.eq((count == limit) | (wait.unit == Unit.NONE))",
-            "a wait for what is long complete is never met: the machine stands still",
-        ),
     ),
     search=_END + 3,
     bounded=True,
