@@ -1,4 +1,4 @@
-"""The sequencer: every instruction of the program's path handed out once, in order, and nothing behind its end."""
+"""The sequencer: every instruction of the program's path handed out or left out once, and nothing behind its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from amaranth.lib import data
 
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import FORMATS, HEADER_BITS, QUEUED_UNITS, Opcode, Unit
+from gatewright.contract.isa import FORMATS, HEADER_BITS, NO_TABLE, QUEUED_UNITS, WAITS, Opcode, Space, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.contract.timing import CONTROL_LATENCY
 from gatewright.hw.control import sequencer as module
@@ -24,7 +24,7 @@ from tests.proofs.inside import Inside
 from tests.proofs.proof import Proof
 from tests.proofs.unknown import unknown_parts
 
-_CONTROL = (Opcode.NEXT, Opcode.EXIT, Opcode.END)
+_CONTROL = (Opcode.NEXT, Opcode.EXIT, Opcode.SKIP, Opcode.END)
 """The instructions that the sequencer runs itself, and whose rules are below."""
 
 
@@ -33,7 +33,9 @@ class _State:
     """Where the program is: ``current``, the instruction whose turn it is, if there is one (``valid``).
 
     ``at``: its entry; ``next``: that of the one at fetch's head; ``age``: cycles of its turn, up to CONTROL_LATENCY;
-    ``left``: the program decided to end; ``over``: it ended; ``failed``: it met an error; ``count``: turns so far.
+    ``held``: a SKIP was taken and waits; ``inside``: what follows is left out, ``rest`` instructions; ``left``: the
+    image is about to end; ``again``: one ended in the cycle before, and others are left; ``booting``: page 0 is on its
+    way; ``over``: the last one ended; ``failed``: it met an error; ``count``: turns so far.
     """
 
     valid: Signal
@@ -41,7 +43,12 @@ class _State:
     at: Signal
     next: Signal
     age: Signal
+    held: Signal
+    inside: Signal
+    rest: Signal
     left: Signal
+    again: Signal
+    booting: Signal
     over: Signal
     failed: Signal
     count: Signal
@@ -56,8 +63,29 @@ class _State:
         return data.View(layout, self.current.instruction[HEADER_BITS : HEADER_BITS + layout.size])
 
 
+@dataclass(frozen=True)
+class _Now:
+    """What has to happen in this cycle, by the rules of the contract."""
+
+    pushes: Any
+    runs: Any
+    drops: Any
+    seen: Any
+    above: Any
+    leaves: Any
+    takes_skip: Any
+    skipped: Any
+    image_over: Any
+    good: Any
+    out: Any
+
+    @property
+    def advance(self) -> Any:
+        return self.pushes | (self.runs & ~self.takes_skip) | self.skipped | self.drops
+
+
 def sequencer() -> Harness:
-    """Fetch gives any instructions, one behind the other; waits, queues and mask bits are anything."""
+    """Fetch gives any instructions, one behind the other; waits, queues and tables' counts are anything."""
     strange = {op.name for op, form in FORMATS.items() if form.unit == Unit.SEQUENCER} ^ {op.name for op in _CONTROL}
     if strange:
         raise GatewrightError(f"tests/proofs/sequencer.py lacks rules of {', '.join(sorted(strange))}; write them")
@@ -69,7 +97,8 @@ def sequencer() -> Harness:
     m.submodules.sequencer = inside.fragment
     fetch, met = inside.of(dut, "fetch"), inside.of(dut, "comparison").met
     h.free(dut.start, dut.halt, dut.code_address, dut.boot_count, dut.boot.done, dut.write, dut.full, dut.given)
-    h.free(dut.completions.counts, dut.completions.retires, dut.completions.idle, dut.mask.value)
+    h.free(dut.completions.counts, dut.completions.retires, dut.completions.idle, dut.load_idle, dut.others_idle)
+    h.free(dut.counts, dut.last, dut.input_place, dut.output_place)
     # What fetch promises: its head stands still until it is taken or a jump drops it; nothing before the first jump.
     stays = h.before(fetch.present & ~fetch.take & ~fetch.jump, "stays")
     head = h.before(fetch.head, "head_before")
@@ -78,43 +107,94 @@ def sequencer() -> Harness:
     m.d.sync += [jumped.eq(jumped | fetch.jump), started.eq(started | dut.start)]
     h.assume(jumped | ~fetch.present)
     h.assume(~h.before(fetch.jump, "jump_before") | ~fetch.present)
-    # One start, with a count that has stood still; the boot load is done behind it.
-    h.assume(~dut.start | (~started & h.steady(dut.boot_count, "boot_count")))
-    h.assume(~dut.boot.done | started)
 
     bits = {"at": ENTRY_BITS, "next": ENTRY_BITS, "age": range(CONTROL_LATENCY + 1), "count": 32, "current": FETCHED}
+    bits["rest"] = operand_layout(Opcode.SKIP)["instructions"].width
     s = _State(**{name: Signal(bits.get(name, 1), name=f"s_{name}") for name in _State.__dataclass_fields__})
-    pushes, runs, leaves = dut.push.any(), inside.of(dut, "runs"), Signal()
-    ends = (s.opcode == Opcode.END) | ((s.opcode == Opcode.EXIT) & dut.mask.value)
-    m.d.comb += leaves.eq(runs & ends)
+    # One start, with a count that has stood still, as it does between images; the boot load is done behind it.
+    begins = dut.start | s.again
+    h.assume(~dut.start | ~started)
+    h.assume(~begins | h.steady(dut.boot_count, "boot_count"))
+    h.assume(~dut.boot.done | started)
+    now = _rules(h, dut, s, met)
     m.d.sync += [
-        s.valid.eq(~fetch.jump & (fetch.take | (s.valid & ~(pushes | runs)))),
+        s.valid.eq(~fetch.jump & (fetch.take | (s.valid & ~now.advance))),
         s.age.eq(Mux(fetch.take, 0, Mux(s.age == CONTROL_LATENCY, s.age, s.age + 1))),
-        s.left.eq(s.left | leaves),
-        s.over.eq(s.over | dut.stopped),
-        s.count.eq(s.count + (pushes | runs)),
+        s.held.eq(now.takes_skip | (s.held & ~now.skipped)),
+        s.left.eq(now.leaves | (s.left & ~now.image_over)),
+        s.again.eq(now.image_over & ~dut.last),
+        s.over.eq(s.over | (now.image_over & dut.last)),
+        s.count.eq(s.count + (now.advance & ~now.drops)),
     ]
+    with m.If(now.skipped):
+        m.d.sync += [s.rest.eq(s.operands(Opcode.SKIP).instructions)]
+        m.d.sync += s.inside.eq(s.operands(Opcode.SKIP).instructions != 0)
+    with m.Elif(s.inside & now.advance):
+        m.d.sync += [s.rest.eq(s.rest - 1), s.inside.eq(s.rest != 1)]
+    with m.If(now.image_over):
+        m.d.sync += s.inside.eq(0)
     with m.If(fetch.take):
         m.d.sync += [s.current.eq(fetch.head), s.at.eq(s.next), s.next.eq(s.next + 1)]
     with m.If(fetch.jump):
         m.d.sync += s.next.eq(fetch.target)
-    _dispatch(h, dut, s, runs)
-    _control(h, dut, s, fetch, runs, leaves, met)
-    _ends(h, dut, s, fetch, runs)
-    _boot(h, inside, dut, fetch, runs, s, started, jumped)
+    _dispatch(h, dut, s, now)
+    _control(h, inside, dut, s, fetch, now)
+    _ends(h, dut, s, now, begins)
+    _boot(h, dut, s, fetch, now, begins, started, jumped)
     _invariants(h, inside, dut, s)
     return h
 
 
-def _dispatch(h: Harness, dut: Sequencer, s: _State, runs: Any) -> None:
-    """What is handed to the queues."""
-    good = s.valid & (s.current.error == ErrorCode.NONE) & ~(s.left | s.over | s.failed | dut.halt)
-    pushes = dut.push.any()
+def _rules(h: Harness, dut: Sequencer, s: _State, met: Any) -> _Now:
+    """The contract's section 4, as far as it is the sequencer's."""
+    stops = s.over | s.failed | dut.halt | s.again | s.booting
+    good = s.valid & (s.current.error == ErrorCode.NONE) & ~(s.left | s.held | stops)
+    is_load = s.opcode == Opcode.LOAD
+    page = is_load & (s.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
+    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | page)
+    waits = data.View(HEADER, s.current.instruction[:HEADER_BITS]).waits
+    of_load = is_load
+    for number in range(WAITS):
+        of_load |= waits[number].unit == Unit.LOAD
+    ripe = (s.age == CONTROL_LATENCY) & met
+    fields = s.operands(Opcode.EXIT)
+    asked = Signal.like(dut.counts[0], name="asked")
+    for table in range(ARCH.tables):
+        with h.m.If(fields.count_table == table):
+            h.m.d.comb += asked.eq(dut.counts[table])
+    known = (fields.count_table < ARCH.tables) | (fields.count_table == NO_TABLE)
+    h.assume(known | ~s.opcode.matches(Opcode.EXIT, Opcode.SKIP))
+    seen = h.before(asked, "asked_before")
+    above = h.before(seen > fields.most, "above_before")
+    queued = Signal()
+    for unit in QUEUED_UNITS:
+        mine = s.opcode.matches(*(form.opcode for form in formats_of(unit)))
+        with h.m.If(mine & ~dut.full[unit]):
+            h.m.d.comb += queued.eq(1)
+    runs = good & ~out & s.opcode.matches(*_CONTROL) & ripe
+    return _Now(
+        pushes=good & ~out & queued,
+        runs=runs,
+        drops=good & out & (~of_load | (ripe & (dut.load_idle | ~is_load))),
+        seen=seen,
+        above=above,
+        leaves=runs & ((s.opcode == Opcode.END) | ((s.opcode == Opcode.EXIT) & above)),
+        takes_skip=runs & (s.opcode == Opcode.SKIP) & ~above,
+        skipped=s.held & dut.others_idle & ~stops,
+        image_over=s.left & dut.completions.idle & ~stops,
+        good=good,
+        out=out,
+    )
+
+
+def _dispatch(h: Harness, dut: Sequencer, s: _State, now: _Now) -> None:
+    """What is handed to the queues, or left out."""
     header = data.View(HEADER, s.current.instruction[:HEADER_BITS])
     for unit in QUEUED_UNITS:
         name, entry = unit.name.lower(), getattr(dut, f"entry_{unit.name.lower()}")
         mine = s.opcode.matches(*(form.opcode for form in formats_of(unit)))
-        h.check(f"push_{name}", dut.push[unit] == (good & mine & ~dut.full[unit]))
+        h.check(f"push_{name}", dut.push[unit] == (now.good & ~now.out & mine & ~dut.full[unit]))
+        h.check(f"leaves_out_{name}", dut.left_out[unit] == (now.drops & mine))
         operands = Value.cast(entry.head.operands)
         same = (entry.waits == header.waits) & (
             operands == s.current.instruction[HEADER_BITS : HEADER_BITS + len(operands)]
@@ -124,78 +204,100 @@ def _dispatch(h: Harness, dut: Sequencer, s: _State, runs: Any) -> None:
         if unit in PLACED:
             same &= entry.head.place == s.current.place
         h.check(f"entry_{name}", ~dut.push[unit] | same)
+        h.cover(f"pushes_{name}", dut.push[unit])
+        h.cover(f"leaves_out_{name}", dut.left_out[unit])
     others = [bit for bit in range(len(dut.push)) if bit not in QUEUED_UNITS]
     h.check("no_other_queue", ~dut.push[others[0]] & ~dut.push[others[-1]])
-    h.check("one_at_a_time", ~(pushes & runs) & (~pushes | ((dut.push & (dut.push - 1)) == 0)))
-    for unit in QUEUED_UNITS:
-        h.cover(f"pushes_{unit.name.lower()}", dut.push[unit])
+    both = dut.push | dut.left_out
+    h.check("one_at_a_time", ~(both.any() & now.runs) & ((both & (both - 1)) == 0))
     h.check("count", dut.dispatched == s.count)
     h.check("entry", ~s.valid | (dut.entry == s.at))
 
 
-def _control(h: Harness, dut: Sequencer, s: _State, fetch: Any, runs: Any, leaves: Any, met: Any) -> None:
+def _control(h: Harness, inside: Inside, dut: Sequencer, s: _State, fetch: Any, now: _Now) -> None:
     """What the sequencer runs itself."""
-    good = s.valid & (s.current.error == ErrorCode.NONE) & ~(s.left | s.over | s.failed | dut.halt)
-    h.check("runs", runs == (good & s.opcode.matches(*_CONTROL) & met & (s.age == CONTROL_LATENCY)))
-    h.check("nothing_lost", ~fetch.take | ~s.valid | dut.push.any() | runs)
-    h.check("takes", fetch.take == (fetch.present & (~s.valid | dut.push.any() | runs)))
-    next_runs = runs & (s.opcode == Opcode.NEXT)
+    h.check("runs", inside.of(dut, "runs") == now.runs)
+    h.check("nothing_lost", ~fetch.take | ~s.valid | now.advance)
+    h.check("takes", fetch.take == (fetch.present & (~s.valid | now.advance)))
+    next_runs = now.runs & (s.opcode == Opcode.NEXT)
     h.check("next_jumps", ~next_runs | (fetch.jump & (fetch.target == s.operands(Opcode.NEXT).entry)))
-    exit_ = s.operands(Opcode.EXIT)
-    asked = (dut.mask.mask == exit_.mask[: len(dut.mask.mask)]) & (dut.mask.bit == exit_.bit[: len(dut.mask.bit)])
     h.cover("next_jumps", next_runs)
-    h.cover("exit_goes_on", runs & ~leaves & (s.opcode == Opcode.EXIT))
-    h.check("asks_its_bit", ~s.valid | asked)
-    h.check("control", dut.control == ((runs & ~leaves) | dut.stopped))
+    h.cover("next_among_what_is_left_out", next_runs & s.inside)
+    h.cover("exit_goes_on", now.runs & ~now.leaves & (s.opcode == Opcode.EXIT))
+    h.cover("exit_ends", now.leaves & (s.opcode == Opcode.EXIT))
+    h.cover("skip_is_not_taken", now.runs & ~now.takes_skip & (s.opcode == Opcode.SKIP))
+    quiet = now.leaves | now.takes_skip
+    h.check("control", dut.control == ((now.runs & ~quiet) | now.skipped | now.image_over))
+    seen, above = inside.of(dut, "_count_above.count"), inside.of(dut, "above")
+    h.invariant("count_is_read", ~s.valid | (s.age < 1) | (seen == now.seen))
+    h.invariant("count_is_compared", ~s.valid | (s.age < 2) | (above == now.above))
 
 
-def _ends(h: Harness, dut: Sequencer, s: _State, fetch: Any, runs: Any) -> None:
+def _ends(h: Harness, dut: Sequencer, s: _State, now: _Now, begins: Any) -> None:
     """The end, an error."""
-    fails = s.valid & (s.current.error != ErrorCode.NONE) & ~(s.left | s.over | s.failed | dut.halt)
+    stops = s.over | s.failed | dut.halt | s.again | s.booting
+    fails = s.valid & (s.current.error != ErrorCode.NONE) & ~(s.left | stops)
     code = Signal.like(dut.error_code)
     with h.m.If(fails):
         h.m.d.sync += [s.failed.eq(1), code.eq(s.current.error)]
-    with h.m.If(dut.start & (dut.boot_count > ARCH.page_instructions)):
+    with h.m.If(begins & (dut.boot_count > ARCH.page_instructions)):
         h.m.d.sync += [s.failed.eq(1), code.eq(ErrorCode.FETCH_RANGE)]
     h.check("error", dut.error == s.failed)
     h.check("error_code", ~s.failed | (dut.error_code == code))
-    h.check("stopped", dut.stopped == (s.left & dut.completions.idle & ~(s.over | s.failed | dut.halt)))
+    h.check("image_over", dut.image_over == now.image_over)
+    h.check("stopped", dut.stopped == (now.image_over & dut.last))
     h.cover("stopped", dut.stopped & (s.count == 3))
+    h.cover("another_image", dut.image_over & ~dut.last)
     h.cover("failed", dut.error & (s.count == 2))
-    gone = s.left | s.over | s.failed
-    h.check("nothing_behind_the_end", ~gone | ~(dut.push.any() | runs))
+    gone = s.left | s.over | s.failed | s.held | s.again | s.booting
+    h.check("nothing_behind_the_end", ~gone | ~(dut.push.any() | dut.left_out.any() | now.runs))
 
 
 def _boot(
-    h: Harness, inside: Inside, dut: Sequencer, fetch: Any, runs: Any, s: _State, started: Signal, jumped: Signal
+    h: Harness, dut: Sequencer, s: _State, fetch: Any, now: _Now, begins: Any, started: Signal, jumped: Signal
 ) -> None:
-    """Page 0, then its first instruction."""
+    """Page 0, then its first instruction; for every image."""
     fits = dut.boot_count <= ARCH.page_instructions
-    booting, begins = Signal(), Signal()
-    h.m.d.comb += begins.eq(booting & dut.boot.done)
-    with h.m.If(dut.start):
-        h.m.d.sync += booting.eq(fits)
+    arrived = Signal()
+    h.m.d.comb += arrived.eq(s.booting & dut.boot.done)
     with h.m.If(begins):
-        h.m.d.sync += booting.eq(0)
-    h.check("boot", dut.boot.start == (dut.start & fits))
+        h.m.d.sync += s.booting.eq(fits)
+    with h.m.If(arrived):
+        h.m.d.sync += s.booting.eq(0)
+    h.check("boot", dut.boot.start == (begins & fits))
     beats = dut.boot.beats == dut.boot_count * INSTRUCTION_BEATS
     h.check("boot_beats", ~dut.boot.start | (beats & (dut.boot.address == dut.code_address)))
-    h.check("begins_at_0", ~begins | (fetch.jump & (fetch.target == 0)))
-    h.check("jumps", fetch.jump == (begins | (runs & (s.opcode == Opcode.NEXT))))
-    h.invariant("booting", inside.of(dut, "booting") == booting)
-    h.invariant("one_boot", ~booting | (started & ~jumped & ~s.valid))
+    h.check("begins_at_0", ~arrived | (fetch.jump & (fetch.target == 0)))
+    h.check("jumps", fetch.jump == (arrived | (now.runs & (s.opcode == Opcode.NEXT))))
     h.invariant("no_jump_yet", jumped | ~s.valid)
-    h.invariant("asleep", started | (~jumped & ~s.valid & ~booting & ~s.failed & ~s.left))
+    asleep = ~(jumped | s.valid | s.booting | s.failed | s.left | s.held | s.inside | s.again | s.over)
+    h.invariant("asleep", started | asleep)
 
 
 def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: _State) -> None:
-    current, bad, age = inside.of(dut, "current"), inside.of(dut, "bad"), inside.of(dut, "age")
+    current, bad, age = inside.of(dut, "current"), inside.of(dut, "bad"), inside.of(dut, "_control_waits.age")
     h.invariant("valid", inside.of(dut, "valid") == s.valid)
     h.invariant("current", ~s.valid | (current == s.current))
     h.invariant("bad", ~s.valid | (bad == (s.current.error != ErrorCode.NONE)))
     for opcode, line in inside.of(dut, "decoded").items():
         h.invariant(f"is_{opcode.name.lower()}", ~s.valid | (line == (s.opcode == opcode)))
+    page = (s.opcode == Opcode.LOAD) & (s.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
+    h.invariant("stays", ~s.valid | (inside.of(dut, "stays") == (s.opcode.matches(Opcode.NEXT, Opcode.END) | page)))
+    h.invariant("is_load_left_out", ~s.valid | (inside.of(dut, "is_load") == (s.opcode == Opcode.LOAD)))
+    waits = data.View(HEADER, s.current.instruction[:HEADER_BITS]).waits
+    of_load = s.opcode == Opcode.LOAD
+    for number in range(WAITS):
+        of_load |= waits[number].unit == Unit.LOAD
+    h.invariant("slow", ~s.valid | (inside.of(dut, "slow") == of_load))
     h.invariant("leaving", inside.of(dut, "leaving") == s.left)
+    h.invariant("holding", inside.of(dut, "holding") == s.held)
+    h.invariant("held", ~s.held | (s.valid & (s.opcode == Opcode.SKIP) & ~s.left & ~s.inside))
+    h.invariant("one_at_a_time", ~((s.held | s.left) & (s.booting | s.again)) & ~(s.booting & s.again))
+    h.invariant("held_is_good", ~s.held | (s.current.error == ErrorCode.NONE))
+    h.invariant("inside", inside.of(dut, "inside") == s.inside)
+    h.invariant("rest", ~s.inside | (inside.of(dut, "left") == s.rest))
+    h.invariant("again", inside.of(dut, "again") == s.again)
+    h.invariant("booting", inside.of(dut, "booting") == s.booting)
     h.invariant("ended", inside.of(dut, "ended") == s.over)
     h.invariant("age", ~s.valid | (age == (1 << s.age) - 1))
     h.invariant("age_most", s.age <= CONTROL_LATENCY)
@@ -207,16 +309,16 @@ _FILE = "hw/control/sequencer.py"
 
 SEQUENCER = Proof(
     "sequencer",
-    "Every instruction that fetch gives is handed to its unit's queue once, whole and as soon as there is room, or run "
-    "once when its waits are met; NEXT jumps to its entry; nothing happens behind the end or an error.",
+    "Every instruction that fetch gives is handed to its unit's queue once, whole and as soon as there is room, run "
+    "once when its waits are met, or left out; NEXT jumps to its entry; nothing happens behind the end or an error.",
     sequencer,
     3,
     (
         Mutant(
             "sequencer-end-dispatches-one-more",
             _FILE,
-            "turn.eq(valid & ~(bad | leaving | ended | self.error | self.halt))",
-            "turn.eq(valid & ~(bad | ended | self.error | self.halt))",
+            "turn.eq(valid & ~(bad | leaving | holding | stops))",
+            "turn.eq(valid & ~(bad | holding | stops))",
             "instructions behind END run",
         ),
         Mutant(
@@ -229,9 +331,9 @@ SEQUENCER = Proof(
         Mutant(
             "sequencer-waits-not-compared-yet",
             _FILE,
-            "return age[-1] & comparison.met",
-            "return age[-2] & comparison.met",
-            "an EXIT looks at the bit of the one before",
+            "return age[-1], comparison.met",
+            "return age[-2], comparison.met",
+            "an EXIT looks at the count of the one before",
         ),
         Mutant(
             "sequencer-entry-off-by-one",
@@ -239,6 +341,27 @@ SEQUENCER = Proof(
             "with m.Elif(advance):",
             "with m.Elif(load):",
             "an error names the entry behind the instruction's",
+        ),
+        Mutant(
+            "sequencer-leaves-out-before-the-units-are-idle",
+            _FILE,
+            "skipped.eq(holding & self.others_idle & ~stops)",
+            "skipped.eq(holding & ~stops)",
+            "what is left out counts as complete before what came before it",
+        ),
+        Mutant(
+            "sequencer-leaves-out-pages",
+            _FILE,
+            "(head.opcode == Opcode.NEXT) | (head.opcode == Opcode.END) | pages",
+            "(head.opcode == Opcode.NEXT) | (head.opcode == Opcode.END)",
+            "the page behind a closed block never comes",
+        ),
+        Mutant(
+            "sequencer-goes-on-between-images",
+            _FILE,
+            "return started, again | booting",
+            "return started, again",
+            "behind an image the rest of its last page runs again",
         ),
     ),
     search=16,
