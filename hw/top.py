@@ -139,7 +139,8 @@ class Accelerator(wiring.Component):
     ) -> None:
         """Dispatch, queues, completion counts."""
         m.d.comb += [
-            completions.give.eq(sequencer.push | sequencer.left_out),
+            completions.give.eq(sequencer.push),
+            completions.left_out.eq(sequencer.left_out),
             completions.clear.eq(sequencer.image_over),
             sequencer.given.eq(completions.given),
             sequencer.load_idle.eq(completions.load_idle),
@@ -165,7 +166,7 @@ class Accelerator(wiring.Component):
                 reader.completions.idle.eq(completions.view.idle),
             ]
         m.d.comb += [
-            completions.retire.eq(self._retires | sequencer.left_out),
+            completions.retire.eq(self._retires),
             epilogue.waits.eq(queues[Unit.EPILOGUE].waits),
         ]
 

@@ -21,6 +21,10 @@ CONTROL_LATENCY = 3
 """From the turn of a NEXT, EXIT, SKIP or END to the earliest cycle in which it runs: its waits are compared, as the
 others' are while they are at the head of a queue, and the count that decides comes out of its register."""
 
+LEFT_OUT_LATENCY = 5
+"""From the turn in which a SKIP leaves an instruction out to its completion, as waits see it: a register, the count,
+and the comparison, which sees completions in units earlier."""
+
 END_LATENCY = 1
 """From the cycle in which END or an EXIT decides that the image ends to its end, and a SKIP that it leaves out what
 follows to the cycle in which it does, if the units that it waits for are idle by then."""

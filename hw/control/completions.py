@@ -14,9 +14,10 @@ from gatewright.hw.signatures import completions_signature
 class Completions(wiring.Component):
     """How many instructions each unit was given, and how many it completed, modulo 2**16.
 
-    A bit (by ``Unit``) of ``give`` or ``retire`` counts at the end of its cycle. ``view.idle``, a register: all that
-    was given is complete; right while nothing was given in this cycle and the two before. So are ``load_idle``, of LOAD
-    alone, and ``others_idle``. ``clear``: all counts begin again at 0; everything has to be complete.
+    A bit (by ``Unit``) of ``give`` or ``retire`` counts at the end of its cycle; one of ``left_out`` as both, and who
+    compares waits sees it in the count alone, LEFT_OUT_LATENCY cycles behind its turn. ``view.idle``, a register: all
+    that was given is complete; right while nothing was given in this cycle and the two before. So are ``load_idle``,
+    of LOAD alone, and ``others_idle``. ``clear``: all counts begin again at 0; everything has to be complete.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class Completions(wiring.Component):
             {
                 "give": In(UNITS),
                 "retire": In(UNITS),
+                "left_out": In(UNITS),
                 "clear": In(1),
                 "view": In(completions_signature()),
                 "given": Out(COUNTS),
@@ -41,9 +43,9 @@ class Completions(wiring.Component):
             # How many were left a cycle ago: 0, 1 or 2; and whether there was one less at that cycle's end.
             was = [Signal(name=f"was_{unit.name.lower()}_{number}", init=number == 0) for number in range(3)]
             less = Signal(name=f"less_{unit.name.lower()}")
-            with m.If(retire):
+            with m.If(retire | self.left_out[unit]):
                 m.d.sync += done.eq(done + 1)
-            with m.If(self.give[unit]):
+            with m.If(self.give[unit] | self.left_out[unit]):
                 m.d.sync += given.eq(given + 1)
             m.d.sync += [left.eq(left + self.give[unit] - retire), less.eq(retire)]
             m.d.sync += [line.eq(left == number) for number, line in enumerate(was)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
@@ -30,13 +28,36 @@ assert END_LATENCY == 1, "the register that holds back what follows"
 assert all(column(Opcode.EXIT, name) == column(Opcode.SKIP, name) for name in ("count_table", "most"))
 
 
+class _Inside(NamedTuple):
+    """Whether a SKIP leaves out the instruction in the register ``now``, as far as it can be, and the ``following``."""
+
+    now: Any
+    following: Any
+
+
+class _Lines(NamedTuple):
+    """Registers beside the instruction's.
+
+    ``left_out``: a SKIP leaves it out; ``slow``: if so, it waits for LOAD or is a ``load``; ``control``: the sequencer
+    runs it, if not; ``decoded``: it has that opcode; ``of_unit``: it is of that unit; ``goes_to``: and not left out.
+    """
+
+    left_out: Signal
+    slow: Signal
+    load: Signal
+    control: Signal
+    decoded: dict[Opcode, Signal]
+    of_unit: dict[Unit, Signal]
+    goes_to: dict[Unit, Signal]
+
+
 class Sequencer(wiring.Component):
     """Boots page 0, hands instructions to the queues in program order, and runs NEXT, EXIT, SKIP and END.
 
     ``start`` is cycle 0; ``boot_count`` stands still from the cycle before on. ``control``: NEXT, EXIT, SKIP or END
     runs in this cycle; ``image_over``: the image ends in it, and so does the program if it is the ``last`` one, with
     ``stopped``. Otherwise the next image is booted in the next cycle, in which the units' counts have to be 0.
-    ``left_out``: a SKIP leaves an instruction of this unit out, in this cycle.
+    ``left_out``, a register: a SKIP has left an instruction of this unit out, in the cycle before.
 
     An illegal instruction sets ``error`` in the cycle behind its
     turn; ``error_code``, ``entry`` (where it lies) and ``dispatched`` (instructions before it, those of the sequencer
@@ -88,55 +109,49 @@ class Sequencer(wiring.Component):
             fetch.output_place.eq(self.output_place),
         ]
 
-        # The instruction register, decoded as far as dispatch needs it.
+        # The instruction register.
         valid, current = Signal(), Signal(FETCHED, reset_less=True)
         bad = Signal(reset_less=True)
-        decoded = {opcode: Signal(name=f"is_{opcode.name.lower()}", reset_less=True) for opcode in Opcode}
         load, advance, jump = Signal(), Signal(), Signal()
         m.d.comb += [load.eq(fetch.present & (advance | ~valid)), fetch.take.eq(load), fetch.jump.eq(jump)]
         with m.If(load):
-            opcode = fetch.head.instruction[: HEADER["opcode"].width]
             m.d.sync += [current.eq(fetch.head), bad.eq(fetch.head.error != ErrorCode.NONE)]
-            m.d.sync += [line.eq(opcode == number) for number, line in decoded.items()]
         m.d.sync += valid.eq(~jump & (load | (valid & ~advance)))
         header = data.View(HEADER, current.instruction[:HEADER_BITS])
+        skipped = Signal()
+        inside = self._inside(m, current.instruction, skipped, advance)
+        lines = self._decode(m, fetch.head.instruction, load, Mux(valid, inside.following, inside.now))
 
-        # ``leaving``: END, or an EXIT that was taken, waits for the units; ``holding``: a SKIP that was taken does.
-        # ``ended``: it is over.
-        leaving, holding, ended, turn, stops = Signal(), Signal(), Signal(), Signal(), Signal()
-        started, between = self._boot(m)
-        m.d.comb += [
-            stops.eq(between | ended | self.error | self.halt),
-            turn.eq(valid & ~(bad | leaving | holding | stops)),
-        ]
+        # ``leaving``: END, or an EXIT that was taken, waits for the units, and then for the next image, if there is
+        # one: ``over`` says so. ``holding``: a SKIP that was taken waits.
+        leaving, over, holding, turn, stops = Signal(), Signal(), Signal(), Signal(), Signal()
+        started = self._boot(m)
+        m.d.comb += [stops.eq(self.error | self.halt), turn.eq(valid & ~(bad | leaving | holding | stops))]
         age, met = self._control_waits(m, header.waits, load)
         more = self._count_above(m, current.instruction)
-        skip_begins = Signal()
-        outside, drops = self._leave_out(m, fetch.head, current, load, turn, skip_begins, age & met, advance)
+        drops = Signal()
+        m.d.comb += drops.eq(turn & lines.left_out & (~lines.slow | (age & met & (self.load_idle | ~lines.load))))
         for unit in QUEUED_UNITS:
-            mine = reduce(or_, (decoded[form.opcode] for form in formats_of(unit)))
-            m.d.comb += self.push[unit].eq(turn & outside & mine & ~self.full[unit])
-            m.d.comb += self.left_out[unit].eq(drops & mine)
+            m.d.comb += self.push[unit].eq(turn & lines.goes_to[unit] & ~self.full[unit])
+            m.d.sync += self.left_out[unit].eq(drops & lines.of_unit[unit])
             self._connect_entry(m, unit, header, current)
 
-        runs, leaves, skips, skipped = Signal(), Signal(), Signal(), Signal()
-        mine = reduce(or_, (decoded[opcode] for opcode in (Opcode.NEXT, Opcode.EXIT, Opcode.SKIP, Opcode.END)))
+        runs, leaves, skips, decoded = Signal(), Signal(), Signal(), lines.decoded
         m.d.comb += [
-            runs.eq(turn & outside & age & met & mine),
+            runs.eq(turn & age & met & lines.control),
             leaves.eq(runs & (decoded[Opcode.END] | (decoded[Opcode.EXIT] & more))),
             skips.eq(runs & decoded[Opcode.SKIP] & ~more),
             skipped.eq(holding & self.others_idle & ~stops),
             # An EXIT advances, taken or not; ``leaving`` holds back what follows. A SKIP stays while it holds.
             advance.eq(self.push.any() | (runs & ~skips) | skipped | drops),
-            self.image_over.eq(leaving & self.completions.idle & ~stops),
+            self.image_over.eq(leaving & self.completions.idle & ~(over | stops)),
             self.stopped.eq(self.image_over & self.last),
             self.control.eq((runs & ~leaves & ~skips) | skipped | self.image_over),
-            skip_begins.eq(skipped),
         ]
         m.d.sync += [
-            leaving.eq(leaves | (leaving & ~self.image_over)),
+            leaving.eq(leaves | (leaving & ~started)),
+            over.eq(self.image_over | (over & ~started)),
             holding.eq(skips | (holding & ~skipped)),
-            ended.eq(ended | self.stopped),
         ]
 
         m.d.comb += [
@@ -163,35 +178,41 @@ class Sequencer(wiring.Component):
         ]
         return above
 
-    def _leave_out(
-        self, m: Module, following: Any, current: Any, load: Any, turn: Any, begins: Any, met: Any, advance: Any
-    ) -> tuple[Value, Value]:
-        """What a SKIP leaves out: whether the instruction register is outside of that, and whether it leaves now.
-
-        ``begins``: the SKIP in the register is taken. An instruction that has to do with LOAD, which may be at work,
-        waits for what it names, and a LOAD until LOAD is idle; for the others all units are idle.
-        """
-        count = operands_of(Opcode.SKIP, current.instruction).instructions
-        left, inside = Signal.like(count, name="left", reset_less=True), Signal()
-        with m.If(begins):
-            m.d.sync += [left.eq(count), inside.eq(count != 0)]
-        with m.Elif(self.image_over):
+    def _inside(self, m: Module, instruction: Any, begins: Any, advance: Any) -> _Inside:
+        """Counts what a SKIP leaves out. ``begins``: the SKIP in the register is taken."""
+        count = operands_of(Opcode.SKIP, instruction).instructions
+        left, inside, following = Signal.like(count, name="left", reset_less=True), Signal(), Signal()
+        m.d.comb += following.eq(Mux(begins, count != 0, inside & (left != 1)))
+        with m.If(self.image_over):
             m.d.sync += inside.eq(0)
-        with m.Elif(advance & inside):
-            m.d.sync += [left.eq(left - 1), inside.eq(left != 1)]
-        head = data.View(HEADER, following.instruction[:HEADER_BITS])
+        with m.Elif(begins | advance):
+            m.d.sync += [left.eq(Mux(begins, count, left - 1)), inside.eq(following)]
+        return _Inside(inside, following)
+
+    def _decode(self, m: Module, instruction: Any, load: Any, inside: Any) -> _Lines:
+        """What dispatch needs to know of an instruction that comes into the register, ``inside`` of a SKIP or not."""
+        head = data.View(HEADER, instruction[:HEADER_BITS])
         loads = head.opcode == Opcode.LOAD
-        pages = loads & (operands_of(Opcode.LOAD, following.instruction).space == Space.INSTRUCTIONS)
-        stays, is_load, slow = (Signal(name=name, reset_less=True) for name in ("stays", "is_load_left_out", "slow"))
-        with m.If(load):
-            m.d.sync += [
-                stays.eq((head.opcode == Opcode.NEXT) | (head.opcode == Opcode.END) | pages),
-                is_load.eq(loads),
-                slow.eq(loads | Cat(head.waits[n].unit == Unit.LOAD for n in range(WAITS)).any()),
-            ]
-        leaves_out = Signal()
-        m.d.comb += leaves_out.eq(inside & ~stays)
-        return ~leaves_out, turn & leaves_out & (~slow | (met & (self.load_idle | ~is_load)))
+        pages = loads & (operands_of(Opcode.LOAD, instruction).space == Space.INSTRUCTIONS)
+        control = (Opcode.NEXT, Opcode.EXIT, Opcode.SKIP, Opcode.END)
+        left_out = inside & ~(head.opcode.matches(Opcode.NEXT, Opcode.END) | pages)
+
+        def line(name: str, value: Any) -> Signal:
+            register = Signal(name=name, reset_less=True)
+            with m.If(load):
+                m.d.sync += register.eq(value)
+            return register
+
+        mine = {unit: head.opcode.matches(*(form.opcode for form in formats_of(unit))) for unit in QUEUED_UNITS}
+        return _Lines(
+            left_out=line("is_left_out", left_out),
+            slow=line("slow", loads | Cat(head.waits[n].unit == Unit.LOAD for n in range(WAITS)).any()),
+            load=line("is_load", loads),
+            control=line("is_control", head.opcode.matches(*control) & ~left_out),
+            decoded={opcode: line(f"is_{opcode.name.lower()}", head.opcode == opcode) for opcode in control},
+            of_unit={unit: line(f"of_{unit.name.lower()}", mine[unit]) for unit in QUEUED_UNITS},
+            goes_to={unit: line(f"goes_to_{unit.name.lower()}", mine[unit] & ~left_out) for unit in QUEUED_UNITS},
+        )
 
     def _connect_entry(self, m: Module, unit: Unit, header: Any, current: Any) -> None:
         """The instruction register as a unit's queue entry."""
@@ -219,11 +240,10 @@ class Sequencer(wiring.Component):
         ]
         return age[-1], comparison.met
 
-    def _boot(self, m: Module) -> tuple[Signal, Signal]:
+    def _boot(self, m: Module) -> Signal:
         """Asks LOAD for page 0 at the start and behind each image but the last.
 
-        Returns the line that is 1 in the cycle in which it has arrived, and one that is 1 from the cycle behind an
-        image's end until then.
+        Returns the line that is 1 in the cycle in which it has arrived.
         """
         booting, started, fits = Signal(), Signal(), Signal(reset_less=True)
         again, begins = Signal(), Signal()
@@ -247,4 +267,4 @@ class Sequencer(wiring.Component):
             m.d.sync += self.error_code.eq(Mux(fits, ErrorCode.NONE, ErrorCode.FETCH_RANGE))
         with m.If(started):
             m.d.sync += booting.eq(0)
-        return started, again | booting
+        return started

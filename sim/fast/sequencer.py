@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gatewright.contract.images import DRAM_ADDRESSES
 from gatewright.contract.isa import COUNT_BITS, FORMATS, NO_TABLE, UNITS, WAITS, Opcode, column
-from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY, LEFT_OUT_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
 from gatewright.sim.fast import faults, load, store, work
 from gatewright.sim.fast.channel import Writes, begin_pass, end_pass
@@ -260,7 +260,7 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
                 if unit == UNIT_LOAD or _waits_for_load(row):
                     cycle = max(turn + CONTROL_LATENCY, waits, last_done[UNIT_LOAD] if unit == UNIT_LOAD else 0)
                 record[DISPATCH] = record[START] = record[RUN] = cycle
-                record[DONE] = done_at[unit, number] = cycle + 1
+                record[DONE] = done_at[unit, number] = cycle + LEFT_OUT_LATENCY
                 started_at[unit, number] = cycle
                 issued[unit] += 1
                 turn = cycle + 1

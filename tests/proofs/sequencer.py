@@ -141,7 +141,7 @@ def sequencer() -> Harness:
     _control(h, inside, dut, s, fetch, now)
     _ends(h, dut, s, now, begins)
     _boot(h, dut, s, fetch, now, begins, started, jumped)
-    _invariants(h, inside, dut, s)
+    _invariants(h, inside, dut, s, jumped)
     return h
 
 
@@ -194,7 +194,7 @@ def _dispatch(h: Harness, dut: Sequencer, s: _State, now: _Now) -> None:
         name, entry = unit.name.lower(), getattr(dut, f"entry_{unit.name.lower()}")
         mine = s.opcode.matches(*(form.opcode for form in formats_of(unit)))
         h.check(f"push_{name}", dut.push[unit] == (now.good & ~now.out & mine & ~dut.full[unit]))
-        h.check(f"leaves_out_{name}", dut.left_out[unit] == (now.drops & mine))
+        h.check(f"leaves_out_{name}", dut.left_out[unit] == h.before(now.drops & mine, f"left_out_{name}"))
         operands = Value.cast(entry.head.operands)
         same = (entry.waits == header.waits) & (
             operands == s.current.instruction[HEADER_BITS : HEADER_BITS + len(operands)]
@@ -208,8 +208,10 @@ def _dispatch(h: Harness, dut: Sequencer, s: _State, now: _Now) -> None:
         h.cover(f"leaves_out_{name}", dut.left_out[unit])
     others = [bit for bit in range(len(dut.push)) if bit not in QUEUED_UNITS]
     h.check("no_other_queue", ~dut.push[others[0]] & ~dut.push[others[-1]])
-    both = dut.push | dut.left_out
-    h.check("one_at_a_time", ~(both.any() & now.runs) & ((both & (both - 1)) == 0))
+    h.check("of_no_other", ~dut.left_out[others[0]] & ~dut.left_out[others[-1]])
+    for name, line in (("push", dut.push), ("left_out", dut.left_out)):
+        h.check(f"one_{name}", (line & (line - 1)) == 0)
+    h.check("one_at_a_time", ~(dut.push.any() & now.runs) & ~((dut.push.any() | now.runs) & now.drops))
     h.check("count", dut.dispatched == s.count)
     h.check("entry", ~s.valid | (dut.entry == s.at))
 
@@ -250,7 +252,7 @@ def _ends(h: Harness, dut: Sequencer, s: _State, now: _Now, begins: Any) -> None
     h.cover("another_image", dut.image_over & ~dut.last)
     h.cover("failed", dut.error & (s.count == 2))
     gone = s.left | s.over | s.failed | s.held | s.again | s.booting
-    h.check("nothing_behind_the_end", ~gone | ~(dut.push.any() | dut.left_out.any() | now.runs))
+    h.check("nothing_behind_the_end", ~gone | ~(dut.push.any() | now.drops | now.runs))
 
 
 def _boot(
@@ -269,36 +271,47 @@ def _boot(
     h.check("boot_beats", ~dut.boot.start | (beats & (dut.boot.address == dut.code_address)))
     h.check("begins_at_0", ~arrived | (fetch.jump & (fetch.target == 0)))
     h.check("jumps", fetch.jump == (arrived | (now.runs & (s.opcode == Opcode.NEXT))))
-    h.invariant("no_jump_yet", jumped | ~s.valid)
+    h.invariant("no_jump_yet", jumped | ~(s.valid | s.left | s.held | s.again | s.over))
     asleep = ~(jumped | s.valid | s.booting | s.failed | s.left | s.held | s.inside | s.again | s.over)
     h.invariant("asleep", started | asleep)
 
 
-def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: _State) -> None:
+def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: _State, jumped: Any) -> None:
     current, bad, age = inside.of(dut, "current"), inside.of(dut, "bad"), inside.of(dut, "_control_waits.age")
     h.invariant("valid", inside.of(dut, "valid") == s.valid)
     h.invariant("current", ~s.valid | (current == s.current))
     h.invariant("bad", ~s.valid | (bad == (s.current.error != ErrorCode.NONE)))
-    for opcode, line in inside.of(dut, "decoded").items():
+    lines, sleeps = inside.of(dut, "lines"), s.left | s.again | s.booting | s.over | s.failed
+    for opcode, line in lines.decoded.items():
         h.invariant(f"is_{opcode.name.lower()}", ~s.valid | (line == (s.opcode == opcode)))
-    page = (s.opcode == Opcode.LOAD) & (s.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
-    h.invariant("stays", ~s.valid | (inside.of(dut, "stays") == (s.opcode.matches(Opcode.NEXT, Opcode.END) | page)))
-    h.invariant("is_load_left_out", ~s.valid | (inside.of(dut, "is_load") == (s.opcode == Opcode.LOAD)))
+    is_load = s.opcode == Opcode.LOAD
+    page = is_load & (s.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
+    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | page)
+    for unit in QUEUED_UNITS:
+        mine, name = s.opcode.matches(*(form.opcode for form in formats_of(unit))), unit.name.lower()
+        h.invariant(f"of_{name}", ~s.valid | (lines.of_unit[unit] == mine))
+        h.invariant(f"goes_to_{name}", ~s.valid | sleeps | (lines.goes_to[unit] == (mine & ~out)))
     waits = data.View(HEADER, s.current.instruction[:HEADER_BITS]).waits
-    of_load = s.opcode == Opcode.LOAD
+    of_load = is_load
     for number in range(WAITS):
         of_load |= waits[number].unit == Unit.LOAD
-    h.invariant("slow", ~s.valid | (inside.of(dut, "slow") == of_load))
-    h.invariant("leaving", inside.of(dut, "leaving") == s.left)
+    h.invariant("is_load_now", ~s.valid | (lines.load == is_load))
+    h.invariant("slow", ~s.valid | (lines.slow == of_load))
+    h.invariant("is_left_out", ~s.valid | sleeps | (lines.left_out == out))
+    h.invariant("is_control", ~s.valid | sleeps | (lines.control == (s.opcode.matches(*_CONTROL) & ~out)))
+    over = inside.of(dut, "over")
+    later = s.again | (s.booting & jumped) | s.over
+    h.invariant("leaving", s.failed | (inside.of(dut, "leaving") == (s.left | later)))
+    h.invariant("over", s.failed | (over == later))
     h.invariant("holding", inside.of(dut, "holding") == s.held)
     h.invariant("held", ~s.held | (s.valid & (s.opcode == Opcode.SKIP) & ~s.left & ~s.inside))
-    h.invariant("one_at_a_time", ~((s.held | s.left) & (s.booting | s.again)) & ~(s.booting & s.again))
+    states = (s.held, s.left, s.booting, s.again, s.over)
+    h.invariant("one_state", sum(Value.cast(state) for state in states) <= 1)
     h.invariant("held_is_good", ~s.held | (s.current.error == ErrorCode.NONE))
-    h.invariant("inside", inside.of(dut, "inside") == s.inside)
+    h.invariant("inside", inside.of(dut, "_inside.inside") == s.inside)
     h.invariant("rest", ~s.inside | (inside.of(dut, "left") == s.rest))
     h.invariant("again", inside.of(dut, "again") == s.again)
     h.invariant("booting", inside.of(dut, "booting") == s.booting)
-    h.invariant("ended", inside.of(dut, "ended") == s.over)
     h.invariant("age", ~s.valid | (age == (1 << s.age) - 1))
     h.invariant("age_most", s.age <= CONTROL_LATENCY)
     h.invariant("next", dut.entry == Mux(s.valid, s.at, s.next))
@@ -352,15 +365,15 @@ SEQUENCER = Proof(
         Mutant(
             "sequencer-leaves-out-pages",
             _FILE,
-            "(head.opcode == Opcode.NEXT) | (head.opcode == Opcode.END) | pages",
-            "(head.opcode == Opcode.NEXT) | (head.opcode == Opcode.END)",
+            "(head.opcode.matches(Opcode.NEXT, Opcode.END) | pages)",
+            "head.opcode.matches(Opcode.NEXT, Opcode.END)",
             "the page behind a closed block never comes",
         ),
         Mutant(
             "sequencer-goes-on-between-images",
             _FILE,
-            "return started, again | booting",
-            "return started, again",
+            "leaving.eq(leaves | (leaving & ~started))",
+            "leaving.eq(leaves | (leaving & ~self.image_over))",
             "behind an image the rest of its last page runs again",
         ),
     ),

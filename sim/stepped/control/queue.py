@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gatewright.contract.isa import COUNT_BITS, Unit
-from gatewright.contract.timing import DECODE_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, LEFT_OUT_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
 
 COUNT_MODULUS = 1 << COUNT_BITS
@@ -85,6 +85,8 @@ class Completions:
         self._clock = clock
         self._done = [0] * len(Unit)
         self._given = [0] * len(Unit)
+        self._unseen = [0] * len(Unit)
+        """Of those done, the ones that were left out so lately that waits do not see them yet."""
 
     def give(self, instruction: Instruction) -> None:
         """Note a dispatch."""
@@ -96,9 +98,18 @@ class Completions:
         self._clock.later(self._add, self._done, instruction.unit)
 
     def leave_out(self, instruction: Instruction) -> None:
-        """Count an instruction as dispatched and complete from the next cycle on."""
-        self.give(instruction)
-        self._clock.later(self._add, self._done, instruction.unit)
+        """Count an instruction as dispatched and complete; waits see it LEFT_OUT_LATENCY cycles from now."""
+        unit = instruction.unit
+        for counts in (self._given, self._done, self._unseen):
+            self._clock.later(self._clock.later, self._add, counts, unit)
+        self._clock.later(self._see, unit, LEFT_OUT_LATENCY - 1)
+
+    def _see(self, unit: Unit, cycles: int) -> None:
+        """At a clock edge: waits see it so many cycles from now."""
+        if cycles:
+            self._clock.later(self._see, unit, cycles - 1)
+        else:
+            self._unseen[unit] -= 1
 
     def begin_again(self) -> None:
         """Nothing was given to any unit, from the next cycle on."""
@@ -112,7 +123,7 @@ class Completions:
     def met(self, instruction: Instruction) -> bool:
         """Whether every wait of an instruction holds now (counts compare modulo 2**16, half the range ahead)."""
         for unit, count in instruction.waits:
-            if (self._done[unit] - count) % COUNT_MODULUS >= COUNT_MODULUS // 2:
+            if (self._done[unit] - self._unseen[unit] - count) % COUNT_MODULUS >= COUNT_MODULUS // 2:
                 return False
         return True
 

@@ -21,7 +21,7 @@ async def counts(dut: Any) -> None:
     await bench.reset()
     # STORE has one instruction after the other for nearly 2**16 cycles, and then every unit some.
     many = (1 << COUNT_BITS) - 500
-    bench.set(give=1 << Unit.STORE, retire=0, clear=0)
+    bench.set(give=1 << Unit.STORE, retire=0, clear=0, left_out=0)
     await bench.step()
     bench.set(retire=1 << Unit.STORE)
     await bench.step(many)
@@ -35,7 +35,11 @@ async def counts(dut: Any) -> None:
         give = [u for u in QUEUED_UNITS if cycle % 200 < 150 and rng.random() < 0.3]
         quiet = 0 if give else quiet + 1
         retire = [u for u in QUEUED_UNITS if done[u] < given[u] and rng.random() < 0.7]
+        # A unit that has nothing under way may have an instruction left out.
+        idle_units = [u for u in QUEUED_UNITS if done[u] == given[u] and u not in give]
+        left_out = [u for u in idle_units if rng.random() < 0.1]
         bench.set(give=sum(1 << u for u in give), retire=sum(1 << u for u in retire))
+        bench.set(left_out=sum(1 << u for u in left_out))
         await bench.settle()
         if quiet > 2:
             assert bench.get("view__idle") == int(done == given), cycle
@@ -46,9 +50,9 @@ async def counts(dut: Any) -> None:
         assert bench.get("view__counts") == pack(COUNTS, [n % modulus for n in done]), cycle
         assert bench.get("given") == pack(COUNTS, [n % modulus for n in given]), cycle
         idle += quiet > 2 and done == given
-        for unit in give:
+        for unit in [*give, *left_out]:
             given[unit] += 1
-        for unit in retire:
+        for unit in [*retire, *left_out]:
             done[unit] += 1
         # Between two images, when nothing is under way, all counts begin again.
         clear = cycle > 2500 and quiet > 2 and done == given and rng.random() < 0.1
