@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Mux, Signal
 
+from gatewright.contract.isa import HEADER_BITS, OPCODE_BITS, Opcode
 from gatewright.hw.control import fetch as module
-from gatewright.hw.control.fetch import ENTRY_BITS, FOUND, FROM_FETCHED, Fetch
+from gatewright.hw.control.fetch import ADDRESS_BITS, ENTRY_BITS, FOUND, FROM_FETCHED, Fetch
 from gatewright.hw.control.instruction_memory import InstructionMemory
+from gatewright.hw.control.legality import operands_of
 from gatewright.hw.control.predecode import Predecoder
 from gatewright.hw.layouts import INSTRUCTION_BITS
 from tests.hw.instructions import ARCH
@@ -21,6 +23,16 @@ from tests.proofs.queues import held_invariants
 from tests.proofs.unknown import unknown_parts
 
 _PIPELINE = InstructionMemory.READ + Predecoder.LATENCY
+
+
+_ADDRESS = slice(HEADER_BITS, HEADER_BITS + ADDRESS_BITS)
+
+
+class Places(NamedTuple):
+    """What is added to the addresses of the images' rings."""
+
+    inputs: Any
+    outputs: Any
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,9 @@ def fetch() -> Harness:
         inside = Inside(dut)
     m.submodules.fetch = inside.fragment
     h.free(dut.write, dut.given, dut.jump, dut.target, dut.take)
+    # Between two jumps the image's places stand still.
+    places = Places(h.constant(ADDRESS_BITS, "input_place"), h.constant(ADDRESS_BITS, "output_place"))
+    m.d.comb += [dut.input_place.eq(places.inputs), dut.output_place.eq(places.outputs)]
     h.assume(~dut.take | dut.present)
 
     # The entry of the instruction at the head, and cycles since the last jump, which begins all anew.
@@ -61,7 +76,8 @@ def fetch() -> Harness:
 
     arrives, issue, reserved = (inside.of(dut, name) for name in ("elaborate.arrives", "issue", "reserved"))
     queue, memory = inside.of(dut, "queue"), inside.of(dut, "instructions")
-    f = _follow(h, dut, len(arrives), issue, reserved, memory.instruction, inside.of(dut, "found"))
+    expected = _in_ring(memory.instruction, places)
+    f = _follow(h, dut, len(arrives), issue, reserved, expected, inside.of(dut, "found"))
     asks = Signal()
     m.d.comb += asks.eq(f.on & ~f.issued & issue & (f.to_issue == 0))
     h.check("asked", ~asks | (memory.entry == f.entry[: len(memory.entry)]))
@@ -84,6 +100,16 @@ def fetch() -> Harness:
     h.invariant("age", ((age != 0) == jumped) & (age <= FROM_FETCHED + 1))
     h.invariant("nothing", jumped | (~inside.of(dut, "running") & (reserved == 0)))
     return h
+
+
+def _in_ring(instruction: Any, places: Places) -> Any:
+    """An instruction as it has to leave fetch: the place of its ring added to the address of a LOAD or STORE in one."""
+    place = Const(0, ADDRESS_BITS)
+    for opcode, of_image in ((Opcode.LOAD, places.inputs), (Opcode.STORE, places.outputs)):
+        mine = (instruction[:OPCODE_BITS] == opcode) & operands_of(opcode, instruction).ring
+        place = Mux(mine, of_image, place)
+    address = (instruction[_ADDRESS] + place)[:ADDRESS_BITS]
+    return Cat(instruction[: _ADDRESS.start], address, instruction[_ADDRESS.stop :])
 
 
 def _follow(
@@ -138,16 +164,26 @@ def _invariants(h: Harness, inside: Inside, dut: Fetch, entry: Signal, f: _Follo
     h.invariant("f_no_wrap", ~(on & ~f.issued) | (next_entry + f.to_issue < (1 << ENTRY_BITS)))
     h.invariant("f_tags", (f.tags == 0) | (issued & ~f.arrived))
     h.invariant("f_somewhere", ~issued | f.arrived | (f.tags != 0))
-    port = inside.port(dut, "words")
-    h.m.d.comb += port.addr.eq((first + f.ahead - queue.present)[: len(first)])
+    port, addresses = inside.port(dut, "words"), inside.port(dut, "addresses")
+    slot = (first + f.ahead - queue.present)[: len(first)]
+    h.m.d.comb += [port.addr.eq(slot), addresses.addr.eq(slot)]
+    words = Cat(f.instruction[: _ADDRESS.start], f.instruction[_ADDRESS.stop :])
+    made = inside.all_of(dut)
+    h.invariant("last_1", ~arrives[InstructionMemory.READ] | (made["last_1"] == (last - 1)[: len(last)]))
+    two = (last - 1 - arrives[InstructionMemory.READ])[: len(last)]
+    h.invariant("last_2", ~arrives[InstructionMemory.READ + 1] | (made["last_2"] == two))
+    # The address is two cycles behind: its parts, their sum, and then the memory.
+    summed = (made["dram_address_1"] + made["place_in_ring"])[:ADDRESS_BITS]
+    late = {InstructionMemory.READ: summed, InstructionMemory.READ + 1: made["address_in_ring"]}
     for stage in range(len(arrives)):
         older = sum(arrives[stage + 1 :], start=Const(0, 1))
         there = arrives[stage] & (f.tags == 1 << stage) & (f.ahead == held + older)
         if stage >= InstructionMemory.READ:
-            there &= port.data == f.instruction
+            there &= (port.data == words) & (late.get(stage, addresses.data) == f.instruction[_ADDRESS])
         h.invariant(f"f_stage_{stage}", stale | ~f.tags[stage] | there)
     at_head = f.ahead == 0
-    instruction = Mux(at_head, dut.head.instruction, port.data)
+    kept = Cat(port.data[: _ADDRESS.start], addresses.data, port.data[_ADDRESS.start :])
+    instruction = Mux(at_head, dut.head.instruction, kept)
     found = Mux(at_head, queue.head.as_value(), place.as_value())
     right = (f.ahead < held) & (instruction == f.instruction) & (found == f.found.as_value())
     h.invariant("f_queued", ~(issued & f.arrived) | right)
@@ -182,6 +218,13 @@ FETCH = Proof(
             'delayed(m, beyond, InstructionMemory.READ, "beyond")',
             'delayed(m, beyond, InstructionMemory.READ - 1, "beyond")',
             "the last instruction of the memory is refused",
+        ),
+        Mutant(
+            "fetch-address-in-the-slot-behind",
+            _FILE,
+            'delayed(m, last, RING_LATENCY, "last")',
+            'delayed(m, last, RING_LATENCY - 1, "last")',
+            "LOADs have the addresses of others",
         ),
     ),
     search=18,
