@@ -1,8 +1,8 @@
 """``python -m tests.cosim.imagenet``: a synthetic network on the RTL, in lockstep with the simulator.
 
 One image: every map, gate and logit of the simulator against the integer reference, with the audit, then every
-instruction's cycles and the final state of the RTL against the simulator. Those of table 3 run gated and dense, those
-of ``benchmarks/growth.py`` have no gates. Minutes.
+instruction's cycles and the final state of the RTL against the simulator. Those of table 3 run gated and dense, or with
+``--live`` by one program for every image; those of ``benchmarks/growth.py`` have no gates. Minutes.
 """
 
 from __future__ import annotations
@@ -57,16 +57,23 @@ def main() -> int:
     parser.add_argument("--arch", default="ultra96", help="preset or TOML file")
     parser.add_argument("--size", type=int, default=224, help="edge of an image in pixels, of the networks of table 3")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--live", action="store_true", help="the program for every image, in place of the image's own")
     parser.add_argument("--no-audit", action="store_true", help="do not look for races, which takes most of the time")
     options = parser.parse_args()
     arch = load_arch(options.arch)
     print(f"SYNTHETIC {options.network} on {arch.name}, seed {options.seed}: no accuracy", flush=True)
     graphs, image = gated_and_dense(options) if options.network in PAPER else without(options.network)
+    if options.live:
+        graphs = {"gated": graphs["gated"]} if "gated" in graphs else {}
+        if not graphs:
+            parser.error(f"--live: {options.network} has no gates")
     programs = []
     for name, graph in graphs.items():
         reference = run_reference(graph, image[None], keep=True)
         begin = time.perf_counter()
-        compared = compare_image(Compiler(graph, arch), image, reference, 0, audit=not options.no_audit)
+        compiler = Compiler(graph, arch)
+        live = compiler.compile_live() if options.live else None
+        compared = compare_image(compiler, image, reference, 0, audit=not options.no_audit, live=live)
         seconds = time.perf_counter() - begin
         same = "equal the reference" if not compared.different else f"DIFFER: {', '.join(compared.different)}"
         print(
