@@ -3,8 +3,8 @@
 The trace gives four cycles per instruction and the program its waits. Walking back from an
 instruction, each event is explained by the latest thing that allowed it: a wait that was met, the
 unit that became free, the dispatch, a full queue, a page of instructions. Every cycle on the way
-belongs to the instruction that was at work then. An instruction that a SKIP left out counts as complete from its turn
-on, or behind what LOAD has yet to do for it; the cycles of these turns are the sequencer's.
+belongs to the instruction that was at work then. An instruction that a SKIP left out counts as complete LEFT_OUT_LATENCY
+cycles behind its turn, which may come behind what LOAD has yet to do for it; these turns are the sequencer's.
 """
 
 from __future__ import annotations
@@ -153,14 +153,14 @@ class CriticalPath:
         return self._before_start(position)
 
     def _before_left_out(self, position: int) -> _Step:
-        """Its turn, or if it is a LOAD or waits for one the completions of LOADs that it comes behind."""
+        """Its turn, or if it is a LOAD or waits for one what it waits for, and for a LOAD the LOADs before it."""
         turn = self._times[Event.DISPATCH][position]
-        loads = [p for p in self._waits[position] if self._unit[p] == Unit.LOAD]
+        behind = list(self._waits[position]) if self._compares(position) else []
         if self._unit[position] == Unit.LOAD:
-            loads += self._members[Unit.LOAD][: self._rank[position]]
-        for load in loads:
-            if self._times[Event.DONE][load] == turn:
-                return _Step(load, Event.DONE, position, True)
+            behind += self._members[Unit.LOAD][: self._rank[position]]
+        for earlier in behind:
+            if self._times[Event.DONE][earlier] == turn:
+                return _Step(earlier, Event.DONE, position, True)
         return self._turn(position, turn, "turn")
 
     def _before_start(self, position: int) -> _Step:

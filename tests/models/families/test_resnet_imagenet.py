@@ -87,6 +87,7 @@ def test_each_family_claims_its_own_networks() -> None:
     claims = {name: [family.claims(state) for state in states] for name, family in FAMILIES.items()}
     assert claims == {
         "resnet-cifar": [True, True, *[False] * 6],
+        "resnet-cifar-exits": [False] * 8,
         FAMILY: [number == 2 for number in range(8)],
         "mobilenet-v2": [number == 3 for number in range(8)],
         "densenet": [number == 4 for number in range(8)],
