@@ -3,8 +3,9 @@
 The trace gives four cycles per instruction and the program its waits. Walking back from an
 instruction, each event is explained by the latest thing that allowed it: a wait that was met, the
 unit that became free, the dispatch, a full queue, a page of instructions. Every cycle on the way
-belongs to the instruction that was at work then. An instruction that a SKIP left out counts as complete LEFT_OUT_LATENCY
-cycles behind its turn, which may come behind what LOAD has yet to do for it; these turns are the sequencer's.
+belongs to the instruction that was at work then. An instruction that a SKIP left out counts as
+complete LEFT_OUT_LATENCY cycles behind its turn, which may come behind what LOAD has yet to do for
+it; these turns are the sequencer's.
 """
 
 from __future__ import annotations
