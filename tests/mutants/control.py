@@ -78,14 +78,6 @@ CONTROL = [
         "tests/hw/control/test_sequencer.py",
     ),
     Mutant(
-        "no-table-counts-as-the-last-one",
-        "hw/control/sequencer.py",
-        "Mux(fields.count_table == NO_TABLE, 0, self.counts[fields.count_table])",
-        "self.counts[fields.count_table]",
-        "an EXIT that is none but a barrier ends the image",
-        "tests/hw/control/test_sequencer.py",
-    ),
-    Mutant(
         "skip-does-not-wait-for-the-units",
         "hw/control/sequencer.py",
         "skipped.eq(holding & self.others_idle & ~stops)",
