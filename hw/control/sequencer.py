@@ -12,7 +12,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import HEADER_BITS, NO_TABLE, QUEUED_UNITS, UNITS, WAITS, Opcode, Space, Unit, column
 from gatewright.contract.registers import ErrorCode
-from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, LEFT_OUT_LATENCY
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitComparison
@@ -24,6 +24,7 @@ COUNT_READ = 2
 
 assert WaitComparison.LATENCY <= CONTROL_LATENCY
 assert COUNT_READ <= CONTROL_LATENCY and COUNT_READ <= DECODE_LATENCY, "the count is there when an EXIT or a SKIP runs"
+assert LEFT_OUT_LATENCY == 2 + WaitComparison.LATENCY, "the register of what is left out, the count, the comparison"
 assert END_LATENCY == 1, "the register that holds back what follows"
 assert all(column(Opcode.EXIT, name) == column(Opcode.SKIP, name) for name in ("count_table", "most"))
 

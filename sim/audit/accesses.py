@@ -16,7 +16,7 @@ from gatewright.sim.fast.units import PIECES, accesses_link, chain
 
 
 @kernel
-def _exit(
+def _decision(
     geometry: Geometry,
     state: State,
     at: Places,
@@ -24,19 +24,8 @@ def _exit(
     done: npt.NDArray[np.int64],
     touched: Touched,
 ) -> None:
-    touch_table(touched, at, row[sequencer.EXIT_TABLE], READ)
-
-
-@kernel
-def _skip(
-    geometry: Geometry,
-    state: State,
-    at: Places,
-    row: npt.NDArray[np.int64],
-    done: npt.NDArray[np.int64],
-    touched: Touched,
-) -> None:
-    touch_table(touched, at, row[sequencer.SKIP_TABLE], READ)
+    """EXIT and SKIP."""
+    touch_table(touched, at, row[sequencer.COUNT_TABLE], READ)
 
 
 @kernel
@@ -51,7 +40,7 @@ def _nothing(
     """NEXT and END."""
 
 
-_SEQUENCER = ((Opcode.EXIT, _exit), (Opcode.SKIP, _skip), (Opcode.END, _nothing))
+_SEQUENCER = ((Opcode.EXIT, _decision), (Opcode.SKIP, _decision), (Opcode.END, _nothing))
 _accesses = chain(accesses_link, [*((p.opcode, p.accesses) for p in PIECES), *_SEQUENCER])
 
 

@@ -43,8 +43,8 @@ BOOT = 0
 LOAD, STORE = int(Opcode.LOAD), int(Opcode.STORE)
 NEXT, EXIT, SKIP, END = int(Opcode.NEXT), int(Opcode.EXIT), int(Opcode.SKIP), int(Opcode.END)
 NEXT_ENTRY = column(Opcode.NEXT, "entry")
-EXIT_TABLE, EXIT_MOST = column(Opcode.EXIT, "count_table"), column(Opcode.EXIT, "most")
-SKIP_TABLE, SKIP_MOST = column(Opcode.SKIP, "count_table"), column(Opcode.SKIP, "most")
+COUNT_TABLE, MOST = column(Opcode.EXIT, "count_table"), column(Opcode.EXIT, "most")
+assert all(column(Opcode.SKIP, name) == column(Opcode.EXIT, name) for name in ("count_table", "most"))
 SKIP_INSTRUCTIONS = column(Opcode.SKIP, "instructions")
 
 INSTRUCTION, UNIT, DISPATCH, START, RUN, DONE = range(len(TRACE_DTYPE.names or ()))
@@ -85,11 +85,10 @@ def _table_count(geometry: Geometry, state: State, table: int) -> int:
 @kernel
 def _decide(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: npt.NDArray[np.int64]) -> int:
     """Work out whether an EXIT or a SKIP is taken. Returns 0 or a fault."""
-    exits = row[0] == EXIT
-    count = _table_count(geometry, state, row[EXIT_TABLE] if exits else row[SKIP_TABLE])
+    count = _table_count(geometry, state, row[COUNT_TABLE])
     if count < 0:
         return count
-    done[work.TAKEN] = count > row[EXIT_MOST] if exits else count <= row[SKIP_MOST]
+    done[work.TAKEN] = (count > row[MOST]) == (row[0] == EXIT)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth import Mux, Signal, Value
+from amaranth import Cat, Mux, Signal, Value
 from amaranth.lib import data
 
 from gatewright.contract.encodings import INSTRUCTION_BEATS
@@ -56,6 +56,17 @@ class _State:
     @property
     def opcode(self) -> Any:
         return self.current.instruction[: HEADER["opcode"].width]
+
+    @property
+    def page(self) -> Any:
+        """Whether it is a LOAD of instructions."""
+        return (self.opcode == Opcode.LOAD) & (self.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
+
+    @property
+    def of_load(self) -> Any:
+        """Whether it is a LOAD, or waits for one."""
+        waits = data.View(HEADER, self.current.instruction[:HEADER_BITS]).waits
+        return (self.opcode == Opcode.LOAD) | Cat(waits[number].unit == Unit.LOAD for number in range(WAITS)).any()
 
     def operands(self, opcode: Opcode) -> Any:
         """The fields of the current instruction as one of ``opcode``."""
@@ -150,12 +161,7 @@ def _rules(h: Harness, dut: Sequencer, s: _State, met: Any) -> _Now:
     stops = s.over | s.failed | dut.halt | s.again | s.booting
     good = s.valid & (s.current.error == ErrorCode.NONE) & ~(s.left | s.held | stops)
     is_load = s.opcode == Opcode.LOAD
-    page = is_load & (s.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
-    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | page)
-    waits = data.View(HEADER, s.current.instruction[:HEADER_BITS]).waits
-    of_load = is_load
-    for number in range(WAITS):
-        of_load |= waits[number].unit == Unit.LOAD
+    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | s.page)
     ripe = (s.age == CONTROL_LATENCY) & met
     fields = s.operands(Opcode.EXIT)
     asked = Signal.like(dut.counts[0], name="asked")
@@ -175,7 +181,7 @@ def _rules(h: Harness, dut: Sequencer, s: _State, met: Any) -> _Now:
     return _Now(
         pushes=good & ~out & queued,
         runs=runs,
-        drops=good & out & (~of_load | (ripe & (dut.load_idle | ~is_load))),
+        drops=good & out & (~s.of_load | (ripe & (dut.load_idle | ~is_load))),
         seen=seen,
         above=above,
         leaves=runs & ((s.opcode == Opcode.END) | ((s.opcode == Opcode.EXIT) & above)),
@@ -284,19 +290,13 @@ def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: _State, jumped: A
     lines, sleeps = inside.of(dut, "lines"), s.left | s.again | s.booting | s.over | s.failed
     for opcode, line in lines.decoded.items():
         h.invariant(f"is_{opcode.name.lower()}", ~s.valid | (line == (s.opcode == opcode)))
-    is_load = s.opcode == Opcode.LOAD
-    page = is_load & (s.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
-    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | page)
+    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | s.page)
     for unit in QUEUED_UNITS:
         mine, name = s.opcode.matches(*(form.opcode for form in formats_of(unit))), unit.name.lower()
         h.invariant(f"of_{name}", ~s.valid | (lines.of_unit[unit] == mine))
         h.invariant(f"goes_to_{name}", ~s.valid | sleeps | (lines.goes_to[unit] == (mine & ~out)))
-    waits = data.View(HEADER, s.current.instruction[:HEADER_BITS]).waits
-    of_load = is_load
-    for number in range(WAITS):
-        of_load |= waits[number].unit == Unit.LOAD
-    h.invariant("is_load_now", ~s.valid | (lines.load == is_load))
-    h.invariant("slow", ~s.valid | (lines.slow == of_load))
+    h.invariant("is_load_now", ~s.valid | (lines.load == (s.opcode == Opcode.LOAD)))
+    h.invariant("slow", ~s.valid | (lines.slow == s.of_load))
     h.invariant("is_left_out", ~s.valid | sleeps | (lines.left_out == out))
     h.invariant("is_control", ~s.valid | sleeps | (lines.control == (s.opcode.matches(*_CONTROL) & ~out)))
     over = inside.of(dut, "over")
