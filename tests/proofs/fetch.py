@@ -220,10 +220,10 @@ FETCH = Proof(
             "the last instruction of the memory is refused",
         ),
         Mutant(
-            "fetch-address-in-the-slot-behind",
+            "fetch-address-of-the-one-behind",
             _FILE,
-            'delayed(m, last, RING_LATENCY, "last")',
-            'delayed(m, last, RING_LATENCY - 1, "last")',
+            "write_address.en.eq(arrives[InstructionMemory.READ - 1 + RING_LATENCY])",
+            "write_address.en.eq(arrives[InstructionMemory.READ + RING_LATENCY])",
             "LOADs have the addresses of others",
         ),
     ),
