@@ -8,9 +8,12 @@ import numpy.typing as npt
 from gatewright.compiler.emit.lower import lower, lower_live
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.verify import verify_quantised
+from gatewright.compiler.interleave.group import Group, Measure, Request, part_of
+from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 
 
@@ -31,6 +34,13 @@ class Compiler:
         It ends behind the early exit at which the sample leaves.
         """
         return lower(self.image, decisions, sample)
+
+    def compile_group(self, request: Request, measure: Measure) -> Program:
+        """The program for several images, of which some are on the machine at the same time."""
+        if any(isinstance(layer, QuantisedExit) for layer in self.graph.layers):
+            raise GatewrightError("images of a network with early exits end alone; compile it for one image at a time")
+        part = part_of(self.arch, request.in_flight)
+        return Group(NetworkImage(self.graph, part, live=request.live), self.arch, request).program(measure)
 
     def compile_live(self) -> Program:
         """The program for every sample: the machine decides its gates."""

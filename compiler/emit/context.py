@@ -32,6 +32,26 @@ LIVE_PAGES_AHEAD = 3
 """Pages of instructions that a live program has on chip ahead: what a SKIP leaves out has to be there."""
 
 
+def pages_ahead(live: bool) -> int:
+    """Pages of instructions that a program has on chip ahead."""
+    return LIVE_PAGES_AHEAD if live else 1
+
+
+@dataclass
+class Listings:
+    """Tables that a program brings from DRAM, behind what all programs of the network share: from ``begin`` on."""
+
+    begin: int
+    data: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+
+    def add(self, entries: npt.NDArray[np.uint16]) -> int:
+        """Lay a table out behind those before it; returns its DRAM address."""
+        address = self.begin + sum(map(len, self.data))
+        data = entries.astype("<u2").view(np.uint8)
+        self.data.append(np.pad(data, (0, -len(data) % IMAGE_ALIGNMENT)))
+        return address
+
+
 @dataclass
 class DecidedGate:
     """A gate whose mask and tables the program has built, and what they hold for this sample."""
@@ -290,18 +310,19 @@ def addressable_words(words: int, field_name: str) -> int:
 class Context:
     """One program in the making."""
 
-    def __init__(self, image: NetworkImage, decisions: Decisions, live: bool) -> None:
+    def __init__(
+        self, image: NetworkImage, decisions: Decisions, live: bool, out: Emitter | None, listings: Listings | None
+    ) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
         self.decisions, self.live = decisions, live
-        self.out = Emitter(self.arch, LIVE_PAGES_AHEAD if live else 1)
+        self.out = Emitter(self.arch, pages_ahead(live)) if out is None else out
         self.gates: dict[str, DecidedGate] = {}
         self.records: list[GateRecord] = []
         self.macs: dict[str, int] = {}
         self.patches = Ring(addressable_words(self.arch.patch_words, "patch_base"), "patch buffer")
         self.not_stored = {layer.name for layer in self.graph.layers if isinstance(layer, QuantisedInterpolation)}
         """Layers whose filters are a map that the program has not brought to DRAM yet."""
-        self.listings: list[npt.NDArray[np.uint8]] = []
-        """Tables that the program brings from DRAM, behind what all programs of the network share."""
+        self.listings = Listings(len(image.static_image)) if listings is None else listings
         self.bank = 0
         self._kept_banks: set[int] = set()
         self.idle_port = 0
@@ -311,13 +332,6 @@ class Context:
         self.postponed = PostponedStores(self.out)
         self._unread: dict[int, str] = {}
         self._serial = 0
-
-    def list_in_dram(self, entries: npt.NDArray[np.uint16]) -> int:
-        """Lay a table out behind those before it; returns its DRAM address."""
-        address = len(self.image.static_image) + sum(map(len, self.listings))
-        data = entries.astype("<u2").view(np.uint8)
-        self.listings.append(np.pad(data, (0, -len(data) % IMAGE_ALIGNMENT)))
-        return address
 
     def gate(self, name: str | None) -> DecidedGate | None:
         """The gate of that name, which must have been decided; None for no name."""
@@ -336,6 +350,7 @@ class Context:
                 )
             self.patches.release(oldest)
         self._unread[base] = name
+        self.out.begin_region("patch", *self.patches.live[name])
         return base
 
     def patches_multiplied(self, base: int) -> None:
@@ -357,6 +372,7 @@ class Context:
         for _ in range(ACCUMULATOR_BANKS):
             self.bank = (self.bank + 1) % ACCUMULATOR_BANKS
             if self.bank not in self._kept_banks:
+                self.out.begin_region("accumulator", self.bank, self.bank + 1)
                 return self.bank
         raise AssertionError("every accumulator bank is kept")
 

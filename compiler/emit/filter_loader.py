@@ -295,6 +295,7 @@ class FilterLoader:
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False
+        self.context.out.begin_region("weight", *self.ring.live[region])
         if bank.streamed:
             self._streaming.append(region)
         if use.piece == 0:

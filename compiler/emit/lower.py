@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import Context, OutputMap, SourceMap
-from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_B, reads, writes
+from gatewright.compiler.emit.context import Context, Listings, OutputMap, SourceMap
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_B, Emitter, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
@@ -41,15 +41,22 @@ from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
-from gatewright.contract.program import LayerKind, Placement, PlacementKind, Program
+from gatewright.contract.program import GateRecord, LayerKind, Placement, PlacementKind, Program
 
 
 class Lowering:
     """One program in the making. Use ``lower``."""
 
-    def __init__(self, image: NetworkImage, decisions: Decisions, live: bool) -> None:
+    def __init__(
+        self,
+        image: NetworkImage,
+        decisions: Decisions,
+        live: bool,
+        out: Emitter | None = None,
+        listings: Listings | None = None,
+    ) -> None:
         self.image, self.graph, self.arch = image, image.graph, image.arch
-        self.context = Context(image, decisions, live)
+        self.context = Context(image, decisions, live, out, listings)
         self.loader = FilterLoader(self.context)
         self.image_loader = ImageLoader(self.context)
         self.wakes = Wakes(self.context, self.loader)
@@ -62,8 +69,8 @@ class Lowering:
         self._serving = serving_gates(self.graph)
         self.kinds: dict[str, LayerKind] = dict.fromkeys(CONTROL_LAYERS, "control")
 
-    def run(self, sample: npt.NDArray[np.int8] | None) -> Program:
-        """Emit everything, up to the exit at which the sample leaves, and assemble the program."""
+    def run(self) -> None:
+        """Emit everything, up to the exit at which the sample leaves."""
         self.loader.last_turn = self.loader.turn.get(self._last, self.loader.last_turn)
         self._start()
         waiting = [layer for layer in self.graph.layers if isinstance(layer, QuantisedOutput)]
@@ -84,7 +91,8 @@ class Lowering:
                 self.kinds[waiting[0].name] = waiting[0].role
                 waiting[0].lower(self, waiting[:1])
                 del waiting[0]
-        return self._assemble(sample)
+        if not self._last:  # whoever leaves needs no map any more
+            self.context.postponed.emit_all()
 
     def _start(self) -> None:
         """The image and what the stem needs, in the order of need; then the rest."""
@@ -261,19 +269,21 @@ class Lowering:
         pitch = self.image.pitches.get(tensor, 0)
         self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
-    def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
-        if not self._last:  # whoever leaves needs no map any more
-            self.context.postponed.emit_all()
+    def gate_records(self) -> list[GateRecord]:
+        """In the network's order: gates become tables in one that depends on the image."""
+        order = [layer.name for layer in self.graph.layers]
+        return sorted(self.context.records, key=lambda record: order.index(record.name))
+
+    def assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:
+        """The program, when all is emitted."""
         given = list(self.image.outputs)
         given = given[: given.index(self._last) + 1] if self._last else given
         static = self.image.static_image
-        shared = np.concatenate([static, *self.context.listings])
+        shared = np.concatenate([static, *self.context.listings.data])
         code_address = len(shared)
         code = self.context.out.finish(code_address)
         image = np.concatenate([shared, np.frombuffer(encode(code), np.uint8)])
         starts = self.context.out.page_starts
-        # Gates become tables in an order that depends on the image; a program has them in the network's.
-        order = [layer.name for layer in self.graph.layers]
         program = Program(
             arch=self.arch,
             code=code,
@@ -284,7 +294,7 @@ class Lowering:
             outputs=[self.image.outputs[name] for name in given],
             regions=self.image.regions,
             placements=self.placements,
-            gates=sorted(self.context.records, key=lambda record: order.index(record.name)),
+            gates=self.gate_records(),
             exits=self.exits.records,
             layers=self.context.out.layers,
             layer_kinds=self.kinds,
@@ -309,12 +319,21 @@ def lower(image: NetworkImage, decisions: Decisions, sample: npt.NDArray[np.int8
     ``sample`` is the quantised image [height, width, channels]; without it the input region is
     zero and the simulator takes the sample.
     """
-    return Lowering(image, decisions, live=False).run(sample)
+    lowering = Lowering(image, decisions, live=False)
+    lowering.run()
+    return lowering.assemble(sample)
 
 
 def lower_live(image: NetworkImage) -> Program:
     """Compile a network for every sample: sizes are upper bounds, and the tables decide."""
     check_live(image)
-    gates = [layer for layer in image.graph.layers if isinstance(layer, QuantisedGate | QuantisedExit)]
-    everywhere = {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}
-    return Lowering(image, everywhere, live=bool(gates)).run(None)
+    everywhere = gates_everywhere(image.graph)
+    lowering = Lowering(image, everywhere, live=bool(everywhere))
+    lowering.run()
+    return lowering.assemble(None)
+
+
+def gates_everywhere(graph: QuantisedGraph) -> Decisions:
+    """Every gate on: what a live program is compiled for."""
+    gates = [layer for layer in graph.layers if isinstance(layer, QuantisedGate | QuantisedExit)]
+    return {gate.name: np.ones(gate.decision_shape, np.bool_) for gate in gates}

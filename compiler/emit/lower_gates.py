@@ -235,7 +235,7 @@ class GateLowering:
             context.out.emit(
                 Opcode.LOAD,
                 [writes("table", table, table + 1), TABLE_PORT],
-                dram_address=context.list_in_dram(entries % size),
+                dram_address=context.listings.add(entries % size),
                 space=Space.TABLE,
                 address=table,
                 rows=1,
@@ -261,6 +261,7 @@ class GateLowering:
                 f"use ({holder}); raise tables"
             )
         self._holders[table] = gate
+        self.context.out.begin_region("table", table, table + 1)
         return table
 
     def _last_use(self, gate: str) -> int:
@@ -275,6 +276,7 @@ class GateLowering:
             raise GatewrightError(f"gate {self.context.out.layer}: {bits} bits are more than {MASKS} masks hold")
         first = first if first + count <= MASKS else 0
         self._mask = (first + count) % MASKS
+        self.context.out.begin_region("mask", first, first + count)
         return first
 
     def _finishes_a_shortcut(self, gate: str) -> bool:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, column
-from gatewright.contract.program import Program
+from gatewright.contract.program import Program, of_image
 
 DRAM_ADDRESSES = 1 << 32
 """Addresses are sums modulo this."""
@@ -48,7 +48,10 @@ class Ring:
 
 @dataclass(frozen=True)
 class Images:
-    """What one start of the machine runs: ``count`` images, from a ring of inputs into a ring of outputs."""
+    """What one start of the machine runs: the program ``count`` times, from a ring of inputs into a ring of outputs.
+
+    A program that runs several images at a time finds all of them in a place of the ring.
+    """
 
     count: int = 1
     inputs: Ring = Ring()
@@ -68,29 +71,37 @@ def lay_out(
 ) -> tuple[npt.NDArray[np.uint8], Images]:
     """A DRAM image with ``samples`` in a ring of inputs behind the program's own, and what the machine is told of it.
 
-    ``slots``: places in the ring of outputs; 0 for one for each sample.
+    ``slots``: places in the ring of outputs; 0 for one for each run of the program. A run takes ``program.images``
+    samples; those that are missing in the last one are 0.
     """
     _check_rings(program)
-    inputs = program.input_region
+    inputs, runs = program.input_region, -(-len(samples) // program.images)
     first, end = _outputs(program)
     begin = -(-len(program.image) // _ALIGNMENT) * _ALIGNMENT
-    strides = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in (inputs.size, end - first)]
+    sizes = inputs.size + (program.images - 1) * program.input_stride, end - first
+    strides = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
     ring = Ring(begin + inputs.address % _ALIGNMENT - inputs.address, strides[0] + _ALIGNMENT)
-    behind = begin + len(samples) * ring.stride
+    behind = begin + runs * ring.stride
     out = Ring(behind + first % _ALIGNMENT - first, strides[1] + _ALIGNMENT, slots)
-    image = np.zeros(behind + (slots or len(samples)) * out.stride, np.uint8)
+    image = np.zeros(behind + (slots or runs) * out.stride, np.uint8)
     image[: len(program.image)] = program.image
     for number, sample in enumerate(samples):
-        at = inputs.address + ring.place(number)
+        run, in_it = divmod(number, program.images)
+        at = inputs.address + ring.place(run) + in_it * program.input_stride
         image[at : at + inputs.size] = program.packed(sample)
-    return image, Images(len(samples), ring, out)
+    return image, Images(runs, ring, out)
 
 
 def values_of(
     program: Program, dram: npt.NDArray[np.uint8], images: Images, number: int
 ) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
-    """What image ``number`` has left in its place in the ring of outputs, as ``Program.values``."""
-    return program.values(dram[images.outputs.place(number) :])
+    """What sample ``number`` has left in its place in the ring of outputs, as ``Program.values`` of it alone."""
+    run, in_it = divmod(number, program.images)
+    values = program.values(dram[images.outputs.place(run) :])
+    if program.images == 1:
+        return values
+    end = of_image("", in_it, program.images)
+    return {name.removesuffix(end): value for name, value in values.items() if name.endswith(end)}
 
 
 def _outputs(program: Program) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from annotated_types import Len
+from annotated_types import Ge, Len
 from safetensors.numpy import save_file
 
 from gatewright.contract.arch import ArchConfig
@@ -156,6 +156,11 @@ class InputLayout:
         return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8)
 
 
+def of_image(name: str, number: int, images: int) -> str:
+    """What something of image ``number`` is called in a program that runs so many images at a time."""
+    return f"{name}@{number}" if images > 1 else name
+
+
 @dataclass(kw_only=True)
 class ProgramHeader:
     """What a program's file says beside its instructions and its image."""
@@ -184,6 +189,11 @@ class ProgramHeader:
     """None: the sample's bytes as they are."""
     live: bool = False
     """Whether it serves every sample: gates are decided on the machine, and ``macs`` are those of all gates on."""
+    images: Annotated[Count, Ge(1)] = 1
+    """Images that a run of the program takes. If there are several, their outputs, placements and gates have the names
+    that ``of_image`` gives, and ``macs`` are those of all."""
+    input_stride: Count = 0
+    """Bytes in DRAM from an image of the run to the next; ``input_region`` is that of the first."""
 
 
 @dataclass(kw_only=True)
@@ -198,12 +208,19 @@ class Program(ProgramHeader):
     image: npt.NDArray[np.uint8]
 
     def with_sample(self, sample: npt.NDArray[np.int8] | None) -> npt.NDArray[np.uint8]:
-        """The DRAM image with a quantised sample in its input region; without a sample, the image itself."""
+        """The DRAM image with a quantised sample in its input region; without a sample, the image itself.
+
+        Of a program that runs several ``images`` at a time ``sample`` holds as many, [images, height, width, channels].
+        """
         if sample is None:
             return self.image
+        if self.images > 1 and len(sample) != self.images:
+            raise GatewrightError(f"{len(sample)} samples for a program that runs {self.images} at a time")
         image = self.image.copy()
         region = self.input_region
-        image[region.address : region.address + region.size] = self.packed(sample)
+        for number, one in enumerate(sample if self.images > 1 else [sample]):
+            at = region.address + number * self.input_stride
+            image[at : at + region.size] = self.packed(one)
         return image
 
     def packed(self, sample: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
