@@ -121,10 +121,10 @@ class _Turns:
             if use.access.memory in self.ports:
                 begin = max(begin, self.ports[use.access.memory])
         for region in self._new(program, instruction):
-            room = self.pools[region.memory].earliest(region, program)
+            room = self.pools[region.memory].earliest(region, program, begin)
             if room is None:
                 return None
-            begin = max(begin, room[0])
+            begin = room[0]
         return begin
 
     def _new(self, program: int, instruction: Recorded) -> list[Region]:
@@ -135,7 +135,7 @@ class _Turns:
         instruction, cost = self.programs[program][number], self.costs[program][number]
         unit = instruction.unit
         for region in self._new(program, instruction):
-            room = self.pools[region.memory].earliest(region, program)
+            room = self.pools[region.memory].earliest(region, program, begin)
             assert room is not None
             self.pools[region.memory].take(region, program, room[1])
             self.bases[program, region.number] = room[1]

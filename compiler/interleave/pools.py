@@ -30,26 +30,38 @@ class Pool:
     def _words(self, region: Region) -> int:
         return -(-(region.high - region.low) // self.granule) * self.granule
 
-    def earliest(self, region: Region, owner: int) -> tuple[int, int] | None:
-        """When there is room for a region of a program at the earliest, and where; None as long as nobody knows."""
+    def earliest(self, region: Region, owner: int, now: int) -> tuple[int, int] | None:
+        """When there is room for a region of a program, from ``now`` on, and where; None as long as nobody knows.
+
+        Programs take their regions from the two ends, in turn, so that what is left in the middle is in one piece.
+        """
         words = self._words(region)
         held = self._held.get(owner, 0)
         if held and held + words > self.share:
             return None
-        best: tuple[int, int] | None = None
-        for base in {0, *(one.high for one in self._taken)}:
-            if base + words > self.size:
-                continue
-            moment = 0
-            for one in self._taken:
-                if one.low < base + words and base < one.high:
-                    if one.free is None:
-                        break
-                    moment = max(moment, one.free)
-            else:
-                if best is None or (moment, base) < best:
-                    best = moment, base
-        return best
+        top = owner % 2 == 1
+        bases = {self.size - words, *(one.low - words for one in self._taken)}
+        if not top:
+            bases = {0, *(one.high for one in self._taken)}
+        best: tuple[int, int, int] | None = None
+        for base in bases:
+            moment = self._free(base, base + words)
+            if moment is not None:
+                found = max(moment, now), -base if top else base, base
+                best = found if best is None else min(best, found)
+        return None if best is None else (best[0], best[2])
+
+    def _free(self, low: int, high: int) -> int | None:
+        """Since when nobody needs any of these addresses; None if somebody does, or if they are not there."""
+        if low < 0 or high > self.size:
+            return None
+        moment = 0
+        for one in self._taken:
+            if one.low < high and low < one.high:
+                if one.free is None:
+                    return None
+                moment = max(moment, one.free)
+        return moment
 
     def take(self, region: Region, owner: int, base: int) -> None:
         """Give a program a region at a base that ``earliest`` has named."""
