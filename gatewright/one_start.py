@@ -17,14 +17,16 @@ from gatewright.sim.result import SimResult
 
 @dataclass(frozen=True)
 class OneStart:
-    """A run of several images: the cycles of each, from the end of the one before to its own, and its results."""
+    """Several runs of a program: the cycles of each, from the end of the one before to its own, and the results of
+    each image. A run is that of an image, or of the ``together`` images that the program runs at a time."""
 
     cycles: tuple[int, ...]
     outputs: tuple[Outputs, ...]
+    together: int = 1
 
     @property
     def total(self) -> int:
-        """Cycles from the start to the end of the last image."""
+        """Cycles from the start to the end of the last run."""
         return sum(self.cycles)
 
 
@@ -38,16 +40,17 @@ def run_in_one_start(name: str, program: Program, evaluation: Evaluation, count:
         raise GatewrightError(
             f"{name} was compiled for the gates of one image; compile it with --live to run several in one start"
         )
-    dram, images = lay_out(program, list(evaluation.inputs[:count]))
+    samples = list(evaluation.inputs[:count])
+    dram, images = lay_out(program, samples)
     result = simulate_images(program, dram, images)
-    found = [values_of(program, result.dram, images, number) for number in range(images.count)]
+    found = [values_of(program, result.dram, images, number) for number in range(len(samples))]
     for number, outputs in enumerate(found):
         check_outputs(f"{name}, image {number} of the start", outputs, evaluation.reference.outputs_of(number))
-    return OneStart(_cycles_of_images(result), tuple(found))
+    return OneStart(_cycles_of_runs(result), tuple(found), program.images)
 
 
-def _cycles_of_images(result: SimResult) -> tuple[int, ...]:
-    """An image's records are in the program's order, so that one ends where the next number is no larger."""
+def _cycles_of_runs(result: SimResult) -> tuple[int, ...]:
+    """A run's records are in the program's order, so that one ends where the next number is no larger."""
     records = result.trace.records
     last = np.flatnonzero(np.diff(records["instruction"]) <= 0)
     ends = [*(int(end) for end in records["done"][last]), result.cycles]

@@ -159,7 +159,7 @@ class Emitter:
         return min(PAGE, self.arch.page_instructions)
 
     def begin_region(self, memory: str, low: int, high: int) -> None:
-        """Somebody takes addresses [low, high) of a memory whose regions come and go. For who keeps a record of them."""
+        """Somebody takes addresses [low, high) of a memory whose regions come and go: for who keeps a record."""
 
     def exit_if_listed(self, table: int) -> int:
         """Append an EXIT that ends the image if a table has any entry; return its row."""

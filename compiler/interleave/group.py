@@ -18,7 +18,7 @@ from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.emit.lower import Lowering
 from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.interleave.new_places import NewPlaces
-from gatewright.compiler.interleave.order import Cost, Placed, Preference, interleave
+from gatewright.compiler.interleave.order import Cost, Placed, interleave
 from gatewright.compiler.interleave.places import ACCUMULATOR, MASK, PARAMETER, PATCH, SCRATCHPAD, TABLE, WEIGHT
 from gatewright.compiler.interleave.recording import Recorded, Recorder, Region
 from gatewright.compiler.plan.allocate import REGION_GRANULE
@@ -45,14 +45,13 @@ class Request:
     """Images that a program shall run: decisions of each, or with ``live`` what a gate that is on everywhere decides.
 
     ``samples``: int8 [images, height, width, channels], those that costs are measured with, and that a replayed program
-    is for. ``in_flight`` images are on the machine at a time; ``prefer`` says whose turn it is.
+    is for. ``in_flight`` images are on the machine at a time.
     """
 
     decisions: Sequence[Decisions]
     samples: npt.NDArray[np.int8]
     in_flight: int
     live: bool
-    prefer: Preference
 
 
 def part_of(arch: ArchConfig, in_flight: int) -> ArchConfig:
@@ -98,7 +97,7 @@ class Group:
         if self.request.live:
             costs = _expected(recordings, costs)
         shares = {memory: min(1.0, share * 2 / len(ways)) for memory, share in SHARES.items()}
-        found = interleave(recordings, costs, self._sizes(), shares, self.request.prefer)
+        found = interleave(recordings, costs, self._sizes(), shares)
         out = Emitter(self.arch, pages_ahead(self.request.live))
         emitted: list[dict[int, int]] = [{} for _ in ways]
         for placed in found.order:

@@ -35,7 +35,7 @@ class NewPlaces:
         return replace(record, name=name, mask=out.rows[row][_MASK], index_instruction=row)
 
     def placement(self, placement: Placement, number: int) -> Placement:
-        """Where a tensor of an image lies. Units keep their order, so that the last of its writers is the last still."""
+        """Where a tensor of an image lies. Units keep their order, so that its last writer is the last still."""
         spatial, channel = placement.spatial_gate, placement.channel_gate
         last = self._writers[bisect_right(self._writers, placement.last_write) - 1]
         return replace(

@@ -1,15 +1,15 @@
 """The order in which the instructions of several programs run on one machine: list scheduling with expected cycles.
 
 Every unit executes the instructions of each program in that program's order. Which program's is next is decided anew
-each time: the one that can begin first, and of several the one that ``Preference`` says. What an instruction must
-follow, it follows from what it reads and writes.
+each time: the one that can begin first, and of several the shortest: on gates more depends than they take. What an
+instruction must follow, it follows from what it reads and writes.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gatewright.compiler.emit.users import UNITS, Users
 from gatewright.compiler.interleave.pools import Pool
@@ -19,11 +19,6 @@ from gatewright.contract.isa import QUEUED_UNITS, Unit
 
 PORTS = "port B", "table port", "filters in DRAM"
 """What has no arbiter: its users follow one another, whosever they are."""
-
-
-Preference = Literal["older", "shorter"]
-"""``older``: an image is through as soon as if it were alone, and others have what it leaves. ``shorter``: short
-instructions come first, on which more depends than they take, gates above all: more images are through in the end."""
 
 
 class Cost(NamedTuple):
@@ -54,14 +49,13 @@ def interleave(
     costs: Sequence[Sequence[Cost]],
     sizes: Mapping[str, tuple[int, int]],
     shares: Mapping[str, float],
-    prefer: Preference,
 ) -> Interleaved:
     """Order the instructions of ``programs``.
 
     ``costs`` of each instruction; ``sizes`` (addresses, granule) of each pool, and the ``shares`` of them that a
     program may hold. Raises ``GatewrightError`` if they hold each other up: smaller shares may help.
     """
-    return _Turns(programs, costs, sizes, shares, prefer).run()
+    return _Turns(programs, costs, sizes, shares).run()
 
 
 class _Turns:
@@ -71,9 +65,8 @@ class _Turns:
         costs: Sequence[Sequence[Cost]],
         sizes: Mapping[str, tuple[int, int]],
         shares: Mapping[str, float],
-        prefer: Preference,
     ) -> None:
-        self.programs, self.costs, self.prefer = programs, costs, prefer
+        self.programs, self.costs = programs, costs
         self.pools = {m: Pool(size, granule, int(size * shares[m])) for m, (size, granule) in sizes.items()}
         self.queues = [_queues(program) for program in programs]
         self.heads = [[0] * UNITS for _ in programs]
@@ -107,8 +100,13 @@ class _Turns:
                     number = queues[unit][head]
                     begin = self._earliest(program, number, unit)
                     if begin is not None:
-                        busy = self.costs[program][number].busy if self.prefer == "shorter" else 0
-                        yield begin, busy, self.programs[program][number].image, program, number
+                        yield (
+                            begin,
+                            self.costs[program][number].busy,
+                            self.programs[program][number].image,
+                            program,
+                            number,
+                        )
 
     def _earliest(self, program: int, number: int, unit: Unit) -> int | None:
         begin, done = self.free[unit], self.done[program]

@@ -22,10 +22,12 @@ def simulate_in_one_start(
     network = flow.load_network(name_or_path)
     images = network.spec.data.test_images(data, first + count).behind(first)
     run = run_in_one_start(str(path), program, flow.evaluate(network, images))
-    for number, (cycles, outputs) in enumerate(zip(run.cycles, run.outputs, strict=True), start=first):
+    for number, outputs in enumerate(run.outputs):
+        cycles = run.cycles[number // run.together] if number % run.together == 0 else None
         logits = [values for values in outputs.values() if values.dtype == np.int32]
         answer = f", class {int(np.argmax(logits[-1]))}" if logits else ""
-        click.echo(f"image {number:<6} {cycles:,} cycles{answer}")
+        when = "beside the one before" if cycles is None else f"{cycles:,} cycles"
+        click.echo(f"image {first + number:<6} {when}{answer}")
     rate = count / (run.total / (program.arch.clock_mhz * 1e6))
     click.echo(f"cycles       {run.total:,} in one start, {rate:,.0f} images/s at {program.arch.clock_mhz} MHz")
     click.echo("reference    same results for every image")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, column
-from gatewright.contract.program import Program, of_image
+from gatewright.contract.program import Program, belonging_to
 
 DRAM_ADDRESSES = 1 << 32
 """Addresses are sums modulo this."""
@@ -97,11 +97,7 @@ def values_of(
 ) -> dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]:
     """What sample ``number`` has left in its place in the ring of outputs, as ``Program.values`` of it alone."""
     run, in_it = divmod(number, program.images)
-    values = program.values(dram[images.outputs.place(run) :])
-    if program.images == 1:
-        return values
-    end = of_image("", in_it, program.images)
-    return {name.removesuffix(end): value for name, value in values.items() if name.endswith(end)}
+    return belonging_to(program.values(dram[images.outputs.place(run) :]), in_it, program.images)
 
 
 def _outputs(program: Program) -> tuple[int, int]:

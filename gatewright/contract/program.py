@@ -8,9 +8,10 @@ the regions, and notes on the instructions for the disassembler and the reports.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -159,6 +160,15 @@ class InputLayout:
 def of_image(name: str, number: int, images: int) -> str:
     """What something of image ``number`` is called in a program that runs so many images at a time."""
     return f"{name}@{number}" if images > 1 else name
+
+
+Thing = TypeVar("Thing")
+
+
+def belonging_to(things: Mapping[str, Thing], number: int, images: int) -> dict[str, Thing]:
+    """Of things by the names that ``of_image`` gives those of image ``number``, by the names that they have alone."""
+    end = of_image("", number, images)
+    return {name.removesuffix(end): thing for name, thing in things.items() if name.endswith(end)}
 
 
 @dataclass(kw_only=True)

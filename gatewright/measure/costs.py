@@ -5,7 +5,7 @@ from __future__ import annotations
 from gatewright.compiler.interleave.order import Cost
 from gatewright.contract.isa import Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import LOAD_LATENCY
+from gatewright.contract.timing import DECODE_LATENCY, LOAD_LATENCY
 from gatewright.sim.fast.machine import simulate
 
 _TURN = 3
@@ -23,7 +23,7 @@ def instruction_costs(program: Program) -> list[Cost]:
         taken, unit = int(record["done"] - record["run"]), Unit(int(record["unit"]))
         busy = max(1, int(work["cycles"]))
         if unit == Unit.ARRAY:
-            cost = Cost(busy, max(1, taken - busy))
+            cost = Cost(max(busy, DECODE_LATENCY + 1), max(1, taken - busy))
         elif unit == Unit.LOAD:
             cost = Cost(busy + _BETWEEN_BURSTS, LOAD_LATENCY + program.arch.dram.latency)
         else:
