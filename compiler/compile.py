@@ -8,7 +8,7 @@ import numpy.typing as npt
 from gatewright.compiler.emit.lower import lower, lower_live
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.verify import verify_quantised
-from gatewright.compiler.interleave.group import Group, Measure, Request, part_of
+from gatewright.compiler.interleave.group import Measure, Request, compile_group
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.plan.network_image import NetworkImage
@@ -39,8 +39,7 @@ class Compiler:
         """The program for several images, of which some are on the machine at the same time."""
         if any(isinstance(layer, QuantisedExit) for layer in self.graph.layers):
             raise GatewrightError("images of a network with early exits end alone; compile it for one image at a time")
-        part = part_of(self.arch, request.in_flight)
-        return Group(NetworkImage(self.graph, part, live=request.live), self.arch, request).program(measure)
+        return compile_group(self.graph, self.arch, request, measure)
 
     def compile_live(self) -> Program:
         """The program for every sample: the machine decides its gates."""

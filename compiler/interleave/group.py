@@ -6,7 +6,7 @@ are one recorded program; ``interleave`` puts the instructions of all of them in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -16,11 +16,11 @@ import numpy.typing as npt
 from gatewright.compiler.emit.context import Listings, pages_ahead
 from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.emit.lower import Lowering
-from gatewright.compiler.graph.graph import Decisions
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.interleave.new_places import NewPlaces
-from gatewright.compiler.interleave.order import Cost, Placed, interleave
+from gatewright.compiler.interleave.order import Cost, HeldUpError, Placed, interleave
 from gatewright.compiler.interleave.places import ACCUMULATOR, MASK, PARAMETER, PATCH, SCRATCHPAD, TABLE, WEIGHT
-from gatewright.compiler.interleave.recording import Recorded, Recorder, Region
+from gatewright.compiler.interleave.recording import OPERANDS, POOLS, Recorded, Recorder, Region
 from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ACCUMULATOR_BANKS, MASKS, ArchConfig
@@ -54,21 +54,37 @@ class Request:
     live: bool
 
 
-def part_of(arch: ArchConfig, in_flight: int) -> ArchConfig:
-    """The machine as one of several images in flight has it."""
-    return replace(
+def _part_of(arch: ArchConfig, in_flight: int, operands: bool) -> ArchConfig:
+    """The machine as one of several images in flight has it; ``operands``: with its own part of their buffers, too."""
+    part = replace(
         arch,
         name=f"{arch.name}, {in_flight} images in flight",
         scratchpad_kib=arch.scratchpad_kib // in_flight,
         parameter_entries=arch.parameter_entries // in_flight,
     )
+    if not operands:
+        return part
+    return replace(part, patch_kib=arch.patch_kib // in_flight, weight_kib=arch.weight_kib // in_flight)
 
 
-class Group:
-    """A program of several images in the making. ``image`` is laid out for ``part_of`` the machine ``arch``."""
+def compile_group(graph: QuantisedGraph, arch: ArchConfig, request: Request, measure: Measure) -> Program:
+    """The program for the images of a request.
 
-    def __init__(self, image: NetworkImage, arch: ArchConfig, request: Request) -> None:
-        self.image, self.arch, self.request = image, arch, request
+    They share the operand buffers. Where these are so small that images hold each other up each has a part of them.
+    """
+    try:
+        return _Group(graph, arch, request, POOLS).program(measure)
+    except HeldUpError:
+        return _Group(graph, arch, request, [memory for memory in POOLS if memory not in OPERANDS]).program(measure)
+
+
+class _Group:
+    """A program of several images in the making, which share the memories of ``pools``."""
+
+    def __init__(self, graph: QuantisedGraph, arch: ArchConfig, request: Request, pools: Collection[str]) -> None:
+        part = _part_of(arch, request.in_flight, PATCH not in pools)
+        image = NetworkImage(graph, part, live=request.live)
+        self.image, self.arch, self.request, self.pools = image, arch, request, pools
         if image.spilled or image.off_chip or image.constants:
             raise GatewrightError(
                 f"arch {arch.name}: with {request.in_flight} images in flight maps of this network do not fit on chip, "
@@ -118,7 +134,7 @@ class Group:
 
     def _record(self, way: int) -> Recorder:
         """The images of a part of the machine, one behind the other."""
-        out = Recorder(self.image.arch, pages_ahead(self.request.live))
+        out = Recorder(self.image.arch, pages_ahead(self.request.live), self.pools)
         self.lowerings.append([])
         for number in self._numbers(way):
             out.image, out.behind = number, self._behind_of(number)
@@ -134,11 +150,15 @@ class Group:
         """Addresses and granules of what the images share."""
         arch = self.arch
         operands = {PATCH: (arch.patch_words, REGION_GRANULE), WEIGHT: (arch.weight_words, REGION_GRANULE)}
-        return operands | {ACCUMULATOR: (ACCUMULATOR_BANKS, 1), TABLE: (arch.tables, 1), MASK: (MASKS, 1)}
+        sizes = operands | {ACCUMULATOR: (ACCUMULATOR_BANKS, 1), TABLE: (arch.tables, 1), MASK: (MASKS, 1)}
+        return {memory: size for memory, size in sizes.items() if memory in self.pools}
 
     def _offsets(self, way: int) -> dict[str, int]:
         part = self.image.arch
-        return {SCRATCHPAD: way * part.scratchpad_bytes, PARAMETER: way * part.parameter_entries}
+        offsets = {SCRATCHPAD: part.scratchpad_bytes, PARAMETER: part.parameter_entries}
+        if PATCH not in self.pools:
+            offsets |= {PATCH: part.patch_words, WEIGHT: part.weight_words}
+        return {memory: way * size for memory, size in offsets.items()}
 
     def _emit(self, out: Emitter, placed: Placed, bases: dict[tuple[int, int], int]) -> int:
         one, offsets = placed.instruction, self._offsets(placed.program)

@@ -12,13 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gatewright.compiler.emit.users import UNITS, Users
+from gatewright.compiler.interleave.places import PATCH, SCRATCHPAD, WEIGHT
 from gatewright.compiler.interleave.pools import Pool
-from gatewright.compiler.interleave.recording import POOLS, Recorded, Region
+from gatewright.compiler.interleave.recording import Recorded, Region
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import QUEUED_UNITS, Unit
 
+GRANULES = {SCRATCHPAD: BEAT_BYTES, PATCH: REGION_UNIT, WEIGHT: REGION_UNIT}
+"""Addresses of a memory that are looked at as one."""
+
 PORTS = "port B", "table port", "filters in DRAM"
 """What has no arbiter: its users follow one another, whosever they are."""
+
+
+class HeldUpError(GatewrightError):
+    """Programs wait for memory that others hold."""
 
 
 class Cost(NamedTuple):
@@ -53,7 +63,7 @@ def interleave(
     """Order the instructions of ``programs``.
 
     ``costs`` of each instruction; ``sizes`` (addresses, granule) of each pool, and the ``shares`` of them that a
-    program may hold. Raises ``GatewrightError`` if they hold each other up: smaller shares may help.
+    program may hold. Raises ``HeldUpError`` if they hold each other up.
     """
     return _Turns(programs, costs, sizes, shares).run()
 
@@ -84,7 +94,7 @@ class _Turns:
         while len(order) < total:
             ready = min(self._candidates(), default=None)
             if ready is None:
-                raise GatewrightError("images that share the machine hold each other up; take fewer in flight")
+                raise HeldUpError("images that share the machine hold each other up; take fewer in flight")
             begin, _, _, program, number = ready
             self._begin(begin, program, number)
             order.append(Placed(begin, program, self.programs[program][number]))
@@ -205,17 +215,17 @@ def _memories(
     program: Sequence[Recorded], sizes: Mapping[str, tuple[int, int]]
 ) -> tuple[dict[str, tuple[int, int]], dict[int, int]]:
     """Memories in which every region has a place of its own, and where that begins."""
-    ends = dict.fromkeys(POOLS, 0)
+    ends = dict.fromkeys(sizes, 0)
     begins: dict[int, int] = {}
-    most = {"scratchpad": 0, "parameter": 0}
+    most: dict[str, int] = {}
     for instruction in program:
         for use in instruction.uses:
-            if use.region is None and use.access.memory in most:
-                most[use.access.memory] = max(most[use.access.memory], use.access.high)
+            if use.region is None and use.access.memory not in PORTS:
+                most[use.access.memory] = max(most.get(use.access.memory, 0), use.access.high)
         for region in _regions(instruction):
             if region.number not in begins:
                 granule = sizes[region.memory][1]
                 begins[region.number] = ends[region.memory]
                 ends[region.memory] += -(-(region.high - region.low) // granule) * granule
-    memories = {m: (max(end, 1), sizes[m][1]) for m, end in ends.items()}
-    return memories | {"scratchpad": (most["scratchpad"], 16), "parameter": (most["parameter"], 1)}, begins
+    fixed = {memory: (max(high, 1), GRANULES.get(memory, 1)) for memory, high in most.items()}
+    return fixed | {memory: (end, sizes[memory][1]) for memory, end in ends.items() if end}, begins

@@ -6,7 +6,7 @@ of filters, a product's accumulators, a gate's mask. A region may lie elsewhere 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -24,8 +24,9 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, Opcode, Unit
 
-POOLS = PATCH, WEIGHT, ACCUMULATOR, TABLE, MASK
-"""Memories whose regions are placed anew where programs are interleaved."""
+OPERANDS = PATCH, WEIGHT
+POOLS = *OPERANDS, ACCUMULATOR, TABLE, MASK
+"""Memories whose regions can be placed anew where programs are interleaved."""
 
 
 class Region(NamedTuple):
@@ -69,20 +70,25 @@ class Recorded(NamedTuple):
 
 
 class Recorder(Emitter):
-    """An emitter that records. SKIPs would hold up other images, so that it has none."""
+    """An emitter that records. SKIPs would hold up other images, so that it has none.
 
-    def __init__(self, arch: ArchConfig, pages_ahead: int = 1) -> None:
+    ``pools``: the memories of which it notes regions. In others every address is what it is.
+    """
+
+    def __init__(self, arch: ArchConfig, pages_ahead: int, pools: Collection[str]) -> None:
         super().__init__(arch, pages_ahead)
         self.recorded: list[Recorded] = []
         self.image = 0
         """Of the instructions that come."""
         self.behind = 0, 0
         """Bytes by which input and outputs of this image lie behind where a program of one image has them."""
-        self._regions: dict[str, list[Region]] = {memory: [] for memory in POOLS}
+        self._regions: dict[str, list[Region]] = {memory: [] for memory in pools}
         self._count = 0
 
     def begin_region(self, memory: str, low: int, high: int) -> None:
         """What lay at these addresses is nobody's any more."""
+        if memory not in self._regions:
+            return
         beside = [region for region in self._regions[memory] if region.high <= low or region.low >= high]
         self._regions[memory] = [*beside, Region(self._count, memory, low, high)]
         self._count += 1
@@ -107,9 +113,7 @@ class Recorder(Emitter):
         raise GatewrightError("a network with early exits cannot run several images in one program: they end alone")
 
     def _region(self, memory: str, address: int) -> Region | None:
-        if memory not in POOLS:
-            return None
-        for region in self._regions[memory]:
+        for region in self._regions.get(memory, []):
             if region.low <= address < region.high:
                 return region
         return None  # of an instruction that turned out to have no work
