@@ -15,7 +15,8 @@ from gatewright import flow
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.lower import gates_everywhere
-from gatewright.compiler.interleave.group import Request
+from gatewright.compiler.interleave.group import Measure, Request
+from gatewright.compiler.interleave.order import Cost
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import lay_out, values_of
@@ -37,11 +38,18 @@ ZOO, ZOO_TOGETHER, ZOO_CYCLES = "dgnet-resnet20-0.5", 4, {True: 410_799, False: 
 """Golden: the first four packaged images in one program, live and compiled for their gates."""
 
 
-def group(case: Case, arch: ArchConfig, count: int, live: bool, in_flight: int = 2) -> Program:
+def group(
+    case: Case,
+    arch: ArchConfig,
+    count: int,
+    live: bool,
+    in_flight: int = 2,
+    measure: Measure = instruction_costs,
+) -> Program:
     everywhere = gates_everywhere(case.graph)
     decisions = [everywhere if live else case.reference.decisions_of(number) for number in range(count)]
     request = Request(decisions, case.inputs[:count], in_flight, live)
-    return Compiler(case.graph, arch).compile_group(request, instruction_costs)
+    return Compiler(case.graph, arch).compile_group(request, measure)
 
 
 def check(case: Case, program: Program, numbers: list[int], audit: bool = False) -> None:
@@ -69,7 +77,28 @@ def test_every_image_is_as_the_reference_has_it(gating: Gating, live: bool) -> N
 
 def test_three_in_flight_too() -> None:
     case = captured("dual", 16)
-    check(case, group(case, replace(TINY, scratchpad_kib=72, patch_kib=16, weight_kib=32), 6, live=True, in_flight=3), list(range(6)), audit=True)
+    check(
+        case,
+        group(case, replace(TINY, scratchpad_kib=72, patch_kib=16, weight_kib=32), 6, live=True, in_flight=3),
+        list(range(6)),
+        audit=True,
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_costs_decide_about_the_order_alone(seed: int) -> None:
+    """With drawn costs instructions come in orders that nobody would choose; what they compute stays.
+
+    Again: pytest tests/end_to_end/test_in_flight.py -k "order_alone[SEED]".
+    """
+    rng = np.random.default_rng(seed)
+    case, arch = captured("dual", 16), replace(TINY, patch_kib=16, weight_kib=32)
+
+    def drawn(program: Program) -> list[Cost]:
+        return [Cost(int(2 ** rng.uniform(0, 11)), int(2 ** rng.uniform(0, 11))) for _ in program.code]
+
+    program = group(case, arch, 4, live=seed % 2 == 0, measure=drawn)
+    check(case, program, list(range(4)), audit=True)
 
 
 def test_the_stepped_simulator_takes_the_same_cycles() -> None:
