@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tests.proofs.axi_lite import AXI_LITE
+from tests.proofs.completion_order import COMPLETION_ORDER
+from tests.proofs.control import CONTROL
 from tests.proofs.fetch import FETCH
 from tests.proofs.load_bus import LOAD_BUS
 from tests.proofs.load_issue import LOAD_ISSUE
@@ -23,6 +26,9 @@ _ALL: tuple[Proof, ...] = (
     LOAD_BUS,
     STORE_BURSTS,
     STORE_WORDS,
+    COMPLETION_ORDER,
+    AXI_LITE,
+    CONTROL,
 )
 
 PROOFS: dict[str, Proof] = {proof.name: proof for proof in _ALL}
