@@ -142,7 +142,7 @@ def _run(h: Harness, dut: Control, slave: Any, values: dict[str, Any]) -> _Run:
     _promises(h, dut, run)
     h.cover("ends", ends & (run.cycles == 3))
     h.cover("fails", run.failed & (run.code == ErrorCode.CYCLE_LIMIT))
-    h.cover("fails_again", h.before(halted & run.failed, "failed_before"))
+    h.cover("starts_behind_an_error", starts & run.failed)
     h.cover("cleared_as_it_ends", ends & cleared["DONE"] & run.done)
     h.cover("not_ready", run.idle & asked & dut.masks_busy)
     return run

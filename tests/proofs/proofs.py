@@ -6,6 +6,7 @@ from tests.proofs.axi_lite import AXI_LITE
 from tests.proofs.completion_order import COMPLETION_ORDER
 from tests.proofs.control import CONTROL
 from tests.proofs.fetch import FETCH
+from tests.proofs.legality import LEGALITY
 from tests.proofs.load_bus import LOAD_BUS
 from tests.proofs.load_issue import LOAD_ISSUE
 from tests.proofs.progress import PROGRESS
@@ -21,6 +22,7 @@ _ALL: tuple[Proof, ...] = (
     *WAITS_AND_COUNTS,
     PROGRESS,
     FETCH,
+    LEGALITY,
     SEQUENCER,
     LOAD_ISSUE,
     LOAD_BUS,
