@@ -127,8 +127,8 @@ _FILE = "hw/control/legality.py"
 
 LEGALITY = Proof(
     "legality",
-    "Each instruction has its error LATENCY cycles later, the first that holds: entry, opcode, stray bits, waits for no "
-    "unit or ahead, operands; whatever came before it, and behind any jump.",
+    "Each instruction has its error LATENCY cycles later, the first that holds: entry, opcode, stray bits, waits for "
+    "no unit or ahead, operands; whatever came before it, and behind any jump.",
     legality,
     Legality.LATENCY + 2,
     (

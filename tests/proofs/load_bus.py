@@ -38,7 +38,7 @@ def load_bus() -> Harness:
     h.free(bus.ar_ready, bus.r_valid, bus.r_data, bus.r_response, bus.r_last)
     h.assume(issue.address[:OFFSET_BITS] + issue.length < BURST_BEATS)
     h.assume(~issue.valid | issue.busy)
-    h.assume(unit.halt | ~h.before(unit.halt, "halt_before"))
+    h.assume(unit.halt | h.reset | ~h.before(unit.halt, "halt_before"))
 
     # Bursts whose address was accepted and whose last beat has not come; those of the load whose data come now.
     flying, offered = Signal(_BITS), bus.ar_valid
