@@ -97,6 +97,8 @@ def _transfers(
     h.cover("all_in_flight", in_flight == _MOST)
     h.cover("one_after_the_other", h.before(take & done, "taken") & ends)
     h.check("begins", transfers.push == first)
+    # With the one that is issued, or is about to be, one more than bursts in flight.
+    h.check("few_loads", held + idle_not <= _MOST + issuing)
     h.invariant("mine", (mine <= in_flight) & (idle_not | (mine == 0)) & (in_flight <= _MOST))
     h.invariant("others", (others >= held) & ((held != 0) | (others == 0)))
     h.invariant("more", ~more | (issuing & idle_not & (held == 0)))

@@ -9,6 +9,7 @@ from tests.proofs.fetch import FETCH
 from tests.proofs.legality import LEGALITY
 from tests.proofs.load_bus import LOAD_BUS
 from tests.proofs.load_issue import LOAD_ISSUE
+from tests.proofs.load_order import LOAD_ORDER
 from tests.proofs.progress import PROGRESS
 from tests.proofs.proof import Proof
 from tests.proofs.queues import QUEUES
@@ -26,6 +27,7 @@ _ALL: tuple[Proof, ...] = (
     SEQUENCER,
     LOAD_ISSUE,
     LOAD_BUS,
+    LOAD_ORDER,
     STORE_BURSTS,
     STORE_WORDS,
     COMPLETION_ORDER,
