@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,8 +45,8 @@ class Completions(wiring.Component):
             less = Signal(name=f"less_{unit.name.lower()}")
             with m.If(retire | self.left_out[unit]):
                 m.d.sync += done.eq(done + 1)
-            with m.If(self.give[unit] | self.left_out[unit]):
-                m.d.sync += given.eq(given + 1)
+            # The instruction behind one that is left out may be given in the same cycle: one adder takes both.
+            m.d.sync += given.eq((Cat(Const(1, 1), given) + Cat(self.left_out[unit], self.give[unit]))[1:])
             m.d.sync += [left.eq(left + self.give[unit] - retire), less.eq(retire)]
             m.d.sync += [line.eq(left == number) for number, line in enumerate(was)]
             idle[unit] = was[0] | (was[1] & (less | retire)) | (was[2] & less & retire)

@@ -17,6 +17,7 @@ from gatewright.contract.errors import GatewrightError
 from tests.mutants.campaign import Verdict, Workplace
 from tests.mutants.hardware import HARDWARE
 from tests.mutants.simulator import SIMULATOR
+from tests.support.named import add_names, named
 
 ALL = {mutant.name: mutant for mutant in (*HARDWARE, *SIMULATOR)}
 
@@ -24,17 +25,9 @@ ALL = {mutant.name: mutant for mutant in (*HARDWARE, *SIMULATOR)}
 def main() -> int:
     """Judge the named mutants, or all; print a line for each and the kill rate."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name")
-    parser.add_argument("--list", action="store_true", help="print the mutants and what a user would see")
+    add_names(parser, "the mutants and what a user would see")
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in ALL]
-    if unknown:
-        parser.error(f"no mutant {', '.join(unknown)}; --list prints their names")
-    mutants = [ALL[name] for name in options.names] or list(ALL.values())
-    if options.list:
-        for mutant in mutants:
-            print(f"{mutant.name:32} {mutant.file:34} {mutant.effect}")
-        return 0
+    mutants = named(parser, options, ALL, lambda one: f"{one.name:32} {one.file:34} {one.effect}")
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="gatewright-mutants-") as folder:
         workplace = Workplace(Path(folder))

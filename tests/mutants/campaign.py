@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.verify.runner import BUILDS_VARIABLE, QUICK_VARIABLE
 from tests.mutants.mutant import ROOT, Mutant, copy_project
 
 PROGRAMS = 40
@@ -25,9 +26,6 @@ LIMIT = 3600
 
 BROKEN = re.compile(r"(Syntax|Indentation|Name|Import|ModuleNotFound|Attribute|Type|Typing|Lowering)Error")
 """A mutant that does not compile proves nothing about a check."""
-
-QUICK_BUILD = " -- OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
-"""For make: a mutant's simulator runs for seconds, so optimising it costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,8 @@ class Workplace:
         environment = dict(os.environ)
         environment |= {
             "PYTHONPATH": str(tree),
-            "GATEWRIGHT_BUILDS": str(self._folder / "builds"),
-            "MAKEFLAGS": QUICK_BUILD,
+            BUILDS_VARIABLE: str(self._folder / "builds"),
+            QUICK_VARIABLE: "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         ran = subprocess.run(

@@ -150,6 +150,14 @@ CONTROL = [
         "tests/hw/control/test_queue.py",
     ),
     Mutant(
+        "given-beside-left-out-counts-once",
+        "hw/control/completions.py",
+        "Cat(self.left_out[unit], self.give[unit])",
+        "Cat(Const(0, 1), self.left_out[unit] | self.give[unit])",
+        "behind a closed block a later page's wait for the last instruction of a unit is refused",
+        "tests/hw/control/test_queue.py -k completions",
+    ),
+    Mutant(
         "ring-of-inputs-for-outputs",
         "hw/control/fetch.py",
         "Mux(stores, self.output_place, 0)",

@@ -19,27 +19,20 @@ from tests.proofs.harness import Aim
 from tests.proofs.proof import Proof
 from tests.proofs.proofs import PROOFS
 from tests.proofs.solve import Result, Verdict, solve
+from tests.support.named import add_names, named
 
 
 def main() -> int:
     """Decide the named proofs, or all, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name")
-    parser.add_argument("--list", action="store_true", help="print the proofs and what they claim")
+    add_names(parser, "the proofs and what they claim")
     parser.add_argument("--faults", action="store_true", help="show that each proof fails on its planted faults")
     aims = {Aim.SEARCH: "look for counterexamples alone, without invariants", Aim.REACH: "show that each case can come"}
     for aim, help_ in aims.items():
         parser.add_argument(f"--{aim.name.lower()}", dest="aim", action="store_const", const=aim, help=help_)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep netlists, logs and traces there")
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in PROOFS]
-    if unknown:
-        parser.error(f"no proof {', '.join(unknown)}; --list prints their names")
-    proofs = [PROOFS[name] for name in options.names] or list(PROOFS.values())
-    if options.list:
-        for proof in proofs:
-            print(f"{proof.name:24} {proof.claim}")
-        return 0
+    proofs = named(parser, options, PROOFS, lambda proof: f"{proof.name:24} {proof.claim}")
     try:
         return _faults(proofs) if options.faults else _decide(proofs, options.aim or Aim.PROVE, options.keep)
     except GatewrightError as error:

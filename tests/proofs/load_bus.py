@@ -38,7 +38,7 @@ def load_bus() -> Harness:
     h.free(bus.ar_ready, bus.r_valid, bus.r_data, bus.r_response, bus.r_last)
     h.assume(issue.address[:OFFSET_BITS] + issue.length < BURST_BEATS)
     h.assume(~issue.valid | issue.busy)
-    h.assume(unit.halt | ~h.before(unit.halt, "halt_before"))
+    h.assume(unit.halt | h.reset | ~h.before(unit.halt, "halt_before"))
 
     # Bursts whose address was accepted and whose last beat has not come; those of the load whose data come now.
     flying, offered = Signal(_BITS), bus.ar_valid
@@ -97,6 +97,8 @@ def _transfers(
     h.cover("all_in_flight", in_flight == _MOST)
     h.cover("one_after_the_other", h.before(take & done, "taken") & ends)
     h.check("begins", transfers.push == first)
+    # With the one that is issued, or is about to be, one more than bursts in flight.
+    h.check("few_loads", held + idle_not <= _MOST + issuing)
     h.invariant("mine", (mine <= in_flight) & (idle_not | (mine == 0)) & (in_flight <= _MOST))
     h.invariant("others", (others >= held) & ((held != 0) | (others == 0)))
     h.invariant("more", ~more | (issuing & idle_not & (held == 0)))

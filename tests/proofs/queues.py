@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from amaranth import Mux, Signal
@@ -98,7 +99,7 @@ QUEUES = tuple(
     Proof(
         f"head-queue-{depth}",
         f"A queue of {depth} gives its entries in order and unchanged; full, present and moves are right.",
-        lambda depth=depth: head_queue(depth),
+        partial(head_queue, depth),
         2,
         _FAULTS,
         search=depth + 8,

@@ -2,102 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from amaranth import Cat, Mux, Signal, Value
+from amaranth import Mux, Signal, Value
 from amaranth.lib import data
 
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import FORMATS, HEADER_BITS, NO_TABLE, QUEUED_UNITS, WAITS, Opcode, Space, Unit
+from gatewright.contract.isa import FORMATS, HEADER_BITS, QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.contract.timing import CONTROL_LATENCY
 from gatewright.hw.control import sequencer as module
-from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED
+from gatewright.hw.control.fetch import ENTRY_BITS
 from gatewright.hw.control.sequencer import Sequencer
-from gatewright.hw.layouts import HEADER, PLACED, formats_of, operand_layout
+from gatewright.hw.layouts import HEADER, PLACED, formats_of
 from tests.hw.instructions import ARCH
 from tests.mutants.mutant import Mutant
 from tests.proofs.harness import Harness
 from tests.proofs.inside import Inside
 from tests.proofs.proof import Proof
+from tests.proofs.sequencer_model import RUN_HERE, Now, State, follow
 from tests.proofs.unknown import unknown_parts
-
-_CONTROL = (Opcode.NEXT, Opcode.EXIT, Opcode.SKIP, Opcode.END)
-"""The instructions that the sequencer runs itself, and whose rules are below."""
-
-
-@dataclass(frozen=True)
-class _State:
-    """Where the program is: ``current``, the instruction whose turn it is, if there is one (``valid``).
-
-    ``at``: its entry; ``next``: that of the one at fetch's head; ``age``: cycles of its turn, up to CONTROL_LATENCY;
-    ``held``: a SKIP was taken and waits; ``inside``: what follows is left out, ``rest`` instructions; ``left``: the
-    image is about to end; ``again``: one ended in the cycle before, and others are left; ``booting``: page 0 is on its
-    way; ``over``: the last one ended; ``failed``: it met an error; ``count``: turns so far.
-    """
-
-    valid: Signal
-    current: Any
-    at: Signal
-    next: Signal
-    age: Signal
-    held: Signal
-    inside: Signal
-    rest: Signal
-    left: Signal
-    again: Signal
-    booting: Signal
-    over: Signal
-    failed: Signal
-    count: Signal
-
-    @property
-    def opcode(self) -> Any:
-        return self.current.instruction[: HEADER["opcode"].width]
-
-    @property
-    def page(self) -> Any:
-        """Whether it is a LOAD of instructions."""
-        return (self.opcode == Opcode.LOAD) & (self.operands(Opcode.LOAD).space == Space.INSTRUCTIONS)
-
-    @property
-    def of_load(self) -> Any:
-        """Whether it is a LOAD, or waits for one."""
-        waits = data.View(HEADER, self.current.instruction[:HEADER_BITS]).waits
-        return (self.opcode == Opcode.LOAD) | Cat(waits[number].unit == Unit.LOAD for number in range(WAITS)).any()
-
-    def operands(self, opcode: Opcode) -> Any:
-        """The fields of the current instruction as one of ``opcode``."""
-        layout = operand_layout(opcode)
-        return data.View(layout, self.current.instruction[HEADER_BITS : HEADER_BITS + layout.size])
-
-
-@dataclass(frozen=True)
-class _Now:
-    """What has to happen in this cycle, by the rules of the contract."""
-
-    pushes: Any
-    runs: Any
-    drops: Any
-    seen: Any
-    above: Any
-    leaves: Any
-    takes_skip: Any
-    skipped: Any
-    image_over: Any
-    good: Any
-    out: Any
-
-    @property
-    def advance(self) -> Any:
-        return self.pushes | (self.runs & ~self.takes_skip) | self.skipped | self.drops
 
 
 def sequencer() -> Harness:
     """Fetch gives any instructions, one behind the other; waits, queues and tables' counts are anything."""
-    strange = {op.name for op, form in FORMATS.items() if form.unit == Unit.SEQUENCER} ^ {op.name for op in _CONTROL}
+    strange = {op.name for op, form in FORMATS.items() if form.unit == Unit.SEQUENCER} ^ {op.name for op in RUN_HERE}
     if strange:
         raise GatewrightError(f"tests/proofs/sequencer.py lacks rules of {', '.join(sorted(strange))}; write them")
     h = Harness()
@@ -119,35 +49,13 @@ def sequencer() -> Harness:
     h.assume(jumped | ~fetch.present)
     h.assume(~h.before(fetch.jump, "jump_before") | ~fetch.present)
 
-    bits = {"at": ENTRY_BITS, "next": ENTRY_BITS, "age": range(CONTROL_LATENCY + 1), "count": 32, "current": FETCHED}
-    bits["rest"] = operand_layout(Opcode.SKIP)["instructions"].width
-    s = _State(**{name: Signal(bits.get(name, 1), name=f"s_{name}") for name in _State.__dataclass_fields__})
+    s = State.made()
     # One start, with a count that has stood still, as it does between images; the boot load is done behind it.
     begins = dut.start | s.again
     h.assume(~dut.start | ~started)
     h.assume(~begins | h.steady(dut.boot_count, "boot_count"))
     h.assume(~dut.boot.done | started)
-    now = _rules(h, dut, s, met)
-    m.d.sync += [
-        s.valid.eq(~fetch.jump & (fetch.take | (s.valid & ~now.advance))),
-        s.age.eq(Mux(fetch.take, 0, Mux(s.age == CONTROL_LATENCY, s.age, s.age + 1))),
-        s.held.eq(now.takes_skip | (s.held & ~now.skipped)),
-        s.left.eq(now.leaves | (s.left & ~now.image_over)),
-        s.again.eq(now.image_over & ~dut.last),
-        s.over.eq(s.over | (now.image_over & dut.last)),
-        s.count.eq(s.count + (now.advance & ~now.drops)),
-    ]
-    with m.If(now.skipped):
-        m.d.sync += [s.rest.eq(s.operands(Opcode.SKIP).instructions)]
-        m.d.sync += s.inside.eq(s.operands(Opcode.SKIP).instructions != 0)
-    with m.Elif(s.inside & now.advance):
-        m.d.sync += [s.rest.eq(s.rest - 1), s.inside.eq(s.rest != 1)]
-    with m.If(now.image_over):
-        m.d.sync += s.inside.eq(0)
-    with m.If(fetch.take):
-        m.d.sync += [s.current.eq(fetch.head), s.at.eq(s.next), s.next.eq(s.next + 1)]
-    with m.If(fetch.jump):
-        m.d.sync += s.next.eq(fetch.target)
+    now = follow(h, dut, s, fetch, met)
     _dispatch(h, dut, s, now)
     _control(h, inside, dut, s, fetch, now)
     _ends(h, dut, s, now, begins)
@@ -156,44 +64,7 @@ def sequencer() -> Harness:
     return h
 
 
-def _rules(h: Harness, dut: Sequencer, s: _State, met: Any) -> _Now:
-    """The contract's section 4, as far as it is the sequencer's."""
-    stops = s.over | s.failed | dut.halt | s.again | s.booting
-    good = s.valid & (s.current.error == ErrorCode.NONE) & ~(s.left | s.held | stops)
-    is_load = s.opcode == Opcode.LOAD
-    out = s.inside & ~(s.opcode.matches(Opcode.NEXT, Opcode.END) | s.page)
-    ripe = (s.age == CONTROL_LATENCY) & met
-    fields = s.operands(Opcode.EXIT)
-    asked = Signal.like(dut.counts[0], name="asked")
-    for table in range(ARCH.tables):
-        with h.m.If(fields.count_table == table):
-            h.m.d.comb += asked.eq(dut.counts[table])
-    known = (fields.count_table < ARCH.tables) | (fields.count_table == NO_TABLE)
-    h.assume(known | ~s.opcode.matches(Opcode.EXIT, Opcode.SKIP))
-    seen = h.before(asked, "asked_before")
-    above = h.before(seen > fields.most, "above_before")
-    queued = Signal()
-    for unit in QUEUED_UNITS:
-        mine = s.opcode.matches(*(form.opcode for form in formats_of(unit)))
-        with h.m.If(mine & ~dut.full[unit]):
-            h.m.d.comb += queued.eq(1)
-    runs = good & ~out & s.opcode.matches(*_CONTROL) & ripe
-    return _Now(
-        pushes=good & ~out & queued,
-        runs=runs,
-        drops=good & out & (~s.of_load | (ripe & (dut.load_idle | ~is_load))),
-        seen=seen,
-        above=above,
-        leaves=runs & ((s.opcode == Opcode.END) | ((s.opcode == Opcode.EXIT) & above)),
-        takes_skip=runs & (s.opcode == Opcode.SKIP) & ~above,
-        skipped=s.held & dut.others_idle & ~stops,
-        image_over=s.left & dut.completions.idle & ~stops,
-        good=good,
-        out=out,
-    )
-
-
-def _dispatch(h: Harness, dut: Sequencer, s: _State, now: _Now) -> None:
+def _dispatch(h: Harness, dut: Sequencer, s: State, now: Now) -> None:
     """What is handed to the queues, or left out."""
     header = data.View(HEADER, s.current.instruction[:HEADER_BITS])
     for unit in QUEUED_UNITS:
@@ -222,7 +93,7 @@ def _dispatch(h: Harness, dut: Sequencer, s: _State, now: _Now) -> None:
     h.check("entry", ~s.valid | (dut.entry == s.at))
 
 
-def _control(h: Harness, inside: Inside, dut: Sequencer, s: _State, fetch: Any, now: _Now) -> None:
+def _control(h: Harness, inside: Inside, dut: Sequencer, s: State, fetch: Any, now: Now) -> None:
     """What the sequencer runs itself."""
     h.check("runs", inside.of(dut, "runs") == now.runs)
     h.check("nothing_lost", ~fetch.take | ~s.valid | now.advance)
@@ -241,7 +112,7 @@ def _control(h: Harness, inside: Inside, dut: Sequencer, s: _State, fetch: Any, 
     h.invariant("count_is_compared", ~s.valid | (s.age < 2) | (above == now.above))
 
 
-def _ends(h: Harness, dut: Sequencer, s: _State, now: _Now, begins: Any) -> None:
+def _ends(h: Harness, dut: Sequencer, s: State, now: Now, begins: Any) -> None:
     """The end, an error."""
     stops = s.over | s.failed | dut.halt | s.again | s.booting
     fails = s.valid & (s.current.error != ErrorCode.NONE) & ~(s.left | stops)
@@ -262,7 +133,7 @@ def _ends(h: Harness, dut: Sequencer, s: _State, now: _Now, begins: Any) -> None
 
 
 def _boot(
-    h: Harness, dut: Sequencer, s: _State, fetch: Any, now: _Now, begins: Any, started: Signal, jumped: Signal
+    h: Harness, dut: Sequencer, s: State, fetch: Any, now: Now, begins: Any, started: Signal, jumped: Signal
 ) -> None:
     """Page 0, then its first instruction; for every image."""
     fits = dut.boot_count <= ARCH.page_instructions
@@ -282,7 +153,7 @@ def _boot(
     h.invariant("asleep", started | asleep)
 
 
-def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: _State, jumped: Any) -> None:
+def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: State, jumped: Any) -> None:
     current, bad, age = inside.of(dut, "current"), inside.of(dut, "bad"), inside.of(dut, "_control_waits.age")
     h.invariant("valid", inside.of(dut, "valid") == s.valid)
     h.invariant("current", ~s.valid | (current == s.current))
@@ -298,7 +169,7 @@ def _invariants(h: Harness, inside: Inside, dut: Sequencer, s: _State, jumped: A
     h.invariant("is_load_now", ~s.valid | (lines.load == (s.opcode == Opcode.LOAD)))
     h.invariant("slow", ~s.valid | (lines.slow == s.of_load))
     h.invariant("is_left_out", ~s.valid | sleeps | (lines.left_out == out))
-    h.invariant("is_control", ~s.valid | sleeps | (lines.control == (s.opcode.matches(*_CONTROL) & ~out)))
+    h.invariant("is_control", ~s.valid | sleeps | (lines.control == (s.opcode.matches(*RUN_HERE) & ~out)))
     over = inside.of(dut, "over")
     later = s.again | (s.booting & jumped) | s.over
     h.invariant("leaving", s.failed | (inside.of(dut, "leaving") == (s.left | later)))

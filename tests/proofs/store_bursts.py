@@ -56,7 +56,7 @@ def _invariants(s: Surrounded) -> None:
     ]
     h.invariant("active", active == w.active)
     h.invariant("more", (more == (left != 0)) | (w.lost & ~more & ~valid & (w.accepted == w.lasts)))
-    h.invariant("lost", ~w.lost | unit.halt)
+    h.invariant("lost", ~w.lost | unit.halt | h.reset)
     unsent = ~more & ~valid & ~response & (w.accepted == w.lasts) & (w.accepted == w.answers)
     h.invariant("lost_all", ~(w.active & w.lost & ~w.empty) | (unsent & (w.address_left != 0) & (w.data_left != 0)))
     h.invariant("page", ~more | ((Cat(Const(0, OFFSET_BITS), page) == following) & (rest == (left - 1)[:BEATS_BITS])))

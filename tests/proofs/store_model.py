@@ -89,7 +89,7 @@ def surrounded() -> Surrounded:
     h.free(unit.queue.head, unit.queue.valid, unit.queue.waits_met, unit.base, unit.halt, unit.scratchpad.data)
     h.free(bus.aw_ready, bus.w_ready, bus.b_valid, bus.b_response)
     h.assume(~unit.queue.valid | h.steady(Cat(unit.queue.head, unit.base), "head"))
-    h.assume(unit.halt | ~h.before(unit.halt, "halt_before"))
+    h.assume(unit.halt | h.reset | ~h.before(unit.halt, "halt_before"))
     bits = {"first": WORD_ADDRESS, "length": len(bus.aw_length) + 1}
     names = ("start", "first", "addresses", "beats", "length", "ends")
     s = Surrounded(h, unit, inside, Work.made(), *(Signal(bits.get(name, 1), name=name) for name in names))

@@ -70,31 +70,41 @@ def wait_comparison() -> Harness:
 
 
 def completions() -> Harness:
-    """Units that complete no more than they were given."""
+    """Units that complete no more than they were given; a SKIP that leaves out what is for a unit with nothing to do.
+
+    Behind an image all begins again; then everything is complete.
+    """
     h = Harness()
     m = h.m
     dut = Completions()
     inside = Inside(dut)
     m.submodules.completions = inside.fragment
-    h.free(dut.give, dut.retire)
+    h.free(dut.give, dut.retire, dut.left_out, dut.clear)
     registers = inside.all_of(dut)
     over, quiet = [], Signal(2)
     m.d.sync += quiet.eq(Mux(dut.give.any(), 0, Mux(quiet == 2, 2, quiet + 1)))
     for unit in QUEUED_UNITS:
         name = unit.name.lower()
         given, done = (Signal(COUNT_BITS, name=f"{kind}_{name}") for kind in ("given", "done"))
-        with m.If(dut.give[unit]):
-            m.d.sync += given.eq(given + 1)
-        with m.If(dut.retire[unit]):
-            m.d.sync += done.eq(done + 1)
+        left_out = dut.left_out[unit]
+        with m.If(dut.clear):
+            m.d.sync += [given.eq(0), done.eq(0)]
+        with m.Else():
+            m.d.sync += [given.eq(given + dut.give[unit] + left_out), done.eq(done + dut.retire[unit] + left_out)]
         h.assume(~dut.retire[unit] | (given != done))
+        # As the proof progress shows; the next instruction of the unit may be given in the same cycle.
+        h.assume(~left_out | (given == done))
+        h.assume(~dut.clear | ((given == done) & ~dut.give[unit] & ~left_out))
         h.assume(~dut.give[unit] | ((given - done)[:COUNT_BITS] != (1 << COUNT_BITS) - 1))
         h.check(f"given_{name}", dut.given[unit] == given)
         h.check(f"done_{name}", dut.view.counts[unit] == done)
         left = registers[f"left_{name}"]
         h.invariant(f"left_{name}", left == (given - done)[:COUNT_BITS])
         over.append(given == done)
-    h.cover("idle_again", dut.view.idle & (dut.view.counts[QUEUED_UNITS[0]] == 2))
+    first = QUEUED_UNITS[0]
+    h.cover("idle_again", dut.view.idle & (dut.view.counts[first] == 2))
+    h.cover("left_out_and_given", dut.left_out[first] & dut.give[first])
+    h.cover("another_image", h.before(dut.clear & (dut.given[first] == 1), "cleared") & dut.give[first])
     h.check("retires", dut.view.retires == dut.retire)
     # Nothing was given in the two cycles before, nor in this one.
     h.check("idle", (quiet != 2) | dut.give.any() | (dut.view.idle == reduce(and_, over)))
@@ -159,7 +169,8 @@ WAITS_AND_COUNTS = (
     ),
     Proof(
         "completions",
-        "The counts are the numbers of gives and retires; idle says whether they agree, where nothing was just given.",
+        "The counts are the numbers of gives and retires since the image's begin, with what is left out in both; idle "
+        "says whether they agree, where nothing was just given.",
         completions,
         3,
         (
@@ -176,6 +187,13 @@ WAITS_AND_COUNTS = (
                 "left.eq(left + self.give[unit] - retire)",
                 "left.eq(left + self.give[unit] - (retire & ~self.give[unit]))",
                 "an instruction that is given while another completes leaves the machine busy for ever",
+            ),
+            Mutant(
+                "completions-one-of-two-given",
+                _COMPLETIONS,
+                "Cat(self.left_out[unit], self.give[unit])",
+                "Cat(Const(0, 1), self.left_out[unit] | self.give[unit])",
+                "behind what a SKIP left out a wait for the last instruction that was given is refused",
             ),
         ),
     ),

@@ -1,0 +1,118 @@
+"""ARRAY's completions: in order, each once and in its cycle, and room for all that are under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Cat, Mux, Signal
+
+from gatewright.contract.timing import DECODE_LATENCY, EMPTY_LATENCY
+from gatewright.hw.array import unit as module
+from gatewright.hw.array.completion_order import order_depth
+from gatewright.hw.array.unit import ArrayUnit
+from tests.hw.instructions import ARCH
+from tests.mutants.mutant import Mutant
+from tests.proofs.harness import Harness
+from tests.proofs.inside import Inside
+from tests.proofs.proof import Proof
+from tests.proofs.unknown import unknown_parts
+
+_CYCLES = 32
+"""From the reset on."""
+
+_UNDER_WAY = range(2 * order_depth(ARCH))
+
+
+def completion_order() -> Harness:
+    """ARRAY's loader, streamer and pipeline as they are, with MATMULs of any sizes; no data."""
+    h = Harness(resets=False)
+    m = h.m
+    with unknown_parts(module, "ArrayPrepare", "OperandWalk", "OperandTurn", "Grid"):
+        unit = ArrayUnit(ARCH)
+        inside = Inside(unit)
+    m.submodules.array = inside.fragment
+    queue, prepare = unit.queue, inside.of(unit, "prepare")
+    h.free(queue.head, queue.valid, queue.waits_met)
+    matmul = prepare.matmul
+    # A head's sizes stand still from the cycle before it is valid on, which is DECODE_LATENCY cycles behind a take.
+    rests = Signal(range(DECODE_LATENCY + 1))
+    m.d.sync += rests.eq(Mux(queue.take, DECODE_LATENCY, Mux(rests == 0, 0, rests - 1)))
+    h.assume((rests == 0) | ~queue.valid)
+    h.assume(~queue.valid | h.steady(Cat(matmul, prepare.empty), "sizes"))
+    h.assume(~queue.valid | prepare.empty | ((matmul.first_block != 0) & (matmul.first_block <= ARCH.columns)))
+    # What lasts longer than the proof looks is all one.
+    for size, least in ((matmul.length, 1), (matmul.slices, 1), (matmul.rest, 0)):
+        h.assume(~queue.valid | prepare.empty | ((size >= least) & (size <= _CYCLES)))
+    order = inside.of(unit, "order")
+    _follow(h, queue.take, prepare.empty, order.done, order.retire)
+    h.check("room", ~inside.of(order, "pushes") | (inside.of(order, "place") != order_depth(ARCH)))
+    return h
+
+
+def _follow(h: Harness, take: Any, empty: Any, done: Any, retire: Any) -> None:
+    """Any one MATMUL, from its take on: ``ahead`` and ``works_ahead`` have not retired, and not come to their ends."""
+    m = h.m
+    under_way, works = Signal(_UNDER_WAY), Signal(_UNDER_WAY)
+    on, work, ahead, works_ahead = Signal(), Signal(), Signal(_UNDER_WAY), Signal(_UNDER_WAY)
+    age, finished = Signal(range(EMPTY_LATENCY)), Signal()
+    begins, ends = Signal(), Signal()
+    m.d.comb += [
+        begins.eq(take & ~on & h.any(1, "begin")),
+        ends.eq(on & retire & (ahead == 0)),
+    ]
+    m.d.sync += [
+        under_way.eq(under_way + take - retire),
+        works.eq(works + (take & ~empty) - done),
+        finished.eq(on & work & done & (works_ahead == 0)),
+        on.eq(begins | (on & ~ends)),
+    ]
+    with m.If(begins):
+        m.d.sync += [work.eq(~empty), ahead.eq(under_way - retire), works_ahead.eq(works - done), age.eq(1)]
+    with m.Else():
+        m.d.sync += [
+            ahead.eq(ahead - retire),
+            works_ahead.eq(works_ahead - (done & (works_ahead != 0))),
+            age.eq(Mux(age == EMPTY_LATENCY - 1, age, age + 1)),
+        ]
+    h.check("of_some", (~retire | (under_way != 0)) & (~done | (works != 0)))
+    h.check("with_work", ~(on & work) | (ends == finished))
+    h.check("without_work", ~on | work | (ends == ((ahead == 0) & (age == EMPTY_LATENCY - 1))))
+    h.cover("between_two_with_work", ends & ~work & h.before(finished, "was") & (works != 0))
+    h.cover("waits_for_others", on & ~work & (ahead == 2) & (works != under_way))
+
+
+_ORDER, _UNIT = "hw/array/completion_order.py", "hw/array/unit.py"
+
+COMPLETION_ORDER = Proof(
+    "completion-order",
+    "ARRAY's MATMULs retire in order, each once: with work in the cycle behind their end, without as soon as those "
+    "before them have; there is room for all that are under way.",
+    completion_order,
+    _CYCLES,
+    (
+        Mutant(
+            "order-lost-behind-an-empty-one",
+            _ORDER,
+            "place.eq(count - pops)",
+            "place.eq(count)",
+            "the order of completions is lost: cycles differ, or the machine hangs",
+        ),
+        Mutant(
+            "order-too-short",
+            _ORDER,
+            "return 4 + -(-array_latency(arch.rows, arch.columns) // (DECODE_LATENCY + 1))",
+            "return 3",
+            "completions are lost where many short MATMULs are under way",
+        ),
+        Mutant(
+            "order-empty-ones-pile-up",
+            _UNIT,
+            "waits_for_stream.eq(after_empty | (prepare.matmul.filters_stand != self._filters_stand))",
+            "waits_for_stream.eq(prepare.matmul.filters_stand != self._filters_stand)",
+            "while one MATMUL streams, more are taken than there is room for",
+        ),
+    ),
+    search=_CYCLES,
+    bounded=True,
+    quick=False,
+)
