@@ -15,13 +15,13 @@ from tests.support.operands import by_vector, parameters
 from tests.support.programs import Image, Row, in_sequence, make_program, row
 
 PIXELS, CHANNELS, SAMPLES = 8, 4, 4
-_MAP, _SECOND, _TABLE = 4096, 8192, 1
+_MAP, _SECOND, _TABLE, _LIMITS = 4096, 8192, 1, 8
 _BYTES = PIXELS * CHANNELS
 
 LEAKS = {
     "scratchpad": "input",
     "weight buffer": "weights",
-    "parameters": "parameters",
+    "parameters": "limits",
     "patch buffer": "gather",
     "accumulators": "matmul",
     "masks": "decide",
@@ -39,8 +39,9 @@ def leaking(arch: ArchConfig, late: str | None = None) -> tuple[Program, npt.NDA
     rng, image = np.random.default_rng(5), Image()
     source, target = image.reserve(_BYTES), image.reserve(2 * _BYTES)
     weights = image.add(by_vector(arch, rng.integers(-128, 128, (CHANNELS, CHANNELS), np.int8)))
-    entries = [(int(bias), 40_000, 24) for bias in rng.integers(-4000, 4000, 6)]
-    rows = _rows(source, weights, image.add(parameters(entries)), target)
+    entries, limits = (rng.integers(-4000, 4000, 6).tolist() for _ in range(2))
+    places = [image.add(parameters([(bias, 40_000, 24) for bias in biases])) for biases in (entries, limits)]
+    rows = _rows(source, weights, places, target)
     if late is not None:
         rows[late] = rows.pop(late)  # the last one
     sizes = {"input_region": (source, _BYTES), "output_region": (target, 2 * _BYTES)}
@@ -49,19 +50,21 @@ def leaking(arch: ArchConfig, late: str | None = None) -> tuple[Program, npt.NDA
     return program, *lay_out(program, samples)
 
 
-def _rows(source: int, weights: int, entries: int, target: int) -> dict[str, Row]:
+def _rows(source: int, weights: int, entries: list[int], target: int) -> dict[str, Row]:
     """A product, its results in two maps, and a gate on the first pixel that changes some pixels of the second one."""
     dot = {"tile": 1, "tile_count": PIXELS, "pixel_count": PIXELS, "filter_count": CHANNELS}
     shape = {"height": 1, "width": PIXELS, "channels": CHANNELS, "kernel_height": 1, "kernel_width": 1, "stride": 1}
     vectors = {"rows": CHANNELS, "row_beats": 1, "row_stride": 16, "vectors": CHANNELS, "count": 1}
     operands = {"patch_vectors": PIXELS, "weight_vectors": CHANNELS, "taps": 1, "channels": CHANNELS, "slice_count": 1}
     result = {"out_height": 1, "out_width": PIXELS, "channels": CHANNELS, "parameters": 1, **dot}
-    decision = {**result, "kind": EpilogueKind.THRESHOLD, "pixel_count": 1}
+    decision = {**result, "kind": EpilogueKind.THRESHOLD, "pixel_count": 1, "parameters": _LIMITS + 1}
+    biases = {"space": Space.PARAMETERS, "rows": 1, "row_beats": 3}
     beats = _BYTES // BEAT_BYTES
     return {
         "input": row(Opcode.LOAD, dram_address=source, rows=1, row_beats=beats, ring=1),
         "weights": row(Opcode.LOAD, space=Space.WEIGHTS_BY_VECTOR, dram_address=weights, **vectors),
-        "parameters": row(Opcode.LOAD, space=Space.PARAMETERS, dram_address=entries, rows=1, row_beats=3),
+        "parameters": row(Opcode.LOAD, dram_address=entries[0], **biases),
+        "limits": row(Opcode.LOAD, dram_address=entries[1], address=_LIMITS, **biases),
         "gather": row(Opcode.GATHER, out_width=PIXELS, tile=1, tile_count=PIXELS, patch_vectors=PIXELS, **shape),
         "matmul": row(Opcode.MATMUL, **operands, **dot),
         "first": row(Opcode.EPILOGUE, destination=_MAP, **result),

@@ -26,12 +26,18 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Poisoned:
-    """What the images have left in DRAM, the work of every instruction, the cycles, and how often was poisoned."""
+    """What the images have left in DRAM, the cycles, and how many locations were poisoned, image by image."""
 
     dram: npt.NDArray[np.uint8]
-    work: Rows
+    noise: npt.NDArray[np.bool_]
+    """The bytes of ``dram`` that are poison themselves: maps that lie there."""
     cycles: int
     locations: int
+
+    def assert_same(self, dram: npt.NDArray[np.uint8], cycles: int) -> None:
+        """It must be what comes out without poison."""
+        np.testing.assert_array_equal(self.dram[~self.noise], dram[~self.noise])
+        assert self.cycles == cycles, f"{self.cycles} cycles, {cycles} without poison"
 
 
 def simulate_poisoned(program: Program, dram: npt.NDArray[np.uint8], images: Images, seed: int) -> Poisoned:
@@ -41,12 +47,15 @@ def simulate_poisoned(program: Program, dram: npt.NDArray[np.uint8], images: Ima
     at = places(run.geometry, run.state)
     _poison(run.state, at, np.arange(at.table), rng)  # masks and counts are zero at the start, by contract
     total, finished = 0, False
+    noise = np.zeros(len(dram), np.bool_)
     for row, locations in sorted(last.items()):
         finished = run.advance(row + 1)
         _poison(run.state, at, locations, rng)
         total += len(locations)
+        for beat in (locations[locations >= at.dram] - at.dram).tolist():
+            noise[BEAT_BYTES * beat : BEAT_BYTES * (beat + 1)] = True
     assert finished, "the last instruction is used last, by its fetch"
-    return Poisoned(run.state.dram, run.work[: run.count + 1].copy(), run.schedule()[1], total)
+    return Poisoned(run.state.dram, noise, run.schedule()[1], total)
 
 
 def _last_uses(program: Program, dram: npt.NDArray[np.uint8], images: Images) -> dict[int, Rows]:

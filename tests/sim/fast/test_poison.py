@@ -21,18 +21,16 @@ def test_no_image_of_a_random_program_sees_what_another_has_left(seed: int) -> N
     case = random_images(seed)
     plain = simulate_images(case.program, case.dram, case.images)
     found = simulate_poisoned(case.program, case.dram, case.images, seed)
-    assert found.cycles == plain.cycles and found.locations > 100
+    assert found.locations > 100
     case.assert_as_alone(plain)
-    np.testing.assert_array_equal(found.dram, plain.dram)
+    found.assert_same(plain.dram, plain.cycles)
 
 
 def test_a_program_that_writes_all_it_reads_gives_the_same_bytes() -> None:
     program, dram, images = leaking(ARCH)
     plain, found = simulate_images(program, dram, images), simulate_poisoned(program, dram, images, 1)
-    np.testing.assert_array_equal(found.dram, plain.dram)
-    assert found.cycles == plain.cycles
-    counts = [int(work) for work in plain.tables[1]]
-    assert counts, "the last image's gate is closed"
+    found.assert_same(plain.dram, plain.cycles)
+    assert len(plain.tables[1]), "the last image's gate is closed"
 
 
 @pytest.mark.parametrize(("memory", "late"), LEAKS.items())
@@ -41,7 +39,7 @@ def test_an_instruction_behind_its_reader_is_found(memory: str, late: str) -> No
     program, dram, images = leaking(ARCH, late)
     plain = simulate_images(program, dram, images)
     values = [values_of(program, plain.dram, images, number)["output"] for number in range(SAMPLES)]
-    assert len({value.tobytes() for value in values[1:]}) > 1 or memory in ("weights", "parameters")
+    assert len({value.tobytes() for value in values[1:]}) > 1, "all images give the same"
     try:
         found = simulate_poisoned(program, dram, images, 1)
     except GatewrightError:
