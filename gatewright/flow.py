@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.compiler.quantise.ranges import read_ranges, save_ranges
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.exits import limits_of
 from gatewright.contract.program import Program
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
 from gatewright.models.accuracy import why_no_accuracy
@@ -129,6 +130,25 @@ def compile_live(network: Network, arch: ArchConfig) -> Program:
     return Compiler(network.graph, arch).compile_live()
 
 
+def with_limits_of(network: Network, program: Program) -> Network:
+    """The network with the thresholds of early exits that a live program of it has, in integers.
+
+    ``contract.exits.with_thresholds`` may have changed them there. An exit of the program that the network does not
+    have is a ``GatewrightError``.
+    """
+    limits = {record.name: limits_of(program, record) for record in program.exits if program.live}
+    layers = list(network.graph.layers)
+    for place, layer in enumerate(layers):
+        if isinstance(layer, QuantisedExit) and layer.name in limits:
+            layers[place] = replace(layer, limits=limits.pop(layer.name))
+    if limits:
+        raise GatewrightError(
+            f"the program's early exit {next(iter(limits))} is none of {network.path.name}; give the network that it "
+            "was compiled from"
+        )
+    return replace(network, graph=replace(network.graph, layers=layers))
+
+
 def plan(graph: QuantisedGraph, arch: ArchConfig, decisions: Decisions | None = None) -> ResidencyPlan:
     """The residency plan of a network: for a sample with these decisions, or with all gates on."""
     compiler = Compiler(graph, arch)
@@ -151,11 +171,16 @@ def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8
 def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisions) -> None:
     """An observed run must end with the reference's results, and every gate have decided as the reference did."""
     check_outputs(name, result.outputs, expected)
-    if result.gates.keys() != decisions.keys():
-        missing = sorted(decisions.keys() - result.gates.keys())
-        raise AssertionError(f"{name}: gates {', '.join(missing)} were not evaluated")
+    check_gates(name, result.gates, decisions)
+
+
+def check_gates(name: str, gates: Mapping[str, npt.NDArray[np.bool_]], decisions: Decisions) -> None:
+    """The gates that a run has evaluated, [bits] by name, must be the reference's, and have decided as they did."""
+    if gates.keys() != decisions.keys():
+        missing, more = sorted(decisions.keys() - gates.keys()), sorted(gates.keys() - decisions.keys())
+        raise AssertionError(f"{name}: gates {', '.join(missing) or 'none'} were not evaluated, {more} were besides")
     for gate, decision in decisions.items():
-        different = int(np.count_nonzero(result.gates[gate] != decision.reshape(-1)))
+        different = int(np.count_nonzero(gates[gate] != decision.reshape(-1)))
         if different:
             raise AssertionError(f"{name}: {different} decisions of gate {gate} differ from the reference's")
 

@@ -46,6 +46,8 @@ class SimResult(MachineResult):
     gates: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     """For an observed run: the mask of each of the program's gates [bits], as its INDEX read it; all off where
     a SKIP left the INDEX out."""
+    gates_of_images: list[dict[str, npt.NDArray[np.bool_]]] = field(default_factory=list)
+    """For an observed run of several images: ``gates`` of each, those that it got to."""
     left_out: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, TRACE_DTYPE))
     """Of each instruction that a SKIP left out the cycle in which it had its turn, and the one behind it, as
     ``done``, from which on its unit's count includes it: TRACE_DTYPE records, in program order."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gatewright.cli.one_start import simulate_in_one_start
+from gatewright.cli.one_start import simulate_in_starts
 from gatewright.cli.options import (
     ImageRange,
     PerChannel,
@@ -118,6 +118,7 @@ def compile_program(
 @click.option("--network", "name_or_path", help="The network that PROGRAM is of, for an image of its data.")
 @click.option("--image", "position", type=click.IntRange(min=0), help="With --network: its position in the set.")
 @click.option("--images", "in_one_start", type=ImageRange(), help="With --network: several images in one start.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for many images; by default one for each core.")
 @data_option
 @expected_arch_option
 def simulate(
@@ -128,6 +129,7 @@ def simulate(
     name_or_path: str | None,
     position: int | None,
     in_one_start: tuple[int, int] | None,
+    workers: int | None,
     data: Path | None,
     arch_name: str | None,
 ) -> None:
@@ -135,7 +137,7 @@ def simulate(
 
     A program that was compiled for an image has it. A live one takes any: --network and --image say which, and
     results and gates are checked against the integer reference. --images 4:8 runs eight, from number 4 on, one behind
-    the other without the host.
+    the other without the host; more than 64 in several starts, in parallel.
     """
     import numpy as np
 
@@ -150,7 +152,7 @@ def simulate(
     if in_one_start is not None:
         if name_or_path is None or position is not None or audit or stepped or timeline is not None:
             raise GatewrightError("--images needs --network NAME, and excludes --image, --audit, --stepped, --timeline")
-        simulate_in_one_start(program, loaded, name_or_path, in_one_start, data)
+        simulate_in_starts(program, loaded, name_or_path, in_one_start, data, workers)
         return
     if (name_or_path is None) != (position is None) or (loaded.live and position is None):
         raise GatewrightError(
@@ -159,7 +161,7 @@ def simulate(
         )
     evaluation, sample, useful = None, None, sum(loaded.macs.values())
     if name_or_path is not None and position is not None:
-        network = flow.load_network(name_or_path)
+        network = flow.with_limits_of(flow.load_network(name_or_path), loaded)
         evaluation = flow.evaluate(network, network.spec.data.test_image(data, position))
         sample, useful = evaluation.inputs[0], counted_macs(network.graph, evaluation.decisions(0))
     result = run(loaded, sample, observe=True, audit=audit)  # observing checks that gates decide as compiled for
@@ -299,6 +301,8 @@ def _report(
     accuracy = unknown or f"{100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8"
     click.echo(f"top-1      {'none: ' if unknown else ''}{accuracy}")
     click.echo(f"cycles     {summary['cycles_dense']:,} dense, {summary['cycles_gated_mean']:,.0f} gated (mean)")
+    spread = ", ".join(f"p{p} {summary[f'cycles_gated_p{p}']:,}" for p in (5, 50, 95))
+    click.echo(f"spread     {spread} cycles")
     if live:
         click.echo(
             f"live       one program for all images; compiled for each {summary['cycles_replay_mean']:,.0f} (mean)"

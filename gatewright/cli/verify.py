@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatewright.cli.one_start import echo_spread
 from gatewright.cli.options import arch_option, data_option, live_option, refuse_both
 
 if TYPE_CHECKING:
     from gatewright.contract.arch import ArchConfig
     from gatewright.contract.program import Program
+    from gatewright.one_start import OneStart
+    from gatewright.verify.expectations import Expectation
     from gatewright.verify.lockstep import Verified
 
 DEFAULT_NETWORK = "dgnet-resnet20-0.4"
@@ -30,6 +33,7 @@ BATCH = 4
 @click.option("--images", "count", type=click.IntRange(min=1), default=1, help="Images, from the first on.")
 @click.option("--dense", is_flag=True, help="Compile the network without its gates.")
 @live_option
+@click.option("--one-start", is_flag=True, help="With --live: all images in one start, back to back.")
 @click.option(
     "--writes/--no-writes",
     default=None,
@@ -58,6 +62,7 @@ def verify(
     count: int,
     dense: bool,
     live: bool,
+    one_start: bool,
     writes: bool | None,
     stall_seed: int | None,
     waves: Path,
@@ -70,6 +75,9 @@ def verify(
 
     Every instruction's dispatch, start, run and completion must come in the simulator's cycle; memories, logits and
     registers must end alike. At the first difference both sides are shown, and the exit code is 1.
+
+    With --one-start the machine is started once. The results and gates of each image are also checked against the
+    integer reference, and the cycles are shown by early exit.
     """
     from gatewright.contract.arch import load_arch
     from gatewright.contract.errors import GatewrightError
@@ -80,11 +88,23 @@ def verify(
     if verilog is not None and not verilog.is_file():
         raise GatewrightError(f"there is no Verilog at {verilog}")
     refuse_both(live, dense)
-    programs = _programs(name_or_path, arch, count, dense, live, data)
+    if one_start and not live:
+        raise GatewrightError("--one-start needs a program that serves every image: add --live")
     text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
-    compare_writes = len(programs) <= WRITES_UP_TO if writes is None else writes
+    compare_writes = count <= WRITES_UP_TO if writes is None else writes
     results: list[Verified] = []
     building = 0.0
+    if one_start:
+        start, expectation = _in_one_start(name_or_path, arch, count, data, compare_writes)
+        bench = lockstep.Bench(text, arch, lockstep.capacity_for([expectation]), stall=stall_seed or 0)
+        building = bench.build().seconds
+        results = lockstep.verify(bench, [expectation], waves=None if no_waves else waves)
+        _print(results, building, compare_writes, stall_seed, count)
+        if results[-1].difference is not None:
+            ctx.exit(1)
+        echo_spread(expectation.program, start.cycles, start.taken)
+        return
+    programs = _programs(name_or_path, arch, count, dense, live, data)
     for first in range(0, len(programs), BATCH):
         begin = time.perf_counter()
         expectations = [expect(program, writes=compare_writes) for program in programs[first : first + BATCH]]
@@ -98,7 +118,7 @@ def verify(
         click.echo(f"images {first} to {results[-1].number}: simulator {simulated:.1f} s, RTL {run:.1f} s", err=True)
         if results[-1].difference is not None:
             break
-    _print(results, building, compare_writes, stall_seed)
+    _print(results, building, compare_writes, stall_seed, sum(result.difference is None for result in results))
     if results[-1].difference is not None:
         ctx.exit(1)
 
@@ -123,14 +143,31 @@ def _programs(
     return [compiler.compile(evaluation.decisions(i), evaluation.inputs[i]) for i in range(len(images))]
 
 
-def _print(results: list[Verified], building: float, writes: bool, stall_seed: int | None) -> None:
-    """The verdict and its figures."""
-    same = [result for result in results if result.difference is None]
+def _in_one_start(
+    name_or_path: str, arch: ArchConfig, count: int, data: Path | None, writes: bool
+) -> tuple[OneStart, Expectation]:
+    """The first images one behind the other: what each gives by the reference, and what the RTL has to do."""
+    from gatewright import flow
+    from gatewright.contract.images import lay_out
+    from gatewright.one_start import run_in_one_start
+    from gatewright.verify.expectations import expect_images
+
+    flow.limit_threads()
+    network = flow.load_network(name_or_path)
+    evaluation = flow.evaluate(network, network.spec.data.test_images(data, count))
+    program = flow.compile_live(network, arch)
+    run = run_in_one_start(network.spec.name, program, evaluation)
+    return run, expect_images(program, *lay_out(program, list(evaluation.inputs)), writes=writes)
+
+
+def _print(results: list[Verified], building: float, writes: bool, stall_seed: int | None, same: int) -> None:
+    """The verdict and its figures; ``same``: images without a difference."""
     seconds = sum(result.seconds for result in results) / len(results)
     compared = "order and bytes" if stall_seed else "cycles and bytes"
-    click.echo(f"{'PASS' if len(same) == len(results) else 'DIFFERENCE'}         {compared}")
+    click.echo(f"{'PASS' if results[-1].difference is None else 'DIFFERENCE'}         {compared}")
     seed = "" if stall_seed is None else f", seed {stall_seed}"
-    click.echo(f"images       {len(same)} without a difference{seed}")
+    starts = "" if len(results) == same else " in one start"
+    click.echo(f"images       {same} without a difference{starts}{seed}")
     click.echo(f"instructions {sum(r.instructions for r in results):,}, {sum(r.events for r in results):,} events")
     how = "each compared" if writes else "their final state compared"
     click.echo(

@@ -57,6 +57,16 @@ def _biases(
     return entries[:classes], entries[classes:]
 
 
+def thresholds_of(program: Program, record: ExitRecord) -> list[float]:
+    """An exit's thresholds [classes] in real numbers: the values of its limits, and infinite where no logit decides.
+
+    Of a strict exit, those that must be exceeded.
+    """
+    unit = next(one.scale for one in program.outputs if one.name == record.output)
+    ends = {MOST_LOGIT: float("inf"), -MOST_LOGIT: -float("inf"), 1 - MOST_LOGIT: -float("inf")}
+    return [ends.get(limit, (limit - record.strict) * unit) for limit in limits_of(program, record).tolist()]
+
+
 def with_thresholds(program: Program, exit_name: str, thresholds: Sequence[float] | float) -> Program:
     """The program with other thresholds of one of its exits: its image alone is changed, nothing is compiled.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
@@ -22,12 +23,19 @@ from gatewright.measure.units import UNITS
 from gatewright.measure.waterfall import ACCOUNTING, Waterfall, waterfall
 
 FORMAT = "gatewright-report-1"
+PERCENTILES = (5, 50, 95, 99)
+"""Of the cycles of images."""
 _STEP_TITLES = {ACCOUNTING: "MACs outside the ratio", **{str(cause): title for cause, title in TITLES.items()}}
 _STEP_MEANINGS = {
     ACCOUNTING: "Useful MACs beyond or short of the MAC ratio, which counts the gates' own MACs as well: "
     "those are part of gate evaluation here.",
     **{str(cause): meaning for cause, meaning in MEANINGS.items()},
 }
+
+
+def percentiles(cycles: Sequence[int] | npt.NDArray[np.int64]) -> dict[int, int]:
+    """``PERCENTILES`` of the cycles of images [N]; each is that of a real image, not a value between two."""
+    return {p: int(np.percentile(cycles, p, method="inverted_cdf")) for p in PERCENTILES}
 
 
 def build_report(
@@ -103,8 +111,6 @@ def _summary(
     cycles = np.array([image.run.cycles for image in images])
     theoretical = np.array([fall.theoretical for fall in falls])
     realised = np.array([fall.realised for fall in falls])
-    # A percentile is the cycles of a real image, not a value between two.
-    p50, p95, p99 = (int(np.percentile(cycles, p, method="inverted_cdf")) for p in (50, 95, 99))
     clock = arch.clock_mhz * 1e6
     replayed = [image.replay_cycles for image in images if image.replay_cycles is not None]
     replay = {"cycles_replay_mean": float(np.mean(replayed))} if len(replayed) == len(images) else {}
@@ -123,9 +129,7 @@ def _summary(
         "realised_over_theoretical_of_means": float(realised.mean() / theoretical.mean()),
         "cycles_dense": dense.cycles,
         "cycles_gated_mean": float(cycles.mean()),
-        "cycles_gated_p50": p50,
-        "cycles_gated_p95": p95,
-        "cycles_gated_p99": p99,
+        **{f"cycles_gated_p{p}": value for p, value in percentiles(cycles).items()},
         "utilisation_dense": dense.utilisation,
         "utilisation_gated_mean": float(np.mean([image.run.utilisation for image in images])),
         "frames_per_second_dense": float(clock / dense.cycles),

@@ -6,7 +6,8 @@ from gatewright.measure.causes import Cause
 
 _BY_UNIT = {
     "cycles": """
-        cycles cycles_dense cycles_gated cycles_gated_mean cycles_gated_p50 cycles_gated_p95 cycles_gated_p99
+        cycles cycles_dense cycles_gated cycles_gated_mean
+        cycles_gated_p5 cycles_gated_p50 cycles_gated_p95 cycles_gated_p99
         dram_cycles_dense dram_cycles_gated_mean array_cycles_dense array_cycles_gated_mean
         latency per_cycles burst_gap """
     + " ".join(Cause),

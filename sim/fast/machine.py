@@ -46,10 +46,7 @@ def simulate(
             auditor.record(run.executed[run.count], run.work[run.count], fetched_from)
         while due and due[0] < run.count:
             last_write = due.pop(0)
-            for gate in program.gates:
-                if gate.index_instruction == last_write:
-                    left_out = bool(run.work[last_write + 1, work.LEFT_OUT])
-                    gates[gate.name] = np.zeros(gate.bits, np.bool_) if left_out else read_gate(gate, run.state)
+            gates |= _gates(program, run, last_write)
             for placement in program.placements:
                 if placement.last_write == last_write:
                     tensors[placement.tensor] = read_placement(program, placement, run.state, gates)
@@ -60,15 +57,44 @@ def simulate(
     return _result(program, run, records, cycles, tensors, gates)
 
 
-def simulate_images(program: Program, image: npt.NDArray[np.uint8], images: Images) -> SimResult:
+def simulate_images(
+    program: Program, image: npt.NDArray[np.uint8], images: Images, *, observe: bool = False
+) -> SimResult:
     """Run ``program`` for several images in one start, on a DRAM with the rings that ``images`` tells of.
 
     See ``contract.images.lay_out``, which makes both. The trace has the records of all images, one behind the other;
-    ``outputs`` is what lies in the program's own place, which no image of a ring writes.
+    ``outputs`` is what lies in the program's own place, which no image of a ring writes. ``observe`` collects
+    ``gates_of_images``.
     """
     run = Run(program, image, images)
-    run.advance()
-    return _result(program, run, *run.schedule(), {}, {})
+    if not observe:
+        run.advance()
+        return _result(program, run, *run.schedule(), {}, {})
+    gates = [_gates_of_image(program, run)]
+    while run.begin_next_image():
+        gates.append(_gates_of_image(program, run))
+    return replace(_result(program, run, *run.schedule(), {}, {}), gates_of_images=gates)
+
+
+def _gates_of_image(program: Program, run: Run) -> dict[str, npt.NDArray[np.bool_]]:
+    """Run an image to its end; what the gates decided that it got to."""
+    gates: dict[str, npt.NDArray[np.bool_]] = {}
+    for instruction in sorted({gate.index_instruction for gate in program.gates}):
+        if run.advance_image(run.boot_row + instruction + 2):
+            return gates
+        gates |= _gates(program, run, instruction)
+    run.advance_image()
+    return gates
+
+
+def _gates(program: Program, run: Run, instruction: int) -> dict[str, npt.NDArray[np.bool_]]:
+    """The decisions that the INDEX ``instruction`` of this image, just executed, has read."""
+    left_out = bool(run.work[run.boot_row + instruction + 1, work.LEFT_OUT])
+    return {
+        gate.name: np.zeros(gate.bits, np.bool_) if left_out else read_gate(gate, run.state)
+        for gate in program.gates
+        if gate.index_instruction == instruction
+    }
 
 
 def _result(

@@ -63,6 +63,8 @@ class Run:
         self.bursts = np.zeros(_FIRST_BURSTS, np.int64)
         self._boot = _boot_row(program)
         self._rings = np.zeros(2, np.int64)
+        self.boot_row = 0
+        """Of the image under way; the row of its instruction n lies n + 1 behind."""
         self._begin_image()
         self.advance(1)
 
@@ -78,6 +80,13 @@ class Run:
 
     def advance(self, stop: int = -1) -> bool:
         """Execute until the last image's end (returns True), or until ``stop`` rows, boot LOADs included, are done."""
+        while self.advance_image(stop):
+            if not self.begin_next_image():
+                return True
+        return False
+
+    def advance_image(self, stop: int = -1) -> bool:
+        """``advance`` until this image's end at most: True if it has ended, with which the next one does not begin."""
         while True:
             status = sequencer.run_values(
                 self.geometry,
@@ -93,13 +102,8 @@ class Run:
             )
             if status < 0:
                 raise self._error(status, int(self.progress[sequencer.ROW]), self.executed[self.count + 1])
-            if status == FINISHED:
-                self.progress[sequencer.IMAGE] += 1
-                if self.progress[sequencer.IMAGE] == self.images.count:
-                    return True
-                self._begin_image()
-            if status == STOPPED:
-                return False
+            if status in (FINISHED, STOPPED):
+                return bool(status == FINISHED)
             if status == PAGE_LOADED:
                 self._decode_page()
             elif status == BURSTS_FULL:
@@ -107,8 +111,17 @@ class Run:
             else:
                 self._grow()
 
+    def begin_next_image(self) -> bool:
+        """Behind an image's end: whether there is another one, which then is under way."""
+        self.progress[sequencer.IMAGE] += 1
+        if self.progress[sequencer.IMAGE] == self.images.count:
+            return False
+        self._begin_image()
+        return True
+
     def _begin_image(self) -> None:
         number = int(self.progress[sequencer.IMAGE])
+        self.boot_row = int(self.progress[sequencer.EXECUTED])
         self.progress[[sequencer.PC, sequencer.ROW, sequencer.TO_LEAVE_OUT]] = 0, -1, 0
         self._rings[:] = self.images.inputs.place(number), self.images.outputs.place(number)
 

@@ -191,7 +191,8 @@ def test_command(tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     lines = [line.split(maxsplit=2)[1:] for line in again.output.splitlines() if line.startswith("image ")]
     assert [number for number, _ in lines] == ["1", "2", "3"]
-    assert lines[1][1].startswith("beside the one before") and "same results for every image" in again.output
+    assert lines[1][1].startswith("beside the one before")
+    assert "same results and decisions for every image" in again.output
 
 
 def test_group_of_an_evaluation_has_its_samples() -> None:

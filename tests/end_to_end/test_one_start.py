@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gatewright import flow
+from gatewright import flow, one_start
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
-from gatewright.one_start import run_in_one_start
-from gatewright.sim.fast.machine import simulate
+from gatewright.contract.images import lay_out
+from gatewright.one_start import run_in_one_start, run_in_starts
+from gatewright.sim.fast.machine import simulate, simulate_images
 
 ZOO, IMAGES = "dgnet-resnet20-0.5", 3
 
@@ -37,6 +38,33 @@ def test_each_image_takes_its_own_cycles_and_gives_its_own_logits() -> None:
     assert run_in_one_start("live", live, evaluation, 2).cycles == run.cycles[:2]
 
 
+def test_many_images_in_several_starts_are_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, evaluation = evaluated()
+    live = flow.compile_live(network, PRESETS["ultra96"])
+    one = run_in_one_start("live", live, evaluation)
+    monkeypatch.setattr(one_start, "MOST", 2)
+    images = network.spec.data.sample().head(IMAGES)
+    starts = list(run_in_starts("live", live, network, images, workers=2))
+    assert [len(start.cycles) for start in starts] == [2, 1]
+    assert tuple(cycles for start in starts for cycles in start.cycles) == one.cycles
+    assert [p for start in starts for p in start.predictions] == evaluation.predicted_int8.tolist()
+
+
+def test_every_gate_of_every_image_is_seen_and_checked() -> None:
+    network, evaluation = evaluated()
+    live = flow.compile_live(network, PRESETS["ultra96"])
+    result = simulate_images(live, *lay_out(live, list(evaluation.inputs)), observe=True)
+    for number, gates in enumerate(result.gates_of_images):
+        flow.check_gates("live", gates, evaluation.decisions(number))
+    assert len(result.gates_of_images) == IMAGES
+    name = next(gate.name for gate in live.gates if gate.kind == "channel")
+    different = result.gates_of_images[0] | {name: ~result.gates_of_images[0][name]}
+    with pytest.raises(AssertionError, match=f"decisions of gate {name} differ"):
+        flow.check_gates("live", different, evaluation.decisions(0))
+    with pytest.raises(AssertionError, match=f"gates {name} were not evaluated"):
+        flow.check_gates("live", {n: g for n, g in different.items() if n != name}, evaluation.decisions(0))
+
+
 def test_results_that_are_not_the_references_are_an_error() -> None:
     network, evaluation = evaluated()
     dense = flow.compile_dense(network, PRESETS["ultra96"])
@@ -55,7 +83,11 @@ def test_commands(tmp_path: Path) -> None:
     runner, program = CliRunner(), str(tmp_path / "live.safetensors")
     flow.compile_live(evaluated()[0], PRESETS["ultra96"]).save(program)
     run = runner.invoke(main, ["simulate", program, "--network", ZOO, "--images", "1:2"])
-    assert run.exit_code == 0 and "in one start" in run.output and "same results for every image" in run.output
+    assert (
+        run.exit_code == 0
+        and "in one start" in run.output
+        and "same results and decisions for every image" in run.output
+    )
     assert [line.split()[1] for line in run.output.splitlines() if line.startswith("image")] == ["1", "2"]
     both = runner.invoke(main, ["simulate", program, "--network", ZOO, "--images", "1:2", "--image", "1"])
     assert both.exit_code and "excludes --image" in both.output
