@@ -58,6 +58,10 @@ def origin_layout(address_bits: int) -> data.StructLayout:
     )
 
 
+LIST = data.StructLayout({"table": TABLE_BITS, "begin": POSITION_BITS})
+"""The list of an instruction's vectors: ``table`` from position ``begin`` on."""
+
+
 class OperandWalk(wiring.Component):
     """The address registers of one operand buffer; the words at ``addresses`` are those of up to four vectors.
 
@@ -68,7 +72,8 @@ class OperandWalk(wiring.Component):
     the start of the tile behind it is worked out: the next slice, the first slice of the next block, or ``origin`` of
     another instruction; while nothing fires the registers follow it. That takes three cycles, and two tiles' firsts are
     ACCUMULATOR_LATENCY cycles apart. Only a MATMUL's second tile may be loaded right behind the first, so its start
-    is worked out with the first one's (``one_slice``: it is of the next block).
+    is worked out with the first one's (``one_slice``: it is of the next block). ``list``: that of ``origin``, a cycle
+    earlier.
     """
 
     def __init__(self, address_bits: int, columns: int, load_vectors: int, *, lists: bool) -> None:
@@ -83,7 +88,7 @@ class OperandWalk(wiring.Component):
             "place": Out(PLACE),
         }
         if lists:
-            members["filters"] = Out(table_read())
+            members |= {"list": In(LIST), "filters": Out(table_read())}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -198,12 +203,13 @@ class OperandWalk(wiring.Component):
                 ]
         m.d.sync += [second.eq(behind), following.eq(Mux(fresh, Mux(begins, second, self.origin), behind))]
         next_list = Signal(NEXT)
-        m.d.comb += [
-            next_list.table.eq(Mux(fresh, self.origin.table, tile.table)),
-            next_list.begin.eq(Mux(fresh, self.origin.begin, block.begin)),
-            next_list.block.eq(block.begin),
-            next_list.moves.eq(~fresh & wraps & self.step.blocks),
-        ]
+        if self._lists:
+            m.d.comb += [
+                next_list.table.eq(Mux(fresh, self.list.table, tile.table)),
+                next_list.begin.eq(Mux(fresh, self.list.begin, block.begin)),
+                next_list.block.eq(block.begin),
+                next_list.moves.eq(~fresh & wraps & self.step.blocks),
+            ]
         return second, next_list
 
     def _list(self, m: Module, first: Signal, tile: Any, following: Any, next_list: Any) -> FilterList:

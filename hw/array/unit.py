@@ -81,9 +81,10 @@ class ArrayUnit(wiring.Component):
             weight_address_bits(arch), arch.columns, arch.load_vectors, lists=True
         )
         m.submodules.accumulation = self._accumulation = Accumulation(arch)
-        # Of the last MATMUL with work that was taken: what stands still, and where it begins, until its first swap.
-        self._filters_stand, self._pending = Signal(), Signal()
-        self._held = Signal(start_layout(arch), reset_less=True)
+        # Of the last MATMUL with work that was taken: what stands still, and until its first swap, what it will stream.
+        self._filters_stand, self._patch_held, self._weights_held = Signal(), Signal(), Signal()
+        # Where the head begins, a cycle behind it; of what is held, where that MATMUL does.
+        self._origin = Signal(start_layout(arch), reset_less=True)
         # Something streams, or begins to in this cycle.
         self._streams = Signal()
         m.d.comb += [
@@ -94,7 +95,7 @@ class ArrayUnit(wiring.Component):
             self._loader.streaming.eq(self._streamer.streaming),
             self._streamer.full.eq(self._loader.full),
             self._streamer.tile.eq(self._loader.tile),
-            self._streamer.entry.eq(Mux(self._pending, self._held.entry, self._prepare.start.entry)),
+            self._streamer.entry.eq(self._origin.entry),
         ]
         self._take(m)
         self._connect_walks(m)
@@ -121,21 +122,30 @@ class ArrayUnit(wiring.Component):
         ]
         with m.If(queue.take):
             m.d.sync += after_empty.eq(prepare.empty)
-        with m.If(self._streamer.swaps):
-            m.d.sync += self._pending.eq(0)
+        filters_stand, swaps = prepare.matmul.filters_stand, self._streamer.swaps
         with m.If(loader.take):
             m.d.sync += [
-                self._pending.eq(1),
-                self._filters_stand.eq(prepare.matmul.filters_stand),
-                self._held.eq(prepare.start),
+                self._filters_stand.eq(filters_stand),
+                self._patch_held.eq(filters_stand),
+                self._weights_held.eq(~filters_stand),
             ]
+        with m.Elif(swaps):
+            m.d.sync += [self._patch_held.eq(0), self._weights_held.eq(0)]
+        # The next MATMUL is taken with the swap of the last one's last tile, or later.
+        for name, held in (
+            ("patch", self._patch_held),
+            ("weights", self._weights_held),
+            ("entry", self._patch_held | self._weights_held),
+        ):
+            with m.If(~held | swaps):
+                m.d.sync += self._origin[name].eq(prepare.start[name])
 
     def _connect_walks(self, m: Module) -> None:
-        """The walks' steps and origins, by their roles."""
-        start, load, stream = self._prepare.start, self._loader.step, self._streamer.step
-        for walk, origin, held, loads, stands in (
-            (self._patch_walk, start.patch, self._held.patch, ~self._loader.filters_stand, ~self._filters_stand),
-            (self._weight_walk, start.weights, self._held.weights, self._loader.filters_stand, self._filters_stand),
+        """The walks' steps, by their roles, and origins."""
+        load, stream = self._loader.step, self._streamer.step
+        for walk, origin, loads, stands in (
+            (self._patch_walk, self._origin.patch, ~self._loader.filters_stand, ~self._filters_stand),
+            (self._weight_walk, self._origin.weights, self._loader.filters_stand, self._filters_stand),
         ):
             # The loader follows the head, which may want this buffer before the stream that uses it is over.
             loading = loads & (stands | ~self._streams)
@@ -143,8 +153,14 @@ class ArrayUnit(wiring.Component):
                 walk.step.eq(Mux(loading, load, stream)),
                 walk.step.fire.eq(Mux(loading, load.fire, stream.fire & ~stands)),
                 walk.one_slice.eq(self._prepare.matmul.slices == 1),
-                walk.origin.eq(Mux(self._pending & ~stands, held, origin)),
+                walk.origin.eq(origin),
             ]
+        # Of a list the head's first entries are read before the register has its begin.
+        start, origin, list_ = self._prepare.start.weights, self._origin.weights, self._weight_walk.list
+        m.d.comb += [
+            list_.table.eq(Mux(self._weights_held, origin.table, start.table)),
+            list_.begin.eq(Mux(self._weights_held, origin.begin, start.begin)),
+        ]
         wiring.connect(m, self._weight_walk.filters, wiring.flipped(self.filters))
 
     def _connect_data(self, m: Module) -> None:

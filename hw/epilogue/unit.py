@@ -124,7 +124,7 @@ class EpilogueUnit(wiring.Component):
 
     def _control(self, m: Module, prepared: Any, work: Any, walk: Any) -> Signal:
         """Take, run, retire; returns whether an instruction is at work."""
-        busy, waiting = Signal(), Signal()
+        busy, waiting, ready = Signal(), Signal(), Signal()
         take, run = self.queue.take, self.progress.run
         m.submodules.comparison = comparison = WaitComparison()
         kept = Signal(data.ArrayLayout(WAIT, WAITS), reset_less=True)
@@ -142,8 +142,9 @@ class EpilogueUnit(wiring.Component):
         ]
         # Without work an instruction may run as it is taken.
         at_once = take & prepared.empty & met
-        later = waiting & (walk.ready | work.empty) & met
+        later = waiting & (ready | work.empty) & met
         m.d.comb += run.eq(at_once | later)
+        m.d.sync += ready.eq(walk.ready)
         with m.If(take):
             m.d.sync += [busy.eq(1), waiting.eq(~at_once)]
         with m.Elif(run):
@@ -152,14 +153,17 @@ class EpilogueUnit(wiring.Component):
         delay = Signal(RAW_DELAY)
         # Registers: right two cycles behind the take, and a run with work begins later.
         at_run, delayed_run = Signal(reset_less=True), Signal(reset_less=True)
-        begins, delays = waiting & walk.ready & met, work.raw | work.depthwise
+        delays = work.raw | work.depthwise
         assert RAW_DELAY == DEPTHWISE_LEAD
+        # ``waiting``, ``ready`` and ``at_run`` in one register: the walk's counters have time for one table more.
+        may_begin = Signal()
         m.d.sync += [
             at_run.eq(~work.empty & ~delays),
             delayed_run.eq(~work.empty & delays),
-            delay.eq(Cat(begins & delayed_run, delay[:-1])),
+            may_begin.eq(waiting & walk.ready & at_run & ~(may_begin & met)),
+            delay.eq(Cat(waiting & ready & met & delayed_run, delay[:-1])),
         ]
-        m.d.comb += walk.go.eq((begins & at_run) | delay[-1])
+        m.d.comb += walk.go.eq((may_begin & met) | delay[-1])
 
         # Bit n: the last slot is in stage n, of the contract's counting: raw slots enter late, and are further then.
         last = Signal(EPILOGUE_LATENCY + 1)

@@ -59,9 +59,9 @@ class EpilogueWalk(wiring.Component):
     """The counters of an EPILOGUE.
 
     ``take`` in cycle s, with ``prepared``; ``work`` is the same from the next cycle on. The parameters of the first
-    block follow from s on, a slot a cycle. ``ready``: the run may begin. ``go``: the first slot of the work enters.
-    ``kind`` and ``details`` are those of the slot of the cycle before, its pipeline's stage 1; ``last`` is 1 with the
-    last one. ``position``: of the parameter of this cycle's slot in the filters' list.
+    block follow from s on, a slot a cycle. ``ready``: the run may begin in the next cycle. ``go``: the first slot of
+    the work enters. ``kind`` and ``details`` are those of the slot of the cycle before, its pipeline's stage 1;
+    ``last`` is 1 with the last one. ``position``: of the parameter of this cycle's slot in the filters' list.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -99,7 +99,12 @@ class EpilogueWalk(wiring.Component):
         self._part = Signal(KERNEL_BITS)
         self._row = KernelRow(m, self.work)
         advance = Signal()
-        m.d.comb += advance.eq((self.take & prepared.preload) | self._loading | self.go | self._working)
+        self._lane_ends, self._part_ends = Signal(), Signal()
+        m.d.comb += [
+            advance.eq((self.take & prepared.preload) | self._loading | self.go | self._working),
+            self._lane_ends.eq(self._lane == self._last_lane),
+            self._part_ends.eq(~self.work.depthwise | (self._part == DEPTHWISE_PARTS - 1)),
+        ]
 
         self._slot(m, advance)
         more_parameters = prepared.preload & ~prepared.preload_ends
@@ -133,7 +138,8 @@ class EpilogueWalk(wiring.Component):
             m.d.sync += elapsed.eq(0)
         with m.Elif(setup == 1):
             m.d.sync += elapsed.eq(1)
-        m.d.comb += self.ready.eq(elapsed & ~self._loading)
+        loaded = ~self._loading | (self._lane_ends & self._part_ends)
+        m.d.comb += self.ready.eq(~self.take & (elapsed | (setup == 1)) & loaded)
         return m
 
     def _groups(self, filters: Any, less: int) -> list[Any]:
@@ -172,13 +178,11 @@ class EpilogueWalk(wiring.Component):
     def _next(self, m: Module) -> None:
         """The counters behind this cycle's slot."""
         work, step, lane = self.work, self._step, self._lane
-        lane_ends, pixel_ends, tile_ends, block_ends = Signal(), Signal(), Signal(), Signal()
-        collected, part_ends = Signal(), Signal()
+        lane_ends, part_ends = self._lane_ends, self._part_ends
+        pixel_ends, tile_ends, block_ends, collected = Signal(), Signal(), Signal(), Signal()
         pixel = Mux(work.residual, Step.GAP, Step.VALUE)
         m.d.comb += [
-            lane_ends.eq(lane == self._last_lane),
             pixel_ends.eq(self._pixels == 1),
-            part_ends.eq(~work.depthwise | (self._part == DEPTHWISE_PARTS - 1)),
             tile_ends.eq(work.paired & self._inside_ends & self._row.due),
             collected.eq(lane == self._group_last),
         ]

@@ -75,9 +75,10 @@ class FilterList(wiring.Component):
         for register, mine in zip(kept, arrives, strict=True):
             with m.If(mine):
                 m.d.sync += register.eq(arriving)
-        # Two sums, as it is known late which of them it is; ``begin`` itself comes late.
+        # Two sums, as it is known late which of them it is. ``begin`` is a choice: as the second operand it needs no
+        # table of its own in front of the carry.
         moved = Array([self._columns + number for number in range(AHEAD)])[turn]
-        following = Mux(self.next.moves, self.next.block + moved, self.next.begin + turn)
+        following = Mux(self.next.moves, self.next.block + moved, turn + self.next.begin)
         m.d.comb += [
             begins.eq(self.fire & self.first),
             self.read.table.eq(Mux(self.own, self.table, self.next.table)),
