@@ -137,21 +137,32 @@ def _spilled(
     spills = []
     for stream, early in zip(streams, ahead, strict=True):
         found = passes(graph, chains, stream)
-        begins = [one for one in found if not use_of(one, stream, graph).reads]
-        others = [one for one in found if one not in begins]
         pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in stream]
         users = [la.name for la in graph.layers if {*stream} & {*la.reads, *la.writes}]
         users += [stem.convolution.name for stem in stems if stem.pool.output in stream]
-        if pooled or not others or len(begins) != 1:
-            rows = ring_rows_of(found, graph, stream, early, max(pooled, default=0))
-            spills.append(Spill(stream, (RowRing(stream[0], tuple(users), rows, early),)))
-            continue
-        (begun,) = {layer.name for step in begins[0].steps for layer, _ in step if layer.output == stream[0]}
-        users.remove(begun)
-        ring, begin = (ring_rows_of(which, graph, stream, early) for which in (others, begins))
-        rings = RowRing(stream[0], tuple(users), ring, early), RowRing(f"{stream[0]}.begin", (begun,), begin, early)
-        spills.append(Spill(stream, rings))
+        rings = []
+        for name, alone in _apart(found, graph, stream, bool(pooled)):
+            layers = {layer.name for step in alone.steps for layer, _ in step}
+            own = tuple(user for user in users if user in layers)
+            rings.append(RowRing(name, own, ring_rows_of([alone], graph, stream, early), early))
+            users = [user for user in users if user not in own]
+            found.remove(alone)
+        rows = ring_rows_of(found, graph, stream, early, max(pooled, default=0))
+        spills.append(Spill(stream, (RowRing(stream[0], tuple(users), rows, early), *rings)))
     return spills
+
+
+def _apart(found: Sequence[Pass], graph: QuantisedGraph, stream: Sequence[str], pooled: bool) -> list[tuple[str, Pass]]:
+    """The passes with a ring of their own, and its name: that which begins a map, and that which reads it alone.
+
+    What lives with them is another map, which has little room beside the ring of all others. A max pool begins a map
+    without a pass, and nothing is apart where nothing would be left.
+    """
+    uses = [(one, use_of(one, stream, graph)) for one in found]
+    begins = [(f"{stream[0]}.begin", one) for one, use in uses if not use.reads]
+    ends = [(f"{stream[0]}.end", one) for one, use in uses if not use.writes]
+    begins, ends = (kind if len(kind) == 1 else [] for kind in (begins if not pooled else [], ends))
+    return [*begins, *ends] if len(begins) + len(ends) < len(found) else []
 
 
 def _some(count: int) -> list[int]:
