@@ -209,8 +209,9 @@ def measure(name: str, arch: ArchConfig, images: int) -> Row | str:
 
 
 def _measured(name: str, graph: QuantisedGraph, inputs: npt.NDArray[np.int8], edge: int, arch: ArchConfig) -> Row:
-    dense = without_gates(graph)
-    dense_cycles = simulate(Compiler(dense, arch).compile({}, inputs[0])).cycles
+    dense_cycles = None
+    if any(layer.gates for layer in graph.layers):
+        dense_cycles = simulate(Compiler(without_gates(graph), arch).compile({}, inputs[0])).cycles
     reference, compiler = run_reference(graph, inputs), Compiler(graph, arch)
     cycles, macs, moved = [], [], list[DramTraffic]()
     for number, image in enumerate(inputs):
@@ -229,12 +230,12 @@ def _measured(name: str, graph: QuantisedGraph, inputs: npt.NDArray[np.int8], ed
         edge=edge,
         images=len(inputs),
         macs=mean_macs,
-        dense_cycles=dense_cycles,
+        dense_cycles=dense_cycles or result.cycles,
         cycles=mean,
         utilisation=mean_macs / (arch.peak_macs * mean),
         images_per_second=arch.clock_mhz * 1e6 / mean,
         promised=counted_macs(graph, None) / mean_macs,
-        realised=dense_cycles / mean,
+        realised=(dense_cycles or result.cycles) / mean,
         dram_read=float(np.mean([one.read for one in moved])),
         dram_written=float(np.mean([one.written for one in moved])),
         bound=bound_by(residency(compiler.image, program)),
