@@ -41,8 +41,8 @@ INPUT = "input"
 SUPPORTED = (
     "2-D convolution, batch norm, ReLU, ReLU6, addition of a residual, concatenation of channels, "
     "max pooling of a convolution (windows of 2 or 3, stride 2), average pooling, bilinear upsampling of small maps, a "
-    "linear classifier on a global average, gates (logits that are compared, and the result multiplied), and early "
-    "exits (logits that are the answer where any reaches its threshold)"
+    "classifier of linear layers on a global average, gates (logits that are compared, and the result multiplied), and "
+    "early exits (logits that are the answer where any reaches its threshold)"
 )
 
 

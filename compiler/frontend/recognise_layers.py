@@ -295,21 +295,21 @@ def upsample(walk: Walk, node: fx.Node, value: FeatureMap | OpenConv) -> Value:
 def interpolate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """Bilinear upsampling of a small map, such as a level of pyramid pooling."""
     value = walk.value(args["input"] if "input" in args else args["self"])
-    if isinstance(value, DenseChain) and len(value.layers) == 1:
-        value = _of_one_bin(walk, value)
+    if isinstance(value, DenseChain):
+        value = FeatureMap(_of_one_bin(walk, value))
     shape = shape_of(node)
     return Interpolated(walk.tensor(value), (shape.height, shape.width), bool(args["align_corners"]))
 
 
-def _of_one_bin(walk: Walk, chain: DenseChain) -> FeatureMap:
-    """A fully connected layer on a global average as a 1x1 convolution of a map of one pixel."""
-    (layer,) = chain.layers
-    channels = walk.graph.shapes[chain.source].channels
-    source = walk.tensor(walk.one_bin(chain.source, channels))
-    name = walk.unique(layer.module)
-    walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
-    weight = layer.weight[:, None, None, :].copy()
-    return FeatureMap(walk.tensor(OpenConv(name, source, weight, layer.bias, 1, 0, relu=layer.relu)))
+def _of_one_bin(walk: Walk, chain: DenseChain) -> str:
+    """The map of one pixel that fully connected layers on a global average give, each a 1x1 convolution."""
+    tensor = walk.tensor(walk.one_bin(chain.source, walk.graph.shapes[chain.source].channels))
+    for layer in chain.layers:
+        name = walk.unique(layer.module)
+        walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
+        weight = layer.weight[:, None, None, :].copy()
+        tensor = walk.tensor(OpenConv(name, tensor, weight, layer.bias, 1, 0, relu=layer.relu))
+    return tensor
 
 
 def value_shape(walk: Walk, value: FeatureMap | OpenConv) -> TensorShape:
@@ -328,18 +328,17 @@ def finish(walk: Walk, node: fx.Node, number: int, results: int) -> None:
             _move_up(walk, walk.graph.layers.pop())
         _give(walk, tensor)
         return
-    if not isinstance(value, DenseChain) or not value.classifies:
-        walk.fail(
-            f"it is {describe(value)}; a result is a feature map, or the logits of one linear layer on a global average"
-        )
+    if not isinstance(value, DenseChain) or not value.linear:
+        walk.fail(f"it is {describe(value)}; a result is a feature map, or the logits of a linear layer")
     classify(walk, value)
 
 
 def classify(walk: Walk, chain: DenseChain) -> None:
-    """Give the logits of one linear layer on a global average."""
-    layer = chain.layers[0]
+    """Give the logits of the last of some fully connected layers on a global average."""
+    *hidden, layer = chain.layers
+    source = _of_one_bin(walk, replace(chain, layers=tuple(hidden))) if hidden else chain.source
     name = walk.unique(layer.module)
-    walk.graph.layers.append(FloatClassifier(name, chain.source, name, layer.weight, layer.bias))
+    walk.graph.layers.append(FloatClassifier(name, source, name, layer.weight, layer.bias))
     walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
 
 

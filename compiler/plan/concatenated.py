@@ -2,20 +2,24 @@
 
 Its layers take turns by rows where maps do not fit: a batch norm, the convolutions behind it, up to the one that puts
 its channels into the concatenation. What is left of that is one map, the widest of all; where it does not fit it lies
-in DRAM, and each pass brings its rows, adds to them, and takes them back.
+in DRAM, and each pass brings its rows, adds to them, and takes them back, in a ring of its own: what fits for one pass
+alone is enough. First as few maps as do lie in DRAM; then each pass, one after the other, gets the steps that take it
+the fewest cycles of all that find room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import RowRing, Spill
 from gatewright.compiler.plan.chains import BANDS, Chain, in_a_row
-from gatewright.compiler.plan.filters import RESIDENT_SHARE
-from gatewright.compiler.plan.spills import Pass, ring_rows_of, use_of
+from gatewright.compiler.plan.layout import slices_of
+from gatewright.compiler.plan.pass_cycles import comes_again, pass_cycles
+from gatewright.compiler.plan.spills import Pass, maps_of, ring_rows_of, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.contract.arch import ArchConfig
 
@@ -25,10 +29,94 @@ LONGEST = 3
 STEPS = 16
 """Numbers of chains that are tried, about."""
 
-WIDER = (1, 2, 4, 7, 8, 14)
-"""Rows of bands that are tried where there is room."""
+STEP_ROWS = (1, 2, 3, 4, 7, 8, 14)
+"""Rows of a chain's steps that are tried."""
 
-Way = tuple[tuple[Chain, ...], list[Spill]]
+
+@dataclass(frozen=True, eq=False)
+class NormPass:
+    """What is computed in turn: a chain, or a convolution that reads or writes a map in DRAM alone.
+
+    ``ahead``: whether rows of maps in DRAM come while the step before theirs is computed.
+    """
+
+    graph: QuantisedGraph
+    chain: Chain | None
+    layers: tuple[QuantisedConv, ...]
+    ahead: bool = False
+
+    @cached_property
+    def steps(self) -> Pass:
+        """Its steps."""
+        return Pass.of_layer(self.layers[0], self.graph) if self.chain is None else Pass(self.chain.steps)
+
+    @property
+    def maps(self) -> set[str]:
+        """Those whose rows it reads or writes."""
+        return {name for layer in self.layers for name in maps_of(layer)}
+
+    def choices(self, in_dram: set[str]) -> list[NormPass]:
+        """It, in every kind of steps that is tried."""
+        ahead = (True, False) if self.maps & in_dram else (False,)
+        if self.chain is None:
+            return [replace(self, ahead=early) for early in ahead]
+        height = self.graph.shapes[self.layers[-1].output].height
+        chains = [replace(self.chain, rows=rows) for rows in STEP_ROWS if rows <= height]
+        return [replace(self, chain=chain, ahead=early) for chain in chains for early in ahead]
+
+    def ring(self, stream: tuple[str, ...]) -> RowRing | None:
+        """The ring for the rows of a map in DRAM; None if it does not read or write any."""
+        use = use_of(self.steps, stream, self.graph)
+        if not self.maps & {*stream} or not (use.reads or use.writes):
+            return None
+        names = tuple(layer.name for layer in self.layers)
+        rows = ring_rows_of([self.steps], self.graph, stream, int(self.ahead))
+        return RowRing(f"{stream[0]} in {names[0]}", names, rows, int(self.ahead))
+
+    def cycles(self, in_dram: set[str], arch: ArchConfig) -> float:
+        """About the cycles that it takes."""
+        turns = [layer.name for step in self.steps.steps for layer, _ in step]
+        work = again = 0.0
+        for layer in self.layers:
+            shape = self.graph.shapes[layer.output]
+            work += self._blocks(layer, arch) * slices_of(layer.weight[0].size, arch) * shape.height * shape.width
+            again += layer.weight.size * turns.count(layer.name) if comes_again(layer, arch) else 0
+        moved = sum(self.graph.shapes[name].size for name in self.maps & in_dram)
+        return pass_cycles(work, again, moved, len(self.steps.steps), self.ahead, arch)
+
+    def _blocks(self, layer: QuantisedConv, arch: ArchConfig) -> int:
+        return 0 if layer.averages else -(-len(layer.weight) // arch.columns)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is computed in turn, in order of execution, and the maps that lie in DRAM, those of a place together."""
+
+    passes: tuple[NormPass, ...]
+    streams: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """The convolutions that take turns."""
+        return tuple(one.chain for one in self.passes if one.chain is not None)
+
+    @property
+    def in_dram(self) -> set[str]:
+        """All maps that lie in DRAM."""
+        return {name for stream in self.streams for name in stream}
+
+    def spills(self, graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> list[Spill]:
+        """Every ring."""
+        found = []
+        for stream in self.streams:
+            rings = []
+            for stem in stems:
+                if stem.pool.output in stream:
+                    names = tuple(layer.name for layer in stem.layers(graph))
+                    rings.append(RowRing(f"{stream[0]} in {names[0]}", names, stem.pool_rows(graph)))
+            rings += [ring for one in self.passes if (ring := one.ring(stream)) is not None]
+            found.append(Spill(stream, tuple(rings)))
+        return found
 
 
 def has_norms(graph: QuantisedGraph) -> bool:
@@ -37,14 +125,20 @@ def has_norms(graph: QuantisedGraph) -> bool:
     return any(layer.normalises or layer.averages or layer.appended_to for layer in convolutions)
 
 
-def norm_chains(graph: QuantisedGraph) -> list[Chain]:
-    """From each batch norm or average on the layers that alone read what the one before them writes; largest first."""
+def norm_chains(graph: QuantisedGraph, averages_end: int) -> list[Chain]:
+    """From each batch norm or average on the layers that alone read what the one before them writes; largest first.
+
+    A chain ends behind averages of ``averages_end`` bytes at most: what reads them has all of them, and reads its
+    filters once.
+    """
     found: list[Chain] = []
     for layer in (one for one in graph.layers if isinstance(one, QuantisedConv)):
         if not (layer.normalises or layer.averages) or any(layer.name in chain.names for chain in found):
             continue
         layers = [layer]
         while len(layers) < LONGEST and layers[-1].continued is None:
+            if layers[-1].averages and graph.shapes[layers[-1].output].size <= averages_end:
+                break
             readers = [other for other in graph.layers if layers[-1].output in other.reads]
             (reader,) = readers if len(readers) == 1 else (None,)
             if not isinstance(reader, QuantisedConv) or reader.residual is not None or reader.completed_by is not None:
@@ -58,67 +152,38 @@ def norm_chains(graph: QuantisedGraph) -> list[Chain]:
 
 
 def ways(graph: QuantisedGraph, stems: Sequence[PooledConvolution], arch: ArchConfig) -> Iterator[Way]:
-    """Chains by rows and maps in DRAM: few before many, wide bands before narrow. No rows come ahead of their time.
+    """Chains by rows and maps in DRAM: few before many, wide steps before narrow. No rows come ahead of their time.
 
     ``graph`` has the shapes that maps have where they lie. What is larger than the scratchpad lies in DRAM.
     """
-    alone, streams = norm_chains(graph), _streams(graph, stems)
-    of = {rows: {chain: replace(chain, rows=rows) for chain in alone} for rows in BANDS}
+    streams = _streams(graph, stems)
+    kinds = [norm_chains(graph, averages_end) for averages_end in (arch.scratchpad_bytes // 2, 0)]
+    kinds = kinds[:1] if [one.names for one in kinds[0]] == [one.names for one in kinds[1]] else kinds
     least = sum(graph.shapes[stream[0]].size > arch.scratchpad_bytes for stream in streams)
-    yield (), []
+    yield Way(())
     for rows in BANDS:
-        for count in _some(len(alone))[1:] if not least else ():
-            yield tuple(of[rows][chain] for chain in alone[:count]), []
+        for alone in kinds if not least else ():
+            for count in _some(len(alone))[1:]:
+                yield _way(graph, [replace(chain, rows=rows) for chain in alone[:count]], ())
     for count in range(max(1, least), len(streams) + 1):
-        touching = [chain for chain in alone if _touches(chain, streams[:count])]
-        others = [chain for chain in alone if chain not in touching]
         for rows in BANDS:
-            for most in _some(len(others)):
-                chosen = tuple(of[rows][chain] for chain in [*touching, *others[:most]])
-                yield chosen, _spilled(graph, chosen, stems, streams[:count], [0] * count)
+            for alone in kinds:
+                touching = [chain for chain in alone if _touches(chain, streams[:count])]
+                others = [chain for chain in alone if chain not in touching]
+                for most in _some(len(others)):
+                    chosen = [replace(chain, rows=rows) for chain in [*touching, *others[:most]]]
+                    yield _way(graph, chosen, tuple(streams[:count]))
 
 
-def wider(graph: QuantisedGraph, way: Way, stems: Sequence[PooledConvolution], arch: ArchConfig) -> Iterator[Way]:
-    """A way with rows of one more map in DRAM brought ahead of their time; else with wider bands for one's chains.
-
-    For the former bands may be narrower: of the chains between two maps, of the map's own, and of all; but not of those
-    whose filters are streamed, and come again for each band.
-    """
-    chains, spills = way
-    tensors, ahead = [spill.tensors for spill in spills], [spill.rings[0].ahead for spill in spills]
-    stream_of = {chain: _stream_of(chain, tensors) for chain in chains}
-    resident, of = RESIDENT_SHARE
-    most = arch.weight_words * arch.rows * resident // of
-    streamed = {chain for chain in chains if any(layer.weight.size > most for layer in chain.layers)}
-
-    def changed(number: int, rows: dict[int | None, int], early: int) -> Way:
-        wanted = {one: rows.get(stream_of[one], one.rows) for one in chains}
-        chosen = tuple(
-            one if rows == one.rows or (rows < one.rows and one in streamed) else replace(one, rows=rows)
-            for one, rows in wanted.items()
-        )
-        return chosen, _spilled(graph, chosen, stems, tensors, [*ahead[:number], early, *ahead[number + 1 :]])
-
-    for number, early in enumerate(ahead):
-        narrower: list[tuple[int | None, ...]] = [(), (None,), (None, number), (None, *range(len(tensors)))]
-        for which in narrower if not early else ():
-            yield changed(number, dict.fromkeys(which, 1), 1)
-    for number, early in enumerate(ahead):
-        now = max((chain.rows for chain in chains if stream_of[chain] == number), default=BANDS[0])
-        for more in WIDER:
-            if more > now:
-                yield changed(number, {number: more}, early)
-    for chain in (one for one in chains if stream_of[one] is None):
-        for more in WIDER:
-            if more > chain.rows:
-                chosen = tuple(replace(one, rows=more) if one is chain else one for one in chains)
-                yield chosen, _spilled(graph, chosen, stems, tensors, ahead)
-
-
-def _stream_of(chain: Chain, streams: Sequence[Sequence[str]]) -> int | None:
-    """The number of the stream that a chain reads and adds to; None for one between two, or elsewhere."""
-    ends = {chain.layers[0].source, chain.layers[-1].output}
-    return next((number for number, stream in enumerate(streams) if ends <= {*stream}), None)
+def in_better_steps(way: Way, fits: Callable[[Way], bool], arch: ArchConfig) -> Way:
+    """The way, each pass in the steps that take it the fewest cycles of those that find room."""
+    for number, one in enumerate(way.passes):
+        for choice in sorted(one.choices(way.in_dram), key=lambda which: which.cycles(way.in_dram, arch)):
+            better = replace(way, passes=(*way.passes[:number], choice, *way.passes[number + 1 :]))
+            if fits(better):
+                way = better
+                break
+    return way
 
 
 def _touches(chain: Chain, streams: Sequence[Sequence[str]]) -> bool:
@@ -126,50 +191,25 @@ def _touches(chain: Chain, streams: Sequence[Sequence[str]]) -> bool:
     return any({*la.reads, *la.writes} & {*stream} for la in chain.layers for stream in streams)
 
 
-def _spilled(
-    graph: QuantisedGraph,
-    chains: Sequence[Chain],
-    stems: Sequence[PooledConvolution],
-    streams: Sequence[tuple[str, ...]],
-    ahead: Sequence[int],
-) -> list[Spill]:
-    """The rings of streams in DRAM."""
-    spills = []
-    for stream, early in zip(streams, ahead, strict=True):
-        found = passes(graph, chains, stream)
-        begins = [one for one in found if not use_of(one, stream, graph).reads]
-        others = [one for one in found if one not in begins]
-        pooled = [stem.pool_rows(graph) for stem in stems if stem.pool.output in stream]
-        users = [la.name for la in graph.layers if {*stream} & {*la.reads, *la.writes}]
-        users += [stem.convolution.name for stem in stems if stem.pool.output in stream]
-        if pooled or not others or len(begins) != 1:
-            rows = ring_rows_of(found, graph, stream, early, max(pooled, default=0))
-            spills.append(Spill(stream, (RowRing(stream[0], tuple(users), rows, early),)))
+def _way(graph: QuantisedGraph, chains: Sequence[Chain], streams: tuple[tuple[str, ...], ...]) -> Way:
+    """The chains, and every convolution that reads or writes one of the maps alone, in order of execution."""
+    of = {layer.name: chain for chain in chains for layer in chain.layers}
+    in_dram, found, seen = {name for stream in streams for name in stream}, list[NormPass](), set[str]()
+    for layer in graph.layers:
+        chain = of.get(layer.name)
+        if not isinstance(layer, QuantisedConv) or layer.name in seen:
             continue
-        (begun,) = {layer.name for step in begins[0].steps for layer, _ in step if layer.output == stream[0]}
-        users.remove(begun)
-        ring, begin = (ring_rows_of(which, graph, stream, early) for which in (others, begins))
-        rings = RowRing(stream[0], tuple(users), ring, early), RowRing(f"{stream[0]}.begin", (begun,), begin, early)
-        spills.append(Spill(stream, rings))
-    return spills
+        if chain is not None:
+            seen |= chain.names
+            found.append(NormPass(graph, chain, chain.layers))
+        elif {*layer.reads, *layer.writes} & in_dram:
+            found.append(NormPass(graph, None, (layer,)))
+    return Way(tuple(found), streams)
 
 
 def _some(count: int) -> list[int]:
     """Numbers from 0 to ``count``, all or some."""
     return sorted({*range(0, count, max(1, count // STEPS)), count})
-
-
-def passes(graph: QuantisedGraph, chains: Sequence[Chain], tensors: Sequence[str]) -> list[Pass]:
-    """Every pass that reads or writes one of the maps, but that of a max pool."""
-    of = {layer.name: chain for chain in chains for layer in chain.layers}
-    found, seen = [], set[str]()
-    for layer in graph.layers:
-        if not isinstance(layer, QuantisedConv) or layer.name in seen or not {*layer.reads, *layer.writes} & {*tensors}:
-            continue
-        chain = of.get(layer.name)
-        seen |= {layer.name} if chain is None else chain.names
-        found.append(Pass.of_layer(layer, graph) if chain is None else Pass(chain.steps))
-    return found
 
 
 def _streams(graph: QuantisedGraph, stems: Sequence[PooledConvolution]) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from gatewright.compiler.plan.bands import BandedBlock, bandable_blocks
 from gatewright.compiler.plan.chain_choice import choose_orders
 from gatewright.compiler.plan.chains import Chain, chain_ways
 from gatewright.compiler.plan.concatenated import Way as NormWay
-from gatewright.compiler.plan.concatenated import has_norms, ring_wishes, ways, wider
+from gatewright.compiler.plan.concatenated import has_norms, in_better_steps, ring_wishes, ways
 from gatewright.compiler.plan.placement import DoesNotFitError
 from gatewright.compiler.plan.rooms import RoomWish
 from gatewright.compiler.plan.row_passes import RowPasses, Way
@@ -91,7 +91,7 @@ def _with_norms(
     wishes, refused = _stem_wishes(graph, layout, pooled), list[DoesNotFitError]()
 
     def place(way: NormWay, rings: int) -> Plan | None:
-        chains, spills = way
+        chains, spills = way.chains, way.spills(graph, pooled)
         fixed, together = ring_wishes(graph, chains), [chain.layers for chain in chains]
         try:
             maps = allocate_scratchpad(
@@ -102,20 +102,11 @@ def _with_norms(
             refused.append(error)
             return None
 
-    def with_more(plan: Plan) -> Plan:
-        """With each change that finds room, one after the other."""
-        found: Plan | None = plan
-        while found is not None:
-            plan, way = found, (found.chains, found.spills)
-            found = next(
-                (better for one in wider(graph, way, pooled, arch) if (better := place(one, len(wishes)))), None
-            )
-        return plan
-
     for number, way in enumerate(ways(graph, pooled, arch)):
         for rings in range(len(wishes) + 1) if number == 0 else (len(wishes),):
             if plan := place(way, rings):
-                return with_more(plan)
+                better = in_better_steps(way, lambda which: place(which, len(wishes)) is not None, arch)
+                return plan if better is way else place(better, len(wishes)) or plan
     raise min(refused, key=lambda error: error.missing)
 
 

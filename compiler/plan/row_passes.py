@@ -21,7 +21,7 @@ from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.allocate import RowRing, Spill
 from gatewright.compiler.plan.bands import BandedBlock, tile_rows
-from gatewright.compiler.plan.filters import RESIDENT_SHARE
+from gatewright.compiler.plan.pass_cycles import comes_again, dram_cycles, pass_cycles
 from gatewright.compiler.plan.spills import Pass, going_along, maps_of, ring_rows_of, rows_in_beats, streams, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tiling import MOST_TILES
@@ -35,9 +35,6 @@ CUT_ROWS = (1, 2, 4, 8)
 
 SPARE_ROWS = (6, 4, 2, 0)
 """Rows more than a step needs that a ring has room for, where not all of the next step's come ahead of their time."""
-
-STEP_CYCLES = 200
-"""About what a step costs beside its work."""
 
 GOOD_ENOUGH = 1.1
 """Of the array's cycles so many are no reason to look for another way."""
@@ -264,17 +261,12 @@ class RowPasses:
 
     def _cycles(self, one: RowPass, spilled: set[str]) -> float:
         """About the cycles of a pass: the array's, or those of what comes from DRAM if these are more."""
-        resident, of = RESIDENT_SHARE
-        most = self.arch.weight_words * self.arch.rows * resident // of
-        rate = self.arch.dram.per_cycles / self.arch.dram.beats / BEAT_BYTES
         steps = len(one.steps.steps)
         work = sum(layer.macs(self.graph, None) for layer in one.layers) / self.arch.peak_macs
-        streamed = sum(layer.weight.size for layer in one.layers if layer.weight.size > most) * steps * rate
-        moved = sum(self.graph.shapes[name].size for name in one.maps & spilled) * rate
+        filters = sum(layer.weight.size for layer in one.layers if comes_again(layer, self.arch)) * steps
+        moved = sum(self.graph.shapes[name].size for name in one.maps & spilled)
         if one.apart is not None:
-            work += 2 * self.graph.shapes[one.apart].size * rate
-        if one.ahead:
-            return max(work, streamed + moved) + moved / steps + steps * STEP_CYCLES
+            work += dram_cycles(2 * self.graph.shapes[one.apart].size, self.arch)
         heights = [self.graph.shapes[name].height for name in one.maps & spilled]
         early = min(1.0, one.spare * steps / max(heights, default=1))
-        return max(work, streamed) + moved * (1 - early) + steps * STEP_CYCLES
+        return pass_cycles(work, filters, moved, steps, bool(one.ahead), self.arch, early)

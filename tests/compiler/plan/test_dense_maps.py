@@ -23,8 +23,11 @@ def test_a_densenet_121_fits_the_preset() -> None:
     image = NetworkImage(graph, PRESETS["ultra96"])
     spilled = {spill.tensors[0]: spill for spill in image.spills.values()}
     assert spilled.keys() == {"features.conv0.max_pool", "features.transition1.conv", "features.transition2.conv"}
-    rings = [ring for spill in spilled.values() for ring in spill.rings]
-    assert all(ring.ahead for ring in rings), "rows come while others are computed"
+    layers = [ring for spill in spilled.values() for ring in spill.rings if "denselayer" in ring.name]
+    assert len(layers) == 6 + 12 + 24 and all(ring.ahead for ring in layers), "rows come while others are computed"
+    rows = {chain.layers[0].name: chain.rows for chain in image.chains if "denselayer" in chain.layers[0].name}
+    assert min(rows.values()) > 1, "filters do not come again for each row"
+    assert not any("features.transition3.conv" in chain.names for chain in image.chains), "its filters come once"
     assert image.spilled["features.conv0.max_pool"].size == 56 * 56 * 256
 
 
