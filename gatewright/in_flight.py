@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.lower import gates_everywhere
+from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.interleave.group import Request
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program, belonging_to
 from gatewright.flow import Evaluation, Network, check_outputs
 from gatewright.measure.costs import instruction_costs
 from gatewright.measure.latency import latencies
+from gatewright.measure.sharing import SharingRow, sharing_row
 from gatewright.sim.fast.machine import simulate
 
 
@@ -69,3 +73,24 @@ def run_groups(network: Network, arch: ArchConfig, evaluation: Evaluation, how: 
                 if not np.array_equal(gates[gate], decision.reshape(-1)):
                     raise AssertionError(f"{who}: gate {gate} decides otherwise than the reference")
         yield GroupRun(result.cycles, tuple(latencies(program, result.trace)))
+
+
+def sharing_rows(
+    network: Network, arch: ArchConfig, evaluation: Evaluation, alone: Sequence[int], dense: int, how: InFlight
+) -> list[SharingRow]:
+    """Images one by one, whose cycles are ``alone``, and several at a time; whole groups of them.
+
+    ``dense``: cycles of the dense network. Whoever waits sees a bar of the groups.
+    """
+    count = len(alone) // how.together * how.together
+    if not count:
+        raise GatewrightError(f"{len(alone)} images are fewer than the {how.together} of a program")
+    macs = sum(counted_macs(network.graph, evaluation.decisions(number)) for number in range(count)) / count
+    about = arch.clock_mhz, dense, counted_macs(network.graph, None) / macs
+    groups = run_groups(network, arch, evaluation, how)
+    runs = list(tqdm(groups, f"{how.in_flight} at a time", total=count // how.together))
+    latencies = [cycles for run in runs for cycles in run.latencies]
+    return [
+        sharing_row("alone", sum(alone[:count]), alone[:count], *about),
+        sharing_row(f"{how.in_flight} in flight", sum(run.cycles for run in runs), latencies, *about),
+    ]

@@ -18,9 +18,11 @@ from gatewright.cli.options import (
     load_program,
     refuse_both,
 )
+from gatewright.cli.throughput import echo_sharing
 
 if TYPE_CHECKING:
     from gatewright import flow
+    from gatewright.measure.sharing import SharingRow
 
 DEMO_NETWORK = "dgnet-resnet20-0.4"
 
@@ -216,14 +218,22 @@ def simulate(
 @click.option("--images", "count", type=click.IntRange(min=1), default=256, help="Images, from the first on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for report.json and report.html.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
+@click.option("--together", type=click.IntRange(min=2), help="Also run so many images in a program, two at a time.")
 @live_option
 @data_option
 @arch_option
 def report(
-    name_or_path: str, count: int, out: Path, workers: int | None, live: bool, data: Path | None, arch_name: str
+    name_or_path: str,
+    count: int,
+    out: Path,
+    workers: int | None,
+    together: int | None,
+    live: bool,
+    data: Path | None,
+    arch_name: str,
 ) -> None:
     """Run many images on the simulator and report speedups, and where the rest of them went."""
-    _report(name_or_path, data, count, out, workers, arch_name, live)
+    _report(name_or_path, data, count, out, workers, arch_name, live, together)
 
 
 @click.command(epilog="Example: gatewright demo --out build/demo")
@@ -259,6 +269,7 @@ def _report(
     workers: int | None,
     arch_name: str,
     live: bool = False,
+    together: int | None = None,
 ) -> tuple[flow.Network, flow.Evaluation]:
     from tqdm import tqdm
 
@@ -293,7 +304,13 @@ def _report(
     }
     if unknown is not None:
         about["no_accuracy"] = unknown
-    contents = build_report(arch, about, dense, records, evaluation.flips.gates)
+    sharing: list[SharingRow] = []
+    if together is not None:
+        from gatewright.in_flight import InFlight, sharing_rows
+
+        alone, how = [record.run.cycles for record in records], InFlight(together, live=live)
+        sharing = sharing_rows(network, arch, evaluation, alone, dense.cycles, how)
+    contents = build_report(arch, about, dense, records, evaluation.flips.gates, sharing)
     paths = write_report(contents, out)
     summary = contents["summary"]
     click.echo(f"network    {network.spec.name}")
@@ -314,6 +331,7 @@ def _report(
         f"speedup    {summary['speedup_realised_mean']:.3f} realised, "
         f"{summary['speedup_theoretical_mean']:.3f} theoretical (means)"
     )
+    echo_sharing(sharing)
     for row in contents["exits"]:
         click.echo(f"exit       {row['name']}: {row['images']} images, {row['cycles_mean']:,.0f} cycles (mean)")
     click.echo(f"report     {paths[0]}, {paths[1]}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gatewright.cli.options import arch_option, data_option, live_option
+
+if TYPE_CHECKING:
+    from gatewright.measure.sharing import SharingRow
 
 MOST_IN_FLIGHT = 4
 
@@ -40,47 +44,40 @@ def throughput(
     from tqdm import tqdm
 
     from gatewright import flow
-    from gatewright.compiler.graph.macs import counted_macs
     from gatewright.contract.arch import load_arch
     from gatewright.contract.errors import GatewrightError
-    from gatewright.in_flight import InFlight, compile_group, run_groups
+    from gatewright.in_flight import InFlight, compile_group, sharing_rows
 
-    if count < together:
-        raise GatewrightError(f"--images {count} are fewer than --together {together}")
-    arch = load_arch(arch_name)
+    how, arch = InFlight(together, in_flight, live), load_arch(arch_name)
     flow.limit_threads()
     network = flow.load_network(name_or_path)
-    count -= count % together
     images = network.spec.data.test_images(data, count)
     evaluation = flow.evaluate(network, images)
     if live and not evaluation.decisions(0):
         raise GatewrightError(f"{name_or_path} has no gates: every program of it serves every image; leave out --live")
     dense = flow.dense_record(network, arch, evaluation.inputs[0]).cycles
-    macs = sum(counted_macs(network.graph, evaluation.decisions(number)) for number in range(count)) / count
-    promise = counted_macs(network.graph, None) / macs
-    alone = [
-        one.run.cycles for one in tqdm(flow.run_images(network, arch, images, evaluation, None, live), total=count)
-    ]
-    click.echo(f"network      {network.spec.name}, {count} images, {together} in a program, {in_flight} in flight")
+    singly = flow.run_images(network, arch, images, evaluation, None, live)
+    alone = [one.run.cycles for one in tqdm(singly, "one by one", total=count)]
+    rows = sharing_rows(network, arch, evaluation, alone, dense, how)
+    click.echo(f"network      {network.spec.name}, {rows[0]['images']} images, {together} in a program")
     click.echo(f"program      {'live, one for all images' if live else 'compiled for the gates of these images'}")
-    click.echo(
-        f"{'':13}{'cycles an image':>16}{'images/s':>12}{'speedup':>10}{'kept':>8}{'latency, mean':>16}{'most':>10}"
-    )
-
-    def line(name: str, cycles: float, latencies: list[int]) -> None:
-        rate, speedup = arch.clock_mhz * 1e6 / cycles, dense / cycles
-        latency = f"{sum(latencies) / len(latencies):>16,.0f}{max(latencies):>10,}"
-        click.echo(f"{name:13}{cycles:>16,.0f}{rate:>12,.0f}{speedup:>10.3f}{speedup / promise:>8.3f}{latency}")
-
-    line("alone", sum(alone) / count, alone)
-    how = InFlight(together, in_flight, live)
-    runs = list(tqdm(run_groups(network, arch, evaluation, how), "several at a time", total=count // together))
-    latencies = [cycles for run in runs for cycles in run.latencies]
-    line(f"{in_flight} in flight", sum(run.cycles for run in runs) / count, latencies)
-    click.echo(f"promise      {promise:.3f} by multiply-accumulates; dense, alone {dense:,} cycles")
+    echo_sharing(rows)
+    click.echo(f"dense        {dense:,} cycles, alone")
     if out is not None:
         compile_group(network, arch, evaluation, 0, how).save(out)
         click.echo(f"program      {out}")
+
+
+def echo_sharing(rows: list[SharingRow]) -> None:
+    """Print how images do alone and beside others, if that was asked for."""
+    if not rows:
+        return
+    heads = f"{'cycles an image':>16}{'images/s':>12}{'speedup':>10}{'kept':>8}{'latency, mean':>16}{'most':>10}"
+    click.echo(f"{'':13}{heads}")
+    for row in rows:
+        speeds = f"{row['images_per_second']:>12,.0f}{row['speedup']:>10.3f}{row['kept']:>8.3f}"
+        latency = f"{row['latency_mean']:>16,.0f}{row['latency_most']:>10,}"
+        click.echo(f"{row['name']:13}{row['cycles_image']:>16,.0f}{speeds}{latency}")
 
 
 COMMANDS: tuple[click.Command, ...] = (throughput,)

@@ -19,6 +19,8 @@ from gatewright.measure.exit_statistics import exit_rows
 from gatewright.measure.gate_statistics import cost_map, gate_rows, overall_flip_rate
 from gatewright.measure.layer_rows import layer_rows
 from gatewright.measure.records import ImageRecord, RunRecord
+from gatewright.measure.sharing import UNITS as SHARING_UNITS
+from gatewright.measure.sharing import SharingRow
 from gatewright.measure.units import UNITS
 from gatewright.measure.waterfall import ACCOUNTING, Waterfall, waterfall
 
@@ -44,6 +46,7 @@ def build_report(
     dense: RunRecord,
     images: list[ImageRecord],
     flips: dict[str, float],
+    sharing: Sequence[SharingRow] = (),
 ) -> dict[str, Any]:
     """Everything the report says, as plain data.
 
@@ -60,6 +63,8 @@ def build_report(
         One record per image; at least one.
     flips
         Per gate, the share of its decisions that differ between float and int8.
+    sharing
+        Images alone, and several at a time; empty if that was not asked for.
     """
     if not images:
         raise GatewrightError("a report needs at least one image")
@@ -87,12 +92,13 @@ def build_report(
         "layers": layer_rows(dense, [image.run for image in images], kinds),
         "gates": gates,
         "exits": exits,
+        "sharing": list(sharing),
         "roofline": {
             "peak_macs": arch.peak_macs,
             "dram_bytes_per_cycle": BEAT_BYTES * arch.dram.beats / arch.dram.per_cycles,
         },
         "maps": [_map(image) for image in images if image.image is not None],
-        "units": {**UNITS, **(EXIT_UNITS if exits else {})},
+        "units": {**UNITS, **(EXIT_UNITS if exits else {}), **(SHARING_UNITS if sharing else {})},
     }
 
 
