@@ -27,7 +27,7 @@ class SharingRow(TypedDict):
 def sharing_row(
     name: str, cycles: int, latencies: Sequence[int], clock_mhz: int, dense: int, promise: float
 ) -> SharingRow:
-    """``cycles`` of all images, ``dense`` of the dense network; ``promise``: its MACs by the mean MACs of the images."""
+    """``cycles`` of all images, ``dense`` of the dense network; ``promise``: its MACs by the images' mean."""
     each = cycles / len(latencies)
     return SharingRow(
         name=name,
