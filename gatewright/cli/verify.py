@@ -34,6 +34,7 @@ BATCH = 4
 @click.option("--dense", is_flag=True, help="Compile the network without its gates.")
 @live_option
 @click.option("--one-start", is_flag=True, help="With --live: all images in one start, back to back.")
+@click.option("--together", type=click.IntRange(min=2), help="With --one-start: so many in a program, two at a time.")
 @click.option(
     "--writes/--no-writes",
     default=None,
@@ -63,6 +64,7 @@ def verify(
     dense: bool,
     live: bool,
     one_start: bool,
+    together: int | None,
     writes: bool | None,
     stall_seed: int | None,
     waves: Path,
@@ -90,19 +92,22 @@ def verify(
     refuse_both(live, dense)
     if one_start and not live:
         raise GatewrightError("--one-start needs a program that serves every image: add --live")
+    if together is not None and (not one_start or count < together):
+        raise GatewrightError(f"--together {together} needs --one-start, and as many --images")
     text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
     compare_writes = count <= WRITES_UP_TO if writes is None else writes
     results: list[Verified] = []
     building = 0.0
     if one_start:
-        start, expectation = _in_one_start(name_or_path, arch, count, data, compare_writes)
+        start, expectation = _in_one_start(name_or_path, arch, count, together, data, compare_writes)
         bench = lockstep.Bench(text, arch, lockstep.capacity_for([expectation]), stall=stall_seed or 0)
         building = bench.build().seconds
         results = lockstep.verify(bench, [expectation], waves=None if no_waves else waves)
         _print(results, building, compare_writes, stall_seed, count)
         if results[-1].difference is not None:
             ctx.exit(1)
-        echo_spread(expectation.program, start.cycles, start.taken)
+        if together is None:
+            echo_spread(expectation.program, start.cycles, start.taken)
         return
     programs = _programs(name_or_path, arch, count, dense, live, data)
     for first in range(0, len(programs), BATCH):
@@ -144,18 +149,25 @@ def _programs(
 
 
 def _in_one_start(
-    name_or_path: str, arch: ArchConfig, count: int, data: Path | None, writes: bool
+    name_or_path: str, arch: ArchConfig, count: int, together: int | None, data: Path | None, writes: bool
 ) -> tuple[OneStart, Expectation]:
-    """The first images one behind the other: what each gives by the reference, and what the RTL has to do."""
+    """The first images, one behind the other or two at a time: what each gives by the reference, and what the RTL does.
+
+    What it gives is checked here.
+    """
     from gatewright import flow
     from gatewright.contract.images import lay_out
+    from gatewright.in_flight import InFlight, compile_group
     from gatewright.one_start import run_in_one_start
     from gatewright.verify.expectations import expect_images
 
     flow.limit_threads()
     network = flow.load_network(name_or_path)
     evaluation = flow.evaluate(network, network.spec.data.test_images(data, count))
-    program = flow.compile_live(network, arch)
+    if together is None:
+        program = flow.compile_live(network, arch)
+    else:
+        program = compile_group(network, arch, evaluation, 0, InFlight(together, live=True))
     run = run_in_one_start(network.spec.name, program, evaluation)
     return run, expect_images(program, *lay_out(program, list(evaluation.inputs)), writes=writes)
 
