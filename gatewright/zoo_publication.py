@@ -13,7 +13,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.training.curves import read_metrics
-from gatewright.models.training.training import evaluate_float
+from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.zoo.catalogue import FOLDER, Card, card, find, metrics_path, sha256
 
 ARCH = "ultra96"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gatewright import __version__
-from gatewright.cli import assembly, networks, plan, publish, rtl, runs, synth, verify
+from gatewright.cli import assembly, networks, plan, publish, rtl, runs, synth, training, verify
 from gatewright.contract.errors import GatewrightError
 
 USAGE_ERROR = 2
@@ -31,6 +31,6 @@ def main() -> None:
     """
 
 
-for _module in (runs, networks, plan, assembly, publish, rtl, synth, verify):
+for _module in (runs, training, networks, plan, assembly, publish, rtl, synth, verify):
     for _command in _module.COMMANDS:
         main.add_command(_command)

@@ -16,8 +16,9 @@ from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.recipes import RECIPES, Recipe
-from gatewright.models.training.training import evaluate_float, initialise_from, train
+from gatewright.models.training.training import initialise_from, train
 from tests.support.cifar import image_set
 
 RECIPE = Recipe(epochs=3, learning_rate=0.05, schedule="one-cycle", batch_size=8)
