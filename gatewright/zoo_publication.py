@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gatewright import flow
+from gatewright.compiler.graph.reference import ReferenceResult
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
@@ -90,10 +91,19 @@ def _measured(blank: Card, path: Path, test_set: ImageSet) -> Card:
         gate_densities={
             name: round(float(decided.mean()), 4) for name, decided in sorted(integers.reference.decisions.items())
         },
+        exit_shares=_exit_shares(integers.reference),
         cycles_images=cycles.images,
         cycles_dense=cycles.dense,
         cycles_gated=cycles.gated,
     )
+
+
+def _exit_shares(reference: ReferenceResult) -> list[float]:
+    """The share of images that leaves at each exit, the end last; nothing without exits."""
+    exits = len(reference.stages.exits)
+    if not exits:
+        return []
+    return [round(float((reference.taken == number).mean()), 4) for number in range(exits + 1)]
 
 
 def _write(made: Card, path: Path) -> Card:

@@ -80,6 +80,9 @@ def evaluate(
             click.echo(f"           {100 * share:.3f}% {gate}")
     ratio = float(str(result["mac_ratio"]))
     click.echo(f"MACs ratio {ratio:.4f} of {network.dense_macs():,}: {100 * (1 - ratio):.1f}% saved")
+    if isinstance(result.get("exit_shares"), list):
+        *early, end = (f"{100 * share:.1f}%" for share in result["exit_shares"])  # type: ignore[attr-defined]
+        click.echo(f"exits      {', '.join(early)} of the images leave early, {end} at the end")
     kinds = [kind for kind in ("spatial", "channel") if f"{kind}_dependent" in result]
     if kinds:
         shares = ", ".join(f"{100 * float(str(result[f'{kind}_dependent'])):.1f}% of {kind}" for kind in kinds)

@@ -7,7 +7,7 @@ A network ``name`` is ``zoo/name.safetensors``, the card ``zoo/name.json``, the 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +33,9 @@ class Card:
     changes, ``gate_flips`` that of each gate; ``mac_ratio`` is the mean share of the dense network's MACs that is
     left, counted as the paper does; ``gate_densities`` the mean share of each gate that is on (in int8);
     ``cycles_dense`` and ``cycles_gated`` are the mean cycles of an image on the machine ``cycles_arch``, over the
-    first ``cycles_images`` test images (a static network has no ``cycles_gated``); ``sha256`` is that of the
-    checkpoint's file. Beside the card, ``NAME.metrics.jsonl`` holds what the training logged, a line an epoch.
+    first ``cycles_images`` test images (a static network has no ``cycles_gated``); ``exit_shares`` are the shares of
+    images that leave at each early exit, the network's end last (in int8; empty without exits); ``sha256`` is that
+    of the checkpoint's file. Beside the card, ``NAME.metrics.jsonl`` holds what the training logged, a line an epoch.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Card:
     cycles_dense: Count
     cycles_gated: Annotated[float, Interval(gt=0)] | None
     sha256: str
+    exit_shares: list[Share] = field(default_factory=list)
 
     @property
     def macs_saved(self) -> float:
