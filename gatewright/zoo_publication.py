@@ -56,6 +56,7 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
         gate_flips={},
         mac_ratio=1.0,
         gate_densities={},
+        exit_shares=[],
         cycles_arch=ARCH,
         cycles_images=0,
         cycles_dense=0,

@@ -21,15 +21,11 @@ def sparsity_loss(network: Network, masks: list[BlockMasks], target_density: flo
     return (network.gated_macs(masks).mean() / network.dense_macs() - target_density) ** 2
 
 
-LEAST_OFF = 0.05
-"""Share of a batch for which a decision should be off at least; see ``liveness_loss``."""
+LEAST_SHARE = 0.05
+"""Share of a batch for which a decision should be on at least, and off at least; see ``liveness_loss``."""
 
-LEAST_ON = 0.3
-"""Share for which it should be on. It is the larger one: a gate that is open for all images should begin to tell them
-apart, and not just go down until it closes half of them for little reason."""
-
-MARGIN = 1.0
-"""Distance from zero that the mean logit of that share should have on either side."""
+MARGIN = 0.5
+"""Distance from zero that the logits of that share should have on either side."""
 
 
 def _density(mask: Tensor, gradient: BoundGradient) -> Tensor:
@@ -63,12 +59,11 @@ def bound_loss(
 def liveness_loss(network: Network) -> Tensor:
     """How far spatial decisions are from depending on the image.
 
-    For every tile of every spatial gate the highest logits of a batch (a share ``LEAST_ON`` of it) should have a mean
-    of at least ``MARGIN``, the lowest (``LEAST_OFF``) one of at most -``MARGIN``; the distance from there, averaged
-    over a gate's tiles and over gates. Of the logits and not of the masks: without noise, so that a decision that only
-    noise turns does not pass for one, and with a gradient however far out they are. Not in the paper, whose own losses
-    see a gate's mean density alone and let a gate close for good. The logits are those of the last forward pass in
-    training.
+    For every tile of every spatial gate the highest logits of a batch (a share ``LEAST_SHARE`` of it) should have a
+    mean of at least ``MARGIN``, the lowest one of at most -``MARGIN``; the distance from there, averaged over a gate's
+    tiles and over gates. Of the logits and not of the masks: without noise, so that a decision that only noise
+    turns does not pass for one, and with a gradient however far out they are. Not in the paper, whose own losses see a
+    gate's mean density alone and let a gate close for good. The logits are those of the last forward pass in training.
     """
     gates = [gate for block in network.blocks() for gate in block.spatial_gates()]
     present = [gate.training_logits for gate in gates if gate.training_logits is not None]
@@ -77,9 +72,9 @@ def liveness_loss(network: Network) -> Tensor:
     terms = []
     for logits in present:
         ordered = logits.float().flatten(1)
-        on, off = (max(1, round(share * len(ordered))) for share in (LEAST_ON, LEAST_OFF))
-        highest = ordered.topk(on, 0).values.mean(0)
-        lowest = ordered.topk(off, 0, largest=False).values.mean(0)
+        count = max(1, round(LEAST_SHARE * len(ordered)))
+        highest = ordered.topk(count, 0).values.mean(0)
+        lowest = ordered.topk(count, 0, largest=False).values.mean(0)
         terms.append((F.relu(MARGIN - highest) + F.relu(lowest + MARGIN)).mean())
     return torch.stack(terms).mean()
 

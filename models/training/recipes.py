@@ -60,6 +60,9 @@ class Recipe:
     liveness_weight: float = 0.0
     """Weight of ``losses.liveness_loss``, which the paper does not have."""
 
+    revived_share: float | None = None
+    """Begin with spatial gates that are on for at least, and at most, so many tiles; see ``revival``."""
+
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
@@ -154,13 +157,15 @@ RECIPES = {
     "exits": replace(CONTINUED, epochs=4, learning_rate=0.04, views=7),
     "revived": replace(
         CONTINUED,
-        epochs=2,
-        learning_rate=0.02,
-        gate_rate=0.3,
+        epochs=1,
+        learning_rate=0.01,
+        gate_rate=0.1,
         views=7,
+        slack_start=0.0,
         logit_limit=4.0,
         gate_noise=0.0,
         gates_apart=True,
+        revived_share=0.05,
         liveness_weight=0.05,
     ),
 }

@@ -35,6 +35,10 @@ from gatewright.models.training.distillation import TeacherAnswers, distillation
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.losses import gating_loss
 from gatewright.models.training.recipes import Recipe
+from gatewright.models.training.revival import revive
+
+REVIVED_BY = 1000
+"""Training images, the first ones, by which gates are moved at the start of a recipe with ``revived_share``."""
 
 
 def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
@@ -127,6 +131,9 @@ def train(
     network = spec.build()
     if initial is not None:
         initialise_from(network, initial, recipe.fresh_gates)
+    if recipe.revived_share is not None:
+        shown = train_set.head(min(REVIVED_BY, len(train_set)))
+        revive(network, torch.from_numpy(shown.normalised()), recipe.revived_share)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if isinstance(network, EarlyExits):
         for gate in network.gates():

@@ -7,7 +7,7 @@ A network ``name`` is ``zoo/name.safetensors``, the card ``zoo/name.json``, the 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -51,12 +51,12 @@ class Card:
     gate_flips: dict[str, Share]
     mac_ratio: Annotated[float, Interval(ge=0)]
     gate_densities: dict[str, Share]
+    exit_shares: list[Share]
     cycles_arch: str
     cycles_images: Count
     cycles_dense: Count
     cycles_gated: Annotated[float, Interval(gt=0)] | None
     sha256: str
-    exit_shares: list[Share] = field(default_factory=list)
 
     @property
     def macs_saved(self) -> float:

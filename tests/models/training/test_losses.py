@@ -133,15 +133,12 @@ def set_logits(network: ResNetCifar, *logits: torch.Tensor) -> None:
 
 def test_liveness_is_zero_where_every_tile_is_on_for_some_images_and_off_for_others() -> None:
     network = ResNetCifar(8, "spatial")
-    # Of 40 images 30% are 12, 5% are 2: the mean of the twelve highest logits of each tile is 1, of the two lowest -1.
+    # Of 40 images 5% are 2: the mean of the two highest logits of each tile is 1, of the two lowest -1.
     logits = torch.zeros(40, 1, 8, 8)
-    logits[3:9], logits[20:26] = 0.5, 1.5
-    logits[30], logits[39] = -1.5, -0.5
+    logits[3], logits[17], logits[20], logits[39] = 0.5, 1.5, -2.0, 0.0
+    logits[5] = -1e-3
     set_logits(network, logits, logits, logits)
     assert liveness_loss(network).item() == 0
-    logits[25], logits[39] = 1.26, -0.3
-    # A gate's tiles are alike: 12 * 1 - 0.24 over 12 is 0.02 short, and the two lowest are 0.1 short.
-    assert liveness_loss(network).item() == pytest.approx(0.02 + 0.1)
 
 
 def test_liveness_pulls_a_tile_that_is_closed_for_all_however_far_out() -> None:
@@ -150,13 +147,13 @@ def test_liveness_pulls_a_tile_that_is_closed_for_all_however_far_out() -> None:
     closed = (alive - 100).clone().requires_grad_()
     set_logits(network, closed, alive, alive)
     loss = liveness_loss(network)
-    highest = (closed.detach()[28:].mean()).item()
-    assert loss.item() == pytest.approx((1 - highest) / 3, rel=1e-5)
+    highest = (closed.detach()[38:].mean()).item()
+    assert loss.item() == pytest.approx((0.5 - highest) / 3, rel=1e-5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert closed.grad is not None
-    # Up for the twelve highest images of each of the 64 tiles, nothing for the others: a third of a gate's mean each.
-    torch.testing.assert_close(closed.grad[28:], torch.full((12, 1, 8, 8), -1 / (3 * 64 * 12)))
-    assert not closed.grad[:28].any()
+    # Up for the two highest images of each of the 64 tiles, nothing for the others: a third of a gate's mean each.
+    torch.testing.assert_close(closed.grad[38:], torch.full((2, 1, 8, 8), -1 / (3 * 64 * 2)))
+    assert not closed.grad[:38].any()
 
 
 def test_liveness_of_a_network_without_spatial_gates_is_zero() -> None:
