@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gatewright import flow
+from gatewright.compiler.graph.reference import ReferenceResult
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.training.curves import read_metrics
-from gatewright.models.training.training import evaluate_float
+from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.zoo.catalogue import FOLDER, Card, card, find, metrics_path, sha256
 
 ARCH = "ultra96"
@@ -55,6 +56,7 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
         gate_flips={},
         mac_ratio=1.0,
         gate_densities={},
+        exit_shares=[],
         cycles_arch=ARCH,
         cycles_images=0,
         cycles_dense=0,
@@ -90,10 +92,19 @@ def _measured(blank: Card, path: Path, test_set: ImageSet) -> Card:
         gate_densities={
             name: round(float(decided.mean()), 4) for name, decided in sorted(integers.reference.decisions.items())
         },
+        exit_shares=_exit_shares(integers.reference),
         cycles_images=cycles.images,
         cycles_dense=cycles.dense,
         cycles_gated=cycles.gated,
     )
+
+
+def _exit_shares(reference: ReferenceResult) -> list[float]:
+    """The share of images that leaves at each exit, the end last; nothing without exits."""
+    exits = len(reference.stages.exits)
+    if not exits:
+        return []
+    return [round(float((reference.taken == number).mean()), 4) for number in range(exits + 1)]
 
 
 def _write(made: Card, path: Path) -> Card:

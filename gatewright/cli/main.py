@@ -5,7 +5,19 @@ from __future__ import annotations
 import click
 
 from gatewright import __version__
-from gatewright.cli import assembly, networks, plan, publish, rtl, runs, synth, thresholds, throughput, verify
+from gatewright.cli import (
+    assembly,
+    networks,
+    plan,
+    publish,
+    rtl,
+    runs,
+    synth,
+    thresholds,
+    throughput,
+    training,
+    verify,
+)
 from gatewright.contract.errors import GatewrightError
 
 USAGE_ERROR = 2
@@ -31,6 +43,6 @@ def main() -> None:
     """
 
 
-for _module in (runs, networks, plan, assembly, publish, rtl, synth, thresholds, throughput, verify):
+for _module in (runs, training, networks, plan, assembly, publish, rtl, synth, thresholds, throughput, verify):
     for _command in _module.COMMANDS:
         main.add_command(_command)

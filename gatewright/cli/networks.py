@@ -1,115 +1,17 @@
-"""Commands about networks: train, evaluate, zoo."""
+"""Commands about networks that are trained: evaluate, zoo, curves."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import click
 
-from gatewright.cli.options import cycles_arch_option, data_option, required_data_option
+from gatewright.cli.options import cycles_arch_option, data_option
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.training.recipes import RECIPES, BoundGradient
-
-GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 
 
-@click.command(
-    epilog="Example: gatewright train --data cifar-10-python.tar.gz --gating dual --target-density 0.4 "
-    "--recipe short-gated --initial runs/static/model.safetensors --out runs/dgnet-0.4"
-)
-@required_data_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--depth", type=int, default=20, help="Layers of the ResNet, 6n+2.")
-@click.option("--gating", type=click.Choice(GATINGS), default="none", help="Gates in every block.")
-@click.option(
-    "--target-density",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the dense network's MACs to aim for; needed with gates.",
-)
-@click.option("--recipe", type=click.Choice(list(RECIPES)), default="short", help="Schedule of the training.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
-@click.option(
-    "--bound-gradient",
-    type=click.Choice(get_args(BoundGradient)),
-    help="Instead of the recipe's: the gradient of a gate's density, as equation (9) is written or as the public code.",
-)
-@click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
-@click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
-@click.option("--compile", "compiled", is_flag=True, help="Fuse operations with torch.compile; needs a C++ compiler.")
-@click.option("--evaluate-every", type=click.IntRange(min=1), default=1, help="Epochs from one test to the next.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of weights, order, crops and gate noise.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder, from its last finished epoch.")
-@click.option("--device", default="cpu", help="PyTorch device to train on.")
-@cycles_arch_option
-def train(
-    data: Path,
-    out: Path,
-    depth: int,
-    gating: str,
-    target_density: float | None,
-    recipe: str,
-    epochs: int | None,
-    learning_rate: float | None,
-    bound_gradient: BoundGradient | None,
-    initial: Path | None,
-    teacher: Path | None,
-    compiled: bool,
-    evaluate_every: int,
-    seed: int,
-    resume: bool,
-    device: str,
-    arch_name: str | None,
-) -> None:
-    """Train a network on its data set and write OUT/model.safetensors, with its activation ranges beside it.
-
-    One line of figures is printed, and kept in OUT/metrics.jsonl, for every epoch. A run that was
-    interrupted goes on with --resume and ends with the same weights.
-    """
-    from gatewright.flow import write_ranges
-    from gatewright.models.families.spec import NetworkSpec
-    from gatewright.models.gates.kinds import Gating
-    from gatewright.models.training.training import train as run
-
-    if gating != "none" and target_density is None:
-        raise click.UsageError(f"--gating {gating} needs --target-density")
-    if gating == "none" and target_density is not None:
-        raise click.UsageError("--target-density needs gates; choose them with --gating")
-    known: tuple[Gating, ...] = get_args(Gating)
-    schedule = RECIPES[recipe]
-    schedule = replace(
-        schedule,
-        epochs=epochs or schedule.epochs,
-        learning_rate=learning_rate or schedule.learning_rate,
-        bound_gradient=bound_gradient or schedule.bound_gradient,
-    )
-    spec = NetworkSpec(depth, known[known.index(gating)], target_density)
-    train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
-    checkpoint = run(
-        spec,
-        schedule,
-        train_set,
-        test_set,
-        out,
-        seed=seed,
-        initial=initial,
-        teacher=teacher,
-        compiled=compiled,
-        resume=resume,
-        evaluate_every=evaluate_every,
-        device=_device(device),
-        report=lambda record: click.echo(json.dumps(record)),
-    )
-    click.echo(f"{spec.name}: {checkpoint}")
-    write_ranges(checkpoint, train_set)
-    if arch_name is not None:
-        _echo_cycles(checkpoint, arch_name, None)
-
-
-def _echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -> None:
+def echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -> None:
     """Simulate images of the packaged sample and print a line."""
     from gatewright import flow
     from gatewright.contract.arch import load_arch
@@ -118,17 +20,6 @@ def _echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -
     sample = network.spec.data.sample()
     sample = sample.head(min(images or len(sample), len(sample)))
     click.echo(f"cycles     {flow.measure_cycles(network, load_arch(arch_name), sample)}")
-
-
-def _device(name: str) -> str:
-    """The name of a device that this PyTorch can use."""
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise GatewrightError(f"cannot use device {name!r} ({str(error).splitlines()[0]}); try cpu") from error
-    return name
 
 
 @click.command(epilog="Example: gatewright evaluate dgnet-resnet20-0.4 --data cifar-10-python.tar.gz")
@@ -148,7 +39,7 @@ def evaluate(
     """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
     from gatewright.models.accuracy import why_no_accuracy
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
-    from gatewright.models.training.training import evaluate_float
+    from gatewright.models.training.evaluation import evaluate_float
     from gatewright.models.zoo.catalogue import find
 
     network, spec = load_checkpoint(find(name_or_path))
@@ -189,6 +80,9 @@ def evaluate(
             click.echo(f"           {100 * share:.3f}% {gate}")
     ratio = float(str(result["mac_ratio"]))
     click.echo(f"MACs ratio {ratio:.4f} of {network.dense_macs():,}: {100 * (1 - ratio):.1f}% saved")
+    if isinstance(result.get("exit_shares"), list):
+        *early, end = (f"{100 * share:.1f}%" for share in result["exit_shares"])  # type: ignore[attr-defined]
+        click.echo(f"exits      {', '.join(early)} of the images leave early, {end} at the end")
     kinds = [kind for kind in ("spatial", "channel") if f"{kind}_dependent" in result]
     if kinds:
         shares = ", ".join(f"{100 * float(str(result[f'{kind}_dependent'])):.1f}% of {kind}" for kind in kinds)
@@ -197,7 +91,7 @@ def evaluate(
     if data is not None and images is None:
         _echo_card(name_or_path, result)
     if arch_name is not None:
-        _echo_cycles(name_or_path, arch_name, images)
+        echo_cycles(name_or_path, arch_name, images)
 
 
 def _echo_card(name: str, result: dict[str, object]) -> None:
@@ -258,4 +152,4 @@ def curves(run: str, out: Path) -> None:
     click.echo(out)
 
 
-COMMANDS: tuple[click.Command, ...] = (train, evaluate, zoo, curves)
+COMMANDS: tuple[click.Command, ...] = (evaluate, zoo, curves)

@@ -123,6 +123,10 @@ class ImageSet:
             raise GatewrightError(f"there is no image {first}: the set has {len(self)}, counted from 0")
         return self._part(slice(first, None))
 
+    def every(self, step: int) -> ImageSet:
+        """Every ``step``-th image, the ``step``-th first."""
+        return self._part(slice(step - 1, None, step))
+
     def one(self, position: int) -> ImageSet:
         """The image at a position, counted from 0; one that is not there is an error."""
         if not 0 <= position < len(self):

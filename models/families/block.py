@@ -152,6 +152,18 @@ class Block(nn.Module, ABC):
         for gate in self.gates():
             gate.logit_limit = limit
 
+    def set_noise(self, share: float) -> None:
+        """How much of the logistic noise DGNet's gates draw in training."""
+        for gate in self.gates():
+            if isinstance(gate, SpatialGate | ChannelGate):
+                gate.noise = share
+
+    def set_apart(self, apart: bool) -> None:
+        """Whether the gradient of DGNet's gates stops at their inputs."""
+        for gate in self.gates():
+            if isinstance(gate, SpatialGate | ChannelGate):
+                gate.apart = apart
+
     def dense_macs(self) -> int:
         """MACs of the block without gates."""
         return sum(work.macs for work in self.work())

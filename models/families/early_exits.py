@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.models.families.block import Block
+from gatewright.models.families.block import Block, BlockMasks
 from gatewright.models.families.network import Network
 from gatewright.models.gates.decision import DecisionGate
 
@@ -72,6 +72,10 @@ class EarlyExits(Network):
             if position in gates:
                 answers.append(gates[position](x))
         return [*answers, self.head(x)]
+
+    def answers_and_masks(self, x: Tensor) -> tuple[list[Tensor], list[BlockMasks]]:
+        """The answers of all gates and of the end, wherever an image would leave."""
+        return self.all_answers(x), []
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what an image is answered with, [N, classes], of normalised images x [N, 3, size, size]."""

@@ -66,6 +66,11 @@ class Network(nn.Module, ABC):
             masks.append(decided)
         return self.head(x), masks
 
+    def answers_and_masks(self, x: Tensor) -> tuple[list[Tensor], list[BlockMasks]]:
+        """All that a training judges: what the network answers, [N, classes] each, and its decisions."""
+        logits, masks = self.forward_with_masks(x)
+        return [logits], masks
+
     def dense_macs(self) -> int:
         """MACs of convolutions and classifier without gates."""
         return self.ungated_macs() + sum(block.dense_macs() for block in self.blocks())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+NEVER = 1e30
+"""A threshold that no distance reaches."""
+
 
 class DecisionGate(nn.Module):
     """A linear classifier that answers for an image if it is far enough from a class's boundary.

@@ -53,23 +53,25 @@ def limited(logits: Tensor, limit: float) -> Tensor:
     return result
 
 
-def straight_through_gate(logits: Tensor, training: bool, limit: float | None = None) -> Tensor:
+def straight_through_gate(logits: Tensor, training: bool, limit: float | None = None, noise: float = 1.0) -> Tensor:
     """Turn logits into a binary mask of the same shape.
 
     In evaluation a gate is on where ``logit >= 0`` (paper, equation (3); ties are on). In
     training logistic noise is added (equation (6)), the forward value is the hard decision and
-    the gradient is that of the relaxed one. With a ``limit`` training sees ``limited`` logits, which the
-    paper does not have.
+    the gradient is that of the relaxed one. With a ``limit`` training sees ``limited`` logits; ``noise`` is what part
+    of the noise is added. The paper has neither.
     """
     if not training:
         return gate_decision(logits).to(logits.dtype)
     if limit is not None:
         logits = limited(logits, limit)
-    uniform = torch.rand_like(logits, dtype=torch.float32)
-    noise = torch.log(uniform + 1e-8) - torch.log(1 - uniform + 1e-8)
-    soft = torch.sigmoid((logits.float() + noise) / GUMBEL_TEMPERATURE)
+    logits, kind = logits.float(), logits.dtype
+    if noise:
+        uniform = torch.rand_like(logits)
+        logits = logits + noise * (torch.log(uniform + 1e-8) - torch.log(1 - uniform + 1e-8))
+    soft = torch.sigmoid(logits / GUMBEL_TEMPERATURE)
     hard = (soft >= 0.5).to(soft.dtype)
-    return ((hard - soft).detach() + soft).to(logits.dtype)
+    return ((hard - soft).detach() + soft).to(kind)
 
 
 class SpatialGate(nn.Module):
@@ -89,6 +91,7 @@ class SpatialGate(nn.Module):
         super().__init__()
         self.channels = channels
         self.logit_limit: float | None = None
+        self.noise, self.apart = 1.0, False
         self.training_logits: Tensor | None = None
         """What the last decisions in training were made of, of the mask's shape, before noise: for a loss. Its
         gradient stops at the gate, so that such a loss moves the gate and not what the gate sees."""
@@ -103,10 +106,12 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
+        if self.apart:
+            x = x.detach()
         pooled = F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width))
         if self.training:
             self.training_logits = self.atten_s(pooled.detach())
-        return straight_through_gate(self.atten_s(pooled), self.training, self.logit_limit)
+        return straight_through_gate(self.atten_s(pooled), self.training, self.logit_limit, self.noise)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""
@@ -122,6 +127,9 @@ class ChannelGate(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, hidden: int | None = None) -> None:
         super().__init__()
         self.logit_limit: float | None = None
+        self.noise, self.apart = 1.0, False
+        self.training_logits: Tensor | None = None
+        """What the last decisions in training were made of, of the mask's shape, before noise: for a loss."""
         self.hidden = in_channels // CHANNEL_REDUCTION if hidden is None else hidden
         self.in_channels, self.out_channels = in_channels, out_channels
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
@@ -138,7 +146,10 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""
-        return straight_through_gate(self.atten_c(self.avg_pool(x)), self.training, self.logit_limit)
+        logits = self.atten_c(self.avg_pool(x.detach() if self.apart else x))
+        if self.training:
+            self.training_logits = logits
+        return straight_through_gate(logits, self.training, self.logit_limit, self.noise)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""

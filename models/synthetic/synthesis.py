@@ -17,7 +17,7 @@ from gatewright.models.families.network import Network
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.calibration import calibrate_network
 from gatewright.models.synthetic.densities import Densities, densities_for_ratio
-from gatewright.models.training.training import evaluate_float
+from gatewright.models.training.evaluation import evaluate_float
 
 TOLERANCE = 0.005
 """Relative, of a MAC ratio that is aimed for."""

@@ -17,12 +17,17 @@ BOUND_WEIGHT = 1.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training schedule. ``epochs`` rescales the bound's annealing, so that short runs relax it too."""
+    """A training schedule. ``epochs`` rescales whatever changes on the way, so that short runs see all of it.
+
+    Gates have DGNet's losses, and a target density, or with ``shaping_weight`` or ``complexity_weight`` the losses of
+    ``batch_shaping`` and none.
+    """
 
     epochs: int
     learning_rate: float
     schedule: str
-    """``step``: divide by ten at 50% and 75%; ``one-cycle``: linear warm-up, then linear to zero."""
+    """``step``: divide by ten at 50% and 75%; ``late-step``: at 60%, 75% and 90%; ``one-cycle``: linear warm-up, then
+    linear to zero."""
     batch_size: int = 128
     weight_decay: float = 5e-4
     momentum: float = 0.9
@@ -40,14 +45,38 @@ class Recipe:
     logit_limit: float | None = None
     """Gates' logits are held within this magnitude in training; see ``gates.dgnet.limited``. None: as the paper."""
 
+    gate_noise: float = 1.0
+    """Share of the logistic noise that the gates draw; 0: they decide as in evaluation, for a network whose gates have
+    learnt already."""
+
+    gates_apart: bool = False
+    """Let no gradient through the gates' inputs: else the filters, too, are changed to move the gates, and a network
+    that is trained already loses its footing."""
+
+    gate_rate: float = 1.0
+    """The gates' learning rate, as a share of the network's: less for a network whose filters should have the time to
+    follow what its gates decide."""
+
     liveness_weight: float = 0.0
     """Weight of ``losses.liveness_loss``, which the paper does not have."""
+
+    revived_share: float | None = None
+    """Begin with spatial gates that are on for at least, and at most, so many tiles; see ``revival``."""
 
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
     tiles_between: bool = False
     """Mask tiles between a block's convolutions in training too, as the machine does; see ``BasicBlock``."""
+
+    exit_weight: float = 0.5
+    """Weight of each early exit's answer in the loss, if there are any; that of the end is 1."""
+
+    shaping_weight: float = 0.0
+    """Lambda of the batch-shaping loss at the start; linearly zero after 20% of the run (100 of 500 epochs)."""
+
+    complexity_weight: float = 0.0
+    """Gamma of the L0 loss; zero until 20% of the run, then linearly more until 60%."""
 
     sparsity_weight: float = SPARSITY_WEIGHT
     bound_weight: float = BOUND_WEIGHT
@@ -61,12 +90,27 @@ class Recipe:
         """Learning rate at ``progress`` in [0, 1] of the run."""
         if self.schedule == "step":
             return self.learning_rate * 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
+        if self.schedule == "late-step":
+            return self.learning_rate * 0.1 ** sum(progress >= at for at in (0.6, 0.75, 0.9))
         warm_up = 0.15
         return self.learning_rate * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))
 
     def slack(self, epoch: int) -> float:
         """p of equation (9)."""
         return self.slack_start * math.exp(-self.slack_decay * epoch / self.epochs)
+
+    @property
+    def shapes_batches(self) -> bool:
+        """Whether gates have the losses of ``batch_shaping``."""
+        return bool(self.shaping_weight or self.complexity_weight)
+
+    def shaping(self, epoch: int) -> float:
+        """Weight of the batch-shaping loss."""
+        return self.shaping_weight * max(0.0, 1 - epoch / self.epochs / 0.2)
+
+    def complexity(self, epoch: int) -> float:
+        """Weight of the L0 loss."""
+        return self.complexity_weight * min(1.0, max(0.0, epoch / self.epochs - 0.2) / 0.4)
 
 
 DISTILLED = Recipe(
@@ -80,6 +124,14 @@ DISTILLED = Recipe(
 )
 CONTINUED = replace(
     DISTILLED, epochs=24, learning_rate=0.05, slack_decay=1.0, slack_start=0.2, tiles_between=True, views=24
+)
+BAS = Recipe(
+    epochs=500,
+    learning_rate=0.1,
+    schedule="late-step",
+    batch_size=256,
+    shaping_weight=0.75,
+    complexity_weight=0.05,
 )
 RECIPES = {
     "paper": Recipe(epochs=300, learning_rate=0.1, schedule="step"),
@@ -98,5 +150,22 @@ RECIPES = {
         logit_limit=4.0,
         liveness_weight=1.0,
         fresh_gates=True,
+    ),
+    "bas": BAS,
+    "l0": replace(BAS, shaping_weight=0.0),
+    "short-bas": replace(BAS, epochs=24, schedule="one-cycle", batch_size=125, views=24),
+    "exits": replace(CONTINUED, epochs=4, learning_rate=0.04, views=7),
+    "revived": replace(
+        CONTINUED,
+        epochs=1,
+        learning_rate=0.01,
+        gate_rate=0.1,
+        views=7,
+        slack_start=0.0,
+        logit_limit=4.0,
+        gate_noise=0.0,
+        gates_apart=True,
+        revived_share=0.05,
+        liveness_weight=0.05,
     ),
 }

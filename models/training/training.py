@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,17 +23,22 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_check
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.datasets.augmentation import Batches
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.families.block import KINDS, BlockMasks, MaskKind
+from gatewright.models.families.block import BlockMasks
+from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.network import Network
 from gatewright.models.families.resnet_cifar.growth import grow
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.gates.decision import NEVER
+from gatewright.models.training.batch_shaping import batch_shaping_loss
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
+from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.losses import gating_loss
 from gatewright.models.training.recipes import Recipe
+from gatewright.models.training.revival import revive
 
-BATCH_PIXELS = 500 * 32 * 32
-"""Pixels of the images that are evaluated at a time: 500 of CIFAR-10."""
+REVIVED_BY = 1000
+"""Training images, the first ones, by which gates are moved at the start of a recipe with ``revived_share``."""
 
 
 def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
@@ -43,7 +47,7 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
     others = [p for name, p in network.named_parameters() if ".mask_" not in name]
     groups: list[dict[str, Any]] = [{"params": others}]
     if gates:
-        groups.append({"params": gates, "weight_decay": 0.0})
+        groups.append({"params": gates, "weight_decay": 0.0, "share": recipe.gate_rate})
     return torch.optim.SGD(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -52,9 +56,12 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
 def initialise_from(network: Network, checkpoint: str | Path, fresh_gates: bool = False) -> None:
     """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown.
 
-    With ``fresh_gates`` the checkpoint's gates are left where they are.
+    With ``fresh_gates`` the checkpoint's gates are left where they are. A network with early exits may start from one
+    without: its exits begin anew, and answer for nobody.
     """
     source, spec = load_checkpoint(checkpoint)
+    if isinstance(network, EarlyExits) and not isinstance(source, EarlyExits):
+        network = network.network
     if type(source) is not type(network):
         raise GatewrightError(
             f"{checkpoint} is of the family {spec.family_name}; a network starts from one of its own "
@@ -75,67 +82,16 @@ def initialise_from(network: Network, checkpoint: str | Path, fresh_gates: bool 
         raise GatewrightError(f"{checkpoint} does not fit: unexpected {unexpected[:3]}, missing {missing[:3]}")
 
 
-def evaluate_float(
-    network: Network, data: ImageSet, batch_size: int | None = None, progress: bool = False
-) -> dict[str, object]:
-    """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32.
-
-    Of a set without labels there is no top-1. Without a ``batch_size`` it is that of ``BATCH_PIXELS``.
-    """
-    data.check_size(network.size)
-    batch_size = batch_size or max(1, BATCH_PIXELS // network.size**2)
-    device = next(network.parameters()).device
-    network.eval()
-    predictions, macs = [], []
-    densities: dict[MaskKind, list[list[float]]] = {kind: [] for kind in KINDS}
-    weights: list[int] = []
-    decided: dict[str, list[npt.NDArray[np.bool_]]] = {}
-    with torch.no_grad():
-        for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
-            images = torch.from_numpy(data.source.normalise(data.images[start : start + batch_size])).to(device)
-            logits, masks = network.forward_with_masks(images)
-            predictions.append(logits.argmax(1).cpu().numpy())
-            macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
-            weights.append(len(images))
-            for number, block in enumerate(masks):
-                for kind in KINDS:
-                    for gate, mask in enumerate(block.of(kind)):
-                        bits = mask.flatten(1).bool().cpu().numpy()
-                        decided.setdefault(f"{kind}.{number}.{gate}", []).append(bits)
-            for kind, by_batch in densities.items():
-                by_batch.append([_density(block.of(kind)) for block in masks])
-    predicted = np.concatenate(predictions)
-    top1 = {"top1": data.accuracy(predicted, network.classes)} if data.labelled else {}
-    return {
-        **top1,
-        "predictions": predicted,
-        "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
-        **{f"{kind}_density": np.average(by_batch, 0, weights).tolist() for kind, by_batch in densities.items()},
-        **_dependence({name: np.concatenate(bits).mean(0) for name, bits in decided.items()}),
-    }
-
-
-def _density(masks: list[Tensor]) -> float:
-    """The mean share of a block's masks of a kind that is on; 1 where it has none."""
-    return float(torch.stack([mask.mean() for mask in masks]).mean()) if masks else 1.0
-
-
-def _dependence(shares: dict[str, npt.NDArray[np.float64]]) -> dict[str, object]:
-    """How much gates depend on the image, from the share of images for which each decision of each gate is on.
-
-    ``spatial_dependent`` and ``channel_dependent`` are the shares of all decisions (tiles, channels) of that kind
-    that are on for between 1% and 99% of the images; ``blocks_closed`` is the number of blocks without any tile, or
-    any channel, for all of them. A kind that the network does not have is left out.
-    """
-    result: dict[str, object] = {}
-    for kind in KINDS:
-        present = [share for name, share in shares.items() if name.startswith(kind)]
-        if present:
-            every = np.concatenate(present)
-            result[f"{kind}_dependent"] = float(((every >= 0.01) & (every <= 0.99)).mean())
-    if shares:
-        result["blocks_closed"] = len({name.split(".")[1] for name, share in shares.items() if not share.any()})
-    return result
+def _check_losses(spec: NetworkSpec, recipe: Recipe) -> None:
+    """Gates need the losses of one paper."""
+    if recipe.shapes_batches:
+        if spec.gating not in ("bas", "channel") or spec.target_density is not None:
+            raise GatewrightError(
+                "a recipe with batch shaping is for gates 'bas' or 'channel' without a target density; its complexity "
+                "weight decides what is left"
+            )
+    elif spec.gating != "none" and spec.target_density is None:
+        raise GatewrightError("a gated network needs a target density between 0 and 1")
 
 
 def train(
@@ -158,11 +114,11 @@ def train(
 
     With ``resume`` a run goes on from the last finished epoch, random state included; without it
     a folder that already holds a run is refused. ``teacher`` is the checkpoint of a static network to
-    learn from beside the labels. ``compiled`` fuses the network's operations with torch.compile, which
+    learn from beside the labels. Early exits learn with the network, and answer for nobody until ``train_heads`` sets
+    their thresholds. ``compiled`` fuses the network's operations with torch.compile, which
     needs a C++ compiler and draws other gate noise for the same seed.
     """
-    if spec.gating != "none" and spec.target_density is None:
-        raise GatewrightError("a gated network needs a target density between 0 and 1")
+    _check_losses(spec, recipe)
     for images in (train_set, test_set):
         images.check_labels(spec.classes)
     folder = Path(folder)
@@ -175,10 +131,18 @@ def train(
     network = spec.build()
     if initial is not None:
         initialise_from(network, initial, recipe.fresh_gates)
+    if recipe.revived_share is not None:
+        shown = train_set.head(min(REVIVED_BY, len(train_set)))
+        revive(network, torch.from_numpy(shown.normalised()), recipe.revived_share)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(network, EarlyExits):
+        for gate in network.gates():
+            gate.threshold = NEVER
     for block in network.blocks():
         block.tiles_between = recipe.tiles_between
         block.set_logit_limit(recipe.logit_limit)
+        block.set_noise(recipe.gate_noise)
+        block.set_apart(recipe.gates_apart)
     batches = Batches(train_set, recipe.batch_size, target)
     answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views, compiled)
     optimiser = _optimiser(network, recipe)
@@ -188,7 +152,7 @@ def train(
     metrics = folder / "metrics.jsonl"
     if metrics.exists():  # an epoch that was logged but not saved is trained, and logged, again
         metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:first]))
-    forward = torch.compile(network.forward_with_masks, dynamic=False) if compiled else network.forward_with_masks
+    forward = torch.compile(network.answers_and_masks, dynamic=False) if compiled else network.answers_and_masks
     for epoch in range(first, recipe.epochs):
         started = time.monotonic()
         record: dict[str, object] = {
@@ -237,9 +201,16 @@ def _resume(file: Path, network: Network, optimiser: torch.optim.SGD, spec: Netw
         raise GatewrightError(f"{file} is damaged or of another network than {spec.name} ({error})") from error
 
 
+def _task_loss(logits: Tensor, labels: Tensor, taught: Tensor | None, recipe: Recipe) -> Tensor:
+    """What an answer [N, classes] lacks, of the labels [N] and of the teacher's answers."""
+    if taught is None:
+        return nn.functional.cross_entropy(logits.float(), labels)
+    return distillation_loss(logits.float(), taught, labels, recipe.temperature, recipe.teacher_weight)
+
+
 def _train_epoch(
     network: Network,
-    forward: Callable[[Tensor], tuple[Tensor, list[BlockMasks]]],
+    forward: Callable[[Tensor], tuple[list[Tensor], list[BlockMasks]]],
     spec: NetworkSpec,
     recipe: Recipe,
     optimiser: torch.optim.SGD,
@@ -255,14 +226,15 @@ def _train_epoch(
     bar = tqdm(order, f"epoch {epoch + 1}/{recipe.epochs}", mininterval=2, leave=False)
     for step, index in enumerate(bar):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate((epoch + step / len(order)) / recipe.epochs)
+            group["lr"] = recipe.rate((epoch + step / len(order)) / recipe.epochs) * group.get("share", 1.0)
         images, labels = batches.batch(index, None if crops is None else crops.of(index))
         with torch.autocast(images.device.type, torch.bfloat16):
-            logits, masks = forward(images)
-        if taught is None:
-            loss = nn.functional.cross_entropy(logits.float(), labels)
-        else:
-            loss = distillation_loss(logits.float(), taught[index], labels, recipe.temperature, recipe.teacher_weight)
+            all_logits, masks = forward(images)
+        hints = None if taught is None else taught[index]
+        *early, logits = all_logits
+        loss = _task_loss(logits, labels, hints, recipe)
+        for answer in early:
+            loss = loss + recipe.exit_weight * _task_loss(answer, labels, hints, recipe)
         losses.append(loss.detach())
         if spec.target_density is not None:
             regulariser = gating_loss(
@@ -275,15 +247,19 @@ def _train_epoch(
                 recipe.liveness_weight,
                 recipe.bound_gradient,
             )
-            regularisers.append(regulariser.detach())
-            loss = loss + regulariser
+        elif recipe.shapes_batches:
+            regulariser = batch_shaping_loss(network, recipe.shaping(epoch), recipe.complexity(epoch))
+        else:
+            regulariser = torch.zeros((), device=loss.device)
+        regularisers.append(regulariser.detach())
+        loss = loss + regulariser
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         correct += int((logits.argmax(1) == labels).sum())
     return {
         "loss": float(torch.stack(losses).mean()),
-        "gating_loss": float(torch.stack(regularisers).mean()) if regularisers else 0.0,
+        "gating_loss": float(torch.stack(regularisers).mean()),
         "train_top1": 100 * correct / len(batches.labels),
         "learning_rate": optimiser.param_groups[0]["lr"],
     }

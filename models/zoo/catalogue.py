@@ -33,8 +33,9 @@ class Card:
     changes, ``gate_flips`` that of each gate; ``mac_ratio`` is the mean share of the dense network's MACs that is
     left, counted as the paper does; ``gate_densities`` the mean share of each gate that is on (in int8);
     ``cycles_dense`` and ``cycles_gated`` are the mean cycles of an image on the machine ``cycles_arch``, over the
-    first ``cycles_images`` test images (a static network has no ``cycles_gated``); ``sha256`` is that of the
-    checkpoint's file. Beside the card, ``NAME.metrics.jsonl`` holds what the training logged, a line an epoch.
+    first ``cycles_images`` test images (a static network has no ``cycles_gated``); ``exit_shares`` are the shares of
+    images that leave at each early exit, the network's end last (in int8; empty without exits); ``sha256`` is that
+    of the checkpoint's file. Beside the card, ``NAME.metrics.jsonl`` holds what the training logged, a line an epoch.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Card:
     gate_flips: dict[str, Share]
     mac_ratio: Annotated[float, Interval(ge=0)]
     gate_densities: dict[str, Share]
+    exit_shares: list[Share]
     cycles_arch: str
     cycles_images: Count
     cycles_dense: Count

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from gatewright.cli.main import main
-from gatewright.cli.networks import GATINGS
+from gatewright.cli.training import GATINGS
 from gatewright.flow import write_ranges
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10, load_cifar10, load_sample

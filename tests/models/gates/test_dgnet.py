@@ -127,3 +127,30 @@ def test_a_limit_keeps_signs_and_gradients_and_leaves_evaluation_alone() -> None
     assert not straight_through_gate(far, True).any()
     share = straight_through_gate(far, True, limit=2.0).mean().item()
     assert share == pytest.approx(1 / (1 + math.exp(2)), abs=0.02), "noise has its say again"
+
+
+def test_without_noise_training_decides_as_evaluation_and_the_gradient_is_the_relaxed_gates() -> None:
+    logits = torch.linspace(-3, 3, 13, requires_grad=True)
+    mask = straight_through_gate(logits, True, noise=0.0)
+    assert torch.equal(mask.detach(), straight_through_gate(logits.detach(), False))
+    mask.sum().backward()  # type: ignore[no-untyped-call]
+    soft = torch.sigmoid(logits.detach() * 1.5)
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, 1.5 * soft * (1 - soft))
+    torch.manual_seed(4)
+    near = torch.full((20_000,), 0.5)
+    # Half of the noise: P(0.5 + 0.5 L >= 0) of a logistic L is 1 / (1 + e^-1).
+    assert straight_through_gate(near, True, noise=0.5).mean().item() == pytest.approx(1 / (1 + math.exp(-1)), abs=0.02)
+
+
+@pytest.mark.parametrize("gate", [SpatialGate(4, 8, 8, 2), ChannelGate(8, 8)], ids=["spatial", "channel"])
+def test_apart_a_gate_learns_and_what_it_sees_does_not(gate: SpatialGate | ChannelGate) -> None:
+    channels = 4 if isinstance(gate, SpatialGate) else 8
+    x = torch.randn(5, channels, 8, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    gate.train()
+    for apart in (False, True):
+        gate.apart, x.grad = apart, None
+        gate.zero_grad()
+        gate(x).sum().backward()
+        assert any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in gate.parameters())
+        assert (x.grad is None) is apart

@@ -16,8 +16,9 @@ from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.recipes import RECIPES, Recipe
-from gatewright.models.training.training import evaluate_float, initialise_from, train
+from gatewright.models.training.training import initialise_from, train
 from tests.support.cifar import image_set
 
 RECIPE = Recipe(epochs=3, learning_rate=0.05, schedule="one-cycle", batch_size=8)
@@ -186,6 +187,18 @@ def test_the_recipe_says_whether_training_masks_tiles_between(
     monkeypatch.setattr(BasicBlock, "forward", spy)
     run(tmp_path / "a", recipe=replace(RECIPE, epochs=1, tiles_between=between))
     assert seen == {between}
+
+
+def test_gates_may_learn_slower_than_filters(tmp_path: Path) -> None:
+    """With none of the rate they stay as they were, and the filters do not."""
+    recipe = replace(RECIPE, gate_rate=0.0, gate_noise=0.0, gates_apart=True, epochs=1)
+    after, other = run(tmp_path / "a", recipe=recipe), run(tmp_path / "b", recipe=replace(recipe, gate_rate=0.5))
+    torch.manual_seed(0)
+    before = GATED.build().state_dict()
+    learnt = [name for name in before if ".mask_" in name and name.endswith(("weight", "bias"))]
+    assert learnt and all(torch.equal(after[name], before[name]) for name in learnt)
+    assert any(not torch.equal(other[name], before[name]) for name in learnt)
+    assert not torch.equal(after["conv1.weight"], before["conv1.weight"])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_good_state(tmp_path: Path) -> None:

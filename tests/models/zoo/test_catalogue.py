@@ -25,6 +25,7 @@ CARD = {
     "gate_flips": {},
     "mac_ratio": 1.0,
     "gate_densities": {},
+    "exit_shares": [],
     "cycles_arch": "ultra96",
     "cycles_images": 256,
     "cycles_dense": 1000,
