@@ -79,8 +79,11 @@ class AverageProduct:
         self.gathered, self.early, self.begun, self.bank = 0, 0, False, 0
 
     def gather_rows(self, rows: int) -> None:
-        """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
-        if not (self.summed or self.in_turn):
+        """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors.
+
+        Of a list that only the machine knows any may be of the last row.
+        """
+        if not (self.summed or self.in_turn or self.tiles.bottom is not None):
             self._gather(int(np.searchsorted(self.tiles.rows, rows)))
 
     def _gather(self, pixels: int) -> None:

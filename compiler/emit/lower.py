@@ -259,6 +259,8 @@ class Lowering:
         shape, row = shape or self.graph.shapes[tensor], len(self.context.out.rows) - 1
         place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
         pitch = self.image.pitches.get(tensor, 0)
+        if self.context.live and kind == "compact" and (tensor in self.image.spread or tensor not in self.graph.shapes):
+            pitch = shape.channels  # so are averages of a map with gated channels, which have no other shape
         self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
     def _assemble(self, sample: npt.NDArray[np.int8] | None) -> Program:

@@ -34,6 +34,8 @@ class TileChoice:
     column_table: int | None
     relu: bool
     pool: Pooling | None
+    live: bool = False
+    """Whether the machine decides which of them are there: the tables are the gate's, and each step has its own."""
 
 
 class TilePass:
@@ -80,9 +82,10 @@ class TilePass:
     def _listed(self, gate: DecidedGate, complement: bool, relu: bool, pool: Pooling | None) -> TileChoice:
         entries = (gate.complement if complement else gate.entries).astype(np.int64)
         numbers = (entries >> COORDINATE_BITS) * gate.grid[1] + (entries & ((1 << COORDINATE_BITS) - 1))
+        table, column = gate.table, gate.column_table
         if complement:
-            return TileChoice(numbers, gate.complement_table, gate.column_complement_table, relu, pool)
-        return TileChoice(numbers, gate.table, gate.column_table, relu, pool)
+            table, column = gate.complement_table, gate.column_complement_table
+        return TileChoice(numbers, table, table if gate.live else column, relu, pool, gate.live)
 
     def _lay_out(self) -> PassLayout:
         """The rings, as large as this sample's maps leave room for."""
