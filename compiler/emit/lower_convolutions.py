@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.array_share import convolve_share
-from gatewright.compiler.emit.convolution_products import ConvolutionProducts
 from gatewright.compiler.emit.clear import clear
+from gatewright.compiler.emit.convolution_products import ConvolutionProducts
 from gatewright.compiler.emit.depthwise import average, convolve_depthwise
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks

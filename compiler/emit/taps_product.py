@@ -1,7 +1,7 @@
-"""A product of a live program whose filters come tap by tap (``plan.by_taps``): a pass over all of them for some pixels.
+"""A product of a live program whose filters come tap by tap (``plan.by_taps``): all of them for some pixels.
 
-Pixels stand still, and the filters that the output's table lists stream past. The chunks of a pass add up side by side,
-each in an accumulator bank of its own.
+Pixels stand still, and the filters that the output's table lists stream past; or all filters stand, one block after the
+other. The chunks of a pass add up side by side, each in an accumulator bank of its own.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ from gatewright.compiler.emit.operands import Patches, gather, tables_of
 from gatewright.compiler.plan.by_taps import TOGETHER, pixels_together
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet, even_chunks
+from gatewright.compiler.plan.tiling import TileSet
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import Opcode, Stationary
 
 
 def passes(tiles: TileSet, filters: int, arch: ArchConfig) -> list[tuple[int, int]]:
-    """(first, count) of the tiles of each pass over the filters."""
-    chunks = even_chunks(tiles, arch, 1, pixels_together(filters, arch))
-    groups = [chunks[first : first + TOGETHER] for first in range(0, len(chunks), TOGETHER)]
-    return [(group[0][0], sum(count for _, count in group)) for group in groups]
+    """(first, count) of the tiles of each pass over the filters.
+
+    The last passes may find the list at its end, and no product then hides the LOADs: the first ones have fewer chunks.
+    """
+    chunks = _chunks(tiles, filters, arch)
+    count = -(-len(chunks) // TOGETHER)
+    groups = [chunks[len(chunks) * n // count : len(chunks) * (n + 1) // count] for n in range(count)]
+    return [(group[0][0], sum(tiles_of for _, tiles_of in group)) for group in groups]
 
 
 def convolve_by_taps(context: Context, loader: FilterLoader, product: Product) -> Iterator[None]:
     """A convolution over the tiles of one pass."""
     arch, name, tiles = context.arch, product.name, product.tiles
     bank = context.image.banks[name]
-    chunks = even_chunks(tiles, arch, 1, pixels_together(product.filters, arch))
+    chunks = _chunks(tiles, product.filters, arch)
     kept = [context.keep_bank() for _ in chunks]
     sums = [_sizes(product, *chunk) for chunk in chunks]
     steps = list(pairs(range(len(bank.pieces)), range(len(chunks))))
@@ -57,9 +61,17 @@ def convolve_by_taps(context: Context, loader: FilterLoader, product: Product) -
     for bank_number, (first, count), sizes in zip(kept, chunks, sums, strict=True):
         context.out.layer, context.bank = name, bank_number
         store(context, product.output, tiles, first, count, sizes)
+        if first + count < len(tiles):
+            product.written(int(tiles.rows[first + count]) // tiles.tile)
     for bank_number in kept:
         context.release_bank(bank_number)
     yield
+
+
+def _chunks(tiles: TileSet, filters: int, arch: ArchConfig) -> list[tuple[int, int]]:
+    """As many pixels in each as stand still together: a list that ends early fills the first ones."""
+    size = pixels_together(filters, arch) // tiles.area
+    return [(first, min(size, len(tiles) - first)) for first in range(0, len(tiles), size)]
 
 
 def _sizes(product: Product, first: int, count: int) -> dict[str, int]:
@@ -73,15 +85,24 @@ def _sizes(product: Product, first: int, count: int) -> dict[str, int]:
         "pixel_count": count * product.tiles.pixels,
         "first_filter": 0,
         "filter_count": product.filters,
-        "stationary": int(Stationary.PIXELS),
+        "stationary": int(Stationary.FILTERS if product.filters_stand else Stationary.PIXELS),
     }
 
 
 def _gather(context: Context, product: Product, chunk: tuple[int, int], slices: Slices) -> Patches:
-    """Some slices of all channels, which lie as if all were active: what is behind the last active one is 0."""
-    tiles, width = (product.tiles, product.output.width) if product.reads is None else (product.reads, product.reads_width)
+    """Some slices of all channels, which lie as if all were active: what is behind the last active one is 0.
+
+    Nothing is formed for channels that are all behind it.
+    """
+    tiles, width = product.tiles, product.output.width
+    if product.reads is not None:
+        tiles, width = product.reads, product.reads_width
+    gate, arch = product.source.channel_gate, context.arch
+    assert gate is not None
+    first = slices.first % slices_of(product.source.channels, arch) * arch.rows
+    needed = {"filter_table": gate.table, "first_filter": first} if first else None
     source = replace(product.source, channel_gate=None)
-    return gather(context, source, width, tiles, *chunk, product.kernel, slices)
+    return gather(context, source, width, tiles, *chunk, product.kernel, slices, needed=needed)
 
 
 def _multiply(

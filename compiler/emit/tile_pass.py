@@ -109,14 +109,19 @@ class TilePass:
     def _macs(self, layer: QuantisedConv) -> int:
         pixels = len(self.active(layer)) * self.edge(layer) ** 2
         taps = layer.weight.shape[1] * layer.weight.shape[2]
-        return pixels * self.convolutions.filters_of(layer) * taps * self.channels(layer.source)
+        macs = pixels * self.convolutions.filters_of(layer) * taps * self.channels(layer.source)
+        return macs // self._undecided(layer.output_tiles, layer.output_channels, layer.input_channels)
+
+    def _undecided(self, *gates: str | None) -> int:
+        """By what sizes are divided of which a live program knows the largest: a half is as likely as any other."""
+        return 2 ** sum(gate is not None for gate in gates) if self.context.live else 1
 
     def _filter_bytes(self, layer: QuantisedConv) -> int:
         """Bytes of a layer's filters that are read."""
         bank = self.image.banks[layer.name]
         gate = self.context.gate(bank.gate)
         size = layer.weight.size if bank.streamed else 0
-        return size if gate is None else size * len(gate.entries) // bank.rows
+        return size if gate is None else size * len(gate.entries) // bank.rows // self._undecided(bank.gate)
 
     def _behind_bytes(self, layer: QuantisedConv) -> int:
         """Bytes of the filters of what is multiplied in the wake of a layer."""

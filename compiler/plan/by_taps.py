@@ -1,10 +1,10 @@
-"""Filters that gates pick on both sides and that do not stay, in a live program: tap by tap, some channels at a time.
+"""Filters of a live program that come tap by tap, some channels at a time: where groups of filters are in the way.
 
-LOAD picks the rows of the active input channels, MATMUL the active filters: of a group of filters only the machine knows
-which are its own, and so at which channel of the output its first one is. So all filters are one group, and what comes
-together is a *piece*: of one tap the channels at some positions of the input gate's table. A slice of the reduction is then
-of one tap, and every place is known: the map that is read has all its channels' pitch, and is gathered as if all of them
-were there, with zeros behind the last active one.
+LOAD picks the rows of the active input channels, MATMUL the active filters. Of a group of filters only the machine knows
+which are active, and so at which channel of the output its first one is. So all filters are one group, and what comes
+together is a *piece*: of one tap the channels at some positions of the input gate's table. A slice of the reduction is
+then of one tap, and every place is known: the map that is read has all its channels' pitch, and is gathered as if all
+of them were there, with zeros behind the last active one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
+from gatewright.compiler.plan.bands import tile_rows
 from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, Slices, pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of, weights_by_reduction
 from gatewright.compiler.plan.tiled import TiledPass
@@ -33,32 +34,41 @@ ZERO_BEATS = 64
 def by_taps(graph: QuantisedGraph, arch: ArchConfig, off_chip: Collection[str]) -> set[str]:
     """The convolutions that a live program multiplies so.
 
-    Those are gated on both sides, and the weight buffer does not hold their filters, or their input lies in DRAM. Slices
-    of a tap must begin in the operand buffers' first bank, and a bank of accumulators hold a block of pixels.
+    Those are gated on both sides, and the weight buffer does not hold their filters, or their input lies in DRAM; or on
+    the input's side alone, and the buffer does not hold two groups of them. Slices of a tap must begin in the operand
+    buffers' first bank, and a bank of accumulators hold a block of pixels, and a tile.
     """
     share, of = RESIDENT_SHARE
     found = set()
     for layer in graph.layers:
         if not isinstance(layer, QuantisedConv) or layer.groups > 1 or layer.beside or layer.dilation > 1:
             continue
-        if layer.input_channels is None or layer.output_channels is None:
+        if layer.input_channels is None:
             continue
-        filters, channels = len(layer.weight), layer.weight.shape[3]
-        stays = slices_of(layer.weight[0].size, arch) * padded_vectors(filters) * of <= arch.weight_words * share
-        whole = channels % (arch.rows * OPERAND_BANKS) == 0 and filters <= arch.accumulator_depth
-        if whole and (not stays or layer.source in off_chip):
+        filters, channels, slices = len(layer.weight), layer.weight.shape[3], slices_of(layer.weight[0].size, arch)
+        stays = slices * padded_vectors(filters) * of <= arch.weight_words * share
+        if layer.output_channels is None:  # a group's filters are known: those of all channels have room twice
+            stays = stays or 2 * slices * padded_vectors(min(arch.columns, filters)) <= arch.weight_words
+            stays = stays or layer.weight.shape[1:3] == (1, 1)
+        whole = channels % (arch.rows * OPERAND_BANKS) == 0
+        whole = whole and (tile_rows(graph, layer) or 1) ** 2 <= pixels_together(filters, arch)
+        if whole and (not stays or (layer.output_channels is not None and layer.source in off_chip)):
             found.add(layer.name)
     return found
 
 
 def cut_by_taps(bank: FilterBank, arch: ArchConfig) -> FilterBank:
-    """The bank in pieces of a tap, each of whole banks of slices."""
+    """The bank in pieces of a tap, each of whole banks of slices.
+
+    All taps of some channels come before those of others: pieces behind the last active channel are the last ones, and
+    hold no place of the buffer from others.
+    """
     slices = slices_of(bank.rows, arch)
     most = arch.weight_words // PIECE_SHARE // padded_vectors(bank.filters)
     pieces = tuple(
         Slices(tap * slices + piece.first, piece.count)
-        for tap in range(bank.taps)
         for piece in pieces_of(slices, most, OPERAND_BANKS)
+        for tap in range(bank.taps)
     )
     return replace(bank, group=bank.filters, pieces=pieces, returns=True, by_taps=True)
 
