@@ -44,5 +44,6 @@ class Compiler:
     def compile_live(self) -> Program:
         """The program for every sample: the machine decides its gates."""
         gated = any(isinstance(layer, QuantisedGate) for layer in self.graph.layers)
-        otherwise = gated and (self.image.blocks or self.image.spilled)
+        picked = any(bank.picked for bank in self.image.banks.values())
+        otherwise = gated and (self.image.blocks or self.image.spilled or self.image.passes or picked)
         return lower_live(NetworkImage(self.graph, self.arch, live=True) if otherwise else self.image)

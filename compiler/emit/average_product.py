@@ -79,8 +79,11 @@ class AverageProduct:
         self.gathered, self.early, self.begun, self.bank = 0, 0, False, 0
 
     def gather_rows(self, rows: int) -> None:
-        """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors."""
-        if not (self.summed or self.in_turn):
+        """Gather the pixels of the first ``rows`` rows, as far as they fill whole groups of 4 vectors.
+
+        Of a list that only the machine knows any may be of the last row.
+        """
+        if not (self.summed or self.in_turn or self.tiles.bottom is not None):
             self._gather(int(np.searchsorted(self.tiles.rows, rows)))
 
     def _gather(self, pixels: int) -> None:
@@ -122,6 +125,8 @@ class AverageProduct:
             self._gather(len(self.tiles))
         filters = self.context.image.banks[self.filters_name]
         for first in range(0, self.filters, self.context.arch.columns):
+            if self.tiles.bottom is not None:
+                self._sum_nothing(first)
             done = 0 if first else self.early
             if done:
                 self.context.release_bank(self.bank)
@@ -138,6 +143,17 @@ class AverageProduct:
             self._reduce(sizes)
         if not self.in_turn:
             self.context.patches_multiplied(self.base)
+
+    def _sum_nothing(self, first_filter: int) -> None:
+        """What stands if a list that only the machine knows has no tiles: REDUCE has no work then."""
+        bank = self.context.image.banks[self.filters_name]
+        one = {"tile": 1, "tile_count": 1, "pixel_count": 1, "stationary": int(Stationary.FILTERS)}
+        sizes = one | {name: self._sizes(first_filter)[name] for name in ("first_filter", "filter_count")}
+        self.context.next_bank()
+        nothing, patches = replace(self.source, channels=0, channel_gate=None), Patches(self.base, REGION_UNIT, Slices(0, 1))
+        group = first_filter // bank.group
+        multiply(self.context, self.loader, self.filters_name, nothing, 1, patches, sizes, group)
+        self._reduce(sizes)
 
     def _sizes(self, first: int) -> dict[str, int]:
         """A group of the filters on all pixels."""

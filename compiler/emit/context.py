@@ -162,6 +162,11 @@ class SourceMap:
     origin: int = 0
     """The row from which rows are counted, those of ``height`` too."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether its pixels do not lie side by side."""
+        return self.pitch not in (0, self.channels) or (self.pitch > 0 and self.channel_gate is not None)
+
     def from_row(self, row: int) -> SourceMap:
         """The map as if it began with a row: an instruction counts so far, and no further."""
         return replace(self, height=self.height - row, origin=self.origin + row)
@@ -295,7 +300,7 @@ class Kernel:
         Where the pixels of a kernel row do not lie side by side GATHER begins with a kernel row, whose elements may be
         no whole slices.
         """
-        apart = self.dilation > 1 or source.pitch not in (0, source.channels)
+        apart = self.dilation > 1 or source.apart
         if self.width == 1 or not apart or not source.channels:
             return 1
         return lcm(self.width * source.channels, arch.rows) // arch.rows

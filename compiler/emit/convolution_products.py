@@ -18,6 +18,7 @@ from gatewright.compiler.emit.context import (
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import Product, convolve
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.taps_product import convolve_by_taps
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge, windowed
@@ -122,7 +123,7 @@ class ConvolutionProducts:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
-        whole, pitch = self.context.gate(layer.output_tiles), self.image.pitches.get(layer.source, 0)
+        whole, pitch = self.context.gate(layer.output_tiles), self.pitch(layer.source)
         slices = self._slices(layer)
         address, ring = self._place_of(layer, layer.source, shape.width * (pitch or channels))
         source = SourceMap(
@@ -135,8 +136,8 @@ class ConvolutionProducts:
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
             follows=whole.table if whole is not None and whole.whole and not whole.live else None,
-            moving=self.context.live and bool(gate or self._lists_tiles(layer.input_tiles)),
-            at_once=(self._writer(layer.source) in self.image.by_rows) != (layer.name in self.image.by_rows),
+            moving=self.moves(layer.source, gate, layer.input_tiles),
+            at_once=self._by_lists_of_steps(self._writer(layer.source)) != self._by_lists_of_steps(layer.name),
         ).masked(self.context.gate(layer.input_tiles))
         height, width = layer.weight.shape[1:3]
         if rows > 1:
@@ -145,7 +146,7 @@ class ConvolutionProducts:
 
     def _output(self, layer: QuantisedConv, relu: bool, pool: Pooling | None) -> OutputMap:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
-        filters, pitch = len(layer.weight), self.image.pitches.get(layer.output, 0)
+        filters, pitch = len(layer.weight), self.pitch(layer.output)
         row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
         address, ring = self._place_of(layer, layer.output, row)
         return OutputMap(
@@ -164,9 +165,22 @@ class ConvolutionProducts:
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
             residual_map=self._residual_map(layer),
-            moving=self.context.live
-            and bool(gate or (self._lists_tiles(layer.output_tiles) and layer.residual is None)),
+            moving=self.moves(layer.output, gate, layer.output_tiles if layer.residual is None else None),
         )
+
+    def pitch(self, tensor: str) -> int:
+        """Bytes from a pixel of a map to the next, if these are not its channels as they are stored; else 0."""
+        return self.graph.shapes[tensor].channels if tensor in self.image.spread else self.image.pitches.get(tensor, 0)
+
+    def moves(self, tensor: str, channels: DecidedGate | None, tiles: str | None) -> bool:
+        """Whether only the machine knows where a map's pixels lie of which gates pick channels and tiles."""
+        if not self.context.live or tensor in self.image.spread:
+            return False
+        return channels is not None or self._lists_tiles(tiles)
+
+    def _by_lists_of_steps(self, layer: str) -> bool:
+        """Whether the tables that pick a layer's tiles are of some rows or tiles each."""
+        return layer in self.image.by_rows or layer in self.image.passes
 
     def _writer(self, tensor: str) -> str:
         """The first layer that writes a tensor; nothing for the image."""
@@ -225,6 +239,8 @@ class ConvolutionProducts:
 
     def way(self, name: str, source: SourceMap, tiles: TileSet, kernel: Kernel) -> Callable[..., Iterator[None]]:
         """Whole reductions chunk by chunk if filters are resident and patches fit, else pieces."""
+        if self.image.banks[name].by_taps:
+            return convolve_by_taps
         words = slices_of(kernel.taps * source.channels, self.arch) * padded_vectors(tiles.area)
         whole = 4 * words <= self.context.patches.size and not self.image.banks[name].streamed
         return convolve if whole else convolve_streamed

@@ -148,7 +148,7 @@ class FilterLoader:
         """
         words = bank.vectors * slices_of(bank.reduction, self.context.arch)
         gated = self.context.live and bank.gate is not None and bank.space == Space.WEIGHTS_BY_REDUCTION
-        return gated and bank.streamed and words * 2 > self.ring.size
+        return gated and bank.streamed and not bank.by_taps and words * 2 > self.ring.size
 
     def still_needed(self, name: str, group: int, serial: int, slices: Slices) -> None:
         """Of a group that takes turns with others the products that are left read no more than these slices."""
@@ -257,7 +257,7 @@ class FilterLoader:
         """Words of the region of the piece that is next."""
         bank = use.bank
         slices = bank.pieces_in(use.group)[use.piece].count
-        if bank.space == Space.WEIGHTS_BY_REDUCTION and bank.gate is not None:
+        if bank.space == Space.WEIGHTS_BY_REDUCTION and bank.gate is not None and not bank.by_taps:
             slices = slices_of(bank.taps * self._picked(bank), self.context.arch)
         return slices * self._vectors(bank, use.group)
 
@@ -311,7 +311,7 @@ class FilterLoader:
         if bank.name in self._made:
             accesses.append(reads(*FILTERS_IN_DRAM))
         skipped = piece.first // arch.slices_per_beat if by_vector else 0
-        fields = {"rows": bank.rows, "row_beats": bank.row_beats}
+        fields = {"rows": bank.rows, "row_beats": bank.row_beats, "taps": bank.taps}
         if bank.streamed and by_vector:
             fields |= {
                 "first_row": use.group * bank.group,
@@ -319,8 +319,9 @@ class FilterLoader:
                 "row_beats": -(-piece.count // arch.slices_per_beat),
             }
         if not by_vector and len(bank.pieces) > 1:
-            first = piece.first * arch.rows
-            fields |= {"first_row": first, "rows": min(piece.count * arch.rows, bank.rows - first)}
+            tap, first = divmod(piece.first * arch.rows, bank.rows)
+            skipped += tap * bank.rows * bank.row_beats
+            fields |= {"first_row": first, "rows": min(piece.count * arch.rows, bank.rows - first), "taps": 1}
         self.context.out.emit(
             Opcode.LOAD,
             accesses,
@@ -330,7 +331,6 @@ class FilterLoader:
             row_stride=bank.row_beats * BEAT_BYTES,
             row_table=NO_TABLE if gate is None else gate.table,
             vectors=vectors,
-            taps=bank.taps,
             count=piece.count,
             **fields,
         )

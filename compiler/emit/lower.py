@@ -264,9 +264,12 @@ class Lowering:
         channels: str | None = None,
         shape: TensorShape | None = None,
     ) -> None:
+        pooled = shape is not None
         shape, row = shape or self.graph.shapes[tensor], len(self.context.out.rows) - 1
         place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
         pitch = self.image.pitches.get(tensor, 0)
+        if self.context.live and kind == "compact" and (pooled or tensor in self.image.spread):
+            pitch = shape.channels
         self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
 
     def gate_records(self) -> list[GateRecord]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.array_share import convolve_share
+from gatewright.compiler.emit.clear import clear
 from gatewright.compiler.emit.convolution_products import ConvolutionProducts
 from gatewright.compiler.emit.depthwise import average, convolve_depthwise
 from gatewright.compiler.emit.grouped import convolve_grouped
@@ -18,6 +19,7 @@ from gatewright.compiler.emit.matrix import Product
 from gatewright.compiler.emit.row_traffic import RowTraffic
 from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.emit.streamed import convolve_streamed
+from gatewright.compiler.emit.taps_product import passes
 from gatewright.compiler.emit.tile_runs import Work, average_pass, convolve_runs, work_in_runs
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
@@ -52,6 +54,7 @@ class ConvolutionLowering(ConvolutionProducts):
 
     def emit(self, layers: Sequence[QuantisedConv]) -> None:
         """Convolutions of one source: chunk by chunk in turn, or one after the other where filters are streamed."""
+        self._clear_before(layers)
         if layers[0].name in self._pools:
             lower_stem(self, self._pools[layers[0].name])
             return
@@ -97,6 +100,14 @@ class ConvolutionLowering(ConvolutionProducts):
         else:
             _interleave(chunks)
 
+    def _clear_before(self, layers: Sequence[QuantisedConv]) -> None:
+        """Clear what layers write that is read as if all channels were there; a ring is cleared with its pass."""
+        for layer in layers:
+            if layer.output in self.image.read_whole and layer.output not in self.image.off_chip:
+                shape = self.graph.shapes[layer.output]
+                self.context.out.layer = layer.name
+                clear(self.context, self.image.addresses[layer.output], shape.size)
+
     def _tiled(self, layer: QuantisedConv) -> None:
         """A pass over maps in DRAM, when its first layer comes; or what is in none."""
         one = self.image.passes.get(layer.name)
@@ -128,6 +139,8 @@ class ConvolutionLowering(ConvolutionProducts):
     def _for_filters(self, layer: QuantisedConv, tiles: TileSet) -> list[TileSet]:
         """The tiles in chunks, if filters come again for each; else together."""
         bank = self.image.banks[layer.name]
+        if bank.by_taps:
+            return [tiles.part(*one) for one in passes(tiles, bank.filters, self.arch)]
         if not bank.returns:
             return [tiles]
         pixels = self.arch.accumulator_depth // -(-bank.group // self.arch.columns)
@@ -261,6 +274,7 @@ class ConvolutionLowering(ConvolutionProducts):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
         product = replace(product, serial=serial, even=even, fine=fine).within_reach()
+        skips = skips and not self.image.banks[layer.name].by_taps  # what is loaded in between would end each range
         table = tiles.without if skips or tiles.table is None else None
         yield from self._left_out_without(table, self._chunks(layer, product))
 

@@ -56,7 +56,7 @@ class GateLowering:
         self._group_tables: dict[str, dict[int, int]] = {}
         self.row_tables = RowTables(context, self.take_table)
         gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
-        self._in_columns = {gate for gate in gated if gate is not None}
+        self._in_columns = {gate for gate in gated if gate is not None and not context.live}
         """Spatial gates whose tiles lie in one column, too."""
 
     def advance(self, gate: Gate, rows: int) -> None:
@@ -181,7 +181,8 @@ class GateLowering:
             return SourceMap(address, shape.height, shape.width, shape.channels)
         channels, tiles = context.gate(gate.input_channels), context.gate(gate.input_tiles)
         count = shape.channels if channels is None else len(channels.entries)
-        return SourceMap(address, shape.height, shape.width, count, channels).masked(tiles)
+        pitch = shape.channels if context.live and channels is not None else 0
+        return SourceMap(address, shape.height, shape.width, count, channels, pitch=pitch).masked(tiles)
 
     def _index(
         self,
@@ -253,9 +254,12 @@ class GateLowering:
     def take_table(self, gate: str) -> int:
         """The tables take turns; one that a coming layer still names must not be written."""
         arch = self.context.arch
-        table = self._table = (self._table + 1) % arch.tables
-        holder = self._holders.get(table)
-        if holder is not None and self._last_use(holder) >= self.loader.turn[gate]:
+        for _ in range(arch.tables):
+            table = self._table = (self._table + 1) % arch.tables
+            holder = self._holders.get(table)
+            if holder is None or self._last_use(holder) < self.loader.turn[gate]:
+                break
+        else:
             raise GatewrightError(
                 f"arch {arch.name}: gate {gate} finds its {arch.tables} index tables taken by gates that are still in "
                 f"use ({holder}); raise tables"

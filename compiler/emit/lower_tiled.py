@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gatewright.compiler.emit.clear import clear
 from gatewright.compiler.emit.matrix import Product
 from gatewright.compiler.emit.streamed import convolve_streamed, convolve_together
+from gatewright.compiler.emit.taps_product import passes
 from gatewright.compiler.emit.tile_pass import TilePass
 from gatewright.compiler.emit.tile_products import TileProducts
 from gatewright.compiler.emit.tile_streams import streams_of
@@ -46,7 +48,8 @@ class TiledLowering:
             for step in range(len(self.layout.steps))
             for layer in one.layers
             for of in self._steps_of(layer, step)
-            if convolutions.filters_of(layer) and (products := self.products.in_step(layer, of))
+            if convolutions.filters_of(layer)
+            for products in self._by_filters(layer, self.products.in_step(layer, of))
         ]
         self._ends = bool(self._work) and self._work[-1][:2] == (len(self.layout.steps) - 1, self.block.last)
         """Whether the last product of all completes the map, channel by channel."""
@@ -60,6 +63,16 @@ class TiledLowering:
             for step in range(len(self.layout.steps))
         ]
         self.traffic = TileTraffic(self.context, *streams_of(self.tiles), idle)
+
+    def _by_filters(self, layer: QuantisedConv, products: list[Product]) -> Iterator[list[Product]]:
+        """Products that go through the filters together."""
+        if self.image.banks[layer.name].by_taps:
+            for product in products:
+                for part in passes(product.tiles, product.filters, self.context.arch):
+                    reads = None if product.reads is None else product.reads.part(*part)
+                    yield [replace(product, tiles=product.tiles.part(*part), reads=reads)]
+        elif products:
+            yield products
 
     def begin_beside_middle(self) -> None:
         """Bring the first step's tiles and filters while the second convolution is still at work, whole."""
@@ -77,6 +90,11 @@ class TiledLowering:
         """Every step: what it needs comes, its convolutions, what is complete goes."""
         for layer in self.one.layers:
             self.convolutions.count_macs(layer)
+            ring = self.layout.rings.get(layer.output)
+            if layer.output in self.image.read_whole and ring is not None:
+                self.context.out.layer = layer.name
+                shape = self.graph.shapes[layer.output]
+                clear(self.context, ring.address, ring.units * shape.width * shape.channels)
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
             self.traffic.step(step, self.one.layers[-1].name)
@@ -108,6 +126,7 @@ class TiledLowering:
 
     def _emit(self, products: list[Product], serial: int) -> Iterator[None]:
         """Products by the same filters: those that are streamed are read once."""
+        products = [self._resolved(product) for product in products]
         ways = {self.convolutions.way(p.name, p.source, p.tiles, p.kernel) for p in products}
         if convolve_streamed in ways:
             ordered = [replace(product, serial=serial) for product in products]
@@ -115,4 +134,10 @@ class TiledLowering:
             return
         for product in products:
             (way,) = ways
-            yield from way(self.context, self.convolutions.loader, product)
+            yield from way(self.context, self.convolutions.loader, replace(product, serial=serial))
+
+    def _resolved(self, product: Product) -> Product:
+        """The product with the tables of its step."""
+        tables = self.convolutions.lowering.gates.row_tables
+        reads = None if product.reads is None else tables.resolved(product.reads)
+        return replace(product, tiles=tables.resolved(product.tiles), reads=reads)

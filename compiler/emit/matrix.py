@@ -282,7 +282,7 @@ def _store(
         out_width=output.width,
         # With a compact map the number says only how far apart the averages of two tiles lie.
         channels=output.pitch or (output.channels if output.pool is None else output.stored),
-        compact=int(output.channel_gate is not None),
+        compact=int(output.channel_gate is not None and not output.pitch),
         bank=context.bank,
         parameters=output.parameters,
         residual=int(output.residual),

@@ -119,7 +119,7 @@ def gather_into(
         padding_y=kernel.padding_y,
         padding_x=kernel.padding_x,
         out_width=out_width,
-        pixel_channels=source.pitch if source.pitch != source.channels else 0,
+        pixel_channels=source.pitch if source.apart else 0,
         dilation=kernel.dilation if kernel.dilation > 1 else 0,
         tile=tiles.tile,
         first_tile=tiles.start + first,

@@ -34,6 +34,8 @@ class TileChoice:
     column_table: int | None
     relu: bool
     pool: Pooling | None
+    live: bool = False
+    """Whether the machine decides which of them are there: the tables are the gate's, and each step has its own."""
 
 
 class TilePass:
@@ -80,9 +82,10 @@ class TilePass:
     def _listed(self, gate: DecidedGate, complement: bool, relu: bool, pool: Pooling | None) -> TileChoice:
         entries = (gate.complement if complement else gate.entries).astype(np.int64)
         numbers = (entries >> COORDINATE_BITS) * gate.grid[1] + (entries & ((1 << COORDINATE_BITS) - 1))
+        table, column = gate.table, gate.column_table
         if complement:
-            return TileChoice(numbers, gate.complement_table, gate.column_complement_table, relu, pool)
-        return TileChoice(numbers, gate.table, gate.column_table, relu, pool)
+            table, column = gate.complement_table, gate.column_complement_table
+        return TileChoice(numbers, table, table if gate.live else column, relu, pool, gate.live)
 
     def _lay_out(self) -> PassLayout:
         """The rings, as large as this sample's maps leave room for."""
@@ -106,14 +109,19 @@ class TilePass:
     def _macs(self, layer: QuantisedConv) -> int:
         pixels = len(self.active(layer)) * self.edge(layer) ** 2
         taps = layer.weight.shape[1] * layer.weight.shape[2]
-        return pixels * self.convolutions.filters_of(layer) * taps * self.channels(layer.source)
+        macs = pixels * self.convolutions.filters_of(layer) * taps * self.channels(layer.source)
+        return macs // self._undecided(layer.output_tiles, layer.output_channels, layer.input_channels)
+
+    def _undecided(self, *gates: str | None) -> int:
+        """By what sizes are divided of which a live program knows the largest: a half is as likely as any other."""
+        return 2 ** sum(gate is not None for gate in gates) if self.context.live else 1
 
     def _filter_bytes(self, layer: QuantisedConv) -> int:
         """Bytes of a layer's filters that are read."""
         bank = self.image.banks[layer.name]
         gate = self.context.gate(bank.gate)
         size = layer.weight.size if bank.streamed else 0
-        return size if gate is None else size * len(gate.entries) // bank.rows
+        return size if gate is None else size * len(gate.entries) // bank.rows // self._undecided(bank.gate)
 
     def _behind_bytes(self, layer: QuantisedConv) -> int:
         """Bytes of the filters of what is multiplied in the wake of a layer."""

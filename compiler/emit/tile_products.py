@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gatewright.compiler.emit.context import Kernel, OutputMap, SourceMap
@@ -70,10 +72,21 @@ class TileProducts:
 
     def _tiles(self, layer: QuantisedConv, chosen: TileChoice, low: int, high: int, column: bool) -> TileSet:
         edge, numbers = self.of.edge(layer), chosen.numbers[low:high]
+        if chosen.live:
+            return self._of_step(chosen, edge, low, high, column)
         start = int(numbers[0]) if chosen.table is None else low
         if column:
             return TileSet(edge, chosen.column_table, numbers * edge, start)
         return TileSet(edge, chosen.table, numbers // self.block.grid[1] * edge, start)
+
+    def _of_step(self, chosen: TileChoice, edge: int, first: int, end: int, column: bool) -> TileSet:
+        """Of tiles [first, end) those that the machine finds on, by a table that is made when the step begins."""
+        across = 1 if column else self.block.grid[1]
+        numbers = chosen.numbers[first:end]
+        bottom = ((end - 1) // across + 1) * edge
+        rows = first // across, (end - 1) // across + 1
+        tiles = TileSet(edge, chosen.table, numbers // across * edge, bottom=bottom, without=chosen.table)
+        return replace(tiles, gate_rows=rows, gate_bits=(first, end), column=column, made=False)
 
     def _source(
         self, layer: QuantisedConv, chosen: TileChoice, low: int, high: int
@@ -84,7 +97,8 @@ class TileProducts:
         if name is not None:
             ring, edge = self.of.layout.rings[name], self.of.edge(layer)
             rows = self.block.tiles * edge
-            source = SourceMap(ring.address, rows, edge, channels, gate, None, min(rows, ring.units * edge))
+            kept, pitch = min(rows, ring.units * edge), self.convolutions.pitch(layer.source)
+            source = SourceMap(ring.address, rows, edge, channels, gate, None, kept, pitch=pitch)
             return source, self._tiles(layer, chosen, low, high, True), Kernel()
         height, width = layer.weight.shape[1:3]
         kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding, layer.dilation)
@@ -95,7 +109,9 @@ class TileProducts:
             source = SourceMap(address, shape.height, shape.width, channels, gate, mask, kept)
         else:
             address = self.image.addresses[layer.source]
-            source = SourceMap(address, shape.height, shape.width, channels, gate, mask)
+            moves = self.convolutions.moves(layer.source, gate, layer.input_tiles)
+            source = SourceMap(address, shape.height, shape.width, channels, gate, mask, moving=moves)
+        source = replace(source, pitch=self.convolutions.pitch(layer.source))
         return source, self._tiles(layer, chosen, low, high, False), kernel
 
     def _output(self, layer: QuantisedConv, chosen: TileChoice, low: int, high: int) -> tuple[OutputMap, TileSet]:
@@ -110,18 +126,22 @@ class TileProducts:
         else:
             place = self.image.addresses[layer.output], shape.height, shape.width, None
         address, height, width, kept = place
+        gate = self.context.gate(layer.output_channels)
+        whole = name is None and not self._in_rows(layer.output) and layer.residual is None
         output = OutputMap(
             address,
             height,
             width,
             shape.channels,
             self.image.parameter_entry[layer.name],
-            self.context.gate(layer.output_channels),
+            gate,
             layer.residual is not None,
             chosen.relu,
             None if self._apart else chosen.pool,
             0 if chosen.pool is None else self.image.addresses[chosen.pool.name],
             kept,
+            pitch=self.convolutions.pitch(layer.output),
+            moving=whole and self.convolutions.moves(layer.output, gate, layer.output_tiles),
         )
         return output, self._tiles(layer, chosen, low, high, column)
 
@@ -149,7 +169,7 @@ class TileProducts:
     def _averages_apart(self) -> bool:
         layer = self.block.first
         pool = self.image.poolings.get(layer.output)
-        if self.of.one.layers != (layer,) or pool is None or layer.output in self.of.layout.rings:
+        if self.of.one.layers != (layer,) or pool is None or layer.output in self.of.layout.rings or self.context.live:
             return False
         if not may_be_apart(layer, pool, self.graph):
             return False

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.array_share import share_weights
+from gatewright.compiler.plan.by_taps import cut_by_taps, weights_by_taps
 from gatewright.compiler.plan.channel_blocks import cut_by_channels
 from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue, windowed
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut, without_filters
@@ -59,6 +60,9 @@ class BankLayout:
         ``output_gate`` picks its filters; ``vector`` as above.
         """
         bank = self._bank(name, weight, Space.WEIGHTS_BY_REDUCTION, gate, vector, output_gate)
+        if bank.by_taps:
+            self._add(bank, weights_by_taps(weight, bank.vectors))
+            return
         groups = [weight[first : first + bank.group] for first in range(0, len(weight), bank.group)]
         self._add(bank, np.concatenate([weights_by_reduction(part, bank.vectors) for part in groups]))
 
@@ -149,6 +153,8 @@ class BankLayout:
             followers.append(self.image.head.classifier.name)
         if name in followers:
             return cut_follower(bank, self.arch)
+        if name in self.image.by_taps:
+            return cut_by_taps(bank, self.arch)
         chain = self.image.by_channels.get(name)
         return (
             cut(bank, self.arch, vector, self.image.live)

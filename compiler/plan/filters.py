@@ -64,6 +64,8 @@ class FilterBank:
     """Whether the buffer does not hold a group at once, so that its pieces come again for each chunk of pixels."""
     output_gate: str | None = None
     """Of a bank by reduction the gate of the output: its table picks the filters of what has been loaded."""
+    by_taps: bool = False
+    """Whether its rows are those of one tap behind those of another, and a piece is of one tap (``plan.by_taps``)."""
 
     def pieces_in(self, group: int) -> tuple[Slices, ...]:
         """The pieces of a group."""
@@ -87,7 +89,7 @@ class FilterBank:
     @property
     def picked(self) -> bool:
         """Whether filters of each group are picked: by a table of their numbers in the group."""
-        return self.output_gate is not None and self.streamed
+        return self.output_gate is not None and self.streamed and not self.by_taps
 
     def groups(self, filters: int) -> int:
         """Groups of so many filters."""

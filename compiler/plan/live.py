@@ -24,10 +24,8 @@ def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
     whole = {layer.name for layer in image.graph.layers if isinstance(layer, QuantisedAverageGate) and layer.whole}
     in_turn = {layer.name for block in image.blocks for layer in block.layers}
     in_turn |= {layer.name for chain in image.chains for layer in chain.layers}
-    in_turn |= {*image.passes, *image.by_channels}
+    in_turn |= {*image.by_channels}
     for layer in image.graph.layers:
-        if isinstance(layer, QuantisedAverageGate) and layer.gates:
-            yield layer.name, "it looks at a map of which gates have left out parts"
         if not isinstance(layer, QuantisedConv) or not layer.gates:
             continue
         if layer.input_tiles in whole - {layer.output_tiles}:
@@ -36,10 +34,8 @@ def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
             yield layer.name, "it is a grouped convolution under a gate"
         if layer.name in in_turn or {layer.source, layer.output} & image.apart:
             yield layer.name, "a gate picks its tiles or channels, and its maps fit the scratchpad in no way"
-        if layer.output_channels is not None and layer.output in image.poolings:
-            yield layer.name, "the averages of a map of which a gate picks the channels lie as close as these are many"
         bank = image.banks[layer.name]
         if bank.picked:
             yield layer.name, "gates pick its filters and its channels, and its filters do not fit the weight buffer"
-        if bank.returns:
+        if bank.returns and not bank.by_taps:
             yield layer.name, "a gate picks its tiles, and the weight buffer does not hold a block of its filters"

@@ -172,6 +172,7 @@ def plan_maps(
         for rings, count in chosen:
             yield try_bands(rings, blocks[:count], [])
         if live:
+            yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)
             yield in_dram(cut=False, adds_alone=True)
             return
         yield from _tiled(graph, arch, pitch * layout.height, wishes, pooled, refused)

@@ -17,6 +17,7 @@ from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.array_share import Share
 from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.bank_layout import BankLayout
+from gatewright.compiler.plan.by_taps import ZERO_BEATS, by_taps, spread_maps
 from gatewright.compiler.plan.chains import Chain
 from gatewright.compiler.plan.filters import FilterBank, without_filters
 from gatewright.compiler.plan.head import Head, head_of
@@ -90,6 +91,14 @@ class NetworkImage:
     """By layer, what goes by tiles or rows of maps in DRAM."""
     off_chip: dict[str, DramMap] = field(init=False, default_factory=dict)
     """Maps that lie in DRAM, of whose tiles or rows some are there in turn."""
+    by_taps: set[str] = field(init=False, default_factory=set)
+    """Convolutions of a live program whose filters come tap by tap."""
+    spread: set[str] = field(init=False, default_factory=set)
+    """Maps with gated channels whose pixels lie as far apart as if all of these were there."""
+    read_whole: set[str] = field(init=False, default_factory=set)
+    """Of these the maps that are read as if all channels were there, with zeros behind the active ones."""
+    zeros: Region | None = field(init=False, default=None)
+    """Some zeros, where such maps are."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
     parameter_entry: dict[str, int] = field(init=False, default_factory=dict)
     """Entry on chip of filter 0 of a layer; the entry before it is its pooling's. The buffer is a ring. It says nothing
@@ -137,10 +146,18 @@ class NetworkImage:
             and not rows & maps_of(wake.convolution)
             and not (away and isinstance(wake.follower, QuantisedClassifier) and wake.follower.source in away)
         }
+        if self.live:
+            self.by_taps = by_taps(self.graph, self.arch, away)
+            self.read_whole = {la.source for la in self.graph.layers if la.name in self.by_taps}
+            self.spread = spread_maps(self.graph, plan.passes, away) | self.read_whole
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self.builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
         self.input_region = Region("input", "input", address, size)
+        if self.read_whole:
+            zeros = np.zeros(ZERO_BEATS * BEAT_BYTES, np.uint8)
+            self.zeros = Region("zeros", "weights", self.builder.add(zeros), zeros.size)
+            self.regions.append(self.zeros)
         self.bank_layout = BankLayout(self)
         self.parameter_layout = layout = ParameterLayout(self)
         self.parameter_entry, self.parameter_start, self.parameter_end = layout.entry, layout.start, layout.end

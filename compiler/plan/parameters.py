@@ -84,7 +84,7 @@ class ParameterLayout:
                 self._add_group(self.image.banks[name], before, parameter_bytes(requantisation), behind)
                 return
             many = False
-        if many and bank is not None and bank.streamed and not bank.listed and not bank.picked:
+        if many and bank is not None and bank.streamed and not (bank.listed or bank.picked or bank.by_taps):
             self._add_group(bank, before, parameter_bytes(requantisation))
             return
         if count > self.capacity:

@@ -65,6 +65,12 @@ class TileSet:
     gate_rows: tuple[int, int] | None = None
     """Of such a list rows [first, end) of its grid alone, which have a table of their own."""
 
+    gate_bits: tuple[int, int] | None = None
+    """Of such a list tiles [first, end) of the grid alone, if these are not whole rows of it."""
+
+    column: bool = False
+    """Whether the table counts the grid's tiles in one column."""
+
     made: bool = True
     """Whether that table is the one that is named, or it is still to be made."""
 
