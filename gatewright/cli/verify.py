@@ -123,7 +123,7 @@ def verify(
         click.echo(f"images {first} to {results[-1].number}: simulator {simulated:.1f} s, RTL {run:.1f} s", err=True)
         if results[-1].difference is not None:
             break
-    _print(results, building, compare_writes, stall_seed, sum(result.difference is None for result in results))
+    _print(results, building, compare_writes, stall_seed)
     if results[-1].difference is not None:
         ctx.exit(1)
 
@@ -172,14 +172,18 @@ def _in_one_start(
     return run, expect_images(program, *lay_out(program, list(evaluation.inputs)), writes=writes)
 
 
-def _print(results: list[Verified], building: float, writes: bool, stall_seed: int | None, same: int) -> None:
-    """The verdict and its figures; ``same``: images without a difference."""
-    seconds = sum(result.seconds for result in results) / len(results)
+def _print(
+    results: list[Verified], building: float, writes: bool, stall_seed: int | None, in_one_start: int | None = None
+) -> None:
+    """The verdict and its figures; ``in_one_start``: the images of the only result."""
+    same = sum(result.difference is None for result in results)
     compared = "order and bytes" if stall_seed else "cycles and bytes"
-    click.echo(f"{'PASS' if results[-1].difference is None else 'DIFFERENCE'}         {compared}")
+    click.echo(f"{'PASS' if same == len(results) else 'DIFFERENCE'}         {compared}")
     seed = "" if stall_seed is None else f", seed {stall_seed}"
-    starts = "" if len(results) == same else " in one start"
-    click.echo(f"images       {same} without a difference{starts}{seed}")
+    each = 1 if in_one_start is None else in_one_start
+    seconds = sum(result.seconds for result in results) / len(results) / each
+    starts = "" if in_one_start is None else " in one start"
+    click.echo(f"images       {same * each} without a difference{starts}{seed}")
     click.echo(f"instructions {sum(r.instructions for r in results):,}, {sum(r.events for r in results):,} events")
     how = "each compared" if writes else "their final state compared"
     click.echo(

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from gatewright.cli.main import verify as command
+from gatewright.one_start import OneStart
 from gatewright.verify import lockstep, runner
-from gatewright.verify.expectations import Expectation
+from gatewright.verify.expectations import Expectation, expect
 from gatewright.verify.lockstep import Bench, Verified
 from tests.verify.case import copy_program
 
@@ -22,7 +23,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Bench, 
     """Calls of the comparison; programs are small ones, and nothing is built. Program 5 differs."""
     calls: list[tuple[Bench, Sequence[Expectation], int]] = []
 
-    def verify(bench: Bench, expectations: Sequence[Expectation], *, first: int, waves: Path | None) -> list[Verified]:
+    def verify(
+        bench: Bench, expectations: Sequence[Expectation], *, waves: Path | None, first: int = 0
+    ) -> list[Verified]:
         calls.append((bench, expectations, first))
         results = []
         for number, expectation in enumerate(expectations, start=first):
@@ -60,6 +63,21 @@ def test_many_images_go_in_batches_and_stop_at_a_difference(
     assert code == 1 and "DIFFERENCE" in output and "image 5: first difference in cycle 7" in output
     assert [(len(expectations), first) for _, expectations, first in asked] == [(4, 0), (4, 4)]
     assert all(e.writes is None for _, expectations, _ in asked for e in expectations)
+
+
+def test_several_images_in_one_start_are_one_run(
+    asked: list[tuple[Bench, Sequence[Expectation], int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expectation = expect(copy_program(0), writes=False)
+    start = OneStart((300, 362), ({}, {}), (0, 0))
+    monkeypatch.setattr(command, "_in_one_start", lambda *_: (start, expectation))
+    code, output = _run(tmp_path, "--live", "--one-start", "--images", "2")
+    assert code == 0 and "images       2 without a difference in one start" in output
+    assert "an image     331.0 cycles (mean), p5 300, p50 300, p95 362" in output
+    ((_, expectations, first),) = asked
+    assert list(expectations) == [expectation] and first == 0
+    code, _ = _run(tmp_path, "--one-start")
+    assert code == 1, "of a program for one image"
 
 
 def test_options_reach_the_comparison(asked: list[tuple[Bench, Sequence[Expectation], int]], tmp_path: Path) -> None:
