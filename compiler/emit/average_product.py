@@ -150,7 +150,8 @@ class AverageProduct:
         one = {"tile": 1, "tile_count": 1, "pixel_count": 1, "stationary": int(Stationary.FILTERS)}
         sizes = one | {name: self._sizes(first_filter)[name] for name in ("first_filter", "filter_count")}
         self.context.next_bank()
-        nothing, patches = replace(self.source, channels=0, channel_gate=None), Patches(self.base, REGION_UNIT, Slices(0, 1))
+        nothing = replace(self.source, channels=0, channel_gate=None)
+        patches = Patches(self.base, REGION_UNIT, Slices(0, 1))
         group = first_filter // bank.group
         multiply(self.context, self.loader, self.filters_name, nothing, 1, patches, sizes, group)
         self._reduce(sizes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
@@ -132,6 +132,17 @@ def _in_turn(pieces: list[Slices], group: int) -> list[Slices]:
     return pieces if group % 2 else [pieces[0], *pieces[:0:-1]]
 
 
+def _from_both_ends(pieces: list[Slices]) -> list[Slices]:
+    """The first piece, the last, the second, ...: those without channels, which are the last, come one by one.
+
+    Side by side they would hold all places of the patch buffer, and nothing would be gathered ahead. The first one
+    starts the sums.
+    """
+    half = -(-len(pieces) // 2)
+    turns = zip_longest(pieces[:half], reversed(pieces[half:]))
+    return [piece for pair in turns for piece in pair if piece is not None]
+
+
 def _release_pieces(loader: FilterLoader, bank: FilterBank, step: _Step, following: _Step | None, serial: int) -> None:
     """Let the pieces give way that no later step needs, of a group that the buffer does not hold at once."""
     goes_on = following is not None and following.group == step.group
@@ -176,6 +187,8 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
         pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
         if in_turn:
             pieces = _in_turn(pieces, together[0][0])
+        elif context.live and product.source.channel_gate is not None:
+            pieces = _from_both_ends(pieces)
         for first, count in chunks:
             for piece in pieces:
                 steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]

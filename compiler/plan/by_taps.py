@@ -1,10 +1,10 @@
 """Filters of a live program that come tap by tap, some channels at a time: where groups of filters are in the way.
 
-LOAD picks the rows of the active input channels, MATMUL the active filters. Of a group of filters only the machine knows
-which are active, and so at which channel of the output its first one is. So all filters are one group, and what comes
-together is a *piece*: of one tap the channels at some positions of the input gate's table. A slice of the reduction is
-then of one tap, and every place is known: the map that is read has all its channels' pitch, and is gathered as if all
-of them were there, with zeros behind the last active one.
+LOAD picks the rows of the active input channels, MATMUL the active filters. Of a group of filters only the machine
+knows which are active, and so at which channel of the output its first one is. So all filters are one group, and what
+comes together is a *piece*: of one tap the channels at some positions of the input gate's table. A slice of the
+reduction is then of one tap, and every place is known: the map that is read has all its channels' pitch, and is
+gathered as if all of them were there, with zeros behind the last active one.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.contract.arch import OPERAND_BANKS
 from gatewright.contract.errors import GatewrightError
 
 
@@ -36,6 +37,11 @@ def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
             yield layer.name, "a gate picks its tiles or channels, and its maps fit the scratchpad in no way"
         bank = image.banks[layer.name]
         if bank.picked:
-            yield layer.name, "gates pick its filters and its channels, and its filters do not fit the weight buffer"
+            unit = OPERAND_BANKS * image.arch.rows
+            why = "gates pick its filters and its channels, and the weight buffer does not hold its filters, nor can they "
+            why += (
+                f"come tap by tap: its channels are no multiple of {unit}, or the accumulators do not hold a tile of it"
+            )
+            yield layer.name, why
         if bank.returns and not bank.by_taps:
             yield layer.name, "a gate picks its tiles, and the weight buffer does not hold a block of its filters"
