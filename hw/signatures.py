@@ -25,6 +25,7 @@ from gatewright.contract.arithmetic import ACCUMULATOR_BITS
 from gatewright.contract.axi import ADDRESS_BITS
 from gatewright.contract.encodings import (
     INSTRUCTION_BEATS,
+    MASK_GROUP_BITS,
     MASK_WORD_BITS,
     PARAMETER_DTYPE,
     TABLE_ENTRIES_PER_BEAT,
@@ -91,14 +92,17 @@ TABLE_READ = {"gather": 1, "array": 2, "epilogue_filter": 1, "epilogue_tile": 1,
 """Readers of the tables, with the cycles from a position to its entry: two where it is a register."""
 
 
-def table_write_entry(arch: ArchConfig) -> wiring.Signature:
-    """INDEX writes: an entry, and the count of a table, each at the end of the cycle."""
+def table_write_group(arch: ArchConfig) -> wiring.Signature:
+    """INDEX writes: up to a group's entries from ``position`` on, and the count of ``table``, at the end of the cycle.
+
+    The entry at position n is in lane n mod MASK_GROUP_BITS; those are written whose lanes ``enable`` says.
+    """
     return wiring.Signature(
         {
-            "valid": Out(1),
+            "enable": Out(MASK_GROUP_BITS),
             "table": Out(TABLE_BITS),
             "position": Out(POSITION_BITS),
-            "entry": Out(TABLE_ENTRY_BITS),
+            "entries": Out(lanes(MASK_GROUP_BITS, TABLE_ENTRY_BITS)),
             "set_count": Out(1),
             "count": Out(count_bits(arch)),
         }

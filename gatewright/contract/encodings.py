@@ -57,7 +57,10 @@ COORDINATE_BITS = TABLE_ENTRY_BITS // 2
 COORDINATE_MASK = (1 << COORDINATE_BITS) - 1
 
 MASK_WORD_BITS = 16
-"""Mask bits that INDEX looks at in one cycle; a word with n ones takes max(1, n) cycles."""
+"""Mask bits that INDEX looks at together."""
+
+MASK_GROUP_BITS = 4
+"""Mask bits that INDEX lists in one cycle; a word with ones in n of its groups takes max(1, n) cycles."""
 
 PARAMETER_DTYPE = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("unused", "u1")])
 """One filter's epilogue parameters, in DRAM and on chip."""

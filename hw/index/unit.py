@@ -1,21 +1,22 @@
-"""INDEX: a mask becomes a table, word by word, one entry a cycle."""
+"""INDEX: a mask becomes a table, word by word, the entries of a group of bits a cycle."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from itertools import pairwise
+from typing import Any, ClassVar
 
-from amaranth import C, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth import Array, C, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import MASK_BITS, ArchConfig
-from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS, TABLE_ENTRY_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MASK_GROUP_BITS, MASK_WORD_BITS, TABLE_ENTRY_BITS
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import count_bits, head_signature, mask_read_word, progress_signature, table_write_entry
+from gatewright.hw.signatures import count_bits, head_signature, mask_read_word, progress_signature, table_write_group
 
 WRITE_STAGE = INDEX_LATENCY - 1 - DECODE_LATENCY
 """Pipeline stage of the table's write: the table stands still for DECODE_LATENCY cycles before the completion."""
@@ -26,31 +27,35 @@ _FIELDS = operand_layout(Opcode.INDEX)
 _WIDTH, _PLACE = _FIELDS["grid_width"].width, _FIELDS["bits"].width
 _STEPS = MASK_WORD_BITS.bit_length()
 
-_GROUP = 4
-"""Bits of a word that are looked at together."""
+_GROUPS = MASK_WORD_BITS // MASK_GROUP_BITS
+_GROUP, _LANE = ceil_log2(_GROUPS), ceil_log2(MASK_GROUP_BITS)
 
-_FIND = data.StructLayout({"entry": 1, "last": 1, "offset": _OFFSET, "y": _PLACE, "x": _WIDTH, "first": _PLACE})
-"""What a cycle of the scan finds: an entry at bit ``offset`` of a word, or nothing; ``last`` ends the table. The word
-begins at position ``first``, and that is (``y``, ``x``)."""
+_FIND = data.StructLayout(
+    {"entries": MASK_GROUP_BITS, "last": 1, "group": _GROUP, "y": _PLACE, "x": _WIDTH, "first": _PLACE}
+)
+"""What a cycle of the scan finds: entries at those bits of a word's ``group``, or nothing; ``last`` ends the table. The
+word begins at position ``first``, and that is (``y``, ``x``)."""
 
 _STAGES = 5
-"""Registers from the scan to the entry: the find, its offset as rows and columns, sums, (y, x), the entry."""
-assert WRITE_STAGE >= _STAGES
+"""Registers from the scan to the entries: the find, its offsets as rows and columns, sums, (y, x), the entries."""
+assert WRITE_STAGE == _STAGES
 
 
-def _at_least(bits: Value) -> tuple[Value, Value, Value]:
-    """Whether at least one of them is 1, two, three: by groups, and groups of groups, without a carry."""
-    if len(bits) == 1:
-        return bits, Const(0, 1), Const(0, 1)
-    half = len(bits) // 2
-    (one, two, three), (other, pair, more) = _at_least(bits[:half]), _at_least(bits[half:])
-    return one | other, two | pair | (one & other), three | more | (two & other) | (one & pair)
+def _ones(bits: Value) -> Value:
+    """How many they are, of a group: a table of its bits."""
+    count = Array(Const(number.bit_count(), MASK_GROUP_BITS.bit_length()) for number in range(1 << len(bits)))
+    return count[bits]
+
+
+def _at_most_one(groups: Value) -> Value:
+    """Whether at most one of them is 1."""
+    return ~Cat(groups[number] & groups[:number].any() for number in range(1, len(groups))).any()
 
 
 class IndexUnit(wiring.Component):
     """A scanner of 16-bit words and a pipeline to the table's write.
 
-    From s + 1 on each cycle finds the lowest one left in the word; an empty word takes a cycle too. The mask is read
+    From s + 1 on each cycle finds the lowest group left in the word; an empty word takes a cycle too. The mask is read
     a word ahead, so that what is looked at is a register; the first word is read from the end of the scan before on,
     in s - 1 at last, and a mask stands still for longer before who writes it is complete. While the unit is idle its
     registers follow the queue's head, so they need no load.
@@ -68,7 +73,7 @@ class IndexUnit(wiring.Component):
                 "queue": Out(head_signature(Unit.INDEX)),
                 "progress": Out(progress_signature()),
                 "mask": Out(mask_read_word()),
-                "table": Out(table_write_entry(arch)),
+                "table": Out(table_write_group(arch)),
             }
         )
 
@@ -102,15 +107,16 @@ class IndexUnit(wiring.Component):
     def _scan(self, m: Module, scanning: Signal, fields: data.View, find: data.View) -> Signal:
         """Drives the mask's address and what is found; returns the line that is 1 as a word ends."""
         take = self.queue.take
-        # What is left of the word that is looked at: at most one bit, so that it ends; whether it is the last word.
-        word, some, ends_now, final = Signal(MASK_WORD_BITS), Signal(), Signal(), Signal(reset_less=True)
+        # The word that is looked at; its groups that are left; at most one is, so that it ends; whether it is the last.
+        word, left, ends_now = Signal(MASK_WORD_BITS), Signal(_GROUPS), Signal()
+        final = Signal(reset_less=True)
         # Of the word behind it, which the mask gives: words from it on, whether it is the last, its bits that count.
         words, coming_final = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
         tail, counts = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
         # Words before that of the first bit that is listed, from the coming one on; the bits of that word that are.
         before, within = Signal(_PLACE + 1 - _OFFSET, reset_less=True), Signal(reset_less=True)
         lead, listed = Signal(MASK_WORD_BITS, reset_less=True), Signal(MASK_WORD_BITS)
-        coming, remaining = Signal(MASK_WORD_BITS), Signal(MASK_WORD_BITS)
+        coming, remaining, some = Signal(MASK_WORD_BITS), Signal(_GROUPS), Signal(_GROUPS)
         complement = Signal(reset_less=True)
         following, after, beyond = (Signal.like(self.mask.word, name=n) for n in ("following", "after", "beyond"))
         ends = Signal()
@@ -122,24 +128,16 @@ class IndexUnit(wiring.Component):
             Cat(~take, take, zeros, mask),
             Cat(take, C(1, 1), zeros, mask),
         )
-        groups = [word.word_select(number, _GROUP) for number in range(MASK_WORD_BITS // _GROUP)]
         m.d.comb += [
             ends.eq(scanning & ends_now),
             counts.eq(tail | (~coming_final).replicate(MASK_WORD_BITS)),
             listed.eq((lead | (~within).replicate(MASK_WORD_BITS)) & (~before.any()).replicate(MASK_WORD_BITS)),
             coming.eq((self.mask.bits ^ complement.replicate(MASK_WORD_BITS)) & counts & listed),
-            # Groups of bits instead of a carry.
-            remaining.eq(
-                Cat(
-                    group[bit] & Cat(*(other.any() for other in groups[:number]), group[:bit]).any()
-                    for number, group in enumerate(groups)
-                    for bit in range(_GROUP)
-                )
-            ),
+            some.eq(Cat(coming.word_select(number, MASK_GROUP_BITS).any() for number in range(_GROUPS))),
+            remaining.eq(Cat(left[number] & left[:number].any() for number in range(_GROUPS))),
             # The mask's next bits are those behind the word that is looked at from the next cycle on.
             self.mask.word.eq(Mux(scanning, Mux(ends, after, following), begin)),
             self.mask.next_word.eq(Mux(scanning, Mux(ends, beyond, after), second)),
-            find.entry.eq(scanning & some),
             find.last.eq(ends & final),
         ]
         # Numbers one and two further on are registers too: a sum in front of a memory's address is long.
@@ -148,16 +146,13 @@ class IndexUnit(wiring.Component):
             after.eq(self.mask.next_word),
             beyond.eq(Mux(scanning, Mux(ends, beyond + 1, beyond), third)),
         ]
-        lowest = word & ~remaining
-        m.d.comb += find.offset.eq(
-            Cat(Cat(lowest[n] for n in range(MASK_WORD_BITS) if n >> bit & 1).any() for bit in range(_OFFSET))
-        )
-        any_coming, several_coming, _ = _at_least(coming)
-        _, several, crowd = _at_least(word)
+        for number in range(_GROUPS):
+            with m.If(scanning & left[number] & ~remaining[number]):
+                m.d.comb += [find.group.eq(number), find.entries.eq(word.word_select(number, MASK_GROUP_BITS))]
+        groups = Mux(ends | ~scanning, some, remaining)
+        m.d.sync += [left.eq(groups), ends_now.eq(_at_most_one(groups))]
         with m.If(ends | ~scanning):
-            m.d.sync += [word.eq(coming), some.eq(any_coming), ends_now.eq(~several_coming)]
-        with m.Else():
-            m.d.sync += [word.eq(remaining), some.eq(several), ends_now.eq(~crowd)]
+            m.d.sync += word.eq(coming)
         with m.If(ends | take):
             m.d.sync += [words.eq(words - 1), final.eq(coming_final), coming_final.eq(words == 2)]
             m.d.sync += [within.eq(before.any()), before.eq(before - before.any())]
@@ -211,53 +206,76 @@ class IndexUnit(wiring.Component):
         m.d.comb += [find.y.eq(y), find.x.eq(x), find.first.eq(first)]
 
     def _write(self, m: Module, active: Signal, fields: data.View, find: data.View, last: Signal) -> None:
-        """From the find to the table."""
+        """From the find to the table: each bit of the group as if it were an entry, then the entries to their lanes."""
         width = fields.grid_width
-        # Rows narrower than a word may end more than once in it: their quotients come from a table.
-        part = data.StructLayout({"rows": _OFFSET, "columns": _OFFSET})
-        quotients = [
-            {"rows": offset // divisor if divisor else 0, "columns": offset % divisor if divisor else 0}
-            for divisor in range(MASK_WORD_BITS)
-            for offset in range(MASK_WORD_BITS)
-        ]
-        rom = memory.Memory(shape=part, depth=len(quotients), init=quotients)
-        m.submodules.quotients = rom
-        read = rom.read_port()
+        # Rows narrower than a word may end more than once in it: the bits' quotients come from tables.
+        narrow = Signal(_OFFSET, reset_less=True)
+        m.d.sync += narrow.eq(Mux(width < MASK_WORD_BITS, width[:_OFFSET], 0))
         found = delayed(m, find, 1, "find")
         second = delayed(m, found, 1, "find_second")
-        m.d.comb += read.addr.eq(Cat(found.offset, width[:_OFFSET]))
-
-        narrow = Signal(reset_less=True)
         before = Signal(signed(_WIDTH + 2), reset_less=True)
-        along, less = Signal(_WIDTH + 1, reset_less=True), Signal(signed(_WIDTH + 2), reset_less=True)
-        row, y = Signal(_PLACE, reset_less=True), Signal(_PLACE, reset_less=True)
-        x = Signal(_WIDTH, reset_less=True)
-        entry = Signal(TABLE_ENTRY_BITS, reset_less=True)
-        columns = Mux(narrow, read.data.columns, second.offset)
-        position = delayed(m, Cat(second.offset, second.first[_OFFSET:]), 2, "position")
-        m.d.sync += [
-            narrow.eq(width < MASK_WORD_BITS),
-            before.eq(found.x - width),
-            row.eq(second.y + Mux(narrow, read.data.rows, 0)),
-            along.eq(second.x + columns),
-            less.eq(before + columns),
-            y.eq(row + ~less[-1]),
-            x.eq(Mux(less[-1], along, less)),
-            entry.eq(Mux(width == 0, position, y << COORDINATE_BITS | x)),
+        m.d.sync += before.eq(found.x - width)
+        word = delayed(m, second.first[_OFFSET:], 2, "word")
+        group = delayed(m, second.group, 2, "group")
+        entries = [
+            Mux(width == 0, Cat(C(bit, _LANE), group, word), self._coordinates(m, bit, narrow, found, second, before))
+            for bit in range(MASK_GROUP_BITS)
         ]
 
+        # Positions mod the lanes say which bit goes to which lane.
+        waiting = [Signal(MASK_GROUP_BITS, name=f"ones_{cycle + 1}") for cycle in range(_STAGES - 2)]
+        m.d.sync += [later.eq(ones) for ones, later in pairwise([find.entries, *waiting])]
+        ones = waiting[-1]
+        turn, enable = Signal(_LANE), Signal(MASK_GROUP_BITS)
         count, table = Signal(count_bits(self._arch), reset_less=True), self.table
-        writes = Signal(WRITE_STAGE)
-        m.d.sync += writes.eq(Cat(find.entry, writes[:-1]))
+        written = delayed(m, _ones(ones), 2, "written")
+        m.d.sync += [turn.eq(turn + _ones(ones)), table.enable.eq(enable)]
+        for lane in range(MASK_GROUP_BITS):
+            chosen = Signal(_LANE, name=f"chosen_{lane}", reset_less=True)
+            entry = Signal(TABLE_ENTRY_BITS, name=f"entry_{lane}", reset_less=True)
+            rank = (lane - turn)[:_LANE]
+            for bit in range(MASK_GROUP_BITS):
+                with m.If(ones[bit] & (_ones(Cat(ones[:bit], C(0, MASK_GROUP_BITS - bit))) == rank)):
+                    m.d.sync += chosen.eq(bit)
+            m.d.sync += [enable[lane].eq(rank < _ones(ones)), entry.eq(Array(entries)[chosen])]
+            m.d.comb += table.entries[lane].eq(entry)
         m.d.comb += [
-            table.valid.eq(writes[-1]),
             table.table.eq(fields.table),
             table.position.eq(count),
-            table.entry.eq(delayed(m, entry, WRITE_STAGE - _STAGES, "entry")),
             table.set_count.eq(last),
-            table.count.eq(count + table.valid),
+            table.count.eq(count + written),
         ]
+        m.d.sync += count.eq(table.count)
         with m.If(~active):
-            m.d.sync += count.eq(0)
-        with m.Elif(table.valid):
-            m.d.sync += count.eq(count + 1)
+            m.d.sync += [count.eq(0), turn.eq(0)]
+
+    @staticmethod
+    def _coordinates(m: Module, bit: int, narrow: Signal, found: Any, second: Any, before: Signal) -> Value:
+        """The entry of a bit of the group in a table of a grid's places, in the fourth cycle behind the find.
+
+        ``narrow``: the width of rows narrower than a word, 0 of others.
+        """
+        part = data.StructLayout({"rows": _OFFSET, "columns": _OFFSET})
+        quotients = [
+            dict(zip(("rows", "columns"), divmod(offset, divisor) if divisor else (0, offset), strict=True))
+            for divisor in range(MASK_WORD_BITS)
+            for offset in range(bit, MASK_WORD_BITS, MASK_GROUP_BITS)
+        ]
+        rom = memory.Memory(shape=part, depth=len(quotients), init=quotients)
+        m.submodules[f"quotients_{bit}"] = rom
+        read = rom.read_port()
+        along, less = (
+            Signal(_WIDTH + 1, name=f"along_{bit}", reset_less=True),
+            Signal(signed(_WIDTH + 2), name=f"less_{bit}", reset_less=True),
+        )
+        row, y = (Signal(_PLACE, name=f"{name}_{bit}", reset_less=True) for name in ("row", "y"))
+        x = Signal(_WIDTH, name=f"x_{bit}", reset_less=True)
+        m.d.comb += read.addr.eq(Cat(found.group, narrow))
+        m.d.sync += [
+            row.eq(second.y + read.data.rows),
+            along.eq(second.x + read.data.columns),
+            less.eq(before + read.data.columns),
+            y.eq(row + ~less[-1]),
+            x.eq(Mux(less[-1], along, less)),
+        ]
+        return (y << COORDINATE_BITS | x)[:TABLE_ENTRY_BITS]

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT, TABLE_ENTRY_BITS
+from gatewright.contract.encodings import MASK_GROUP_BITS, TABLE_ENTRIES_PER_BEAT, TABLE_ENTRY_BITS
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import TABLE_READ, table_counts, table_read, table_write_entry, table_write_row
+from gatewright.hw.signatures import TABLE_READ, table_counts, table_read, table_write_group, table_write_row
 
 _IN_ROW = ceil_log2(TABLE_ENTRIES_PER_BEAT)
 
@@ -19,6 +19,8 @@ _PART = 4
 """Entries that share a block memory, by a byte of each: it writes 32 bits and reads 8 of them."""
 
 _PARTS, _BYTES = TABLE_ENTRIES_PER_BEAT // _PART, TABLE_ENTRY_BITS // 8
+assert _PART == MASK_GROUP_BITS
+assert _PARTS == 2, "a group of entries lies in one part of a row and in the other, of that row or of the next"
 
 
 class Tables(wiring.Component):
@@ -27,8 +29,8 @@ class Tables(wiring.Component):
     A block memory itself chooses among the entries of half a row, as its ports differ in width: behind it, where the
     time is short, two halves are left.
 
-    INDEX writes an entry, LOAD a row, or a count, at the end of the cycle; ``conflict``: both do. Addresses wrap at
-    the power of two that holds ``table_entries``.
+    INDEX writes a group of entries, LOAD a row, or a count, at the end of the cycle; ``conflict``: both do. Addresses
+    wrap at the power of two that holds ``table_entries``.
     """
 
     CONFLICT = ErrorCode.TABLE_PORT
@@ -38,7 +40,7 @@ class Tables(wiring.Component):
         self._row_bits = max(1, ceil_log2(-(-arch.table_entries // TABLE_ENTRIES_PER_BEAT)))
         super().__init__(
             {
-                "index": In(table_write_entry(arch)),
+                "index": In(table_write_group(arch)),
                 "load": In(table_write_row(arch)),
                 "counts": Out(table_counts(arch)),
                 **{reader: In(table_read()) for reader in TABLE_READ},
@@ -49,25 +51,29 @@ class Tables(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index, load = self.index, self.load
-        place = Signal(TABLE_ENTRIES_PER_BEAT)
-        row = Signal(range(self._tables << self._row_bits))
+        rows = [Signal(range(self._tables << self._row_bits), name=f"row_{part}") for part in range(_PARTS)]
         entries = Signal(data.ArrayLayout(TABLE_ENTRY_BITS, TABLE_ENTRIES_PER_BEAT))
         enable = Signal(TABLE_ENTRIES_PER_BEAT)
-        m.d.comb += place.eq(1 << index.position[:_IN_ROW])
+        # The first entry's place in its part, and that part. Behind the place, lanes are of the part behind.
+        place, part = index.position[: ceil_log2(_PART)], index.position[ceil_log2(_PART)]
+        row = index.position[_IN_ROW : _IN_ROW + self._row_bits]
+        first = Cat(index.enable[lane] & (lane >= place) for lane in range(_PART))
+        second = Cat(index.enable[lane] & (lane < place) for lane in range(_PART))
         with m.If(load.valid):
             m.d.comb += [
-                row.eq(Cat(load.row[: self._row_bits], load.table)),
+                *(each.eq(Cat(load.row[: self._row_bits], load.table)) for each in rows),
                 entries.eq(load.entries),
                 enable.eq(load.enable),
             ]
         with m.Else():
             m.d.comb += [
-                row.eq(Cat(index.position[_IN_ROW : _IN_ROW + self._row_bits], index.table)),
-                entries.as_value().eq(index.entry.replicate(TABLE_ENTRIES_PER_BEAT)),
-                enable.eq(Mux(index.valid, place, 0)),
+                rows[0].eq(Cat((row + part)[: self._row_bits], index.table)),
+                rows[1].eq(Cat(row, index.table)),
+                entries.as_value().eq(index.entries.as_value().replicate(_PARTS)),
+                enable.eq(Mux(part, Cat(second, first), Cat(first, second))),
             ]
         blocks = [
-            self._block(m, f"block_{part}_{byte}", row, parts, enable[part * _PART : (part + 1) * _PART])
+            self._block(m, f"block_{part}_{byte}", rows[part], parts, enable[part * _PART : (part + 1) * _PART])
             for part in range(_PARTS)
             for byte in range(_BYTES)
             for parts in [[entries[part * _PART + place].word_select(byte, 8) for place in range(_PART)]]
@@ -76,7 +82,7 @@ class Tables(wiring.Component):
             for writer in (index, load):
                 with m.If(writer.set_count & (writer.table == number)):
                     m.d.sync += self.counts[number].eq(writer.count)
-        m.d.comb += self.conflict.eq((index.valid | index.set_count) & (load.valid | load.set_count))
+        m.d.comb += self.conflict.eq((index.enable.any() | index.set_count) & (load.valid | load.set_count))
 
         for name, latency in TABLE_READ.items():
             reader = getattr(self, name)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import MASK_BITS, MASKS
-from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MASK_GROUP_BITS, MASK_WORD_BITS
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import INDEX_LATENCY
 from gatewright.sim.fast import faults, work
@@ -41,7 +41,7 @@ def execute(
     count = 0
     cycles = 0
     for word in range(ceil_div(bits, MASK_WORD_BITS)):
-        before = count
+        groups, last_group = 0, -1
         for bit in range(word * MASK_WORD_BITS, min((word + 1) * MASK_WORD_BITS, bits)):
             if bit < row[FIRST_BIT]:
                 continue
@@ -56,7 +56,10 @@ def execute(
                 entry = bit // grid << COORDINATE_BITS | bit % grid
             state.tables[table, count] = entry
             count += 1
-        cycles += max(1, count - before)
+            if bit // MASK_GROUP_BITS != last_group:
+                last_group = bit // MASK_GROUP_BITS
+                groups += 1
+        cycles += max(1, groups)
     state.counts[table] = count
     state.written[table] = True
     done[work.FILTERS] = count

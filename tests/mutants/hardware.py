@@ -56,8 +56,8 @@ HARDWARE = [
     Mutant(
         "count-not-reset",
         "hw/index/unit.py",
-        "with m.If(~active):\n            m.d.sync += count.eq(0)\n        with m.Elif(table.valid):",
-        "with m.If(table.valid):",
+        "[count.eq(0), turn.eq(0)]",
+        "turn.eq(0)",
         "the second table of a program begins where the first one ended",
         "tests/hw/index/test_index.py",
     ),

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 _SIZES = "tests/hw/control/test_sizes.py"
 _ARRAY = "tests/hw/array/test_array.py"
 _INDEX = "tests/hw/index/test_index.py"
+_TABLES = "tests/hw/memories/test_tables.py"
 _LEGALITY = "tests/hw/control/test_sequencer.py -k illegal"
 
 HARDWARE_LISTS = [
@@ -58,9 +59,55 @@ HARDWARE_LISTS = [
         "the low bits of each later word are not listed",
         _INDEX,
     ),
+    Mutant(
+        "group-turned-from-zero",
+        "hw/index/unit.py",
+        "[count.eq(0), turn.eq(0)]",
+        "count.eq(0)",
+        "the entries of a table behind one whose length is no multiple of 4 lie in each other's places",
+        _INDEX,
+    ),
+    Mutant(
+        "group-in-the-order-of-its-bits",
+        "hw/index/unit.py",
+        "rank = (lane - turn)[:_LANE]",
+        "rank = lane",
+        "entries lie in each other's places behind a group with fewer than four",
+        _INDEX,
+    ),
+    Mutant(
+        "last-group-of-a-word-lost",
+        "hw/index/unit.py",
+        "~Cat(groups[number] & groups[:number].any() for number in range(1, len(groups))).any()",
+        "~Cat(groups[number] & groups[:number].any() for number in range(1, len(groups) - 1)).any()",
+        "of a word with two groups or more the last one is not listed",
+        _INDEX,
+    ),
+    Mutant(
+        "group-in-one-row",
+        "hw/memories/tables.py",
+        "Cat((row + part)[: self._row_bits], index.table)",
+        "Cat(row, index.table)",
+        "the entries of a group that crosses the end of a row of eight go to the row's begin",
+        _TABLES,
+    ),
 ]
 
 SIMULATOR_LISTS = [
+    Mutant(
+        "fast-index-one-by-one",
+        "sim/fast/index.py",
+        "if bit // MASK_GROUP_BITS != last_group:",
+        "if bit != last_group:",
+        "INDEX takes as many cycles as there are entries",
+    ),
+    Mutant(
+        "stepped-groups-of-the-list",
+        "sim/stepped/index/unit.py",
+        "np.flatnonzero(np.diff(ones // MASK_GROUP_BITS)) + 1",
+        "range(MASK_GROUP_BITS, len(ones), MASK_GROUP_BITS)",
+        "the reference lists any four entries of a word in a cycle",
+    ),
     Mutant(
         "fast-in-order-one-by-one",
         "sim/fast/array.py",

@@ -1,4 +1,4 @@
-"""INDEX: a mask becomes a table, word by word, one entry a cycle."""
+"""INDEX: a mask becomes a table, word by word, the entries of four bits a cycle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gatewright.contract.encodings import COORDINATE_BITS, MASK_WORD_BITS
+from gatewright.contract.encodings import COORDINATE_BITS, MASK_GROUP_BITS, MASK_WORD_BITS
 from gatewright.contract.isa import Unit
 from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
 from gatewright.sim.stepped.instruction import Instruction
@@ -21,19 +21,19 @@ assert WRITE_STAGE > 0
 
 @dataclass
 class Scan:
-    """What one cycle of the scan finds: an entry, or nothing in an empty word; ``last`` ends the table."""
+    """What one cycle of the scan finds: the entries of a group, none of an empty word; ``last`` ends the table."""
 
-    entry: int | None
+    entries: list[int]
     last: bool
 
 
 class IndexUnit:
     """A scanner of 16-bit words and a pipeline of INDEX_LATENCY stages to the completion.
 
-    s: the instruction's registers are loaded. From s + 1 on, each cycle finds the lowest one left in the word
-    and clears it; an empty word takes a cycle too. The entry's position becomes (y, x) in counters that follow the
-    scan. The entry is written in stage WRITE_STAGE, and the count with the last of them. INDEX is
-    complete, and the next one may start, when the last of them has left the pipeline.
+    s: the instruction's registers are loaded. From s + 1 on, each cycle finds the ones of a group of
+    MASK_GROUP_BITS, the lowest group of the word that has any left; an empty word takes a cycle too. Positions
+    become (y, x) in counters that follow the scan. The entries are written together in stage WRITE_STAGE, and the count
+    with the last of them. INDEX is complete, and the next one may start, when the last of them has left the pipeline.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -52,7 +52,7 @@ class IndexUnit:
             self._position = 0
             self._scanner = self._scan(self._active)
             # Without a word to look at, the end of the table enters the pipeline at once.
-            self._stages = [None if self._active["bits"] else Scan(None, True), *self._stages[:-1]]
+            self._stages = [None if self._active["bits"] else Scan([], True), *self._stages[:-1]]
             return
         assert self._scanner is not None
         self._stages = [next(self._scanner, None), *self._stages[:-1]]
@@ -71,15 +71,19 @@ class IndexUnit:
             word = self._shared.masks.read_on(index["mask"], places, index) ^ bool(index["complement"])
             ones = places[word & (places >= index["first_bit"])]
             final = first + MASK_WORD_BITS >= bits
-            if len(ones) == 0:
-                yield Scan(None, final)
-            for number, place in enumerate(ones):
-                y, x = divmod(int(place), width) if width else (0, int(place))
-                yield Scan(y << COORDINATE_BITS | x, final and number == len(ones) - 1)
+            groups = np.split(ones, np.flatnonzero(np.diff(ones // MASK_GROUP_BITS)) + 1)
+            for number, group in enumerate(groups):
+                entries = [self._entry(place, width) for place in group.tolist()]
+                yield Scan(entries, final and number == len(groups) - 1)
+
+    @staticmethod
+    def _entry(place: int, width: int) -> int:
+        y, x = divmod(place, width) if width else (0, place)
+        return y << COORDINATE_BITS | x
 
     def _write(self, index: Instruction, found: Scan) -> None:
-        if found.entry is not None:
-            self._shared.tables.write(index["table"], self._position, found.entry, index)
+        for entry in found.entries:
+            self._shared.tables.write(index["table"], self._position, entry, index)
             self._position += 1
         if found.last:
             self._shared.tables.set_count(index["table"], self._position, index)

@@ -36,10 +36,10 @@ async def keeps_entries_and_counts(dut: Any) -> None:
     for cycle in range(CYCLES):
         rows = -(-arch.table_entries // 8)
         index = {
-            "valid": rng.random() < 0.4,
+            "enable": rng.choice((0, rng.getrandbits(4))),
             "table": rng.randrange(arch.tables),
-            "position": rng.randrange(arch.table_entries),
-            "entry": rng.getrandbits(16),
+            "position": rng.randrange(arch.table_entries - 3),
+            "entries": rng.getrandbits(64),
             "set_count": rng.random() < 0.2,
             "count": rng.randint(0, arch.table_entries),
         }
@@ -52,11 +52,11 @@ async def keeps_entries_and_counts(dut: Any) -> None:
             "set_count": rng.random() < 0.2,
             "count": rng.randint(0, arch.table_entries),
         }
-        clash = (index["valid"] or index["set_count"]) and (load["valid"] or load["set_count"])
+        clash = (index["enable"] or index["set_count"]) and (load["valid"] or load["set_count"])
         if clash and rng.random() < 0.9:
             clash = False
             quiet = rng.choice((index, load))
-            quiet["valid"] = quiet["set_count"] = False
+            quiet["enable" if quiet is index else "valid"] = quiet["set_count"] = False
         written = list(entries)
         addresses = [
             rng.choice(written) if written and rng.random() < 0.9 else (load["table"], 8 * load["row"])
@@ -86,8 +86,10 @@ async def keeps_entries_and_counts(dut: Any) -> None:
         for writer in (index, load):
             if writer["set_count"]:
                 counts[writer["table"]] = writer["count"]
-        if index["valid"]:
-            entries[index["table"], index["position"]] = index["entry"]
+        for lane in range(4):
+            if index["enable"] >> lane & 1:
+                place = index["position"] + (lane - index["position"]) % 4
+                entries[index["table"], place] = index["entries"] >> (16 * lane) & 0xFFFF
         if load["valid"]:
             for lane in range(8):
                 if load["enable"] >> lane & 1:

@@ -211,7 +211,7 @@ def test_epilogue(fields: dict[str, int], preload: int, cycles: int) -> None:
     assert times(result, 2)[1:] == (free, free + before, free + before + cycles + 15)
     # Waits that are met late leave the preload behind.
     late = [*rows[:3], epilogue(waits=[(Unit.INDEX, 1)], **fields)]
-    late.insert(1, row(Opcode.INDEX, bits=512, complement=1, table=1, waits=[(Unit.LOAD, 1)]))
+    late.insert(1, row(Opcode.INDEX, bits=512 * 16, table=1, waits=[(Unit.LOAD, 1)]))
     result = run(late, ARCH, image)
     index_done = times(result, 1)[3]
     assert index_done - times(result, 1)[2] == 512 + 12
@@ -220,20 +220,20 @@ def test_epilogue(fields: dict[str, int], preload: int, cycles: int) -> None:
     assert (begun, done) == (index_done, index_done + cycles + 15)
 
 
-def test_index_counts_words_and_ones() -> None:
-    """An empty mask costs a cycle a word, its complement one an entry; 20 bits are two words."""
+def test_index_counts_words_and_groups() -> None:
+    """An empty mask costs a cycle a word, its complement one for four entries; 20 bits are two words."""
     result = run([row(Opcode.INDEX, bits=20), row(Opcode.INDEX, bits=20, complement=1), row(Opcode.INDEX)])
     # Boot: 12 beats, 16 cycles: done 93, dispatch 105.
     assert times(result, 0) == (105, 112, 112, 112 + 2 + 12)
-    assert times(result, 1) == (106, 126, 126, 126 + 20 + 12)
-    assert times(result, 2) == (107, 158, 158, 158 + 0 + 12)
+    assert times(result, 1) == (106, 126, 126, 126 + 5 + 12)
+    assert times(result, 2) == (107, 143, 143, 143 + 0 + 12)
 
 
 def test_index_of_a_range() -> None:
-    """Of 40 bits the first 16 are a word that is passed over; of the next, 12 are listed."""
+    """Of 40 bits the first 16 are a word that is passed over; of the next, three groups are listed, then two."""
     result = run([row(Opcode.INDEX, bits=40, complement=1, first_bit=20)])
     begun, done = times(result, 0)[2:]
-    assert done - begun == 1 + 12 + 8 + 12
+    assert done - begun == 1 + 3 + 2 + 12
 
 
 def test_store() -> None:

@@ -252,20 +252,20 @@ def test_epilogue_reads_parameters_before_it_looks_at_its_waits() -> None:
     assert times(arch_of(4, 4), [gather, waiting])[:2] == [(0, 7, 7, 45), (1, 8, 45, 68)]
 
 
-def test_index_takes_a_cycle_for_each_one_and_for_each_empty_word() -> None:
-    # 50 bits of a cleared mask: 4 empty words; its complement: 50 ones.
+def test_index_takes_a_cycle_for_each_group_with_ones_and_for_each_empty_word() -> None:
+    # 50 bits of a cleared mask: 4 empty words; its complement: 50 ones in 13 groups of four.
     zeros = row(Opcode.INDEX, mask=3, bits=50, table=0)
     ones = row(Opcode.INDEX, mask=3, bits=50, table=1, complement=1, grid_width=7)
     nothing = row(Opcode.INDEX, mask=3, bits=0, table=0)
-    expected = [(0, 7, 7, 7 + 4 + 12), (1, 23, 23, 23 + 50 + 12), (2, 85, 85, 85 + 12)]
+    expected = [(0, 7, 7, 7 + 4 + 12), (1, 23, 23, 23 + 13 + 12), (2, 48, 48, 48 + 12)]
     assert times(arch_of(4, 4), [zeros, ones, nothing])[:3] == expected
 
 
 def test_index_of_a_range_passes_over_the_words_before_it() -> None:
-    # The complement of a cleared mask: bits 20 to 49 are 30 ones in three words, and one word lies before them.
+    # The complement of a cleared mask: bits 20 to 49 are 3, 4 and 1 groups in three words; a word lies before.
     some = row(Opcode.INDEX, mask=3, bits=50, table=1, complement=1, grid_width=7, first_bit=20)
     nothing = row(Opcode.INDEX, mask=3, bits=50, table=0, complement=1, first_bit=50)
-    expected = [(0, 7, 7, 7 + 31 + 12), (1, 50, 50, 50 + 4 + 12)]
+    expected = [(0, 7, 7, 7 + 9 + 12), (1, 28, 28, 28 + 4 + 12)]
     assert times(arch_of(4, 4), [some, nothing])[:2] == expected
 
 

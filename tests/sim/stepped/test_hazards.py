@@ -81,7 +81,7 @@ def test_two_users_of_port_b_in_one_cycle_are_named() -> None:
     image.reserve(256)
     load = row(Opcode.LOAD, space=Space.SCRATCHPAD, rows=1, row_beats=16)
     store = row(Opcode.STORE, [(Unit.INDEX, 1)], dram_address=0, address=1024, beats=16)
-    delay = row(Opcode.INDEX, bits=64, table=0, complement=1)
+    delay = row(Opcode.INDEX, bits=64 * 16, table=0)  # empty words
     program = make_program(ARCH, [delay, load, store], image)
     with pytest.raises(
         GatewrightError, match=r"cycle \d+: instruction \d \(\w+\) and instruction \d \(\w+\) both use .*B"
@@ -103,7 +103,7 @@ def test_array_and_epilogue_in_one_accumulator_bank_are_named() -> None:
 def test_index_and_load_at_the_tables_write_port_are_named() -> None:
     image = Image()
     image.add(np.arange(512, dtype="<u2"))
-    # 500 entries, one a cycle, while 64 beats of a table arrive.
+    # 500 entries, four a cycle, while 64 beats of a table arrive.
     fill = row(Opcode.INDEX, bits=500, table=0, complement=1)
     load = {"space": Space.TABLE, "address": 1, "rows": 1, "row_beats": 64, "count": 512}
     with pytest.raises(GatewrightError, match=r"\(LOAD\) and instruction 0 \(INDEX\) both write an index table"):

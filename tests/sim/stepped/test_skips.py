@@ -28,8 +28,8 @@ def test_a_skip_that_is_taken_costs_a_turn_for_each_instruction_left_out() -> No
 def test_a_skip_that_is_not_taken_costs_a_turn() -> None:
     ones = row(Opcode.INDEX, bits=16, complement=1)
     skip = row(Opcode.SKIP, [(Unit.INDEX, 1)], count_table=0, most=15, instructions=1)
-    # e = 7 + 16 + 12; SKIP runs there, and the next is dispatched in 36.
-    assert times(arch_of(4, 4), [ones, skip, INDEX])[:3] == [(0, 7, 7, 35), (35, 35, 35, 36), (36, 43, 43, 56)]
+    # e = 7 + 4 + 12; SKIP runs there, and the next is dispatched in 24.
+    assert times(arch_of(4, 4), [ones, skip, INDEX])[:3] == [(0, 7, 7, 23), (23, 23, 23, 24), (24, 31, 31, 44)]
 
 
 def test_a_skip_that_is_taken_waits_for_every_unit_but_load() -> None:
