@@ -166,7 +166,7 @@ def test_a_load_that_nothing_waits_for_stalls_nothing() -> None:
 
 
 def test_index_building_is_what_the_index_unit_takes() -> None:
-    assert _causes(_serial(16))[Cause.INDEX] == 160 + 12  # one entry a cycle, and the unit's latency
+    assert _causes(_serial(16))[Cause.INDEX] == 40 + 12  # four of 160 entries a cycle, and the unit's latency
 
 
 def test_what_a_skip_leaves_out_is_in_the_parts() -> None:
