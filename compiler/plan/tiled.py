@@ -129,10 +129,11 @@ def _fits(block: TiledBlock, graph: QuantisedGraph) -> bool:
         for (down, across), shape in zip(tiles, shapes, strict=True)
     )
     gates = {name for conv in (block.first, block.middle, block.last) if (name := conv.output_tiles) is not None}
+    # A gate of a whole block has one tile, which is no tile of the maps: such blocks do not go by tiles.
     same = len(gates) <= 1 and all(
-        layer.grid == block.grid
+        isinstance(layer, QuantisedSpatialGate) and layer.grid == block.grid
         for layer in graph.layers
-        if isinstance(layer, QuantisedSpatialGate) and layer.name in gates
+        if layer.name in gates
     )
     pooled = all(
         (layer.tile * block.grid[0], layer.tile * block.grid[1])
