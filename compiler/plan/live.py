@@ -38,10 +38,10 @@ def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
         bank = image.banks[layer.name]
         if bank.picked:
             unit = OPERAND_BANKS * image.arch.rows
-            why = "gates pick its filters and its channels, and the weight buffer does not hold its filters, nor can they "
-            why += (
-                f"come tap by tap: its channels are no multiple of {unit}, or the accumulators do not hold a tile of it"
+            why = (
+                "gates pick its filters and its channels, the weight buffer does not hold its filters, and they cannot "
             )
+            why += f"come tap by tap (channels no multiple of {unit}, or the accumulators do not hold a tile)"
             yield layer.name, why
         if bank.returns and not bank.by_taps:
             yield layer.name, "a gate picks its tiles, and the weight buffer does not hold a block of its filters"

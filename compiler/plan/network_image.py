@@ -148,7 +148,8 @@ class NetworkImage:
         }
         if self.live:
             self.by_taps = by_taps(self.graph, self.arch, away)
-            self.read_whole = {la.source for la in self.graph.layers if la.name in self.by_taps}
+            convolutions = (layer for layer in self.graph.layers if isinstance(layer, QuantisedConv))
+            self.read_whole = {layer.source for layer in convolutions if layer.name in self.by_taps}
             self.spread = spread_maps(self.graph, plan.passes, away) | self.read_whole
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)

@@ -54,11 +54,19 @@ def test_maps_and_filters_that_stay(gating: Gating, preset: str) -> None:
     check(case_of(lively_bottleneck(gating, 16, NETWORK_SEED), 16), PRESETS[preset])
 
 
-@pytest.mark.parametrize("gating", GATINGS)
+@pytest.mark.parametrize("gating", ["dual", "spatial"])
 def test_maps_in_dram_and_filters_tap_by_tap(gating: Gating) -> None:
     image = NetworkImage(case(gating).graph, SMALL, live=True)
-    assert image.off_chip and ("layer2.0.conv2" in image.by_taps) == (gating != "spatial")
+    assert image.off_chip and ("layer2.0.conv2" in image.by_taps) == (gating == "dual")
     check(case(gating), SMALL, stepped=gating == "dual")
+
+
+@pytest.mark.parametrize("gating", ["dual", "channel", "bas"])
+def test_filters_tap_by_tap_where_maps_stay(gating: Gating) -> None:
+    arch = replace(PRESETS["8x8"], weight_kib=24)
+    image = NetworkImage(case(gating).graph, arch, live=True)
+    assert not image.off_chip and "layer2.0.conv2" in image.by_taps
+    check(case(gating), arch, images=3)
 
 
 @pytest.mark.parametrize("gating", ["dual", "channel", "spatial"])
