@@ -16,7 +16,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(VENV)/bin/pytest -q -n $(WORKERS) tests
 
-proofs: $(STAMP) ## of the RTL's control: two to three minutes
+proofs: $(STAMP) ## of the RTL's control: minutes
 	$(VENV)/bin/python -m tests.proofs
 	$(VENV)/bin/python -m tests.proofs --reach
 

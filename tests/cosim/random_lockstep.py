@@ -36,8 +36,8 @@ from tests.support.random_machines import random_machine
 from tests.support.random_programs import Network, random_network
 from tests.support.random_traffic import random_traffic, shared
 
-BATCH = 50
-"""Programs in one process of the simulator."""
+BATCH = 200
+"""Programs in one process of the simulator, whose start takes as long as some twenty of them."""
 
 BEATS = 1 << 18
 """Of DRAM: one program in some hundreds has more than a MiB."""

@@ -132,5 +132,5 @@ LOAD_ORDER = Proof(
             "all waits for LOAD are met one too early",
         ),
     ),
-    search=24,
+    search=16,
 )

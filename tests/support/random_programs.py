@@ -166,7 +166,9 @@ class Network:
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
         partly = layer.tiles is not None or (layer.filter_list is not None and not layer.compact)
         if layer.residual and rng.integers(2):
-            layer.upsample = int(rng.integers(4))
+            shift = int(rng.integers(4))
+            # Of the coarser map mostly more rows than one, which tell how long they are.
+            layer.upsample = shift if shift == 3 else min(shift, max(0, (out_height - 1).bit_length() - 1))
             layer.elsewhere = self.coarse(out_height, out_width, stored, layer.upsample)
             extra += layer.elsewhere.ready
         in_place = layer.residual and layer.elsewhere is None
