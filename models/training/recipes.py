@@ -63,9 +63,6 @@ class Recipe:
     revived_share: float | None = None
     """Begin with spatial gates that are on, and off, for at least this share of the images; see ``revival``."""
 
-    final_share: float | None = None
-    """The same after the last epoch."""
-
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
@@ -169,7 +166,6 @@ RECIPES = {
         gate_noise=0.0,
         gates_apart=True,
         revived_share=0.05,
-        final_share=0.02,
         liveness_weight=0.05,
     ),
 }

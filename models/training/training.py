@@ -131,8 +131,8 @@ def train(
     network = spec.build()
     if initial is not None:
         initialise_from(network, initial, recipe.fresh_gates)
-    shown = train_set.head(min(REVIVED_BY, len(train_set)))
     if recipe.revived_share is not None:
+        shown = train_set.head(min(REVIVED_BY, len(train_set)))
         revive(network, torch.from_numpy(shown.normalised()), recipe.revived_share)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if isinstance(network, EarlyExits):
@@ -165,8 +165,6 @@ def train(
                 f"the training lost its footing: the loss of epoch {epoch + 1} is not finite; {kept}; "
                 "start another run with a lower learning rate"
             )
-        if recipe.final_share is not None and epoch + 1 == recipe.epochs:
-            revive(network, torch.from_numpy(shown.normalised()).to(target), recipe.final_share)
         if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
             result = evaluate_float(network, test_set)
             record |= {key: value for key, value in result.items() if key != "predictions"}
