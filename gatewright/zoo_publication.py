@@ -27,6 +27,8 @@ class Origin:
     command: str
     seed: int
     hardware: str
+    name: str | None = None
+    """In the zoo, if it is not what the network's spec is called: a second network of the same spec."""
 
 
 def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
@@ -36,14 +38,15 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
         raise GatewrightError(f"{checkpoint} is synthetic; the zoo has trained networks only")
     log = checkpoint.parent / "metrics.jsonl"
     records = read_metrics(log)
-    path = FOLDER / f"{spec.name}.safetensors"
+    name = origin.name or spec.name
+    path = FOLDER / f"{name}.safetensors"
     save_checkpoint(path, network, spec)
     shutil.copyfile(log, metrics_path(path))
     train_set = spec.family.data.load(data, "train")
     flow.write_ranges(path, train_set)
     test_set = spec.family.data.load(data, "test")
     blank = Card(
-        name=spec.name,
+        name=name,
         command=origin.command,
         data=f"{spec.family.data.name}, {len(train_set):,} training and {len(test_set):,} test images",
         seed=origin.seed,

@@ -18,8 +18,11 @@ from gatewright.cli.options import required_data_option
 @required_data_option
 @click.option("--command", "made_by", help="The commands that trained it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the training.")
+@click.option("--name", help="In the zoo; without it what the network's gates, depth and target density make.")
 @click.option("--hardware", help="What it was trained on.")
-def publish(name_or_path: str, data: Path, made_by: str | None, seed: int, hardware: str | None) -> None:
+def publish(
+    name_or_path: str, data: Path, made_by: str | None, seed: int, name: str | None, hardware: str | None
+) -> None:
     """Copy a checkpoint into the zoo with its activation ranges, its training log and a card.
 
     The card's figures are measured here: float and int8 top-1 and gate flips on the 10,000 test images, the share of
@@ -37,7 +40,7 @@ def publish(name_or_path: str, data: Path, made_by: str | None, seed: int, hardw
     elif made_by is None or hardware is None:
         raise click.UsageError("a checkpoint that is new to the zoo needs --command and --hardware")
     else:
-        card = zoo_publication.publish(Path(name_or_path), data, zoo_publication.Origin(made_by, seed, hardware))
+        card = zoo_publication.publish(Path(name_or_path), data, zoo_publication.Origin(made_by, seed, hardware, name))
     click.echo(json.dumps(asdict(card), indent=1))
 
 

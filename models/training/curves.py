@@ -36,6 +36,9 @@ class Record(TypedDict):
     spatial_dependent: NotRequired[Share]
     channel_dependent: NotRequired[Share]
     blocks_closed: NotRequired[Annotated[int, Interval(ge=0)]]
+    exit_shares: NotRequired[list[Share]]
+    """Of the images that leave at each early exit, and at the end."""
+    thresholds: NotRequired[list[float]]
 
 
 _MEASURED = ("top1", "mac_ratio", "spatial_density", "channel_density")

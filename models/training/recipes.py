@@ -61,7 +61,7 @@ class Recipe:
     """Weight of ``losses.liveness_loss``, which the paper does not have."""
 
     revived_share: float | None = None
-    """Begin with spatial gates that are on for at least, and at most, so many tiles; see ``revival``."""
+    """Begin with spatial gates that are on, and off, for at least this share of the images; see ``revival``."""
 
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
@@ -157,7 +157,7 @@ RECIPES = {
     "exits": replace(CONTINUED, epochs=4, learning_rate=0.04, views=7),
     "revived": replace(
         CONTINUED,
-        epochs=1,
+        epochs=3,
         learning_rate=0.01,
         gate_rate=0.1,
         views=7,

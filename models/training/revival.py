@@ -18,28 +18,33 @@ CLOSED = 1e-3
 
 @torch.no_grad()
 def revive(network: Network, images: Tensor, share: float) -> list[str]:
-    """Move each spatial gate that is on for less than ``share`` of all tiles, or off, until it is for just that share.
+    """Move each spatial gate whose middle tile is on for less than ``share`` of the images, or off, to just that share.
 
-    ``images`` [N, 3, size, size] are normalised. A gate's logits are shifted and scaled, its filter keeps its
-    direction: which tiles come first is what the gate says already. A block that was closed for all gets a last batch
-    norm of zero: what follows has learnt to do without it, and so the network's answers stay until the block has learnt
-    what to add. In order of execution, so that a gate sees what those before it do. Returns a line for each gate that
-    was moved.
+    ``images`` [N, 3, size, size] are normalised. Of a gate's tiles, by the share of images for which each is on, the
+    middle one counts: at a map's border zeros make the others. Logits are shifted and scaled, the gate's filter keeps
+    its direction: which image comes first is what the gate says already. A block that was closed for all gets a last
+    batch norm of zero: what follows has learnt to do without it, and so the network's answers stay until the block has
+    learnt what to add. In order of execution, so that a gate sees what those before it do. Returns a line for each gate
+    that was moved.
     """
     network.eval()
     x, done = network.stem(images), list[str]()
     for number, block in enumerate(network.blocks()):
         for gate in block.spatial_gates():
             assert gate.atten_s.bias is not None
-            logits = gate.atten_s(F.adaptive_avg_pool2d(x, (gate.mask_height, gate.mask_width))).flatten()
-            on = float((logits >= 0).float().mean())
+            logits = gate.atten_s(F.adaptive_avg_pool2d(x, (gate.mask_height, gate.mask_width))).flatten(1)
+            decided = (logits >= 0).float()
+            on = float(decided.mean(0).median())
             wanted = min(max(on, share), 1 - share)
             if wanted != on:
                 factor = DEVIATION / float(logits.std().clamp(min=1e-6))
-                gate.atten_s.bias.copy_((gate.atten_s.bias - logits.quantile(1 - wanted)) * factor)
+                level = logits.quantile(1 - wanted, 0).median()
+                gate.atten_s.bias.copy_((gate.atten_s.bias - level) * factor)
                 gate.atten_s.weight.mul_(factor)
-                done.append(f"block {number}: on for {100 * on:.2f}% of tiles, now for {100 * wanted:.0f}%")
-            if on < CLOSED:
+                done.append(
+                    f"block {number}: middle tile on for {100 * on:.2f}% of images, now for {100 * wanted:.0f}%"
+                )
+            if float(decided.mean()) < CLOSED:
                 last = [module for module in block.children() if isinstance(module, nn.BatchNorm2d)][-1]
                 last.weight.zero_()
                 last.bias.zero_()

@@ -38,7 +38,7 @@ from gatewright.models.training.recipes import Recipe
 from gatewright.models.training.revival import revive
 
 REVIVED_BY = 1000
-"""Training images, the first ones, by which gates are moved at the start of a recipe with ``revived_share``."""
+"""Training images, the first ones, by which a recipe with ``revived_share`` moves gates."""
 
 
 def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:

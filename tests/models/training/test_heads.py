@@ -17,6 +17,7 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_check
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.decision import NEVER, DecisionGate
+from gatewright.models.training.curves import read_metrics
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.heads import HeadRecipe, hinge_loss, look, train_gate, train_heads, tuned_thresholds
 from gatewright.models.training.recipes import Recipe
@@ -127,6 +128,7 @@ def test_heads_are_trained_on_a_network_that_stays_as_it_is(tmp_path: Path, trun
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in network.state_dict().items())
     assert any(bool(gate.fc.weight.any()) for gate in network.gates())
     records = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
+    assert read_metrics(tmp_path / "a" / "metrics.jsonl") == records
     assert [record["epoch"] for record in records] == [1, 2, 3, 4] and records[-1]["top1"] == reports[0]["top1"]
     assert records[-1]["thresholds"] == pytest.approx([gate.threshold for gate in network.gates()])
     with pytest.raises(GatewrightError, match="already holds a run"):
