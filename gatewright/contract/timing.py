@@ -48,6 +48,11 @@ EPILOGUE_LATENCY = 15
 """From the last accumulator read to the last scratchpad write. Odd, so that a residual read and a
 write never meet on the scratchpad's port."""
 
+EPILOGUE_OVERLAP = 8
+"""Cycles before an EPILOGUE's completion from which the next one may start: its last slot then takes its address from
+a queue, and what is behind that needs five bits of the instruction. What the next one reads early it reads behind the
+run of the one before, and with EPILOGUE_SETUP its own run comes behind the completion."""
+
 EPILOGUE_SETUP = 10
 """Least cycles from an EPILOGUE's start to its run: the first pixel's address is multiplied out."""
 

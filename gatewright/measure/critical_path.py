@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gatewright.contract.isa import COUNT_BITS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
-from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY
+from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, EPILOGUE_OVERLAP, FETCH_LATENCY
 from gatewright.contract.trace import Trace
 
 BOOT = -1
@@ -177,6 +177,9 @@ class CriticalPath:
                 return _Step(previous, Event.DONE, previous, True)
             if self._times[Event.START][previous] + 1 + DECODE_LATENCY == start:
                 return _Step(previous, Event.START, position, False)
+            # The last slots of an EPILOGUE are still under way when the next one is taken.
+            if self._unit[position] == Unit.EPILOGUE and self._times[Event.DONE][previous] - EPILOGUE_OVERLAP == start:
+                return _Step(previous, Event.RUN, previous, True)
             # LOAD addresses its bursts, and the array takes new operands, before they are done.
             if self._times[Event.RUN][previous] < start and self._unit[position] in (Unit.LOAD, Unit.ARRAY):
                 return _Step(previous, Event.RUN, previous, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
@@ -53,6 +53,9 @@ RAW_STAGE = BIAS + 1
 RAW_DELAY = 6
 """Raw totals are written in the three last stages of the contract, the first of them OUTPUT - 2."""
 
+KEPT = ("relu", "maximum", "split", "taps", "windows")
+"""What the stages behind ADDRESS have to know of their slots' instruction."""
+
 SUM_BITS = 18
 """The sum of a tile's bytes, or of a window's."""
 
@@ -63,6 +66,9 @@ class EpiloguePipeline(wiring.Component):
     ``parameter`` and ``accumulators`` belong to the slot in stage BIAS. A slot's parameters reach the lanes' registers
     as the slot passes, so that a parameter slot never disturbs the entries in front of it; collect slots bring
     their own.
+
+    The next instruction ``start``s when the last slot is in stage ADDRESS. ``settled``: no slot of the one before is
+    left. So stages up to ADDRESS look at ``work``, and those behind it at what was kept of it before the start.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -70,6 +76,7 @@ class EpiloguePipeline(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "settled": In(1),
                 "prepared": In(work_layout(arch)),
                 "work": In(work_layout(arch)),
                 "kind": In(KIND),
@@ -92,6 +99,9 @@ class EpiloguePipeline(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         self._through = self.work.windows & ~self.work.depthwise
+        self._kept = Signal(data.StructLayout(dict.fromkeys(KEPT, 1)), reset_less=True)
+        with m.If(self.settled):
+            m.d.sync += [getattr(self._kept, name).eq(getattr(self.work, name)) for name in KEPT]
         self._stages(m)
         self._kernel_sums(m)
         read, details = self._kind[READ], self._details[READ]
@@ -220,7 +230,7 @@ class EpiloguePipeline(wiring.Component):
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
             addend = Signal(8, name=f"addend_{lane}", reset_less=True)
             m.d.sync += addend.eq(Mux(work.adds, self.residual[lane], 0))
-            m.d.sync += values[lane].eq(saturated(scaled, addend, work.relu))
+            m.d.sync += values[lane].eq(saturated(scaled, addend, self._kept.relu))
         # A register behind the queue, whose memory is late.
         m.d.comb += self.take_residual.eq(
             (self._kind[SATURATE - 1].entry & work.adds) | (self._kind[READ].entry & work.depthwise)
@@ -254,14 +264,14 @@ class EpiloguePipeline(wiring.Component):
         Of digits the product is twice the sum. Shifted by DIGIT_BITS it is twice the upper one, but for the lowest bit,
         which would round; unshifted its lower bits are twice the lower one.
         """
-        kind, details, work = self._kind[COLLECT], self._details[COLLECT], self.work
+        kind, details, work, kept = self._kind[COLLECT], self._details[COLLECT], self.work, self._kept
         multiplier, step = Signal(MULTIPLIER_BITS, reset_less=True), Signal(STEP_BITS, reset_less=True)
         with m.If(self._kind[BIAS].pool):
             m.d.sync += [
                 multiplier.eq(Mux(work.split, 2, self.parameter.multiplier)),
                 step.eq(Mux(work.split, DIGIT_BITS, self.parameter.shift - 1)),
             ]
-        low = work.split & self._details[POOLED - 1].lane[0]
+        low = kept.split & self._details[POOLED - 1].lane[0]
         shift = Signal(STEP_BITS, reset_less=True)
         m.d.sync += shift.eq(Mux(low, 0, step))
         lower = delayed(m, low, 1, "lower")
@@ -273,13 +283,13 @@ class EpiloguePipeline(wiring.Component):
             tile_sum = Signal(signed(SUM_BITS), name=f"tile_sum_{lane}", reset_less=True)
             partial = Signal(signed(width), name=f"average_product_{lane}", reset_less=True)
             scaled = Signal(signed(width), name=f"average_{lane}", reset_less=True)
-            added = Mux(outside, Mux(work.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()
-            with m.If(kind.entry & (~work.maximum | details.first | (added > tile_sum[:8].as_signed()))):
-                m.d.sync += tile_sum.eq(Mux(details.first | work.maximum, 0, tile_sum) + added)
+            added = Mux(outside, Mux(kept.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()
+            with m.If(kind.entry & (~kept.maximum | details.first | (added > tile_sum[:8].as_signed()))):
+                m.d.sync += tile_sum.eq(Mux(details.first | kept.maximum, 0, tile_sum) + added)
             m.d.sync += [partial.eq(tile_sum * multiplier), scaled.eq(partial)]
             average = halves_shared(m, scaled, shift, above, f"average_{lane}")
             twice = average.as_value()[:HALF_BITS]
-            with m.If(work.split):
+            with m.If(kept.split):
                 m.d.sync += twice[0].eq(0)
             with m.If(lower):
                 m.d.sync += twice[DIGIT_BITS + 1 :].eq(0)
@@ -290,7 +300,7 @@ class EpiloguePipeline(wiring.Component):
         self, m: Module, biased: list[Signal], values: Any, averages: list[Any], signs: Value, place: Any
     ) -> None:
         """Stages COLLECT to OUTPUT, and MASK: transposed or not, to the scratchpad or to the masks."""
-        kind, details, work = self._kind, self._details, self.work
+        kind, details, work, kept = self._kind, self._details, self.work, self._kept
         m.submodules.transposer = transposer = Transposer(self._arch.columns)
         m.d.comb += [
             transposer.write.eq(kind[COLLECT].collect),
@@ -309,7 +319,7 @@ class EpiloguePipeline(wiring.Component):
         where = delayed(m, place, OUTPUT - ADDRESS - 1, "place")
         m.d.comb += [
             output.valid.eq(
-                ((leaving.entry & ~work.windows) | leaving.transposed | (leaving.pool & ~work.taps) | leaving.total)
+                ((leaving.entry & ~kept.windows) | leaving.transposed | (leaving.pool & ~kept.taps) | leaving.total)
                 & ~where.outside
             ),
             output.address.eq(where.address),
@@ -323,7 +333,7 @@ class EpiloguePipeline(wiring.Component):
         wiring.connect(m, wiring.flipped(self.write), output.write)
 
         m.d.comb += [
-            self.mask.valid.eq(kind[MASK].sign | (kind[MASK].pool & work.taps & ~place.outside)),
+            self.mask.valid.eq(kind[MASK].sign | (kind[MASK].pool & kept.taps & ~place.outside)),
             self.mask.address.eq(place.address),
             self.mask.count.eq(details[MASK].count),
             self.mask.bits.eq(delayed(m, signs, MASK - BIAS - 1, "signs")),

@@ -11,9 +11,15 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.isa import WAITS, Unit
-from gatewright.contract.timing import DECODE_LATENCY, DEPTHWISE_LEAD, EPILOGUE_LATENCY
+from gatewright.contract.timing import (
+    DECODE_LATENCY,
+    DEPTHWISE_LEAD,
+    EPILOGUE_LATENCY,
+    EPILOGUE_OVERLAP,
+    EPILOGUE_SETUP,
+)
 from gatewright.hw.control.queue import WaitComparison
-from gatewright.hw.epilogue.pipeline import RAW_DELAY, EpiloguePipeline
+from gatewright.hw.epilogue.pipeline import ADDRESS, RAW_DELAY, EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
 from gatewright.hw.epilogue.residual import READ_BYTES, ResidualFetch
 from gatewright.hw.epilogue.setup import KERNEL_BITS, EpilogueSetup, work_layout
@@ -34,6 +40,9 @@ from gatewright.hw.signatures import (
 )
 
 assert WaitComparison.LATENCY + 1 <= DECODE_LATENCY
+assert WaitComparison.LATENCY + 2 <= EPILOGUE_LATENCY - EPILOGUE_OVERLAP, "waits are kept until a run without work"
+assert EPILOGUE_LATENCY - EPILOGUE_OVERLAP + 1 == ADDRESS, "the last slot takes its address as the next one starts"
+assert EPILOGUE_OVERLAP <= EPILOGUE_SETUP, "what is behind ADDRESS belongs to one instruction"
 
 
 class EpilogueUnit(wiring.Component):
@@ -41,7 +50,8 @@ class EpilogueUnit(wiring.Component):
 
     s: the instruction is taken without a look at its waits, which are kept, and its parameters are read. r: the first
     cycle behind the setup in which they are met; the first slot enters. An instruction without work has no setup. The
-    next is taken when the last slot has left the pipeline. ``waits``: those of the queue's head.
+    next is taken EPILOGUE_OVERLAP cycles before the last slot has left the pipeline, when it takes its address; behind
+    a raw total, which comes in late, when it has left. ``waits``: those of the queue's head.
     """
 
     MEMORY_PORTS: ClassVar = {
@@ -86,13 +96,14 @@ class EpilogueUnit(wiring.Component):
         with m.If(take):
             m.d.sync += work.eq(setup.work)
         busy = self._control(m, setup.work, work, walk)
+        m.d.comb += pipeline.settled.eq(walk.ready)
         for part in (walk, pixels, pipeline):
             m.d.comb += [part.work.eq(work), part.prepared.eq(setup.work)]
         m.d.comb += [walk.take.eq(take), pixels.start.eq(take), pipeline.start.eq(take)]
         self._parameters(m, busy, setup.work, work, walk)
 
         reading = Signal()
-        m.d.sync += reading.eq((reading | run) & ~self.progress.retire)
+        m.d.sync += reading.eq((reading | run) & ~take)
         m.d.comb += [
             residual.clear.eq(take),
             residual.enable.eq(work.reads & ~work.empty & (reading | run)),
@@ -171,8 +182,12 @@ class EpilogueUnit(wiring.Component):
             last[late].eq(last[late - 1] | (walk.last & work.raw)),
         ]
         m.d.comb += self.progress.retire.eq(last[-1])
-        with m.If(self.progress.retire):
-            m.d.sync += busy.eq(0)
+        # Raw totals come in behind the stage in which others let the next instruction in.
+        raw_leaves = Signal()
+        with m.If(walk.last & work.raw):
+            m.d.sync += raw_leaves.eq(1)
+        with m.If(last[EPILOGUE_LATENCY - EPILOGUE_OVERLAP] | (self.progress.retire & raw_leaves)):
+            m.d.sync += [busy.eq(0), raw_leaves.eq(0)]
         return busy
 
     def _parameters(self, m: Module, busy: Signal, prepared: Any, work: Any, walk: Any) -> None:

@@ -61,7 +61,7 @@ def clocks(executed: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> tup
         if unit == UNIT_SEQUENCER:
             dispatched = np.maximum(dispatched, clock)
             continue
-        # EPILOGUE is taken before its waits, but the one behind it is taken when it is complete.
+        # EPILOGUE is taken before its waits, but the one behind it is taken when it has run.
         started[unit] = early[at] if unit == UNIT_EPILOGUE else clock
         end = clock.copy()
         end[unit] = number[at] + 1

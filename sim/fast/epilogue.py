@@ -12,7 +12,7 @@ from gatewright.contract.arch import MASK_BITS, MASKS, TRANSPOSED_FILTERS
 from gatewright.contract.arithmetic import SHIFT_MAX
 from gatewright.contract.encodings import SCRATCHPAD_SPACE
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Stationary, column
-from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_SETUP
+from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_OVERLAP, EPILOGUE_SETUP
 from gatewright.sim.fast import faults, work
 from gatewright.sim.fast.context import Schedule
 from gatewright.sim.fast.kernels import kernel
@@ -193,4 +193,5 @@ def time(
     start = ready
     run = max(start + before, waits)
     end = run + done[work.CYCLES] + EPILOGUE_LATENCY
-    return start, run, end, end
+    overlap = 0 if row[KIND] == REDUCE_RAW and done[work.BLOCKS] > 0 else EPILOGUE_OVERLAP
+    return start, run, end - overlap, end

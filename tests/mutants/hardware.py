@@ -112,9 +112,25 @@ HARDWARE = [
     Mutant(
         "pool-counts-outside",
         "hw/epilogue/pipeline.py",
-        "added = Mux(outside, Mux(work.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()",
+        "added = Mux(outside, Mux(kept.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()",
         "added = values[lane].as_signed()",
         "averages of tiles at the map's edge are wrong, and gates decide by them",
+        "tests/hw/epilogue/test_epilogue.py -k 4x4",
+    ),
+    Mutant(
+        "relu-of-the-next-epilogue",
+        "hw/epilogue/pipeline.py",
+        "saturated(scaled, addend, self._kept.relu)",
+        "saturated(scaled, addend, work.relu)",
+        "the last pixel is cut at 0, or is not, as the EPILOGUE behind says",
+        "tests/hw/epilogue/test_epilogue.py -k 4x4",
+    ),
+    Mutant(
+        "epilogue-taken-beside-a-raw-total",
+        "hw/epilogue/unit.py",
+        "(self.progress.retire & raw_leaves)",
+        "(walk.last & work.raw)",
+        "logits lose the instruction that they need: cycles and bytes differ",
         "tests/hw/epilogue/test_epilogue.py -k 4x4",
     ),
     Mutant(

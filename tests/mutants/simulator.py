@@ -159,6 +159,20 @@ SIMULATOR = [
         "cycle counts of a network are too large by one per EPILOGUE",
     ),
     Mutant(
+        "fast-epilogues-one-after-the-other",
+        "sim/fast/epilogue.py",
+        "return start, run, end - overlap, end",
+        "return start, run, end, end",
+        "an EPILOGUE waits until the one before has left the pipeline: cycle counts are too large",
+    ),
+    Mutant(
+        "stepped-raw-totals-overlap",
+        "sim/stepped/epilogue/pipeline.py",
+        "at[1].last and not self._raw_total(*at)",
+        "at[1].last",
+        "the reference takes an EPILOGUE while a raw total before it needs the instruction",
+    ),
+    Mutant(
         "fast-queue-place-free-early",
         "sim/fast/sequencer.py",
         "started_at[unit, number - geometry.queue_depth] + 1)",

@@ -35,15 +35,15 @@ HARDWARE_TAPS = [
     Mutant(
         "taps-below-the-grid",
         "hw/epilogue/pipeline.py",
-        "(kind[MASK].pool & work.taps & ~place.outside)",
-        "(kind[MASK].pool & work.taps)",
+        "(kind[MASK].pool & kept.taps & ~place.outside)",
+        "(kind[MASK].pool & kept.taps)",
         "bits behind a mask's grid are overwritten",
         _BENCH,
     ),
     Mutant(
         "taps-into-the-scratchpad",
         "hw/epilogue/pipeline.py",
-        "(leaving.pool & ~work.taps)",
+        "(leaving.pool & ~kept.taps)",
         "leaving.pool",
         "a gate's decisions are written over the byte that has the mask bit's number",
         _BENCH,

@@ -11,7 +11,7 @@ WINDOWS = [
     Mutant(
         "maximum-outside-is-zero",
         "hw/epilogue/pipeline.py",
-        "Mux(work.maximum, INT8_MIN & 0xFF, 0)",
+        "Mux(kept.maximum, INT8_MIN & 0xFF, 0)",
         "0",
         "a max pool's padding beats negative values at the map's edge",
         _BENCH,
@@ -75,7 +75,7 @@ WINDOWS = [
     Mutant(
         "upper-digit-rounded",
         "hw/epilogue/pipeline.py",
-        "with m.If(work.split):\n                m.d.sync += twice[0].eq(0)",
+        "with m.If(kept.split):\n                m.d.sync += twice[0].eq(0)",
         "with m.If(0):\n                m.d.sync += twice[0].eq(0)",
         "of about half of all sums the two digits are 128 too much",
         _BENCH,

@@ -9,7 +9,7 @@ from gatewright.contract.arch import TRANSPOSED_FILTERS
 from gatewright.contract.arithmetic import INT8_MIN, gate_decision, requantise, saturate
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES, RAW_LANES, RAW_WRITES
 from gatewright.contract.isa import EpilogueKind
-from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_OVERLAP
 from gatewright.sim.stepped.epilogue.depthwise import KernelSums
 from gatewright.sim.stepped.epilogue.residual import ResidualFetch
 from gatewright.sim.stepped.epilogue.slots import Kind, Slot
@@ -33,13 +33,14 @@ class EpiloguePipeline:
     shift in SHIFT, so that a parameter slot never disturbs the entries in front of it. COLLECT slots
     bring their own. The transposer and the tiles' sums are written and read in stage COLLECT; the pooling has a
     multiplier of its own behind it. A window's maximum or sum takes the place of a tile's sum; its pixels come by the
-    residual's queue in stage SATURATE. A total's int32 values are written in the last RAW_WRITES stages.
+    residual's queue in stage SATURATE. A total's int32 values are written in the last RAW_WRITES stages. Slots of an
+    instruction may follow while the last ones of the instruction before are under way: each has its own.
     """
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         columns = shared.arch.columns
-        self._stages: list[Slot | None] = [None] * (EPILOGUE_LATENCY + 1)
+        self._stages: list[tuple[Instruction, Slot] | None] = [None] * (EPILOGUE_LATENCY + 1)
         self.residual = ResidualFetch(shared)
         self.bias = np.zeros(columns, np.int64)
         self.multiplier = np.zeros(columns, np.int64)
@@ -61,19 +62,39 @@ class EpiloguePipeline:
             WRITE: self._write,
         }
 
-    def step(self, epilogue: Instruction, entering: Slot | None, early: Slot | None) -> bool:
-        """One clock cycle; true if the instruction's last slot is in the last stage."""
-        self._stages = [entering, *self._stages[:-1]]
-        if early is not None:
-            self._stages[1] = early
+    @property
+    def empty(self) -> bool:
+        """Whether no slot is under way."""
+        return not any(self._stages)
+
+    def step(self, epilogue: Instruction | None, entering: Slot | None, early: Slot | None) -> None:
+        """One clock cycle, with the slots of ``epilogue`` for stages 0 and 1."""
+        self._stages = [None, *self._stages[:-1]]
+        for stage, slot in enumerate((entering, early)):
+            if slot is not None:
+                assert epilogue is not None
+                self._stages[stage] = epilogue, slot
         for stage, work in self._work.items():
-            slot = self._stages[stage]
-            if slot is not None and slot.lane != -1:
-                work(epilogue, slot)
+            at = self._stages[stage]
+            if at is not None and at[1].lane != -1:
+                work(*at)
         leaving = self._stages[WRITE]
-        writes = leaving is not None and leaving.address is not None
+        writes = leaving is not None and leaving[1].address is not None
         self.residual.step(epilogue, port_free=not writes)
-        return leaving is not None and leaving.last
+
+    def frees(self) -> bool:
+        """Whether a last slot is so far that the next instruction may start in the cycle behind this one."""
+        at, leaving = self._stages[WRITE - EPILOGUE_OVERLAP], self._stages[WRITE]
+        early = at is not None and at[1].last and not self._raw_total(*at)
+        return early or (leaving is not None and leaving[1].last and self._raw_total(*leaving))
+
+    def leaves(self) -> Instruction | None:
+        """The instruction whose last slot is in the last stage."""
+        leaving = self._stages[WRITE]
+        return leaving[0] if leaving is not None and leaving[1].last else None
+
+    def _raw_total(self, epilogue: Instruction, slot: Slot) -> bool:
+        return slot.kind == Kind.TOTAL and self._is_raw(epilogue)
 
     def _read(self, epilogue: Instruction, slot: Slot) -> None:
         if slot.kind in (Kind.PARAMETER, Kind.WEIGHTS, Kind.COLLECT, Kind.POOL):
@@ -183,9 +204,10 @@ class EpiloguePipeline:
 
     def _write_raw(self, epilogue: Instruction, slot: Slot) -> None:
         """One of the RAW_WRITES writes of a raw total: the stages count the lanes."""
-        if slot.kind != Kind.TOTAL or not self._is_raw(epilogue):
+        if not self._raw_total(epilogue, slot):
             return
-        stage = next(s for s in range(WRITE - RAW_WRITES + 1, WRITE + 1) if self._stages[s] is slot)
+        stages = range(WRITE - RAW_WRITES + 1, WRITE + 1)
+        stage = next(s for s in stages if (at := self._stages[s]) is not None and at[1] is slot)
         begin = (stage - (WRITE - RAW_WRITES + 1)) * RAW_LANES
         end = min(begin + RAW_LANES, slot.count)
         if begin < end:
@@ -199,7 +221,7 @@ class EpiloguePipeline:
             assert slot.value is not None
             if slot.address is not None:
                 self._shared.masks.write(slot.address, gate_decision(slot.value[: slot.count]), epilogue)
-        elif slot.kind == Kind.TOTAL and self._is_raw(epilogue):
+        elif self._raw_total(epilogue, slot):
             self._write_raw(epilogue, slot)
         elif slot.data is not None and slot.address is not None:
             self._shared.scratchpad.write_b(slot.address, slot.data[: slot.count], epilogue)

@@ -42,8 +42,8 @@ class ResidualFetch:
         """An instruction runs from this cycle on; ``reads``: (address or None, bytes) in order, if it has any."""
         self._reads = reads
 
-    def step(self, epilogue: Instruction, port_free: bool) -> None:
-        """One clock cycle: read for one pixel if there is room and the port is free."""
+    def step(self, epilogue: Instruction | None, port_free: bool) -> None:
+        """One clock cycle: read for one pixel of ``epilogue`` if there is room and the port is free."""
         room = self._held < DEPTH
         self._held = len(self._queue)
         if self._reads is None or not room or not port_free:
@@ -53,6 +53,7 @@ class ResidualFetch:
             self._reads = None
             return
         address, count = following
+        assert epilogue is not None
         data = None if address is None else self._shared.scratchpad.read_b(address, count, epilogue)
         self._queue.append((self._shared.clock.cycle + READ_STAGES, data))
         self._held = len(self._queue)

@@ -18,8 +18,9 @@ class EpilogueUnit:
 
     s: the instruction is taken without a look at its waits, its sizes are registered from the tables of that
     cycle, and the first parameter's address leaves. r: the first cycle behind the preload, and EPILOGUE_SETUP cycles
-    from s on, in which the waits are met; the first slot enters in it. The next instruction is taken when the last
-    slot has left the pipeline. An instruction without work sends a slot that does nothing in at stage 1 in cycle r.
+    from s on, in which the waits are met; the first slot enters in it. The next instruction is taken EPILOGUE_OVERLAP
+    cycles before the last slot has left the pipeline, behind a raw total when it has. An instruction without work sends
+    a slot that does nothing in at stage 1 in cycle r.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -33,13 +34,15 @@ class EpilogueUnit:
 
     def step(self) -> None:
         """One clock cycle."""
-        if self._active is None and not self._take():
+        if self._active is None and not self._take() and self._pipeline.empty:
             return
-        assert self._active is not None
-        entering, early = self._next(self._active)
-        if self._pipeline.step(self._active, entering, early):
-            self._shared.completions.retire(self._active)
+        entering, early = (None, None) if self._active is None else self._next(self._active)
+        self._pipeline.step(self._active, entering, early)
+        if self._pipeline.frees():
             self._active = None
+        complete = self._pipeline.leaves()
+        if complete is not None:
+            self._shared.completions.retire(complete)
 
     def _take(self) -> bool:
         queue = self._shared.queues[Unit.EPILOGUE]

@@ -75,7 +75,7 @@ class Surroundings:
         self.written: deque[tuple[int, bytes] | None] = deque([None] * SCRATCHPAD_WRITE)
         self.queue: deque[Instruction] = deque()
         self.head_since = 0
-        self.begun: list[list[int]] = []
+        self.begun: deque[list[int]] = deque()
 
     def inputs(self, now: int) -> None:
         """Drive what the unit sees in this cycle."""
@@ -152,7 +152,8 @@ class Surroundings:
             assert self.begun[-1][1] < 0, f"cycle {now}: runs twice"
             self.begun[-1][1] = now
         if retired:
-            self.outcome.times.append((self.begun[-1][0], self.begun[-1][1], now + 1))
+            start, run = self.begun.popleft()
+            self.outcome.times.append((start, run, now + 1))
             self.counts[Unit.EPILOGUE] += 1
 
     def push(self, instruction: Instruction, now: int) -> None:
