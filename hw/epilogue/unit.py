@@ -42,7 +42,7 @@ from gatewright.hw.signatures import (
 assert WaitComparison.LATENCY + 1 <= DECODE_LATENCY
 assert WaitComparison.LATENCY + 2 <= EPILOGUE_LATENCY - EPILOGUE_OVERLAP, "waits are kept until a run without work"
 assert EPILOGUE_LATENCY - EPILOGUE_OVERLAP + 1 == ADDRESS, "the last slot takes its address as the next one starts"
-assert EPILOGUE_OVERLAP <= EPILOGUE_SETUP, "what is behind ADDRESS belongs to one instruction"
+assert EPILOGUE_OVERLAP < EPILOGUE_SETUP, "what is behind ADDRESS belongs to one instruction"
 
 
 class EpilogueUnit(wiring.Component):
