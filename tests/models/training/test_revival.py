@@ -27,9 +27,10 @@ def network_and_images() -> tuple[Network, torch.Tensor]:
 
 
 def shares(network: Network, images: torch.Tensor) -> list[float]:
+    """For each spatial gate the share of images for which its middle tile is on."""
     with torch.no_grad():
         _, masks = network.eval().forward_with_masks(images)
-    return [float(block.spatial.mean()) for block in masks if block.spatial is not None]
+    return [float(block.spatial.mean(0).median()) for block in masks if block.spatial is not None]
 
 
 def shift(network: Network, block: int, logit: float) -> None:
@@ -42,10 +43,13 @@ def test_gates_are_moved_to_the_share_and_no_further() -> None:
     shift(network, 1, 30.0)
     assert shares(network, images)[:2] == [0, 1]
     lines = revive(network, images, 0.2)
-    assert lines[:2] == ["block 0: on for 0.00% of tiles, now for 20%", "block 1: on for 100.00% of tiles, now for 80%"]
+    assert lines[:2] == [
+        "block 0: middle tile on for 0.00% of images, now for 20%",
+        "block 1: middle tile on for 100.00% of images, now for 80%",
+    ]
     found = shares(network, images)
-    assert found[:2] == pytest.approx([0.2, 0.8], abs=0.005)
-    assert 0.19 < found[2] < 0.81
+    assert found[:2] == pytest.approx([0.2, 0.8], abs=1.5 / 24)
+    assert 0.13 < found[2] < 0.87
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     assert revive(network, images, 0.1) == [], "all of them are within these bounds"
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -61,7 +65,7 @@ def test_the_order_of_tiles_stays_the_gates_own() -> None:
         shift(network, 0, -30.0)
         revive(network, images, 0.25)
         after = gate.atten_s(pooled).flatten()
-    assert torch.equal(before.argsort(), after.argsort())
+    assert torch.corrcoef(torch.stack([before, after]).double())[0, 1].item() == pytest.approx(1, abs=1e-6)
     assert after.std().item() == pytest.approx(1.5, rel=1e-3)
 
 
@@ -76,7 +80,7 @@ def test_a_network_whose_closed_block_is_opened_answers_as_before() -> None:
         lines = revive(network, images, 0.05)
         after = network(images)
     assert [line.split(":")[0] for line in lines] == ["block 0"]
-    assert shares(network, images)[0] == pytest.approx(0.05, abs=0.005)
+    assert 1 / 24 <= shares(network, images)[0] < 0.15
     torch.testing.assert_close(after, before)
 
 
