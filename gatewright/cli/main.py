@@ -10,6 +10,7 @@ from gatewright.cli import (
     networks,
     plan,
     publish,
+    reports,
     rtl,
     runs,
     synth,
@@ -43,6 +44,6 @@ def main() -> None:
     """
 
 
-for _module in (runs, training, networks, plan, assembly, publish, rtl, synth, thresholds, throughput, verify):
+for _module in (runs, reports, training, networks, plan, assembly, publish, rtl, synth, thresholds, throughput, verify):
     for _command in _module.COMMANDS:
         main.add_command(_command)
