@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +17,6 @@ from gatewright.cli.options import (
     load_program,
     refuse_both,
 )
-
-if TYPE_CHECKING:
-    pass
 
 ALL_LOGITS, LARGEST = 100, 5
 """So many logits are printed at most, and of more of them only the largest."""
