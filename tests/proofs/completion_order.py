@@ -77,7 +77,7 @@ def _follow(h: Harness, take: Any, empty: Any, done: Any, retire: Any) -> None:
     h.check("of_some", (~retire | (under_way != 0)) & (~done | (works != 0)))
     h.check("with_work", ~(on & work) | (ends == finished))
     h.check("without_work", ~on | work | (ends == ((ahead == 0) & (age == EMPTY_LATENCY - 1))))
-    h.cover("between_two_with_work", ends & ~work & h.before(finished, "was") & (works != 0))
+    h.cover("between_two_with_work", ends & ~work & h.before(retire, "was") & (works != 0))
     h.cover("waits_for_others", on & ~work & (ahead == 2) & (works != under_way))
 
 
