@@ -11,6 +11,7 @@ from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.interleave.group import Measure, Request, compile_group
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.gate import QuantisedGate
+from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
@@ -39,6 +40,11 @@ class Compiler:
         """The program for several images, of which some are on the machine at the same time."""
         if any(isinstance(layer, QuantisedExit) for layer in self.graph.layers):
             raise GatewrightError("images of a network with early exits end alone; compile it for one image at a time")
+        if any(isinstance(layer, QuantisedInterpolation) for layer in self.graph.layers):
+            raise GatewrightError(
+                "an interpolation's filters are a map that lies in DRAM, at one place for all images; compile the "
+                "network for one image at a time"
+            )
         return compile_group(self.graph, self.arch, request, measure)
 
     def compile_live(self) -> Program:

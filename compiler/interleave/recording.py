@@ -97,7 +97,7 @@ class Recorder(Emitter):
         if values.get("ring"):
             values["dram_address"] += self.behind[opcode != Opcode.LOAD]
         row = super().emit(opcode, accesses, **values)
-        uses = tuple(Use(a, self._region(a.memory, a.low)) for a in accesses)
+        uses = tuple(Use(a, self._region_of(a)) for a in accesses)
         named = tuple(
             Named(place, self._region(place.memory, place.address(values[place.field])))
             for place in places(opcode, values)
@@ -111,6 +111,13 @@ class Recorder(Emitter):
 
     def exit_if_listed(self, table: int) -> int:
         raise GatewrightError("a network with early exits cannot run several images in one program: they end alone")
+
+    def _region_of(self, access: Access) -> Region | None:
+        """The region that an access lies in: as a whole, or what it does cannot be moved elsewhere."""
+        region = self._region(access.memory, access.low)
+        if access.memory in self._regions and access.low < access.high:
+            assert region is not None and access.high <= region.high, f"{self.layer}: {access} lies in no region"
+        return region
 
     def _region(self, memory: str, address: int) -> Region | None:
         for region in self._regions.get(memory, []):

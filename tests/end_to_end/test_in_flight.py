@@ -30,6 +30,7 @@ from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.sim.stepped import step_simulate
 from tests.end_to_end.networks import Case, captured
 from tests.support.exits import exits_case
+from tests.support.segmentation import pspnet_case
 
 TINY = replace(PRESETS["4x4"], name="tiny", scratchpad_kib=48, patch_kib=8, weight_kib=20)
 """Images of a dual live program hold each other up in its buffers: each has a part of them. The others share them."""
@@ -173,6 +174,13 @@ def test_exits_are_refused() -> None:
     case = exits_case(size=8)
     with pytest.raises(GatewrightError, match="early exits end alone; compile it for one image at a time"):
         group(case, PRESETS["4x4"], 2, live=True)  # type: ignore[arg-type]
+
+
+def test_filters_that_are_a_map_are_refused() -> None:
+    case = pspnet_case("basic", "none", 16)
+    request = Request([{}, {}], case.inputs[:2], 2, live=False)
+    with pytest.raises(GatewrightError, match="at one place for all images"):
+        Compiler(case.graph, PRESETS["ultra96"]).compile_group(request, instruction_costs)
 
 
 def test_maps_that_do_not_fit_beside_one_another_are_refused() -> None:
