@@ -58,20 +58,25 @@ class ImageRange(click.ParamType[tuple[int, int]]):
         return int(first), int(count)
 
 
-class PerChannel(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between them: one for each channel of an image, or one for all."""
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them: one for all (channels, classes), or one for each. ``finite``: all must be."""
 
     name = "number,number,..."
 
+    def __init__(self, finite: bool) -> None:
+        self.finite = finite
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """The numbers; what is no finite number is a usage error."""
+        """The numbers; what is none is a usage error."""
         if isinstance(value, tuple):
             return value
         try:
             numbers = tuple(float(word) for word in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not a number, or numbers with commas between them", param, ctx)
-        if not all(math.isfinite(number) for number in numbers):
+        if any(math.isnan(number) for number in numbers):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if self.finite and not all(math.isfinite(number) for number in numbers):
             self.fail(f"{value!r} is not finite", param, ctx)
         return numbers
 

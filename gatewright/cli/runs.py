@@ -9,7 +9,7 @@ import click
 from gatewright.cli.one_start import simulate_in_starts
 from gatewright.cli.options import (
     ImageRange,
-    PerChannel,
+    Numbers,
     arch_option,
     data_option,
     expected_arch_option,
@@ -35,8 +35,12 @@ ALL_LOGITS, LARGEST = 100, 5
     required=True,
     help="The network's data set, as downloaded or unpacked; a folder of photographs or .npy images.",
 )
-@click.option("--mean", type=PerChannel(), help="Of an exported program's pixels (0 to 1), per channel; by default 0.")
-@click.option("--std", type=PerChannel(), help="Of an exported program's pixels (0 to 1), per channel; by default 1.")
+@click.option(
+    "--mean", type=Numbers(finite=True), help="Of an exported program's pixels (0 to 1), per channel; by default 0."
+)
+@click.option(
+    "--std", type=Numbers(finite=True), help="Of an exported program's pixels (0 to 1), per channel; by default 1."
+)
 def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
     """Measure a network's activation ranges on up to 512 training images and write them beside it.
 

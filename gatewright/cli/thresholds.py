@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
 
-from gatewright.cli.options import PerChannel, data_option, expected_arch_option, load_program
+from gatewright.cli.options import Numbers, data_option, expected_arch_option, load_program
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
-
-
-class Thresholds(click.ParamType[tuple[float, ...]]):
-    """One threshold for all classes, or one for each; one may be infinite."""
-
-    name = "number,number,..."
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """The numbers; what is none is a usage error."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(word) for word in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a number, or numbers with commas between them", param, ctx)
-        if any(math.isnan(number) for number in numbers):
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return numbers
 
 
 @click.command(
@@ -37,8 +18,12 @@ class Thresholds(click.ParamType[tuple[float, ...]]):
 )
 @click.argument("path", metavar="PROGRAM", type=click.Path(path_type=Path))
 @click.option("--exit", "exit_name", help="The exit to change; without --values and --leave all are shown.")
-@click.option("--values", type=Thresholds(), help="With --exit: one threshold for all classes, or one for each.")
-@click.option("--leave", type=PerChannel(), help="With --network: the share of all images that leaves at each exit.")
+@click.option(
+    "--values", type=Numbers(finite=False), help="With --exit: one threshold for all classes, or one for each."
+)
+@click.option(
+    "--leave", type=Numbers(finite=True), help="With --network: the share of all images that leaves at each exit."
+)
 @click.option("--network", "name_or_path", help="With --leave: the network that PROGRAM is of.")
 @click.option("--images", "count", type=click.IntRange(min=2), default=256, help="Of --leave, from the first on.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Program file to write.")
