@@ -122,11 +122,11 @@ def test_capacity_grows_with_what_is_needed() -> None:
     assert Capacity.of(40_000, 200_000, 3 << 20) == Capacity(1 << 16, 1 << 18, 1 << 18)
 
 
-def test_the_makefile_of_verilator_runs_this_python(tmp_path: Path) -> None:
-    """It names ``python``, which a fresh Debian does not have."""
+def test_the_makefile_of_verilator_runs_this_python_and_keeps_what_is_compiled(tmp_path: Path) -> None:
+    """It names ``python``, which a fresh Debian does not have; and it would compile its runtime for each design."""
     makefile = tmp_path / "Makefile"
     include = Path(verilator.__file__).parent / "include" / "verilated.mk"
-    makefile.write_text(f"show:\n\t@echo $(PYTHON3)\ninclude {include}\n")
+    makefile.write_text(f"show:\n\t@echo $(PYTHON3) $(OBJCACHE)\ninclude {include}\n")
     call = ["make", "-s", "-f", str(makefile), "show"]
     done = subprocess.run(call, env=tool_environment(), capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == sys.executable
+    assert done.stdout.split() == [sys.executable, str(Path(sys.executable).parent / "ccache")]
