@@ -25,8 +25,9 @@ def main() -> int:
     where.add_argument("--verilated", type=Path, help="off the board: the library of the Verilated RTL")
     parser.add_argument("--through-pynq", action="store_true", help="with --verilated: through pynq's classes")
     parser.add_argument("--ip", default="gatewright_0", help="name of the IP in the design (%(default)s)")
-    parser.add_argument("--inputs", type=Path, help=".npy, int8 [n, height, width, channels], quantised; without it the "
-                        "program runs once, on its own image")  # fmt: skip
+    parser.add_argument(
+        "--inputs", type=Path, help=".npy, int8 [n, ...], quantised; without it: once, on the program's own image"
+    )
     parser.add_argument("--slots", type=int, help="images of a start (16)")
     parser.add_argument("--wait", choices=("interrupt", "poll"), default="interrupt", help="(%(default)s)")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for a start, 0: for ever (%(default)s)")
@@ -45,9 +46,7 @@ def run(options: Any) -> None:
     """What the options say."""
     program = load_program(options.program)
     inputs = None if options.inputs is None else _inputs(options.inputs)
-    driver = Driver(
-        _machine(options), program, slots=options.slots, wait=options.wait, timeout=options.timeout or None
-    )
+    driver = Driver(_machine(options), program, slots=options.slots, wait=options.wait, timeout=options.timeout or None)
     with driver:
         result = driver.run_own() if inputs is None else driver.run(inputs)
     clock = float(program.arch["clock_mhz"])

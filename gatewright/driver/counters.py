@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from .machine import Registers
 from .registers import UNITS
 
@@ -25,7 +24,7 @@ class Counters:
     completed: dict[str, int]
 
     @staticmethod
-    def read(registers: Registers) -> "Counters":
+    def read(registers: Registers) -> Counters:
         """Those of the last start, or of the one that runs."""
         return Counters(
             registers["IMAGE"],

@@ -57,7 +57,7 @@ class StartResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Several starts: all images' results, each start's counters, and the seconds that the host has waited and copied."""
+    """Several starts: all images' results, each start's counters, and the host's seconds, with all copies."""
 
     images: list[ImageResult]
     starts: list[Counters]
@@ -160,7 +160,8 @@ class Driver:
         program, layout = self.program, self._layout
         if not program.serves_every_image:
             raise WrongProgramError(
-                f"{program.path.name} was compiled for the gates of one image, and takes no other; compile it with --live"
+                f"{program.path.name} was compiled for the gates of one image, and takes no other; compile it with "
+                "--live"
             )
         if not len(samples):
             raise WrongInputError("no images: give one or more")
@@ -312,9 +313,9 @@ class Driver:
         lines = [self.program.line(row) for row in rows]
         where = "\n  ".join(["it was at one of" if len(rows) > 1 else "it was at", *lines]) if rows else ""
         return StoppedError(
-            f"the machine stopped with {name} (code {code}: {text.rstrip('.')}) behind {instruction:,} instructions of "
-            f"the start, in run {counters.images} of {self._runs}, at entry {entry}; {where}\n  A unit may have found it "
-            "in an instruction a little before. Cleared; the machine can be started again",
+            f"the machine stopped with {name} (code {code}: {text.rstrip('.')}) behind {instruction:,} instructions "
+            f"of the start, in run {counters.images} of {self._runs}, at entry {entry}; {where}\n  A unit may have "
+            "found it in an instruction a little before. Cleared; the machine can be started again",
             code,
             name,
             instruction,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-
-
 class DriverError(Exception):
     """A fault that a user can do something about. The machine is idle, and the next run works."""
 

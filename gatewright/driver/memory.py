@@ -60,7 +60,7 @@ class Memory:
                 "free buffers (close drivers), take fewer slots, or make the memory larger"
             )
         self._pieces[at] = size
-        buffer = self._data[at : at + size].view(Buffer)
+        buffer: Buffer = self._data[at : at + size].view(Buffer)
         buffer.device_address = self._base + at
         buffer._free = lambda address: self._pieces.pop(address - self._base) and None
         return buffer

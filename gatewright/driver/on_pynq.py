@@ -50,7 +50,7 @@ class PynqMachine:
         try:
             # The loop that pynq's own interrupts are registered with.
             asyncio.get_event_loop().run_until_complete(asyncio.wait_for(self._interrupt.wait(), seconds))
-        except asyncio.TimeoutError:
+        except asyncio.TimeoutError:  # noqa: UP041  # not the same in Python 3.10
             return False
         return True
 
@@ -64,9 +64,7 @@ def from_bitstream(path: str, ip: str = "gatewright_0") -> PynqMachine:
     try:
         import pynq
     except ImportError as error:
-        raise DriverError(
-            f"{path} needs pynq, which is missing: run this on the board, with its own Python"
-        ) from error
+        raise DriverError(f"{path} needs pynq, which is missing: run this on the board, with its own Python") from error
     overlay = pynq.Overlay(path)
     if ip not in overlay.ip_dict:
         raise DriverError(f"{path} has no IP {ip!r}; it has {', '.join(sorted(overlay.ip_dict)) or 'none'}")

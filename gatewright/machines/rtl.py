@@ -47,9 +47,7 @@ def build_library(arch: ArchConfig, memory_bytes: int = 0) -> Path:
 
 
 def _verilate(folder: Path, parameters: dict[str, int]) -> None:
-    (folder / "memory.vlt").write_text(
-        '`verilator_config\npublic_flat_rw -module "dram_model" -var "memory"\n'
-    )
+    (folder / "memory.vlt").write_text('`verilator_config\npublic_flat_rw -module "dram_model" -var "memory"\n')
     place, log = folder / "sim", folder / "build.log"
     verilate = ["verilator", "--top-module", BENCH, "-o", LIBRARY, "-Mdir", str(place), f"-I{folder}"]
     verilate += [*runner.ARGUMENTS, "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared"]

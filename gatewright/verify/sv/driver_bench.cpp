@@ -16,7 +16,7 @@ constexpr int NO_ANSWER = -1;
 
 struct Context : VerilatedContext {
     Context() {  // in front of the model, whose first act is to look at its arguments
-        static const char* const none[] = {"machine"};
+        static const char* none[] = {"machine"};
         commandArgs(1, none);
     }
 };
