@@ -9,7 +9,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"contract"}),
     frozenset({"boards"}),
     frozenset({"listing", "models", "compiler", "sim", "hw"}),
-    frozenset({"verify", "measure"}),
+    frozenset({"verify", "measure", "vivado"}),
     frozenset({"report"}),
     frozenset({"own_network"}),
     frozenset({"flow"}),

@@ -81,9 +81,7 @@ class Board:
         derived = {"name": name, "clock_mhz": clock, "dram": vars(self.dram.at(clock))}
         twice = sorted(changes.keys() & derived.keys())
         if twice:
-            raise GatewrightError(
-                f"board {self.name}: machine.{twice[0]} follows from the rest of the file; leave it out"
-            )
+            raise GatewrightError(f"board {self.name}: machine.{twice[0]} follows from the file's other keys")
         return ArchConfig.from_dict({**PRESETS[preset].to_dict(), **changes, **derived}, f"board {self.name}: machine")
 
     def need_chip(self) -> Chip:
