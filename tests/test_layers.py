@@ -9,7 +9,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"contract", "driver"}),
     frozenset({"boards"}),
     frozenset({"listing", "models", "compiler", "sim", "hw"}),
-    frozenset({"verify", "measure", "driver_export"}),
+    frozenset({"verify", "measure", "driver_export", "vivado"}),
     frozenset({"machines"}),
     frozenset({"report"}),
     frozenset({"own_network"}),

@@ -1,31 +1,49 @@
-"""Boards: one file each says which chip it carries, how much of it a design may fill, and which machine suits it.
+"""Boards: a TOML file each says which chip it carries, which DRAM, which clocks, and which machine suits it.
 
-A module here that defines ``BOARD`` is a board; nothing else has to be told of it.
+A file in this folder is a board; nothing else has to be told of it. ``load_board`` takes a file from elsewhere, too.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import tomllib
+from importlib import resources
+from pathlib import Path
 
-from gatewright.boards.board import Board, Resources
+from gatewright.boards.board import Board, Chip, Resources
+from gatewright.boards.dram import BoardDram
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.schema import parse
 
-__all__ = ["BOARDS", "Board", "Resources", "find_board"]
+__all__ = ["BOARDS", "Board", "BoardDram", "Chip", "Resources", "load_board"]
 
+SUFFIX = ".toml"
 
-def _boards() -> dict[str, Board]:
-    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
-    boards = [module.BOARD for module in modules if hasattr(module, "BOARD")]
-    return {board.name: board for board in boards}
+_FOLDER = resources.files(__name__)
 
-
-BOARDS = _boards()
-"""Every board by name."""
+BOARDS = tuple(sorted(file.name.removesuffix(SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(SUFFIX)))
+"""The names of those that come with the package."""
 
 
-def find_board(name: str) -> Board:
-    """The board of that name; an unknown one is an error that lists those there are."""
-    if name not in BOARDS:
-        raise GatewrightError(f"no board {name!r}; boards are {', '.join(sorted(BOARDS))}")
-    return BOARDS[name]
+def load_board(name_or_path: str) -> Board:
+    """A board of the package by name, or a board's TOML file, whose name is then the board's.
+
+    Every key must be there but ``chip``, and no other.
+    """
+    path = Path(name_or_path)
+    if name_or_path in BOARDS:
+        text = (_FOLDER / (name_or_path + SUFFIX)).read_text("utf-8")
+    elif path.is_file():
+        text = path.read_text("utf-8", errors="replace")
+    else:
+        raise GatewrightError(f"no board or file {name_or_path!r}; boards are {', '.join(BOARDS)}")
+    what = f"board {path.stem}"
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise GatewrightError(f"{what} is not valid TOML: {error}") from error
+    if "name" in data:
+        raise GatewrightError(f"{what}: unknown key name; a board has the name of its file")
+    whole = {"chip": None, **data, "name": path.stem}
+    board = parse(Board, whole, what, "gatewright/boards has examples")
+    board.arch()  # a machine that cannot be is found here
+    return board

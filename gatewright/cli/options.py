@@ -15,6 +15,10 @@ arch_option = click.option(
     "--arch", "arch_name", default="ultra96", metavar="PRESET_OR_TOML", help="Machine: a preset's name or a TOML file."
 )
 
+board_option = click.option(
+    "--board", "board_name", default="ultra96", metavar="BOARD_OR_TOML", help="A board's name or its TOML file."
+)
+
 expected_arch_option = click.option(
     "--arch", "arch_name", metavar="PRESET_OR_TOML", help="Refuse a program that was compiled for another machine."
 )

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from gatewright.boards import BOARDS, find_board
-from gatewright.cli.options import arch_option
+from gatewright.boards import load_board
+from gatewright.cli.options import arch_option, board_option
 from gatewright.cli.verify import verify
 from gatewright.contract.arch import load_arch
 
 
 @click.command(epilog="Example: gatewright synth --arch ultra96 -o build/synth")
 @arch_option
-@click.option("--board", "board_name", type=click.Choice(sorted(BOARDS)), default="ultra96", help="Board to fit on.")
+@board_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for netlist, log and report.")
 @click.option(
     "--depth",
@@ -47,8 +47,8 @@ def synth(ctx: click.Context, arch_name: str, board_name: str, out: Path, depth:
     from gatewright.hw.synth.yosys import read_output
     from gatewright.hw.top import Accelerator
 
-    arch = load_arch(arch_name)
-    report = synthesise(Accelerator(arch), None, "gatewright", out, board=find_board(board_name), depth=depth)
+    chip, arch = load_board(board_name).need_chip(), load_arch(arch_name)
+    report = synthesise(Accelerator(arch), None, "gatewright", out, chip=chip, depth=depth)
     click.echo(table(report))
     if paths:
         click.echo("\nworst path to each register or memory:")

@@ -186,10 +186,13 @@ _RANGES = (
     ("queue_depth", 2, 64),
 )
 
+MOST_DRAM_RATE = 1024
+"""The largest ``beats`` and ``per_cycles`` of a DRAM's rate."""
+
 _DRAM_RANGES = (
     ("latency", 2, 65_535),
-    ("beats", 1, 1024),
-    ("per_cycles", 1, 1024),
+    ("beats", 1, MOST_DRAM_RATE),
+    ("per_cycles", 1, MOST_DRAM_RATE),
     ("burst_gap", 0, 65_535),
     ("outstanding", 1, 64),
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from amaranth.back import rtlil
 
-from gatewright.boards.board import Board
+from gatewright.boards.board import Chip
 from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth.library import library
 from gatewright.hw.synth.report import REPORT, Goal, SynthesisReport, module_resources, table
@@ -35,7 +35,7 @@ def synthesise(
     name: str,
     out: Path,
     *,
-    board: Board,
+    chip: Chip,
     depth: int = 1,
     dsp_width: int = 8,
 ) -> SynthesisReport:
@@ -44,7 +44,7 @@ def synthesise(
     ``ports`` are the top's signals, None for those of a component's signature. Modules down to ``depth`` levels below
     the top are kept: each is synthesised on its own with all that is below it and has a row in the report; only
     constants and unused signals pass their boundaries. The total is the sum of what was mapped. Multipliers
-    with an operand of fewer than ``dsp_width`` bits become look-up tables. ``board`` says what
+    with an operand of fewer than ``dsp_width`` bits become look-up tables. ``chip`` says what
     there is and what the goals are.
     """
     try:
@@ -63,7 +63,7 @@ def synthesise(
     modules, cells = module_resources(read_output(out / STATISTICS), name)
     report = SynthesisReport(
         name=name,
-        board=board,
+        chip=chip,
         total=modules[name],
         modules=modules,
         cells=cells,

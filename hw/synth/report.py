@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gatewright.boards.board import Board, Resources
+from gatewright.boards.board import Chip, Resources
 from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth.cells import cost
 from gatewright.hw.synth.timing import MEANING, LongestPath
@@ -36,7 +36,7 @@ class SynthesisReport:
     """The result of one synthesis."""
 
     name: str
-    board: Board
+    chip: Chip
     total: Resources
     modules: dict[str, Resources]
     """Per module that was kept, with everything below it; names as in the design, the top's is ``name``."""
@@ -49,8 +49,8 @@ class SynthesisReport:
     def goals(self) -> list[Goal]:
         """The goals, each with what is used."""
         return [
-            Goal(resource, getattr(self.total, resource), share * getattr(self.board.capacity, resource))
-            for resource, share in self.board.goals.items()
+            Goal(resource, getattr(self.total, resource), share * getattr(self.chip.capacity, resource))
+            for resource, share in self.chip.goals.items()
         ]
 
     def figures(self) -> dict[str, Any]:
@@ -68,9 +68,9 @@ class SynthesisReport:
         return json.dumps(
             {
                 "name": self.name,
-                "device": self.board.chip,
+                "device": self.chip.name,
                 **self.figures(),
-                "capacity": asdict(self.board.capacity),
+                "capacity": asdict(self.chip.capacity),
                 "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals()],
                 "cells": self.cells,
                 "longest_path": None if path is None else asdict(path),
@@ -123,17 +123,17 @@ def table(report: SynthesisReport) -> str:
     names = list(report.modules)
     labels = [_label(name, report.name) for name in names]
     width = max(len("share of the chip"), *(len(label) for label in labels))
-    lines = [f"{report.name} on the {report.board.chip}", ""]
+    lines = [f"{report.name} on the {report.chip.name}", ""]
     lines.append(f"{'module':<{width}}" + "".join(f"{heading:>10}" for heading in COLUMNS.values()))
     for name, label in zip(names, labels, strict=True):
         lines.append(f"{label:<{width}}" + _row(report.modules[name]))
-    lines.append(f"{report.board.chip:<{width}}" + _row(report.board.capacity))
-    shares = (getattr(report.total, name) / getattr(report.board.capacity, name) for name in COLUMNS)
+    lines.append(f"{report.chip.name:<{width}}" + _row(report.chip.capacity))
+    shares = (getattr(report.total, name) / getattr(report.chip.capacity, name) for name in COLUMNS)
     lines.append(f"{'share of the chip':<{width}}" + "".join(f"{share:>10.1%}" for share in shares))
     lines.append("")
     for goal in report.goals():
         verdict = "met" if goal.met else "MISSED"
-        share = report.board.goals[goal.resource]
+        share = report.chip.goals[goal.resource]
         lines.append(
             f"goal {COLUMNS[goal.resource]} at most {share:.0%} ({goal.limit:,.0f}): {goal.used:,g} used, {verdict}"
         )

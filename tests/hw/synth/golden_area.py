@@ -16,7 +16,7 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from gatewright.boards import BOARDS
+from gatewright.boards import load_board
 from gatewright.contract.arch import PRESETS
 from gatewright.hw.array.grid import Grid, packed_pairs
 from gatewright.hw.memories.accumulators import Accumulators
@@ -72,7 +72,7 @@ def design(name: str) -> wiring.Component:
 
 def measure(name: str, folder: Path) -> Figures:
     """Resources of the whole and of each module, and the longest path in picoseconds."""
-    report = synthesise(design(name), None, "gatewright", folder, board=BOARDS["ultra96"])
+    report = synthesise(design(name), None, "gatewright", folder, chip=load_board("ultra96").need_chip())
     print(table(report))
     return report.figures()
 

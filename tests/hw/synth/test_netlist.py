@@ -17,7 +17,7 @@ from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gatewright.boards import BOARDS
+from gatewright.boards import load_board
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Unit
@@ -56,7 +56,7 @@ class Mean(wiring.Component):
 
 def netlist(component: Any, folder: Path) -> tuple[str, set[str]]:
     """A component's netlist with models, and the types of its cells."""
-    cells = set(synthesise(component, None, TOP, folder, board=BOARDS["ultra96"]).cells)
+    cells = set(synthesise(component, None, TOP, folder, chip=load_board("ultra96").need_chip()).cells)
     return netlist_text(folder, cells), cells
 
 

@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner
 
-from gatewright.boards import BOARDS, Resources
+from gatewright.boards import Resources, load_board
 from gatewright.contract.errors import GatewrightError
 from gatewright.hw.synth import LongestPath, SynthesisReport, synthesise, table
 from gatewright.hw.synth.cells import cost
@@ -20,7 +20,7 @@ from tests.hw.synth import golden_area
 
 ROWS, BANK_WORDS = 22, 2048
 
-BOARD = BOARDS["ultra96"]
+CHIP = load_board("ultra96").need_chip()
 
 
 class Bank(wiring.Component):
@@ -123,7 +123,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(folder: Path) -> SynthesisReport:
-    return synthesise(Prototype(), None, "prototype", folder, board=BOARD)
+    return synthesise(Prototype(), None, "prototype", folder, chip=CHIP)
 
 
 def test_memories_and_multipliers_become_blocks(report: SynthesisReport) -> None:
@@ -146,7 +146,7 @@ def test_the_total_is_the_sum(report: SynthesisReport) -> None:
 
 
 def test_a_flat_netlist_takes_the_same(report: SynthesisReport, tmp_path: Path) -> None:
-    flat = synthesise(Prototype(), None, "prototype", tmp_path, board=BOARD, depth=0)
+    flat = synthesise(Prototype(), None, "prototype", tmp_path, chip=CHIP, depth=0)
     assert flat.total == report.total
     assert list(flat.modules) == ["prototype"]
 
@@ -187,10 +187,10 @@ def test_table_shows_modules_goals_and_steps(report: SynthesisReport) -> None:
 
 
 def test_a_full_chip_misses_its_goals() -> None:
-    full = SynthesisReport("full", BOARD, BOARD.capacity, {"full": BOARD.capacity}, {}, None, {})
+    full = SynthesisReport("full", CHIP, CHIP.capacity, {"full": CHIP.capacity}, {}, None, {})
     assert [goal.met for goal in full.goals()] == [False, False, False]
     limit = Resources(lut=49_392, bram36=205, dsp=306)
-    assert all(goal.met for goal in SynthesisReport("at", BOARD, limit, {"at": limit}, {}, None, {}).goals())
+    assert all(goal.met for goal in SynthesisReport("at", CHIP, limit, {"at": limit}, {}, None, {}).goals())
     assert table(full).count("MISSED") == 3
 
 
