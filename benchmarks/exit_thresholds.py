@@ -53,8 +53,7 @@ def tuned(network: EarlyExits, train_set: ImageSet, lost: list[float]) -> list[l
     seen = look(network, train_set.every(HELD_OUT))
     with torch.no_grad():
         distances = [gate.fc(each) for gate, each in zip(network.gates(), seen.averages, strict=True)]
-    macs = [float(number) for number in network.macs_of_exits()]
-    return [tuned_thresholds(distances, seen.end, seen.labels, macs, share) for share in lost]
+    return [tuned_thresholds(distances, seen.end, seen.labels, seen.macs, share) for share in lost]
 
 
 def leaving(

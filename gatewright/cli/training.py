@@ -25,7 +25,7 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--depth", type=int, default=20, help="Layers of the ResNet, 6n+2.")
 @click.option("--gating", type=click.Choice(GATINGS), default="none", help="Gates in every block.")
-@click.option("--exits", is_flag=True, help="Early exits behind the stages, without gates in blocks; see train-exits.")
+@click.option("--exits", is_flag=True, help="Early exits behind the stages, beside the gates; see train-exits.")
 @click.option(
     "--target-density",
     type=click.FloatRange(0, 1, min_open=True),
@@ -46,6 +46,7 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 )
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
 @click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
+@click.option("--views", type=click.IntRange(min=1), help="Instead of the recipe's: crops that the teacher sees.")
 @click.option("--compile", "compiled", is_flag=True, help="Fuse operations with torch.compile; needs a C++ compiler.")
 @click.option("--evaluate-every", type=click.IntRange(min=1), default=1, help="Epochs from one test to the next.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of weights, order, crops and gate noise.")
@@ -66,6 +67,7 @@ def train(
     complexity: float | None,
     initial: Path | None,
     teacher: Path | None,
+    views: int | None,
     compiled: bool,
     evaluate_every: int,
     seed: int,
@@ -90,13 +92,12 @@ def train(
         raise click.UsageError("--complexity needs a recipe with batch shaping or L0: bas, l0 or short-bas")
     if gating == "none" and target_density is not None:
         raise click.UsageError("--target-density needs gates; choose them with --gating")
-    if exits and gating != "none":
-        raise click.UsageError("--exits and --gating exclude each other")
     known: tuple[Gating, ...] = get_args(Gating)
     schedule = replace(
         schedule,
         epochs=epochs or schedule.epochs,
         learning_rate=learning_rate or schedule.learning_rate,
+        views=views or schedule.views,
         bound_gradient=bound_gradient or schedule.bound_gradient,
         complexity_weight=schedule.complexity_weight if complexity is None else complexity,
     )
@@ -144,8 +145,8 @@ def train_exits(name_or_path: str, data: Path, out: Path, most_lost: float, seed
     """Put early exits on a trained CIFAR ResNet, which stays as it is, and set their thresholds.
 
     Each exit is a linear classifier, trained with a hinge loss. The thresholds are those of the least MACs at which
-    no more images are lost than allowed, of the training images that no exit was trained with. NAME_OR_PATH is a static
-    network, or one of gatewright train --exits, whose exits begin anew.
+    no more images are lost than allowed, of the training images that no exit was trained with. NAME_OR_PATH is a CIFAR
+    ResNet, or one of gatewright train --exits, whose exits begin anew.
     """
     from gatewright.flow import write_ranges
     from gatewright.models.checkpoints.checkpoint import load_checkpoint

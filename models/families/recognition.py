@@ -50,7 +50,9 @@ def classes_of(state: Mapping[str, Tensor], what: str, classifier: str = "fc") -
 def gating_of(state: Mapping[str, Tensor]) -> Gating:
     """Which gates the blocks have."""
     if any(".mask_l." in name for name in state):
-        return "skip" if any(".mask_l.conv1." in name for name in state) else "aig"
+        if any(".mask_l.conv1." in name for name in state):
+            return "skip"
+        return "aig" if any(name.startswith("layer1.0.mask_l.") for name in state) else "ddi"
     if any(".mask_c.fc." in name for name in state):
         return "ddi"
     spatial, channel = (any(f".mask_{kind}" in name for name in state) for kind in "sc")

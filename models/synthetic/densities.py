@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.network import Network
-from gatewright.models.gates.kinds import has_channel_gates, has_spatial_gates
 
 LEAST = 0.05
 """No gate is wanted with less of its decisions on."""
@@ -36,16 +35,21 @@ def densities(network: Network, spatial: float, channel: float, spread: float = 
     between ``LEAST`` and 1, which moves their mean. A gate that a network does not have is always on; the density of
     one that has no gates cannot be less than 1.
     """
-    for density, has_gates in ((spatial, has_spatial_gates), (channel, has_channel_gates)):
+    gated = _gated(network)
+    for density, has_gates in ((spatial, gated[0]), (channel, gated[1])):
         if not LEAST <= density <= 1:
             raise GatewrightError(f"a density of {density:g} is not between {LEAST} and 1")
-        if density < 1 and not has_gates(network.gating):
+        if density < 1 and not has_gates.any():
             raise GatewrightError(f"a network with gates {network.gating!r} cannot have densities {spatial}, {channel}")
     drawn = np.random.default_rng(seed).normal(0, spread, (2, len(network.blocks())))
-    gated = np.array([[getattr(block, has) for block in network.blocks()] for has in ("has_tiles", "has_channels")])
     wanted = np.clip(np.array([[spatial], [channel]]) + drawn, LEAST, 1)
     both: npt.NDArray[np.float64] = np.where(gated, wanted, 1.0)
     return Densities(tuple(both[0].tolist()), tuple(both[1].tolist()))
+
+
+def _gated(network: Network) -> npt.NDArray[np.bool_]:
+    """[2, blocks]: which blocks have spatial gates, and which have channel gates."""
+    return np.array([[getattr(block, has) for block in network.blocks()] for has in ("has_tiles", "has_channels")])
 
 
 def expected_ratio(network: Network, wanted: Densities) -> float:
@@ -80,10 +84,10 @@ def densities_for_ratio(
     """
     if network.gating == "none":
         raise GatewrightError("a network without gates has a MAC ratio of 1")
-    part = channel_part
-    if not has_channel_gates(network.gating):
+    part, gated = channel_part, _gated(network)
+    if not gated[1].any():
         part = 0.0
-    elif not has_spatial_gates(network.gating):
+    elif not gated[0].any():
         part = 1.0
 
     def at(product: float) -> Densities:

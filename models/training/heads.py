@@ -57,12 +57,13 @@ class Seen:
     """What a frozen network makes of N images.
 
     ``averages`` are what its gates read, [N, channels] each; ``end`` [N] (int64) is the class that it answers at its
-    end, ``labels`` [N] the right one.
+    end, ``labels`` [N] the right one. ``macs`` [exits + 1] is the mean image's work until an exit, the end last.
     """
 
     averages: list[Tensor]
     end: Tensor
     labels: Tensor
+    macs: list[float]
 
 
 def hinge_loss(distances: Tensor, labels: Tensor) -> Tensor:
@@ -85,16 +86,18 @@ def look(network: EarlyExits, data: ImageSet, crops: Crops | None = None, device
         crops = Crops(torch.full((2, count, 1), PADDING), torch.zeros(count, 1, dtype=torch.bool))
     crops = crops.to(batches.device)
     averages: list[list[Tensor]] = [[] for _ in network.positions]
-    end = []
+    end, macs = [], torch.zeros(len(averages) + 1, dtype=torch.float64)
     for index in torch.arange(count, device=batches.device).split(BATCH):
         x, _ = batches.batch(index, crops.of(index))
-        x = inner.stem(x)
+        x, masks = inner.stem(x), []
         for position, block in enumerate(inner.blocks()):
-            x, _ = block(x)
+            x, decided = block(x)
+            masks.append(decided)
             if position in network.positions:
                 averages[network.positions.index(position)].append(x.mean((2, 3)).cpu())
         end.append(inner.head(x).argmax(1).cpu())
-    return Seen([torch.cat(each) for each in averages], torch.cat(end), batches.labels.cpu())
+        macs += network.macs_of_exits(masks).expand(-1, len(index)).sum(1)
+    return Seen([torch.cat(each) for each in averages], torch.cat(end), batches.labels.cpu(), (macs / count).tolist())
 
 
 def train_gate(gate: DecisionGate, averages: Tensor, labels: Tensor, recipe: HeadRecipe) -> list[dict[str, float]]:
@@ -210,8 +213,7 @@ def train_heads(
         logs.append(train_gate(gate, shown, labels[~held].repeat(recipe.views), recipe))
         with torch.no_grad():
             distances.append(gate.fc(views[0].averages[number][held]))
-    macs = [float(number) for number in network.macs_of_exits()]
-    thresholds = tuned_thresholds(distances, views[0].end[held], labels[held], macs, most_lost)
+    thresholds = tuned_thresholds(distances, views[0].end[held], labels[held], views[0].macs, most_lost)
     for gate, threshold in zip(network.gates(), thresholds, strict=True):
         gate.threshold = threshold
     seconds = round((time.monotonic() - started) / recipe.epochs, 1)

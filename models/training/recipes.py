@@ -66,6 +66,9 @@ class Recipe:
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
+    frozen: bool = False
+    """Only gates and exits learn: the filters stay, and batch norms, too, which use the averages that they have."""
+
     tiles_between: bool = False
     """Mask tiles between a block's convolutions in training too, as the machine does; see ``BasicBlock``."""
 
@@ -154,6 +157,20 @@ RECIPES = {
     "bas": BAS,
     "l0": replace(BAS, shaping_weight=0.0),
     "short-bas": replace(BAS, epochs=24, schedule="one-cycle", batch_size=125, views=24),
+    "continued-bas": replace(
+        BAS,
+        epochs=14,
+        learning_rate=0.06,
+        schedule="one-cycle",
+        batch_size=125,
+        complexity_weight=0.01,
+        fresh_gates=True,
+        views=7,
+    ),
+    "ddi-warm-up": replace(
+        CONTINUED, epochs=1, views=7, fresh_gates=True, frozen=True, sparsity_weight=0.0, bound_weight=0.0
+    ),
+    "ddi": replace(CONTINUED, epochs=5, learning_rate=0.04, views=7, slack_start=0.6),
     "exits": replace(CONTINUED, epochs=4, learning_rate=0.04, views=7),
     "revived": replace(
         CONTINUED,

@@ -53,6 +53,20 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
+def _learns(name: str) -> bool:
+    """Whether a parameter, or a module, is of a gate or an exit."""
+    return ".mask_" in name or name.startswith("exits.")
+
+
+def _hold(network: Network) -> None:
+    """Leave everything but gates and exits as it is; see ``Recipe.frozen``."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(_learns(name))
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and not _learns(name):
+            module.eval()
+
+
 def initialise_from(network: Network, checkpoint: str | Path, fresh_gates: bool = False) -> None:
     """Start a gated network from a static one (paper, section 4.1) or a gated one; a shallower one is grown.
 
@@ -219,6 +233,8 @@ def _train_epoch(
     epoch: int,
 ) -> dict[str, object]:
     network.train()
+    if recipe.frozen:
+        _hold(network)
     taught = None if answers is None else answers.logits(epoch)
     crops = None if answers is None else answers.crops(epoch)
     order = batches.epoch()

@@ -32,6 +32,7 @@ from gatewright.contract.trace import first_difference
 from gatewright.flow import check_run, ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
+from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.kinds import Gating
 from gatewright.models.synthetic.exits import synthesise_exits
@@ -76,7 +77,7 @@ def test_every_image_runs_with_one_program_that_ends_where_it_leaves(preset: str
         np.testing.assert_array_equal(compared.result.logits, case.reference.logits[position])
 
 
-@pytest.mark.parametrize("gating", ["dual", "spatial"])
+@pytest.mark.parametrize("gating", ["dual", "spatial", "aig"])
 def test_gates_and_exits_in_one_network(gating: Gating) -> None:
     case = case_of(GatedWithExit(gating).eval(), SIZE)
     assert set(case.reference.taken.tolist()) == {0, 1}
@@ -196,7 +197,8 @@ def test_the_stepped_model_has_the_same_cycles() -> None:
 def test_macs_are_those_until_the_exit() -> None:
     case, network = exits_case(), network_with_exits()
     until = [counted_macs(case.graph, case.reference.decisions_of(i)) for i in one_for_each(case.reference.taken)]
-    assert until == network.macs_of_exits()
+    undecided = [BlockMasks(None, None)] * len(network.blocks())
+    assert until == network.macs_of_exits(undecided).flatten().tolist()
     assert counted_macs(case.graph, None) == network.dense_macs()
 
 

@@ -33,13 +33,20 @@ class Stage:
     dilation: int = 1
 
 
+def _gates_of(gating: Gating, stage: int, index: int) -> Gating:
+    """The gates of a block of a network: ``stage`` counts from 1, ``index`` from 0."""
+    if gating == "ddi":
+        return "none" if index == 0 else "aig"
+    return "none" if gating == "skip" and (stage, index) == (1, 0) else gating
+
+
 class ResidualNetwork(Network, Generic[AnyBlock]):
     """What the families of residual networks have in common; a family's class adds its stem.
 
     Parameters
     ----------
     depth, gating, classes, size
-        See ``Network``; every block has the gates, but for SkipNet's first.
+        See ``Network``; every block has the gates, but for SkipNet's first, and DDI's first of each stage.
     stem
         The first convolution, without a bias.
     edge
@@ -61,8 +68,10 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
         stages: Sequence[Stage],
         block: type[AnyBlock],
     ) -> None:
-        if gating == "ddi":
-            raise GatewrightError("a residual network has no DDI gates here, which are a DenseNet's; take 'channel'")
+        if gating == "ddi" and all(stage.blocks == 1 for stage in stages):
+            raise GatewrightError(
+                f"DDI keeps the first block of each stage, and a ResNet-{depth} has no others; take a deeper one"
+            )
         super().__init__(depth, gating, classes, size)
         self.conv1 = stem
         channels = stem.out_channels
@@ -71,7 +80,7 @@ class ResidualNetwork(Network, Generic[AnyBlock]):
             blocks: list[AnyBlock] = []
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
-                gates: Gating = "none" if gating == "skip" and (number, index) == (1, 0) else gating
+                gates = _gates_of(gating, number, index)
                 geometry = channels, stage.channels, edge, edge, stride, stage.tile, gates, stage.dilation
                 blocks.append(block(*geometry))
                 edge, channels = halved(edge, stride), blocks[-1].out_channels
