@@ -118,6 +118,7 @@ class EpilogueUnit(wiring.Component):
             pipeline.kind.eq(walk.kind),
             pipeline.details.eq(walk.details),
             pipeline.parameter.eq(self.parameters.parameter),
+            pipeline.early.eq(self.parameters.early),
             pipeline.pixel.eq(pixels.pixel),
             pixels.take_pixel.eq(pipeline.take_pixel),
             pipeline.tile.eq(pixels.tile),

@@ -89,6 +89,7 @@ class Surroundings:
         set_(
             accumulators__lanes=self.entries.popleft(),
             parameters__parameter=self.parameter.popleft(),
+            parameters__early=self.parameter[0],
             read__data=self.residual.popleft(),
             tiles__entry=self.tile,
             filters__entry=self.filter,
