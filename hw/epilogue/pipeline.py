@@ -9,28 +9,19 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
-from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MIN, MULTIPLIER_BITS
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS, MULTIPLIER_BITS
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
-from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.hw.epilogue.averages import averages
 from gatewright.hw.epilogue.kernel_sums import KERNEL_STAGES, KERNEL_SUM_BITS, KernelSums
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
-from gatewright.hw.epilogue.requantise import (
-    HALF_BITS,
-    STEP_BITS,
-    VALUE_BITS,
-    above_halves,
-    halves,
-    halves_shared,
-    product,
-    saturated,
-)
+from gatewright.hw.epilogue.requantise import STEP_BITS, VALUE_BITS, halves, product, saturated
 from gatewright.hw.epilogue.setup import work_layout
+from gatewright.hw.epilogue.stages import ADDRESS, BIAS, COLLECT, MASK, OUTPUT, POOLED, RAW_STAGE, READ, SATURATE, STEP
 from gatewright.hw.epilogue.transposer import Transposer
 from gatewright.hw.epilogue.walk import DETAILS, KIND
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
-    MASK_WRITE,
     PARAMETER,
     SCRATCHPAD_ADDRESS_BITS,
     accumulator_read,
@@ -39,25 +30,8 @@ from gatewright.hw.signatures import (
     scratchpad_write,
 )
 
-READ, BIAS, STEP, ADDRESS, MASK, SATURATE, COLLECT, POOLED, OUTPUT = 2, 4, 6, 8, 9, 9, 10, 12, 13
-"""Stages whose results are registers of the next one. READ: the accumulator's address is a register in this one, its
-data arrive in BIAS, with the slot's parameter; then a value goes through two registers of the product and two of the
-shift. ADDRESS: taken from its queue. MASK: the request to the masks, in this cycle. COLLECT: transposer, sums of tiles;
-from there on averages have a product of their own, which ends in POOLED. OUTPUT: into the request to the scratchpad."""
-
-assert MASK + MASK_WRITE <= EPILOGUE_LATENCY
-
-RAW_STAGE = BIAS + 1
-"""Raw totals leave from here: their slots enter RAW_DELAY cycles later than others."""
-
-RAW_DELAY = 6
-"""Raw totals are written in the three last stages of the contract, the first of them OUTPUT - 2."""
-
 KEPT = ("relu", "maximum", "split", "taps", "windows")
 """What the stages behind ADDRESS have to know of their slots' instruction."""
-
-SUM_BITS = 18
-"""The sum of a tile's bytes, or of a window's."""
 
 
 class EpiloguePipeline(wiring.Component):
@@ -118,9 +92,19 @@ class EpiloguePipeline(wiring.Component):
         above_threshold = self._taps(m)
         values = self._requantise(m, biased, multipliers)
         place = self._addresses(m)
-        averages = self._average(m, values, delayed(m, place.outside, COLLECT - ADDRESS - 1, "outside"))
+        outside = delayed(m, place.outside, COLLECT - ADDRESS - 1, "outside")
+        pooled = averages(
+            m,
+            values,
+            outside,
+            kinds=self._kind,
+            details=self._details,
+            work=self.work,
+            kept=self._kept,
+            parameter=self.parameter,
+        )
         signs = Cat(Mux(self.work.taps, above_threshold, ~biased[0][-1]), *(~value[-1] for value in biased[1:]))
-        self._leave(m, biased, values, averages, signs, place)
+        self._leave(m, biased, values, pooled, signs, place)
         return m
 
     def _stages(self, m: Module) -> None:
@@ -262,48 +246,6 @@ class EpiloguePipeline(wiring.Component):
             place.outside.eq(Mux(from_pixel, self.pixel.outside, from_tile & self.tile.outside)),
         ]
         return place
-
-    def _average(self, m: Module, values: Any, outside: Any) -> list[Any]:
-        """Stages COLLECT to POOLED: a tile's averages as HALVES in stage OUTPUT. They share one parameter.
-
-        Of digits the product is twice the sum. Shifted by DIGIT_BITS it is twice the upper one, but for the lowest bit,
-        which would round; unshifted its lower bits are twice the lower one.
-        """
-        kind, work, kept = self._kind[COLLECT], self.work, self._kept
-        multiplier, step = Signal(MULTIPLIER_BITS, reset_less=True), Signal(STEP_BITS, reset_less=True)
-        with m.If(self._kind[BIAS].pool):
-            m.d.sync += [
-                multiplier.eq(Mux(work.split, 2, self.parameter.multiplier)),
-                step.eq(Mux(work.split, DIGIT_BITS, self.parameter.shift - 1)),
-            ]
-        low = kept.split & self._details[POOLED - 1].lane[0]
-        shift = Signal(STEP_BITS, reset_less=True)
-        m.d.sync += shift.eq(Mux(low, 0, step))
-        lower = delayed(m, low, 1, "lower")
-        width = SUM_BITS + len(multiplier)
-        above = Signal(width, reset_less=True)
-        m.d.sync += above.eq(above_halves(step, width))
-        # Registers with a reset, which stay out of shift registers: a tile's first pixel; its value alone counts.
-        first, fresh = Signal(), Signal()
-        before = self._details[COLLECT - 1].first
-        m.d.sync += [first.eq(before), fresh.eq(before | kept.maximum)]
-        averages = []
-        for lane in range(self._arch.columns):
-            tile_sum = Signal(signed(SUM_BITS), name=f"tile_sum_{lane}", reset_less=True)
-            partial = Signal(signed(width), name=f"average_product_{lane}", reset_less=True)
-            scaled = Signal(signed(width), name=f"average_{lane}", reset_less=True)
-            added = Mux(outside, Mux(kept.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()
-            with m.If(kind.entry & (~kept.maximum | first | (added > tile_sum[:8].as_signed()))):
-                m.d.sync += tile_sum.eq(added + Mux(fresh, 0, tile_sum))
-            m.d.sync += [partial.eq(tile_sum * multiplier), scaled.eq(partial)]
-            average = halves_shared(m, scaled, shift, above, f"average_{lane}")
-            twice = average.as_value()[:HALF_BITS]
-            with m.If(kept.split):
-                m.d.sync += twice[0].eq(0)
-            with m.If(lower):
-                m.d.sync += twice[DIGIT_BITS + 1 :].eq(0)
-            averages.append(average)
-        return averages
 
     def _leave(
         self, m: Module, biased: list[Signal], values: Any, averages: list[Any], signs: Value, place: Any
