@@ -258,8 +258,10 @@ def accumulator_write(arch: ArchConfig) -> wiring.Signature:
 
 
 def parameter_read(arch: ArchConfig) -> wiring.Signature:
-    """A parameter entry, PARAMETER_READ cycles after its address."""
-    return wiring.Signature({"entry": Out(ceil_log2(arch.parameter_entries)), "parameter": In(PARAMETER)})
+    """A parameter entry, PARAMETER_READ cycles after its address; ``early`` is the same a cycle before."""
+    return wiring.Signature(
+        {"entry": Out(ceil_log2(arch.parameter_entries)), "parameter": In(PARAMETER), "early": In(PARAMETER)}
+    )
 
 
 PARAMETER_READ = 2

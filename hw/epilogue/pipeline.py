@@ -9,28 +9,19 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import PORT_BYTES, TRANSPOSED_FILTERS, ArchConfig
-from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MIN, MULTIPLIER_BITS
+from gatewright.contract.arithmetic import ACCUMULATOR_BITS, MULTIPLIER_BITS
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES
-from gatewright.contract.timing import EPILOGUE_LATENCY
+from gatewright.hw.epilogue.averages import averages
 from gatewright.hw.epilogue.kernel_sums import KERNEL_STAGES, KERNEL_SUM_BITS, KernelSums
 from gatewright.hw.epilogue.output import EpilogueOutput
 from gatewright.hw.epilogue.pixel_address import PLACED
-from gatewright.hw.epilogue.requantise import (
-    HALF_BITS,
-    STEP_BITS,
-    VALUE_BITS,
-    above_halves,
-    halves,
-    halves_shared,
-    product,
-    saturated,
-)
+from gatewright.hw.epilogue.requantise import STEP_BITS, VALUE_BITS, halves, product, saturated
 from gatewright.hw.epilogue.setup import work_layout
+from gatewright.hw.epilogue.stages import ADDRESS, BIAS, COLLECT, MASK, OUTPUT, POOLED, RAW_STAGE, READ, SATURATE, STEP
 from gatewright.hw.epilogue.transposer import Transposer
 from gatewright.hw.epilogue.walk import DETAILS, KIND
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
-    MASK_WRITE,
     PARAMETER,
     SCRATCHPAD_ADDRESS_BITS,
     accumulator_read,
@@ -39,33 +30,16 @@ from gatewright.hw.signatures import (
     scratchpad_write,
 )
 
-READ, BIAS, STEP, ADDRESS, MASK, SATURATE, COLLECT, POOLED, OUTPUT = 2, 4, 6, 8, 9, 9, 10, 12, 13
-"""Stages whose results are registers of the next one. READ: the accumulator's address is a register in this one, its
-data arrive in BIAS, with the slot's parameter; then a value goes through two registers of the product and two of the
-shift. ADDRESS: taken from its queue. MASK: the request to the masks, in this cycle. COLLECT: transposer, sums of tiles;
-from there on averages have a product of their own, which ends in POOLED. OUTPUT: into the request to the scratchpad."""
-
-assert MASK + MASK_WRITE <= EPILOGUE_LATENCY
-
-RAW_STAGE = BIAS + 1
-"""Raw totals leave from here: their slots enter RAW_DELAY cycles later than others."""
-
-RAW_DELAY = 6
-"""Raw totals are written in the three last stages of the contract, the first of them OUTPUT - 2."""
-
 KEPT = ("relu", "maximum", "split", "taps", "windows")
 """What the stages behind ADDRESS have to know of their slots' instruction."""
-
-SUM_BITS = 18
-"""The sum of a tile's bytes, or of a window's."""
 
 
 class EpiloguePipeline(wiring.Component):
     """Stages behind the slot (``kind``, ``details``: stage 1), and the registers that stand beside them.
 
-    ``parameter`` and ``accumulators`` belong to the slot in stage BIAS. A slot's parameters reach the lanes' registers
-    as the slot passes, so that a parameter slot never disturbs the entries in front of it; collect slots bring
-    their own.
+    ``parameter`` and ``accumulators`` belong to the slot in stage BIAS, ``early`` to that in front of it. A slot's
+    parameters reach the lanes' registers as the slot passes, in BIAS for a collect slot's own entry, so that they never
+    disturb the entries in front of it.
 
     The next instruction ``start``s when the last slot is in stage ADDRESS. ``settled``: no slot of the one before is
     left. So stages up to ADDRESS look at ``work``, and those behind it at what was kept of it before the start.
@@ -83,6 +57,7 @@ class EpiloguePipeline(wiring.Component):
                 "details": In(DETAILS),
                 "accumulators": Out(accumulator_read(arch)),
                 "parameter": In(PARAMETER),
+                "early": In(PARAMETER),
                 "pixel": In(PLACED),
                 "take_pixel": Out(1),
                 "tile": In(PLACED),
@@ -117,9 +92,19 @@ class EpiloguePipeline(wiring.Component):
         above_threshold = self._taps(m)
         values = self._requantise(m, biased, multipliers)
         place = self._addresses(m)
-        averages = self._average(m, values, delayed(m, place.outside, COLLECT - ADDRESS - 1, "outside"))
+        outside = delayed(m, place.outside, COLLECT - ADDRESS - 1, "outside")
+        pooled = averages(
+            m,
+            values,
+            outside,
+            kinds=self._kind,
+            details=self._details,
+            work=self.work,
+            kept=self._kept,
+            parameter=self.parameter,
+        )
         signs = Cat(Mux(self.work.taps, above_threshold, ~biased[0][-1]), *(~value[-1] for value in biased[1:]))
-        self._leave(m, biased, values, averages, signs, place)
+        self._leave(m, biased, values, pooled, signs, place)
         return m
 
     def _stages(self, m: Module) -> None:
@@ -135,7 +120,7 @@ class EpiloguePipeline(wiring.Component):
         self._kind = kinds
         self._details = [None, self.details]
         for stage in range(2, OUTPUT + 1):
-            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}", early=stage == BIAS))
+            self._details.append(delayed(m, self._details[-1], 1, f"details_{stage}", early=stage == BIAS - 1))
         m.d.comb += self.take_tap.eq(self.kind.entry & self.work.taps)
         self._tap_outside = delayed(m, self.tap.outside, 1, "tap_outside_at_read")
         with m.If(self.work.taps):
@@ -165,7 +150,7 @@ class EpiloguePipeline(wiring.Component):
 
     def _bias(self, m: Module) -> tuple[list[Signal], list[Signal]]:
         """Stage BIAS: (value, multiplier) of each lane in the next stage."""
-        kind, details, work, parameter = self._kind[BIAS], self._details[BIAS], self.work, self.parameter
+        kind, details, work = self._kind[BIAS], self._details[BIAS], self.work
         values, multipliers = [], []
         for lane in range(self._arch.columns):
             bias = Signal(signed(ACCUMULATOR_BITS), name=f"bias_{lane}", reset_less=True)
@@ -176,21 +161,20 @@ class EpiloguePipeline(wiring.Component):
             if lane == 0:
                 self._first_bias = bias
             entry = self.accumulators.lanes[lane].as_signed()
-            with m.If(kind.parameter & (work.single | (details.lane == lane))):
-                m.d.sync += [bias.eq(parameter.bias), multiplier.eq(parameter.multiplier)]
+            with m.If(self._takes_parameter(BIAS - 1, lane)):
+                m.d.sync += [bias.eq(self.early.bias), multiplier.eq(self.early.multiplier)]
             with m.If(kind.sum):
                 # Of two digits the first, which is there when the second comes, is the upper one.
                 before = Mux(work.digits, total.shift_left(DIGIT_BITS)[:ACCUMULATOR_BITS], total)
                 m.d.sync += total.eq(entry + Mux(details.first, 0, before))
             # A raw total stands still until it is written: nothing but totals comes here meanwhile.
             with m.If(~work.raw | kind.total):
-                own = Mux(kind.collect, parameter.bias.as_signed(), bias)
                 whole = total
                 if self._kernels is not None:
                     kernel_sum = self._kernels.word_select(lane, KERNEL_SUM_BITS).as_signed()
                     whole = Mux(work.depthwise, kernel_sum, total)
-                m.d.sync += value.eq(Mux(kind.total, whole, entry) + own)
-            m.d.sync += factor.eq(Mux(kind.collect, parameter.multiplier, multiplier))
+                m.d.sync += value.eq(bias + Mux(kind.total, whole, entry))
+            m.d.sync += factor.eq(multiplier)
             # Of a window's pixel nothing but what is added as a residual is left. Both factors: registers that hold
             # nothing yet are unknown, and stay so in a simulator when they are multiplied by zero.
             with m.If(self._through):
@@ -198,6 +182,11 @@ class EpiloguePipeline(wiring.Component):
             values.append(value)
             multipliers.append(factor)
         return values, multipliers
+
+    def _takes_parameter(self, stage: int, lane: int) -> Value:
+        """Whether the slot in a stage brings a lane's parameter: those of collect slots are for all lanes."""
+        kind, for_all = self._kind[stage], self.work.single
+        return kind.collect | (kind.parameter & (for_all | (self._details[stage].lane == lane)))
 
     def _taps(self, m: Module) -> Value:
         """Whether the sum of a window's taps and the bias is at least 0, of the kind TAPS, in the stage behind BIAS.
@@ -216,15 +205,15 @@ class EpiloguePipeline(wiring.Component):
 
     def _requantise(self, m: Module, biased: list[Signal], multipliers: list[Signal]) -> Any:
         """Stages BIAS + 1 to SATURATE: the bytes of all lanes in stage COLLECT."""
-        work, kind, details = self.work, self._kind[STEP], self._details[STEP]
-        own = delayed(m, (self.parameter.shift - 1)[:STEP_BITS], STEP - BIAS, "own_step")
+        work = self.work
+        own = delayed(m, (self.parameter.shift - 1)[:STEP_BITS], STEP - 1 - BIAS, "own_step")
         values = Signal(lanes(self._arch.columns), reset_less=True)
         for lane, (value, multiplier) in enumerate(zip(biased, multipliers, strict=True)):
             step = Signal(STEP_BITS, name=f"step_{lane}", reset_less=True)
             chosen = Signal(STEP_BITS, name=f"chosen_step_{lane}", reset_less=True)
-            with m.If(kind.parameter & (work.single | (details.lane == lane))):
+            with m.If(self._takes_parameter(STEP - 1, lane)):
                 m.d.sync += step.eq(own)
-            m.d.sync += chosen.eq(Mux(kind.collect, own, step))
+            m.d.sync += chosen.eq(step)
             with m.If(self._through):
                 m.d.sync += chosen.eq(0)
             scaled = halves(m, product(m, value, multiplier, f"product_{lane}"), chosen, f"scaled_{lane}")
@@ -257,44 +246,6 @@ class EpiloguePipeline(wiring.Component):
             place.outside.eq(Mux(from_pixel, self.pixel.outside, from_tile & self.tile.outside)),
         ]
         return place
-
-    def _average(self, m: Module, values: Any, outside: Any) -> list[Any]:
-        """Stages COLLECT to POOLED: a tile's averages as HALVES in stage OUTPUT. They share one parameter.
-
-        Of digits the product is twice the sum. Shifted by DIGIT_BITS it is twice the upper one, but for the lowest bit,
-        which would round; unshifted its lower bits are twice the lower one.
-        """
-        kind, details, work, kept = self._kind[COLLECT], self._details[COLLECT], self.work, self._kept
-        multiplier, step = Signal(MULTIPLIER_BITS, reset_less=True), Signal(STEP_BITS, reset_less=True)
-        with m.If(self._kind[BIAS].pool):
-            m.d.sync += [
-                multiplier.eq(Mux(work.split, 2, self.parameter.multiplier)),
-                step.eq(Mux(work.split, DIGIT_BITS, self.parameter.shift - 1)),
-            ]
-        low = kept.split & self._details[POOLED - 1].lane[0]
-        shift = Signal(STEP_BITS, reset_less=True)
-        m.d.sync += shift.eq(Mux(low, 0, step))
-        lower = delayed(m, low, 1, "lower")
-        width = SUM_BITS + len(multiplier)
-        above = Signal(width, reset_less=True)
-        m.d.sync += above.eq(above_halves(step, width))
-        averages = []
-        for lane in range(self._arch.columns):
-            tile_sum = Signal(signed(SUM_BITS), name=f"tile_sum_{lane}", reset_less=True)
-            partial = Signal(signed(width), name=f"average_product_{lane}", reset_less=True)
-            scaled = Signal(signed(width), name=f"average_{lane}", reset_less=True)
-            added = Mux(outside, Mux(kept.maximum, INT8_MIN & 0xFF, 0), values[lane]).as_signed()
-            with m.If(kind.entry & (~kept.maximum | details.first | (added > tile_sum[:8].as_signed()))):
-                m.d.sync += tile_sum.eq(Mux(details.first | kept.maximum, 0, tile_sum) + added)
-            m.d.sync += [partial.eq(tile_sum * multiplier), scaled.eq(partial)]
-            average = halves_shared(m, scaled, shift, above, f"average_{lane}")
-            twice = average.as_value()[:HALF_BITS]
-            with m.If(kept.split):
-                m.d.sync += twice[0].eq(0)
-            with m.If(lower):
-                m.d.sync += twice[DIGIT_BITS + 1 :].eq(0)
-            averages.append(average)
-        return averages
 
     def _leave(
         self, m: Module, biased: list[Signal], values: Any, averages: list[Any], signs: Value, place: Any

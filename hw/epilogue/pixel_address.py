@@ -11,12 +11,12 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import NO_TABLE
-from gatewright.hw.epilogue.kernel_row import KernelRow
-from gatewright.hw.epilogue.setup import COLUMNS_LEFT, KERNEL_BITS, VECTOR_BITS, inside_shape, work_layout
+from gatewright.hw.epilogue.pixel_walk import PixelWalk
+from gatewright.hw.epilogue.setup import work_layout
 from gatewright.hw.layouts import PLACE
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.lib.rotation import small_product
-from gatewright.hw.signatures import POSITION_BITS, SCRATCHPAD_ADDRESS_BITS, table_read
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, table_read
 
 DEPTH = 32
 """Addresses that are kept: of results, and once more for the residual, which runs ahead."""
@@ -28,30 +28,8 @@ PLACED = data.StructLayout({"address": SCRATCHPAD_ADDRESS_BITS, "outside": 1})
 """A pixel's address, unless it is outside the map."""
 
 
-def raster_layout(arch: ArchConfig) -> data.StructLayout:
-    """A pixel: its tile's position in the list and its place inside it.
-
-    Without a tile table also the tile's place in the grid, the columns of the map from the tile's first one on, and
-    whether there are none behind the tile.
-    """
-    return data.StructLayout(
-        {
-            "position": POSITION_BITS,
-            **{name: inside_shape(arch) for name in ("inside_y", "inside_x")},
-            **{name: PLACE[name].width for name in ("tile_y", "tile_x")},
-            "columns_left": COLUMNS_LEFT,
-            "row_last": 1,
-        }
-    )
-
-
 _STEPS = 8
 """From the walk's registers to the address."""
-
-
-def copied(target: Any, source: Any) -> list[Any]:
-    """Assignments of the raster's members of ``source`` to ``target``, which is one."""
-    return [getattr(target, name).eq(getattr(source, name)) for name, _ in target.shape()]
 
 
 class PixelAddresses(wiring.Component):
@@ -87,170 +65,21 @@ class PixelAddresses(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        issue, averages, self._low = Signal(), Signal(), Signal()
-        # A residual from elsewhere has an address of its own, in front of its pixel's.
-        self._of_residual = Signal()
-        self._raster = raster_layout(self._arch)
-        self._here = Signal(self._raster, reset_less=True)
-        names = ("base", "pool_base", "residual_base")
-        self._bases = [Signal(SCRATCHPAD_ADDRESS_BITS, name=name, reset_less=True) for name in names]
-        self._row = KernelRow(m, self.work)
-        self._kernel_row = Signal(KERNEL_BITS, reset_less=True)
-        # Whether the pixel is the last of its column, and the result in the last row of its tile.
-        self._column_ends, self._rows_end = (Signal(name=n, reset_less=True) for n in ("column_ends", "rows_end"))
-        self._top = Signal(self.work.inside_y.shape(), name="top", reset_less=True)
-        self._result_row = Signal(self.work.first_row.shape(), reset_less=True)
+        self._walk = walk = PixelWalk(m, self._arch, self.work)
         room = Signal()
-        self._walk(m, issue, averages, room)
-        address, outside, arrives, average, residual = self._multiply(m, issue, averages)
-        self._queues(m, address, outside, arrives, average, residual)
+        walk.clocked(m, start=self.start, prepared=self.prepared, room=room)
+        self._queues(m, *self._multiply(m))
         held = Signal(range(DEPTH + 1))
         # Two digits of a small window may be more than its pixels.
         work = self.work
-        begun = issue & ~self._of_residual & (~averages | work.split)
+        begun = walk.issue & ~walk.of_residual & (~walk.averages | work.split)
         ended = self.take_pixel | (self.take_tile & work.split)
         m.d.sync += [held.eq(held + begun - ended), room.eq(held < ROOM)]
         with m.If(self.start):
             m.d.sync += [held.eq(0), room.eq(1)]
         return m
 
-    def _walk(self, m: Module, issue: Signal, averages: Signal, room: Signal) -> None:
-        """Which pixel is next; after the last pixel of a tile with ``pool``, or of a window, the tile itself."""
-        work, here, columns = self.work, self._here, self._arch.columns
-        walking = Signal()
-        saved, following = Signal(self._raster, reset_less=True), Signal(self._raster)
-        pixels, filters = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
-        inner, size = Signal(VECTOR_BITS, reset_less=True), Signal(VECTOR_BITS, reset_less=True)
-        column_ends, tile_ends, advance, ends = Signal(), Signal(), Signal(), Signal()
-        # Whether the pixel is the last one of what is written behind it.
-        answers = Signal()
-        last_inside = column_ends & (here.inside_y == work.inside_last)
-        m.d.comb += [
-            issue.eq(walking & room),
-            column_ends.eq(here.inside_x == work.inside_last),
-            tile_ends.eq(last_inside),
-            answers.eq(last_inside),
-            ends.eq(averages & (self._low | ~work.split)),
-            advance.eq(issue & ~self._of_residual & (ends | ~(work.paired & answers))),
-            following.eq(here),
-            following.inside_x.eq(Mux(column_ends, work.inside_first, here.inside_x + 1)),
-        ]
-        with m.If(column_ends):
-            m.d.comb += following.inside_y.eq(Mux(last_inside, work.inside_first, here.inside_y + 1))
-        with m.If(work.depthwise):
-            self._along_columns(m, advance, following, answers, tile_ends)
-        with m.If(tile_ends):
-            m.d.comb += [
-                following.position.eq(here.position + 1),
-                following.tile_x.eq(here.tile_x + 1),
-                following.columns_left.eq(here.columns_left - work.tile),
-                following.row_last.eq(here.columns_left <= work.tile << 1),
-            ]
-            with m.If(here.row_last):
-                m.d.comb += [
-                    following.tile_x.eq(0),
-                    following.tile_y.eq(here.tile_y + 1),
-                    following.columns_left.eq(work.out_width),
-                    following.row_last.eq(work.out_width <= work.tile),
-                ]
-        base, pool_base, residual_base = self._bases
-        average_next = Signal()
-        m.d.comb += average_next.eq(work.paired & answers & ~ends & ~self._of_residual)
-        with m.If(issue):
-            m.d.sync += [
-                averages.eq(average_next),
-                self._low.eq(averages & ~ends),
-                self._of_residual.eq(work.elsewhere & ~self._of_residual & ~average_next),
-            ]
-        with m.If(advance):
-            m.d.sync += here.eq(following)
-        with m.If(advance & (answers | ~work.windows)):
-            m.d.sync += inner.eq(inner - 1)
-            with m.If(inner == 1):
-                with m.If(filters > work.group):
-                    # The same pixels once more, for the next filters.
-                    m.d.sync += [
-                        here.eq(saved),
-                        *self._begin(work),
-                        inner.eq(size),
-                        filters.eq(filters - work.group),
-                        base.eq(base + work.group),
-                        pool_base.eq(pool_base + work.group),
-                        residual_base.eq(residual_base + work.group),
-                    ]
-                with m.Else():
-                    left, begun = Signal(VECTOR_BITS), Signal(VECTOR_BITS)
-                    m.d.comb += [left.eq(pixels - columns), begun.eq(Mux(pixels < 2 * columns, left, columns))]
-                    m.d.sync += [
-                        walking.eq(work.by_pixel & (pixels > columns)),
-                        saved.eq(following),
-                        pixels.eq(left),
-                        inner.eq(begun),
-                        size.eq(begun),
-                        filters.eq(work.filters),
-                        base.eq(work.base),
-                    ]
-        prepared = self.prepared
-        block = Signal(VECTOR_BITS)
-        m.d.comb += block.eq(Mux(prepared.by_pixel, prepared.last_lane + 1, prepared.pixels))
-        with m.If(self.start):
-            m.d.sync += [
-                *copied(here, prepared),
-                *copied(saved, prepared),
-                *self._begin(prepared),
-                walking.eq(prepared.store & ~prepared.empty),
-                averages.eq(0),
-                self._low.eq(0),
-                self._of_residual.eq(prepared.elsewhere),
-                pixels.eq(prepared.pixels),
-                filters.eq(prepared.filters),
-                inner.eq(block),
-                size.eq(block),
-                base.eq(prepared.base),
-                pool_base.eq(prepared.pool_base),
-                residual_base.eq(prepared.residual_base),
-            ]
-
-    def _begin(self, work: Any) -> list[Any]:
-        """Assignments: at the first result of ``work``; without DEPTHWISE all stay 0."""
-        return [
-            *self._row.begin(work),
-            self._kernel_row.eq(0),
-            self._column_ends.eq(work.kernel_last == 0),
-            self._result_row.eq(work.first_row),
-            self._rows_end.eq(work.first_row == work.last_result),
-            self._top.eq(work.inside_y),
-        ]
-
-    def _along_columns(self, m: Module, advance: Signal, following: Any, answers: Signal, tile_ends: Signal) -> None:
-        """DEPTHWISE: down a column of the kernel, then to the next column, row of results, tile."""
-        work, here, row, below = self.work, self._here, self._row, self._kernel_row
-        row_ends, column_ends, rows_end = Signal(), self._column_ends, self._rows_end
-        m.d.comb += [
-            answers.eq(column_ends & row.due),
-            row_ends.eq(answers & row.ends),
-            tile_ends.eq(row_ends & rows_end),
-            following.inside_x.eq(Mux(row_ends, work.inside_first, here.inside_x + column_ends)),
-            following.inside_y.eq(Mux(column_ends, self._top, here.inside_y + 1)),
-        ]
-        with m.If(row_ends):
-            m.d.comb += following.inside_y.eq(Mux(tile_ends, work.inside_first, self._top + 1 + work.skipped))
-        with m.If(advance):
-            m.d.sync += [
-                below.eq(Mux(column_ends, 0, below + 1)),
-                column_ends.eq(Mux(column_ends, work.kernel_last == 0, below + 1 == work.kernel_last)),
-            ]
-            with m.If(column_ends):
-                m.d.sync += row.advance()
-            with m.If(row_ends):
-                last = Mux(rows_end, work.last_result == 0, self._result_row == work.before_last)
-                m.d.sync += [
-                    self._top.eq(following.inside_y),
-                    self._result_row.eq(Mux(tile_ends, 0, self._result_row + 1)),
-                    rows_end.eq(last),
-                ]
-
-    def _multiply(self, m: Module, issue: Signal, averages: Signal) -> tuple[Any, Any, Any, Any, Any]:
+    def _multiply(self, m: Module) -> tuple[Any, Any, Any, Any, Any]:
         """(address, outside, arrives, average, residual) of what was issued _STEPS cycles ago.
 
         y = tile y * pitch + inside y, and x alike; position = y * width + x; address = position * channels + base. For
@@ -259,13 +88,14 @@ class PixelAddresses(wiring.Component):
         Of a residual from elsewhere y and x are shifted, width and base are those of its map; it is outside where its
         pixel is.
         """
-        work, here = self.work, self._here
+        work, walk = self.work, self._walk
+        here, averages = walk.here, walk.averages
         m.d.comb += [self.tiles.table.eq(work.tile_table), self.tiles.position.eq(here.position)]
         valid, pooled, residual = Signal(_STEPS), Signal(_STEPS), Signal(_STEPS)
         m.d.sync += [
-            valid.eq(Cat(issue, valid[:-1])),
+            valid.eq(Cat(walk.issue, valid[:-1])),
             pooled.eq(Cat(averages, pooled[:-1])),
-            residual.eq(Cat(self._of_residual, residual[:-1])),
+            residual.eq(Cat(walk.of_residual, residual[:-1])),
         ]
         with m.If(self.start):
             m.d.sync += valid.eq(0)
@@ -276,8 +106,8 @@ class PixelAddresses(wiring.Component):
         tile_y, tile_x = Signal(PLACE["tile_y"].width, reset_less=True), Signal(PLACE["tile_x"].width, reset_less=True)
         edge_y, edge_x = Signal(work.pitch.shape(), reset_less=True), Signal(work.pitch.shape(), reset_less=True)
         inside_y, inside_x = (Signal(here.inside_y.shape(), name=name, reset_less=True) for name in ("in_y", "in_x"))
-        written_row, written = Signal.like(self._result_row), Signal.like(self._row.result)
-        m.d.sync += [written_row.eq(self._result_row), written.eq(self._row.result | self._low)]
+        written_row, written = Signal.like(walk.result_row), Signal.like(walk.row.result)
+        m.d.sync += [written_row.eq(walk.result_row), written.eq(walk.row.result | walk.low)]
         m.d.sync += [
             tile_y.eq(Mux(listed, self.tiles.entry[COORDINATE_BITS:], raster.tile_y)),
             tile_x.eq(Mux(listed, self.tiles.entry[:COORDINATE_BITS], raster.tile_x)),
@@ -339,7 +169,7 @@ class PixelAddresses(wiring.Component):
         m.d.sync += stored.eq(Mux(pooled[4] & ~work.depthwise, work.channels, work.stored))
         offset = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         address = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
-        chosen = Mux(averages, self._bases[1], Mux(self._of_residual, self._bases[2], self._bases[0]))
+        chosen = Mux(averages, walk.bases[1], Mux(walk.of_residual, walk.bases[2], walk.bases[0]))
         early = delayed(m, chosen, _STEPS - 2, "base_of")
         base = Signal(SCRATCHPAD_ADDRESS_BITS, reset_less=True)
         m.d.sync += [

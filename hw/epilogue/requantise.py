@@ -13,6 +13,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from gatewright.contract.arithmetic import ACCUMULATOR_BITS, INT8_MAX, INT8_MIN, MULTIPLIER_BITS, SHIFT_MAX
+from gatewright.hw.lib.rotation import rotate_down
 
 VALUE_BITS = ACCUMULATOR_BITS + 1
 """An accumulator entry plus a bias."""
@@ -75,7 +76,7 @@ def halves(m: Module, value: Value, step: Value, name: str) -> Any:
     # Bit HALF_BITS - 1 + i of the window is the sign of what is kept, or above it, for fine shifts up to i.
     differs = [(window[HALF_BITS - 1 + i] ^ negative) & (fine <= i) for i in range(_COARSE)]
     m.d.sync += [
-        result.value.eq((window.as_signed() >> fine)[:HALF_BITS]),
+        result.value.eq(rotate_down(m, window, 1, fine, f"{name}_fine")[:HALF_BITS]),
         result.exceeds.eq(beyond | Cat(differs).any()),
         result.negative.eq(negative),
     ]
@@ -89,8 +90,10 @@ def halves_shared(m: Module, value: Value, step: Value, above: Value, name: str)
     """
     result = Signal(HALVES, name=f"{name}_halves", reset_less=True)
     sign = value[-1]
+    # As many signs above it as the longest shift reaches into.
+    ring = Cat(value, sign.replicate(max(0, HALF_BITS + (1 << STEP_BITS) - 1 - len(value))))
     m.d.sync += [
-        result.value.eq((value >> step)[:HALF_BITS]),
+        result.value.eq(rotate_down(m, ring, 1, step, f"{name}_shifted")[:HALF_BITS]),
         result.exceeds.eq(((value ^ sign.replicate(len(value))) & above).any()),
         result.negative.eq(sign),
     ]

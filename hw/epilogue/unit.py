@@ -19,10 +19,11 @@ from gatewright.contract.timing import (
     EPILOGUE_SETUP,
 )
 from gatewright.hw.control.queue import WaitComparison
-from gatewright.hw.epilogue.pipeline import ADDRESS, RAW_DELAY, EpiloguePipeline
+from gatewright.hw.epilogue.pipeline import EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
 from gatewright.hw.epilogue.residual import READ_BYTES, ResidualFetch
 from gatewright.hw.epilogue.setup import KERNEL_BITS, EpilogueSetup, work_layout
+from gatewright.hw.epilogue.stages import ADDRESS, RAW_DELAY
 from gatewright.hw.epilogue.walk import EpilogueWalk
 from gatewright.hw.layouts import WAIT
 from gatewright.hw.lib.delay import delayed
@@ -118,6 +119,7 @@ class EpilogueUnit(wiring.Component):
             pipeline.kind.eq(walk.kind),
             pipeline.details.eq(walk.details),
             pipeline.parameter.eq(self.parameters.parameter),
+            pipeline.early.eq(self.parameters.early),
             pipeline.pixel.eq(pixels.pixel),
             pixels.take_pixel.eq(pipeline.take_pixel),
             pipeline.tile.eq(pixels.tile),

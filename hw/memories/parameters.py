@@ -19,7 +19,7 @@ class Parameters(wiring.Component):
         super().__init__({"write": In(parameter_write(arch)), "read": In(parameter_read(arch))})
 
     def elaborate(self, platform: object) -> Module:
-        """The banks, and a register behind the choice of the one that holds the entry."""
+        """The banks, the choice of the one that holds the entry, and a register behind it."""
         m = Module()
         depth = (self._arch.parameter_entries + 1) // 2
         first = self.write.data[: PARAMETER.size]
@@ -41,6 +41,6 @@ class Parameters(wiring.Component):
             words.append(read.data)
         chosen = Signal(reset_less=True)
         word = Signal(PARAMETER.size, reset_less=True)
-        m.d.sync += [chosen.eq(self.read.entry[0]), word.eq(Mux(chosen, words[1], words[0]))]
-        m.d.comb += self.read.parameter.eq(word)
+        m.d.comb += [self.read.early.eq(Mux(chosen, words[1], words[0])), self.read.parameter.eq(word)]
+        m.d.sync += [chosen.eq(self.read.entry[0]), word.eq(self.read.early)]
         return m

@@ -111,6 +111,9 @@ def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
             (
                 f"{_XILINX} -run map_cells:map_luts",
                 "opt_expr -mux_undef -noclkinv",
+                # An enable or a reset that is active at 0 has an inverter for each bit of its register: abc leaves them
+                # apart.
+                "opt_merge",
                 # The stock script's abc9 counts a table of 3 inputs as 3/5 of one of 6, and makes the rotators of
                 # 2:1 multiplexers. Counted as tables, plain abc needs a fifth less.
                 "abc -lut 6",

@@ -58,7 +58,7 @@ HARDWARE_DEPTHWISE = [
     ),
     Mutant(
         "kernel-next-row-of-results",
-        "hw/epilogue/pixel_address.py",
+        "hw/epilogue/pixel_walk.py",
         "top + 1 + work.skipped",
         "top + 1",
         "with stride 2 the rows of a tile's results are those of stride 1",

@@ -26,7 +26,7 @@ HARDWARE_RESIDUAL = [
     ),
     Mutant(
         "elsewhere-of-the-first-filters",
-        "hw/epilogue/pixel_address.py",
+        "hw/epilogue/pixel_walk.py",
         "residual_base.eq(residual_base + work.group)",
         "residual_base.eq(residual_base)",
         "every block of filters is added to the channels of the first",

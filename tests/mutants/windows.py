@@ -10,7 +10,7 @@ _LEGALITY = "tests/hw/control/test_sequencer.py -k illegal"
 WINDOWS = [
     Mutant(
         "maximum-outside-is-zero",
-        "hw/epilogue/pipeline.py",
+        "hw/epilogue/averages.py",
         "Mux(kept.maximum, INT8_MIN & 0xFF, 0)",
         "0",
         "a max pool's padding beats negative values at the map's edge",
@@ -18,7 +18,7 @@ WINDOWS = [
     ),
     Mutant(
         "maximum-without-sign",
-        "hw/epilogue/pipeline.py",
+        "hw/epilogue/averages.py",
         "(added > tile_sum[:8].as_signed())",
         "(added > tile_sum[:8])",
         "a max pool keeps a negative value although a larger negative one follows",
@@ -50,7 +50,7 @@ WINDOWS = [
     ),
     Mutant(
         "inset-of-the-first-window-only",
-        "hw/epilogue/pixel_address.py",
+        "hw/epilogue/pixel_walk.py",
         "Mux(last_inside, work.inside_first, here.inside_y + 1)",
         "Mux(last_inside, 0, here.inside_y + 1)",
         "all windows but the first begin below their first row",
@@ -74,15 +74,15 @@ WINDOWS = [
     ),
     Mutant(
         "upper-digit-rounded",
-        "hw/epilogue/pipeline.py",
-        "with m.If(kept.split):\n                m.d.sync += twice[0].eq(0)",
-        "with m.If(0):\n                m.d.sync += twice[0].eq(0)",
+        "hw/epilogue/averages.py",
+        "with m.If(kept.split):\n            m.d.sync += twice[0].eq(0)",
+        "with m.If(0):\n            m.d.sync += twice[0].eq(0)",
         "of about half of all sums the two digits are 128 too much",
         _BENCH,
     ),
     Mutant(
         "lower-digit-not-cut",
-        "hw/epilogue/pipeline.py",
+        "hw/epilogue/averages.py",
         "twice[DIGIT_BITS + 1 :].eq(0)",
         "twice[HALF_BITS - 1 :].eq(0)",
         "the lower digit of sums from 128 on is 127",
@@ -91,8 +91,8 @@ WINDOWS = [
     Mutant(
         "digits-beyond-their-queue",
         "hw/epilogue/pixel_address.py",
-        "(~averages | work.split)\n        ended = self.take_pixel | (self.take_tile & work.split)",
-        "~averages\n        ended = self.take_pixel",
+        "(~walk.averages | work.split)\n        ended = self.take_pixel | (self.take_tile & work.split)",
+        "~walk.averages\n        ended = self.take_pixel",
         "digits of small windows go to each other's places if the instruction waits long",
         _BENCH,
     ),

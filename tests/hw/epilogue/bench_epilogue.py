@@ -12,7 +12,7 @@ from amaranth.lib import data
 
 from gatewright.contract.isa import WAITS, Unit
 from gatewright.contract.timing import DECODE_LATENCY, EPILOGUE_LATENCY
-from gatewright.hw.epilogue.pipeline import MASK
+from gatewright.hw.epilogue.stages import MASK
 from gatewright.hw.layouts import COUNTS, WAIT, head_layout
 from gatewright.hw.signatures import (
     ACCUMULATOR_READ,
@@ -89,6 +89,7 @@ class Surroundings:
         set_(
             accumulators__lanes=self.entries.popleft(),
             parameters__parameter=self.parameter.popleft(),
+            parameters__early=self.parameter[0],
             read__data=self.residual.popleft(),
             tiles__entry=self.tile,
             filters__entry=self.filter,

@@ -29,12 +29,13 @@ async def same_as_entries(dut: Any) -> None:
         at = int(rng.integers(entries))
         bench.set(read__entry=at)
         await bench.settle()
-        expected = due.pop(0)
-        if expected is not None:
-            parameter = bench.get("read__parameter")
-            assert unpack(PARAMETER, parameter, "bias") == int.from_bytes(expected[0:4], "little")
-            assert unpack(PARAMETER, parameter, "multiplier") == int.from_bytes(expected[4:6], "little")
-            assert unpack(PARAMETER, parameter, "shift") == expected[6]
+        for port, expected in (("read__parameter", due[0]), ("read__early", due[1])):
+            if expected is not None:
+                parameter = bench.get(port)
+                assert unpack(PARAMETER, parameter, "bias") == int.from_bytes(expected[0:4], "little")
+                assert unpack(PARAMETER, parameter, "multiplier") == int.from_bytes(expected[4:6], "little")
+                assert unpack(PARAMETER, parameter, "shift") == expected[6]
+        due.pop(0)
         # An entry that is written in the cycle of its read may be either.
         due.append(None if writes and at in (first, first + 1) else held[at])
         if writes:
