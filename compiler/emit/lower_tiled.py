@@ -99,6 +99,13 @@ class TiledLowering:
                 self.context.out.layer = layer.name
                 shape = self.graph.shapes[layer.output]
                 clear(self.context, ring.address, ring.units * shape.width * shape.channels)
+        if self._work:  # else what the maps hold stays where it is
+            self._run_steps()
+        self._schedule()
+        for layer in self.one.layers:
+            self.convolutions.place(layer)
+
+    def _run_steps(self) -> None:
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
             self.traffic.step(step, self.one.layers[-1].name)
@@ -110,8 +117,6 @@ class TiledLowering:
                         pass
             self.products.average(step)
         self.traffic.finish(self.one.layers[-1].name)
-        for layer in self.one.layers:
-            self.convolutions.place(layer)
 
     def _schedule(self) -> None:
         """Tell, once, the order in which filters are used, which may come from now on."""

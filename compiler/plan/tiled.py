@@ -132,7 +132,8 @@ def _fits(block: TiledBlock, graph: QuantisedGraph) -> bool:
     gates = {name for conv in (block.first, block.middle, block.last) if (name := conv.output_tiles) is not None}
     # A gate of a whole block picks all tiles or none, whatever their grid.
     same = len(gates) <= 1 and all(
-        isinstance(layer, QuantisedAverageGate) or (isinstance(layer, QuantisedSpatialGate) and layer.grid == block.grid)
+        isinstance(layer, QuantisedAverageGate)
+        or (isinstance(layer, QuantisedSpatialGate) and layer.grid == block.grid)
         for layer in graph.layers
         if layer.name in gates
     )
