@@ -101,7 +101,7 @@ class ConvolutionProducts:
         first_filter, filters = part or (0, self.filters_of(layer))
         source, kernel = self._source(layer)
         readers, output = self.readers(layer, pool, tiles.tile), self._output(layer, relu, pool)
-        behind = self._running(self.lowering.wakes.behind(layer))
+        behind = self.behind(layer)
         product = Product(
             layer.name, source, output, tiles, filters, kernel, readers, behind, first_filter=first_filter
         )
@@ -123,8 +123,7 @@ class ConvolutionProducts:
         shape, gate = self.graph.shapes[layer.source], self._stored_channels(layer.source, layer.input_channels)
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
-        whole, pitch = self.context.gate(layer.output_tiles), self.pitch(layer.source)
-        slices = self._slices(layer)
+        pitch, slices = self.pitch(layer.source), self._slices(layer)
         address, ring = self._place_of(layer, layer.source, shape.width * (pitch or channels))
         source = SourceMap(
             address,
@@ -135,7 +134,7 @@ class ConvolutionProducts:
             ring=ring,
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
-            follows=whole.table if whole is not None and whole.whole and not whole.live else None,
+            follows=self.follows(layer),
             moving=self.moves(layer.source, gate, layer.input_tiles),
             at_once=self._by_lists_of_steps(self._writer(layer.source)) != self._by_lists_of_steps(layer.name),
         ).masked(self.context.gate(layer.input_tiles))
@@ -177,6 +176,11 @@ class ConvolutionProducts:
         if not self.context.live or tensor in self.image.spread:
             return False
         return channels is not None or self._lists_tiles(tiles)
+
+    def follows(self, layer: QuantisedConv) -> int | None:
+        """The table of the gate of whole maps without whose decision nothing is read for a layer; None without one."""
+        gate = self.context.gate(layer.output_tiles)
+        return gate.table if gate is not None and gate.whole and not gate.live else None
 
     def _by_lists_of_steps(self, layer: str) -> bool:
         """Whether the tables that pick a layer's tiles are of some rows or tiles each."""
@@ -260,6 +264,10 @@ class ConvolutionProducts:
                 reader.advance(self.lowering, rows, rows * tile)
 
         return self._running(written)
+
+    def behind(self, layer: QuantisedConv) -> Callable[[int], None]:
+        """What is multiplied in the wake of a layer."""
+        return self._running(self.lowering.wakes.behind(layer))
 
     def _running(self, emit: Callable[[int], None]) -> Callable[[int], None]:
         """A function whose instructions are not left out, whatever they come among."""

@@ -275,8 +275,8 @@ class ConvolutionLowering(ConvolutionProducts):
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
         product = replace(product, serial=serial, even=even, fine=fine).within_reach()
         skips = skips and not self.image.banks[layer.name].by_taps  # what is loaded in between would end each range
-        table = tiles.without if skips or tiles.table is None else None
-        yield from self._left_out_without(table, self._chunks(layer, product))
+        table = tiles.without if skips else product.tiles.left_out
+        yield from self.left_out_without(table, self._chunks(layer, product))
 
     def _chunks(self, layer: QuantisedConv, product: Product) -> Iterator[None]:
         if in_epilogue(layer, self.graph, self.arch):
@@ -292,7 +292,7 @@ class ConvolutionLowering(ConvolutionProducts):
             way = self.way(layer.name, product.source, product.tiles, product.kernel)
         yield from way(self.context, self.loader, product)
 
-    def _left_out_without(self, table: int | None, chunks: Iterator[None]) -> Iterator[None]:
+    def left_out_without(self, table: int | None, chunks: Iterator[None]) -> Iterator[None]:
         """Chunks that are left out if a table has no entries; what comes between them is not."""
         while True:
             with self.context.out.left_out_without(table):

@@ -55,14 +55,16 @@ class TiledLowering:
         """Whether the last product of all completes the map, channel by channel."""
         if self._ends:
             *_, products = self._work[-1]
-            products[-1] = replace(products[-1], followed=convolutions.lowering.wakes.behind(self.block.last))
+            products[-1] = replace(products[-1], followed=convolutions.behind(self.block.last))
         order = [layer.name for _, layer, _ in self._work]
         self._serials = [order[:place].count(name) for place, name in enumerate(order)]
         idle = [
             sum(self.products.idle(layer, products) for of, layer, products in self._work if of == step)
             for step in range(len(self.layout.steps))
         ]
-        self.traffic = TileTraffic(self.context, *streams_of(self.tiles), idle)
+        follows = {convolutions.follows(layer) for layer in one.layers}
+        after = follows.pop() if len(follows) == 1 else None
+        self.traffic = TileTraffic(self.context, *streams_of(self.tiles), idle, after)
 
     def _by_filters(self, layer: QuantisedConv, products: list[Product]) -> Iterator[list[Product]]:
         """Products that go through the filters together."""
@@ -71,6 +73,8 @@ class TiledLowering:
                 for part in passes(product.tiles, product.filters, self.context.arch):
                     reads = None if product.reads is None else product.reads.part(*part)
                     yield [replace(product, tiles=product.tiles.part(*part), reads=reads)]
+        elif any(product.tiles.left_out is not None for product in products):
+            yield from ([product] for product in products)  # whichever is left out, the other one is not
         elif products:
             yield products
 
@@ -95,6 +99,13 @@ class TiledLowering:
                 self.context.out.layer = layer.name
                 shape = self.graph.shapes[layer.output]
                 clear(self.context, ring.address, ring.units * shape.width * shape.channels)
+        if self._work:  # else what the maps hold stays where it is
+            self._run_steps()
+        self._schedule()
+        for layer in self.one.layers:
+            self.convolutions.place(layer)
+
+    def _run_steps(self) -> None:
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
             self.traffic.step(step, self.one.layers[-1].name)
@@ -106,8 +117,6 @@ class TiledLowering:
                         pass
             self.products.average(step)
         self.traffic.finish(self.one.layers[-1].name)
-        for layer in self.one.layers:
-            self.convolutions.place(layer)
 
     def _schedule(self) -> None:
         """Tell, once, the order in which filters are used, which may come from now on."""
@@ -130,11 +139,13 @@ class TiledLowering:
         ways = {self.convolutions.way(p.name, p.source, p.tiles, p.kernel) for p in products}
         if convolve_streamed in ways:
             ordered = [replace(product, serial=serial) for product in products]
-            yield from convolve_together(self.context, self.convolutions.loader, ordered)
+            chunks = convolve_together(self.context, self.convolutions.loader, ordered)
+            yield from self.convolutions.left_out_without(products[0].tiles.left_out, chunks)
             return
         for product in products:
             (way,) = ways
-            yield from way(self.context, self.convolutions.loader, replace(product, serial=serial))
+            chunks = way(self.context, self.convolutions.loader, replace(product, serial=serial))
+            yield from self.convolutions.left_out_without(product.tiles.left_out, chunks)
 
     def _resolved(self, product: Product) -> Product:
         """The product with the tables of its step."""

@@ -36,6 +36,8 @@ class TileChoice:
     pool: Pooling | None
     live: bool = False
     """Whether the machine decides which of them are there: the tables are the gate's, and each step has its own."""
+    without: int | None = None
+    """The table of a gate of the whole map without whose entries the machine computes none of them."""
 
 
 class TilePass:
@@ -71,15 +73,20 @@ class TilePass:
         finishes = None if completer is None else self.context.gate(completer.output_tiles)
         if completer is not None and finishes is not None:
             return [
-                self._listed(finishes, False, False, None),
-                self._listed(finishes, True, completer.relu_of_skipped, self.image.pooling_of(layer)),
+                self._chosen(finishes, False, False, None),
+                self._chosen(finishes, True, completer.relu_of_skipped, self.image.pooling_of(layer)),
             ]
         pool = self.image.poolings.get(layer.output)
         if gate is not None:
-            return [self._listed(gate, False, layer.relu, pool)]
+            return [self._chosen(gate, False, layer.relu, pool)]
         return [TileChoice(np.arange(self.block.tiles), None, None, layer.relu, pool)]
 
-    def _listed(self, gate: DecidedGate, complement: bool, relu: bool, pool: Pooling | None) -> TileChoice:
+    def _chosen(self, gate: DecidedGate, complement: bool, relu: bool, pool: Pooling | None) -> TileChoice:
+        """The tiles that a gate picks, or leaves out: what decides about the whole map picks all or none."""
+        if gate.whole:
+            without = (gate.complement_table if complement else gate.table) if gate.live else None
+            tiles = self.block.tiles if gate.live or (len(gate.entries) > 0) != complement else 0
+            return TileChoice(np.arange(tiles), None, None, relu, pool, without=without)
         entries = (gate.complement if complement else gate.entries).astype(np.int64)
         numbers = (entries >> COORDINATE_BITS) * gate.grid[1] + (entries & ((1 << COORDINATE_BITS) - 1))
         table, column = gate.table, gate.column_table

@@ -75,9 +75,8 @@ class TileProducts:
         if chosen.live:
             return self._of_step(chosen, edge, low, high, column)
         start = int(numbers[0]) if chosen.table is None else low
-        if column:
-            return TileSet(edge, chosen.column_table, numbers * edge, start)
-        return TileSet(edge, chosen.table, numbers // self.block.grid[1] * edge, start)
+        table, across = (chosen.column_table, 1) if column else (chosen.table, self.block.grid[1])
+        return TileSet(edge, table, numbers // across * edge, start, without=chosen.without)
 
     def _of_step(self, chosen: TileChoice, edge: int, first: int, end: int, column: bool) -> TileSet:
         """Of tiles [first, end) those that the machine finds on, by a table that is made when the step begins."""
@@ -94,11 +93,12 @@ class TileProducts:
         """The map that a layer reads. Of one that comes by tiles a stride has left out what is not read."""
         shape, gate = self.graph.shapes[layer.source], self.context.gate(layer.input_channels)
         channels, name = self.of.channels(layer.source), self._in_tiles(layer.source)
+        follows = self.convolutions.follows(layer)
         if name is not None:
             ring, edge = self.of.layout.rings[name], self.of.edge(layer)
             rows = self.block.tiles * edge
             kept, pitch = min(rows, ring.units * edge), self.convolutions.pitch(layer.source)
-            source = SourceMap(ring.address, rows, edge, channels, gate, None, kept, pitch=pitch)
+            source = SourceMap(ring.address, rows, edge, channels, gate, None, kept, pitch=pitch, follows=follows)
             return source, self._tiles(layer, chosen, low, high, True), Kernel()
         height, width = layer.weight.shape[1:3]
         kernel = Kernel(height, width, layer.stride, layer.padding, layer.padding, layer.dilation)
@@ -106,12 +106,12 @@ class TileProducts:
         if self._in_rows(layer.source):
             ring = self.of.layout.rings[layer.source]
             address, kept = ring.address, min(ring.units, shape.height)
-            source = SourceMap(address, shape.height, shape.width, channels, gate, mask, kept)
+            source = SourceMap(address, shape.height, shape.width, channels, gate, ring=kept)
         else:
             address = self.image.addresses[layer.source]
             moves = self.convolutions.moves(layer.source, gate, layer.input_tiles)
-            source = SourceMap(address, shape.height, shape.width, channels, gate, mask, moving=moves)
-        source = replace(source, pitch=self.convolutions.pitch(layer.source))
+            source = SourceMap(address, shape.height, shape.width, channels, gate, moving=moves)
+        source = replace(source.masked(mask), pitch=self.convolutions.pitch(layer.source), follows=follows)
         return source, self._tiles(layer, chosen, low, high, False), kernel
 
     def _output(self, layer: QuantisedConv, chosen: TileChoice, low: int, high: int) -> tuple[OutputMap, TileSet]:

@@ -135,11 +135,20 @@ class TileTraffic:
     The STOREs of what the last step has made are postponed: what comes behind it has port B first, and so have the
     first tiles of the pass behind, which went long ago.
 
-    ``idle``: for each step about the array's cycles less those for which the epilogue has the port.
+    ``idle``: for each step about the array's cycles less those for which the epilogue has the port. ``follows``: the
+    table of a gate of whole maps, if nothing comes without its decision.
     """
 
-    def __init__(self, context: Context, incoming: list[Stream], outgoing: list[Stream], idle: Sequence[int]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        incoming: list[Stream],
+        outgoing: list[Stream],
+        idle: Sequence[int],
+        follows: int | None = None,
+    ) -> None:
         self.context, self.incoming, self.outgoing, self.idle = context, incoming, outgoing, idle
+        self.follows = follows
         self._coming: deque[Piece] = deque()
         self._early: deque[Piece] = deque()
         self._number, self._begun, self._pieces, self._expected = -1, 0, 0, 0
@@ -155,7 +164,7 @@ class TileTraffic:
 
     def _between_early(self) -> None:
         while self._early and len(self._early) > (1 - self._done()) * self._pieces:
-            load(self.context, self._early.popleft())
+            load(self.context, self._early.popleft(), self.follows)
 
     def _done(self) -> float:
         """The share of a step, or of the layer before, that has gone."""
@@ -183,7 +192,7 @@ class TileTraffic:
             if len(self.context.postponed):
                 self.context.postponed.emit_one()
             else:
-                load(self.context, self._coming.popleft())
+                load(self.context, self._coming.popleft(), self.follows)
 
     @property
     def _left(self) -> int:
@@ -208,7 +217,7 @@ class TileTraffic:
             self.context.postponed.emit_all()
         for pieces in (self._early, self._coming):
             while pieces:
-                load(self.context, pieces.popleft())
+                load(self.context, pieces.popleft(), self.follows)
 
 
 def store(context: Context, piece: Piece) -> None:
@@ -219,13 +228,14 @@ def store(context: Context, piece: Piece) -> None:
     )
 
 
-def load(context: Context, piece: Piece) -> None:
-    """Emit the LOAD of a piece, behind the STOREs of what it brings."""
+def load(context: Context, piece: Piece, follows: int | None = None) -> None:
+    """Emit the LOAD of a piece, behind the STOREs of what it brings, and behind a table that it ``follows``."""
     context.postponed.before_load(piece.dram_range)
     place = "scratchpad", piece.address, piece.end
+    decided = [] if follows is None else [reads("table", follows, follows + 1)]
     context.out.emit(
         Opcode.LOAD,
-        [writes(*place), PORT_B],
+        [writes(*place), PORT_B, *decided],
         space=Space.SCRATCHPAD,
         dram_address=piece.dram,
         address=piece.address,

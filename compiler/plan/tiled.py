@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gatewright.compiler.graph.graph import QuantisedGraph, TensorShape
+from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.max_pool import QuantisedMaxPool
 from gatewright.compiler.kinds.pooling import Pooling
@@ -129,9 +130,10 @@ def _fits(block: TiledBlock, graph: QuantisedGraph) -> bool:
         for (down, across), shape in zip(tiles, shapes, strict=True)
     )
     gates = {name for conv in (block.first, block.middle, block.last) if (name := conv.output_tiles) is not None}
-    # A gate of a whole block has one tile, which is no tile of the maps: such blocks do not go by tiles.
+    # A gate of a whole block picks all tiles or none, whatever their grid.
     same = len(gates) <= 1 and all(
-        isinstance(layer, QuantisedSpatialGate) and layer.grid == block.grid
+        isinstance(layer, QuantisedAverageGate)
+        or (isinstance(layer, QuantisedSpatialGate) and layer.grid == block.grid)
         for layer in graph.layers
         if layer.name in gates
     )

@@ -99,6 +99,11 @@ class TileSet:
         return len(self.rows)
 
     @property
+    def left_out(self) -> int | None:
+        """The table without whose entries nothing of a map is computed, if no instruction names it."""
+        return self.without if self.table is None else None
+
+    @property
     def area(self) -> int:
         """Vectors per tile."""
         return self.tile * self.tile
