@@ -10,14 +10,16 @@ class PaperNetwork:
     """A network of DGNet (Li et al., ICCV 2021).
 
     ``removed`` is the share of MACs that table 2 says was removed on average over ImageNet's validation set;
-    ``board`` is the speedup on the paper's FPGA (table 3: Ultra96, 16x16 weight stationary, dynamic index module), None
-    for a network that it does not name. ``family`` is that of a ``NetworkSpec``, ``title`` its name without gates.
+    ``board`` is the speedup on the paper's FPGA (table 3: Ultra96, 16x16 weight stationary, dynamic index module),
+    ``cpu`` that on its processor (im2col without masked rows and columns), None for a network that it does not name.
+    ``family`` is that of a ``NetworkSpec``, ``title`` its name without gates.
     """
 
     depth: int
     removed: float
     board: float | None
     family: str = "resnet-imagenet"
+    cpu: float | None = None
 
     @property
     def title(self) -> str:
@@ -30,9 +32,9 @@ class PaperNetwork:
 
 
 PAPER = {
-    "R18-60": PaperNetwork(18, 0.582, 1.87),
-    "R34-60": PaperNetwork(34, 0.593, 1.93),
-    "R34-70": PaperNetwork(34, 0.672, 2.26),
+    "R18-60": PaperNetwork(18, 0.582, 1.87, cpu=1.24),
+    "R34-60": PaperNetwork(34, 0.593, 1.93, cpu=1.21),
+    "R34-70": PaperNetwork(34, 0.672, 2.26, cpu=1.41),
     "R50-60": PaperNetwork(50, 0.596, None),
     "M2-50": PaperNetwork(53, 0.440, None, "mobilenet-v2"),
 }

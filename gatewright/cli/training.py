@@ -42,7 +42,7 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 @click.option(
     "--complexity",
     type=click.FloatRange(min=0),
-    help="Instead of the recipe's: weight of the L0 loss (gamma) of the recipes bas, l0 and short-bas.",
+    help="Instead of the recipe's: weight of the L0 loss (gamma) of the recipes for BAS gates and l0.",
 )
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
 @click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
@@ -89,7 +89,7 @@ def train(
     if gating != "none" and target_density is None and not schedule.shapes_batches:
         raise click.UsageError(f"--gating {gating} needs --target-density")
     if complexity is not None and not schedule.shapes_batches:
-        raise click.UsageError("--complexity needs a recipe with batch shaping or L0: bas, l0 or short-bas")
+        raise click.UsageError("--complexity needs a recipe with batch shaping or L0: bas, short-bas, continued-bas or l0")
     if gating == "none" and target_density is not None:
         raise click.UsageError("--target-density needs gates; choose them with --gating")
     known: tuple[Gating, ...] = get_args(Gating)

@@ -13,11 +13,11 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.spec import NetworkSpec
-from gatewright.models.gates.aig import LayerGate
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.recipes import RECIPES
 from gatewright.models.training.training import train
 from tests.support.cifar import image_set
+from tests.support.split_layer_gates import split_layer_gates
 
 PLAIN = NetworkSpec(14, "ddi", 0.8)
 BOTH = replace(PLAIN, family_name="resnet-cifar-exits")
@@ -30,19 +30,11 @@ def lively(spec: NetworkSpec = BOTH) -> EarlyExits:
     network = spec.build()
     assert isinstance(network, EarlyExits)
     x = torch.from_numpy(TEST.normalised())
+    split_layer_gates(network, x)
     with torch.no_grad():
-        for block in network.blocks():
-            for gate in block.gates():
-                assert isinstance(gate, LayerGate) and gate.fc2.bias is not None
-                torch.nn.init.normal_(gate.fc2.weight)
-                seen: list[torch.Tensor] = []
-                hook = gate.fc2.register_forward_hook(lambda _m, _i, out, seen=seen: seen.append(out))
-                network.eval()(x)
-                hook.remove()
-                gate.fc2.bias[0] += (seen[0][:, 0] - seen[0][:, 1]).median().neg()
         for gate, distances in zip(network.gates(), network.all_answers(x), strict=False):
             gate.threshold = float(distances.amax(1).quantile(0.7))
-    return network.eval()
+    return network
 
 
 def test_all_blocks_but_the_first_of_each_stage_have_a_gate(tmp_path: Path) -> None:
