@@ -34,6 +34,7 @@ check: ## what continuous integration runs
 isa: $(STAMP) ## write the generated pages again
 	$(VENV)/bin/gatewright isa -o docs/isa.md
 	$(VENV)/bin/gatewright isa --registers -o docs/registers.md
+	$(VENV)/bin/gatewright isa --driver -o gatewright/driver/registers.py
 
 # The stamp is as new as the list of dependencies, so that a second call installs nothing.
 $(STAMP): pyproject.toml .ci/install

@@ -6,10 +6,11 @@ import grimp
 import pytest
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"contract"}),
+    frozenset({"contract", "driver"}),
     frozenset({"boards"}),
     frozenset({"listing", "models", "compiler", "sim", "hw"}),
-    frozenset({"verify", "measure", "vivado"}),
+    frozenset({"verify", "measure", "vivado", "bringup", "driver_export"}),
+    frozenset({"machines", "board_export"}),
     frozenset({"report"}),
     frozenset({"own_network"}),
     frozenset({"flow"}),

@@ -66,7 +66,10 @@ def load_filters(script: Script, weights: Bytes, vectors: int, word: int = 0) ->
 
 
 def load_parameters(
-    script: Script, bias: npt.NDArray[np.int64], multiplier: int | npt.NDArray[np.int64], shift: int | npt.NDArray[np.int64]
+    script: Script,
+    bias: npt.NDArray[np.int64],
+    multiplier: int | npt.NDArray[np.int64],
+    shift: int | npt.NDArray[np.int64],
 ) -> None:
     """Parameter entries from 0 on."""
     entries = np.zeros(-(-len(bias) // 2) * 2, PARAMETER_DTYPE)
@@ -237,7 +240,13 @@ def parameters(script: Script, rng: np.random.Generator) -> None:
     fills: list[tuple[str, EpilogueKind, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = [
         ("bias", EpilogueKind.REDUCE_RAW, rng.integers(-(1 << 31), 1 << 31, entries), small, shifts),
         ("multiplier.low", EpilogueKind.STORE, np.full(entries, 2), rng.permutation(small), np.full(entries, 1)),
-        ("multiplier.middle", EpilogueKind.STORE, np.full(entries, 1), rng.permutation(small) << 5, np.full(entries, 5)),
+        (
+            "multiplier.middle",
+            EpilogueKind.STORE,
+            np.full(entries, 1),
+            rng.permutation(small) << 5,
+            np.full(entries, 5),
+        ),
         ("multiplier.high", EpilogueKind.STORE, np.full(entries, 1), rng.permutation(small) << 9, np.full(entries, 9)),
         ("shift", EpilogueKind.STORE, rng.integers(-128, 128, entries) << shifts, np.full(entries, 1), shifts),
     ]

@@ -116,9 +116,7 @@ class Script:
 
     def store(self, name: str, address: int, size: int) -> None:
         """Give ``size`` bytes of the scratchpad, padded to whole beats, as an output."""
-        self.emit(
-            Opcode.STORE, dram_address=self.output(name, size), address=address, beats=-(-size // BEAT_BYTES)
-        )
+        self.emit(Opcode.STORE, dram_address=self.output(name, size), address=address, beats=-(-size // BEAT_BYTES))
 
     def program(self) -> tuple[Program, str]:
         """The program, and the text that it was assembled from."""

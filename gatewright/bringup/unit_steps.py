@@ -56,7 +56,9 @@ def layer(script: Script, rng: np.random.Generator) -> None:
     slices = -(-reduction // arch.rows)
     source, result, pooled, other = (n * arch.scratchpad_bytes // 8 for n in (0, 2, 4, 5))
     size = EDGE * EDGE * filters
-    script.load(Space.SCRATCHPAD, script.data(rng.integers(-128, 128, EDGE * EDGE * CHANNELS, np.int8)), EDGE * EDGE * CHANNELS)
+    script.load(
+        Space.SCRATCHPAD, script.data(rng.integers(-128, 128, EDGE * EDGE * CHANNELS, np.int8)), EDGE * EDGE * CHANNELS
+    )
     residual = script.data(rng.integers(-128, 128, size, np.int8))
     script.load(Space.SCRATCHPAD, residual, size, result)
     weights = np.zeros((filters, slices * arch.rows), np.int8)

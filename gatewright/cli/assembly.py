@@ -73,12 +73,16 @@ def assemble(text: Path, data: Path, out: Path, arch_name: str | None) -> None:
 @click.command(epilog="Example: gatewright isa -o docs/isa.md")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
 @click.option("--registers", is_flag=True, help="The page of the control registers instead.")
-def isa(out: Path | None, registers: bool) -> None:
+@click.option("--driver", is_flag=True, help="What the driver needs of the contract instead, as Python.")
+def isa(out: Path | None, registers: bool, driver: bool) -> None:
     """Print the instruction set's reference page (Markdown)."""
+    from gatewright.listing.driver_registers import driver_registers
     from gatewright.listing.isa_page import isa_page
     from gatewright.listing.registers_page import registers_page
 
-    write_text(registers_page() if registers else isa_page(), out)
+    if registers and driver:
+        raise GatewrightError("--registers and --driver are two different texts; give one")
+    write_text(driver_registers() if driver else registers_page() if registers else isa_page(), out)
 
 
 COMMANDS: tuple[click.Command, ...] = (disassemble, assemble, isa)

@@ -12,6 +12,7 @@ from gatewright.cli import (
     publish,
     reports,
     rtl,
+    run,
     runs,
     synth,
     thresholds,
@@ -44,6 +45,20 @@ def main() -> None:
     """
 
 
-for _module in (runs, reports, training, networks, plan, assembly, publish, rtl, synth, thresholds, throughput, verify):
+for _module in (
+    runs,
+    run,
+    reports,
+    training,
+    networks,
+    plan,
+    assembly,
+    publish,
+    rtl,
+    synth,
+    thresholds,
+    throughput,
+    verify,
+):
     for _command in _module.COMMANDS:
         main.add_command(_command)

@@ -34,6 +34,11 @@ def _layout(opcode: Opcode) -> list[tuple[int, int, int, str]]:
     return layout
 
 
+def field_place(opcode: Opcode, name: str) -> tuple[int, int]:
+    """The low bit of a field in an instruction, and its bits; ``opcode`` is a field of every one."""
+    return next((low, bits) for _, low, bits, known in _layout(opcode) if known == name)
+
+
 def _check_waits(code: npt.NDArray[np.int64]) -> None:
     """Only units with queues can be waited for."""
     for wait in range(WAITS):

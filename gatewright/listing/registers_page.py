@@ -10,7 +10,7 @@ from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.registers import ADDRESS_BITS, REGISTERS, ErrorCode
 
 
-def _code_docs() -> dict[str, str]:
+def error_docs() -> dict[str, str]:
     """The string behind each member of ErrorCode: its explanation."""
     (tree,) = ast.parse(inspect.getsource(registers.ErrorCode)).body
     assert isinstance(tree, ast.ClassDef)
@@ -25,7 +25,7 @@ def _code_docs() -> dict[str, str]:
 
 def registers_page() -> str:
     """docs/registers.md."""
-    docs = _code_docs()
+    docs = error_docs()
     lines = [
         "# Control registers",
         "",

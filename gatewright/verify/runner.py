@@ -42,7 +42,6 @@ PREFIX = "Vtop"
 ARGUMENTS = (
     "--cc",
     "--exe",
-    "--vpi",
     "-O3",
     "--prefix",
     PREFIX,
@@ -130,7 +129,8 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """Of an installed package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
@@ -143,22 +143,30 @@ def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, i
         "WRITES": capacity.writes,
         "SCRATCHPAD_BYTES": arch.scratchpad_bytes,
     }
-    if bench == "bench":
-        parameters |= {
-            "BEATS": capacity.beats,
-            "LATENCY": arch.dram.latency,
-            "RATE_BEATS": arch.dram.beats,
-            "RATE_CYCLES": arch.dram.per_cycles,
-            "BURST_GAP": arch.dram.burst_gap,
-            "OUTSTANDING": arch.dram.outstanding,
-            "WRITE_START": STORE_BUS_START,
-            "SHARED": int(arch.dram.shared),
-        }
-    return parameters
+    return parameters | dram_parameters(arch, capacity.beats) if bench == "bench" else parameters
+
+
+def dram_parameters(arch: ArchConfig, beats: int) -> dict[str, int]:
+    """Of ``dram_model.sv`` with so many beats, by name."""
+    return {
+        "BEATS": beats,
+        "LATENCY": arch.dram.latency,
+        "RATE_BEATS": arch.dram.beats,
+        "RATE_CYCLES": arch.dram.per_cycles,
+        "BURST_GAP": arch.dram.burst_gap,
+        "OUTSTANDING": arch.dram.outstanding,
+        "WRITE_START": STORE_BUS_START,
+        "SHARED": int(arch.dram.shared),
+    }
 
 
 def _quick() -> bool:
     return bool(os.environ.get(QUICK_VARIABLE))
+
+
+def optimising() -> tuple[str, ...]:
+    """Arguments of Verilator's makefile: as fast a simulator as there is, or (``QUICK_VARIABLE``) soon."""
+    return QUICK_ARGUMENTS if _quick() else MAKE_ARGUMENTS
 
 
 def tool_environment() -> dict[str, str]:
@@ -196,7 +204,7 @@ def build(
     """
     names = (*OBSERVERS, *BENCHES[bench])
     parameters = _parameters(bench, arch, capacity)
-    versions = {package: _version(package) for package in ("verilator", "cocotb")}
+    versions = {package: version(package) for package in ("verilator", "cocotb")}
     hashed = hashlib.sha256()
     for part in (verilog, ports_text(), *((SOURCES / name).read_text() for name in (*names, MAIN))):
         hashed.update(f"{len(part)}\n{part}".encode())
@@ -205,7 +213,7 @@ def build(
             (
                 sorted(parameters.items()),
                 ARGUMENTS,
-                QUICK_ARGUMENTS if _quick() else MAKE_ARGUMENTS,
+                optimising(),
                 CLOCK_STEPS,
                 versions,
                 sys.version,
@@ -257,7 +265,7 @@ def _commands(
     import cocotb_tools.config
 
     place, libraries = folder / "sim", cocotb_tools.config.libs_dir
-    arguments = ["--top-module", bench, "-o", bench, "-Mdir", str(place), f"-I{folder}", *ARGUMENTS]
+    arguments = ["--vpi", "--top-module", bench, "-o", bench, "-Mdir", str(place), f"-I{folder}", *ARGUMENTS]
     arguments += ["-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"]
     arguments += [f"-G{name}={value}" for name, value in parameters.items()]
     if waves:

@@ -7,6 +7,7 @@ value and the limit in ``State.fault``.
 from __future__ import annotations
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.registers import ErrorCode
 
 TABLE_NUMBER = -1
 TABLE_UNWRITTEN = -2
@@ -125,7 +126,29 @@ _TEXT = {
 }
 
 
-def fault(instruction: int, opcode: str, code: int, value: int, limit: int, note: str = "") -> GatewrightError:
+_AT_THE_PORT = {FETCH_RANGE: ErrorCode.FETCH_RANGE, FETCH_UNWRITTEN: ErrorCode.ILLEGAL_OPCODE} | {
+    WAIT_AHEAD: ErrorCode.WAIT_AHEAD,
+}
+_NOTES = {"opcode": ErrorCode.ILLEGAL_OPCODE, "unused bits": ErrorCode.STRAY_BITS, "waits on": ErrorCode.ILLEGAL_WAIT}
+
+
+class Stopped(GatewrightError):
+    """A program that does something illegal; ``code`` is the error that the machine stops with.
+
+    Where the machine does not notice what the simulator does (an address beyond a memory), that of wrong operands.
+    """
+
+    def __init__(self, message: str, code: ErrorCode) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def fault(instruction: int, opcode: str, code: int, value: int, limit: int, note: str = "") -> Stopped:
     """The error for a fault code in the instruction of this number (0 is the first executed)."""
     who = "the boot page" if instruction < 0 else f"instruction {instruction} ({opcode})"
-    return GatewrightError(f"{who} {_TEXT[code].format(value, limit, note=note)}")
+    error = _AT_THE_PORT.get(code, ErrorCode.ILLEGAL_OPERANDS)
+    if code == FETCH_ILLEGAL:
+        error = next(named for words, named in _NOTES.items() if words in note)
+    elif code in (DRAM_RANGE, DRAM_ALIGNMENT):
+        error = ErrorCode.WRITE_BUS if opcode == "STORE" else ErrorCode.READ_BUS
+    return Stopped(f"{who} {_TEXT[code].format(value, limit, note=note)}", error)

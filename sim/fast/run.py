@@ -156,7 +156,7 @@ class Run:
         self.executed = np.concatenate([self.executed, np.zeros_like(self.executed)])
         self.work = np.concatenate([self.work, np.zeros_like(self.work)])
 
-    def _error(self, code: int, instruction: int, row: npt.NDArray[np.int64]) -> GatewrightError:
+    def _error(self, code: int, instruction: int, row: npt.NDArray[np.int64]) -> faults.Stopped:
         value, limit = (int(number) for number in self.state.fault)
         if code in (faults.FETCH_RANGE, faults.FETCH_UNWRITTEN, faults.FETCH_ILLEGAL):
             return faults.fault(instruction, "fetch", code, value, limit, self.notes.get(value, ""))

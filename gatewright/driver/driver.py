@@ -1,0 +1,354 @@
+"""Runs a program on a machine: memory, start, end, outputs, errors; one start, or as many as the images need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .counters import Counters
+from .errors import (
+    AbortedError,
+    DriverError,
+    LostError,
+    RingFullError,
+    StoppedError,
+    TimedOutError,
+    WrongInputError,
+    WrongMachineError,
+    WrongProgramError,
+)
+from .layout import Layout, Ring
+from .machine import Machine, Registers, identify
+from .program import Program
+from .registers import ABORT, ALIGNMENT, DESCRIBING, DONE, ENABLE, ERROR, ERRORS, OFFSETS, READY, START
+
+SLOTS = 16
+"""Of a ring, unless asked for others."""
+
+PATIENCE = 10_000
+"""Looks at STATUS after which a machine that should be ready, or have stopped, never will."""
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What an image has given: outputs by name, and the number of the exit at which it left (the end's is the last)."""
+
+    outputs: dict[str, Any]
+    left: int
+
+    @property
+    def logits(self) -> Any:
+        """Those that are its answer, int32 [classes]; None if all outputs are maps."""
+        found = [values for values in self.outputs.values() if values.ndim == 1]
+        return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """A start: its images' results, in order, and what the machine has counted."""
+
+    images: list[ImageResult]
+    counters: Counters
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Several starts: all images' results, each start's counters, and the host's seconds, with all copies."""
+
+    images: list[ImageResult]
+    starts: list[Counters]
+    seconds: float
+
+
+class Driver:
+    """A program on a machine, ready to run. Close it, or use it in a ``with`` block, to free its memory.
+
+    Parameters
+    ----------
+    machine
+        A board (``on_pynq``), the Verilated RTL (``verilated``), or anything else with its methods.
+    program
+        From ``load_program``. One for another machine is an error that names both.
+    slots
+        Places in the rings of inputs and outputs: images of a start (times the images that the program runs at a
+        time). By default 16, or 1 for a program that has its input or outputs at one place.
+    wait
+        ``interrupt``, or ``poll`` to look at STATUS.
+    timeout
+        Seconds for a start; None: for ever.
+    cycle_limit
+        Cycles after which the machine stops by itself, with an error; 0: never.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        program: Program,
+        slots: int | None = None,
+        wait: str = "interrupt",
+        timeout: float | None = 10.0,
+        cycle_limit: int = 0,
+    ) -> None:
+        if wait not in ("interrupt", "poll"):
+            raise DriverError(f"wait = {wait!r} is not 'interrupt' or 'poll'")
+        self.program, self._machine = program, machine
+        self._by_interrupt, self._timeout, self._cycle_limit = wait == "interrupt", timeout, cycle_limit
+        self._registers = Registers(machine)
+        self.machine = identify(self._registers)
+        self._check_machine()
+        why = program.why_no_rings()
+        if why and slots not in (None, 1):
+            raise RingFullError(
+                f"{program.path.name} can only be started for each image, since {why}: take slots = 1, or compile it "
+                "again for several images in one start"
+            )
+        self.slots = slots if slots is not None else 1 if why else SLOTS
+        self._layout = Layout.of(program, self.slots, rings=not why)
+        self._running: int | None = None
+        self._buffer = machine.allocate(self._layout.size + ALIGNMENT)
+        skip = -int(self._buffer.device_address) % ALIGNMENT
+        self._base = int(self._buffer.device_address) + skip
+        if self._base + self._layout.size > 1 << 32:
+            self.close()
+            raise DriverError(f"the buffer lies at {self._base:#x}, beyond the machine's 32 bits; allocate it lower")
+        # A plain array: slices of pynq's buffers are buffers themselves.
+        self._memory: Any = np.asarray(self._buffer)[skip : skip + self._layout.size]
+        self._memory[: len(program.image)] = program.image
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what runs, and free the memory."""
+        if self._buffer is None:
+            return
+        if self._running is not None:
+            self._abort()
+        buffer, self._buffer, self._memory = self._buffer, None, None
+        buffer.freebuffer()
+
+    def _check_machine(self) -> None:
+        arch, name = self.program.arch, self.program.path.name
+        wrong = [
+            f"{key} = {self.machine[register]}, the program needs {arch[key]}"
+            for register, key in DESCRIBING.items()
+            if self.machine[register] != arch[key]
+        ]
+        if wrong:
+            found = f"{self.machine['ROWS']}x{self.machine['COLUMNS']}"
+            raise WrongMachineError(
+                f"{name} was compiled for arch {arch['name']} ({arch['rows']}x{arch['columns']}), and this machine "
+                f"({found}) has {'; '.join(wrong)}: compile the network for this machine, or load the other bitstream"
+            )
+
+    # A start, its end.
+
+    @property
+    def images_of_a_start(self) -> int:
+        """The most images that a start takes."""
+        return self.slots * self.program.images
+
+    def start(self, samples: Sequence[Any]) -> None:
+        """Write the samples, int8 each, into the ring and start the machine; at most ``images_of_a_start``."""
+        program, layout = self.program, self._layout
+        if not program.serves_every_image:
+            raise WrongProgramError(
+                f"{program.path.name} was compiled for the gates of one image, and takes no other; compile it with "
+                "--live"
+            )
+        if not len(samples):
+            raise WrongInputError("no images: give one or more")
+        if len(samples) > self.images_of_a_start:
+            raise RingFullError(
+                f"{len(samples)} images, and the ring has {self.slots} slots for {self.images_of_a_start}: use run(), "
+                "which starts the machine as often as it takes, or give the driver more slots"
+            )
+        packed = [program.pack(sample) for sample in samples]
+        address, size, stride = program.input
+        runs = -(-len(samples) // program.images)
+        self._check_idle()
+        for number, data in enumerate(packed):
+            run, in_it = divmod(number, program.images)
+            at = address + layout.inputs.place(run) + in_it * stride
+            self._memory[at : at + size] = data
+        for number in range(len(samples), runs * program.images):  # the last run's missing ones
+            at = address + layout.inputs.place(runs - 1) + number % program.images * stride
+            self._memory[at : at + size] = 0
+        for run in range(runs):  # so that nothing of an earlier start passes for a result
+            first, end = layout.output_bytes
+            at = layout.outputs.place(run)
+            self._memory[at + first : at + end] = 0
+        self._begin(runs, layout.inputs, layout.outputs)
+        self._running = len(samples)
+
+    def start_own(self) -> None:
+        """Start the program once, on what its own image has as input."""
+        self._check_idle()
+        self._memory[: len(self.program.image)] = self.program.image
+        self._begin(1, Ring(), Ring())
+        self._running = 0
+
+    def _check_idle(self) -> None:
+        if self._buffer is None:
+            raise DriverError("the driver is closed; make another")
+        if self._running is not None:
+            raise DriverError("the machine runs; finish() or abort() it first")
+        for _ in range(PATIENCE):
+            if self._registers["STATUS"] & READY:
+                return
+            self._machine.idle()
+        raise LostError("STATUS does not become ready; is somebody else using the machine? If not, reset it")
+
+    def _begin(self, runs: int, inputs: Ring, outputs: Ring) -> None:
+        registers = self._registers
+        self._buffer.flush()
+        registers["BASE"] = self._base
+        registers["CODE_ADDRESS"] = self.program.header["code_address"]
+        registers["BOOT_COUNT"] = self.program.header["boot_count"]
+        registers["CYCLE_LIMIT"] = self._cycle_limit
+        registers["IMAGES"] = runs
+        for name, ring in (("INPUT", inputs), ("OUTPUT", outputs)):
+            registers[f"{name}_OFFSET"] = ring.offset
+            registers[f"{name}_STRIDE"] = ring.stride
+            registers[f"{name}_SLOTS"] = ring.slots
+        registers["STATUS"] = DONE | ERROR
+        registers["INTERRUPT_ENABLE"] = ENABLE if self._by_interrupt else 0
+        self._runs, self._outputs = runs, outputs
+        registers["CONTROL"] = START
+
+    def finish(self) -> StartResult:
+        """Wait for the end of what was started, and read it.
+
+        Raises
+        ------
+        StoppedError
+            The machine stopped with an error.
+        TimedOutError, AbortedError
+            It was aborted, by the driver or by somebody else.
+        LostError
+            It does not answer, or did not run all images.
+        """
+        if self._running is None:
+            raise DriverError("nothing was started")
+        try:
+            ended = self._wait()
+            if not ended:
+                progress = Counters.read(self._registers)
+                if self._abort() & DONE == 0:
+                    raise TimedOutError(
+                        f"no end within {self._timeout:g} s: {progress.images} of {self._runs} runs, "
+                        f"{progress.instructions:,} instructions, {progress.cycles:,} cycles; the machine was aborted. "
+                        "Give it more time, or look at the waits of the instructions around that number"
+                    )
+        except BaseException:
+            if self._running is not None:  # also where a key was pressed
+                self._abort()
+            raise
+        return self._collect()
+
+    def _wait(self) -> bool:
+        """Whether the machine has ended in time."""
+        end = float("inf") if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            left = end - time.monotonic()
+            if self._by_interrupt:
+                self._machine.wait(max(0.0, min(left, 1.0)))
+            else:
+                self._machine.idle()
+            if self._registers["STATUS"] & (DONE | ERROR):
+                return True
+            if left <= 0:
+                return False
+
+    def abort(self) -> None:
+        """Stop the machine; ``finish`` then raises ``AbortedError``."""
+        if self._running is not None:
+            self._machine.write(OFFSETS["CONTROL"], ABORT)
+
+    def _abort(self) -> int:
+        """Stop the machine and forget what runs; STATUS as it ended."""
+        self.abort()
+        self._running = None
+        for _ in range(PATIENCE):
+            status = self._registers["STATUS"]
+            if status & (DONE | ERROR):
+                if not status & DONE:
+                    self._registers["STATUS"] = ERROR
+                return status
+            self._machine.idle()
+        raise LostError("the machine was aborted, and does not stop: a transfer on the bus never ends. Reset it")
+
+    def _collect(self) -> StartResult:
+        registers, program = self._registers, self.program
+        count, self._running = self._running, None
+        status, counters = registers["STATUS"], Counters.read(registers)
+        if status & ERROR:
+            raise self._stopped(counters)
+        registers["STATUS"] = DONE
+        if counters.images != self._runs:
+            raise LostError(f"the machine ended after {counters.images} of {self._runs} runs; reset it, and run again")
+        self._buffer.invalidate()
+        results = []
+        for number in range(count or program.images):
+            run, in_it = divmod(number, program.images)
+            values, left = program.values(self._memory[self._outputs.place(run) :])
+            results.append(ImageResult(_belonging_to(values, in_it, program.images), left))
+        return StartResult(results, counters)
+
+    def _stopped(self, counters: Counters) -> DriverError:
+        registers = self._registers
+        code, instruction, entry = (registers[f"ERROR_{name}"] for name in ("CODE", "INSTRUCTION", "ENTRY"))
+        registers["STATUS"] = ERROR
+        name, text = ERRORS.get(code, (f"code {code}", "an error that this driver does not know"))
+        if name == "NONE":
+            return AbortedError(f"aborted in run {counters.images}, behind {counters.instructions:,} instructions")
+        rows = self.program.rows_at(instruction, entry, counters.images)
+        lines = [self.program.line(row) for row in rows]
+        where = "\n  ".join(["it was at one of" if len(rows) > 1 else "it was at", *lines]) if rows else ""
+        return StoppedError(
+            f"the machine stopped with {name} (code {code}: {text.rstrip('.')}) behind {instruction:,} instructions "
+            f"of the start, in run {counters.images} of {self._runs}, at entry {entry}; {where}\n  A unit may have "
+            "found it in an instruction a little before. Cleared; the machine can be started again",
+            code,
+            name,
+            instruction,
+            entry,
+            counters.images,
+            rows,
+            lines,
+        )
+
+    # Whole runs.
+
+    def starts(self, samples: Sequence[Any]) -> Iterator[StartResult]:
+        """Any number of samples, in starts of as many as there are slots."""
+        for first in range(0, len(samples), self.images_of_a_start):
+            self.start(samples[first : first + self.images_of_a_start])
+            yield self.finish()
+
+    def run(self, samples: Sequence[Any]) -> RunResult:
+        """Any number of samples, int8 each, back to back."""
+        begin = time.perf_counter()
+        found = list(self.starts(samples))
+        seconds = time.perf_counter() - begin
+        return RunResult([one for start in found for one in start.images], [s.counters for s in found], seconds)
+
+    def run_own(self) -> RunResult:
+        """The program once, on its own image: a program that was compiled for one image, or has no input."""
+        begin = time.perf_counter()
+        self.start_own()
+        found = self.finish()
+        return RunResult(found.images, [found.counters], time.perf_counter() - begin)
+
+
+def _belonging_to(values: dict[str, Any], number: int, images: int) -> dict[str, Any]:
+    """Of a run of several images, the outputs of one, by the names that they have alone."""
+    end = f"@{number}" if images > 1 else ""
+    return {name[: len(name) - len(end)]: value for name, value in values.items() if name.endswith(end)}

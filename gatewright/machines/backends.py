@@ -1,0 +1,161 @@
+"""One program file on several machines: the simulator, the Verilated RTL, and that through pynq's own classes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.contract.arch import ArchConfig
+from gatewright.contract.errors import GatewrightError
+from gatewright.driver.counters import Counters, write_counters
+from gatewright.driver.driver import Driver, ImageResult
+from gatewright.driver.errors import DriverError, StoppedError
+from gatewright.driver.layout import Layout
+from gatewright.driver.machine import Machine
+from gatewright.driver.program import Program, load_program
+from gatewright.driver.registers import ALIGNMENT
+from gatewright.driver.verilated import VerilatedMachine
+from gatewright.driver_export import NAME, export_driver
+from gatewright.machines.rtl import build_library
+from gatewright.machines.simulator import SimulatedMachine
+
+PYNQ_PYTHON = Path("build") / "pynq-env" / "bin" / "python"
+PYNQ_VARIABLE = "GATEWRIGHT_PYNQ_PYTHON"
+"""Environment variable that names another Python with pynq."""
+
+SLOTS = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """A program's file, its machine, and samples int8 [n, ...]; None: once, on the program's own image.
+
+    ``counters``: a file to write them to.
+    """
+
+    path: Path
+    arch: ArchConfig
+    samples: npt.NDArray[np.int8] | None
+    slots: int | None = None
+    wait: str = "interrupt"
+    counters: Path | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a machine made of a job. ``starts`` is empty where nothing was counted."""
+
+    images: list[ImageResult]
+    starts: list[Counters]
+    seconds: float
+
+
+def run_on(backend: str, job: Job) -> Answer:
+    """Run a job on the backend of that name; what the driver finds wrong is a ``GatewrightError``."""
+    try:
+        return BACKENDS[backend](job)
+    except DriverError as error:
+        raise GatewrightError(f"{backend}: {error}") from error
+
+
+def _drive(machine: Machine, program: Program, job: Job) -> Answer:
+    with Driver(machine, program, slots=job.slots, wait=job.wait, timeout=None) as driver:
+        result = driver.run_own() if job.samples is None else driver.run(list(job.samples))
+        if job.counters is not None:
+            about = {"file": program.path.name, "checksum": program.checksum}
+            clock = float(job.arch.clock_mhz)
+            write_counters(job.counters, result.starts, driver.machine, about, clock, result.seconds)
+    return Answer(result.images, result.starts, result.seconds)
+
+
+def _simulator(job: Job) -> Answer:
+    machine = SimulatedMachine(job.arch)
+    try:
+        return _drive(machine, load_program(job.path), job)
+    except StoppedError as error:
+        raise GatewrightError(f"simulator: {error}\n  The simulator says: {machine.note}") from error
+
+
+def _library(program: Program, job: Job) -> Path:
+    """With memory for the program and its rings."""
+    rings = not program.why_no_rings()
+    slots = job.slots or (SLOTS if rings else 1)
+    return build_library(job.arch, Layout.of(program, slots, rings).size + ALIGNMENT)
+
+
+def _rtl(job: Job) -> Answer:
+    program = load_program(job.path)
+    machine = VerilatedMachine(_library(program, job))
+    try:
+        return _drive(machine, program, job)
+    finally:
+        machine.close()
+
+
+def _pynq(job: Job) -> Answer:
+    """The driver's own command line, in the environment in which pynq is, on the Verilated RTL."""
+    python = Path(os.environ.get(PYNQ_VARIABLE) or PYNQ_PYTHON).absolute()
+    if not python.is_file():
+        raise GatewrightError(
+            f"there is no {python}: pynq needs an environment of its own, which `make pynq-env` makes; or set "
+            f"{PYNQ_VARIABLE} to a Python that has pynq. On a board, run the driver there: docs/driver.md"
+        )
+    program = load_program(job.path)
+    library = _library(program, job)
+    with tempfile.TemporaryDirectory(prefix="gatewright-") as name:
+        folder = Path(name)
+        export_driver(folder)
+        outputs, counters = folder / "outputs.npz", job.counters or folder / "counters.json"
+        words = [str(python), "-m", NAME, str(job.path.absolute()), "--verilated", str(library), "--through-pynq"]
+        words += [
+            "--wait",
+            job.wait,
+            "--timeout",
+            "0",
+            "--outputs",
+            str(outputs),
+            "--counters",
+            str(counters.absolute()),
+        ]
+        words += [] if job.slots is None else ["--slots", str(job.slots)]
+        if job.samples is not None:
+            np.save(folder / "inputs.npy", job.samples)
+            words += ["--inputs", str(folder / "inputs.npy")]
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        begin = time.perf_counter()
+        done = subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise GatewrightError(f"pynq: {done.stderr.strip()[-4000:]}")
+        seconds = time.perf_counter() - begin
+        with np.load(outputs) as arrays:
+            images = _images(dict(arrays))
+        starts = [Counters(**one) for one in json.loads(counters.read_text())["starts"]]
+    return Answer(images, starts, seconds)
+
+
+def _images(arrays: dict[str, Any]) -> list[ImageResult]:
+    """What the driver's command line has written of each image."""
+    found: list[dict[str, Any]] = [{} for _ in arrays["left"]]
+    for name, values in arrays.items():
+        number, _, output = name.partition("/")
+        if output:
+            found[int(number)][output] = values
+    return [ImageResult(outputs, int(left)) for outputs, left in zip(found, arrays["left"], strict=True)]
+
+
+def _hls(job: Job) -> Answer:
+    raise GatewrightError("the backend hls is not in this version: there is no HLS C++ of the machine yet")
+
+
+BACKENDS: dict[str, Callable[[Job], Answer]] = {"simulator": _simulator, "rtl": _rtl, "pynq": _pynq, "hls": _hls}
+"""By the name that ``gatewright run --backend`` takes."""
