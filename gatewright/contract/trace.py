@@ -29,6 +29,14 @@ class Trace:
     cycles: int
 
 
+def busy_cycles(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> int:
+    """What a unit's register BUSY counts: cycles in at least one of its ranges [start, done), which come by starts."""
+    if not len(starts):
+        return 0
+    before = np.concatenate([starts[:1], np.maximum.accumulate(ends)[:-1]])
+    return int(np.maximum(ends - np.maximum(starts, before), 0).sum())
+
+
 @dataclass(frozen=True)
 class Difference:
     """The first place where two traces part."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
@@ -19,6 +18,7 @@ from gatewright.contract.registers import (
     UNIT_NAMES,
     ErrorCode,
 )
+from gatewright.contract.trace import busy_cycles
 from gatewright.driver.memory import Buffer, Memory
 from gatewright.sim.fast import sequencer, work
 from gatewright.sim.fast.faults import Stopped
@@ -136,15 +136,10 @@ class SimulatedMachine:
         values |= {"CYCLES": cycles, "INSTRUCTIONS": len(kept), "IMAGE": images.count, "STATUS": DONE | READY}
         for name in UNIT_NAMES:
             of_unit = kept[kept["unit"] == Unit[name]]
-            values |= {f"COMPLETED_{name}": len(of_unit), f"BUSY_{name}": _union(of_unit["start"], of_unit["done"])}
+            values |= {
+                f"COMPLETED_{name}": len(of_unit),
+                f"BUSY_{name}": busy_cycles(of_unit["start"], of_unit["done"]),
+            }
 
 
 _RINGS = ("INPUT", "OUTPUT")
-
-
-def _union(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> int:
-    """Cycles in at least one of the ranges [start, end), which come by their starts."""
-    if not len(starts):
-        return 0
-    before = np.concatenate([starts[:1], np.maximum.accumulate(ends)[:-1]])
-    return int(np.maximum(ends - np.maximum(starts, before), 0).sum())

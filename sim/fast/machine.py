@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import DramConfig
-from gatewright.contract.images import Images
+from gatewright.contract.images import ONE_IMAGE, Images
 from gatewright.contract.program import Program
 from gatewright.contract.trace import Trace
 from gatewright.sim.audit.audit import Auditor
@@ -97,6 +97,12 @@ def _gates(program: Program, run: Run, instruction: int) -> dict[str, npt.NDArra
     }
 
 
+def _kept(run: Run) -> npt.NDArray[np.bool_]:
+    """Which rows of a run are instructions that were executed: neither boot pages' LOADs nor what SKIPs left out."""
+    done = run.work[: run.count + 1]
+    return np.asarray((done[:, work.OPCODE] != sequencer.BOOT) & (done[:, work.LEFT_OUT] == 0))
+
+
 def _result(
     program: Program,
     run: Run,
@@ -106,9 +112,7 @@ def _result(
     gates: dict[str, npt.NDArray[np.bool_]],
 ) -> SimResult:
     """What a run leaves: records of the instructions alone, without boot pages' LOADs and what SKIPs left out."""
-    done = run.work[: run.count + 1]
-    kept = (done[:, work.OPCODE] != sequencer.BOOT) & (done[:, work.LEFT_OUT] == 0)
-    state = run.state
+    done, kept, state = run.work[: run.count + 1], _kept(run), run.state
     return SimResult(
         cycles=cycles,
         trace=Trace(records[kept], cycles),
@@ -124,18 +128,30 @@ def _result(
     )
 
 
+class Schedules:
+    """A start of the machine whose values are computed once, and its schedule with any DRAM.
+
+    What a program computes does not depend on the DRAM, since its waits alone order it: only the instructions and their
+    sizes are needed.
+    """
+
+    def __init__(self, program: Program, image: npt.NDArray[np.uint8], images: Images = ONE_IMAGE) -> None:
+        self._arch = program.arch
+        self._run = Run(program, image, images)
+        self._run.advance()
+        self.dram = self._run.state.dram
+        """What the start leaves in DRAM."""
+
+    def with_dram(self, dram: DramConfig) -> tuple[npt.NDArray[np.void], int]:
+        """The instructions' trace records, and the cycles, with this DRAM behind the machine."""
+        self._run.geometry = geometry(replace(self._arch, dram=dram))
+        records, cycles = self._run.schedule()
+        return records[_kept(self._run)], cycles
+
+
 def cycles_by_dram(
     program: Program, drams: Sequence[DramConfig], sample: npt.NDArray[np.int8] | None = None
 ) -> tuple[npt.NDArray[np.int32], list[int]]:
-    """The logits of a run, and its cycles with each of several DRAMs instead of the program's own.
-
-    What a program computes does not depend on the DRAM, since its waits alone order it: the values are computed once,
-    the schedule for each DRAM, from the instructions and their sizes.
-    """
-    run = Run(program, program.with_sample(sample))
-    run.advance()
-    cycles = []
-    for dram in drams:
-        run.geometry = geometry(replace(program.arch, dram=dram))
-        cycles.append(run.schedule()[1])
-    return program.logits(run.state.dram), cycles
+    """The logits of a run, and its cycles with each of several DRAMs instead of the program's own."""
+    schedules = Schedules(program, program.with_sample(sample))
+    return program.logits(schedules.dram), [schedules.with_dram(dram)[1] for dram in drams]

@@ -1,0 +1,295 @@
+"""Steps of the self-test that go through every word of a memory, once with a random filling and once with its complement.
+
+What each gives depends on every bit that it looks at: a wrong one changes a byte. ``Script`` says how they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright.bringup.script import Script
+from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, PARAMETER_BYTES
+from gatewright.contract.encodings import LOGIT_BYTES, PARAMETER_DTYPE, REGION_UNIT, TABLE_ENTRIES_PER_BEAT
+from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary
+
+Bytes = npt.NDArray[np.int8]
+
+MOST_CHANNELS = 8000
+"""Of a map that is gathered whole: the field has 13 bits."""
+
+MOST_PIXELS = 512
+"""Of a product: the fields have 10 bits."""
+
+PIECES = 64
+"""Pixels that a step gives one by one."""
+
+
+def fillings(rng: np.random.Generator, size: int) -> Iterator[tuple[str, Bytes]]:
+    """Random bytes, and their complement, each with a word for the outputs' names."""
+    values = rng.integers(-128, 128, size, np.int8)
+    yield "", values
+    yield ".complement", ~values
+
+
+def odd(rng: np.random.Generator, size: tuple[int, ...]) -> Bytes:
+    """Random odd int8: a product with one tells every other value of its partner apart."""
+    return (rng.integers(-64, 64, size) * 2 + 1).astype(np.int8)
+
+
+def _down(value: int, unit: int) -> int:
+    return value // unit * unit
+
+
+def load_filters(script: Script, weights: Bytes, vectors: int, word: int = 0) -> None:
+    """Filters [filter, slice, row] by vector into the weight buffer from a word on, a region of ``vectors``."""
+    arch = script.arch
+    count, slices, rows = weights.shape
+    beats = -(-slices // arch.slices_per_beat)
+    packed = np.zeros((count, beats, BEAT_BYTES), np.int8)
+    groups = np.zeros((count, beats * arch.slices_per_beat, rows), np.int8)
+    groups[:, :slices] = weights
+    packed[..., : arch.slices_per_beat * rows] = groups.reshape(count, beats, -1)
+    script.emit(
+        Opcode.LOAD,
+        space=Space.WEIGHTS_BY_VECTOR,
+        dram_address=script.data(packed),
+        address=word // REGION_UNIT,
+        rows=count,
+        row_beats=beats,
+        row_stride=beats * BEAT_BYTES,
+        vectors=vectors,
+        count=slices,
+    )
+
+
+def load_parameters(
+    script: Script,
+    bias: npt.NDArray[np.int64],
+    multiplier: int | npt.NDArray[np.int64],
+    shift: int | npt.NDArray[np.int64],
+) -> None:
+    """Parameter entries from 0 on."""
+    entries = np.zeros(-(-len(bias) // 2) * 2, PARAMETER_DTYPE)
+    entries["shift"] = 1
+    for name, values in (("bias", bias), ("multiplier", multiplier), ("shift", shift)):
+        entries[name][: len(bias)] = values
+    script.load(Space.PARAMETERS, script.data(entries), len(entries) * PARAMETER_BYTES)
+
+
+def gather(script: Script, source: int, pixels: int, channels: int, vectors: int, **fields: int) -> None:
+    """A row of so many pixels into patch vectors from word 0 on, or where ``patch_base`` says."""
+    slices = -(-channels // script.arch.rows)
+    script.emit(
+        Opcode.GATHER,
+        **{
+            "source": source,
+            "height": 1,
+            "width": pixels,
+            "channels": channels,
+            "kernel_height": 1,
+            "kernel_width": 1,
+            "stride": 1,
+            "out_width": pixels,
+            "tile": 1,
+            "tile_count": pixels,
+            "patch_vectors": vectors,
+            "slice_count": slices,
+            **fields,
+        },
+    )
+
+
+def product(script: Script, pixels: int, filters: int, channels: int, vectors: tuple[int, int], **fields: int) -> None:
+    """Pixels by filters; ``vectors``: those of the patch region and of the weight region."""
+    slices = max(1, -(-channels // script.arch.rows))
+    script.emit(
+        Opcode.MATMUL,
+        **{
+            "stationary": Stationary.FILTERS,
+            "patch_vectors": vectors[0],
+            "weight_vectors": vectors[1],
+            "taps": 1,
+            "channels": channels,
+            "slice_count": slices,
+            "tile": 1,
+            "tile_count": pixels,
+            "pixel_count": pixels,
+            "filter_count": filters,
+            **fields,
+        },
+    )
+
+
+def write(script: Script, kind: EpilogueKind, destination: int, pixels: int, filters: int, **fields: int) -> None:
+    """Results of a product to the scratchpad."""
+    script.emit(
+        Opcode.EPILOGUE,
+        **{
+            "kind": kind,
+            "stationary": Stationary.FILTERS,
+            "destination": destination,
+            "out_height": 1,
+            "out_width": max(1, pixels),
+            "channels": filters,
+            "tile": 1,
+            "tile_count": pixels,
+            "pixel_count": pixels,
+            "filter_count": filters,
+            **fields,
+        },
+    )
+
+
+def scratchpad(script: Script, rng: np.random.Generator) -> None:
+    """Every byte by LOAD, and back by STORE."""
+    size = script.arch.scratchpad_bytes
+    for word, values in fillings(rng, size):
+        script.load(Space.SCRATCHPAD, script.data(values), size)
+        half = size // 2
+        for number, first in enumerate((0, half)):
+            script.store(f"scratchpad.{number}{word}", first, half)
+
+
+def patch_buffer(script: Script, rng: np.random.Generator) -> None:
+    """Every word by GATHER; each byte multiplied by an odd number, each pixel's sums as they are."""
+    arch = script.arch
+    half, filters = arch.scratchpad_bytes // 2, arch.columns
+    region = -(-filters // 4) * 4
+    pixels = _down(min(PIECES, arch.patch_words, half // (LOGIT_BYTES * filters), arch.accumulator_depth), 4)
+    most = min(arch.patch_words // pixels, half // (pixels * arch.rows), arch.weight_words // region)
+    slices = min(most, MOST_CHANNELS // arch.rows)
+    channels = slices * arch.rows
+    load_filters(script, odd(rng, (filters, slices, arch.rows)), region)
+    load_parameters(script, np.zeros(filters, np.int64), 1, 1)
+    for part, base in enumerate(range(0, arch.patch_words - pixels * slices + 1, pixels * slices)):
+        for word, values in fillings(rng, pixels * channels):
+            script.load(Space.SCRATCHPAD, script.data(values), pixels * channels)
+            base_unit = base // REGION_UNIT
+            gather(script, 0, pixels, channels, pixels, patch_base=base_unit)
+            product(script, pixels, filters, channels, (pixels, region), patch_base=base_unit)
+            for pixel in range(pixels):
+                place = half + pixel * LOGIT_BYTES * filters
+                write(script, EpilogueKind.REDUCE_RAW, place, 1, filters, accumulator=pixel)
+            script.store(f"patch_buffer.{part}{word}", half, pixels * LOGIT_BYTES * filters)
+
+
+def weight_buffer(script: Script, rng: np.random.Generator) -> None:
+    """Every word by LOAD; each byte multiplied by an odd number, each filter's sum as it is."""
+    arch = script.arch
+    half = arch.scratchpad_bytes // 2
+    most = min(MOST_CHANNELS // arch.rows, arch.patch_words // 4, half // arch.rows)
+    filters = min(arch.accumulator_depth * arch.columns, half // LOGIT_BYTES, arch.parameter_entries, 1024)
+    slices = max(1, min(most, arch.weight_words // 16))
+    filters = _down(min(filters, arch.weight_words // slices), 4)
+    channels = slices * arch.rows
+    script.load(Space.SCRATCHPAD, script.data(odd(rng, (channels,))), channels)
+    gather(script, 0, 1, channels, 4)
+    load_parameters(script, np.zeros(filters, np.int64), 1, 1)
+    for part, base in enumerate(range(0, arch.weight_words - 3, filters * slices)):
+        count = _down(min(filters, (arch.weight_words - base) // slices), 4)
+        for word, values in fillings(rng, count * channels) if count else ():
+            load_filters(script, values.reshape(count, slices, arch.rows), count, base)
+            product(script, 1, count, channels, (4, count), weight_base=base // REGION_UNIT)
+            write(script, EpilogueKind.REDUCE_RAW, half, 1, count)
+            script.store(f"weight_buffer.{part}{word}", half, count * LOGIT_BYTES)
+
+
+def accumulators(script: Script, rng: np.random.Generator) -> None:
+    """Every entry of every bank: the low eight bits as they are, and the upper ones of larger sums.
+
+    An int8 times 1, then sums of products of int8; what lies above the latter's bits are copies of the sign.
+    """
+    arch = script.arch
+    half, filters = arch.scratchpad_bytes // 2, arch.columns
+    region = -(-filters // 4) * 4
+    most = min(MOST_PIXELS, arch.accumulator_depth, arch.patch_words, half // filters)
+    pixels = _down(min(most, (half - ACCUMULATOR_BANKS * BEAT_BYTES) // arch.rows), 4)
+    one = np.zeros((filters, 1, arch.rows), np.int8)
+    one[np.arange(filters), 0, np.arange(filters) % arch.rows] = 1
+    for name, weights, shift in (("low", one, 15), ("high", odd(rng, one.shape), 24)):
+        load_filters(script, weights, region)
+        load_parameters(script, np.zeros(filters, np.int64), 1 << 15, shift)
+        for part, base in enumerate(range(0, arch.accumulator_depth, pixels)):
+            count = min(pixels, arch.accumulator_depth - base)
+            for word, values in fillings(rng, pixels * arch.rows + ACCUMULATOR_BANKS * BEAT_BYTES):
+                script.load(Space.SCRATCHPAD, script.data(values), len(values))
+                for bank in range(ACCUMULATOR_BANKS):
+                    gather(script, bank * BEAT_BYTES, count, arch.rows, pixels)
+                    product(script, count, filters, arch.rows, (pixels, region), accumulator=base, bank=bank)
+                for bank in range(ACCUMULATOR_BANKS):
+                    write(script, EpilogueKind.STORE, half, count, filters, accumulator=base, bank=bank)
+                    script.store(f"accumulators.{name}.{part}.bank{bank}{word}", half, count * filters)
+
+
+def parameters(script: Script, rng: np.random.Generator) -> None:
+    """Every entry: biases as they are; multipliers and shifts by what they make of a bias."""
+    arch = script.arch
+    half, entries = arch.scratchpad_bytes // 2, arch.parameter_entries
+    channels = arch.rows
+    blocks = min(arch.accumulator_depth, half // (LOGIT_BYTES * arch.columns), arch.weight_words // arch.columns)
+    filters = _down(min(blocks * arch.columns, entries), 4)
+    script.load(Space.SCRATCHPAD, script.data(np.zeros(channels, np.int8)), channels)
+    gather(script, 0, 1, channels, 4)
+    load_filters(script, odd(rng, (filters, 1, arch.rows)), filters)
+    product(script, 1, filters, channels, (4, filters))  # of zeros: what is left is the parameters' own
+    small = np.arange(entries) % 128
+    shifts = rng.integers(8, 23, entries)
+    fills: list[tuple[str, EpilogueKind, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = [
+        ("bias", EpilogueKind.REDUCE_RAW, rng.integers(-(1 << 31), 1 << 31, entries), small, shifts),
+        ("multiplier.low", EpilogueKind.STORE, np.full(entries, 2), rng.permutation(small), np.full(entries, 1)),
+        (
+            "multiplier.middle",
+            EpilogueKind.STORE,
+            np.full(entries, 1),
+            rng.permutation(small) << 5,
+            np.full(entries, 5),
+        ),
+        ("multiplier.high", EpilogueKind.STORE, np.full(entries, 1), rng.permutation(small) << 9, np.full(entries, 9)),
+        ("shift", EpilogueKind.STORE, rng.integers(-128, 128, entries) << shifts, np.full(entries, 1), shifts),
+    ]
+    bias = fills[0][2]
+    fills.insert(1, ("bias.complement", EpilogueKind.REDUCE_RAW, ~bias, small, shifts))
+    for name, kind, biases, multipliers, shift in fills:
+        load_parameters(script, biases, multipliers, shift)
+        for part, first in enumerate(range(0, entries, filters)):
+            count = min(filters, entries - first)
+            write(script, kind, half, 1, count, parameters=first)
+            size = count * (LOGIT_BYTES if kind == EpilogueKind.REDUCE_RAW else 1)
+            script.store(f"parameters.{name}.{part}", half, size)
+
+
+def tables(script: Script, rng: np.random.Generator) -> None:
+    """Every entry of every table: each picks a row of DRAM, in the order of a permutation."""
+    arch = script.arch
+    half = arch.scratchpad_bytes // 2
+    entries = _down(min(arch.table_entries, half // BEAT_BYTES), TABLE_ENTRIES_PER_BEAT)
+    rows = script.data(rng.integers(-128, 128, (arch.table_entries, BEAT_BYTES), np.int8))
+    lists = [rng.permutation(arch.table_entries)[:entries].astype("<u2") for _ in range(arch.tables)]
+    for number, numbers in enumerate(lists):
+        beats = entries // TABLE_ENTRIES_PER_BEAT
+        place = script.data(numbers)
+        script.emit(
+            Opcode.LOAD,
+            space=Space.TABLE,
+            dram_address=place,
+            address=number,
+            rows=1,
+            row_beats=beats,
+            row_stride=beats * BEAT_BYTES,
+            count=entries,
+        )
+    for number in range(arch.tables):
+        script.emit(
+            Opcode.LOAD,
+            space=Space.SCRATCHPAD,
+            dram_address=rows,
+            address=half,
+            rows=entries,
+            row_beats=1,
+            row_stride=BEAT_BYTES,
+            row_table=number,
+        )
+        script.store(f"tables.{number}", half, entries * BEAT_BYTES)

@@ -1,0 +1,168 @@
+"""Steps of the self-test for the units' ways that the memories' steps do not take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gatewright.bringup.memory_steps import gather, load_filters, load_parameters, odd, product, write
+from gatewright.bringup.script import Script
+from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, MASKS
+from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary
+
+EDGE, CHANNELS, TILE = 8, 8, 4
+"""The layer's map: EDGE x EDGE pixels of CHANNELS bytes, in tiles of TILE x TILE."""
+
+
+def masks(script: Script, rng: np.random.Generator) -> None:
+    """Every bit of every mask, random and complemented: signs by THRESHOLD, a list by INDEX, rows of DRAM by the list."""
+    arch = script.arch
+    half = arch.scratchpad_bytes // 2
+    bits = min(MASK_BITS, arch.table_entries, half // BEAT_BYTES, arch.accumulator_depth * arch.columns)
+    bits = min(bits, arch.weight_words, arch.parameter_entries // 2) // 4 * 4
+    script.load(Space.SCRATCHPAD, script.data(np.zeros(arch.rows, np.int8)), arch.rows)
+    gather(script, 0, 1, arch.rows, 4)
+    load_filters(script, odd(rng, (bits, 1, arch.rows)), bits)
+    product(script, 1, bits, arch.rows, (4, bits))
+    rows = script.data(rng.integers(-128, 128, (bits, BEAT_BYTES), np.int8))
+    signs = np.where(rng.integers(0, 2, bits + MASKS), 1, -1).astype(np.int64)
+    for word, biases in (("", signs), (".complement", -signs)):
+        load_parameters(script, biases, 1, 1)
+        for mask in range(MASKS):  # each begins at another entry, so that no two are alike
+            write(script, EpilogueKind.THRESHOLD, mask * MASK_BITS, 1, bits, parameters=mask)
+        for mask in range(MASKS):
+            script.emit(Opcode.INDEX, mask=mask, bits=bits, table=0)
+            script.emit(
+                Opcode.LOAD,
+                space=Space.SCRATCHPAD,
+                dram_address=rows,
+                address=half,
+                rows=bits,
+                row_beats=1,
+                row_stride=BEAT_BYTES,
+                row_table=0,
+            )
+            script.store(f"masks.{mask}{word}", half, bits * BEAT_BYTES)
+
+
+def layer(script: Script, rng: np.random.Generator) -> None:
+    """A convolution of the tiles and filters that two gates list, with residual, ReLU and averages, then a max pool.
+
+    Both operands stand once. Of a DEPTHWISE machine a 3x3 kernel over the result, too.
+    """
+    arch = script.arch
+    filters = min(arch.columns, 8)
+    region, taps, grid = -(-filters // 4) * 4, 9, EDGE // TILE
+    reduction = taps * CHANNELS
+    slices = -(-reduction // arch.rows)
+    source, result, pooled, other = (n * arch.scratchpad_bytes // 8 for n in (0, 2, 4, 5))
+    size = EDGE * EDGE * filters
+    script.load(
+        Space.SCRATCHPAD, script.data(rng.integers(-128, 128, EDGE * EDGE * CHANNELS, np.int8)), EDGE * EDGE * CHANNELS
+    )
+    residual = script.data(rng.integers(-128, 128, size, np.int8))
+    script.load(Space.SCRATCHPAD, residual, size, result)
+    weights = np.zeros((filters, slices * arch.rows), np.int8)
+    weights[:, :reduction] = odd(rng, (filters, reduction))
+    load_filters(script, weights.reshape(filters, slices, arch.rows), region)
+    # Entry 0 is the averages', the filters' begin behind it; the last ones hold the depthwise weights.
+    bias, multiplier = rng.integers(-20_000, 20_000, filters + 1), rng.integers(20_000, 60_000, filters + 1)
+    load_parameters(script, np.concatenate([bias, bias]), np.tile(multiplier, 2), 23)
+    tiles = np.array([0, 0x0001, 0x0101], "<u2")
+    chosen = np.arange(filters - 1, 0, -2).astype("<u2")[::-1]
+    for table, numbers in ((0, tiles), (1, np.ascontiguousarray(chosen))):
+        script.emit(
+            Opcode.LOAD,
+            space=Space.TABLE,
+            dram_address=script.data(numbers),
+            address=table,
+            rows=1,
+            row_beats=1,
+            row_stride=BEAT_BYTES,
+            count=len(numbers),
+        )
+    pixels = len(tiles) * TILE * TILE
+    patches = -(-pixels // 4) * 4
+    listed = {"tile": TILE, "tile_table": 0, "tile_count": grid * grid, "pixel_count": patches}
+    map_of = {"out_height": EDGE, "out_width": EDGE, "channels": filters, "parameters": 1}
+    script.emit(
+        Opcode.GATHER,
+        source=source,
+        height=EDGE,
+        width=EDGE,
+        channels=CHANNELS,
+        kernel_height=3,
+        kernel_width=3,
+        stride=1,
+        padding_y=1,
+        padding_x=1,
+        out_width=EDGE,
+        tile=TILE,
+        tile_table=0,
+        tile_count=grid * grid,
+        patch_vectors=patches,
+        slice_count=slices,
+    )
+    convolution = {"taps": taps, "slice_count": slices, **listed}
+    product(script, pixels, filters, CHANNELS, (patches, region), **convolution)
+    write(
+        script,
+        EpilogueKind.STORE,
+        result,
+        pixels,
+        filters,
+        residual=1,
+        relu=1,
+        pool=1,
+        pool_address=pooled,
+        grid_width=grid,
+        **{**listed, **map_of},
+    )
+    script.store("layer.filters_stand", result, size)
+    script.store("layer.averages", pooled, grid * grid * filters)
+    script.load(Space.SCRATCHPAD, residual, size, result)
+    some = {"filter_table": 1, "stationary": Stationary.PIXELS, **listed}
+    product(script, pixels, filters, CHANNELS, (patches, region), **{**convolution, **some})
+    write(script, EpilogueKind.STORE, result, pixels, filters, **some, **map_of)
+    script.store("layer.pixels_stand", result, size)
+    places = (EDGE // 2) ** 2
+    script.emit(
+        Opcode.EPILOGUE,
+        kind=EpilogueKind.MAX,
+        destination=other,
+        out_height=EDGE // 2,
+        out_width=EDGE // 2,
+        channels=filters,
+        tile=1,
+        tile_count=places,
+        pixel_count=places,
+        filter_count=filters,
+        parameters=1,
+        source=result,
+        source_height=EDGE,
+        source_width=EDGE,
+        window=3,
+        step=2,
+        inset=1,
+    )
+    script.store("layer.maximum", other, places * filters)
+    if arch.depthwise:
+        script.emit(
+            Opcode.EPILOGUE,
+            kind=EpilogueKind.DEPTHWISE,
+            destination=other,
+            out_height=EDGE,
+            out_width=EDGE,
+            channels=filters,
+            tile=1,
+            tile_count=EDGE * EDGE,
+            pixel_count=EDGE * EDGE,
+            filter_count=min(filters, 4),
+            parameters=0,
+            source=result,
+            source_height=EDGE,
+            source_width=EDGE,
+            window=3,
+            step=1,
+            inset=1,
+        )
+        script.store("layer.depthwise", other, size)
