@@ -45,7 +45,7 @@ class Plan:
     apart: set[str] = field(default_factory=set)
 
 
-def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Plan:
+def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, live: bool) -> Plan:
     """As ``plan_maps``, of a network with grouped convolutions."""
     pitch = layout.rows * layout.channels * layout.width
     refused: list[DoesNotFitError] = []
@@ -62,7 +62,7 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
 
     for chosen in ((), *chain_ways(graph)):
         try:
-            ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place)
+            ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place, live)
             return Plan([], [], plan, chains=ordered)
         except DoesNotFitError as error:
             refused.append(error)
@@ -132,7 +132,7 @@ def plan_maps(
     if has_norms(graph):
         return _with_norms(graph, arch, layout, pooled)
     if any(isinstance(layer, QuantisedConv) and layer.groups > 1 for layer in graph.layers):
-        return _in_chains(graph, arch, layout)
+        return _in_chains(graph, arch, layout, live)
     pitch = layout.rows * layout.channels * layout.width
     wishes = _stem_wishes(graph, layout, pooled)
     blocks = [] if live else bandable_blocks(graph)
