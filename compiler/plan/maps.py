@@ -60,7 +60,7 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, liv
         together = [chain.layers for chain in chosen]
         return allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together, ends=ends)
 
-    for chosen in ((), *chain_ways(graph)):
+    for chosen in ((), *chain_ways(graph, live)):
         try:
             ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place, live)
             return Plan([], [], plan, chains=ordered)
