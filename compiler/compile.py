@@ -9,6 +9,7 @@ from gatewright.compiler.emit.lower import lower, lower_live
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.verify import verify_quantised
 from gatewright.compiler.interleave.group import Measure, Request, compile_group
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
@@ -51,5 +52,6 @@ class Compiler:
         """The program for every sample: the machine decides its gates."""
         gated = any(isinstance(layer, QuantisedGate) for layer in self.graph.layers)
         picked = any(bank.picked for bank in self.image.banks.values())
-        otherwise = gated and (self.image.blocks or self.image.spilled or self.image.passes or picked)
+        grouped = any(isinstance(layer, QuantisedConv) and layer.groups > 1 for layer in self.graph.layers)
+        otherwise = gated and (self.image.blocks or self.image.spilled or self.image.passes or picked or grouped)
         return lower_live(NetworkImage(self.graph, self.arch, live=True) if otherwise else self.image)

@@ -21,7 +21,7 @@ from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.taps_product import convolve_by_taps
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.depthwise import in_epilogue, suitable_edge, windowed
+from gatewright.compiler.plan.depthwise import suitable_edge, windowed
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
 from gatewright.compiler.plan.several_sources import part_slices
@@ -77,7 +77,7 @@ class ConvolutionProducts:
             return gate.tiles(shape.height, complement)
         single = 1 if by_rows else computed_edge(shape.height, shape.width)
         tile = pool.tile if pool else single
-        if in_epilogue(layer, self.graph, self.arch):
+        if self.image.in_epilogue(layer):
             tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
         every = all_tiles(shape.height, shape.width, tile)
         if gate is not None and gate.live:
@@ -173,8 +173,10 @@ class ConvolutionProducts:
 
     def moves(self, tensor: str, channels: DecidedGate | None, tiles: str | None) -> bool:
         """Whether only the machine knows where a map's pixels lie of which gates pick channels and tiles."""
-        if not self.context.live or tensor in self.image.spread:
+        if not self.context.live or tensor in self.image.ring_bytes:
             return False
+        if tensor in self.image.spread:  # of these pixels only which tile's they are is not known
+            return tensor in self.image.beside_depthwise and self._lists_tiles(tiles)
         return channels is not None or self._lists_tiles(tiles)
 
     def follows(self, layer: QuantisedConv) -> int | None:
@@ -205,7 +207,7 @@ class ConvolutionProducts:
 
     def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
         """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""
-        if not in_slices(layer) or in_epilogue(layer, self.graph, self.arch):
+        if not in_slices(layer) or self.image.in_epilogue(layer):
             return ()
         return planes(len(layer.weight), plane_widths(layer, self.arch).channels)
 

@@ -21,10 +21,11 @@ from gatewright.compiler.emit.side_by_side import side_by_side
 from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.taps_product import passes
 from gatewright.compiler.emit.tile_runs import Work, average_pass, convolve_runs, work_in_runs
+from gatewright.compiler.emit.zeros import zeros_behind_first
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock, Rows
-from gatewright.compiler.plan.depthwise import in_epilogue, windowed
+from gatewright.compiler.plan.depthwise import windowed
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass, going_along
@@ -186,7 +187,7 @@ class ConvolutionLowering(ConvolutionProducts):
                         if others or apart:
                             chunks = convolve_runs(self, layer, runs, relu, serial)
                         if beside:
-                            both[in_epilogue(layer, self.graph, self.arch)].append((layer.name, chunks))
+                            both[self.image.in_epilogue(layer)].append((layer.name, chunks))
                             both[0].extend(self._share(layer, tiles))
                             continue
                         self.context.out.layer = layer.name
@@ -224,7 +225,8 @@ class ConvolutionLowering(ConvolutionProducts):
 
     def _may_cut(self, layer: QuantisedConv, layers: Sequence[QuantisedConv], unit: int, tile: int) -> bool:
         """Whether rows of a layer's tiles may be computed alone."""
-        alone = in_epilogue(layer, self.graph, self.arch) and not windowed(layer)
+        listed = self.context.live and layer.output_tiles is not None
+        alone = self.image.in_epilogue(layer) and not windowed(layer) and not listed
         return alone or (layer is layers[0] and 0 < unit < tile)
 
     def _bring_image(self, layer: QuantisedConv, step: int) -> None:
@@ -279,11 +281,24 @@ class ConvolutionLowering(ConvolutionProducts):
         yield from self.left_out_without(table, self._chunks(layer, product))
 
     def _chunks(self, layer: QuantisedConv, product: Product) -> Iterator[None]:
-        if in_epilogue(layer, self.graph, self.arch):
+        if self.image.in_epilogue(layer):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
             way = average if windowed(layer) else convolve_depthwise
             yield from way(self.context, self.loader, product)
             return
+        yield from self._with_zeros(layer, product, self._multiplied(layer, product))
+
+    def _with_zeros(self, layer: QuantisedConv, product: Product, chunks: Iterator[None]) -> Iterator[None]:
+        """Chunks of a convolution, and zeros where a depthwise one reads beside them."""
+        gate = self.context.gate(self.image.zeroed.get(layer.name))
+        if gate is None:
+            return chunks
+        others = replace(product.tiles, table=gate.complement_table, made=product.tiles.gate_rows is None)
+        others = self.lowering.gates.row_tables.resolved(others)
+        return zeros_behind_first(chunks, self.context, product.output, others)
+
+    def _multiplied(self, layer: QuantisedConv, product: Product) -> Iterator[None]:
+        """Chunks of a convolution on the array."""
         if layer.groups > 1:
             yield from convolve_grouped(self.context, self.loader, product, plane_widths(layer, self.arch))
             return

@@ -112,7 +112,7 @@ class GateLowering:
                 decided.complement_table, _ = self._index(each.name, kind, mask, self.decided(each.name), True)
         self._multiply_spatial(spatial, None)
         for gate in spatial:
-            if self._finishes_a_shortcut(gate.name):
+            if self._finishes_a_shortcut(gate.name) or gate.name in context.image.zeroed.values():
                 context.out.layer = gate.name
                 decided = context.gates[gate.name]
                 bits = self.decided(gate.name)

@@ -164,7 +164,7 @@ def _chunks(context: Context, product: Product, slices: int) -> list[tuple[int, 
     tiles, gate = product.tiles, product.output.channel_gate
     if product.even is not None:
         return even_chunks(tiles, context.arch, slices, product.even)
-    if tiles.bottom is not None and gate is not None:
+    if tiles.bottom is not None and tiles.height is None and gate is not None:
         return live_chunks(tiles, slices, product.filters, context.arch)
     return chunks(tiles, slices, context.arch, context.arch.patch_words, eager=gate is None)
 

@@ -50,15 +50,16 @@ class RowTables:
         first, end = tiles.gate_bits or (tiles.gate_rows[0] * width, tiles.gate_rows[1] * width)
         complement = tiles.table == gate.complement_table
         wanted = _Listed(name, (first, end), 1 if tiles.column else width, complement)
-        return replace(tiles, table=self._table(gate, wanted, tiles.gate_bits is not None), made=True)
+        several = tiles.gate_bits is not None or name in self.context.image.zeroed.values()
+        return replace(tiles, table=self._table(gate, wanted, several), made=True)
 
-    def _table(self, gate: DecidedGate, wanted: _Listed, of_tiles: bool) -> int:
+    def _table(self, gate: DecidedGate, wanted: _Listed, several: bool) -> int:
         """The table that lists what is wanted; the gate's tables take turns."""
         tables = self._tables.setdefault(wanted.gate, [])
         known = next((table for table in tables if self._made[table] == wanted), None)
         if known is not None:
             return known
-        if len(tables) < (TABLES_OF_TILES if of_tiles else TABLES):
+        if len(tables) < (TABLES_OF_TILES if several else TABLES):
             tables.append(self.take_table(wanted.gate))
         else:
             tables.append(tables.pop(0))

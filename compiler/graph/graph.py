@@ -63,6 +63,12 @@ class Requantisation:
         """For sums that are saturated as they are: multiplier 2 and shift 1 change nothing."""
         return Requantisation(bias.astype(np.int64), np.full(len(bias), 2, np.int64), np.ones(len(bias), np.int64))
 
+    def before_zeros(self) -> Requantisation:
+        """These, and behind them as many that make 0 of every sum."""
+        zeros = Requantisation.bias_only(np.zeros_like(self.bias))
+        both = zip(vars(self).values(), vars(zeros).values(), strict=True)
+        return Requantisation(*(np.concatenate(pair) for pair in both))
+
 
 @dataclass(frozen=True)
 class Layer(ABC):

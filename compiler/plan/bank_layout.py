@@ -13,7 +13,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.array_share import share_weights
 from gatewright.compiler.plan.by_taps import cut_by_taps, weights_by_taps
 from gatewright.compiler.plan.channel_blocks import cut_by_channels
-from gatewright.compiler.plan.depthwise import channel_parameters, in_epilogue, windowed
+from gatewright.compiler.plan.depthwise import channel_parameters, windowed
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut, without_filters
 from gatewright.compiler.plan.layout import parameter_bytes, slices_of, weights_by_reduction, weights_by_vector
 from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes
@@ -71,7 +71,7 @@ class BankLayout:
 
         They are over the channels of their plane; its gate picks what is loaded.
         """
-        if in_epilogue(layer, self.image.graph, self.arch):
+        if self.image.in_epilogue(layer):
             self._add_depthwise(layer)
             return
         weight = weights_in_planes(layer, plane_widths(layer, self.arch))

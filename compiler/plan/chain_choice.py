@@ -30,17 +30,18 @@ class _Way:
 
 
 def choose_orders(
-    graph: QuantisedGraph, arch: ArchConfig, needed: Sequence[Chain], maps: MapPlan, place: Place
+    graph: QuantisedGraph, arch: ArchConfig, needed: Sequence[Chain], maps: MapPlan, place: Place, live: bool
 ) -> tuple[tuple[Chain, ...], MapPlan]:
     """The chains that are ``needed``, and others, in the order and by the rows that take the fewest cycles.
 
     Layers around grouped convolutions whose maps are whole become a chain where that takes fewer. Maps between chains
     lie in turn at the begin and at the end of the scratchpad: what is between two of them is one gap. ``maps``: where
-    everything lies as it is.
+    everything lies as it is. In a ``live`` program gated layers take turns.
     """
     known = {name for chain in needed for name in chain.names}
     others = [chain for chain in chains(graph) if not chain.names & known]
-    ways = [_ways(chain, True, arch) for chain in needed] + [_ways(chain, False, arch) for chain in others]
+    ways = [_ways(chain, True, arch, live) for chain in needed]
+    ways += [_ways(chain, False, arch, live) for chain in others]
     middles = {name for chain in (*needed, *others) for name in chain.middles}
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
     between = [layer.output for layer in convolutions if layer.output not in middles and layer.residual is None]
@@ -56,14 +57,16 @@ def choose_orders(
                     break
                 except DoesNotFitError:
                     chosen[number] = before
-    fit = [one for one in found if parameters_fit(graph, _cut(one[0], len(needed)), arch)]
+    fit = [one for one in found if parameters_fit(graph, _cut(one[0], len(needed)), arch, live)]
     best, maps = min(fit or found[:1], key=lambda one: sum(way.cycles for way in one[0]))
     return tuple(_cut(best, len(needed))), maps
 
 
-def _ways(chain: Chain, needed: bool, arch: ArchConfig) -> list[_Way]:
+def _ways(chain: Chain, needed: bool, arch: ArchConfig, live: bool) -> list[_Way]:
     """How a chain can be computed, the ways that take fewer cycles first."""
     in_turn, *by_rows = chain.ways(arch)
+    if live and any(layer.gates for layer in chain.layers):
+        by_rows = []
     stays = filters_stay(chain, arch)
     ways = [in_turn if needed else replace(in_turn, rows=chain.graph.shapes[chain.layers[-1].output].height)]
     if needed or (stays and layers_parameters(chain.layers, chain.graph, arch) <= parameter_room(arch)):

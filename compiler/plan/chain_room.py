@@ -26,19 +26,21 @@ def filters_stay(chain: Chain, arch: ArchConfig) -> bool:
     return may_stay([layer.weight.shape for layer in chain.layers if layer.groups == 1], arch, shared)
 
 
-def layers_parameters(layers: Sequence[QuantisedLayer], graph: QuantisedGraph, arch: ArchConfig) -> int:
+def layers_parameters(
+    layers: Sequence[QuantisedLayer], graph: QuantisedGraph, arch: ArchConfig, live: bool = False
+) -> int:
     """Parameter entries of layers that are there together, at most."""
-    return sum(_entries(layer, graph, arch) for layer in layers)
+    return sum(_entries(layer, graph, arch, live) for layer in layers)
 
 
-def _entries(layer: QuantisedLayer, graph: QuantisedGraph, arch: ArchConfig) -> int:
+def _entries(layer: QuantisedLayer, graph: QuantisedGraph, arch: ArchConfig, live: bool) -> int:
     """Those of its filters, or, of a gate with two layers, of the larger one's; and the pooling's."""
     filters = max(len(getattr(layer, name, ())) for name in ("weight", "hidden_weight"))
-    depthwise = isinstance(layer, QuantisedConv) and in_epilogue(layer, graph, arch)
+    depthwise = isinstance(layer, QuantisedConv) and in_epilogue(layer, graph, arch, live)
     return (DEPTHWISE_ENTRIES if depthwise else 1) * filters + 1
 
 
-def parameters_fit(graph: QuantisedGraph, chosen: Sequence[Chain], arch: ArchConfig) -> bool:
+def parameters_fit(graph: QuantisedGraph, chosen: Sequence[Chain], arch: ArchConfig, live: bool = False) -> bool:
     """Whether room that some chains take for groups of filters leaves enough for all other layers and chains."""
     beside = [chain for chain in chosen if chain.order == Order.BY_CHANNELS]
     if all(channel_blocks.filters_stay(chain.layers, arch) for chain in beside):
@@ -46,4 +48,4 @@ def parameters_fit(graph: QuantisedGraph, chosen: Sequence[Chain], arch: ArchCon
     known = {name for chain in chosen for name in chain.names}
     sets: list[Sequence[QuantisedLayer]] = [[layer] for layer in graph.layers if layer.name not in known]
     sets += [chain.layers[-1:] if chain.order == Order.BY_CHANNELS else chain.layers for chain in chosen]
-    return all(layers_parameters(layers, graph, arch) <= parameter_room(arch) for layers in sets)
+    return all(layers_parameters(layers, graph, arch, live) <= parameter_room(arch) for layers in sets)

@@ -202,13 +202,16 @@ def chains(graph: QuantisedGraph) -> list[Chain]:
     return sorted(found, key=lambda chain: -size[chain])
 
 
-def chain_ways(graph: QuantisedGraph) -> Iterator[tuple[Chain, ...]]:
-    """Chains that are computed by rows: few before many, wide bands before narrow, the first ones in one as a last."""
+def chain_ways(graph: QuantisedGraph, live: bool = False) -> Iterator[tuple[Chain, ...]]:
+    """Chains that are computed by rows: few before many, wide bands before narrow, the first ones in one as a last.
+
+    For a ``live`` program, whose cut tiles take instructions each whether they are active or not, tiles are first cut
+    in as few chains as do.
+    """
     alone = chains(graph)
     ways = [(rows, False) for rows in BANDS] + [(rows, True) for rows in BANDS]
     for rows, cut in ways:
-        for count in range(1, len(alone) + 1):
-            yield tuple(replace(chain, rows=rows, cut=cut) for chain in alone[:count])
+        yield from (some for some in _first_ones(alone, rows, cut, live) if some)
     if not alone:
         return
     first, *rest = sorted(alone, key=lambda chain: graph.layers.index(chain.layers[0]))
@@ -219,8 +222,18 @@ def chain_ways(graph: QuantisedGraph) -> Iterator[tuple[Chain, ...]]:
         first = joined
         others = [chain for chain in alone if not chain.names & first.names]
         for rows, cut in ways:
-            for count in range(len(others) + 1):
-                yield (replace(first, rows=rows), *(replace(chain, cut=cut) for chain in others[:count]))
+            yield from ((replace(first, rows=rows), *some) for some in _first_ones(others, None, cut, live))
+
+
+def _first_ones(chains: Sequence[Chain], rows: int | None, cut: bool, live: bool) -> Iterator[tuple[Chain, ...]]:
+    """The first few of some chains, by ``rows`` if these are given; all of them cut their tiles, or first few."""
+    wanted = [replace(chain, rows=chain.rows if rows is None else rows) for chain in chains]
+    gated = [number for number, chain in enumerate(wanted) if any(layer.gates for layer in chain.layers)]
+    for cuts in range(1, len(gated) if live and cut else 1):
+        few = [replace(chain, cut=number in gated[:cuts]) for number, chain in enumerate(wanted)]
+        yield from (tuple(few[:count]) for count in range(gated[cuts - 1] + 1, len(few) + 1))
+    every = [replace(chain, cut=cut) for chain in wanted]
+    yield from (tuple(every[:count]) for count in range(len(every) + 1))
 
 
 def _joined(graph: QuantisedGraph, first: Chain, second: Chain) -> Chain | None:

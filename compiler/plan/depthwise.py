@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.layout import parameter_bytes
 from gatewright.contract.arch import PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import (
@@ -32,15 +33,16 @@ MOST_EDGE = min((1 << field.bits) - 1 for field in FORMATS[Opcode.EPILOGUE].fiel
 """Of a tile."""
 
 
-def in_epilogue(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig) -> bool:
+def in_epilogue(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig, live: bool = False) -> bool:
     """Whether EPILOGUE computes a layer.
 
-    It does not if tiles are skipped: what lies beside the others is not written; nor if its output is averaged as it
-    is written, or added to.
+    It does not if its output is averaged as it is written, or added to; nor if tiles are skipped, for what lies beside
+    the others is not written: but in a ``live`` program, where the layer before writes zeros there.
     """
     height, width = layer.weight.shape[1:3]
     fits = height == width <= MOST_DEPTHWISE_WINDOW and layer.stride <= MOST_DEPTHWISE_STEP and layer.padding < height
-    plain = layer.output_tiles is None and layer.input_tiles is None and layer.continued is None
+    listed = layer.output_tiles is not None or layer.input_tiles is not None
+    plain = (not listed or (live and zeros_before(layer, graph) is not None)) and layer.continued is None
     plain = plain and layer.dilation == 1
     averaged = any(isinstance(other, Pooling) and other.source == layer.output for other in graph.layers)
     if not layer.depthwise or not plain or averaged:
@@ -49,6 +51,18 @@ def in_epilogue(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig) -
         return True
     many = layer.normalises and NORM_SHARE * DEPTHWISE_ENTRIES * len(layer.weight) > arch.parameter_entries
     return arch.depthwise and fits and not many
+
+
+def zeros_before(layer: QuantisedConv, graph: QuantisedGraph) -> QuantisedConv | None:
+    """The convolution that must write zeros over its inactive tiles, for a depthwise one that reads across their edges.
+
+    None if there is none: if the one has other gates than the other, or a gate leaves out whole maps.
+    """
+    gates = {one.name for one in graph.layers if isinstance(one, QuantisedSpatialGate)}
+    if not layer.depthwise or layer.output_tiles not in gates or layer.input_tiles != layer.output_tiles:
+        return None
+    before = (one for one in graph.layers if isinstance(one, QuantisedConv) and one.output == layer.source)
+    return next((one for one in before if one.output_tiles == layer.output_tiles and one.continued is None), None)
 
 
 def windowed(layer: QuantisedConv) -> bool:

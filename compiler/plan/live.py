@@ -23,16 +23,14 @@ def check_live(image: NetworkImage) -> None:
 def _obstacles(image: NetworkImage) -> Iterator[tuple[str, str]]:
     """(layer, what of it a live program would need to know)."""
     whole = {layer.name for layer in image.graph.layers if isinstance(layer, QuantisedAverageGate) and layer.whole}
-    in_turn = {layer.name for block in image.blocks for layer in block.layers}
-    in_turn |= {layer.name for chain in image.chains for layer in chain.layers}
-    in_turn |= {*image.by_channels}
+    in_turn = {*image.by_channels, *(layer.name for block in image.blocks for layer in block.layers)}
     for layer in image.graph.layers:
         if not isinstance(layer, QuantisedConv) or not layer.gates:
             continue
         if layer.input_tiles in whole - {layer.output_tiles}:
             yield layer.name, "it reads a map that a gate leaves out whole, and is not left out with it"
-        if layer.groups > 1:
-            yield layer.name, "it is a grouped convolution under a gate"
+        if layer.groups > 1 and not image.in_epilogue(layer):
+            yield layer.name, "it is a grouped convolution under a gate, and none that EPILOGUE computes (DEPTHWISE)"
         if layer.name in in_turn or {layer.source, layer.output} & image.apart:
             yield layer.name, "a gate picks its tiles or channels, and its maps fit the scratchpad in no way"
         bank = image.banks[layer.name]

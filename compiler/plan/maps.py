@@ -45,7 +45,7 @@ class Plan:
     apart: set[str] = field(default_factory=set)
 
 
-def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> Plan:
+def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout, live: bool) -> Plan:
     """As ``plan_maps``, of a network with grouped convolutions."""
     pitch = layout.rows * layout.channels * layout.width
     refused: list[DoesNotFitError] = []
@@ -60,9 +60,9 @@ def _in_chains(graph: QuantisedGraph, arch: ArchConfig, layout: InputLayout) -> 
         together = [chain.layers for chain in chosen]
         return allocate_scratchpad(graph, arch, pitch * layout.height, fixed=rings, together=together, ends=ends)
 
-    for chosen in ((), *chain_ways(graph)):
+    for chosen in ((), *chain_ways(graph, live)):
         try:
-            ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place)
+            ordered, plan = choose_orders(graph, arch, chosen, place(chosen), place, live)
             return Plan([], [], plan, chains=ordered)
         except DoesNotFitError as error:
             refused.append(error)
@@ -132,7 +132,7 @@ def plan_maps(
     if has_norms(graph):
         return _with_norms(graph, arch, layout, pooled)
     if any(isinstance(layer, QuantisedConv) and layer.groups > 1 for layer in graph.layers):
-        return _in_chains(graph, arch, layout)
+        return _in_chains(graph, arch, layout, live)
     pitch = layout.rows * layout.channels * layout.width
     wishes = _stem_wishes(graph, layout, pooled)
     blocks = [] if live else bandable_blocks(graph)

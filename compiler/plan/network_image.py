@@ -19,6 +19,7 @@ from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.bank_layout import BankLayout
 from gatewright.compiler.plan.by_taps import ZERO_BEATS, by_taps, spread_maps
 from gatewright.compiler.plan.chains import Chain
+from gatewright.compiler.plan.depthwise import in_epilogue, zeros_before
 from gatewright.compiler.plan.filters import FilterBank, without_filters
 from gatewright.compiler.plan.head import Head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
@@ -97,6 +98,10 @@ class NetworkImage:
     """Maps with gated channels whose pixels lie as far apart as if all of these were there."""
     read_whole: set[str] = field(init=False, default_factory=set)
     """Of these the maps that are read as if all channels were there, with zeros behind the active ones."""
+    zeroed: dict[str, str] = field(init=False, default_factory=dict)
+    """Convolutions of a live program that write zeros over their inactive tiles, and the gate of these."""
+    beside_depthwise: set[str] = field(init=False, default_factory=set)
+    """What gated depthwise convolutions in EPILOGUE read and write in a live program."""
     zeros: Region | None = field(init=False, default=None)
     """Some zeros, where such maps are."""
     banks: dict[str, FilterBank] = field(init=False, default_factory=dict)
@@ -120,10 +125,10 @@ class NetworkImage:
         self.input_layout = input_layout(self.graph, self.arch)
         size = self.input_layout.rows * shape.channels * shape.height * shape.width
         self.pooled = pooled_convolutions(self.graph)
-        self.planes = widths_by_map(self.graph, self.arch)
+        self.planes = widths_by_map(self.graph, self.arch, self.live)
         self.pitches = pitches(self.graph, self.arch)
         self.laid = laid(self.graph, self.pitches)
-        check_planes(self.graph, self.arch, self.pitches)
+        check_planes(self.graph, self.arch, self.pitches, self.live)
         plan = plan_maps(self.laid, self.arch, self.input_layout, self.pooled, self.live)
         self.blocks, self.maps, self.step_rows, self.apart = plan.blocks, plan.maps, plan.step_rows, plan.apart
         self.chains = tuple(chain for chain in plan.chains if chain.order != Order.BY_CHANNELS)
@@ -151,6 +156,7 @@ class NetworkImage:
             convolutions = (layer for layer in self.graph.layers if isinstance(layer, QuantisedConv))
             self.read_whole = {layer.source for layer in convolutions if layer.name in self.by_taps}
             self.spread = spread_maps(self.graph, plan.passes, away) | self.read_whole
+            self._plan_depthwise()
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self.builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
@@ -181,6 +187,20 @@ class NetworkImage:
         for chain in plan.off_chip:
             self.off_chip |= self._lay_out_map(chain)
         self.static_image = self.builder.build()
+
+    def _plan_depthwise(self) -> None:
+        """Maps around gated depthwise convolutions that EPILOGUE computes in a live program."""
+        for layer in self.graph.layers:
+            if isinstance(layer, QuantisedConv) and layer.depthwise and layer.gates and self.in_epilogue(layer):
+                self.beside_depthwise |= {layer.source, layer.output}
+                before = zeros_before(layer, self.graph)
+                if before is not None and layer.output_tiles is not None:
+                    self.zeroed[before.name] = layer.output_tiles
+        self.spread |= self.beside_depthwise
+
+    def in_epilogue(self, layer: QuantisedConv) -> bool:
+        """Whether EPILOGUE computes a layer."""
+        return in_epilogue(layer, self.graph, self.arch, self.live)
 
     def _output(self, layer: QuantisedLayer) -> Output:
         """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
@@ -293,7 +313,12 @@ class NetworkImage:
         return self.poolings.get(layer.output if completer is None else completer.output)
 
     def add_parameters(self, name: str, requantisation: Requantisation, pooling: Pooling | None = None) -> None:
-        """The epilogue's entries for the filters of a bank, after the one of the pooling that is done along."""
+        """The epilogue's entries for the filters of a bank, after the one of the pooling that is done along.
+
+        Behind them, where inactive tiles are written as zeros, as many that make 0 of any sum.
+        """
+        if name in self.zeroed:
+            requantisation = requantisation.before_zeros()
         self.parameter_layout.add(name, requantisation, pooling)
 
     def add_pool_parameters(self, layer: QuantisedConv) -> None:

@@ -20,7 +20,7 @@ from gatewright.compiler.plan.channel_blocks import (
     group_parameters,
     parameter_room,
 )
-from gatewright.compiler.plan.depthwise import entries_of, in_epilogue
+from gatewright.compiler.plan.depthwise import entries_of
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import parameter_bytes
 from gatewright.contract.arch import PARAMETER_BYTES
@@ -158,6 +158,6 @@ class ParameterLayout:
     def _entries_of(self, layer: QuantisedConv) -> int:
         """A layer's parameter entries, with the pooling's in front of most layers'."""
         filters, share = len(layer.weight), self.image.share.get(layer.name, 0)
-        if in_epilogue(layer, self.image.graph, self.arch):
+        if self.image.in_epilogue(layer):
             return entries_of(layer) - (DEPTHWISE_ENTRIES - 1) * share
-        return 1 + filters
+        return 1 + filters * (2 if layer.name in self.image.zeroed else 1)

@@ -44,19 +44,19 @@ def plane_widths(layer: QuantisedConv, arch: ArchConfig) -> PlaneWidths:
     return PlaneWidths(groups * channels, groups * filters)
 
 
-def widths_by_map(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, int]:
+def widths_by_map(graph: QuantisedGraph, arch: ArchConfig, live: bool = False) -> dict[str, int]:
     """Channels of a plane of every map that lies in planes."""
     grouped = (layer for layer in graph.layers if isinstance(layer, QuantisedConv) and layer.groups > 1)
     return {
         layer.source: plane_widths(layer, arch).channels
         for layer in grouped
-        if not in_epilogue(layer, graph, arch) and not in_slices(layer)
+        if not in_epilogue(layer, graph, arch, live) and not in_slices(layer)
     }
 
 
-def check_planes(graph: QuantisedGraph, arch: ArchConfig, pitches: Collection[str]) -> None:
+def check_planes(graph: QuantisedGraph, arch: ArchConfig, pitches: Collection[str], live: bool = False) -> None:
     """A map in planes is written on the array, for the one that reads it, and is in no concatenation."""
-    widths = widths_by_map(graph, arch)
+    widths = widths_by_map(graph, arch, live)
     convolutions = [layer for layer in graph.layers if isinstance(layer, QuantisedConv)]
     for layer in convolutions:
         if layer.source not in widths or layer.groups == 1:

@@ -83,7 +83,8 @@ class TileSet:
         low, high = np.searchsorted(self.rows, (first, end))
         if self.bottom is not None and int(high - low) not in (0, len(self)):
             rows = first // self.tile, -(-end // self.tile)
-            return replace(self, rows=self.rows[low:high], bottom=min(end, self.bottom), gate_rows=rows, made=False)
+            bottom = min(rows[1] * self.tile, self.bottom)
+            return replace(self, rows=self.rows[low:high], bottom=bottom, gate_rows=rows, made=False)
         return replace(self, rows=self.rows[low:high], start=self.start + int(low))
 
     def cut_to(self, first: int, end: int) -> list[TileSet]:
@@ -92,6 +93,8 @@ class TileSet:
         for row in range(first // self.tile * self.tile, end, self.tile):
             tiles, top, bottom = self.rows_of(row, row + 1), max(first, row), min(end, row + self.tile)
             whole = bottom - top == self.tile
+            if tiles.bottom is not None:
+                tiles = replace(tiles, bottom=bottom)
             cut.append(tiles if whole else replace(tiles, top=top - row, height=bottom - top))
         return [tiles for tiles in cut[::-1] if len(tiles)]
 
