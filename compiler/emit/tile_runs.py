@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.averages_apart import average_apart
+from gatewright.compiler.emit.context import DecidedGate
 from gatewright.compiler.emit.matrix import convolve
 from gatewright.compiler.emit.streamed import convolve_streamed, convolve_together
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
+from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.spills import Pass
 from gatewright.compiler.plan.tiling import TileSet, all_tiles, runs_of_tiles
 from gatewright.contract.encodings import COORDINATE_BITS
@@ -34,19 +37,29 @@ def work_in_runs(convolutions: ConvolutionLowering, one: Pass) -> list[Work]:
         for layer, rows in step:
             shape, completer = graph.shapes[layer.output], image.completer(layer)
             gate = convolutions.context.gate(layer.output_tiles if completer is None else completer.output_tiles)
+            every = all_tiles(shape.height, shape.width, 1).rows_of(rows.first, rows.end)
             if gate is None:
-                every = all_tiles(shape.height, shape.width, 1).rows_of(rows.first, rows.end)
                 found = [([every], layer.relu)]
             else:
                 edge = tiles.get(layer.name, rows.end - rows.first)
-                place = gate.tile_in(shape.height), rows.first, rows.end, shape.width, edge
+                active = partial(_active, gate, every, rows, (shape.height, shape.width), edge)
                 relu = layer.relu and completer is None  # else the sum has it
-                found = [(runs_of_tiles(gate.entries, *place), relu)]
+                found = [(active(complement=False), relu)]
                 if completer is not None:
-                    found.append((runs_of_tiles(gate.complement, *place), completer.relu_of_skipped))
+                    found.append((active(complement=True), completer.relu_of_skipped))
             if convolutions.filters_of(layer):
                 work += [(number, layer, runs, relu, None) for runs, relu in found if runs]
     return work
+
+
+def _active(
+    gate: DecidedGate, every: TileSet, rows: Rows, size: tuple[int, int], edge: int, complement: bool
+) -> list[TileSet]:
+    """What a gate picks, or leaves out, of some rows of a map: of one that decides about the whole map all or none."""
+    if gate.whole:
+        return [every] if (len(gate.entries) > 0) != complement else []
+    entries = gate.complement if complement else gate.entries
+    return runs_of_tiles(entries, gate.tile_in(size[0]), rows.first, rows.end, size[1], edge)
 
 
 def convolve_runs(
@@ -72,6 +85,7 @@ def average_pass(convolutions: ConvolutionLowering, layers: Sequence[QuantisedCo
     gate, grid = convolutions.context.gate(last.output_tiles), pooling.shape(convolutions.graph)
     tiles = [(down, right) for down in range(grid.height) for right in range(grid.width)]
     if gate is not None and all(layer.completed_by is None for layer in layers):  # what is inactive stays
-        tiles = [divmod(int(entry), 1 << COORDINATE_BITS) for entry in gate.entries]
+        listed = [divmod(int(entry), 1 << COORDINATE_BITS) for entry in gate.entries]
+        tiles = listed if not gate.whole else tiles if listed else []
     convolutions.context.out.layer = last.name
     average_apart(convolutions.context, pooling, rows, image.parameter_entry[last.name], tiles)

@@ -15,11 +15,13 @@ from gatewright.compiler.plan.tiling import runs_of_tiles
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, column
 from gatewright.contract.trace import first_difference
+from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.gates.kinds import Gating
 from gatewright.sim.stepped import step_simulate
-from tests.compiler.networks import lively_imagenet
+from tests.compiler.networks import SmallImageNet, lively_imagenet
 from tests.end_to_end.networks import Case, case_of, forced
 from tests.support.chain import Comparison, compare_image
+from tests.support.layer_gates import partly_on
 
 SIZE, TILE = 64, 8
 ARCH = replace(PRESETS["8x8"], weight_kib=16, patch_kib=8, scratchpad_kib=7)
@@ -66,6 +68,19 @@ def test_every_tile_or_none(on: bool) -> None:
     compiler = Compiler(graph, ARCH)
     assert compiler.image.apart == APART
     agree(network, compiler, 0)
+
+
+@pytest.mark.parametrize("kib", [10, 11])
+def test_a_gate_of_the_whole_map_picks_every_part_of_it_or_none(kib: int) -> None:
+    """Its averages, too, which are made apart."""
+    _, network = partly_on(lambda: SmallImageNet("aig", 2 * SIZE, 8, TILE, BasicBlock))
+    compiler = Compiler(network.graph, replace(ARCH, scratchpad_kib=kib))
+    assert "layer2.0.conv2" in compiler.image.apart
+    bits = network.reference.decisions["layer2.0.mask_l"].reshape(-1)
+    assert bits[2] and not bits[3]
+    for position in (2, 3):
+        compared = compare_image(compiler, network.inputs[position], network.reference, position, audit=True)
+        assert compared.different == (), f"image {position}: {compared.different} differ"
 
 
 def test_the_stepped_model_has_the_same_cycles() -> None:
