@@ -89,7 +89,7 @@ def train(
     if gating != "none" and target_density is None and not schedule.shapes_batches:
         raise click.UsageError(f"--gating {gating} needs --target-density")
     if complexity is not None and not schedule.shapes_batches:
-        raise click.UsageError("--complexity needs a recipe with batch shaping or L0: bas, short-bas, continued-bas or l0")
+        raise click.UsageError("--complexity needs a recipe with batch shaping or L0, such as bas, continued-bas or l0")
     if gating == "none" and target_density is not None:
         raise click.UsageError("--target-density needs gates; choose them with --gating")
     known: tuple[Gating, ...] = get_args(Gating)
