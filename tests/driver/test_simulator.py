@@ -21,6 +21,8 @@ from gatewright.machines.simulator import SimulatedMachine
 from gatewright.sim.fast.machine import simulate
 from tests.cosim.illegal import SPOILERS, inside_row, spoil
 from tests.driver.tiny import ARCH, Tiny, tiny_file, tiny_graph, tiny_inputs
+from tests.end_to_end.networks import captured
+from tests.end_to_end.test_in_flight import group
 from tests.support.random_programs import random_network
 
 IMAGES = 7
@@ -192,7 +194,19 @@ def test_a_program_for_one_image_takes_no_other(tmp_path: Path, machine: Simulat
         np.testing.assert_array_equal(own.logits, list(reference.outputs_of(0).values())[-1])
 
 
-@pytest.mark.parametrize("seed", range(40))
+def test_a_program_of_several_images_at_a_time(tmp_path: Path) -> None:
+    """Seven images, three in a run: the last run lacks two."""
+    case, arch = captured("dual", 16), PRESETS["4x4"]
+    program = group(case, arch, 3, live=True)
+    with Driver(SimulatedMachine(arch), load_program(export_program(program, tmp_path)), slots=2) as driver:
+        result = driver.run(case.inputs)
+    assert [one.images for one in result.starts] == [2, 1] and len(result.images) == len(case.inputs) == 7
+    for number, one in enumerate(result.images):
+        for name, values in case.reference.outputs_of(number).items():
+            np.testing.assert_array_equal(one.outputs[name], values)
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_illegal_instructions_have_the_code_that_the_machine_gives(seed: int, tmp_path: Path) -> None:
     """Of random programs, one instruction spoilt; the cases say which code the RTL must stop with."""
     rng = np.random.default_rng(seed)
