@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs board isa clean
+.PHONY: demo test check proofs board isa pynq-env clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -35,6 +35,11 @@ isa: $(STAMP) ## write the generated pages again
 	$(VENV)/bin/gatewright isa -o docs/isa.md
 	$(VENV)/bin/gatewright isa --registers -o docs/registers.md
 	$(VENV)/bin/gatewright isa --driver -o gatewright/driver/registers.py
+
+pynq-env: ## an environment for the driver's tests with pynq, which needs an older numpy: build/pynq-env
+	$(PYTHON) -m venv build/pynq-env
+	build/pynq-env/bin/pip install --quiet --disable-pip-version-check "numpy<2" "setuptools<80" wheel
+	build/pynq-env/bin/pip install --quiet --disable-pip-version-check --no-build-isolation pynq==4.0.0
 
 # The stamp is as new as the list of dependencies, so that a second call installs nothing.
 $(STAMP): pyproject.toml .ci/install

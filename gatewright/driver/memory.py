@@ -33,7 +33,7 @@ class Memory:
     """Hands out pieces of ``data``, uint8 [size], whose first byte the machine finds at ``base``."""
 
     def __init__(self, data: Any, base: int) -> None:
-        self._data, self._base = data, base
+        self.data, self._base = data, base
         self._pieces: dict[int, int] = {}
 
     @property
@@ -45,7 +45,7 @@ class Memory:
         """From an address to the end of the piece that it lies in, uint8; what lies behind is no memory."""
         at = address - self._base
         ends = [first + size for first, size in self._pieces.items() if first <= at < first + size]
-        return self._data[at : ends[0]] if ends else self._data[:0]
+        return self.data[at : ends[0]] if ends else self.data[:0]
 
     def allocate(self, size: int) -> Buffer:
         """The first piece that is free and large enough, at a multiple of ALIGNMENT."""
@@ -54,13 +54,13 @@ class Memory:
             if first - at >= size:
                 break
             at = -(-(first + self._pieces[first]) // ALIGNMENT) * ALIGNMENT
-        if at + size > len(self._data):
+        if at + size > len(self.data):
             raise DriverError(
-                f"no room for {size:,} bytes in a memory of {len(self._data):,}, of which {self.in_use:,} are in use; "
+                f"no room for {size:,} bytes in a memory of {len(self.data):,}, of which {self.in_use:,} are in use; "
                 "free buffers (close drivers), take fewer slots, or make the memory larger"
             )
         self._pieces[at] = size
-        buffer: Buffer = self._data[at : at + size].view(Buffer)
+        buffer: Buffer = self.data[at : at + size].view(Buffer)
         buffer.device_address = self._base + at
         buffer._free = lambda address: self._pieces.pop(address - self._base) and None
         return buffer

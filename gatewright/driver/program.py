@@ -153,16 +153,14 @@ class Program:
     def rows_at(self, dispatched: int, entry: int, runs: int) -> list[int]:
         """The instructions that may be at a place of the instruction memory, so many dispatched since the start.
 
-        Pages take turns in its two halves. ``runs`` of the program had ended. Where all instructions of a run are
-        dispatched the number says which one it is; with SKIP and EXIT it may be one of several.
+        A page lies where the NEXT in front of it leads. ``runs`` of the program had ended. Where all instructions of a
+        run are dispatched the number says which one it is; with SKIP and EXIT it may be one of several.
         """
-        half = int(self.header["arch"]["instruction_entries"]) // 2
         starts = [int(start) for start in self.header["page_starts"]]
-        found = []
-        for page, (start, end) in enumerate(zip(starts, [*starts[1:], len(self.instructions)], strict=True)):
-            row = start + entry - page % 2 * half
-            if start <= row < end:
-                found.append(row)
+        targets = [0, *_field(self.instructions[[start - 1 for start in starts[1:]]], "NEXT.entry").tolist()]
+        ends = [*starts[1:], len(self.instructions)]
+        rows = [start + entry - target for start, target in zip(starts, targets, strict=True)]
+        found = [row for row, start, end in zip(rows, starts, ends, strict=True) if start <= row < end]
         opcodes = set(_field(self.instructions, "opcode").tolist())
         if OPCODES["SKIP"] in opcodes:
             return [row for row in found if runs or row >= dispatched]

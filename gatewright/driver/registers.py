@@ -109,5 +109,6 @@ FIELDS = {
     "STORE.ring": (133, 1),
     "STORE.dram_address": (65, 32),
     "STORE.beats": (117, 16),
+    "NEXT.entry": (65, 13),
 }
 """Low bit and bits of the fields that it reads."""

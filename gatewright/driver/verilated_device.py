@@ -51,6 +51,7 @@ class VerilatedDevice(Device):  # type: ignore[misc]  # pynq has no types
         self._pieces[piece.device_address] = piece
         buffer = PynqBuffer(shape, dtype, device=self, device_address=piece.device_address, bo=piece.device_address)
         buffer.memory, buffer.pointer, buffer.return_to = self, piece.device_address, self
+        buffer.freed = True  # nothing is mapped that its end would unmap
         return buffer
 
     def return_pointer(self, pointer: int) -> None:

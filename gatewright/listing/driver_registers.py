@@ -22,7 +22,13 @@ from gatewright.contract.registers import (
 from gatewright.listing.registers_page import error_docs
 
 _KEYS = set(ArchConfig().to_dict())
-_FIELDS = ((Opcode.LOAD, "ring"), (Opcode.STORE, "ring"), (Opcode.STORE, "dram_address"), (Opcode.STORE, "beats"))
+_FIELDS = (
+    (Opcode.LOAD, "ring"),
+    (Opcode.STORE, "ring"),
+    (Opcode.STORE, "dram_address"),
+    (Opcode.STORE, "beats"),
+    (Opcode.NEXT, "entry"),
+)
 _OPCODES = (Opcode.LOAD, Opcode.STORE, Opcode.SKIP, Opcode.EXIT)
 
 

@@ -102,14 +102,20 @@ def _rtl(job: Job) -> Answer:
         machine.close()
 
 
-def _pynq(job: Job) -> Answer:
-    """The driver's own command line, in the environment in which pynq is, on the Verilated RTL."""
+def pynq_python() -> Path:
+    """The Python of the environment in which pynq is."""
     python = Path(os.environ.get(PYNQ_VARIABLE) or PYNQ_PYTHON).absolute()
     if not python.is_file():
         raise GatewrightError(
             f"there is no {python}: pynq needs an environment of its own, which `make pynq-env` makes; or set "
             f"{PYNQ_VARIABLE} to a Python that has pynq. On a board, run the driver there: docs/driver.md"
         )
+    return python
+
+
+def _pynq(job: Job) -> Answer:
+    """The driver's own command line, in the environment in which pynq is, on the Verilated RTL."""
+    python = pynq_python()
     program = load_program(job.path)
     library = _library(program, job)
     with tempfile.TemporaryDirectory(prefix="gatewright-") as name:

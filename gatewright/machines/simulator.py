@@ -116,10 +116,14 @@ class SimulatedMachine:
             records, cycles = run.schedule()
         except Stopped as error:
             self.note = str(error)
-            if run is not None:
-                dram[:] = run.state.dram
-                values["IMAGE"] = int(run.progress[sequencer.IMAGE])
-            self._stop(error.code, 0 if run is None else _dispatched(run), 0 if run is None else run.pc)
+            if run is None:  # in page 0
+                self._stop(error.code, 0, 0)
+                return
+            dram[:] = run.state.dram
+            before = run.work[: error.row]
+            boots = before[:, work.OPCODE] == sequencer.BOOT
+            values["IMAGE"] = int(boots.sum()) - 1
+            self._stop(error.code, int((~boots & (before[:, work.LEFT_OUT] == 0)).sum()), run.pc)
             return
         limit = values["CYCLE_LIMIT"]
         if limit and cycles > limit:
@@ -139,9 +143,3 @@ class SimulatedMachine:
 
 
 _RINGS = ("INPUT", "OUTPUT")
-
-
-def _dispatched(run: Run) -> int:
-    """Instructions before the one that stopped the machine; neither page 0 nor what was left out is one."""
-    done = run.work[: run.count + 1]
-    return int(np.count_nonzero((done[:, work.OPCODE] != sequencer.BOOT) & (done[:, work.LEFT_OUT] == 0)))

@@ -136,19 +136,20 @@ class Stopped(GatewrightError):
     """A program that does something illegal; ``code`` is the error that the machine stops with.
 
     Where the machine does not notice what the simulator does (an address beyond a memory), that of wrong operands.
+    ``row`` is the instruction's in the run's table of what was executed.
     """
 
-    def __init__(self, message: str, code: ErrorCode) -> None:
+    def __init__(self, message: str, code: ErrorCode, row: int) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.row = code, row
 
 
-def fault(instruction: int, opcode: str, code: int, value: int, limit: int, note: str = "") -> Stopped:
-    """The error for a fault code in the instruction of this number (0 is the first executed)."""
+def fault(instruction: int, row: int, opcode: str, code: int, value: int, limit: int, note: str = "") -> Stopped:
+    """The error for a fault code in the instruction of this number of its image (0 is the first executed)."""
     who = "the boot page" if instruction < 0 else f"instruction {instruction} ({opcode})"
     error = _AT_THE_PORT.get(code, ErrorCode.ILLEGAL_OPERANDS)
     if code == FETCH_ILLEGAL:
         error = next(named for words, named in _NOTES.items() if words in note)
     elif code in (DRAM_RANGE, DRAM_ALIGNMENT):
         error = ErrorCode.WRITE_BUS if opcode == "STORE" else ErrorCode.READ_BUS
-    return Stopped(f"{who} {_TEXT[code].format(value, limit, note=note)}", error)
+    return Stopped(f"{who} {_TEXT[code].format(value, limit, note=note)}", error, row)

@@ -101,7 +101,7 @@ class Run:
                 stop,
             )
             if status < 0:
-                raise self._error(status, int(self.progress[sequencer.ROW]), self.executed[self.count + 1])
+                raise self._error(status, int(self.progress[sequencer.ROW]), self.count + 1)
             if status in (FINISHED, STOPPED):
                 return bool(status == FINISHED)
             if status == PAGE_LOADED:
@@ -138,7 +138,7 @@ class Run:
         if status < 0:
             at = int(trace[0, sequencer.INSTRUCTION])
             boot = int(np.flatnonzero(executed[:at, 0] == sequencer.BOOT)[-1])
-            raise self._error(status, at - boot - 1, self.executed[at])
+            raise self._error(status, at - boot - 1, at)
         return trace.view(TRACE_DTYPE)[:, 0], int(trace[-1, sequencer.DONE])
 
     def _decode_page(self) -> None:
@@ -156,12 +156,13 @@ class Run:
         self.executed = np.concatenate([self.executed, np.zeros_like(self.executed)])
         self.work = np.concatenate([self.work, np.zeros_like(self.work)])
 
-    def _error(self, code: int, instruction: int, row: npt.NDArray[np.int64]) -> faults.Stopped:
+    def _error(self, code: int, instruction: int, row: int) -> faults.Stopped:
+        """Of an instruction of its image, in a row of ``executed``."""
         value, limit = (int(number) for number in self.state.fault)
         if code in (faults.FETCH_RANGE, faults.FETCH_UNWRITTEN, faults.FETCH_ILLEGAL):
-            return faults.fault(instruction, "fetch", code, value, limit, self.notes.get(value, ""))
-        opcode = "" if instruction < 0 else Opcode(int(row[0])).name
-        return faults.fault(instruction, opcode, code, value, limit)
+            return faults.fault(instruction, row, "fetch", code, value, limit, self.notes.get(value, ""))
+        opcode = "" if instruction < 0 else Opcode(int(self.executed[row, 0])).name
+        return faults.fault(instruction, row, opcode, code, value, limit)
 
 
 def _boot_row(program: Program) -> npt.NDArray[np.int64]:
