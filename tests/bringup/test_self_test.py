@@ -104,7 +104,7 @@ def seen_bits(memory: str) -> int:
 def outputs(
     program: Program, stuck: tuple[str, tuple[int, ...], int, int] | None
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """What a program gives on a machine with a stuck bit: memory, place, number of the bit, what it is stuck at."""
+    """What a program gives, on a machine with a stuck bit or without."""
     run = Run(program, program.image)
     done, step = False, 1
     while not done:
