@@ -1,1 +1,1 @@
-"""What brings a board up: a self-test with a known result, and a comparison of a board's counters with the simulator's."""
+"""What brings a board up: a self-test with a known result, and its counters compared with the simulator's."""

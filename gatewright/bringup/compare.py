@@ -110,16 +110,3 @@ def describe(dram: DramConfig, clock_mhz: int) -> str:
         f"latency {dram.latency} cycles ({dram.latency * 1000 / clock_mhz:.0f} ns), {rate:.2f} bytes a cycle "
         f"({rate * clock_mhz / 1000:.2f} GB/s)"
     )
-
-
-def dram_toml(arch: ArchConfig, dram: DramConfig) -> str:
-    """An arch file of the machine with this DRAM; its name is the file's."""
-    parameters = {key: value for key, value in arch.to_dict().items() if key not in ("name", "dram")}
-    lines = ["# The machine, with the DRAM that gatewright compare fitted to a board's counters.", ""]
-    lines += [f"{key} = {_plain(value)}" for key, value in parameters.items()]
-    lines += ["", "[dram]", *(f"{key} = {_plain(value)}" for key, value in vars(dram).items())]
-    return "\n".join(lines) + "\n"
-
-
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -27,7 +27,10 @@ FORMAT = "gatewright-counters-1"
 
 @dataclass(frozen=True)
 class Start:
-    """The counters behind one start of the machine, of so many runs of the program. ``busy`` and ``completed`` are by unit: cycles, instructions."""
+    """The counters behind one start of the machine, of so many runs of the program.
+
+    ``busy`` and ``completed`` are by unit: cycles, instructions.
+    """
 
     images: Count
     cycles: Count
@@ -84,7 +87,10 @@ class Expected:
     """The simulator's side: a program's starts, computed once, and their counters with any DRAM."""
 
     def __init__(self, program: Program, images: list[int], inputs: npt.NDArray[np.int8] | None) -> None:
-        """``images``: runs of the program in each start. ``inputs`` are those of all starts, in order; without them the program's own."""
+        """``images``: runs of the program in each start. ``inputs`` are those of all starts, in order.
+
+        Without them the program runs on its own image.
+        """
         if inputs is None and (program.live or max(images) > 1):
             raise GatewrightError("the counters are of images that the program does not hold: give --inputs")
         together = program.images

@@ -1,10 +1,11 @@
-"""Which DRAM of the model's kind makes the simulator's counters those of a board: a search by halving steps."""
+"""Which DRAM of the model's kind makes the simulator's counters those of a board: a search over the simulator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 from gatewright.bringup.counters import Expected, Start
 from gatewright.contract.arch import BEAT_BYTES, DramConfig
@@ -14,6 +15,9 @@ RATES = 64
 
 FITTED = ("CYCLES", "BUSY_LOAD", "BUSY_STORE")
 """The counters in which a DRAM shows, also in a program whose units never wait for each other."""
+
+LATENCY_STEP = 128
+"""Cycles; the search's first step, a power of two like every one that halves to 1."""
 
 MOST_LATENCY = 4096
 """Cycles; what is slower is not a DRAM."""
@@ -50,47 +54,54 @@ def apart(measured: list[Start], simulated: list[Start]) -> float:
 
 
 def fit_dram(expected: Expected, measured: list[Start], first: DramConfig) -> Fit:
-    """Fit latency and rate, from those of ``first`` on; gap, bursts in flight and ``shared`` stay.
+    """Fit latency and rate; gap, bursts in flight and ``shared`` stay those of ``first``.
 
-    Each step tries a shorter and a longer latency, a lower and a higher rate, and both together; where none is better
-    the step is halved.
+    A longer latency and a lower rate look alike in the cycles of a program: a search that moves both gets stuck between
+    them. So every rate that is tried has the latency that suits it best.
     """
-    seen: dict[tuple[int, int], float] = {}
+    tried = 0
 
-    def dram_of(latency: int, rate: int) -> DramConfig:
+    def dram_of(rate: int, latency: int) -> DramConfig:
         part = Fraction(rate, RATES)
         return replace(first, latency=latency, beats=part.numerator, per_cycles=part.denominator)
 
-    def error(point: tuple[int, int]) -> float:
-        if point not in seen:
-            seen[point] = apart(measured, expected.with_dram(dram_of(*point)))
-        return seen[point]
+    def error(dram: DramConfig) -> float:
+        nonlocal tried
+        tried += 1
+        return apart(measured, expected.with_dram(dram))
 
-    begin = min(MOST_LATENCY, first.latency), max(1, round(RATES * first.beats / first.per_cycles))
-    best = _descend(error, begin)
-    dram = first if best == begin else dram_of(*best)
-    starts = expected.with_dram(dram)
+    @cache
+    def of_rate(rate: int) -> tuple[float, int]:
+        """The smallest error with a rate, and the latency that has it."""
+        return _lowest(lambda latency: error(dram_of(rate, latency)), first.latency, LATENCY_STEP, (2, MOST_LATENCY))
+
+    begin = max(1, round(RATES * first.beats / first.per_cycles))
+    coarse = min({*range(RATES // 8, RATES + 1, RATES // 8), begin}, key=of_rate)
+    _, rate = _lowest(lambda one: of_rate(one)[0], coarse, RATES // 16, (1, RATES))
+    best = dram_of(rate, of_rate(rate)[1])
+    starts = expected.with_dram(best)
     off = max(
         abs(other.named()[name] - one.named()[name]) / max(1, one.named()[name])
         for one, other in zip(measured, starts, strict=True)
         for name in FITTED
     )
-    return Fit(dram, starts, off, len(seen))
+    return Fit(best, starts, off, tried)
 
 
-def _descend(error: Callable[[tuple[int, int]], float], begin: tuple[int, int]) -> tuple[int, int]:
-    """The point from which no step leads to a smaller error, steps of one included."""
-    best, latency_step, rate_step = begin, 128, 16
+def _lowest(error: Callable[[int], float], begin: int, step: int, bounds: tuple[int, int]) -> tuple[float, int]:
+    """The smallest error, and where it is: steps to the better side, halved where neither is better."""
+    low, high = bounds
+    place = min(high, max(low, begin))
+    seen = {place: error(place)}
     while True:
-        around = [
-            (min(MOST_LATENCY, max(2, best[0] + a * latency_step)), min(RATES, max(1, best[1] + b * rate_step)))
-            for a in (-1, 0, 1)
-            for b in (-1, 0, 1)
-        ]
-        found = min(around, key=lambda point: (error(point), point != best))
-        if error(found) < error(best):
-            best = found
-        elif (latency_step, rate_step) == (1, 1):
-            return best
+        sides = [min(high, max(low, place + way * step)) for way in (-1, 1)]
+        for side in sides:
+            if side not in seen:
+                seen[side] = error(side)
+        better = min(sides, key=seen.__getitem__)
+        if seen[better] < seen[place]:
+            place = better
+        elif step == 1:
+            return seen[place], place
         else:
-            latency_step, rate_step = max(1, latency_step // 2), max(1, rate_step // 2)
+            step //= 2

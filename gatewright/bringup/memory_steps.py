@@ -1,4 +1,4 @@
-"""Steps of the self-test that go through every word of a memory, once with a random filling and once with its complement.
+"""Steps of the self-test that go through every word of a memory, with a random filling and with its complement.
 
 What each gives depends on every bit that it looks at: a wrong one changes a byte. ``Script`` says how they run.
 """
@@ -16,6 +16,7 @@ from gatewright.contract.encodings import LOGIT_BYTES, PARAMETER_DTYPE, REGION_U
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary
 
 Bytes = npt.NDArray[np.int8]
+Numbers = npt.NDArray[np.int64]
 
 MOST_CHANNELS = 8000
 """Of a map that is gathered whole: the field has 13 bits."""
@@ -67,9 +68,9 @@ def load_filters(script: Script, weights: Bytes, vectors: int, word: int = 0) ->
 
 def load_parameters(
     script: Script,
-    bias: npt.NDArray[np.int64],
-    multiplier: int | npt.NDArray[np.int64],
-    shift: int | npt.NDArray[np.int64],
+    bias: Numbers,
+    multiplier: int | Numbers,
+    shift: int | Numbers,
 ) -> None:
     """Parameter entries from 0 on."""
     entries = np.zeros(-(-len(bias) // 2) * 2, PARAMETER_DTYPE)
@@ -235,20 +236,20 @@ def parameters(script: Script, rng: np.random.Generator) -> None:
     gather(script, 0, 1, channels, 4)
     load_filters(script, odd(rng, (filters, 1, arch.rows)), filters)
     product(script, 1, filters, channels, (4, filters))  # of zeros: what is left is the parameters' own
-    small = np.arange(entries) % 128
+    small, ones = np.arange(entries) % 128, np.ones(entries, np.int64)
     shifts = rng.integers(8, 23, entries)
-    fills: list[tuple[str, EpilogueKind, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = [
+    fills: list[tuple[str, EpilogueKind, Numbers, Numbers, Numbers]] = [
         ("bias", EpilogueKind.REDUCE_RAW, rng.integers(-(1 << 31), 1 << 31, entries), small, shifts),
-        ("multiplier.low", EpilogueKind.STORE, np.full(entries, 2), rng.permutation(small), np.full(entries, 1)),
+        ("multiplier.low", EpilogueKind.STORE, 2 * ones, rng.permutation(small), ones),
         (
             "multiplier.middle",
             EpilogueKind.STORE,
-            np.full(entries, 1),
+            ones,
             rng.permutation(small) << 5,
-            np.full(entries, 5),
+            5 * ones,
         ),
-        ("multiplier.high", EpilogueKind.STORE, np.full(entries, 1), rng.permutation(small) << 9, np.full(entries, 9)),
-        ("shift", EpilogueKind.STORE, rng.integers(-128, 128, entries) << shifts, np.full(entries, 1), shifts),
+        ("multiplier.high", EpilogueKind.STORE, ones, rng.permutation(small) << 9, 9 * ones),
+        ("shift", EpilogueKind.STORE, rng.integers(-128, 128, entries) << shifts, ones, shifts),
     ]
     bias = fills[0][2]
     fills.insert(1, ("bias.complement", EpilogueKind.REDUCE_RAW, ~bias, small, shifts))

@@ -7,6 +7,7 @@ work. Pages follow one another by themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +124,7 @@ class Script:
         self._append(Opcode.END, {})
         code_address = len(self._image)
         ends = [*self._pages[1:], len(self._lines)]
-        for page, (first, end) in enumerate(zip(ends, ends[1:], strict=False)):
+        for page, (first, end) in enumerate(pairwise(ends)):
             line = self._lines[self._pages[page + 1] - 2]
             line.fields |= {
                 "dram_address": code_address + first * INSTRUCTION_BYTES,

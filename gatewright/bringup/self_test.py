@@ -30,7 +30,7 @@ STEPS: dict[str, Step] = {
     "masks": unit_steps.masks,
     "layer": unit_steps.layer,
 }
-"""In the order in which they run: each uses what the ones before it have shown. An output's name begins with its step's."""
+"""In the order in which they run: each uses what the ones before it have shown. Outputs' names begin with a step's."""
 
 SEED = 20240229
 """Of the fillings."""

@@ -14,7 +14,7 @@ EDGE, CHANNELS, TILE = 8, 8, 4
 
 
 def masks(script: Script, rng: np.random.Generator) -> None:
-    """Every bit of every mask, random and complemented: signs by THRESHOLD, a list by INDEX, rows of DRAM by the list."""
+    """Every bit of every mask, and its complement: signs by THRESHOLD, a list by INDEX, rows of DRAM by the list."""
     arch = script.arch
     half = arch.scratchpad_bytes // 2
     bits = min(MASK_BITS, arch.table_entries, half // BEAT_BYTES, arch.accumulator_depth * arch.columns)
@@ -56,9 +56,8 @@ def layer(script: Script, rng: np.random.Generator) -> None:
     slices = -(-reduction // arch.rows)
     source, result, pooled, other = (n * arch.scratchpad_bytes // 8 for n in (0, 2, 4, 5))
     size = EDGE * EDGE * filters
-    script.load(
-        Space.SCRATCHPAD, script.data(rng.integers(-128, 128, EDGE * EDGE * CHANNELS, np.int8)), EDGE * EDGE * CHANNELS
-    )
+    image = rng.integers(-128, 128, EDGE * EDGE * CHANNELS, np.int8)
+    script.load(Space.SCRATCHPAD, script.data(image), len(image), source)
     residual = script.data(rng.integers(-128, 128, size, np.int8))
     script.load(Space.SCRATCHPAD, residual, size, result)
     weights = np.zeros((filters, slices * arch.rows), np.int8)

@@ -7,6 +7,7 @@ import click
 from gatewright import __version__
 from gatewright.cli import (
     assembly,
+    board,
     networks,
     plan,
     publish,
@@ -55,6 +56,7 @@ for _module in (
     assembly,
     publish,
     rtl,
+    board,
     synth,
     thresholds,
     throughput,

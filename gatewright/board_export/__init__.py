@@ -1,0 +1,1 @@
+"""``gatewright board``: everything that a person with a board needs, in one folder."""
