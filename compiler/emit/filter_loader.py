@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from gatewright.compiler.emit.context import Context, addressable_words
-from gatewright.compiler.emit.emit import FILTERS_IN_DRAM, reads, writes
+from gatewright.compiler.emit.filter_load import emit_load, group_vectors, picked_rows, piece_words, used_filters
 from gatewright.compiler.emit.filter_order import FilterOrder
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
@@ -14,11 +14,9 @@ from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.filters import FilterBank, Slices
-from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.contract.arch import BEAT_BYTES
-from gatewright.contract.encodings import REGION_UNIT
+from gatewright.compiler.plan.layout import slices_of
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import NO_TABLE, Opcode, Space
+from gatewright.contract.isa import Space
 
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
@@ -63,7 +61,7 @@ class FilterLoader:
 
     def filters_of(self, bank: FilterBank) -> int:
         """Filters that are used of a bank: all, or those of the table that picks its rows."""
-        return len(self.context.gates[bank.gate].entries) if bank.listed and bank.gate else bank.filters
+        return used_filters(self.context, bank)
 
     def load_until(self, turn: int) -> None:
         """Load the filters of layers up to number ``turn``, while there is room and their gate is decided."""
@@ -90,7 +88,7 @@ class FilterLoader:
 
         One at a time, since the head's next LOAD waits for it.
         """
-        words = self._words(head)
+        words = piece_words(self.context, head)
         use = self.order.pending[1] if len(self.order.pending) > 1 else head
         if (
             self.take_turns(head.bank)
@@ -105,7 +103,7 @@ class FilterLoader:
             return
         region = use.region
         beside = [name for name in self._beside if name in self.ring.live]
-        room = len(beside) < MOST_BESIDE and self.ring.leaves_room(words, self._words(use), beside)
+        room = len(beside) < MOST_BESIDE and self.ring.leaves_room(words, piece_words(self.context, use), beside)
         if room and self._load(use):
             self._beside = [*beside, region]
             if use.advance(use.bank.groups(self.filters_of(use.bank))):
@@ -138,7 +136,7 @@ class FilterLoader:
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
         base = self._bases.get(region, self.ring.live[region][0])
-        return Weights(base, self._vectors(bank, group), bank.pieces_in(group)[piece].first)
+        return Weights(base, group_vectors(self.context, bank, group), bank.pieces_in(group)[piece].first)
 
     def take_turns(self, bank: FilterBank) -> bool:
         """Whether a live bank's groups lie at the buffer's begin and at its end in turn, since two do not fit.
@@ -155,7 +153,7 @@ class FilterLoader:
         bank = self.context.image.banks[name]
         region = region_name(bank, serial, group, 0)
         base = self._bases.setdefault(region, self.ring.live[region][0])
-        vectors = self._vectors(bank, group)
+        vectors = group_vectors(self.context, bank, group)
         self.ring.shrink(region, base + slices.first * vectors, base + (slices.first + slices.count) * vectors)
         self.load_until(self._horizon)
 
@@ -217,12 +215,6 @@ class FilterLoader:
             self._parameters.release(region)
         self._streaming.remove(region)
 
-    def _vectors(self, bank: FilterBank, group: int) -> int:
-        """Vectors of a group's region."""
-        if bank.space == Space.WEIGHTS_BY_REDUCTION:
-            return bank.vectors
-        return padded_vectors(min(bank.group, self.filters_of(bank) - group * bank.group))
-
     def _skipped(self, gate: str | None) -> bool:
         """Whether no tile of a gate is active, so that its layers' filters are not needed."""
         return gate in self.context.gates and not len(self.context.gates[gate].entries)
@@ -248,19 +240,6 @@ class FilterLoader:
                 break
         return True
 
-    def _picked(self, bank: FilterBank) -> int:
-        """Rows of a bank that are read."""
-        gate = self.context.gate(bank.gate)
-        return bank.rows if gate is None else len(gate.entries)
-
-    def _words(self, use: Use) -> int:
-        """Words of the region of the piece that is next."""
-        bank = use.bank
-        slices = bank.pieces_in(use.group)[use.piece].count
-        if bank.space == Space.WEIGHTS_BY_REDUCTION and bank.gate is not None and not bank.by_taps:
-            slices = slices_of(bank.taps * self._picked(bank), self.context.arch)
-        return slices * self._vectors(bank, use.group)
-
     def _reserve_chain(self, bank: FilterBank) -> bool:
         """Keep room for all resident filters of a chain that begins with a bank's layer: they are there together."""
         image = self.context.image
@@ -268,7 +247,9 @@ class FilterLoader:
         if chain is None or bank.streamed:
             return True
         banks = [image.banks[layer.name] for layer in chain.layers]
-        words = {b.name: b.pieces[0].count * self._vectors(b, 0) for b in banks if not b.streamed and b.rows}
+        words = {
+            b.name: b.pieces[0].count * group_vectors(self.context, b, 0) for b in banks if not b.streamed and b.rows
+        }
         return self.ring.reserve(words)
 
     def _take(self, use: Use, region: str, words: int) -> int | None:
@@ -283,11 +264,8 @@ class FilterLoader:
 
     def _load(self, use: Use) -> bool:
         """Load one piece of one group, if there is room."""
-        bank, piece, arch = use.bank, use.bank.pieces_in(use.group)[use.piece], self.context.arch
-        gate = self.context.gate(bank.gate)
-        by_vector = bank.space == Space.WEIGHTS_BY_VECTOR
-        picked, vectors, words = self._picked(bank), self._vectors(bank, use.group), self._words(use)
-        region = use.region
+        bank, arch, region = use.bank, self.context.arch, use.region
+        words = piece_words(self.context, use)
         if use.piece == 0 and not self._parameters.has_room(bank.name):
             self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
             return False
@@ -300,38 +278,13 @@ class FilterLoader:
             self._streaming.append(region)
         if use.piece == 0:
             self._parameters.load_group(bank.name, use.group, region)
-        if picked == 0:
+        if picked_rows(self.context, bank) == 0:
             return True
-        accesses = [writes("weight", base, base + words)]
-        if gate is not None:
-            accesses.append(reads("table", gate.table, gate.table + 1))
-        follows = self.context.gate(self._follows.get(bank.name))
-        if follows is not None:
-            accesses.append(reads("table", follows.table, follows.table + 1))
-        if bank.name in self._made:
-            accesses.append(reads(*FILTERS_IN_DRAM))
-        skipped = piece.first // arch.slices_per_beat if by_vector else 0
-        fields = {"rows": bank.rows, "row_beats": bank.row_beats, "taps": bank.taps}
-        if bank.streamed and by_vector:
-            fields |= {
-                "first_row": use.group * bank.group,
-                "rows": min(bank.group, self.filters_of(bank) - use.group * bank.group),
-                "row_beats": -(-piece.count // arch.slices_per_beat),
-            }
-        if not by_vector and len(bank.pieces) > 1:
-            tap, first = divmod(piece.first * arch.rows, bank.rows)
-            skipped += tap * bank.rows * bank.row_beats
-            fields |= {"first_row": first, "rows": min(piece.count * arch.rows, bank.rows - first), "taps": 1}
-        self.context.out.emit(
-            Opcode.LOAD,
-            accesses,
-            dram_address=bank.group_address(use.group) + skipped * BEAT_BYTES,
-            space=bank.space,
-            address=base // REGION_UNIT,
-            row_stride=bank.row_beats * BEAT_BYTES,
-            row_table=NO_TABLE if gate is None else gate.table,
-            vectors=vectors,
-            count=piece.count,
-            **fields,
+        emit_load(
+            self.context,
+            use,
+            base=base,
+            follows=self.context.gate(self._follows.get(bank.name)),
+            stored=bank.name in self._made,
         )
         return True
