@@ -177,7 +177,9 @@ def run_csim(binary: Path, program: Program, samples: Sequence[npt.NDArray[np.in
 
 
 def _read(job: Job, folder: Path) -> Left:
-    result = {name: int(value) for name, value in (line.split() for line in (folder / "result").open())}
+    result = {
+        name: int(value) for name, value in (line.split() for line in (folder / "result").read_text().splitlines())
+    }
     arch = job.program.arch
     rows = np.fromfile(folder / "tables.out", "<u2").reshape(arch.tables, 1 + arch.table_entries)
     return Left(
