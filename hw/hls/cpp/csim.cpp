@@ -149,7 +149,7 @@ static bool run(Job &job, bool quiet) {
     std::ofstream result((job.folder + "/result").c_str());
     result << "error_code " << error_code << "\nerror_instruction " << error_instruction << "\nerror_entry "
            << error_entry << "\nerror_turn " << error_turn << "\ninstructions_run " << instructions_run << "\nimage "
-           << image << '\n';
+           << image << "\nmicroseconds " << (uint64_t)(1e6 * seconds) << '\n';
     result.close();
     if (!result) fail("cannot write " + job.folder + "/result");
     write_bytes(job.folder + "/dram.out", job.dram.data(), job.dram.size());
