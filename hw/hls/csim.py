@@ -58,6 +58,8 @@ class Left:
     image: int
     """Images that ended."""
     instructions: int
+    seconds: float
+    """Of processor time that the C simulation took, its files left aside."""
     dram: npt.NDArray[np.uint8]
     scratchpad: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
@@ -177,7 +179,9 @@ def run_csim(binary: Path, program: Program, samples: Sequence[npt.NDArray[np.in
 
 
 def _read(job: Job, folder: Path) -> Left:
-    result = {name: int(value) for name, value in (line.split() for line in (folder / "result").open())}
+    result = {
+        name: int(value) for name, value in (line.split() for line in (folder / "result").read_text().splitlines())
+    }
     arch = job.program.arch
     rows = np.fromfile(folder / "tables.out", "<u2").reshape(arch.tables, 1 + arch.table_entries)
     return Left(
@@ -187,6 +191,7 @@ def _read(job: Job, folder: Path) -> Left:
         entry=result["error_entry"],
         image=result["image"],
         instructions=result["instructions_run"],
+        seconds=result["microseconds"] / 1e6,
         dram=np.fromfile(folder / "dram.out", np.uint8)[: len(job.dram)],
         scratchpad=np.fromfile(folder / "scratchpad.out", np.uint8),
         masks=np.fromfile(folder / "masks.out", np.uint8).reshape(MASKS, MASK_BITS).astype(np.bool_),

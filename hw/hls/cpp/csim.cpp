@@ -120,7 +120,8 @@ static void print_logits(Job &job) {
             std::cout << "image " << image << ' ' << one.name << ':';
             for (uint64_t i = 0; i < one.count; i++) {
                 const uint64_t at = (uint32_t)(one.address + place) + LOGIT_BYTES * i;
-                if (at + LOGIT_BYTES > job.dram.size()) fail(job.folder + "/start: logits " + one.name + " lie beyond DRAM");
+                if (at + LOGIT_BYTES > job.dram.size())
+                    fail(job.folder + "/start: logits " + one.name + " lie beyond DRAM");
                 const uint8_t *b = &job.dram[at];
                 std::cout << ' ' << (int32_t)(b[0] | b[1] << 8 | b[2] << 16 | (uint32_t)b[3] << 24);
             }
@@ -132,7 +133,8 @@ static void print_logits(Job &job) {
 // Run a job; whether it ended without an error, and as expected.
 static bool run(Job &job, bool quiet) {
     std::vector<Beat> memory(job.dram.size() / BEAT_BYTES);
-    for (size_t beat = 0; beat < memory.size(); beat++) memory[beat] = pack((const int8_t *)&job.dram[beat * BEAT_BYTES]);
+    for (size_t beat = 0; beat < memory.size(); beat++)
+        memory[beat] = pack((const int8_t *)&job.dram[beat * BEAT_BYTES]);
     forget();
     std::map<std::string, uint32_t> &with = job.start;
     uint32_t error_code, error_instruction, error_entry, error_turn, instructions_run, image;
@@ -142,11 +144,12 @@ static bool run(Job &job, bool quiet) {
                with["output_stride"], with["output_slots"], with["instruction_limit"], &error_code, &error_instruction,
                &error_entry, &error_turn, &instructions_run, &image);
     const double seconds = (double)(std::clock() - begin) / CLOCKS_PER_SEC;
-    for (size_t beat = 0; beat < memory.size(); beat++) unpack(memory[beat], (int8_t *)&job.dram[beat * BEAT_BYTES]);
+    for (size_t beat = 0; beat < memory.size(); beat++)
+        unpack(memory[beat], (int8_t *)&job.dram[beat * BEAT_BYTES]);
     std::ofstream result((job.folder + "/result").c_str());
     result << "error_code " << error_code << "\nerror_instruction " << error_instruction << "\nerror_entry "
            << error_entry << "\nerror_turn " << error_turn << "\ninstructions_run " << instructions_run << "\nimage "
-           << image << '\n';
+           << image << "\nmicroseconds " << (uint64_t)(1e6 * seconds) << '\n';
     result.close();
     if (!result) fail("cannot write " + job.folder + "/result");
     write_bytes(job.folder + "/dram.out", job.dram.data(), job.dram.size());
@@ -163,8 +166,9 @@ static bool run(Job &job, bool quiet) {
         print_logits(job);
         std::cout << instructions_run << " instructions, " << image << " images, " << seconds << " s" << std::endl;
     }
+    const uint8_t *bytes = (const uint8_t *)scratchpad;
     const size_t wrong = compare(job.folder + "/dram.expected", job.dram.data(), job.dram.size(), quiet);
-    return wrong + compare(job.folder + "/scratchpad.expected", (const uint8_t *)scratchpad, sizeof scratchpad, quiet) == 0;
+    return wrong + compare(job.folder + "/scratchpad.expected", bytes, sizeof scratchpad, quiet) == 0;
 }
 
 int main(int count, char **arguments) {

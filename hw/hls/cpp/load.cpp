@@ -97,7 +97,7 @@ write:
         for (int i = 0; i < PARAMETERS_PER_BEAT; i++, entry++) {
             const int low = 8 * PARAMETER_BYTES * i;
             Parameter &parameter = parameters[entry];
-            parameter.bias = ap_int<32>(word.range(low + 8 * BIAS_BYTE + 31, low + 8 * BIAS_BYTE));
+            parameter.bias = (int32_t)(uint32_t)ap_uint<32>(word.range(low + 8 * BIAS_BYTE + 31, low + 8 * BIAS_BYTE));
             parameter.multiplier = ap_uint<16>(word.range(low + 8 * MULTIPLIER_BYTE + 15, low + 8 * MULTIPLIER_BYTE));
             parameter.shift = ap_uint<8>(word.range(low + 8 * SHIFT_BYTE + 7, low + 8 * SHIFT_BYTE));
         }
