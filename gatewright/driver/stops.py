@@ -21,7 +21,7 @@ def stop_of(registers: Registers, program: Program, counters: Counters, runs: in
     where = "\n  ".join(["; it was at one of" if len(rows) > 1 else "; it was at", *lines]) if rows else ""
     message = (
         f"the machine stopped with {name} (code {code}: {text.rstrip('.')}) behind {instruction:,} instructions of "
-        f"the start, in run {counters.images} of {runs} (from 0), at entry {entry}{where}\n  A unit may have found it in "
-        "an instruction a little before. The error is cleared, and the machine can be started again"
+        f"the start, in run {counters.images} of {runs} (from 0), at entry {entry}{where}\n  A unit may have found it "
+        "in an instruction a little before. The error is cleared, and the machine can be started again"
     )
     return StoppedError(message, code, name, instruction, entry, counters.images, rows, lines)
