@@ -5,8 +5,9 @@ The folder stands alone: nothing in it imports Gatewright, and it runs from a co
 
 from __future__ import annotations
 
-from .driver import Driver, ImageResult, RunResult, StartResult
+from .driver import Driver
 from .errors import DriverError
 from .program import Program, load_program
+from .results import ImageResult, RunResult, StartResult
 
 __all__ = ["Driver", "DriverError", "ImageResult", "Program", "RunResult", "StartResult", "load_program"]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from .counters import table, write_counters
-from .driver import Driver, RunResult
+from .driver import Driver
 from .errors import DriverError, WrongInputError
 from .machine import Machine
 from .program import load_program
+from .results import RunResult
 
 
 def main() -> int:

@@ -4,64 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .counters import Counters
-from .errors import (
-    AbortedError,
-    DriverError,
-    LostError,
-    RingFullError,
-    StoppedError,
-    TimedOutError,
-    WrongInputError,
-    WrongMachineError,
-    WrongProgramError,
-)
+from .errors import DriverError, LostError, RingFullError, TimedOutError, WrongInputError, WrongProgramError
 from .layout import Layout, Ring
-from .machine import Machine, Registers, identify
+from .machine import Machine, Registers, check_machine, identify
 from .program import Program
-from .registers import ABORT, ALIGNMENT, DESCRIBING, DONE, ENABLE, ERROR, ERRORS, OFFSETS, READY, START
+from .registers import ABORT, ALIGNMENT, DONE, ENABLE, ERROR, OFFSETS, READY, START
+from .results import ImageResult, RunResult, StartResult, belonging_to
+from .stops import stop_of
 
 SLOTS = 16
 """Of a ring, unless asked for others."""
 
 PATIENCE = 10_000
 """Looks at STATUS after which a machine that should be ready, or have stopped, never will."""
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What an image has given: outputs by name, and the number of the exit at which it left (the end's is the last)."""
-
-    outputs: dict[str, Any]
-    left: int
-
-    @property
-    def logits(self) -> Any:
-        """Those that are its answer, int32 [classes]; None if all outputs are maps."""
-        found = [values for values in self.outputs.values() if values.ndim == 1]
-        return found[-1] if found else None
-
-
-@dataclass(frozen=True)
-class StartResult:
-    """A start: its images' results, in order, and what the machine has counted."""
-
-    images: list[ImageResult]
-    counters: Counters
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Several starts: all images' results, each start's counters, and the host's seconds, with all copies."""
-
-    images: list[ImageResult]
-    starts: list[Counters]
-    seconds: float
 
 
 class Driver:
@@ -99,7 +59,7 @@ class Driver:
         self._by_interrupt, self._timeout, self._cycle_limit = wait == "interrupt", timeout, cycle_limit
         self._registers = Registers(machine)
         self.machine = identify(self._registers)
-        self._check_machine()
+        check_machine(self.machine, program)
         why = program.why_no_rings()
         if why and slots not in (None, 1):
             raise RingFullError(
@@ -133,20 +93,6 @@ class Driver:
             self._abort()
         buffer, self._buffer, self._memory = self._buffer, None, None
         buffer.freebuffer()
-
-    def _check_machine(self) -> None:
-        arch, name = self.program.arch, self.program.path.name
-        wrong = [
-            f"{key} = {self.machine[register]}, the program needs {arch[key]}"
-            for register, key in DESCRIBING.items()
-            if self.machine[register] != arch[key]
-        ]
-        if wrong:
-            found = f"{self.machine['ROWS']}x{self.machine['COLUMNS']}"
-            raise WrongMachineError(
-                f"{name} was compiled for arch {arch['name']} ({arch['rows']}x{arch['columns']}), and this machine "
-                f"({found}) has {'; '.join(wrong)}: compile the network for this machine, or load the other bitstream"
-            )
 
     # A start, its end.
 
@@ -237,16 +183,17 @@ class Driver:
         """
         if self._running is None:
             raise DriverError("nothing was started")
+        count = self._running
         try:
-            ended = self._wait()
-            if not ended:
+            if not self._wait():
                 progress = Counters.read(self._registers)
-                if self._abort() & DONE == 0:
+                if not self._abort() & DONE:
                     raise TimedOutError(
                         f"no end within {self._timeout:g} s: {progress.images} of {self._runs} runs, "
                         f"{progress.instructions:,} instructions, {progress.cycles:,} cycles; the machine was aborted. "
                         "Give it more time, or look at the waits of the instructions around that number"
                     )
+                self._running = count  # it ended just then
         except BaseException:
             if self._running is not None:  # also where a key was pressed
                 self._abort()
@@ -290,7 +237,7 @@ class Driver:
         count, self._running = self._running, None
         status, counters = registers["STATUS"], Counters.read(registers)
         if status & ERROR:
-            raise self._stopped(counters)
+            raise stop_of(registers, program, counters, self._runs)
         registers["STATUS"] = DONE
         if counters.images != self._runs:
             raise LostError(f"the machine ended after {counters.images} of {self._runs} runs; reset it, and run again")
@@ -299,31 +246,8 @@ class Driver:
         for number in range(count or program.images):
             run, in_it = divmod(number, program.images)
             values, left = program.values(self._memory[self._outputs.place(run) :])
-            results.append(ImageResult(_belonging_to(values, in_it, program.images), left))
+            results.append(ImageResult(belonging_to(values, in_it, program.images), left))
         return StartResult(results, counters)
-
-    def _stopped(self, counters: Counters) -> DriverError:
-        registers = self._registers
-        code, instruction, entry = (registers[f"ERROR_{name}"] for name in ("CODE", "INSTRUCTION", "ENTRY"))
-        registers["STATUS"] = ERROR
-        name, text = ERRORS.get(code, (f"code {code}", "an error that this driver does not know"))
-        if name == "NONE":
-            return AbortedError(f"aborted in run {counters.images}, behind {counters.instructions:,} instructions")
-        rows = self.program.rows_at(instruction, entry, counters.images)
-        lines = [self.program.line(row) for row in rows]
-        where = "\n  ".join(["it was at one of" if len(rows) > 1 else "it was at", *lines]) if rows else ""
-        return StoppedError(
-            f"the machine stopped with {name} (code {code}: {text.rstrip('.')}) behind {instruction:,} instructions "
-            f"of the start, in run {counters.images} of {self._runs}, at entry {entry}; {where}\n  A unit may have "
-            "found it in an instruction a little before. Cleared; the machine can be started again",
-            code,
-            name,
-            instruction,
-            entry,
-            counters.images,
-            rows,
-            lines,
-        )
 
     # Whole runs.
 
@@ -346,9 +270,3 @@ class Driver:
         self.start_own()
         found = self.finish()
         return RunResult(found.images, [found.counters], time.perf_counter() - begin)
-
-
-def _belonging_to(values: dict[str, Any], number: int, images: int) -> dict[str, Any]:
-    """Of a run of several images, the outputs of one, by the names that they have alone."""
-    end = f"@{number}" if images > 1 else ""
-    return {name[: len(name) - len(end)]: value for name, value in values.items() if name.endswith(end)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .errors import WrongMachineError
+from .program import Program
 from .registers import DESCRIBING, IDENTIFIER, OFFSETS, VERSION
 
 
@@ -55,3 +56,19 @@ def identify(registers: Registers) -> dict[str, int]:
             "take the driver that was written out with the bitstream"
         )
     return {name: registers[name] for name in ("ID", "VERSION", *DESCRIBING, "SOURCE_HASH")}
+
+
+def check_machine(found: dict[str, int], program: Program) -> None:
+    """Whether the machine whose registers say so is the one that the program was compiled for."""
+    arch = program.arch
+    wrong = [
+        f"{key} = {found[register]}, the program needs {arch[key]}"
+        for register, key in DESCRIBING.items()
+        if found[register] != arch[key]
+    ]
+    if wrong:
+        raise WrongMachineError(
+            f"{program.path.name} was compiled for arch {arch['name']} ({arch['rows']}x{arch['columns']}), and this "
+            f"machine ({found['ROWS']}x{found['COLUMNS']}) has {'; '.join(wrong)}: compile the network for this "
+            "machine, or load the other bitstream"
+        )

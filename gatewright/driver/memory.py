@@ -62,5 +62,8 @@ class Memory:
         self._pieces[at] = size
         buffer: Buffer = self.data[at : at + size].view(Buffer)
         buffer.device_address = self._base + at
-        buffer._free = lambda address: self._pieces.pop(address - self._base) and None
+        buffer._free = self._give_back
         return buffer
+
+    def _give_back(self, address: int) -> None:
+        del self._pieces[address - self._base]

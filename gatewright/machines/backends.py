@@ -18,12 +18,13 @@ import numpy.typing as npt
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.driver.counters import Counters, write_counters
-from gatewright.driver.driver import Driver, ImageResult
+from gatewright.driver.driver import SLOTS, Driver
 from gatewright.driver.errors import DriverError, StoppedError
 from gatewright.driver.layout import Layout
 from gatewright.driver.machine import Machine
 from gatewright.driver.program import Program, load_program
 from gatewright.driver.registers import ALIGNMENT
+from gatewright.driver.results import ImageResult
 from gatewright.driver.verilated import VerilatedMachine
 from gatewright.driver_export import NAME, export_driver
 from gatewright.machines.rtl import build_library
@@ -32,8 +33,6 @@ from gatewright.machines.simulator import SimulatedMachine
 PYNQ_PYTHON = Path("build") / "pynq-env" / "bin" / "python"
 PYNQ_VARIABLE = "GATEWRIGHT_PYNQ_PYTHON"
 """Environment variable that names another Python with pynq."""
-
-SLOTS = 16
 
 
 @dataclass(frozen=True)
