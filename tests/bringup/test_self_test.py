@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gatewright.bringup import memory_steps
+from gatewright.bringup import memory_steps, unit_steps
 from gatewright.bringup.memory_steps import fillings, odd
 from gatewright.bringup.script import Script
 from gatewright.bringup.self_test import SEED, STEPS, SelfTest, self_test
@@ -74,6 +74,7 @@ MEMORIES = {
     "shift": memory_steps.parameters,
     "tables": memory_steps.tables,
     "scratchpad": memory_steps.scratchpad,
+    "masks": unit_steps.masks,
 }
 
 STUCK = 6
@@ -98,7 +99,7 @@ def test_a_bit_that_is_stuck_shows(memory: str) -> None:
 
 def seen_bits(memory: str) -> int:
     """Bits of a word that a step looks at one by one."""
-    return {"bias": 32, "multiplier": 16, "shift": 3, "accumulators": 32, "tables": 9}.get(memory, 8)
+    return {"bias": 32, "multiplier": 16, "shift": 6, "accumulators": 32, "tables": 9, "masks": 1}.get(memory, 8)
 
 
 def outputs(
