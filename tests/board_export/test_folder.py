@@ -32,12 +32,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (Path(boards.__file__).parent / "ultra96.toml").read_text()
     own = tmp_path_factory.mktemp("board") / "mine.toml"
     assert 'preset = "ultra96"' in text
-    small = (
-        "scratchpad_kib = 8\nweight_kib = 16\npatch_kib = 8\nparameter_entries = 256\ntables = 4\ntable_entries = 64"
-    )
-    own.write_text(
-        text.replace('preset = "ultra96"', f'preset = "4x4"\n{small}\ninstruction_entries = 128\ntable_entries = 64')
-    )
+    sizes = {"scratchpad_kib": 8, "weight_kib": 16, "patch_kib": 8, "parameter_entries": 256}
+    sizes |= {"tables": 4, "table_entries": 64, "instruction_entries": 128}
+    small = "\n".join(f"{name} = {value}" for name, value in sizes.items())
+    own.write_text(text.replace('preset = "ultra96"', f'preset = "4x4"\n{small}'))
     board = load_board(str(own))
     out = own.parent / "out"
     with pytest.MonkeyPatch.context() as patch:
