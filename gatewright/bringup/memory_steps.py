@@ -236,23 +236,25 @@ def parameters(script: Script, rng: np.random.Generator) -> None:
     gather(script, 0, 1, channels, 4)
     load_filters(script, odd(rng, (filters, 1, arch.rows)), filters)
     product(script, 1, filters, channels, (4, filters))  # of zeros: what is left is the parameters' own
-    small, ones = np.arange(entries) % 128, np.ones(entries, np.int64)
-    shifts = rng.integers(8, 23, entries)
+    ones = np.ones(entries, np.int64)
+    small = rng.permutation(entries) % 128
+    bias = rng.integers(-(1 << 31), 1 << 31, entries)
+    # Odd, and such that neither half nor twice of it saturates.
+    value = (rng.integers(1, 31, entries) * 2 + 1) * rng.choice((-1, 1), entries)
+    shifts, high = rng.integers(9, 23, entries), rng.integers(32, 40, entries)
+    raw, byte = EpilogueKind.REDUCE_RAW, EpilogueKind.STORE
     fills: list[tuple[str, EpilogueKind, Numbers, Numbers, Numbers]] = [
-        ("bias", EpilogueKind.REDUCE_RAW, rng.integers(-(1 << 31), 1 << 31, entries), small, shifts),
-        ("multiplier.low", EpilogueKind.STORE, 2 * ones, rng.permutation(small), ones),
-        (
-            "multiplier.middle",
-            EpilogueKind.STORE,
-            ones,
-            rng.permutation(small) << 5,
-            5 * ones,
+        ("bias", raw, bias, small, shifts),
+        ("bias.complement", raw, ~bias, small, shifts),
+        *(
+            (f"multiplier.{name}{word}", byte, double * ones, filling << place, (place + double - 1) * ones)
+            for name, place, double in (("low", 0, 2), ("middle", 5, 1), ("high", 9, 1))
+            for word, filling in (("", small), (".complement", 127 - small))
         ),
-        ("multiplier.high", EpilogueKind.STORE, ones, rng.permutation(small) << 9, 9 * ones),
-        ("shift", EpilogueKind.STORE, rng.integers(-128, 128, entries) << shifts, ones, shifts),
+        ("shift", byte, value << shifts, ones, shifts),
+        ("shift.complement", byte, value << (31 - shifts), ones, 31 - shifts),
+        ("shift.high", byte, value << (high - 15), ones << 15, high),
     ]
-    bias = fills[0][2]
-    fills.insert(1, ("bias.complement", EpilogueKind.REDUCE_RAW, ~bias, small, shifts))
     for name, kind, biases, multipliers, shift in fills:
         load_parameters(script, biases, multipliers, shift)
         for part, first in enumerate(range(0, entries, filters)):
@@ -263,34 +265,43 @@ def parameters(script: Script, rng: np.random.Generator) -> None:
 
 
 def tables(script: Script, rng: np.random.Generator) -> None:
-    """Every entry of every table: each picks a row of DRAM, in the order of a permutation."""
+    """Every entry of every table: each picks a row of DRAM, in the order of a permutation, and of its complement."""
     arch = script.arch
     half = arch.scratchpad_bytes // 2
-    entries = _down(min(arch.table_entries, half // BEAT_BYTES), TABLE_ENTRIES_PER_BEAT)
-    rows = script.data(rng.integers(-128, 128, (arch.table_entries, BEAT_BYTES), np.int8))
-    lists = [rng.permutation(arch.table_entries)[:entries].astype("<u2") for _ in range(arch.tables)]
-    for number, numbers in enumerate(lists):
-        beats = entries // TABLE_ENTRIES_PER_BEAT
-        place = script.data(numbers)
-        script.emit(
-            Opcode.LOAD,
-            space=Space.TABLE,
-            dram_address=place,
-            address=number,
-            rows=1,
-            row_beats=beats,
-            row_stride=beats * BEAT_BYTES,
-            count=entries,
-        )
-    for number in range(arch.tables):
-        script.emit(
-            Opcode.LOAD,
-            space=Space.SCRATCHPAD,
-            dram_address=rows,
-            address=half,
-            rows=entries,
-            row_beats=1,
-            row_stride=BEAT_BYTES,
-            row_table=number,
-        )
-        script.store(f"tables.{number}", half, entries * BEAT_BYTES)
+    entries = _down(arch.table_entries, TABLE_ENTRIES_PER_BEAT)
+    beats = entries // TABLE_ENTRIES_PER_BEAT
+    rows = script.data(rng.integers(-128, 128, (entries, BEAT_BYTES), np.int8))
+    lists = [rng.permutation(entries) for _ in range(arch.tables)]
+    for word, sign in (("", 1), (".complement", -1)):
+        for number, numbers in enumerate(lists):
+            filling = (numbers if sign > 0 else entries - 1 - numbers).astype("<u2")
+            script.emit(
+                Opcode.LOAD,
+                space=Space.TABLE,
+                dram_address=script.data(filling),
+                address=number,
+                rows=1,
+                row_beats=beats,
+                row_stride=beats * BEAT_BYTES,
+                count=entries,
+            )
+        for number in range(arch.tables):
+            for first in range(0, entries, half // BEAT_BYTES):
+                count = min(entries - first, half // BEAT_BYTES)
+                pick_rows(script, rows, half, count, number, first)
+                script.store(f"tables.{number}.{first}{word}", half, count * BEAT_BYTES)
+
+
+def pick_rows(script: Script, rows: int, address: int, count: int, table: int, first: int = 0) -> None:
+    """Rows of a beat from DRAM to the scratchpad: those that a table lists from a position on."""
+    script.emit(
+        Opcode.LOAD,
+        space=Space.SCRATCHPAD,
+        dram_address=rows,
+        address=address,
+        rows=count,
+        row_beats=1,
+        row_stride=BEAT_BYTES,
+        row_table=table,
+        first_row=first,
+    )
