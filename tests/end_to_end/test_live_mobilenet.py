@@ -12,6 +12,7 @@ import pytest
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit import lower_convolutions
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.plan.chains import chain_ways
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
@@ -130,3 +131,13 @@ def test_two_images_are_in_flight() -> None:
     program = group(network, ULTRA96, 3, live=True)
     for numbers in ([2, 0, 1], [4, 5, 6]):
         check(network, program, numbers, audit=True)
+
+
+def test_tiles_are_cut_in_as_few_chains_as_do() -> None:
+    """A live program may cut those of one gated block and not of the other; a replayed one cuts those of both."""
+
+    def mixed(live: bool) -> bool:
+        ways = chain_ways(case("dual").graph, live)
+        return {False, True} in [{chain.cut for chain in way if chain.layers[1].output_tiles} for way in ways]
+
+    assert mixed(True) and not mixed(False)
