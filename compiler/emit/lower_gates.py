@@ -203,8 +203,9 @@ class GateLowering:
                 "must; take larger tiles, or smaller images"
             )
         if len(entries) > context.arch.table_entries:
+            on = "may be on in a live program" if context.live else "are on for this sample"
             raise GatewrightError(
-                f"gate {name}: {len(entries)} of its {decision.size} decisions are on for this sample, and a table "
+                f"gate {name}: {len(entries)} of its {decision.size} decisions {on}, and a table "
                 f"holds {context.arch.table_entries} (arch {context.arch.name}); raise table_entries"
             )
         table = self.take_table(name)

@@ -65,6 +65,23 @@ def zeros_before(layer: QuantisedConv, graph: QuantisedGraph) -> QuantisedConv |
     return next((one for one in before if one.output_tiles == layer.output_tiles and one.continued is None), None)
 
 
+def _gated(graph: QuantisedGraph, arch: ArchConfig) -> list[QuantisedConv]:
+    """The depthwise convolutions under a gate that EPILOGUE computes in a live program."""
+    grouped = (one for one in graph.layers if isinstance(one, QuantisedConv) and one.depthwise and one.gates)
+    return [layer for layer in grouped if in_epilogue(layer, graph, arch, live=True)]
+
+
+def zeroed_layers(graph: QuantisedGraph, arch: ArchConfig) -> dict[str, str]:
+    """The convolutions of a live program that write zeros over their inactive tiles, and the gates of these."""
+    pairs = ((zeros_before(layer, graph), layer.output_tiles) for layer in _gated(graph, arch))
+    return {before.name: gate for before, gate in pairs if before is not None and gate is not None}
+
+
+def maps_beside(graph: QuantisedGraph, arch: ArchConfig) -> set[str]:
+    """What gated depthwise convolutions in EPILOGUE read and write in a live program."""
+    return {name for layer in _gated(graph, arch) for name in (layer.source, layer.output)}
+
+
 def windowed(layer: QuantisedConv) -> bool:
     """Whether a layer is an average that EPILOGUE makes by its kind AVERAGE, with one parameter for all channels."""
     return layer.averages and not layer.relu and not layer.gates and layer.kernel[0] == layer.kernel[1] <= MOST_WINDOW

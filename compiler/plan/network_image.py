@@ -19,7 +19,7 @@ from gatewright.compiler.plan.bands import BandedBlock, needed_rows
 from gatewright.compiler.plan.bank_layout import BankLayout
 from gatewright.compiler.plan.by_taps import ZERO_BEATS, by_taps, spread_maps
 from gatewright.compiler.plan.chains import Chain
-from gatewright.compiler.plan.depthwise import in_epilogue, zeros_before
+from gatewright.compiler.plan.depthwise import in_epilogue, maps_beside, zeroed_layers
 from gatewright.compiler.plan.filters import FilterBank, without_filters
 from gatewright.compiler.plan.head import Head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
@@ -156,7 +156,9 @@ class NetworkImage:
             convolutions = (layer for layer in self.graph.layers if isinstance(layer, QuantisedConv))
             self.read_whole = {layer.source for layer in convolutions if layer.name in self.by_taps}
             self.spread = spread_maps(self.graph, plan.passes, away) | self.read_whole
-            self._plan_depthwise()
+            self.zeroed = zeroed_layers(self.graph, self.arch)
+            self.beside_depthwise = maps_beside(self.graph, self.arch)
+            self.spread |= self.beside_depthwise
         self.addresses, self.ring_bytes = plan.maps.addresses, plan.maps.ring_bytes
         self.input_beats = -(-size // BEAT_BYTES)
         address = self.builder.add(np.zeros(self.input_beats * BEAT_BYTES, np.uint8))
@@ -187,16 +189,6 @@ class NetworkImage:
         for chain in plan.off_chip:
             self.off_chip |= self._lay_out_map(chain)
         self.static_image = self.builder.build()
-
-    def _plan_depthwise(self) -> None:
-        """Maps around gated depthwise convolutions that EPILOGUE computes in a live program."""
-        for layer in self.graph.layers:
-            if isinstance(layer, QuantisedConv) and layer.depthwise and layer.gates and self.in_epilogue(layer):
-                self.beside_depthwise |= {layer.source, layer.output}
-                before = zeros_before(layer, self.graph)
-                if before is not None and layer.output_tiles is not None:
-                    self.zeroed[before.name] = layer.output_tiles
-        self.spread |= self.beside_depthwise
 
     def in_epilogue(self, layer: QuantisedConv) -> bool:
         """Whether EPILOGUE computes a layer."""

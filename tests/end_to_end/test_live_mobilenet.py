@@ -12,6 +12,7 @@ import pytest
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit import lower_convolutions
 from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.plan.chains import chain_ways
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
@@ -22,6 +23,7 @@ from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
 from tests.compiler.networks import lively_mobilenet
 from tests.end_to_end.networks import NETWORK_SEED, Case, case_of, forced, only_one
+from tests.end_to_end.test_in_flight import check, group
 from tests.end_to_end.test_mobilenet import made_in_epilogue
 from tests.support.chain import compare_image
 
@@ -117,3 +119,25 @@ def test_filters_are_streamed() -> None:
 def test_a_machine_without_depthwise_refuses_by_name() -> None:
     with pytest.raises(GatewrightError, match=r"features\.3\.conv\.1\.0: it is a grouped convolution under a gate"):
         Compiler(case("dual").graph, PRESETS["ultra96-lean"]).compile_live()
+
+
+def test_all_channels_must_fit_a_table() -> None:
+    with pytest.raises(GatewrightError, match=r"72 of its 72 decisions may be on in a live program.*table_entries"):
+        Compiler(case("dual").graph, replace(ULTRA96, table_entries=64)).compile_live()
+
+
+def test_two_images_are_in_flight() -> None:
+    network = case("dual")
+    program = group(network, ULTRA96, 3, live=True)
+    for numbers in ([2, 0, 1], [4, 5, 6]):
+        check(network, program, numbers, audit=True)
+
+
+def test_tiles_are_cut_in_as_few_chains_as_do() -> None:
+    """A live program may cut those of one gated block and not of the other; a replayed one cuts those of both."""
+
+    def mixed(live: bool) -> bool:
+        ways = chain_ways(case("dual").graph, live)
+        return {False, True} in [{chain.cut for chain in way if chain.layers[1].output_tiles} for way in ways]
+
+    assert mixed(True) and not mixed(False)

@@ -16,6 +16,7 @@ from gatewright.compiler.plan.tiling import (
     split_chunk,
 )
 from gatewright.contract.arch import PRESETS, ArchConfig
+from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import Stationary
 
 arches = st.builds(
@@ -136,3 +137,14 @@ def test_even_chunks_cover_every_tile_once_within_the_pixels(edge: int, tile: in
     pieces = even_chunks(tiles, arch, 3, pixels)
     assert [n for first, count in pieces for n in range(first, first + count)] == list(range(len(tiles)))
     assert all(count == 1 or count * tile * tile <= pixels for _, count in pieces)
+
+
+def test_rows_of_a_live_list_reach_to_the_end_of_their_tiles() -> None:
+    """A grid of 4x4 tiles of 4 pixels: whatever is active, parts of tiles end where they are cut, others with tiles."""
+    every = np.array([y << COORDINATE_BITS | x for y in range(4) for x in range(4)], np.uint16)
+    tiles = listed_tiles(every, 4, table=1, bottom=16)
+    assert [tiles.rows_of(*rows).gate_rows for rows in ((0, 5), (4, 12))] == [(0, 2), (1, 3)]
+    assert [tiles.rows_of(*rows).span(0, 4) for rows in ((0, 5), (4, 12))] == [(0, 8), (4, 12)]
+    cut = tiles.cut_to(3, 9)
+    assert [(part.gate_rows, part.span(0, 4)) for part in cut] == [((2, 3), (8, 9)), ((1, 2), (4, 8)), ((0, 1), (3, 4))]
+    assert [(part.first_pixel, part.pixels) for part in cut] == [(0, 4), (0, 16), (12, 4)]
