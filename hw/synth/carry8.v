@@ -1,6 +1,7 @@
 // Adders and carries as CARRY8, eight bits a cell. Yosys's own mapping stops at CARRY4. What fits a table for each bit
 // without a carry is left to the tables: three bits, or four bits and a constant.
-(* techmap_celltype = "$alu" *)
+// "$__alu_swapped" is a sum whose carry takes the second operand as it is.
+(* techmap_celltype = "$alu $__alu_swapped" *)
 module _80_carry8_alu (A, B, CI, BI, X, Y, CO);
   parameter A_SIGNED = 0;
   parameter B_SIGNED = 0;
@@ -9,6 +10,11 @@ module _80_carry8_alu (A, B, CI, BI, X, Y, CO);
   parameter Y_WIDTH = 1;
   parameter _TECHMAP_CONSTMSK_A_ = 0;
   parameter _TECHMAP_CONSTMSK_B_ = 0;
+  parameter _TECHMAP_CONSTMSK_BI_ = 0;
+  parameter _TECHMAP_CONSTVAL_BI_ = 0;
+  parameter _TECHMAP_CELLTYPE_ = "";
+  // Of a difference the second operand is inverted: it stays.
+  localparam SWAPPED = _TECHMAP_CELLTYPE_ == "$__alu_swapped" && _TECHMAP_CONSTMSK_BI_ && !_TECHMAP_CONSTVAL_BI_;
   localparam CELLS = (Y_WIDTH + 7) / 8;
   localparam PADDING = CELLS * 8 - Y_WIDTH;
 
@@ -25,7 +31,7 @@ module _80_carry8_alu (A, B, CI, BI, X, Y, CO);
   assign X = wide_a ^ (BI ? ~wide_b : wide_b);
 
   (* force_downto *) wire [CELLS*8-1:0] select = {{PADDING{1'b0}}, X};
-  (* force_downto *) wire [CELLS*8-1:0] generated = {{PADDING{1'b0}}, wide_a};
+  (* force_downto *) wire [CELLS*8-1:0] generated = {{PADDING{1'b0}}, SWAPPED ? wide_b : wide_a};
   (* force_downto *) wire [CELLS*8-1:0] sum, carry;
   assign Y = sum;
   assign CO = carry;

@@ -102,6 +102,15 @@ def steps(source: str, top: str, kept: list[str], dsp_width: int) -> list[Step]:
                 # choice is late, it is behind them on purpose.
                 "opt -fine -undriven -mux_undef -mux_bool",
                 "xilinx_srl -variable -minlen 3",
+                # alumacc puts a sum's operands into any order. The carry takes the first one as it is: it should be the
+                # one that is not chosen or gated in front of the sum.
+                "select -set gates t:$mux t:$pmux t:$and t:$or",
+                "select -set first @gates %co1:+[Y] w:* %i %co1:+[A] t:$alu %i",
+                "select -set second @gates %co1:+[Y] w:* %i %co1:+[B] t:$alu %i",
+                "select -set swapped @first @second %d",
+                "chtype -set $__alu_swapped @swapped",
+                "techmap -map carry8.v t:$__alu_swapped",
+                "chtype -set $alu t:$__alu_swapped",
                 "techmap -map +/techmap.v -D LUT_SIZE=6 -map carry8.v",
                 "opt -fast",
             ),
