@@ -69,16 +69,16 @@ def hls(
         raise GatewrightError("--network NAME and --images FIRST:COUNT belong together, and to --program")
     program = None if path is None else load_program(path, arch_name)
     arch = load_arch(arch_name or "ultra96") if program is None else program.arch
+    job = None if path is None or program is None else _job(path, program, name_or_path, chosen, data)
     folder = out / "job"
     try:
         for written in write(arch, out):
             click.echo(f"{written}: {len(written.read_text().splitlines()):,} lines")
-        if path is None or program is None:
+        if job is None:
             return
-        job = _job(path, program, name_or_path, chosen, data)
+        alone = chosen is None
+        expected = simulate(job.program) if alone else simulate_images(job.program, job.dram, job.images)
         write_job(job, folder)
-        one_image = name_or_path is None
-        expected = simulate(program) if one_image else simulate_images(program, job.dram, job.images)
         expected.dram.tofile(folder / "dram.expected")
         expected.scratchpad.tofile(folder / "scratchpad.expected")
     except OSError as error:

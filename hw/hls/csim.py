@@ -86,7 +86,7 @@ def find_ap_types() -> Path:
     """The folder of the open headers of ap_int: variable AP_TYPES, or what the wheel of hls4ml bundles."""
     named = os.environ.get("AP_TYPES")
     spec = importlib.util.find_spec("hls4ml")
-    places = [Path(named)] if named else []
+    places = [Path(named).resolve()] if named else []
     if not named and spec is not None:
         places = [Path(place) / "templates" / "vivado" / "ap_types" for place in spec.submodule_search_locations or []]
     for place in places:

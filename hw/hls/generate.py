@@ -35,7 +35,7 @@ def files(arch: ArchConfig) -> dict[str, str]:
         loader=jinja2.FileSystemLoader(SOURCES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     texts = {}
-    for path in sorted(SOURCES.iterdir()):
+    for path in sorted(path for path in SOURCES.iterdir() if path.is_file()):
         if path.suffix == TEMPLATE:
             texts[path.stem] = environment.get_template(path.name).render(_contract(arch))
         else:
