@@ -1,4 +1,4 @@
-"""One program file on several machines: the simulator, the Verilated RTL, and that through pynq's own classes."""
+"""One program file on several machines: the simulator, the Verilated RTL, that through pynq's classes, and HLS C++."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program as CompiledProgram
 from gatewright.driver.counters import Counters, write_counters
 from gatewright.driver.driver import SLOTS, Driver
 from gatewright.driver.errors import DriverError, StoppedError
@@ -27,6 +28,7 @@ from gatewright.driver.registers import ALIGNMENT
 from gatewright.driver.results import ImageResult
 from gatewright.driver.verilated import VerilatedMachine
 from gatewright.driver_export import NAME, export_driver
+from gatewright.hw.hls import csim
 from gatewright.machines.rtl import build_library
 from gatewright.machines.simulator import SimulatedMachine
 
@@ -159,7 +161,18 @@ def _images(arrays: dict[str, Any]) -> list[ImageResult]:
 
 
 def _hls(job: Job) -> Answer:
-    raise GatewrightError("the backend hls is not in this version: there is no HLS C++ of the machine yet")
+    """The C simulation, by files and without the driver: it has no registers, and no cycles of its own."""
+    program, binary = CompiledProgram.load(job.path), csim.build(job.arch)
+    one_by_one = bool(load_program(job.path).why_no_rings())
+    most = program.images * (1 if one_by_one else job.slots or SLOTS)
+    samples = [] if job.samples is None else list(job.samples)
+    runs = [csim.run_csim(binary, program, samples[at : at + most]) for at in range(0, max(1, len(samples)), most)]
+    exits = [one.output for one in program.exits]
+    images = []
+    for values in (values for run in runs for values in run.values):
+        last = list(values)[-1]
+        images.append(ImageResult(dict(values), exits.index(last) if last in exits else len(exits)))
+    return Answer(images, [], sum(run.left.seconds for run in runs))
 
 
 BACKENDS: dict[str, Callable[[Job], Answer]] = {"simulator": _simulator, "rtl": _rtl, "pynq": _pynq, "hls": _hls}

@@ -25,12 +25,13 @@ def test_a_program_on_its_own_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--backend", "hls"], "backend hls is not in this version"),
+        (["--backend", "hls"], "there is no ap_int.h"),
         (["--backend", "pynq"], "make pynq-env"),
         (["--images", "0:4"], "go together"),
     ],
 )
 def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str) -> None:
+    monkeypatch.setenv("AP_TYPES", str(tmp_path))
     monkeypatch.setenv(PYNQ_VARIABLE, str(tmp_path / "no-python"))
     done = CliRunner().invoke(main, ["run", str(tiny_file(tmp_path).path), *options])
     assert done.exit_code == 2 and message in done.output
