@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gatewright.bringup.memory_steps import gather, load_filters, load_parameters, odd, pick_rows, product, write
+from gatewright.bringup.memory_steps import gather, load_filters, load_parameters, odd, product, write
 from gatewright.bringup.script import Script
 from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, MASKS
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary
@@ -14,28 +14,32 @@ EDGE, CHANNELS, TILE = 8, 8, 4
 
 
 def masks(script: Script, rng: np.random.Generator) -> None:
-    """Every bit of every mask, and its complement: signs by THRESHOLD, a list by INDEX, rows of DRAM by the list."""
+    """Every bit of every mask, and its complement: signs by THRESHOLD, a list by INDEX, parameters that the list picks.
+
+    On a machine with few parameters so many bits as it has parameters for.
+    """
     arch = script.arch
     half = arch.scratchpad_bytes // 2
-    most = min(MASK_BITS, arch.table_entries, half // BEAT_BYTES, arch.accumulator_depth * arch.columns)
-    most = min(most, arch.weight_words, arch.parameter_entries // 2) // 4 * 4
+    most = min(MASK_BITS, arch.table_entries, half, arch.accumulator_depth * arch.columns, arch.weight_words)
+    most = min(most, (arch.parameter_entries - MASKS) // 2) // 4 * 4
+    bits = MASK_BITS if arch.parameter_entries >= most + MASKS + MASK_BITS else most
     script.load(Space.SCRATCHPAD, script.data(np.zeros(arch.rows, np.int8)), arch.rows)
     gather(script, 0, 1, arch.rows, 4)
     load_filters(script, odd(rng, (most, 1, arch.rows)), most)
-    product(script, 1, most, arch.rows, (4, most))  # of zeros: what is left are the signs of the biases
-    rows = script.data(rng.integers(-128, 128, (MASK_BITS, BEAT_BYTES), np.int8))
-    signs = np.where(rng.integers(0, 2, most + MASKS), 1, -1).astype(np.int64)
-    for word, biases in (("", signs), (".complement", -signs)):
-        load_parameters(script, biases, 1, 1)
-        parts = [(first, min(most, MASK_BITS - first)) for first in range(0, MASK_BITS, most)]
+    product(script, 1, most, arch.rows, (4, most))  # of zeros: what is left is the parameters' own
+    signs = np.where(rng.integers(0, 2, most + MASKS), 1, -1)
+    values = rng.integers(-64, 64, bits) * 2
+    parts = [(first, min(most, bits - first)) for first in range(0, bits, most)]
+    for word, sign in (("", 1), (".complement", -1)):
+        load_parameters(script, np.concatenate([sign * signs, values]), 1, 1)
         for mask in range(MASKS):  # each begins at another entry, so that no two are alike
             for first, count in parts:
                 write(script, EpilogueKind.THRESHOLD, mask * MASK_BITS + first, 1, count, parameters=mask)
         for mask in range(MASKS):
             for first, count in parts:
                 script.emit(Opcode.INDEX, mask=mask, bits=first + count, first_bit=first, table=0)
-                pick_rows(script, rows, half, count, 0)
-                script.store(f"masks.{mask}.{first}{word}", half, count * BEAT_BYTES)
+                write(script, EpilogueKind.STORE, half, 1, count, filter_table=0, parameters=len(signs))
+                script.store(f"masks.{mask}.{first}{word}", half, count)
 
 
 def layer(script: Script, rng: np.random.Generator) -> None:
