@@ -36,7 +36,7 @@ def choose_orders(
 
     Layers around grouped convolutions whose maps are whole become a chain where that takes fewer. Maps between chains
     lie in turn at the begin and at the end of the scratchpad: what is between two of them is one gap. ``maps``: where
-    everything lies as it is. In a ``live`` program gated layers take turns.
+    everything lies as it is. In a ``live`` program layers with gated tiles take turns.
     """
     known = {name for chain in needed for name in chain.names}
     others = [chain for chain in chains(graph) if not chain.names & known]
@@ -65,7 +65,7 @@ def choose_orders(
 def _ways(chain: Chain, needed: bool, arch: ArchConfig, live: bool) -> list[_Way]:
     """How a chain can be computed, the ways that take fewer cycles first."""
     in_turn, *by_rows = chain.ways(arch)
-    if live and any(layer.gates for layer in chain.layers):
+    if live and any(layer.output_tiles for layer in chain.layers):
         by_rows = []
     stays = filters_stay(chain, arch)
     ways = [in_turn if needed else replace(in_turn, rows=chain.graph.shapes[chain.layers[-1].output].height)]

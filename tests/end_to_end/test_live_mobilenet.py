@@ -14,6 +14,7 @@ from gatewright.compiler.emit import lower_convolutions
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.plan.chains import chain_ways
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.side_by_side import Order
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
@@ -25,6 +26,7 @@ from tests.compiler.networks import lively_mobilenet
 from tests.end_to_end.networks import NETWORK_SEED, Case, case_of, forced, only_one
 from tests.end_to_end.test_in_flight import check, group
 from tests.end_to_end.test_mobilenet import made_in_epilogue
+from tests.end_to_end.test_side_by_side import forced as side_by_side
 from tests.support.chain import compare_image
 
 ULTRA96 = PRESETS["ultra96"]
@@ -141,3 +143,14 @@ def test_tiles_are_cut_in_as_few_chains_as_do() -> None:
         return {False, True} in [{chain.cut for chain in way if chain.layers[1].output_tiles} for way in ways]
 
     assert mixed(True) and not mixed(False)
+
+
+def test_layers_under_a_channel_gate_alone_work_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = case("channel")
+    compiler = side_by_side(monkeypatch, network.graph, ULTRA96, Order.SIDE_BY_SIDE, 2, 0)
+    image = NetworkImage(network.graph, ULTRA96, live=True)
+    assert [one.order for one in image.chains if one.layers[1].gates] == [Order.SIDE_BY_SIDE] * 2
+    live = compiler.compile_live()
+    for position, sample in enumerate(network.inputs[:2]):
+        compared = compare_image(compiler, sample, network.reference, position, audit=True, live=live)
+        assert compared.different == ()
