@@ -10,30 +10,34 @@ typedef hls::stream<Beat> Beats;
 // The rows of a transfer, as plain numbers.
 struct Rows {
     uint32_t dram_address;
-    int first, rows, beats, stride, table;
+    int first, rows, beats, stride;
+    bool picked;  // by a table
 };
 
-static uint64_t row_address(const Rows &rows, int position) {
-    int row = rows.first + position;
-    if (rows.table != NO_TABLE) row = tables[rows.table][row];
+// The entries of the table that picks rows, from the first row's on: a copy, since of two processes that run at once
+// one may not read the memory that the other writes.
+typedef uint16_t Picked[TABLE_ENTRIES];
+
+static uint64_t row_address(const Rows &rows, const Picked picked, int position) {
+    const int row = rows.picked ? (int)picked[position] : rows.first + position;
     return rows.dram_address + (uint64_t)row * rows.stride;
 }
 
 // Whether all rows begin at a beat and lie in DRAM.
-static int check_rows(const Rows &rows, uint64_t dram_bytes) {
+static int check_rows(const Rows &rows, const Picked picked, uint64_t dram_bytes) {
 check:
     for (int position = 0; position < rows.rows; position++) {
-        const uint64_t address = row_address(rows, position);
+        const uint64_t address = row_address(rows, picked, position);
         if (address % BEAT_BYTES) return ERROR_ILLEGAL_OPERANDS;
         if (address + (uint64_t)rows.beats * BEAT_BYTES > dram_bytes) return ERROR_READ_BUS;
     }
     return ERROR_NONE;
 }
 
-static void read_rows(const Beat *memory, const Rows &rows, Beats &beats) {
+static void read_rows(const Beat *memory, const Rows &rows, const Picked picked, Beats &beats) {
 rows:
     for (int position = 0; position < rows.rows; position++) {
-        const uint64_t first = row_address(rows, position) / BEAT_BYTES;
+        const uint64_t first = row_address(rows, picked, position) / BEAT_BYTES;
     row:
         for (int beat = 0; beat < rows.beats; beat++) {
 #pragma HLS PIPELINE II=1
@@ -170,11 +174,11 @@ static bool check_destination(const Rows &rows, const Load &load) {
     }
 }
 
-static void transfer(const Beat *memory, const Rows &rows, const Load &load) {
+static void transfer(const Beat *memory, const Rows &rows, const Picked picked, const Load &load) {
 #pragma HLS DATAFLOW
     Beats beats("beats");
 #pragma HLS STREAM variable=beats depth=64
-    read_rows(memory, rows, beats);
+    read_rows(memory, rows, picked, beats);
     write_rows(beats, rows, load);
 }
 
@@ -184,23 +188,31 @@ int run_load(const Beat *memory, uint64_t dram_bytes, uint32_t place, const Load
     rows.first = load.first_row;
     rows.beats = load.row_beats;
     rows.stride = load.row_stride;
-    rows.table = load.row_table;
-    if (!bounded(rows.table, rows.first, load.rows, rows.rows)) return ERROR_ILLEGAL_OPERANDS;
-    const int error = check_rows(rows, dram_bytes);
+    rows.picked = load.row_table != NO_TABLE;
+    const int table = load.row_table;
+    if (!bounded(table, rows.first, load.rows, rows.rows)) return ERROR_ILLEGAL_OPERANDS;
+    Picked picked;
+copy:
+    for (int position = 0; rows.picked && position < rows.rows; position++) {
+#pragma HLS PIPELINE II=1
+        picked[position] = tables[table][rows.first + position];
+    }
+    const int error = check_rows(rows, picked, dram_bytes);
     if (error != ERROR_NONE) return error;
     if (!check_destination(rows, load)) return ERROR_ILLEGAL_OPERANDS;
-    transfer(memory, rows, load);
+    transfer(memory, rows, picked, load);
     return ERROR_NONE;
 }
 
 int load_boot_page(const Beat *memory, uint64_t dram_bytes, uint32_t address, uint32_t count) {
     if (count > (uint32_t)INSTRUCTION_ENTRIES) return ERROR_ILLEGAL_OPERANDS;
-    Rows rows = {address, 0, 1, (int)count * INSTRUCTION_BEATS, 0, NO_TABLE};
-    const int error = check_rows(rows, dram_bytes);
+    const Rows rows = {address, 0, 1, (int)count * INSTRUCTION_BEATS, 0, false};
+    const Picked none = {};
+    const int error = check_rows(rows, none, dram_bytes);
     if (error != ERROR_NONE) return error;
     Load load;
     load.space = SPACE_INSTRUCTIONS;
     load.address = load.count = load.vectors = load.taps = 0;
-    transfer(memory, rows, load);
+    transfer(memory, rows, none, load);
     return ERROR_NONE;
 }
