@@ -52,8 +52,7 @@ def run(
     counters: Path | None,
     data: Path | None,
 ) -> None:
-    """Run a PROGRAM file through the driver on the simulator, the Verilated RTL, or that behind pynq's classes;
-    or in the HLS C++.
+    """Run a PROGRAM file on the simulator, on the Verilated RTL, on that behind pynq's classes, or in the HLS C++.
 
     With --network and --images every output is compared with the integer reference; without, the program runs once on
     its own image, and the machines are compared with each other. Exit code 1 if anything differs.

@@ -67,7 +67,7 @@ def test_everything_that_matters_makes_another_build(verilated: list[Path], monk
     folders.append(runner.build("module", ARCH, Capacity()).folder)
     monkeypatch.setattr(runner, "MAKE_ARGUMENTS", ("OPT_FAST=-O1",))
     folders.append(runner.build("module", ARCH, Capacity()).folder)
-    monkeypatch.setattr(runner, "_version", lambda package: "another")
+    monkeypatch.setattr(runner, "version", lambda package: "another")
     folders.append(runner.build("module", ARCH, Capacity()).folder)
     assert len(set(folders)) == len(verilated) == len(folders)
 
