@@ -68,7 +68,7 @@ def test_no_gap_stays_none_and_a_latency_is_never_less_than_the_machine_can_have
         (('title = "Ultra96-V2"', 'name = "mine"'), "a board has the name of its file"),
         (('preset = "ultra96"', 'preset = "ultra97"'), "machine.preset = 'ultra97' is none of ultra96"),
         (('preset = "ultra96"', 'preset = "ultra96"\ncolumns = 1'), "columns = 1 must be an integer from 4 to 32"),
-        (('preset = "ultra96"', 'preset = "ultra96"\nclock_mhz = 1'), "machine.clock_mhz follows from the rest"),
+        (('preset = "ultra96"', 'preset = "ultra96"\nclock_mhz = 1'), "machine.clock_mhz follows from the file"),
         (("lut = 0.70", "lut = 1.70"), "chip.goals.lut = 1.7 must be less than or equal to 1"),
         (("[150, 200, 300]", "[]"), "clocks_mhz"),
         (("[150", "150"), "is not valid TOML"),

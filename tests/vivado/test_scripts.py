@@ -57,8 +57,8 @@ def test_the_overlay_is_built(tmp_path: Path) -> None:
     with pytest.raises(VivadoError, match=r"Vivado wrote no .*design_1_wrapper.bit"):
         vivado.source(script)
     results = (
-        "gatewright.runs/impl_1/design_1_wrapper.bit",
-        "gatewright.gen/sources_1/bd/design_1/hw_handoff/design_1.hwh",
+        "runs/impl_1/design_1_wrapper.bit",
+        "gen/sources_1/bd/design_1/hw_handoff/design_1.hwh",
     )
     for name in results:
         path = tmp_path / "build" / f"gatewright.{name}"
