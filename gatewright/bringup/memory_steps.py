@@ -160,12 +160,13 @@ def patch_buffer(script: Script, rng: np.random.Generator) -> None:
     half, filters = arch.scratchpad_bytes // 2, arch.columns
     region = -(-filters // 4) * 4
     pixels = _down(min(PIECES, arch.patch_words, half // (LOGIT_BYTES * filters), arch.accumulator_depth), 4)
+    pixels = next(n for n in range(pixels, 0, -4) if arch.patch_words % n == 0)
     most = min(arch.patch_words // pixels, half // (pixels * arch.rows), arch.weight_words // region)
     slices = min(most, MOST_CHANNELS // arch.rows)
-    channels = slices * arch.rows
     load_filters(script, odd(rng, (filters, slices, arch.rows)), region)
     load_parameters(script, np.zeros(filters, np.int64), 1, 1)
-    for part, base in enumerate(range(0, arch.patch_words - pixels * slices + 1, pixels * slices)):
+    for part, base in enumerate(range(0, arch.patch_words, pixels * slices)):
+        channels = min(slices, (arch.patch_words - base) // pixels) * arch.rows
         for word, values in fillings(rng, pixels * channels):
             script.load(Space.SCRATCHPAD, script.data(values), pixels * channels)
             base_unit = base // REGION_UNIT
@@ -183,7 +184,10 @@ def weight_buffer(script: Script, rng: np.random.Generator) -> None:
     half = arch.scratchpad_bytes // 2
     most = min(MOST_CHANNELS // arch.rows, arch.patch_words // 4, half // arch.rows)
     filters = min(arch.accumulator_depth * arch.columns, half // LOGIT_BYTES, arch.parameter_entries, 1024)
-    slices = max(1, min(most, arch.weight_words // 16))
+    # A divisor of the memory's words, so that no word is left over.
+    slices = next(
+        n for n in range(max(1, min(most, arch.weight_words // 16)), 0, -1) if arch.weight_words % (4 * n) == 0
+    )
     filters = _down(min(filters, arch.weight_words // slices), 4)
     channels = slices * arch.rows
     script.load(Space.SCRATCHPAD, script.data(odd(rng, (channels,))), channels)

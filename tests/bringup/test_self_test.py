@@ -12,7 +12,7 @@ from gatewright.bringup import memory_steps, unit_steps
 from gatewright.bringup.memory_steps import fillings, odd
 from gatewright.bringup.script import Script
 from gatewright.bringup.self_test import SEED, STEPS, SelfTest, self_test
-from gatewright.contract.arch import PRESETS
+from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.program import Program
 from gatewright.contract.program_check import check_program
 from gatewright.sim.fast.faults import Stopped
@@ -138,3 +138,15 @@ def test_other_machines_have_one_too(arch: object) -> None:
         step(script, np.random.default_rng([SEED, number]))
     program, _ = script.program()
     check_program(program)
+
+
+@pytest.mark.parametrize("arch", [ARCH, PRESETS["ultra96"], PRESETS["4x4"], PRESETS["12x20"]])
+@pytest.mark.parametrize("memory", ["patch", "weight"])
+def test_no_word_is_left_out(memory: str, arch: ArchConfig) -> None:
+    """Of memories that start as zeros no word of random bytes is one."""
+    script = Script(arch)
+    MEMORIES[memory](script, np.random.default_rng(1))
+    program, _ = script.program()
+    run = Run(program, program.image)
+    run.advance()
+    assert getattr(run.state, memory).any(axis=1).all()
