@@ -16,7 +16,7 @@ from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.kinds import Gating
 
 
-@pytest.mark.parametrize("gating", ["none", "dual"])
+@pytest.mark.parametrize("gating", ["none", "dual", "aig"])
 def test_resnet_50_fits_the_preset(gating: Gating) -> None:
     network = NetworkSpec(50, gating, classes=10, size=224, family_name="resnet-imagenet").build().eval()
     graph = capture(network, (3, 224, 224))
@@ -25,12 +25,3 @@ def test_resnet_50_fits_the_preset(gating: Gating) -> None:
     assert not image.spilled and {"conv1.max_pool", "layer2.0.conv1", "layer3.5.conv3"} <= image.off_chip.keys()
     with pytest.raises(DoesNotFitError, match="bytes are missing"):
         NetworkImage(quantised, replace(PRESETS["ultra96"], scratchpad_kib=128))
-
-
-def test_gates_of_whole_blocks_are_refused_where_maps_go_by_tiles() -> None:
-    """Such a gate has one tile, which is no tile of the maps: its block would be computed in part."""
-    network = NetworkSpec(50, "aig", classes=10, size=224, family_name="resnet-imagenet").build().eval()
-    graph = capture(network, (3, 224, 224))
-    quantised = quantise(graph, dict.fromkeys(tensors_with_a_range(graph), 8.0))
-    with pytest.raises(DoesNotFitError, match="bytes are missing"):
-        NetworkImage(quantised, PRESETS["ultra96"])
