@@ -16,7 +16,7 @@ from gatewright.hw.synth.report import module_resources
 from gatewright.hw.synth.script import CELLS, TECHMAPS
 from gatewright.hw.synth.timing import parse_timing
 from gatewright.hw.synth.yosys import run_yosys, step_seconds
-from tests.hw.synth import golden_area
+from tests.hw.synth import golden_area, placed_paths
 
 ROWS, BANK_WORDS = 22, 2048
 
@@ -306,3 +306,10 @@ def test_a_module_used_twice_is_an_error() -> None:
     modules = {"\\top": {"num_cells_by_type": {"top.a": 2}}, "\\top.a": {"num_cells_by_type": {"FDRE": 1}}}
     with pytest.raises(GatewrightError, match="more or less than once"):
         module_resources(json.dumps({"modules": modules}), "top")
+
+
+def test_every_block_has_a_golden_path() -> None:
+    """``make placed`` measures them; a block that is new, or gone, must not stay unnoticed until then."""
+    golden = placed_paths.read()
+    assert list(golden) == list(placed_paths.blocks())
+    assert all(one["placed_ns"] > one["added_up_ns"] > 0 for one in golden.values())
