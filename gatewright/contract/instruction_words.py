@@ -35,7 +35,7 @@ def _layout(opcode: Opcode) -> list[tuple[int, int, int, str]]:
 
 
 def field_place(opcode: Opcode, name: str) -> tuple[int, int]:
-    """The low bit of a field in an instruction, and its bits; ``opcode`` is a field of every one."""
+    """The low bit of a field, and its bits; all instructions have ``opcode``, ``wait 0 unit``, ``wait 0 count``, ..."""
     return next((low, bits) for _, low, bits, known in _layout(opcode) if known == name)
 
 

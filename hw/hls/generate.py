@@ -11,6 +11,7 @@ import jinja2
 from gatewright.contract import arch as arch_module
 from gatewright.contract import arithmetic, encodings, isa
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.instruction_words import field_place
 from gatewright.contract.isa import FORMATS, HEADER_BITS, UNIT_BITS, WAITS, EpilogueKind, Only, Opcode, Space, Unit
 from gatewright.contract.registers import ErrorCode
 
@@ -69,7 +70,9 @@ def _contract(arch: ArchConfig) -> dict[str, Any]:
         "opcode_bits": isa.OPCODE_BITS,
         "unit_bits": UNIT_BITS,
         "count_bits": isa.COUNT_BITS,
-        "waits": [_wait(number) for number in range(WAITS)],
+        "waits": [
+            {part: _place(Opcode.END, f"wait {number} {part}") for part in ("unit", "count")} for number in range(WAITS)
+        ],
         "formats": [_format(opcode) for opcode in FORMATS],
         "queued": sorted(queued),
     }
@@ -134,21 +137,16 @@ _ENCODINGS = (
 )
 
 
-def _wait(number: int) -> dict[str, tuple[int, int]]:
-    """(high, low) bits of a wait's parts."""
-    low = isa.OPCODE_BITS + number * (UNIT_BITS + isa.COUNT_BITS)
-    middle, end = low + UNIT_BITS, low + UNIT_BITS + isa.COUNT_BITS
-    return {"unit": (middle - 1, low), "count": (end - 1, middle)}
+def _place(opcode: Opcode, name: str) -> dict[str, int]:
+    """A field's bits, and the lowest and the highest of them in an instruction."""
+    low, bits = field_place(opcode, name)
+    return {"bits": bits, "low": low, "high": low + bits - 1}
 
 
 def _format(opcode: Opcode) -> dict[str, Any]:
-    """An instruction's fields with their (high, low) bits."""
-    form, low, fields = FORMATS[opcode], HEADER_BITS, []
-    for field in form.fields:
-        fields.append(
-            {"name": field.name, "bits": field.bits, "doc": field.doc, "low": low, "high": low + field.bits - 1}
-        )
-        low += field.bits
+    """An instruction's fields with their places."""
+    form = FORMATS[opcode]
+    fields = [{"name": field.name, "doc": field.doc, **_place(opcode, field.name)} for field in form.fields]
     summary = form.doc.split(". ")[0].rstrip(".") + "."
     name = {"name": opcode.name, "type": opcode.name.capitalize(), "unit": form.unit.name, "summary": summary}
-    return {**name, "fields": fields, "end": low}
+    return {**name, "fields": fields, "end": HEADER_BITS + form.bits}
