@@ -13,15 +13,11 @@ from tests.proofs import solve as module
 from tests.proofs.harness import Aim, Harness
 from tests.proofs.proof import Proof
 from tests.proofs.proofs import PROOFS
-from tests.proofs.solve import SOLVER, Verdict, solve, solver_folder
+from tests.proofs.solve import SOLVER, Verdict, solve
 
-needs_solver = pytest.mark.skipif(
-    solver_folder() is None, reason=f"{SOLVER} is missing; install it with: pip install -e '.[dev,proofs]'"
-)
 QUICK = sorted(name for name, proof in PROOFS.items() if proof.quick)
 
 
-@needs_solver
 @pytest.mark.parametrize("name", QUICK)
 def test_a_quick_proof_holds(name: str) -> None:
     result = solve(PROOFS[name])
@@ -29,13 +25,11 @@ def test_a_quick_proof_holds(name: str) -> None:
     assert PROOFS[name].bounded or result.induction >= 1
 
 
-@needs_solver
 def test_what_matters_can_come() -> None:
     result = solve(PROOFS["head-queue-3"], Aim.REACH)
     assert result.verdict == Verdict.PROVEN, result
 
 
-@needs_solver
 def test_a_planted_fault_is_found(tmp_path: Path) -> None:
     proof = PROOFS["head-queue-3"]
     workplace = Workplace(tmp_path)
@@ -45,7 +39,6 @@ def test_a_planted_fault_is_found(tmp_path: Path) -> None:
     assert "disproved: full" in verdict.line
 
 
-@needs_solver
 def test_what_does_not_hold_is_no_proof() -> None:
     def counts_to_five() -> Harness:
         h = Harness()
@@ -63,7 +56,6 @@ def test_what_does_not_hold_is_no_proof() -> None:
     assert reached.verdict != Verdict.PROVEN and reached.failed == "never"
 
 
-@needs_solver
 def test_without_induction_a_proof_is_open() -> None:
     def counter() -> Harness:
         h = Harness()
