@@ -45,7 +45,7 @@ def file_of(starts: list[Start], **changes: object) -> CounterFile:
 
 @pytest.mark.parametrize(
     ("starts", "ends", "busy"),
-    [([], [], 0), ([3], [7], 4), ([3, 5], [7, 6], 4), ([0, 2, 10], [4, 6, 11], 7), ([0, 1, 9], [8, 2, 9], 8)],
+    [([], [], 0), ([3], [7], 4), ([3, 5], [7, 6], 4), ([0, 2, 10], [4, 6, 11], 7), ([0, 1, 4], [8, 2, 6], 8)],
 )
 def test_a_cycle_counts_once(starts: list[int], ends: list[int], busy: int) -> None:
     assert busy_cycles(np.array(starts, np.int64), np.array(ends, np.int64)) == busy

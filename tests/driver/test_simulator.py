@@ -15,7 +15,7 @@ from gatewright.contract.arch import INSTRUCTION_BYTES, PRESETS
 from gatewright.contract.registers import ErrorCode
 from gatewright.driver import Driver, load_program
 from gatewright.driver import errors as wrong
-from gatewright.driver.registers import OFFSETS
+from gatewright.driver.registers import DESCRIBING, OFFSETS
 from gatewright.driver_export import export_program
 from gatewright.machines.simulator import SimulatedMachine
 from gatewright.sim.fast.machine import simulate
@@ -80,6 +80,16 @@ def test_something_else_at_this_address(machine: SimulatedMachine, tiny: Tiny, r
     read = machine.read
     machine.read = lambda offset: 99 if offset == OFFSETS[register] else read(offset)  # type: ignore[method-assign]
     with pytest.raises(wrong.WrongMachineError, match=message):
+        Driver(machine, load_program(tiny.path))
+    assert machine.memory.in_use == 0
+
+
+@pytest.mark.parametrize("register", DESCRIBING)
+def test_a_machine_that_differs_in_one_size(machine: SimulatedMachine, tiny: Tiny, register: str) -> None:
+    read, place = machine.read, OFFSETS[register]
+    machine.read = lambda offset: read(offset) + (offset == place)  # type: ignore[method-assign]
+    size = read(place)
+    with pytest.raises(wrong.WrongMachineError, match=f"{DESCRIBING[register]} = {size + 1}, the program needs {size}"):
         Driver(machine, load_program(tiny.path))
     assert machine.memory.in_use == 0
 
