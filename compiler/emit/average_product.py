@@ -15,7 +15,7 @@ from gatewright.compiler.plan.averages import DIGITS, digits_name
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.compiler.plan.tile_sets import all_tiles
 from gatewright.contract.encodings import LOGIT_BYTES, REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary

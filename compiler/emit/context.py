@@ -19,7 +19,7 @@ from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.planes import Plane
-from gatewright.compiler.plan.tiling import TileSet, listed_tiles
+from gatewright.compiler.plan.tile_sets import TileSet, listed_tiles
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, NO_TABLE, Opcode

@@ -25,7 +25,7 @@ from gatewright.compiler.plan.depthwise import suitable_edge, windowed
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
 from gatewright.compiler.plan.several_sources import part_slices
-from gatewright.compiler.plan.tiling import TileSet, all_tiles, computed_edge
+from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, computed_edge
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:

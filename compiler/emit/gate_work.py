@@ -11,7 +11,8 @@ from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.filters import Slices, pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import PATCH_SHARE, PIECE_UNIT, all_tiles, patch_pieces
+from gatewright.compiler.plan.tile_sets import all_tiles
+from gatewright.compiler.plan.tiling import PATCH_SHARE, PIECE_UNIT, patch_pieces
 from gatewright.contract.arch import MASK_BITS
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary

@@ -29,7 +29,8 @@ from gatewright.compiler.plan.depthwise import windowed
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass, going_along
-from gatewright.compiler.plan.tiling import PIECE_UNIT, TileSet, all_tiles, computed_edge, even_chunks
+from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, computed_edge
+from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:

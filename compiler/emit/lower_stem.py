@@ -19,7 +19,7 @@ from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows, rows_in_beats
 from gatewright.compiler.plan.stem import IMAGE_AHEAD, PooledConvolution
-from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.compiler.plan.tile_sets import all_tiles
 from gatewright.contract.isa import EpilogueKind
 
 if TYPE_CHECKING:

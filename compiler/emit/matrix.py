@@ -14,7 +14,8 @@ from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live_chunks import live_chunks, split_live_chunk
-from gatewright.compiler.plan.tiling import MOST_TILES, Part, TileSet, chunks, even_chunks, first_pieces, split_chunk
+from gatewright.compiler.plan.tile_sets import MOST_TILES, TileSet
+from gatewright.compiler.plan.tiling import Part, chunks, even_chunks, first_pieces, split_chunk
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 

@@ -11,7 +11,7 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.filter_use import part_of
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.arch import MASK_COLUMNS
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError

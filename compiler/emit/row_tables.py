@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gatewright.compiler.emit.context import Context, DecidedGate
 from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
-from gatewright.compiler.plan.tiling import TileSet
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.isa import Opcode
 
 TABLES = 4

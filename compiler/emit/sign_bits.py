@@ -8,7 +8,7 @@ from gatewright.compiler.emit.gate_work import threshold
 from gatewright.compiler.emit.operands import gather, multiply
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.linear_gate import QuantisedLinearGate
-from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.compiler.plan.tile_sets import all_tiles
 from gatewright.contract.isa import Stationary
 
 ROW = 16

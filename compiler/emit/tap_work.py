@@ -9,7 +9,8 @@ from gatewright.compiler.emit.operands import gather, multiply
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.filters import pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import PATCH_SHARE, PIECE_UNIT, all_tiles
+from gatewright.compiler.plan.tile_sets import all_tiles
+from gatewright.compiler.plan.tiling import PATCH_SHARE, PIECE_UNIT
 from gatewright.contract.arch import MASK_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 

@@ -18,7 +18,7 @@ from gatewright.compiler.emit.operands import Patches, gather, tables_of
 from gatewright.compiler.plan.by_taps import TOGETHER, pixels_together
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
-from gatewright.compiler.plan.tiling import TileSet
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import Opcode, Stationary

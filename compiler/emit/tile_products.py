@@ -15,7 +15,7 @@ from gatewright.compiler.plan.averages_apart import apart, may_be_apart
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.tile_rings import stream_ring
-from gatewright.compiler.plan.tiling import TileSet
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.isa import EpilogueKind
 
 EVEN_PIXELS = 64

@@ -19,7 +19,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.spills import Pass
-from gatewright.compiler.plan.tiling import TileSet, all_tiles, runs_of_tiles
+from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, runs_of_tiles
 from gatewright.contract.encodings import COORDINATE_BITS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.averages import DIGITS, digits_name
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.filters import Slices
-from gatewright.compiler.plan.tiling import all_tiles
+from gatewright.compiler.plan.tile_sets import all_tiles
 from gatewright.compiler.plan.wake import Wake, pieces_between, ready_slices
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary

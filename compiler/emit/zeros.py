@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gatewright.compiler.emit.context import Context, OutputMap
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.operands import tables_of
-from gatewright.compiler.plan.tiling import TileSet
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 
 

@@ -17,7 +17,7 @@ from gatewright.compiler.plan.bands import UNGATED_ROWS, Rows, needed_rows, tile
 from gatewright.compiler.plan.depthwise import in_epilogue
 from gatewright.compiler.plan.side_by_side import Order, Place, places, rounds
 from gatewright.compiler.plan.stem import IMAGE_AHEAD
-from gatewright.compiler.plan.tiling import computed_edge
+from gatewright.compiler.plan.tile_sets import computed_edge
 from gatewright.contract.arch import ArchConfig
 
 BANDS = (UNGATED_ROWS, UNGATED_ROWS // 2, 1)

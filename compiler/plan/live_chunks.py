@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from gatewright.compiler.plan.tiling import PATCH_SHARE, Part, TileSet, pieces_of_sizes
+from gatewright.compiler.plan.tile_sets import TileSet
+from gatewright.compiler.plan.tiling import PATCH_SHARE, Part, pieces_of_sizes
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import Only, Stationary
 from gatewright.contract.timing import ACCUMULATOR_LATENCY

@@ -24,7 +24,7 @@ from gatewright.compiler.plan.bands import BandedBlock, tile_rows
 from gatewright.compiler.plan.pass_cycles import comes_again, dram_cycles, pass_cycles
 from gatewright.compiler.plan.spills import Pass, going_along, maps_of, ring_rows_of, rows_in_beats, streams, use_of
 from gatewright.compiler.plan.stem import PooledConvolution
-from gatewright.compiler.plan.tiling import MOST_TILES
+from gatewright.compiler.plan.tile_sets import MOST_TILES
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 
 STEP_ROWS = (1, 2, 4, 8)

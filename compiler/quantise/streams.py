@@ -16,7 +16,7 @@ from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.exit import Exit
 from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate
-from gatewright.compiler.plan.tiling import MOST_TILES
+from gatewright.compiler.plan.tile_sets import MOST_TILES
 from gatewright.contract.errors import GatewrightError
 
 CHANNEL_TILES = (8, 4, 2, 1, 7, 6, 5, 3)

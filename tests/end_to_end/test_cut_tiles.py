@@ -11,7 +11,7 @@ import pytest
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.graph.reference import run_reference
-from gatewright.compiler.plan.tiling import runs_of_tiles
+from gatewright.compiler.plan.tile_sets import runs_of_tiles
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, column
 from gatewright.contract.trace import first_difference

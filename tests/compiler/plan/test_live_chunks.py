@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gatewright.compiler.plan.live_chunks import live_chunks, split_live_chunk
-from gatewright.compiler.plan.tiling import TileSet
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import Only, Stationary
 

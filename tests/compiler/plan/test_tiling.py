@@ -6,15 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.compiler.plan.tiling import (
-    TileSet,
-    all_tiles,
-    chunks,
-    even_chunks,
-    first_pieces,
-    listed_tiles,
-    split_chunk,
-)
+from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, listed_tiles
+from gatewright.compiler.plan.tiling import chunks, even_chunks, first_pieces, split_chunk
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import Stationary
