@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather_into, multiply, tables_of
+from gatewright.compiler.emit.placed_maps import Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.plan.averages import DIGITS, digits_name
 from gatewright.compiler.plan.bands import Rows

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gatewright.compiler.emit.context import Context, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.placed_maps import OutputMap, SourceMap
 from gatewright.compiler.emit.tile_traffic import Piece, load
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.kinds.pooling import Pooling

@@ -6,17 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.context import (
-    Context,
-    DecidedGate,
-    Kernel,
-    OutputMap,
-    ResidualMap,
-    SourceMap,
-    SourcePart,
-)
+from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.decided_gate import DecidedGate
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import Product, convolve
+from gatewright.compiler.emit.placed_maps import Kernel, OutputMap, ResidualMap, SourceMap, SourcePart
 from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.taps_product import convolve_by_taps
 from gatewright.compiler.kinds.convolution import QuantisedConv

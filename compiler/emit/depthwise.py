@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, PlacedRows
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import Product
+from gatewright.compiler.emit.placed_maps import ADDRESS_SPACE, PlacedRows
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.plan.bands import Rows
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gatewright.compiler.emit.context import Context, DecidedGate
+from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.decided_gate import DecidedGate
 from gatewright.compiler.emit.emit import FILTERS_IN_DRAM, reads, writes
 from gatewright.compiler.emit.filter_use import Use
 from gatewright.compiler.plan.filters import FilterBank

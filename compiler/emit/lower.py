@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import Context, Listings, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context, Listings
 from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_B, Emitter, reads, writes
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_exits import ExitLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
+from gatewright.compiler.emit.placed_maps import OutputMap, SourceMap
 from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.compiler.emit.wake import Wakes
 from gatewright.compiler.emit.windows import windows

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.emit.bin_averages import average_bins
-from gatewright.compiler.emit.context import Context, DecidedGate, SourceMap
+from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.decided_gate import DecidedGate
 from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.following_work import FollowingWork
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
+from gatewright.compiler.emit.placed_maps import SourceMap
 from gatewright.compiler.emit.row_tables import RowTables
 from gatewright.compiler.emit.sign_bits import sign_bits
 from gatewright.compiler.emit.tap_work import TapWork

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.context import SourceMap
 from gatewright.compiler.emit.matrix import store
 from gatewright.compiler.emit.operands import Patches
+from gatewright.compiler.emit.placed_maps import SourceMap
 from gatewright.compiler.emit.wake import WakeProduct
 from gatewright.compiler.plan.head import LAG, Head
 from gatewright.contract.isa import EpilogueKind, Stationary

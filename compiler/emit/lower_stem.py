@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.averages_apart import average_apart
-from gatewright.compiler.emit.context import OutputMap, SourceMap
+from gatewright.compiler.emit.placed_maps import OutputMap, SourceMap
 from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.compiler.emit.tile_traffic import Piece, store
 from gatewright.compiler.emit.windows import windows

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from gatewright.compiler.emit.context import ADDRESS_SPACE, Context, Kernel, OutputMap, SourceMap, SourcePart
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
+from gatewright.compiler.emit.placed_maps import ADDRESS_SPACE, Kernel, OutputMap, SourceMap, SourcePart
 from gatewright.compiler.emit.plane_store import in_planes
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of

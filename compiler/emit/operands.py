@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gatewright.compiler.emit.context import Context, Kernel, SourceMap
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.filter_use import part_of
+from gatewright.compiler.emit.placed_maps import Kernel, SourceMap
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tile_sets import TileSet

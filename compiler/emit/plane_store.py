@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gatewright.compiler.emit.context import OutputMap
+from gatewright.compiler.emit.placed_maps import OutputMap
 from gatewright.contract.isa import Stationary
 
 

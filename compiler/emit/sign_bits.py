@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gatewright.compiler.emit.context import Context, Kernel, SourceMap
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.gate_work import threshold
 from gatewright.compiler.emit.operands import gather, multiply
+from gatewright.compiler.emit.placed_maps import Kernel, SourceMap
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.linear_gate import QuantisedLinearGate
 from gatewright.compiler.plan.tile_sets import all_tiles

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gatewright.compiler.emit.context import Context, Kernel, SourceMap
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import gather, multiply
+from gatewright.compiler.emit.placed_maps import Kernel, SourceMap
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.filters import pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of

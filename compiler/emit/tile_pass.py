@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.emit.context import DecidedGate
+from gatewright.compiler.emit.decided_gate import DecidedGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.rooms import room_of

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gatewright.compiler.emit.context import Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.matrix import Product
+from gatewright.compiler.emit.placed_maps import Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.tile_pass import TileChoice, TilePass
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.kinds.convolution import QuantisedConv

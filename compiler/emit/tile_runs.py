@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gatewright.compiler.emit.averages_apart import average_apart
-from gatewright.compiler.emit.context import DecidedGate
+from gatewright.compiler.emit.decided_gate import DecidedGate
 from gatewright.compiler.emit.matrix import convolve
 from gatewright.compiler.emit.streamed import convolve_streamed, convolve_together
 from gatewright.compiler.kinds.convolution import QuantisedConv

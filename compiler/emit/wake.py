@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gatewright.compiler.emit.context import Context, Kernel, OutputMap, SourceMap
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import gather, multiply
+from gatewright.compiler.emit.placed_maps import Kernel, OutputMap, SourceMap
 from gatewright.compiler.emit.windows import windows
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gatewright.compiler.emit.context import DecidedGate, Kernel, SourceMap
+from gatewright.compiler.emit.decided_gate import DecidedGate
 from gatewright.compiler.emit.operands import _span
+from gatewright.compiler.emit.placed_maps import Kernel, SourceMap
 
 GRID, TILE = 4, 2
 

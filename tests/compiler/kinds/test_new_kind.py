@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.average_product import AverageProduct
-from gatewright.compiler.emit.context import SourceMap
+from gatewright.compiler.emit.placed_maps import SourceMap
 from gatewright.compiler.graph.checks import BrokenGraph, broken, check_requantisation, shape_of
 from gatewright.compiler.graph.exact import dense, requantise
 from gatewright.compiler.graph.float_executor import run_float
