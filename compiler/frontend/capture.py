@@ -24,7 +24,8 @@ from gatewright.compiler.frontend import (
 )
 from gatewright.compiler.frontend.averages_first import averages_first
 from gatewright.compiler.frontend.elsewhere import find_residuals_elsewhere
-from gatewright.compiler.frontend.patterns import Choice, Constant, Image, Value
+from gatewright.compiler.frontend.logit_patterns import Choice
+from gatewright.compiler.frontend.patterns import Constant, Image, Value
 from gatewright.compiler.frontend.prune import mask_before_depthwise
 from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
 from gatewright.compiler.frontend.walk import Walk

@@ -8,7 +8,8 @@ from typing import Any
 from torch import fx
 
 from gatewright.compiler.frontend import recognise_gates, recognise_layers
-from gatewright.compiler.frontend.patterns import Chosen, FeatureMap, Mask, OpenConv, Value, describe
+from gatewright.compiler.frontend.logit_patterns import Mask
+from gatewright.compiler.frontend.patterns import Chosen, FeatureMap, OpenConv, Value, describe
 from gatewright.compiler.frontend.walk import Walk
 
 _FORM = "supported is m * f + (1 - m) * x, where f is x plus a convolution's output, with its activation, and m a mask"

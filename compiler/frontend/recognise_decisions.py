@@ -7,19 +7,8 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import (
-    AnyOn,
-    Array,
-    Constant,
-    DenseChain,
-    Image,
-    Largest,
-    LargestLogit,
-    Logits,
-    Mask,
-    Value,
-    describe,
-)
+from gatewright.compiler.frontend.logit_patterns import AnyOn, Array, DenseChain, Largest, LargestLogit, Logits, Mask
+from gatewright.compiler.frontend.patterns import Constant, Image, Value, describe
 from gatewright.compiler.frontend.walk import Walk
 
 _COMPARISONS = {"ge": (1, False), "gt": (1, True), "le": (-1, False), "lt": (-1, True)}

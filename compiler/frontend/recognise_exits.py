@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import AnyOn, Array, Choice, Constant, DenseChain, Number, Value, describe
+from gatewright.compiler.frontend.logit_patterns import AnyOn, Array, Choice, DenseChain, Number
+from gatewright.compiler.frontend.patterns import Constant, Value, describe
 from gatewright.compiler.frontend.recognise_layers import classify
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import TensorShape

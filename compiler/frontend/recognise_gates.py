@@ -9,21 +9,16 @@ import numpy as np
 from torch import fx
 
 from gatewright.compiler.frontend import recognise_layers
-from gatewright.compiler.frontend.patterns import (
+from gatewright.compiler.frontend.logit_patterns import (
     AnyOn,
     Choice,
-    Constant,
     DenseChain,
-    FeatureMap,
     GridLogits,
     LargestLogit,
     Mask,
     Number,
-    OpenConv,
-    Pooled,
-    Value,
-    describe,
 )
+from gatewright.compiler.frontend.patterns import Constant, FeatureMap, OpenConv, Pooled, Value, describe
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.grids import bins_overlap, tile_edge
 from gatewright.compiler.kinds.channel_gate import FloatChannelGate

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 from torch import fx
 
+from gatewright.compiler.frontend.logit_patterns import Array, Dense, DenseChain, GridLogits, Mask
 from gatewright.compiler.frontend.patterns import (
-    Array,
-    Dense,
-    DenseChain,
     FeatureMap,
-    GridLogits,
     Interpolated,
-    Mask,
     OpenConv,
     Pooled,
     Together,

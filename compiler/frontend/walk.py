@@ -7,8 +7,8 @@ from typing import NoReturn
 import numpy as np
 from torch import fx
 
+from gatewright.compiler.frontend.logit_patterns import Array
 from gatewright.compiler.frontend.patterns import (
-    Array,
     Constant,
     FeatureMap,
     Image,
