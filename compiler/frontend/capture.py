@@ -27,6 +27,7 @@ from gatewright.compiler.frontend.elsewhere import find_residuals_elsewhere
 from gatewright.compiler.frontend.logit_patterns import Choice
 from gatewright.compiler.frontend.patterns import Constant, Image, Value
 from gatewright.compiler.frontend.prune import mask_before_depthwise
+from gatewright.compiler.frontend.results import finish
 from gatewright.compiler.frontend.skipped_layers import with_layers_skipped
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
@@ -151,7 +152,7 @@ def _finish(walk: Walk, node: fx.Node) -> None:
         return
     for number, result in enumerate(results):
         assert isinstance(result, fx.Node)
-        recognise_layers.finish(walk, result, number, len(results))
+        finish(walk, result, number, len(results))
 
 
 def _of_logits_or(layer: Handler) -> Handler:

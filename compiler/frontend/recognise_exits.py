@@ -10,7 +10,7 @@ from torch import fx
 
 from gatewright.compiler.frontend.logit_patterns import AnyOn, Array, Choice, DenseChain, Number
 from gatewright.compiler.frontend.patterns import Constant, Value, describe
-from gatewright.compiler.frontend.recognise_layers import classify
+from gatewright.compiler.frontend.results import classify
 from gatewright.compiler.frontend.walk import Walk
 from gatewright.compiler.graph.graph import TensorShape
 from gatewright.compiler.kinds.exit import FloatExit

@@ -19,12 +19,11 @@ from gatewright.compiler.frontend.patterns import (
     Value,
     describe,
 )
+from gatewright.compiler.frontend.results import of_one_bin
 from gatewright.compiler.frontend.walk import Walk, shape_of
-from gatewright.compiler.graph.graph import FloatLayer, TensorShape
-from gatewright.compiler.kinds.classifier import FloatClassifier
-from gatewright.compiler.kinds.convolution import MOST_DILATION, FloatConv
+from gatewright.compiler.graph.graph import TensorShape
+from gatewright.compiler.kinds.convolution import MOST_DILATION
 from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
-from gatewright.compiler.kinds.output import FloatOutput
 from gatewright.contract.isa import FORMATS, Opcode
 
 MOST_UPSAMPLE = (1 << next(field.bits for field in FORMATS[Opcode.EPILOGUE].fields if field.name == "upsample")) - 1
@@ -292,64 +291,11 @@ def interpolate(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """Bilinear upsampling of a small map, such as a level of pyramid pooling."""
     value = walk.value(args["input"] if "input" in args else args["self"])
     if isinstance(value, DenseChain):
-        value = FeatureMap(_of_one_bin(walk, value))
+        value = FeatureMap(of_one_bin(walk, value))
     shape = shape_of(node)
     return Interpolated(walk.tensor(value), (shape.height, shape.width), bool(args["align_corners"]))
-
-
-def _of_one_bin(walk: Walk, chain: DenseChain) -> str:
-    """The map of one pixel that fully connected layers on a global average give, each a 1x1 convolution."""
-    tensor = walk.tensor(walk.one_bin(chain.source, walk.graph.shapes[chain.source].channels))
-    for layer in chain.layers:
-        name = walk.unique(layer.module)
-        walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
-        weight = layer.weight[:, None, None, :].copy()
-        tensor = walk.tensor(OpenConv(name, tensor, weight, layer.bias, 1, 0, relu=layer.relu))
-    return tensor
 
 
 def value_shape(walk: Walk, value: FeatureMap | OpenConv) -> TensorShape:
     """The shape of a map, written or not."""
     return walk.graph.shapes[value.tensor if isinstance(value, FeatureMap) else value.name]
-
-
-def finish(walk: Walk, node: fx.Node, number: int, results: int) -> None:
-    """Take one of the program's results: a classifier's logits, or a feature map."""
-    walk.where = "the network's result" if results == 1 else f"result {number} of the network"
-    value = walk.values[node]
-    if isinstance(value, FeatureMap | OpenConv):
-        last = len(walk.graph.layers)
-        tensor = walk.tensor(value)
-        if len(walk.graph.layers) > last:
-            _move_up(walk, walk.graph.layers.pop())
-        _give(walk, tensor)
-        return
-    if not isinstance(value, DenseChain) or not value.linear:
-        walk.fail(f"it is {describe(value)}; a result is a feature map, or the logits of a linear layer")
-    classify(walk, value)
-
-
-def classify(walk: Walk, chain: DenseChain) -> None:
-    """Give the logits of the last of some fully connected layers on a global average."""
-    *hidden, layer = chain.layers
-    source = _of_one_bin(walk, replace(chain, layers=tuple(hidden))) if hidden else chain.source
-    name = walk.unique(layer.module)
-    walk.graph.layers.append(FloatClassifier(name, source, name, layer.weight, layer.bias))
-    walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
-
-
-def _move_up(walk: Walk, conv: FloatLayer) -> None:
-    """Put a convolution that nobody reads behind what it needs: nothing has to be kept for it."""
-    layers, needed = walk.graph.layers, {*conv.reads}
-    needed |= {*conv.gates} if isinstance(conv, FloatConv) else set()
-    behind = [number for number, layer in enumerate(layers) if {layer.name, *layer.writes} & needed]
-    layers.insert(max(behind, default=-1) + 1, conv)
-
-
-def _give(walk: Walk, tensor: str) -> None:
-    """Return a map, as soon as it is written."""
-    layers = walk.graph.layers
-    if any(layer.gives == tensor for layer in layers):
-        walk.fail(f"the feature map {tensor} is returned twice; return it once")
-    place = next(number for number, layer in enumerate(layers) if tensor in layer.writes)
-    layers.insert(place + 1, FloatOutput(walk.unique(f"{tensor}.output"), tensor))
