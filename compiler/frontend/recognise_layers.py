@@ -22,7 +22,7 @@ from gatewright.compiler.frontend.patterns import (
 from gatewright.compiler.frontend.results import of_one_bin
 from gatewright.compiler.frontend.walk import Walk, shape_of
 from gatewright.compiler.graph.graph import TensorShape
-from gatewright.compiler.kinds.convolution import MOST_DILATION
+from gatewright.compiler.kinds.convolution_form import MOST_DILATION
 from gatewright.compiler.kinds.max_pool import PADDINGS, STRIDE, WINDOWS, FloatMaxPool
 from gatewright.contract.isa import FORMATS, Opcode
 

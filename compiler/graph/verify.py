@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from gatewright.compiler.graph.checks import broken, refuse, shape_of
 from gatewright.compiler.graph.graph import FloatGraph, Graph, Layer, QuantisedGraph, TensorShape
 from gatewright.compiler.kinds.average_gate import AverageGate
-from gatewright.compiler.kinds.convolution import Convolution
+from gatewright.compiler.kinds.convolution_form import Convolution
 from gatewright.compiler.kinds.max_pool import MaxPool
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.kinds.spatial_gate import SpatialGate

@@ -16,7 +16,7 @@ from gatewright.compiler.graph.graph import (
     QuantisedLayer,
     TensorShape,
 )
-from gatewright.compiler.kinds.convolution import Convolution
+from gatewright.compiler.kinds.convolution_form import Convolution
 from gatewright.compiler.kinds.without_weights import FloatWithoutWeights, QuantisedWithoutWeights
 from gatewright.contract.arithmetic import INT8_MIN
 from gatewright.contract.errors import GatewrightError

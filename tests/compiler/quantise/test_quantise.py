@@ -13,7 +13,8 @@ from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import FloatGraph, TensorShape
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.kinds.classifier import FloatClassifier
-from gatewright.compiler.kinds.convolution import Convolution, FloatConv, QuantisedConv
+from gatewright.compiler.kinds.convolution import FloatConv, QuantisedConv
+from gatewright.compiler.kinds.convolution_form import Convolution
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.kinds.spatial_gate import FloatSpatialGate, QuantisedSpatialGate
 from gatewright.compiler.quantise.calibrate import calibrate
