@@ -85,6 +85,21 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         return numbers
 
 
+class ImageSize(click.ParamType[tuple[int, int]]):
+    """Rows and columns of an image, or one number for both."""
+
+    name = "rows[xcolumns]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Rows and columns; what is no such pair is a usage error."""
+        if isinstance(value, tuple):
+            return value
+        edges = str(value).split("x")
+        if len(edges) > 2 or not all(edge.isdecimal() and 0 < int(edge) < 1 << 16 for edge in edges):
+            self.fail(f"{value!r} is not ROWSxCOLUMNS, such as 480x640, or one number for both", param, ctx)
+        return int(edges[0]), int(edges[-1])
+
+
 def load_program(path: Path, arch_name: str | None) -> Program:
     """Load a program; with an arch, one that was compiled for it."""
     program = Program.load(path)
