@@ -48,7 +48,10 @@ class Builder:
         self.model, self.symmetric, self.as_float = model, symmetric, as_float
         self.network = OnnxNetwork(model.inputs)
         self.known: dict[str, Array] = {name: float32(array) for name, array in model.constants.items()}
-        self.live: dict[str, Tensor] = {name: torch.zeros(shape) for name, shape in model.inputs.items()}
+        self.live: dict[str, Tensor] = {
+            name: torch.zeros(shape, dtype=torch.bool if name in model.decisions else torch.float32)
+            for name, shape in model.inputs.items()
+        }
         self.alias: dict[str, str] = {}
         self.makers: dict[str, nn.Module] = {}
         self.readers: dict[str, int] = {}
@@ -216,7 +219,9 @@ class Builder:
     def path_of(self, node: Node, place: int) -> str:
         """The path of a module that has an operand as its ``weight``, by the operand's name."""
         name = node.reads[place] if self.has(node, place) else ""
-        return name.removesuffix(".weight") if name.endswith(".weight") else node.name or node.writes[0]
+        if name.endswith(".weight"):
+            return name.removesuffix(".weight")
+        return node.name.removesuffix(f"/{node.op}") or node.writes[0]
 
     # Constants
 

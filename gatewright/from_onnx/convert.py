@@ -153,6 +153,8 @@ def _compare(
     made = [result.float().numpy() for result in (results if isinstance(results, tuple) else (results,))]
     expected = [np.asarray(each, np.float32) for each in expected]
     if any(one.shape != other.shape for one, other in zip(made, expected, strict=True)):
-        raise GatewrightError(f"its results are {[each.shape for each in expected]}, and {[each.shape for each in made]} here")
+        raise GatewrightError(
+            f"its results are {[each.shape for each in expected]}, and {[each.shape for each in made]} here"
+        )
     largest = max(float(np.abs(each).max(initial=0)) for each in expected)
     return max(float(np.abs(a - b).max(initial=0)) for a, b in zip(made, expected, strict=True)), largest

@@ -108,7 +108,9 @@ def choose(build: Builder, node: Node) -> None:
     """Where."""
     numbers = [_operand(build, node, place) if build.is_known(node, place) else None for place in (0, 1, 2)]
     if any(isinstance(each, np.ndarray) for each in numbers) or numbers[0] is not None:
-        build.fail(node, "it chooses by, or among, constants; supported are a decision, and numbers or tensors of the image")
+        build.fail(
+            node, "it chooses by, or among, constants; supported are a decision, and numbers or tensors of the image"
+        )
     live = [place for place in (0, 1, 2) if numbers[place] is None]
 
     def pick(*operands: Tensor) -> Tensor:
@@ -119,7 +121,15 @@ def choose(build: Builder, node: Node) -> None:
     build.apply(node, pick, *live)
 
 
-_TYPES = {1: torch.float32, 10: torch.float32, 11: torch.float32, 16: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool}
+_TYPES = {
+    1: torch.float32,
+    10: torch.float32,
+    11: torch.float32,
+    16: torch.float32,
+    6: torch.int32,
+    7: torch.int64,
+    9: torch.bool,
+}
 """What ONNX's numbers of types are here: whatever is real has 32 bits."""
 
 
@@ -140,7 +150,9 @@ def same(build: Builder, node: Node) -> None:
         any(name and build.readers.get(name) for name in node.writes[1:])
         or (build.has(node, 2) and bool(build.constant(node, 2, "training_mode")))
     ):
-        build.fail(node, "it drops at random, or its mask is read; export the network in evaluation mode: network.eval()")
+        build.fail(
+            node, "it drops at random, or its mask is read; export the network in evaluation mode: network.eval()"
+        )
     build.same(node)
 
 
@@ -195,7 +207,9 @@ def transpose(build: Builder, node: Node) -> None:
         build.same(node)
         return
     order = [int(axis) for axis in node.attributes.get("perm", range(value.dim())[::-1])]
-    if [axis for axis in order if value.shape[axis] > 1] != [axis for axis in range(value.dim()) if value.shape[axis] > 1]:
+    if [axis for axis in order if value.shape[axis] > 1] != [
+        axis for axis in range(value.dim()) if value.shape[axis] > 1
+    ]:
         build.fail(
             node,
             f"it reorders {list(value.shape)} by {order}; maps are channels first here: convert the file with channels "
@@ -209,7 +223,10 @@ def part(build: Builder, node: Node) -> None:
     """Slice, with constant ends and steps of 1."""
     value = build.value(node, 0)
     starts, ends = build.optional(node, 1, "starts"), build.optional(node, 2, "ends")
-    axes, steps = build.optional(node, 3, "axes", range(len(starts))), build.optional(node, 4, "steps", [1] * len(starts))
+    axes, steps = (
+        build.optional(node, 3, "axes", range(len(starts))),
+        build.optional(node, 4, "steps", [1] * len(starts)),
+    )
     cuts = []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if step != 1:
@@ -281,7 +298,9 @@ def resize(build: Builder, node: Node) -> None:
     if new == old:
         build.same(node)
     elif mode == "nearest":
-        if any(_nearest(node, a, b, place) != [p * a // b for p in range(b)] for a, b in zip(old[2:], new[2:], strict=True)):
+        if any(
+            _nearest(node, a, b, place) != [p * a // b for p in range(b)] for a, b in zip(old[2:], new[2:], strict=True)
+        ):
             build.fail(node, f"it resizes {old[2:]} to {new[2:]} by {place}; pixels must be repeated, by whole factors")
         build.apply(node, lambda x: F.interpolate(x, size=new[2:], mode="nearest"))
     elif mode in ("linear", "bilinear") and place in ("half_pixel", "pytorch_half_pixel", "align_corners"):
@@ -290,7 +309,9 @@ def resize(build: Builder, node: Node) -> None:
         corners = place == "align_corners"
         build.apply(node, lambda x: F.interpolate(x, size=new[2:], mode="bilinear", align_corners=corners))
     else:
-        build.fail(node, f"it resizes by {mode}, {place}; supported are nearest, and linear with half_pixel or align_corners")
+        build.fail(
+            node, f"it resizes by {mode}, {place}; supported are nearest, and linear with half_pixel or align_corners"
+        )
 
 
 def _resized(build: Builder, node: Node, old: list[int]) -> list[int]:

@@ -81,7 +81,9 @@ def convolution(build: Builder, node: Node) -> None:
     """Conv, of two dimensions."""
     weight = build.constant(node, 1, "its filters")
     if weight.ndim != 4:
-        build.fail(node, f"it has filters {list(weight.shape)}; supported are 2-D convolutions, [out, in, rows, columns]")
+        build.fail(
+            node, f"it has filters {list(weight.shape)}; supported are 2-D convolutions, [out, in, rows, columns]"
+        )
     source, more = build.without_pad(node)
     size = build.live[source].shape[2:]
     stride, dilation = _pair(node, "strides"), _pair(node, "dilations")

@@ -56,6 +56,8 @@ class Model:
     constants: dict[str, Array]
     opsets: dict[str, int]
     proto: onnx.ModelProto = field(repr=False)
+    decisions: frozenset[str] = frozenset()
+    """The inputs that are 0 or 1; the others are real numbers."""
 
     @property
     def opset(self) -> int:
@@ -78,11 +80,18 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         raise GatewrightError(f"{path} cannot be read ({error.strerror or error})") from error
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:240] or type(error).__name__
-        raise GatewrightError(f"{path} is no ONNX file, or is damaged ({reason}); export it or fetch it again") from error
+        raise GatewrightError(
+            f"{path} is no ONNX file, or is damaged ({reason}); export it or fetch it again"
+        ) from error
     return proto
 
 
-def read_model(proto: onnx.ModelProto, size: tuple[int, int] | None = None, outputs: Sequence[str] = ()) -> Model:
+def read_model(
+    proto: onnx.ModelProto,
+    size: tuple[int, int] | None = None,
+    outputs: Sequence[str] = (),
+    batch: int | None = 1,
+) -> Model:
     """The model with fixed shapes, and of its nodes those that its outputs need.
 
     Parameters
@@ -93,6 +102,8 @@ def read_model(proto: onnx.ModelProto, size: tuple[int, int] | None = None, outp
         Height and width of the images where the file leaves them open.
     outputs
         Tensors to return in place of the file's outputs.
+    batch
+        Images at a time, whatever the file says; None for as many as it says.
 
     Raises
     ------
@@ -115,7 +126,8 @@ def read_model(proto: onnx.ModelProto, size: tuple[int, int] | None = None, outp
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     if graph.sparse_initializer:
         raise GatewrightError("the file has sparse initialisers; write its weights as dense ones")
-    inputs = {entry.name: _shape(entry, size) for entry in graph.input if entry.name not in constants}
+    inputs = {entry.name: _shape(entry, size, batch) for entry in graph.input if entry.name not in constants}
+    decisions = {entry.name for entry in graph.input if entry.type.tensor_type.elem_type == onnx.TensorProto.BOOL}
     nodes = tuple(_node(node) for node in graph.node)
     known = {name for node in nodes for name in node.writes} | constants.keys() | inputs.keys()
     wanted = tuple(outputs) or tuple(entry.name for entry in graph.output)
@@ -126,18 +138,30 @@ def read_model(proto: onnx.ModelProto, size: tuple[int, int] | None = None, outp
     needed = tuple(_needed(nodes, wanted))
     read = {name for node in needed for name in node.reads} | set(wanted)
     inputs = {name: shape for name, shape in inputs.items() if name in read}
-    return Model(inputs, wanted, needed, constants, {"": version, **opsets}, proto)
+    return Model(inputs, wanted, needed, constants, {"": version, **opsets}, proto, frozenset(decisions))
 
 
-def _shape(entry: onnx.ValueInfoProto, size: tuple[int, int] | None) -> tuple[int, ...]:
-    """The shape of an input: a batch of one; rows and columns by ``size`` where they are open."""
-    if not entry.type.HasField("tensor_type"):
-        raise GatewrightError(f"input {entry.name} is no tensor; a network takes an image")
+REAL = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.UINT8,  # pixels
+    onnx.TensorProto.BOOL,
+}
+
+
+def _shape(entry: onnx.ValueInfoProto, size: tuple[int, int] | None, batch: int | None) -> tuple[int, ...]:
+    """The shape of an input: of ``batch`` images, rows and columns by ``size`` where they are open."""
+    kind = entry.type.tensor_type.elem_type
+    if not entry.type.HasField("tensor_type") or kind not in REAL:
+        what = onnx.TensorProto.DataType.Name(kind).lower() if kind else "no tensor"
+        raise GatewrightError(f"input {entry.name} is {what}; a network takes an image of real numbers, or of uint8")
     edges = [edge.dim_value if edge.dim_value > 0 else None for edge in entry.type.tensor_type.shape.dim]
     names = [edge.dim_param or "?" for edge in entry.type.tensor_type.shape.dim]
     if len(edges) != 4:
         return tuple(1 if edge is None else edge for edge in edges)
-    edges[0] = 1
+    edges[0] = batch or edges[0] or 1
     channels_last = edges[3] in (1, 3, 4) and edges[1] not in (1, 3, 4)
     rows = 1 if channels_last else 2
     for place, given in zip((rows, rows + 1), size or (), strict=False):

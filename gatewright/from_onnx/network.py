@@ -46,34 +46,24 @@ class OnnxNetwork(nn.Module):
         self.steps: list[Step] = []
 
     def append(self, path: str, module: nn.Module, reads: tuple[str, ...], writes: str) -> None:
-        """Put a step behind the others; its path is numbered if it is taken."""
-        path, number = _clean(path), 2
-        while not self._free(path if number == 2 else f"{path}_{number - 1}"):
+        """Put a step behind the others. What is in the way of its path is kept: the path gets a number, or is shorter."""
+        place: nn.Module = self
+        folders, last = _clean(path), ""
+        while len(folders) > 1:
+            inside = place._modules.get(folders[0])
+            if type(inside) is not nn.Module and hasattr(place, folders[0]):
+                break  # a step, or a name of torch's
+            if inside is None:
+                place.add_module(folders[0], inside := nn.Module())
+            place = inside
+            last += f"{folders.pop(0)}."
+        wanted, number = "_".join(folders), 1
+        name = wanted
+        while hasattr(place, name):
             number += 1
-        path = path if number == 2 else f"{path}_{number - 1}"
-        *folders, last = path.split(".")
-        place: nn.Module = self
-        for folder in folders:
-            if folder not in place._modules:
-                place.add_module(folder, nn.Module())
-            place = place._modules[folder] or place
-        place.add_module(last, module)
-        self.steps.append(Step(path, reads, writes))
-
-    def _free(self, path: str) -> bool:
-        place: nn.Module = self
-        *folders, last = path.split(".")
-        for folder in folders:
-            if folder not in place._modules:
-                return not hasattr(place, folder)
-            place = place._modules[folder] or place
-            if type(place) is not nn.Module:
-                return False
-        return not hasattr(place, last)
-
-    def module(self, step: Step) -> nn.Module:
-        """The module of a step."""
-        return self.get_submodule(step.path)
+            name = f"{wanted}_{number}"
+        place.add_module(name, module)
+        self.steps.append(Step(last + name, reads, writes))
 
     def forward(self, *operands: Tensor) -> Any:
         """What the file computes."""
@@ -84,13 +74,15 @@ class OnnxNetwork(nn.Module):
         return results[0] if len(results) == 1 else results
 
 
-def _clean(path: str) -> str:
-    """A path of module names: folders of a node's name, without what torch does not take in a name."""
-    parts = [re.sub(r"\W+", "_", part).strip("_") for part in re.split(r"[/.]+", path)]
-    kept = [part for part in parts if part] or ["node"]
-    # Exporters repeat a folder with its own name behind it: /layer1/layer1.0/conv1 is layer1.0.conv1.
-    short = [part for number, part in enumerate(kept) if number + 1 == len(kept) or kept[number + 1] != part]
-    return ".".join(short)
+def _clean(path: str) -> list[str]:
+    """A path of module names, of a node's name with folders: ``/layer1/layer1.0/conv1`` is ``layer1.0.conv1``."""
+    folders: list[str] = []
+    for folder in path.split("/"):
+        if folders and folder.startswith(f"{folders[-1]}."):  # exporters repeat the path of the folder before
+            folders.pop()
+        folders.append(folder)
+    parts = [re.sub(r"\W+", "_", part).strip("_") for folder in folders for part in folder.split(".")]
+    return [part for part in parts if part] or ["node"]
 
 
 def constant(array: Any) -> Tensor:

@@ -81,6 +81,8 @@ def _window(build: Builder, node: Node) -> tuple[list[int], list[int], list[int]
     stride = [int(edge) for edge in node.attributes.get("strides", (1, 1))]
     dilation = [int(edge) for edge in node.attributes.get("dilations", (1, 1))]
     before, behind = pads_of(build, node, size, kernel, stride, dilation)
+    if any(2 * edge > window for edge, window in zip(before, kernel, strict=True)):
+        build.fail(node, f"it pads {before} for windows of {kernel}; at most half a window is supported")
     return kernel, stride, before, behind, bool(node.attributes.get("ceil_mode", 0))
 
 
