@@ -8,11 +8,12 @@ import pytest
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"contract", "driver"}),
     frozenset({"boards"}),
-    frozenset({"listing", "models", "compiler", "sim", "hw"}),
+    frozenset({"from_onnx", "listing", "models", "compiler", "sim", "hw"}),
     frozenset({"verify", "measure", "vivado", "bringup", "driver_export"}),
     frozenset({"machines"}),
     frozenset({"report", "board_export"}),
     frozenset({"own_network"}),
+    frozenset({"onnx_import"}),
     frozenset({"flow"}),
     frozenset({"exit_thresholds", "in_flight", "one_start", "zoo_publication"}),
     frozenset({"cli"}),

@@ -8,6 +8,7 @@ from gatewright import __version__
 from gatewright.cli import (
     assembly,
     board,
+    imports,
     networks,
     plan,
     publish,
@@ -51,6 +52,7 @@ for _module in (
     run,
     reports,
     training,
+    imports,
     networks,
     plan,
     assembly,
