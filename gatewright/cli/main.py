@@ -8,6 +8,7 @@ from gatewright import __version__
 from gatewright.cli import (
     assembly,
     board,
+    explain,
     networks,
     plan,
     publish,
@@ -57,6 +58,7 @@ for _module in (
     publish,
     rtl,
     board,
+    explain,
     synth,
     thresholds,
     throughput,
