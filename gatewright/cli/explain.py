@@ -14,6 +14,9 @@ from gatewright.cli.options import arch_option, data_option, live_option
 @click.argument("name_or_path")
 @click.option("--images", "count", type=click.IntRange(min=1), default=4, help="Images, from the first on.")
 @click.option("--json", "as_json", type=click.Path(path_type=Path), help="Also write all figures to this file.")
+@click.option(
+    "--energy", type=click.Path(path_type=Path), help="TOML file with picojoules of an access; see docs/explain.md."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @live_option
 @data_option
@@ -22,6 +25,7 @@ def explain(
     name_or_path: str,
     count: int,
     as_json: Path | None,
+    energy: Path | None,
     workers: int | None,
     live: bool,
     data: Path | None,
@@ -35,11 +39,12 @@ def explain(
     from gatewright.contract.arch import load_arch
     from gatewright.explain.explain import explain as find_out
     from gatewright.explain.text import text
+    from gatewright.measure.accesses import read_energy_table
 
-    arch = load_arch(arch_name)
+    arch, pj = load_arch(arch_name), None if energy is None else read_energy_table(energy)
     flow.limit_threads()
     network = flow.load_network(name_or_path)
-    found = find_out(network, arch, network.spec.data.test_images(data, count), live, workers)
+    found = find_out(network, arch, network.spec.data.test_images(data, count), live, pj, workers)
     if as_json is not None:
         as_json.parent.mkdir(parents=True, exist_ok=True)
         as_json.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -13,8 +13,8 @@ POOR = 0.5
 
 
 def answers(found: dict[str, Any]) -> list[dict[str, str]]:
-    """``topic`` (layers, machines, gates) and ``text`` of each sentence, in order."""
-    topics = (("layers", _layers), ("machines", _machines), ("gates", _gates))
+    """``topic`` (layers, machines, gates, accesses) and ``text`` of each sentence, in order."""
+    topics = (("layers", _layers), ("machines", _machines), ("gates", _gates), ("accesses", _accesses))
     return [{"topic": topic, "text": text} for topic, tell in topics for text in tell(found)]
 
 
@@ -87,19 +87,47 @@ def _gates(found: dict[str, Any]) -> list[str]:
     for row in rows:
         if row["saved"] >= 0 and row["promised"] > 0 and row["saved"] < POOR * row["promised"]:
             texts.append(
-                f"{_gate(row)} leaves out {row['macs_saved']:,.0f} MACs, {row['promised']:,.0f} cycles of a full array, "
-                f"and saves {row['saved']:,.0f} of them ({row['saved'] / row['promised']:.0%})"
+                f"{_gate(row)}: {row['macs_saved']:,.0f} MACs are left out, {row['promised']:,.0f} cycles of a full "
+                f"array, and {row['saved']:,.0f} of them are saved ({row['saved'] / row['promised']:.0%})"
                 + (f"; deciding takes {row['deciding']:,.0f}." if row["deciding"] else ".")
             )
     for row in rows:
         if row["free"] and row["density"]:
             texts.append(
-                f"{_gate(row)}: of {row['closed']:,.1f} {row['kind']} that are off {row['free']:,.1f} could be on for no "
-                "cycle more."
+                f"{_gate(row)}: of {row['closed']:,.1f} {row['kind']} that are off {row['free']:,.1f} could be on for "
+                "no cycle more."
             )
         if row["one_less"] is not None and row["one_less"] >= 0 and row["density"] and row["closed"]:
             texts.append(f"{_gate(row)}: one of its {row['kind']} less saves nothing ({row['one_less']:+,.1f} cycles).")
     return texts
+
+
+def _accesses(found: dict[str, Any]) -> list[str]:
+    total, energy = found["accesses"]["total"], found["energy"]
+    cells = total["array_cells"]
+    texts = [
+        f"While it streams the array's cells do {cells:,.0f} multiplications, {total['macs'] / cells:.1%} of them wanted."
+    ]
+    for name in ("scratchpad", "patch", "weight", "accumulators"):
+        each = total["macs"] / max(1, total[f"{name}.read"])
+        texts.append(f"A read of {_MEMORIES[name]} serves {each:,.1f} multiplications.")
+    if energy:
+        named = ", ".join(energy["unnamed"])
+        seconds = found["cycles"] / (found["arch"]["clock_mhz"] * 1e6)
+        texts.append(
+            f"By the table given an image takes {energy['total'] / 1e6:,.3f} microjoules, "
+            f"{energy['total'] * 1e-9 / seconds:,.3f} mW at {found['arch']['clock_mhz']} MHz"
+            + (f"; the table says nothing of {named}." if named else ".")
+        )
+    return texts
+
+
+_MEMORIES = {
+    "scratchpad": "the scratchpad",
+    "patch": "the patch buffer",
+    "weight": "the weight buffer",
+    "accumulators": "an accumulator",
+}
 
 
 def _gate(row: dict[str, Any]) -> str:

@@ -14,19 +14,27 @@ from gatewright.explain.answers import answers
 from gatewright.explain.gates import GateWorth, gate_worths
 from gatewright.explain.machines import Change, changes
 from gatewright.explain.variation import Case, Outcome, Runner, Variation
+from gatewright.measure.accesses import Accesses, EnergyTable
 from gatewright.measure.bounds import HOLDER_MEANINGS, HOLDER_TITLES, Holder, bound_by
 from gatewright.measure.records import RunRecord
 from gatewright.models.datasets.images import ImageSet
+from gatewright.sim.counts.ports import ACCESSES, WORD_OF
 
 FORMAT = "gatewright-explain-1"
 
 
 def explain(
-    network: flow.Network, arch: ArchConfig, images: ImageSet, live: bool = False, workers: int | None = None
+    network: flow.Network,
+    arch: ArchConfig,
+    images: ImageSet,
+    live: bool = False,
+    energy: EnergyTable | None = None,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Run the network as it is, on other machines, and without each of its gates; what that says.
 
-    Every run's results are compared with the integer reference's. ``live``: one program for all images.
+    Every run's results are compared with the integer reference's. ``live``: one program for all images. Without an
+    ``energy`` table there is none.
     """
     evaluation = flow.evaluate(network, images)
     runs = [record.run for record in flow.run_images(network, arch, images, evaluation, workers, live)]
@@ -38,6 +46,7 @@ def explain(
         if base.cycles != tuple(run.cycles for run in runs):
             raise AssertionError(f"cycles with gates held, {base.cycles}, are not those of the gates' own decisions")
         worths = gate_worths(runner, arch, base)
+        accesses = runner.accesses(arch)
     found: dict[str, Any] = {
         "format": FORMAT,
         "network": network.spec.name,
@@ -54,6 +63,8 @@ def explain(
         "machines": _machines(tried, others, base),
         "gates": [_gate(worth, arch.peak_macs, network.graph) for worth in worths],
     }
+    found["accesses"] = _accesses(accesses)
+    found["energy"] = None if energy is None else _energy(energy, found["accesses"])
     found["answers"] = answers(found)
     return found
 
@@ -68,6 +79,29 @@ def layers(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
         cycles = sum(layer.cycles for layer in own) / len(runs)
         rows.append({"name": name, "kind": own[0].kind, "cycles": cycles, "bound": bound_by(held), "held": held})
     return rows
+
+
+def _accesses(images: Sequence[Accesses]) -> dict[str, Any]:
+    """Means over images: of each layer and in sum."""
+    names = dict.fromkeys(layer for image in images for layer in image)
+    none = dict.fromkeys(ACCESSES, 0)
+    rows = [
+        {"name": layer, **{a: sum(image.get(layer, none)[a] for image in images) / len(images) for a in ACCESSES}}
+        for layer in names
+    ]
+    total = {access: sum(row[access] for row in rows) for access in ACCESSES}
+    return {"words": WORD_OF, "layers": rows, "total": total}
+
+
+def _energy(table: EnergyTable, accesses: dict[str, Any]) -> dict[str, Any]:
+    """In picojoules of an image."""
+    return {
+        "pj": table.per_access,
+        "unnamed": table.unnamed,
+        "total": table.of(accesses["total"]),
+        "by_access": {name: cost * accesses["total"][name] for name, cost in table.per_access.items()},
+        "layers": [{"name": row["name"], "pj": table.of(row)} for row in accesses["layers"]],
+    }
 
 
 def _machines(tried: Sequence[Change], outcomes: Sequence[Outcome], base: Outcome) -> list[dict[str, Any]]:

@@ -87,10 +87,14 @@ def _rate(arch: ArchConfig, bytes_per_cycle: Fraction) -> dict[str, int]:
     return {"beats": beats.numerator, "per_cycles": beats.denominator}
 
 
+def _field(name: str, value: int) -> dict[str, Any]:
+    return {name: value}
+
+
 def _changed(arch: ArchConfig, more: bool, what: str, name: str, value: int) -> Change:
     line = f"{name} = {value}"
     try:
-        return Change(more, what, line, replace(arch, **{name: value}))
+        return Change(more, what, line, replace(arch, **_field(name, value)))
     except GatewrightError as error:
         return Change(more, what, line, None, _reason(str(error), arch))
 

@@ -13,9 +13,10 @@ def text(found: dict[str, Any]) -> str:
     """The answers, and under them the layers, machines and gates in figures."""
     how = "one live program" if found["live"] else "a program for each image"
     lines = [f"{found['network']} on {found['arch']['name']}, {found['images']} images, {how}"]
-    for topic in ("layers", "machines", "gates"):
+    for topic in ("layers", "machines", "gates", "accesses"):
         lines += ["", *(fill(one["text"], WIDTH, subsequent_indent="  ") for one in _of(found, topic))]
-    return "\n".join([*lines, "", *_layers(found), "", *_machines(found), "", *_gates(found)])
+    tables = (_layers, _machines, _gates, _accesses)
+    return "\n".join(lines + [line for make in tables for line in ("", *make(found))])
 
 
 def _of(found: dict[str, Any], topic: str) -> list[dict[str, str]]:
@@ -26,12 +27,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a table; the first column is to the left, the others to the right."""
     cells = [list(head), *map(list, rows)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
-    return [
-        "  ".join(
-            cell.ljust(width) if not n else cell.rjust(width) for n, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in cells
-    ]
+    lines = []
+    for first, *others in cells:
+        aligned = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *aligned]).rstrip())
+    return lines
 
 
 def _layers(found: dict[str, Any]) -> list[str]:
@@ -82,6 +82,23 @@ def _gates(found: dict[str, Any]) -> list[str]:
     )
     refused = [f"refused without {row['name']}: {row['refused']}" for row in found["gates"] if row["refused"]]
     return [*table(head, rows), *refused]
+
+
+def _accesses(found: dict[str, Any]) -> list[str]:
+    """Accesses in sum; by layer they are in the JSON."""
+    total, energy = found["accesses"]["total"], found["energy"]
+    head = ["accesses of an image", "read", "written"] + (["pJ read", "pJ written"] if energy else [])
+    rows = []
+    for name in found["accesses"]["words"]:
+        both = [f"{name}.{way}" for way in WAYS]
+        row = [name, *(number(total[access]) for access in both)]
+        rows.append(row + [number(energy["by_access"].get(access)) for access in both] if energy else row)
+    for name in (name for name in total if "." not in name):
+        rows.append([name, number(total[name]), "-", *([number(energy["by_access"].get(name)), "-"] if energy else [])])
+    return table(head, rows)
+
+
+WAYS = ("read", "write")
 
 
 def number(value: float | None) -> str:

@@ -22,6 +22,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
 from gatewright.flow import check_outputs
+from gatewright.measure.accesses import Accesses, layer_accesses
 from gatewright.sim.held import simulate_held
 
 
@@ -40,8 +41,8 @@ class Case:
 class Variation:
     """What is different: the machine, gates that the network does not have, gates that are open all over.
 
-    ``more``: of a gate, by name, so many of the channels or tiles that are off are on as well, from the first on; if it is
-    negative, so many that are on are off, from the last on.
+    ``more``: of a gate, by name, so many of the channels or tiles that are off are on as well, from the first on; if it
+    is negative, so many that are on are off, from the last on.
     """
 
     arch: ArchConfig
@@ -105,6 +106,11 @@ class Runner:
         """
         return list(tqdm(self._pool.map(_run, variations), title, total=len(variations), disable=None))
 
+    def accesses(self, arch: ArchConfig) -> list[Accesses]:
+        """What each image accesses, layer by layer, as its gates decide."""
+        jobs = [(arch, number) for number in range(len(self.case.decisions))]
+        return list(tqdm(self._pool.map(_count, jobs), "accesses", total=len(jobs), disable=None))
+
 
 _case: Case | None = None
 
@@ -129,12 +135,20 @@ def _run(variation: Variation) -> Outcome:
     return Outcome(tuple(cycles), tuple(macs))
 
 
-def _run_image(case: Case, variation: Variation, number: int, held: Decisions) -> int:
-    sample = case.inputs[number]
+def _count(job: tuple[ArchConfig, int]) -> Accesses:
+    assert _case is not None
+    arch, number = job
+    return layer_accesses(_program(_case, Variation(arch), number, _case.decisions[number]), _case.inputs[number])
+
+
+def _program(case: Case, variation: Variation, number: int, held: Decisions) -> Program:
     if case.live:
-        program = _live_program(variation.arch, variation.without)
-    else:
-        program = _compiler(variation.arch, variation.without).compile(held, sample)
+        return _live_program(variation.arch, variation.without)
+    return _compiler(variation.arch, variation.without).compile(held, case.inputs[number])
+
+
+def _run_image(case: Case, variation: Variation, number: int, held: Decisions) -> int:
+    sample, program = case.inputs[number], _program(case, variation, number, held)
     cycles, outputs = simulate_held(program, sample, held)
     check_outputs(f"image {number} with {variation}", outputs, _expected(replace(variation, arch=_ANY), number))
     return cycles

@@ -26,8 +26,8 @@ class LayerRecord:
     ``cycles`` are the layer's share of the run's wall time: the array's busy cycles and the idle
     cycles that the layer's instructions are answerable for, so the layers of a run sum to its
     total. ``macs`` are useful MACs, ``dram_bytes`` what was read for it, ``dram_cycles`` how long
-    that held the data channel, ``array_cycles`` how long it streamed. ``parts`` are slots. ``held`` are cycles, whose sum
-    is ``cycles``.
+    that held the data channel, ``array_cycles`` how long it streamed. ``parts`` are slots. ``held`` are cycles, whose
+    sum is ``cycles``.
     """
 
     name: str

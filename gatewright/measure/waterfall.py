@@ -43,8 +43,8 @@ class Attribution:
     """One run, cut up.
 
     ``parts`` maps layer and cause to slots (MACs that the array could have done); ``array_cycles``
-    maps layers to the cycles from a MATMUL's first to its last stream. ``held`` maps layer and holder to cycles: those of
-    a layer are its slots by the array's peak.
+    maps layers to the cycles from a MATMUL's first to its last stream. ``held`` maps layer and holder to cycles: those
+    of a layer are its slots by the array's peak.
     """
 
     parts: dict[str, dict[Cause, int]]
