@@ -14,9 +14,7 @@ from gatewright.cli.options import arch_option, data_option, live_option
 @click.argument("name_or_path")
 @click.option("--images", "count", type=click.IntRange(min=1), default=4, help="Images, from the first on.")
 @click.option("--json", "as_json", type=click.Path(path_type=Path), help="Also write all figures to this file.")
-@click.option(
-    "--energy", type=click.Path(path_type=Path), help="TOML file with picojoules of an access; see docs/explain.md."
-)
+@click.option("--energy", type=click.Path(path_type=Path), help="TOML file with the picojoules of an access.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @live_option
 @data_option

@@ -106,7 +106,7 @@ def _accesses(found: dict[str, Any]) -> list[str]:
     total, energy = found["accesses"]["total"], found["energy"]
     cells = total["array_cells"]
     texts = [
-        f"While it streams the array's cells do {cells:,.0f} multiplications, {total['macs'] / cells:.1%} of them wanted."
+        f"The array's cells do {cells:,.0f} multiplications as it streams, {total['macs'] / cells:.1%} of them wanted."
     ]
     for name in ("scratchpad", "patch", "weight", "accumulators"):
         each = total["macs"] / max(1, total[f"{name}.read"])
