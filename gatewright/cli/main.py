@@ -8,6 +8,7 @@ from gatewright import __version__
 from gatewright.cli import (
     assembly,
     board,
+    compare,
     explain,
     networks,
     plan,
@@ -58,6 +59,7 @@ for _module in (
     publish,
     rtl,
     board,
+    compare,
     explain,
     synth,
     thresholds,

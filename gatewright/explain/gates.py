@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.gate import QuantisedGate
@@ -97,13 +98,13 @@ class GateWorth:
 def gate_worths(runner: Runner, arch: ArchConfig, base: Outcome) -> list[GateWorth]:
     """Run the network with each gate, and with each block's gates, in all these ways."""
     case = runner.case
-    groups = gate_groups(case.graph)
+    groups = [group for group in gate_groups(case.graph) if _seen(case, group)]
     variations = [v for g in groups for v in (Variation(arch, opened=g.gates), Variation(arch, without=g.gates))]
     outcomes = runner.run("gates", variations)
     steps = gate_steps(runner, arch, base, [group.name for group in groups if len(group.gates) == 1])
     worths = []
     for number, group in enumerate(groups):
-        decisions = [np.concatenate([own[gate].reshape(-1) for gate in group.gates]) for own in case.decisions]
+        decisions = _seen(case, group)
         worths.append(
             GateWorth(
                 group,
@@ -119,10 +120,16 @@ def gate_worths(runner: Runner, arch: ArchConfig, base: Outcome) -> list[GateWor
     return worths
 
 
+def _seen(case: Case, group: GateGroup) -> list[npt.NDArray[np.bool_]]:
+    """All bits of a group, of each image that gets to it: others leave at an early exit."""
+    those = [own for own in case.decisions if all(gate in own for gate in group.gates)]
+    return [np.concatenate([own[gate].reshape(-1) for gate in group.gates]) for own in those]
+
+
 def _kind(case: Case, group: GateGroup) -> str:
     if len(group.gates) > 1:
         return "block"
-    decision = case.decisions[0][group.name]
+    decision = next(own[group.name] for own in case.decisions if group.name in own)
     return "layer" if decision.size == 1 else "tiles" if decision.ndim == 2 else "channels"
 
 
@@ -130,7 +137,9 @@ def gate_steps(runner: Runner, arch: ArchConfig, base: Outcome, gates: Sequence[
     """Of each gate one step up, one down, and how far up it costs nothing."""
     one = runner.run("one more, one less", [Variation(arch, more=(g, n)) for g in gates for n in (1, -1)])
     on, off = dict(zip(gates, one[::2], strict=True)), dict(zip(gates, one[1::2], strict=True))
-    closed = {gate: [int(np.count_nonzero(~own[gate])) for own in runner.case.decisions] for gate in gates}
+    closed = {
+        gate: [int(np.count_nonzero(~own[gate])) for own in runner.case.decisions if gate in own] for gate in gates
+    }
     free = {gate: int(max(closed[gate], default=0) > 0 and _no_more(on[gate], base)) for gate in gates}
     growing = [gate for gate in gates if free[gate]]
     while growing := [gate for gate in growing if free[gate] < max(closed[gate])]:
