@@ -22,6 +22,17 @@ from gatewright.sim.counts.ports import ACCESSES, WORD_OF
 
 FORMAT = "gatewright-explain-1"
 
+UNITS: dict[str, str] = {
+    **dict.fromkeys(("cycles", "gain", "saved", "promised", "deciding", "cycles_open", "cycles_without"), "cycles"),
+    **dict.fromkeys(("one_more", "one_less", *Holder), "cycles"),
+    **dict.fromkeys(("closed", "free"), "channels or tiles"),
+    "macs_saved": "MACs",
+    "density": "fraction",
+    "peak_macs": "MACs per cycle",
+    **dict.fromkeys(("pj", "total", "by_access"), "picojoules"),
+}
+"""Of an image, means over images; accesses are counts, whose words stand beside them."""
+
 
 def explain(
     network: flow.Network,
@@ -65,6 +76,7 @@ def explain(
     }
     found["accesses"] = _accesses(accesses)
     found["energy"] = None if energy is None else _energy(energy, found["accesses"])
+    found["units"] = UNITS
     found["answers"] = answers(found)
     return found
 

@@ -92,7 +92,7 @@ def test_the_page_is_well_formed_and_its_pictures_are_xml(found: dict[str, Any])
 
 
 def test_a_waterfall_of_97_percent_can_be_read() -> None:
-    """The axis begins near the values: a step of a hundredth is wider than a letter, and the page says where it begins."""
+    """The axis begins near the values: a step of a hundredth is wider than a letter. The page says where it begins."""
     steps = [
         {"title": title, "meaning": "", "cycles": 1.0, "speedup_before": before, "speedup_after": after,
          "speedup_lost": before - after}
