@@ -8,6 +8,8 @@ from gatewright import __version__
 from gatewright.cli import (
     assembly,
     board,
+    compare,
+    explain,
     imports,
     networks,
     plan,
@@ -59,6 +61,8 @@ for _module in (
     publish,
     rtl,
     board,
+    compare,
+    explain,
     synth,
     thresholds,
     throughput,
