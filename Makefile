@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs board placed package site isa pynq-env clean
+.PHONY: demo test check proofs board placed package site site-check isa pynq-env clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -44,12 +44,17 @@ site: ## the documentation as a site: build/site/index.html
 		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
 
+site-check: $(STAMP) ## run the code of the pages that say it runs: minutes
+	$(VENV)/bin/python -m tests.docs
+
 check: ## what continuous integration runs
 	.ci/run
 
 isa: $(STAMP) ## write the generated pages again
 	$(VENV)/bin/gatewright isa -o docs/isa.md
 	$(VENV)/bin/gatewright isa --registers -o docs/registers.md
+	$(VENV)/bin/gatewright isa --formats -o docs/formats.md
+	$(VENV)/bin/gatewright isa --commands -o docs/commands.md
 	$(VENV)/bin/gatewright isa --driver -o gatewright/driver/registers.py
 
 pynq-env: ## an environment for the driver's tests with pynq, which needs an older numpy: build/pynq-env

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Interval, Len
 
@@ -18,10 +18,9 @@ from gatewright.compiler.quantise.quantise import quantise
 from gatewright.compiler.quantise.ranges import LARGEST, Range, check_ranges
 from gatewright.compiler.quantise.rounding_bias import mean_of_maps, without_rounding_bias
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.schema import parse_json
+from gatewright.contract.formats import CALIBRATION
+from gatewright.contract.schema import format_of, load_json, parse
 from gatewright.models.own import OwnSpec, own_images
-
-Format = Literal["gatewright-calibration-1"]
 
 FEWEST_IMAGES = 16
 """A range that fewer images gave says little of others."""
@@ -41,7 +40,7 @@ class Calibration:
     the biases stay as they are.
     """
 
-    format: Format
+    format: str
     program: Annotated[str, Len(64, 64)]
     mean: tuple[Mean, ...]
     std: tuple[Deviation, ...]
@@ -87,7 +86,7 @@ def calibrate_own(
     pixels = loaded.normalised()
     ranges = {name: _short(value) for name, value in calibrate(exported.graph, pixels).items()}
     of_maps = {name: tuple(map(_short, values)) for name, values in mean_of_maps(exported.graph, pixels).items()}
-    made = Calibration("gatewright-calibration-1", exported.digest, means, stds, len(loaded), ranges, of_maps)
+    made = Calibration(CALIBRATION.name, exported.digest, means, stds, len(loaded), ranges, of_maps)
     target = calibration_path(path)
     partial = target.with_name(target.name + ".partial")
     try:
@@ -115,7 +114,10 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
         text = target.read_bytes()
     except OSError as error:
         raise GatewrightError(f"calibration {target} cannot be read ({error.strerror}); {again}") from error
-    found = parse_json(Calibration, text, f"calibration {target} is damaged", f"make it again: {again}")
+    damaged, fix = f"calibration {target} is damaged", f"make it again: {again}"
+    data = load_json(text, damaged, fix)
+    CALIBRATION.check(format_of(data), f"calibration {target}", fix)
+    found = parse(Calibration, data, damaged, fix)
     if found.program != exported.digest:
         raise GatewrightError(
             f"calibration {target} belongs to another program: {path.name} was exported again, or is another file; "

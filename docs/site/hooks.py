@@ -74,7 +74,7 @@ def _outside_fences(text: str, change: Any) -> str:
 
 
 def _lists(text: str) -> str:
-    """Lists as Python's Markdown reads them: an empty line in front, and four spaces for all that belongs to an item."""
+    """Lists as Python's Markdown reads them: an empty line in front, four spaces for all that belongs to an item."""
     lines: list[str] = []
     indent, fenced = 0, False  # what an item's lines begin with; whether in code outside of lists
     for line in text.split("\n"):
