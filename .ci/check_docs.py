@@ -1,6 +1,6 @@
 """Check the documentation: the generated pages are current, links lead somewhere, commands exist.
 
-Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and docs/*.md. Prints every fault and exits with 1 if there is one.
+Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and the pages under docs/. Prints every fault and exits with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import click
 
+from gatewright.cli.commands_page import commands_page
 from gatewright.cli.main import main
+from gatewright.listing.formats_page import formats_page
 from gatewright.listing.isa_page import isa_page
 from gatewright.listing.registers_page import registers_page
 from gatewright.models.zoo.catalogue import card, names
@@ -79,14 +81,19 @@ def command_faults(page: Path) -> list[str]:
 def faults() -> list[str]:
     """Everything that is wrong with the documentation."""
     found = []
-    if (ROOT / "docs" / "isa.md").read_text() != isa_page():
-        found.append("docs/isa.md is not what gatewright isa prints; run make isa")
-    if (ROOT / "docs" / "registers.md").read_text() != registers_page():
-        found.append("docs/registers.md is not what gatewright isa --registers prints; run make isa")
+    generated = {
+        "isa": isa_page(),
+        "registers": registers_page(),
+        "formats": formats_page(),
+        "commands": commands_page(main),
+    }
+    for name, text in generated.items():
+        if (ROOT / "docs" / f"{name}.md").read_text() != text:
+            found.append(f"docs/{name}.md is not what gatewright isa prints; run make isa")
     if zoo_table([card(name) for name in names()]) not in (ROOT / "docs" / "training.md").read_text():
         found.append("docs/training.md lacks the table that gatewright zoo --markdown prints")
     pages = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
-    for page in [*(p for p in pages if p.exists()), *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in [*(p for p in pages if p.exists()), *sorted((ROOT / "docs").rglob("*.md"))]:
         found += link_faults(page) + command_faults(page)
     return found
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Interval, Len
 
@@ -19,10 +19,9 @@ from gatewright.compiler.quantise.quantise import quantise
 from gatewright.compiler.quantise.ranges import LARGEST, Range, check_ranges
 from gatewright.compiler.quantise.rounding_bias import mean_of_maps, without_rounding_bias
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.schema import parse_json
+from gatewright.contract.formats import CALIBRATION
+from gatewright.contract.schema import format_of, load_json, parse
 from gatewright.models.own import OwnSpec, Resize, own_images
-
-Format = Literal["gatewright-calibration-1"]
 
 FEWEST_IMAGES = 16
 """A range that fewer images gave says little of others."""
@@ -43,7 +42,7 @@ class Calibration:
     the biases stay as they are.
     """
 
-    format: Format
+    format: str
     program: Annotated[str, Len(64, 64)]
     mean: tuple[Mean, ...]
     std: tuple[Deviation, ...]
@@ -102,7 +101,7 @@ def calibrate_own(
     of_maps = {} if given else mean_of_maps(exported.graph, pixels)
     short = {name: tuple(map(_short, values)) for name, values in of_maps.items()}
     made = Calibration(
-        "gatewright-calibration-1", exported.digest, means, stds, len(loaded), ranges | given, short, resize
+        CALIBRATION.name, exported.digest, means, stds, len(loaded), ranges | given, short, resize
     )
     _save(path, made)
     return made
@@ -124,7 +123,7 @@ def keep_given_ranges(
     _check_normalisation(means, stds)
     given = given_ranges(exported.graph)
     if not given.missing:
-        _save(path, Calibration("gatewright-calibration-1", exported.digest, means, stds, 0, given.ranges, {}, resize))
+        _save(path, Calibration(CALIBRATION.name, exported.digest, means, stds, 0, given.ranges, {}, resize))
     return given
 
 
@@ -156,7 +155,10 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
         text = target.read_bytes()
     except OSError as error:
         raise GatewrightError(f"calibration {target} cannot be read ({error.strerror}); {again}") from error
-    found = parse_json(Calibration, text, f"calibration {target} is damaged", f"make it again: {again}")
+    damaged, fix = f"calibration {target} is damaged", f"make it again: {again}"
+    data = load_json(text, damaged, fix)
+    CALIBRATION.check(format_of(data), f"calibration {target}", fix)
+    found = parse(Calibration, data, damaged, fix)
     if found.program != exported.digest:
         raise GatewrightError(
             f"calibration {target} belongs to another program: {path.name} was exported again, or is another file; "

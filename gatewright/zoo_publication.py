@@ -11,6 +11,7 @@ from gatewright import flow
 from gatewright.compiler.graph.reference import ReferenceResult
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import CARD
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.training.curves import read_metrics
@@ -122,5 +123,5 @@ def _exit_shares(reference: ReferenceResult) -> list[float]:
 
 
 def _write(made: Card, path: Path) -> Card:
-    path.with_suffix(".json").write_text(json.dumps(asdict(made), indent=1) + "\n")
+    path.with_suffix(".json").write_text(json.dumps({"format": CARD.name, **asdict(made)}, indent=1) + "\n")
     return made

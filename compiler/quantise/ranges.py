@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,23 @@ from gatewright.compiler.kinds.classifier import Classifier
 from gatewright.compiler.kinds.pooling import pooled_name
 from gatewright.compiler.quantise.streams import pooling_tiles, residual_streams
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.schema import parse_json, show
+from gatewright.contract.formats import RANGES
+from gatewright.contract.schema import format_of, load_json, parse, show
 
 SMALLEST, LARGEST = 2.0**-126, 2.0**127
 """Activations are float32; below its normal numbers nothing has 127 levels."""
 
 Range = Annotated[float, Interval(ge=SMALLEST, le=LARGEST)]
 
-FIX = "calibrate the same network again"
+FIX = RANGES.fix
+
+
+@dataclass(frozen=True)
+class RangesFile:
+    """What a file of ranges holds; version 1 is ``ranges`` alone."""
+
+    format: str
+    ranges: dict[str, Range]
 
 
 def read_ranges(path: Path) -> dict[str, float]:
@@ -30,13 +40,18 @@ def read_ranges(path: Path) -> dict[str, float]:
         text = path.read_bytes()
     except OSError as error:
         raise GatewrightError(f"activation ranges {path} cannot be read ({error.strerror}); {FIX}") from error
-    return parse_json(dict[str, Range], text, f"activation ranges {path} are damaged", FIX)
+    what = f"activation ranges {path} are damaged"
+    data = load_json(text, what, FIX)
+    if RANGES.check(format_of(data), f"file of activation ranges {path}") == 1:
+        return parse(dict[str, Range], data, what, FIX)
+    return parse(RangesFile, data, what, FIX).ranges
 
 
 def save_ranges(path: Path, ranges: Mapping[str, float]) -> None:
     """Write ranges, with six digits; the file appears whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({name: float(f"{value:.6g}") for name, value in ranges.items()}, indent=1) + "\n")
+    found = RangesFile(RANGES.name, {name: float(f"{value:.6g}") for name, value in ranges.items()})
+    partial.write_text(json.dumps(asdict(found), indent=1) + "\n")
     partial.replace(path)
 
 

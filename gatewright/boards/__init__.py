@@ -12,6 +12,7 @@ from pathlib import Path
 from gatewright.boards.board import Board, Chip, Resources
 from gatewright.boards.dram import BoardDram
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import BOARD
 from gatewright.contract.schema import parse
 
 __all__ = ["BOARDS", "Board", "BoardDram", "Chip", "Resources", "load_board"]
@@ -41,6 +42,7 @@ def load_board(name_or_path: str) -> Board:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise GatewrightError(f"{what} is not valid TOML: {error}") from error
+    BOARD.check(data.pop("format", None), what)
     if "name" in data:
         raise GatewrightError(f"{what}: unknown key name; a board has the name of its file")
     whole = {"chip": None, **data, "name": path.stem}

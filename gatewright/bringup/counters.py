@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,14 @@ from annotated_types import Ge, Gt, Len
 
 from gatewright.contract.arch import DramConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import COUNTERS
 from gatewright.contract.images import lay_out
 from gatewright.contract.isa import Unit
 from gatewright.contract.program import Program
 from gatewright.contract.registers import UNIT_NAMES
-from gatewright.contract.schema import Count, Total, parse_json
+from gatewright.contract.schema import Count, Total, format_of, load_json, parse
 from gatewright.contract.trace import busy_cycles
 from gatewright.sim.fast.machine import Schedules
-
-FORMAT = "gatewright-counters-1"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Start:
 class CounterFile:
     """What the driver writes: of which program, on which machine, and the counters of each start."""
 
-    format: Literal["gatewright-counters-1"]
+    format: str
     program: dict[str, str]
     machine: dict[str, Total]
     """Registers that describe the machine, by name."""
@@ -65,8 +64,10 @@ def read_counters(path: Path) -> CounterFile:
     """Read a driver's file; a fault is a ``GatewrightError``."""
     if not path.is_file():
         raise GatewrightError(f"no counters at {path}")
-    fix = "let the driver write it again, with --counters"
-    found = parse_json(CounterFile, path.read_bytes(), f"counters {path}", fix)
+    what, fix = f"counters {path}", COUNTERS.fix
+    data = load_json(path.read_bytes(), what, fix)
+    COUNTERS.check(format_of(data), what)
+    found = parse(CounterFile, data, what, fix)
     for number, start in enumerate(found.starts):
         for what, counts in (("busy", start.busy), ("completed", start.completed)):
             if set(counts) != set(UNIT_NAMES):

@@ -72,17 +72,26 @@ def assemble(text: Path, data: Path, out: Path, arch_name: str | None) -> None:
 
 @click.command(epilog="Example: gatewright isa -o docs/isa.md")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
-@click.option("--registers", is_flag=True, help="The page of the control registers instead.")
-@click.option("--driver", is_flag=True, help="What the driver needs of the contract instead, as Python.")
-def isa(out: Path | None, registers: bool, driver: bool) -> None:
-    """Print the instruction set's reference page (Markdown)."""
+@click.option("--registers", "page", flag_value="registers", help="The page of the control registers instead.")
+@click.option("--formats", "page", flag_value="formats", help="The page of the file formats instead.")
+@click.option("--commands", "page", flag_value="commands", help="The page of these commands instead.")
+@click.option("--driver", "page", flag_value="driver", help="What the driver needs of the contract instead, as Python.")
+@click.pass_context
+def isa(context: click.Context, out: Path | None, page: str | None) -> None:
+    """Print the instruction set's reference page (Markdown), or another page that is made from the sources."""
+    from gatewright.cli.commands_page import commands_page
     from gatewright.listing.driver_registers import driver_registers
+    from gatewright.listing.formats_page import formats_page
     from gatewright.listing.isa_page import isa_page
     from gatewright.listing.registers_page import registers_page
 
-    if registers and driver:
-        raise GatewrightError("--registers and --driver are two different texts; give one")
-    write_text(driver_registers() if driver else registers_page() if registers else isa_page(), out)
+    made = {"registers": registers_page, "formats": formats_page, "driver": driver_registers, None: isa_page}
+    if page == "commands":
+        group = context.find_root().command
+        assert isinstance(group, click.Group)
+        write_text(commands_page(group), out)
+    else:
+        write_text(made[page](), out)
 
 
 COMMANDS: tuple[click.Command, ...] = (disassemble, assemble, isa)

@@ -54,9 +54,9 @@ _ARTICLE = {
 
 def _kind(path: Path) -> str:
     """What a file is, by its format."""
-    from gatewright.bringup.counters import FORMAT as COUNTERS
+    from gatewright.contract.formats import COUNTERS, REPORT
+    from gatewright.contract.schema import format_of
     from gatewright.measure.comparison import report_file
-    from gatewright.measure.summary import FORMAT as REPORT
 
     file = report_file(path)
     if not file.is_file():
@@ -67,8 +67,8 @@ def _kind(path: Path) -> str:
         data = json.loads(file.read_bytes())
     except (ValueError, RecursionError):
         return "other"
-    said = data.get("format") if isinstance(data, dict) else None
-    return {COUNTERS: "counters", REPORT: "report"}.get(said, "other") if isinstance(said, str) else "other"
+    kind = str(format_of(data)).rpartition("-")[0]
+    return next((one.kind for one in (COUNTERS, REPORT) if one.name.rpartition("-")[0] == kind), "other")
 
 
 def _reports(a: Path, b: Path, out: Path | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import ARCH
 from gatewright.contract.schema import parse, show
 
 BEAT_BYTES = 16
@@ -236,6 +237,7 @@ def load_arch(name_or_path: str) -> ArchConfig:
         data = tomllib.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise GatewrightError(f"arch file {path} is not valid TOML: {error}") from error
+    ARCH.check(data.pop("format", None), f"arch file {path}")
     preset = data.pop("preset", "ultra96")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise GatewrightError(f"arch file {path}: no preset {show(preset)}; presets are {', '.join(PRESETS)}")

@@ -22,13 +22,12 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import limits_of
+from gatewright.contract.formats import PROGRAM
 from gatewright.contract.instruction_words import decode, encode
 from gatewright.contract.isa import Opcode
 from gatewright.contract.program_check import check_program
 from gatewright.contract.schema import Count, Total, parse_json, show
 from gatewright.contract.tensor_file import checksum, read_tensors
-
-FORMAT = "gatewright-program-2"
 
 RegionKind = Literal["input", "weights", "parameters", "code", "output", "map"]
 PlacementKind = Literal["map", "compact", "logits"]
@@ -282,7 +281,7 @@ class Program(ProgramHeader):
         partial = path.with_name(path.name + ".partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            metadata = {"format": FORMAT, "program": text, "checksum": checksum(text, tensors)}
+            metadata = {"format": PROGRAM.name, "program": text, "checksum": checksum(text, tensors)}
             save_file(tensors, partial, metadata)
             partial.replace(path)
         except OSError as error:
@@ -297,10 +296,9 @@ class Program(ProgramHeader):
         path = Path(path)
         if not path.is_file():
             raise GatewrightError(f"no program at {path}")
-        again = "compile it again"
+        again = PROGRAM.fix
         metadata, tensors = read_tensors(path, "np", "program", again)
-        if metadata.get("format") != FORMAT:
-            raise GatewrightError(f"program {path} is not a {FORMAT} file; its format is {metadata.get('format')!r}")
+        PROGRAM.check(metadata.get("format"), f"program {path}")
         found = {name: (str(array.dtype), array.ndim) for name, array in tensors.items()}
         if found != {"instructions": ("uint8", 1), "image": ("uint8", 1)} or "program" not in metadata:
             raise GatewrightError(

@@ -39,11 +39,21 @@ _COMPLAINTS = 3
 
 def parse_json(kind: type[T], text: str | bytes, what: str, fix: str) -> T:
     """Read JSON as ``kind``; a fault is a ``GatewrightError`` with ``what``, the key, its value and the ``fix``."""
+    return parse(kind, load_json(text, what, fix), what, fix)
+
+
+def load_json(text: str | bytes, what: str, fix: str) -> object:
+    """JSON as it stands, for a reader that looks at its format first."""
     try:
-        data = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        data: object = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise GatewrightError(f"{what} is not JSON ({error}); {fix}") from error
-    return parse(kind, data, what, fix)
+    return data
+
+
+def format_of(data: object) -> object:
+    """What a JSON or TOML file says under ``format``; None if it says nothing."""
+    return data.get("format") if isinstance(data, dict) else None
 
 
 def parse(kind: type[T], data: object, what: str, fix: str) -> T:

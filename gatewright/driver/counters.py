@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .machine import Registers
-from .registers import UNITS
-
-FORMAT = "gatewright-counters-1"
+from .registers import COUNTERS_FORMAT, UNITS
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def write_counters(
 ) -> None:
     """Write what a run has counted; ``machine`` is what ``identify`` says, ``program`` its file and checksum."""
     data = {
-        "format": FORMAT,
+        "format": COUNTERS_FORMAT,
         "program": program,
         "machine": machine,
         "clock_mhz": clock_mhz,

@@ -3,6 +3,7 @@
 VERSION = 3
 IDENTIFIER = 0x47575254
 PROGRAM_FORMAT = "gatewright-program-2"
+COUNTERS_FORMAT = "gatewright-counters-1"
 ALIGNMENT = 4096
 """Of the register BASE, and of places in a ring: bursts are cut at its multiples."""
 INSTRUCTION_BYTES = 48

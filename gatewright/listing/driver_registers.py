@@ -9,7 +9,7 @@ from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.encodings import PARAMETER_OFFSETS
 from gatewright.contract.instruction_words import field_place
 from gatewright.contract.isa import COUNT_BITS, VERSION, Opcode
-from gatewright.contract.program import FORMAT
+from gatewright.contract.formats import COUNTERS, PROGRAM
 from gatewright.contract.registers import (
     CONTROL,
     IDENTIFIER,
@@ -56,7 +56,8 @@ def driver_registers() -> str:
         "",
         f"VERSION = {VERSION}",
         f"IDENTIFIER = {IDENTIFIER:#x}",
-        f"PROGRAM_FORMAT = {_text(FORMAT)}",
+        f"PROGRAM_FORMAT = {_text(PROGRAM.name)}",
+        f"COUNTERS_FORMAT = {_text(COUNTERS.name)}",
         f"ALIGNMENT = {BURST_BOUNDARY}",
         '"""Of the register BASE, and of places in a ring: bursts are cut at its multiples."""',
         f"INSTRUCTION_BYTES = {INSTRUCTION_BYTES}",

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import REPORT
+from gatewright.contract.schema import format_of
 from gatewright.measure.bounds import bound_by
-from gatewright.measure.summary import FORMAT as REPORT
 
 FORMAT = "gatewright-comparison-1"
 
@@ -41,9 +42,7 @@ def read_report(path: Path) -> dict[str, Any]:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise GatewrightError(f"cannot read the report {file}: {error}") from error
-    said = found.get("format") if isinstance(found, dict) else None
-    if said != REPORT:
-        raise GatewrightError(f"{file} is no report: its format is {said!r}, and not {REPORT}")
+    REPORT.check(format_of(found), f"report {file}", REPORT.fix)
     missing = [key for key in _NEEDED if key not in found]
     if missing:
         raise GatewrightError(f"report {file} lacks {', '.join(missing)}; make it again with gatewright report")

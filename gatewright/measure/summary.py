@@ -13,6 +13,7 @@ from PIL import Image
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import REPORT
 from gatewright.measure.causes import MEANINGS, TITLES, Cause
 from gatewright.measure.exit_statistics import UNITS as EXIT_UNITS
 from gatewright.measure.exit_statistics import exit_rows
@@ -24,7 +25,6 @@ from gatewright.measure.sharing import SharingRow
 from gatewright.measure.units import UNITS
 from gatewright.measure.waterfall import ACCOUNTING, Waterfall, waterfall
 
-FORMAT = "gatewright-report-1"
 PERCENTILES = (5, 50, 95, 99)
 """Of the cycles of images."""
 _STEP_TITLES = {ACCOUNTING: "MACs outside the ratio", **{str(cause): title for cause, title in TITLES.items()}}
@@ -85,7 +85,7 @@ def build_report(
     waterfalls = [_waterfall(dense, image.run, kinds) for image in images]
     gates, exits = gate_rows(images, flips), exit_rows(images)
     return {
-        "format": FORMAT,
+        "format": REPORT.name,
         "arch": arch.to_dict(),
         "network": dict(network),
         "summary": _summary(arch, dense, images, waterfalls, overall_flip_rate(gates)),

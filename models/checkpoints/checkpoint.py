@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import CHECKPOINT
 from gatewright.contract.schema import parse_json
 from gatewright.contract.tensor_file import checksum, read_tensors
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
@@ -20,9 +21,8 @@ from gatewright.models.families.registry import FAMILIES
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.zoo.catalogue import check_card
 
-FORMAT = "gatewright-checkpoint-2"
-FORMAT_WITHOUT_CHECKSUM = "gatewright-checkpoint-1"
-"""Still read: a network of the zoo in it has its SHA-256 on its card."""
+WITHOUT_CHECKSUM = 1
+"""The version that is still read without one: a network of the zoo in it has its SHA-256 on its card."""
 
 ADDED = {"family_name": "resnet-cifar", "synthetic": False, "head": None}
 """Fields that the spec of an older file lacks, and what it is without them."""
@@ -37,7 +37,7 @@ def save_checkpoint(path: str | Path, network: nn.Module, spec: NetworkSpec) -> 
     partial = path.with_suffix(".partial")
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     text = json.dumps(asdict(spec))
-    save_file(tensors, partial, {"format": FORMAT, "spec": text, "checksum": _checksum(text, tensors)})
+    save_file(tensors, partial, {"format": CHECKPOINT.name, "spec": text, "checksum": _checksum(text, tensors)})
     partial.replace(path)
 
 
@@ -75,12 +75,10 @@ def load_network(path: str | Path) -> tuple[nn.Module, NetworkSpec]:
 
 
 def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
-    fix = "train it again, or fetch it again"
+    fix = CHECKPOINT.fix
     metadata, tensors = read_tensors(path, "pt", "checkpoint", fix)
-    form, text = metadata.get("format"), metadata.get("spec", "")
-    if form not in (FORMAT, FORMAT_WITHOUT_CHECKSUM):
-        raise GatewrightError(f"checkpoint {path} is not a {FORMAT} file; its format is {form!r}")
-    if form == FORMAT_WITHOUT_CHECKSUM:
+    text = metadata.get("spec", "")
+    if CHECKPOINT.check(metadata.get("format"), f"checkpoint {path}") == WITHOUT_CHECKSUM:
         check_card(path)
     elif metadata.get("checksum") != _checksum(text, tensors):
         raise GatewrightError(f"checkpoint {path} is damaged: its checksum is wrong; {fix}")

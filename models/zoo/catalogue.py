@@ -14,7 +14,8 @@ from typing import Annotated
 from annotated_types import Interval
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.schema import Count, parse_json
+from gatewright.contract.formats import CARD
+from gatewright.contract.schema import Count, format_of, load_json, parse
 
 FOLDER = Path(__file__).parent
 """Where the functions look if they are given no other folder."""
@@ -79,7 +80,11 @@ class Card:
             text = path.read_bytes()
         except OSError as error:
             raise GatewrightError(f"zoo card {path} is missing ({error.strerror}); install gatewright again") from error
-        return parse_json(Card, text, f"zoo card {path}", fix)
+        what = f"zoo card {path}"
+        data = load_json(text, what, fix)
+        CARD.check(format_of(data), what)
+        known = {key: value for key, value in data.items() if key != "format"} if isinstance(data, dict) else data
+        return parse(Card, known, what, fix)
 
 
 def names(folder: Path | None = None) -> list[str]:

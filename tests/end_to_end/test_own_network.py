@@ -50,7 +50,7 @@ def test_the_page_runs_from_a_module_to_a_report(tmp_path: Path, monkeypatch: py
     """The first block of Python and the first block of commands of docs/your-own-network.md, as they stand."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     code = next(text for language, text in blocks if language == "python")
-    commands = next(text for language, text in blocks if not language).splitlines()
+    commands = next(text for language, text in blocks if language == "sh").splitlines()
     assert len(code.splitlines()) + len(commands) < 40
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})

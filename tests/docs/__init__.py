@@ -1,0 +1,1 @@
+"""What the documentation's pages say runs, and its diagrams are of real runs."""

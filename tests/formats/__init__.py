@@ -1,0 +1,1 @@
+"""Files of every version of every format, and that today's code reads them."""
