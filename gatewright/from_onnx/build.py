@@ -89,7 +89,7 @@ class Builder:
                 self._fold(node)
             elif node.op not in handlers:
                 self.fail(
-                    node, f"this operation is not supported; supported are {', '.join(sorted(handlers))}. {_hint(node)}"
+                    node, f"this operation is not supported. {_hint(node)} Supported are {', '.join(sorted(handlers))}"
                 )
             else:
                 handlers[node.op](self, node)
@@ -255,7 +255,7 @@ class Builder:
         if node.op in ("ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform"):
             shape = node.attributes.get("shape") or operands[node.reads[-1]].reshape(-1)
             if np.prod(np.asarray(shape, np.float64)) > MOST_FOLDED:
-                self.fail(node, f"it makes a constant {list(shape)}; at most {MOST_FOLDED:,} numbers are supported")
+                self.fail(node, f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} numbers are supported")
 
 
 def _channels_last(model: Model, name: str) -> bool:

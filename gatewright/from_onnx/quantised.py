@@ -20,6 +20,9 @@ REQUANTISE = (
 def quantize(build: Builder, node: Node) -> None:
     """QuantizeLinear of a map: from here on values are rounded."""
     build.value(node, 0)
+    if build.as_float:
+        build.same(node)
+        return
     scale, zero, bits = _scale(build, node, None)
     if scale.size != 1:
         build.fail(node, f"it has {scale.size} scales for a map; the machine has one for each map: quantise per tensor")
@@ -41,9 +44,6 @@ def quantize(build: Builder, node: Node) -> None:
         build.coarser.append(node.reads[0])
         offset = 0
     build.scales[node.writes[0]] = (scale, zero)
-    if build.as_float:
-        build.same(node)
-        return
     build.apply(node, lambda x: torch.fake_quantize_per_tensor_affine(x, unit, offset, -128, 127))
 
 

@@ -59,6 +59,9 @@ def average_pool(build: Builder, node: Node) -> None:
         build.fail(node, f"it pads {before} before and {behind} behind the map; supported is the same on both sides")
     if [int(edge) for edge in node.attributes.get("dilations", (1, 1))] != [1, 1]:
         build.fail(node, "its window is dilated; supported are windows of neighbouring pixels")
+    if kernel == [int(edge) for edge in build.map_of(node).shape[2:]] and not any(before):
+        build.apply(node, lambda x: F.adaptive_avg_pool2d(x, 1))  # one window, whatever the stride
+        return
     counted = bool(node.attributes.get("count_include_pad", 0))
 
     def pool(x: Tensor, ceil: bool = ceil) -> Tensor:
