@@ -8,6 +8,7 @@ from gatewright import __version__
 from gatewright.cli import (
     assembly,
     board,
+    explore,
     networks,
     plan,
     publish,
@@ -58,6 +59,7 @@ for _module in (
     rtl,
     board,
     synth,
+    explore,
     thresholds,
     throughput,
     verify,
