@@ -85,14 +85,16 @@ class Study:
                 self._tell(trial, known[key], first=fresh.pop(key, None) is not None)
 
     def _propose(self) -> list[Trial]:
-        """A batch's trials that were not told; what an interrupted run has proposed is proposed again."""
+        """A batch's trials that were not told, with those that an interrupted run has proposed in front."""
         axes, size = self._space.axes, self._space.search.batch
-        for interrupted in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(interrupted.number, state=TrialState.FAIL)
-            if interrupted.params.keys() == axes.keys():
-                self._study.enqueue_trial(interrupted.params)
         done, batch = len(self._told()), []
-        for number in range(done, (done // size + 1) * size):
+        for open_ in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if open_.params.keys() == axes.keys():
+                # Told under its own number: NSGA-II has written down its generation there.
+                batch.append(Trial(self._study, open_._trial_id))
+            else:
+                self._study.tell(open_.number, state=TrialState.FAIL)
+        for number in range(done + len(batch), (done // size + 1) * size):
             self._study.sampler = self._sampler(number)
             batch.append(self._study.ask(self._distributions()))
         return batch

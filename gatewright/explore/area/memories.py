@@ -30,8 +30,9 @@ FIXED = {"masks": 3.0, "sequencer": 1.0}
 class BlockMemory:
     """``count`` equal memories of ``depth`` words of ``width`` bits.
 
-    ``small``: with so few words it is made of look-up tables. ``bytewise``: written byte by byte, so that a
-    block's bits for parity are of no use. ``both_ways``: both ports are read, so that none is wider than 36 bits.
+    ``small``: with so few words it is made of look-up tables; up to the next power of two it may be, or not.
+    ``bytewise``: written byte by byte, so that a block's bits for parity are of no use. ``both_ways``: both ports are
+    read, so that none is wider than 36 bits.
     """
 
     count: int
@@ -49,10 +50,18 @@ class BlockMemory:
     @property
     def blocks(self) -> float:
         """Blocks of 36 Kbit; half of one counts as 0.5."""
-        if self.in_tables:
-            return 0.0
-        return self.count * min(
-            cost * -(-self.depth // words) * -(-self.width // self._usable(bits))
+        return 0.0 if self.in_tables else self.count * self._best[0]
+
+    @property
+    def stacked(self) -> bool:
+        """Whether blocks lie one above the other, so that there is a choice behind them."""
+        return not self.in_tables and self._best[1] > 1
+
+    @property
+    def _best(self) -> tuple[float, int]:
+        """What one of the memories takes in the shape that takes the least, and how many blocks high that is."""
+        return min(
+            (cost * -(-self.depth // words) * -(-self.width // self._usable(bits)), -(-self.depth // words))
             for cost, shapes in ((0.5, _WIDTHS_18K), (1.0, _WIDTHS_36K))
             for words, bits in shapes
             if not (self.both_ways and bits > (18 if cost == 0.5 else 36))
@@ -71,10 +80,12 @@ def block_memories(arch: ArchConfig) -> dict[str, BlockMemory]:
         "scratchpad": BlockMemory(
             SCRATCHPAD_BANKS, arch.scratchpad_bytes // ring, 8 * BEAT_BYTES, bytewise=True, both_ways=True
         ),
-        "patch_buffer": BlockMemory(OPERAND_BANKS, arch.patch_words // OPERAND_BANKS, 8 * arch.rows, bytewise=True),
+        "patch_buffer": BlockMemory(
+            OPERAND_BANKS, arch.patch_words // OPERAND_BANKS, 8 * arch.rows, small=64, bytewise=True
+        ),
         "weight_buffer": BlockMemory(OPERAND_BANKS * arch.rows, arch.weight_words // OPERAND_BANKS, 8),
         "accumulators": BlockMemory(
-            ACCUMULATOR_BANKS, arch.accumulator_depth, ACCUMULATOR_BITS * arch.columns, small=96
+            ACCUMULATOR_BANKS, arch.accumulator_depth, ACCUMULATOR_BITS * arch.columns, small=64
         ),
         "parameters": BlockMemory(2, (arch.parameter_entries + 1) // 2, PARAMETER.size, small=96),
         # A byte of an entry's two, in each half of a row, for each reader.

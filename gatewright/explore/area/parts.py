@@ -27,10 +27,10 @@ def pairs(arch: ArchConfig) -> int:
 def multipliers(arch: ArchConfig) -> dict[str, int]:
     """DSP48E2 of each module that has some."""
     lanes = arch.columns * (MULTIPLIERS_PER_LANE + (DEPTHWISE_PER_LANE if arch.depthwise else 0))
-    grid = arch.rows * (arch.columns - pairs(arch))
-    return {
-        name: count + {"array": grid, "epilogue": lanes}.get(name, 0) for name, count in ADDRESS_MULTIPLIERS.items()
-    }
+    more = {"array": arch.rows * (arch.columns - pairs(arch)), "epilogue": lanes}
+    if odd(arch.rows):
+        more = {**more, "array": more["array"] + 2, "load": 1}  # a division by the rows
+    return {name: count + more.get(name, 0) for name, count in ADDRESS_MULTIPLIERS.items()}
 
 
 def levels(count: int) -> int:
@@ -68,8 +68,8 @@ FEATURES: dict[str, Callable[[ArchConfig], float]] = {
     "mask lanes": lambda arch: 1 << levels(arch.columns),
     "depthwise": lambda arch: arch.depthwise,
     "depthwise lanes": lambda arch: arch.columns * arch.depthwise,
-    "queue words": lambda arch: 1 << max(1, ceil_log2(arch.queue_depth - 1)),
     "queue levels": lambda arch: max(1, ceil_log2(arch.queue_depth - 1)),
+    "deep queue": lambda arch: arch.queue_depth > 33,
     "count bits": lambda arch: arch.tables * ceil_log2(arch.table_entries + 1),
     "tables": lambda arch: arch.tables,
     "table levels": lambda arch: levels(arch.table_entries),
@@ -81,6 +81,9 @@ FEATURES: dict[str, Callable[[ArchConfig], float]] = {
     "small parameter words": small("parameters", 32),
     "small accumulators": lambda arch: arch.columns * small("accumulators", 1 << 20)(arch),
     "small accumulator words": lambda arch: arch.columns * small("accumulators", 32)(arch),
+    "small patches": lambda arch: arch.rows * small("patch_buffer", 1 << 20)(arch),
+    "small patch words": lambda arch: arch.rows * small("patch_buffer", 32)(arch),
+    "stacked patches": lambda arch: arch.rows * block_memories(arch)["patch_buffer"].stacked,
     "scratchpad levels": lambda arch: levels(arch.scratchpad_kib),
     "accumulator levels": lambda arch: levels(arch.accumulator_depth),
 }
@@ -94,7 +97,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sequencer": ("one",),
     "store": ("one", "bursts"),
     "index_unit": ("one", "table levels"),
-    **{f"queue_{unit}": ("one", "queue levels") for unit in ("load", "gather", "array", "epilogue", "index", "store")},
+    **{
+        f"queue_{unit}": ("one", "queue levels", "deep queue")
+        for unit in ("load", "gather", "array", "epilogue", "index", "store")
+    },
     "load": ("one", "rows", "row levels", "odd rows"),
     "gather": ("one", "rows", "row levels", "odd rows"),
     "array": ("one", "rows", "columns", "cells", "bus", "pairs", "paired rows"),
@@ -102,7 +108,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scratchpad": ("one", "rows", "columns"),
     "masks": ("one", "mask lanes"),
     "accumulators": ("one", "columns", "small accumulators", "small accumulator words"),
-    "patch_buffer": ("rows",),
+    "patch_buffer": ("rows", "small patches", "small patch words", "stacked patches"),
     "weight_buffer": ("rows",),
     "tables": ("one", "tables", "count bits", "small tables", "small table words", "deep tables"),
     "parameters": ("one", "depthwise", "small parameters", "small parameter words"),
