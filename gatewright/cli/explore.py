@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -46,7 +46,7 @@ def explore(
 
     from gatewright import flow
     from gatewright.explore.evaluate import Evaluator
-    from gatewright.explore.search import finish
+    from gatewright.explore.search import Wanted, finish
     from gatewright.explore.space import load_space
     from gatewright.explore.study import Study
     from gatewright.explore.workload import load_workload
@@ -55,13 +55,14 @@ def explore(
     flow.limit_threads()
     count = workers or os.cpu_count() or 1
     study = Study(space, out)
-    click.echo(f"capture, quantise and evaluate {', '.join(use.name for use in space.networks)}", err=True)
-    workloads = [load_workload(use) for use in space.networks]
-    before = len(study.outcomes())
-    with _where(cluster), tqdm(total=min(points, space.size), initial=before, desc="points", unit="point") as bar:
-        evaluator = Evaluator(space, workloads, -1 if cluster else count, progress=bar.update)
-        study.search(evaluator, points)
-    result = finish(space, study.outcomes(), workloads, out, synths, verifies, verify_images, reports, count)
+    with _where(cluster):
+        click.echo(f"capture, quantise and evaluate {', '.join(use.name for use in space.networks)}", err=True)
+        workloads = [load_workload(use) for use in space.networks]
+        before = len(study.outcomes())
+        with tqdm(total=min(points, space.size), initial=before, desc="points", unit="point") as bar:
+            study.search(Evaluator(space, workloads, -1 if cluster else count, progress=bar.update), points)
+    wanted = Wanted(synths, verifies, verify_images, reports)
+    result = finish(space, study.outcomes(), workloads, out, wanted, count, lambda line: click.echo(line, err=True))
     refused = [outcome.refused for outcome in result.outcomes if outcome.refused is not None]
     by = ", ".join(f"{sum(one.by == who for one in refused)} by the {who}" for who in sorted({o.by for o in refused}))
     click.echo(f"points     {len(result.outcomes)} of {space.size:,}; {len(refused)} refused{f': {by}' if by else ''}")
@@ -75,10 +76,12 @@ def explore(
         click.get_current_context().exit(1)
 
 
-def _where(cluster: str | None) -> AbstractContextManager[Any]:
-    """Where joblib runs: on this machine, or on a dask cluster."""
+@contextmanager
+def _where(cluster: str | None) -> Iterator[None]:
+    """Where joblib runs inside the context: on this machine, or on a dask cluster."""
     if cluster is None:
-        return nullcontext()
+        yield
+        return
     import joblib
 
     try:
@@ -86,11 +89,11 @@ def _where(cluster: str | None) -> AbstractContextManager[Any]:
     except ImportError as error:
         raise GatewrightError("--cluster needs dask: pip install 'gatewright[cluster]'") from error
     try:
-        Client(cluster, timeout=10)
+        client = Client(cluster, timeout=10)
     except (OSError, ValueError) as error:
         raise GatewrightError(f"no dask scheduler answers at {cluster}: {error}") from error
-    where: AbstractContextManager[Any] = joblib.parallel_config(backend="dask")
-    return where
+    with client, joblib.parallel_config(backend="dask"):
+        yield
 
 
 COMMANDS: tuple[click.Command, ...] = (explore,)

@@ -23,7 +23,7 @@ from gatewright.report.write import write_report
 
 T = TypeVar("T")
 
-SYNTH, VERIFY = "synth.json", "verify.json"
+SYNTH, VERIFY, REPORT = "synth.json", "verify.json", "report.html"
 """Files of a point's folder."""
 
 _FIX = "delete the file, and it is made again"
@@ -89,9 +89,13 @@ def synthesised(outcome: Outcome, folder: Path) -> Area:
 
 
 def verified(outcome: Outcome, workloads: Sequence[Workload], images: int, folder: Path) -> PointVerified:
-    """The first images of each network on the machine's RTL; ``verify.json`` of the folder keeps what came out."""
+    """The first images of each network on the machine's RTL; ``verify.json`` of the folder keeps what came out.
+
+    What it has of fewer images is done again.
+    """
     known = read(PointVerified, folder / VERIFY)
-    if known is not None:
+    asked = {work.name: min(images, len(work.inputs)) for work in workloads}
+    if known is not None and all(one.images >= asked[one.network] for one in known.networks):
         return known
     assert outcome.arch is not None
     result = PointVerified(tuple(_verify(work, outcome.arch, images) for work in workloads))
@@ -119,7 +123,7 @@ def _verify(work: Workload, arch: ArchConfig, images: int) -> NetworkVerified:
 
 def report(use: NetworkUse, arch: ArchConfig, folder: Path, workers: int) -> Path:
     """The report of a network on a machine, with the images of the search; one that is there is kept."""
-    path = folder / "report.html"
+    path = folder / REPORT
     if path.is_file():
         return path
     network = flow.load_network(use.name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatewright.boards import load_board
 from gatewright.contract.errors import GatewrightError
 from gatewright.explore.area import accuracy
-from gatewright.explore.checked import report, spread, synthesised, verified
+from gatewright.explore.checked import REPORT, SYNTH, VERIFY, report, spread, synthesised, verified
 from gatewright.explore.machines import arch_toml, over_goals
 from gatewright.explore.outcome import Outcome
 from gatewright.explore.page import Result, write_page
@@ -20,18 +20,29 @@ POINTS = "points"
 """The folder of arch files and of what is made for single points."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How many points of the front are to be synthesised, verified with ``verify_images`` each, and reported."""
+
+    synths: int = 0
+    verifies: int = 0
+    verify_images: int = 1
+    reports: int = 0
+
+
 def finish(
     space: Space,
     outcomes: Sequence[Outcome],
     workloads: Sequence[Workload],
     out: Path,
-    synths: int,
-    verifies: int,
-    verify_images: int,
-    reports: int,
+    wanted: Wanted,
     workers: int,
+    say: Callable[[str], None],
 ) -> Result:
-    """Write all arch files, synthesise, verify and report so many points of the front each, and write the page."""
+    """Write all arch files, do what is wanted of points of the front, and write the page.
+
+    What earlier calls have done for other points is kept, and shown.
+    """
     points = out / POINTS
     try:
         points.mkdir(parents=True, exist_ok=True)
@@ -40,16 +51,26 @@ def finish(
                 (points / f"{outcome.name}.toml").write_text(arch_toml(outcome.arch), "utf-8")
     except OSError as error:
         raise GatewrightError(f"cannot write to {points}: {error.strerror}") from error
+
+    def those(file: str, count: int) -> list[Outcome]:
+        """Points of the front, evenly, and those that have the file."""
+        chosen = {one.number for one in spread(result.front, count)}
+        return [one for one in result.possible if one.number in chosen or (points / one.name / file).is_file()]
+
     result = Result(space, outcomes, {}, {}, str(accuracy()))
-    chosen = spread(result.front, synths)
-    measured = {one.number: _with_area(one, points / one.name) for one in chosen}
+    measured = {}
+    for one in those(SYNTH, wanted.synths):
+        say(f"synthesise {one.name}")
+        measured[one.number] = _with_area(one, points / one.name)
     result = replace(result, outcomes=[measured.get(outcome.number, outcome) for outcome in outcomes])
-    # Those with measured figures first: they are what is looked at.
-    of_front = result.front
-    checked = {
-        one.number: verified(one, workloads, verify_images, points / one.name) for one in spread(of_front, verifies)
-    }
-    links = {one.number: _reports(space, one, out, workers) for one in spread(of_front, reports)}
+    checked = {}
+    for one in those(VERIFY, wanted.verifies):
+        say(f"verify {one.name}")
+        checked[one.number] = verified(one, workloads, wanted.verify_images, points / one.name)
+    links = {}
+    for one in those(f"network0/{REPORT}", wanted.reports):
+        say(f"report {one.name}")
+        links[one.number] = _reports(space, one, out, workers)
     result = replace(result, verified=checked, reports=links)
     write_page(result, out)
     return result

@@ -54,4 +54,5 @@ def test_the_goldens_of_the_fit_are_those_of_the_tests_of_synthesis() -> None:
     for machine in read_figures().machines:
         if machine.arch.name in GOLDEN:
             golden = GOLDEN[machine.arch.name]["total"]
-            assert (machine.total.lut, machine.total.ff) == (golden["lut"], golden["ff"])
+            measured = machine.total.lut, machine.total.ff
+            assert measured == (golden["lut"], golden["ff"]), "run python -m tests.hw.synth.area_figures golden"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from gatewright import flow
 from gatewright.cli.main import main
 from gatewright.contract.arch import PRESETS, load_arch
 from gatewright.contract.errors import GatewrightError
@@ -19,8 +21,9 @@ from gatewright.explore.outcome import Outcome
 from gatewright.explore.space import NetworkUse, Search, Space
 from gatewright.explore.study import Study
 from gatewright.explore.workload import Workload, load_workload, run
+from gatewright.sim.fast.machine import simulate
 
-USE = NetworkUse("dgnet-resnet20-0.4", images=2)
+USE = NetworkUse("dgnet-resnet20-0.4", images=1)
 
 SPACE = Space(
     (USE,),
@@ -167,18 +170,29 @@ def test_a_board_gives_the_machine_and_its_dram_in_cycles_of_the_clock() -> None
     assert made.dram.latency == 15 and made.dram.beats == made.dram.per_cycles == 1
 
 
-@pytest.mark.parametrize("program", ["live", "dense"])
-def test_other_programs_of_a_network_are_run_as_the_commands_run_them(program: Any) -> None:
-    from gatewright import flow
-    from gatewright.sim.fast.machine import simulate
-
+def test_other_programs_of_a_network_are_run_as_the_commands_run_them() -> None:
     arch = PRESETS["8x8"]
-    (cycles,) = run(load_workload(replace(USE, program=program)), arch, [arch.dram])
     network = flow.load_network(USE.name)
     samples = flow.evaluate(network, network.spec.data.test_images(None, 2)).inputs
-    made = flow.compile_live(network, arch) if program == "live" else flow.compile_dense(network, arch)
-    expected = [simulate(made, sample).cycles for sample in samples]
-    assert cycles == (expected if program == "live" else expected[:1])
+    live = flow.compile_live(network, arch)
+    (cycles,) = run(load_workload(replace(USE, program="live", images=2)), arch, [arch.dram])
+    assert cycles == [simulate(live, sample).cycles for sample in samples]
+    (cycles,) = run(load_workload(replace(USE, program="dense", images=2)), arch, [arch.dram])
+    assert cycles == [simulate(flow.compile_dense(network, arch), samples[0]).cycles]
+
+
+def test_without_dask_or_a_scheduler_the_command_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text('objectives = ["lut"]\n[[networks]]\nname = "resnet20"\nimages = 1\n[axes]\nrows = [8]\n')
+    command = ["explore", str(path), "-o", str(tmp_path / "out"), "--cluster", "tcp://127.0.0.1:9"]
+    ran = CliRunner().invoke(main, command)
+    assert ran.exit_code == 2
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        assert "--cluster needs dask: pip install 'gatewright[cluster]'" in ran.output
+    else:
+        assert "no dask scheduler answers at tcp://127.0.0.1:9" in ran.output
 
 
 def test_the_command_ends_with_arch_files_that_simulate_takes_and_a_page(tmp_path: Path) -> None:
@@ -192,10 +206,6 @@ def test_the_command_ends_with_arch_files_that_simulate_takes_and_a_page(tmp_pat
     command = ["explore", str(path), "-o", str(out), "--points", "6", "--workers", "1", "--reports", "1"]
     ran = CliRunner().invoke(main, command, catch_exceptions=False)
     assert ran.exit_code == 0 and "points     6 of 18" in ran.output
-    outcomes = Study(Space((replace(USE, images=1),), {}, ("latency",)), tmp_path / "other").outcomes()
-    assert outcomes == []
-    import json
-
     data = json.loads((out / "explore.json").read_text())
     page = (out / "explore.html").read_text()
     possible = [point for point in data["points"] if point["refused"] is None]

@@ -83,7 +83,7 @@ def block_memories(arch: ArchConfig) -> dict[str, BlockMemory]:
         "patch_buffer": BlockMemory(
             OPERAND_BANKS, arch.patch_words // OPERAND_BANKS, 8 * arch.rows, small=64, bytewise=True
         ),
-        "weight_buffer": BlockMemory(OPERAND_BANKS * arch.rows, arch.weight_words // OPERAND_BANKS, 8),
+        "weight_buffer": BlockMemory(OPERAND_BANKS * arch.rows, arch.weight_words // OPERAND_BANKS, 8, small=256),
         "accumulators": BlockMemory(
             ACCUMULATOR_BANKS, arch.accumulator_depth, ACCUMULATOR_BITS * arch.columns, small=64
         ),

@@ -84,8 +84,9 @@ FEATURES: dict[str, Callable[[ArchConfig], float]] = {
     "small patches": lambda arch: arch.rows * small("patch_buffer", 1 << 20)(arch),
     "small patch words": lambda arch: arch.rows * small("patch_buffer", 32)(arch),
     "stacked patches": lambda arch: arch.rows * block_memories(arch)["patch_buffer"].stacked,
-    "scratchpad levels": lambda arch: levels(arch.scratchpad_kib),
-    "accumulator levels": lambda arch: levels(arch.accumulator_depth),
+    "small weights": lambda arch: arch.rows * small("weight_buffer", 1 << 20)(arch),
+    "small weight words": lambda arch: arch.rows * small("weight_buffer", 64)(arch),
+    "stacked scratchpad": lambda arch: block_memories(arch)["scratchpad"].stacked,
 }
 """What the modules' tables and registers may depend on, by name."""
 
@@ -105,11 +106,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "gather": ("one", "rows", "row levels", "odd rows"),
     "array": ("one", "rows", "columns", "cells", "bus", "pairs", "paired rows"),
     "epilogue": ("one", "columns", "depthwise", "depthwise lanes"),
-    "scratchpad": ("one", "rows", "columns"),
+    "scratchpad": ("one", "rows", "columns", "stacked scratchpad"),
     "masks": ("one", "mask lanes"),
     "accumulators": ("one", "columns", "small accumulators", "small accumulator words"),
     "patch_buffer": ("rows", "small patches", "small patch words", "stacked patches"),
-    "weight_buffer": ("rows",),
+    "weight_buffer": ("rows", "small weights", "small weight words"),
     "tables": ("one", "tables", "count bits", "small tables", "small table words", "deep tables"),
     "parameters": ("one", "depthwise", "small parameters", "small parameter words"),
 }

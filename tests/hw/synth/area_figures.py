@@ -1,7 +1,8 @@
 """The syntheses that the area model of ``gatewright explore`` is fitted to.
 
 ``python -m tests.hw.synth.area_figures`` makes them all again and writes ``gatewright/explore/area/figures.json``
-in hours; with names of machines or of kinds of parts only those. The figures hold for the Yosys of pyproject.toml.
+in hours; with names of machines or of kinds of parts only those, with ``golden`` those of
+``golden_area.json`` alone. The figures hold for the Yosys of pyproject.toml.
 
 A module that is the same in two machines, once constants and unused signals have passed the boundaries, is mapped once:
 its text is what it is known by. The figures of the whole are those of ``gatewright synth`` but for look-up tables,
