@@ -34,10 +34,11 @@ class Svg:
         """A straight line."""
         self._parts.append(f'<line x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}" class="{style}"/>')
 
-    def circle(self, x: float, y: float, radius: float, style: str, hint: str = "") -> None:
-        """A point."""
+    def circle(self, x: float, y: float, radius: float, style: str, hint: str = "", link: str = "") -> None:
+        """A point; with a ``link`` it leads there."""
         shape = f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" class="{style}"'
-        self._parts.append(f"{shape}>{_hint(hint)}</circle>" if hint else f"{shape}/>")
+        circle = f"{shape}>{_hint(hint)}</circle>" if hint else f"{shape}/>"
+        self._parts.append(f'<a href="{escape(link)}">{circle}</a>' if link else circle)
 
     def polyline(self, points: Sequence[tuple[float, float]], style: str) -> None:
         """An open line through points."""
