@@ -97,7 +97,7 @@ def _accesses(images: Sequence[Accesses]) -> dict[str, Any]:
     """Means over images: of each layer and in sum."""
     names = dict.fromkeys(layer for image in images for layer in image)
     none = dict.fromkeys(ACCESSES, 0)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": layer, **{a: sum(image.get(layer, none)[a] for image in images) / len(images) for a in ACCESSES}}
         for layer in names
     ]

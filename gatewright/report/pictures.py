@@ -101,14 +101,14 @@ def bridge_picture(
             svg.line(x_of(end), y + row - 5, x_of(end), y + row + 5, "link")
         svg.text(far + 8, y + 19, label, "value strong" if whole else "value")
 
-    name, style, *rest = ends.first
-    bar(0, origin, ends.begin, style, (name, *rest), True)
+    name, style, label, hint = ends.first
+    bar(0, origin, ends.begin, style, (name, label, hint), True)
     for number, step in enumerate(steps, 1):
         style = "loss" if (step.end > step.begin) == more_is_loss else "gain"
         hint = f"{step.title}: {step.label}, {step.hint}"
         bar(number, step.begin, step.end, style, (step.title, step.label, hint), False)
-    name, style, *rest = ends.last
-    bar(len(steps) + 1, origin, ends.end, style, (name, *rest), True)
+    name, style, label, hint = ends.last
+    bar(len(steps) + 1, origin, ends.end, style, (name, label, hint), True)
     return svg.render()
 
 
