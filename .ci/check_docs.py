@@ -1,6 +1,7 @@
 """Check the documentation: the generated pages are current, links lead somewhere, commands exist.
 
-Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and the pages under docs/. Prints every fault and exits with 1 if there is one.
+Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and the pages under docs/. Prints every fault; exits with 1 if there
+is one.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class FileFormat:
         version = int(named[2])
         if version > self.version:
             raise GatewrightError(
-                f"{what} is of a newer Gatewright: its format is {found}, this one reads {self.name}; install the newer "
-                f"one, or {fix}"
+                f"{what} is of a newer Gatewright: its format is {found}, this one reads {self.name}; install the "
+                f"newer one, or {fix}"
             )
         if version not in self.versions:
             raise GatewrightError(f"{what} has the format {found}, which is no longer read, only {self.name}; {fix}")

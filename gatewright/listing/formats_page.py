@@ -18,8 +18,8 @@ missing, and means the version below. A reader refuses what it does not know, an
 """
 
 _TAIL = f"""
-Instructions have no version of their own: a program of version {{program}} holds those of instruction set {VERSION}, which is
-also what the register VERSION of a machine shows. A change of either raises the program's version as well.
+Instructions have no version of their own: a program of version {{program}} holds those of instruction set {VERSION},
+which is also what the register VERSION of a machine shows. A change of either raises the program's version as well.
 
 ## What another version is told
 
@@ -31,7 +31,8 @@ A file of a newer version is told to install the newer Gatewright as well.
 {{older}}
 ## Raising a version
 
-Raise it when yesterday's reader would misunderstand a file of today, or today's one of yesterday. More keys in a report do not.
+Raise it when yesterday's reader would misunderstand a file of today, or today's one of yesterday. More keys in a report
+are no reason.
 
 1. Change the format in `gatewright/contract/formats.py`; leave the old version in `read` if the reader still knows it.
 2. `python -m tests.formats` adds a folder with small files of the new version to `tests/formats/files/`. Those of older

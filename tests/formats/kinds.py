@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-
 from gatewright.boards import load_board
 from gatewright.bringup.arch_file import arch_toml
 from gatewright.bringup.counters import read_counters
@@ -188,4 +187,3 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     REPORT.kind: read_report,
 }
 """What a file of the kind holds, for JSON."""
-
