@@ -14,13 +14,17 @@ from gatewright.compiler.frontend.exported import load_exported
 from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph
 from gatewright.compiler.kinds.classifier import FloatClassifier
 from gatewright.compiler.quantise.calibrate import calibrate
+from gatewright.compiler.quantise.given import GivenRanges, given_ranges
 from gatewright.compiler.quantise.quantise import quantise
 from gatewright.compiler.quantise.ranges import LARGEST, Range, check_ranges
 from gatewright.compiler.quantise.rounding_bias import mean_of_maps, without_rounding_bias
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.formats import CALIBRATION
 from gatewright.contract.schema import format_of, load_json, parse
-from gatewright.models.own import OwnSpec, own_images
+from gatewright.models.own import OwnSpec, Resize, own_images
+
+WITHOUT_RESIZE = 1
+"""The version of a calibration that did not say how photographs are brought to the network's size."""
 
 FEWEST_IMAGES = 16
 """A range that fewer images gave says little of others."""
@@ -35,7 +39,8 @@ class Calibration:
     """What calibration adds to an exported program.
 
     ``program`` is the SHA-256 of the program's file. The network's input is ``(pixel / 255 - mean) / std``, with a mean
-    and a std for each channel. ``images`` is how many images were seen, ``ranges`` the magnitude of each tensor that
+    and a std for each channel; ``resize`` is how photographs are brought to its size (``own_images``). ``images`` is how
+    many images were seen, 0 where the network brings its ranges along; ``ranges`` the magnitude of each tensor that
     becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
     the biases stay as they are.
     """
@@ -44,9 +49,10 @@ class Calibration:
     program: Annotated[str, Len(64, 64)]
     mean: tuple[Mean, ...]
     std: tuple[Deviation, ...]
-    images: Annotated[int, Interval(ge=FEWEST_IMAGES, lt=1 << 32)]
+    images: Annotated[int, Interval(ge=0, lt=1 << 32)]
     ranges: dict[str, Range]
     means: dict[str, tuple[ChannelMean, ...]]
+    resize: Resize = "cover"
 
 
 def calibration_path(path: Path) -> Path:
@@ -55,9 +61,16 @@ def calibration_path(path: Path) -> Path:
 
 
 def calibrate_own(
-    path: Path, images: str | Path, count: int, mean: Sequence[float] = (0.0,), std: Sequence[float] = (1.0,)
+    path: Path,
+    images: str | Path,
+    count: int,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+    resize: Resize = "cover",
 ) -> Calibration:
     """Measure ranges on the first ``count`` images of a folder, and write them beside the program.
+
+    Ranges that the program brings along stay; then its biases do, too.
 
     Parameters
     ----------
@@ -67,6 +80,8 @@ def calibrate_own(
         A folder of photographs or arrays; if it holds ``train`` and ``val``, the first.
     mean, std
         Of pixels from 0 to 1, for each channel; or one for all.
+    resize
+        How photographs are brought to the network's size (``own_images``).
 
     Raises
     ------
@@ -77,7 +92,7 @@ def calibrate_own(
     shape = exported.graph.shapes[exported.graph.input]
     means, stds = _each(mean, shape.channels, "mean"), _each(std, shape.channels, "std")
     _check_normalisation(means, stds)
-    loaded = own_images((shape.channels, shape.height, shape.width), means, stds).load(images, "train", count)
+    loaded = own_images((shape.channels, shape.height, shape.width), means, stds, resize).load(images, "train", count)
     if len(loaded) < FEWEST_IMAGES:
         raise GatewrightError(
             f"{images} holds {len(loaded)} images; calibration needs at least {FEWEST_IMAGES}, of the kind that the "
@@ -85,8 +100,36 @@ def calibrate_own(
         )
     pixels = loaded.normalised()
     ranges = {name: _short(value) for name, value in calibrate(exported.graph, pixels).items()}
-    of_maps = {name: tuple(map(_short, values)) for name, values in mean_of_maps(exported.graph, pixels).items()}
-    made = Calibration(CALIBRATION.name, exported.digest, means, stds, len(loaded), ranges, of_maps)
+    given = given_ranges(exported.graph).ranges
+    of_maps = {} if given else mean_of_maps(exported.graph, pixels)
+    short = {name: tuple(map(_short, values)) for name, values in of_maps.items()}
+    made = Calibration(CALIBRATION.name, exported.digest, means, stds, len(loaded), ranges | given, short, resize)
+    _save(path, made)
+    return made
+
+
+def keep_given_ranges(
+    path: Path, mean: Sequence[float] = (0.0,), std: Sequence[float] = (1.0,), resize: Resize = "cover"
+) -> GivenRanges:
+    """Of a program with scales of its own: write its ranges beside it, if it has all of them; say how they are kept.
+
+    Raises
+    ------
+    GatewrightError
+        As ``calibrate_own``.
+    """
+    exported = load_exported(path)
+    channels = exported.graph.shapes[exported.graph.input].channels
+    means, stds = _each(mean, channels, "mean"), _each(std, channels, "std")
+    _check_normalisation(means, stds)
+    given = given_ranges(exported.graph)
+    if not given.missing:
+        _save(path, Calibration(CALIBRATION.name, exported.digest, means, stds, 0, given.ranges, {}, resize))
+    return given
+
+
+def _save(path: Path, made: Calibration) -> None:
+    """Write a program's calibration beside it, whole or not at all."""
     target = calibration_path(path)
     partial = target.with_name(target.name + ".partial")
     try:
@@ -94,7 +137,6 @@ def calibrate_own(
         partial.replace(target)
     except OSError as error:
         raise GatewrightError(f"cannot write {target}: {error.strerror}") from error
-    return made
 
 
 def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
@@ -116,7 +158,8 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
         raise GatewrightError(f"calibration {target} cannot be read ({error.strerror}); {again}") from error
     damaged, fix = f"calibration {target} is damaged", f"make it again: {again}"
     data = load_json(text, damaged, fix)
-    CALIBRATION.check(format_of(data), f"calibration {target}", fix)
+    if CALIBRATION.check(format_of(data), f"calibration {target}", fix) == WITHOUT_RESIZE and isinstance(data, dict):
+        data = {**data, "resize": "cover"}
     found = parse(Calibration, data, damaged, fix)
     if found.program != exported.digest:
         raise GatewrightError(
@@ -128,8 +171,8 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
             f"calibration {target} has {len(found.mean)} means and {len(found.std)} deviations; the network's images "
             f"have {shape.channels} channels; make it again: {again}"
         )
-    data = own_images((shape.channels, shape.height, shape.width), found.mean, found.std)
-    spec = OwnSpec(path.name.removesuffix(".pt2"), _classes(exported.graph), data)
+    of_images = own_images((shape.channels, shape.height, shape.width), found.mean, found.std, found.resize)
+    spec = OwnSpec(path.name.removesuffix(".pt2"), _classes(exported.graph), of_images)
     check_ranges(found.ranges, exported.graph)
     to_round = without_rounding_bias(exported.graph, found.means, found.ranges) if found.means else exported.graph
     return spec, exported.graph, quantise(to_round, found.ranges)

@@ -60,6 +60,9 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
         gate_flips={},
         mac_ratio=1.0,
         gate_densities={},
+        spatial_dependent=None,
+        channel_dependent=None,
+        blocks_closed=0,
         exit_shares=[],
         cycles_arch=ARCH,
         cycles_images=0,
@@ -96,11 +99,19 @@ def _measured(blank: Card, path: Path, test_set: ImageSet) -> Card:
         gate_densities={
             name: round(float(decided.mean()), 4) for name, decided in sorted(integers.reference.decisions.items())
         },
+        spatial_dependent=_share(floats.get("spatial_dependent")),
+        channel_dependent=_share(floats.get("channel_dependent")),
+        blocks_closed=int(str(floats.get("blocks_closed", 0))),
         exit_shares=_exit_shares(integers.reference),
         cycles_images=cycles.images,
         cycles_dense=cycles.dense,
         cycles_gated=cycles.gated,
     )
+
+
+def _share(measured: object) -> float | None:
+    """A share as a card has it; None where the network has no gates of that kind."""
+    return None if measured is None else round(float(str(measured)), 4)
 
 
 def _exit_shares(reference: ReferenceResult) -> list[float]:

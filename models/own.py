@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Interval
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.folder import load_folder, read_crop
 from gatewright.models.datasets.images import DataSet, ImageSet
+
+Resize = Literal["cover", "stretch"] | Annotated[int, Interval(ge=1, le=1 << 15)]
+"""How a photograph is brought to a network's size: scaled until it covers it, and its middle cut out; scaled to it,
+whatever becomes of its shape; or scaled until its shorter edge has so many pixels, and its middle cut out."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,26 @@ class OwnSpec:
         return self.classes > 0
 
 
-def own_images(shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]) -> DataSet:
+def own_images(
+    shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...], resize: Resize = "cover"
+) -> DataSet:
     """The images of a network that takes ``shape`` (channels, height, width).
 
     A file is a photograph or an array (``read_image``). ``mean`` and ``std`` are those of pixels from 0 to 1, one for
-    each channel.
+    each channel; ``resize`` is how photographs are brought to the size. A shorter edge that the network's size does not
+    fit into is a ``GatewrightError``.
     """
     channels, height, width = shape
+    if isinstance(resize, int) and resize < max(height, width):
+        raise GatewrightError(
+            f"images are resized to {resize} pixels at the shorter edge, and {height}x{width} are to be cut out of them; "
+            f"take at least {max(height, width)}"
+        )
 
     def load(path: str | Path, split: str, count: int | None = None) -> ImageSet:
-        return load_folder(path, split, count, (height, width, channels), lambda file: read_image(file, shape), source)
+        return load_folder(
+            path, split, count, (height, width, channels), lambda file: read_image(file, shape, resize), source
+        )
 
     def sample() -> NoReturn:
         raise GatewrightError("no images for your own network ship with the package; give a folder of them: --data")
@@ -48,12 +63,12 @@ def own_images(shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[
     return source
 
 
-def read_image(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "cover") -> npt.NDArray[np.uint8]:
     """One image [height, width, channels] of the ``shape`` (channels, height, width).
 
     ``.npy`` is a uint8 array of this very size; for one channel [height, width] will do. Any other file is a
-    photograph, for 3 channels (RGB) or 1 (grey): scaled (bilinear) until it covers the size, its middle cut out. What
-    cannot be read is a ``GatewrightError`` that names it.
+    photograph, for 3 channels (RGB) or 1 (grey): scaled (bilinear) and cut as ``resize`` says. What cannot be read is a
+    ``GatewrightError`` that names it.
     """
     channels, height, width = shape
     if path.suffix == ".npy":
@@ -62,7 +77,9 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]
         raise GatewrightError(f"{path}: a network of {channels} channels takes .npy files, uint8 [H, W, {channels}]")
 
     def scaled(wide: int, high: int) -> tuple[int, int]:
-        factor = max(width / wide, height / high)
+        if resize == "stretch":
+            return width, height
+        factor = max(width / wide, height / high) if resize == "cover" else resize / min(wide, high)
         return max(width, round(wide * factor)), max(height, round(high * factor))
 
     return read_crop(path, height, width, scaled, "RGB" if channels == 3 else "L").reshape(height, width, channels)

@@ -8,13 +8,14 @@ import pytest
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"contract", "driver"}),
     frozenset({"boards"}),
-    frozenset({"listing", "models", "compiler", "sim", "hw"}),
+    frozenset({"from_onnx", "listing", "models", "compiler", "sim", "hw"}),
     frozenset({"verify", "measure", "vivado", "bringup", "driver_export"}),
     frozenset({"machines"}),
     frozenset({"report", "board_export"}),
     frozenset({"own_network"}),
+    frozenset({"onnx_import"}),
     frozenset({"flow"}),
-    frozenset({"exit_thresholds", "in_flight", "one_start", "zoo_publication"}),
+    frozenset({"exit_thresholds", "explain", "in_flight", "one_start", "zoo_publication"}),
     frozenset({"cli"}),
 )
 """From the ground up; what may import what is drawn in CONTRIBUTING.md."""

@@ -21,6 +21,7 @@ from gatewright.compiler.frontend import (
     recognise_exits,
     recognise_gates,
     recognise_layers,
+    recognise_rounding,
 )
 from gatewright.compiler.frontend.averages_first import averages_first
 from gatewright.compiler.frontend.elsewhere import find_residuals_elsewhere
@@ -85,10 +86,12 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
             _finish(walk, node)
         else:
             _step(walk, node)
+    walk.graph.rounding = recognise_rounding.of_maps(walk)
     mask_before_depthwise(walk.graph)
     averages_first(walk.graph)
     find_residuals_elsewhere(walk.graph)
     graph = with_layers_skipped(walk.graph)
+    graph.rounding = {name: rounding for name, rounding in graph.rounding.items() if name in graph.shapes}
     verify_float(graph)
     return graph
 
@@ -171,6 +174,8 @@ _NO_VALUE = {"_assert_tensor_metadata", "sym_constrain_range_for_size", "_assert
 """Checks that torch.export leaves in a program; they hold for the shape it was exported with."""
 
 _HANDLERS: dict[str, Handler] = {
+    "fake_quantize_per_tensor_affine": recognise_rounding.of_tensor,
+    "fake_quantize_per_channel_affine": recognise_rounding.of_channels,
     "conv2d": recognise_layers.convolution,
     "linear": recognise_layers.linear,
     "batch_norm": recognise_layers.batch_norm,

@@ -20,6 +20,8 @@ class Dense:
     relu: bool = False
     norms: tuple[str, ...] = ()
     """The modules of the batch norms that are folded in."""
+    unit: Array | None = None
+    """The value of one unit of each row, if the network rounds the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +39,13 @@ class DenseChain:
         """With ``y * factor + offset`` folded into the last layer, of batch norms ``modules`` or of plain numbers."""
         layer = self.layers[-1]
         weight, bias = layer.weight * factor[:, None], layer.bias * factor + offset
-        return self.last(weight=weight, bias=bias, norms=(*layer.norms, *modules))
+        unit = None if layer.unit is None else layer.unit * np.abs(factor)
+        return self.last(weight=weight, bias=bias, unit=unit, norms=(*layer.norms, *modules))
 
     def mixed(self, matrix: Array) -> DenseChain:
         """With ``matrix @ y`` folded into the last layer."""
         layer = self.layers[-1]
-        return self.last(weight=matrix @ layer.weight, bias=matrix @ layer.bias)
+        return self.last(weight=matrix @ layer.weight, bias=matrix @ layer.bias, unit=None)
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 
 from gatewright.compiler.frontend.logit_patterns import (
@@ -31,6 +32,8 @@ class Constant:
 
     path: str
     tensor: torch.Tensor
+    unit: Array | None = None
+    """The value of one unit of each row, if the network rounds it to integers."""
 
     @property
     def module(self) -> str:
@@ -94,11 +97,14 @@ class OpenConv:
     """The tensor behind whose channels its own are put."""
     bypass: bool = False
     """Where ``output_tiles`` is off the residual stands, without the activation."""
+    unit: Array | None = None
+    """The value of one unit of each filter's weights, if the network rounds them."""
 
     def normalised(self, factor: Array, offset: Array) -> Self:
         """With ``y * factor + offset`` folded in, both [out]."""
         weight = self.weight * factor[:, None, None, None]
-        return replace(self, weight=weight, bias=self.bias * factor + offset)
+        unit = None if self.unit is None else self.unit * np.abs(factor)
+        return replace(self, weight=weight, bias=self.bias * factor + offset, unit=unit)
 
     @property
     def plain(self) -> bool:

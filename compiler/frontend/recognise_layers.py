@@ -10,6 +10,7 @@ from torch import fx
 
 from gatewright.compiler.frontend.logit_patterns import Array, Dense, DenseChain, GridLogits, Mask
 from gatewright.compiler.frontend.patterns import (
+    Constant,
     FeatureMap,
     Interpolated,
     OpenConv,
@@ -51,21 +52,35 @@ def convolution(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
             walk.fail(f"groups = {args['groups']} on {describe(value)}; a gate's layers must have groups=1")
         if dilation != 1:
             walk.fail(f"dilation = {dilation} on {describe(value)}; a gate's layers must have dilation=1")
-        return _on_pooled(walk, value, module, weight, offset, stride, padding)
+        return _on_pooled(walk, value, module, weight, offset, stride, padding, _unit(walk, args["weight"]))
     source, *beside = value.tensors if isinstance(value, Together) else (walk.tensor(value),)
     name = walk.unique(module)
     walk.graph.shapes[name] = shape_of(node)
     geometry = {"stride": stride, "padding": padding, "groups": args["groups"], "dilation": dilation}
-    return OpenConv(name, source, weight.transpose(0, 2, 3, 1).copy(), offset, **geometry, beside=tuple(beside))
+    filters, unit = weight.transpose(0, 2, 3, 1).copy(), _unit(walk, args["weight"])
+    return OpenConv(name, source, filters, offset, **geometry, beside=tuple(beside), unit=unit)
+
+
+def _unit(walk: Walk, weight: object) -> Array | None:
+    """What one unit of each filter of a weight is, if the network says so."""
+    value = walk.value(weight)
+    return value.unit if isinstance(value, Constant) else None
 
 
 def _on_pooled(
-    walk: Walk, value: Pooled | DenseChain, module: str, weight: Array, bias: Array, stride: int, padding: int
+    walk: Walk,
+    value: Pooled | DenseChain,
+    module: str,
+    weight: Array,
+    bias: Array,
+    stride: int,
+    padding: int,
+    unit: Array | None,
 ) -> Value:
     """A convolution over a pooled map: 3x3 decides tiles, 1x1 on one bin is fully connected."""
     out_channels, _, height, width = weight.shape
     if (height, width, stride, padding) == (1, 1, 1, 0):
-        return _dense(walk, value, module, weight[:, :, 0, 0], bias)
+        return _dense(walk, value, module, weight[:, :, 0, 0], bias, unit)
     if isinstance(value, Pooled) and (height, width, stride, padding) == (3, 3, 1, 1):
         return GridLogits(value.source, value.grid, module, weight.transpose(0, 2, 3, 1).copy(), bias)
     walk.fail(
@@ -75,12 +90,14 @@ def _on_pooled(
     )
 
 
-def _dense(walk: Walk, value: Pooled | DenseChain, module: str, weight: Array, bias: Array) -> DenseChain:
+def _dense(
+    walk: Walk, value: Pooled | DenseChain, module: str, weight: Array, bias: Array, unit: Array | None
+) -> DenseChain:
     if isinstance(value, Pooled):
         if value.grid != (1, 1):
             walk.fail(f"a fully connected layer on {value.grid[0]}x{value.grid[1]} bins; pool to 1x1")
         value = DenseChain(value.source, ())
-    return DenseChain(value.source, (*value.layers, Dense(module, weight, bias)))
+    return DenseChain(value.source, (*value.layers, Dense(module, weight, bias, unit=unit)))
 
 
 def linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
@@ -90,7 +107,8 @@ def linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     if not isinstance(value, Pooled | DenseChain):
         walk.fail(f"it reads {describe(value)}; a linear layer must read a global average")
     module = walk.values[args["weight"]].module  # type: ignore[union-attr]
-    return _dense(walk, value, module, weight, np.zeros(len(weight)) if bias is None else bias)
+    offset = np.zeros(len(weight)) if bias is None else bias
+    return _dense(walk, value, module, weight, offset, _unit(walk, args["weight"]))
 
 
 def _one(walk: Walk, what: str, pair: Any) -> int:

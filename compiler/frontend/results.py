@@ -42,7 +42,7 @@ def of_one_bin(walk: Walk, chain: DenseChain) -> str:
         name = walk.unique(layer.module)
         walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
         weight = layer.weight[:, None, None, :].copy()
-        tensor = walk.tensor(OpenConv(name, tensor, weight, layer.bias, 1, 0, relu=layer.relu))
+        tensor = walk.tensor(OpenConv(name, tensor, weight, layer.bias, 1, 0, relu=layer.relu, unit=layer.unit))
     return tensor
 
 
@@ -51,7 +51,7 @@ def classify(walk: Walk, chain: DenseChain) -> None:
     *hidden, layer = chain.layers
     source = of_one_bin(walk, replace(chain, layers=tuple(hidden))) if hidden else chain.source
     name = walk.unique(layer.module)
-    walk.graph.layers.append(FloatClassifier(name, source, name, layer.weight, layer.bias))
+    walk.graph.layers.append(FloatClassifier(name, source, name, layer.weight, layer.bias, layer.unit))
     walk.graph.shapes[name] = TensorShape(len(layer.bias), 1, 1)
 
 

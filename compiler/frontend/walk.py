@@ -18,7 +18,7 @@ from gatewright.compiler.frontend.patterns import (
     Value,
     describe,
 )
-from gatewright.compiler.graph.graph import FloatGraph, ImageScaling, TensorShape
+from gatewright.compiler.graph.graph import FloatGraph, ImageScaling, Rounding, TensorShape
 from gatewright.compiler.kinds.bins import FloatBins
 from gatewright.compiler.kinds.convolution import FloatConv
 from gatewright.compiler.kinds.interpolation import FloatInterpolation
@@ -47,6 +47,8 @@ class Walk:
         Concatenations by their parts, and their parts.
     whole
         Global averages that are maps, by what they are averages of.
+    rounded
+        How the network rounds values to integers.
     masked
         The convolutions that wrote a map in which skipped places are zero.
     where
@@ -65,6 +67,7 @@ class Walk:
         self.joined: dict[tuple[Value, ...], Value] = {}
         self.parts: dict[Value, tuple[Value, ...]] = {}
         self.whole: dict[str, Pooled] = {}
+        self.rounded: dict[Value, Rounding] = {}
         self._scaling: ImageScaling | None = None
         self.where = "the network"
 
@@ -142,6 +145,7 @@ class Walk:
             most=value.most,
             appended_to=value.appended_to,
             bypass=value.bypass,
+            unit=value.unit,
             weight=value.weight,
             bias=value.bias,
         )

@@ -194,17 +194,27 @@ class ImageScaling:
         return (images * self.factor[:, None, None] + self.offset[:, None, None]).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """How a network rounds a map itself: ``range`` becomes 127, and ``zero`` (0 or -128) stands for 0."""
+
+    range: float
+    zero: int
+
+
 @dataclass
 class FloatGraph:
     """Layers in execution order; ``shapes`` gives every feature map's shape, the input's included.
 
-    ``scaling`` comes before the first layer, if there is one.
+    ``scaling`` comes before the first layer, if there is one. ``rounding`` has the maps whose scale the network brings
+    along; it is not part of the float computation.
     """
 
     input: str
     layers: list[FloatLayer] = field(default_factory=list)
     shapes: dict[str, TensorShape] = field(default_factory=dict)
     scaling: ImageScaling | None = None
+    rounding: dict[str, Rounding] = field(default_factory=dict)
 
 
 @dataclass

@@ -73,9 +73,17 @@ class ReferenceResult:
 
 
 def run_reference(
-    graph: QuantisedGraph, images: npt.NDArray[np.int8], *, keep: bool = False, progress: bool = False
+    graph: QuantisedGraph,
+    images: npt.NDArray[np.int8],
+    *,
+    keep: bool = False,
+    progress: bool = False,
+    held: Decisions | None = None,
 ) -> ReferenceResult:
-    """Evaluate images int8 [N, height, width, channels], with every feature map if ``keep``."""
+    """Evaluate images int8 [N, height, width, channels], with every feature map if ``keep``.
+
+    ``held``: what gates decide for all these images in place of what they would, as bool arrays of one image.
+    """
     shape = graph.shapes[graph.input]
     expected = (shape.height, shape.width, shape.channels)
     if images.dtype != np.int8 or images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
@@ -87,7 +95,7 @@ def run_reference(
     with torch.no_grad():
         step = max(1, BATCH_PIXELS // (shape.height * shape.width))
         for start in tqdm(range(0, len(images), step), "integer reference", disable=not progress):
-            results.append(Batch(graph, images[start : start + step]).run(keep))
+            results.append(Batch(graph, images[start : start + step], held).run(keep))
     return ReferenceResult(
         {name: np.concatenate([r.outputs[name] for r in results]) for name in results[0].outputs},
         {name: np.concatenate([r.decisions[name] for r in results]) for name in results[0].decisions},
@@ -103,8 +111,8 @@ class Batch:
     ``hidden`` int8 [B, hidden], ``outputs`` as those of ``ReferenceResult``.
     """
 
-    def __init__(self, graph: QuantisedGraph, images: npt.NDArray[np.int8]) -> None:
-        self.graph = graph
+    def __init__(self, graph: QuantisedGraph, images: npt.NDArray[np.int8], held: Decisions | None = None) -> None:
+        self.graph, self.held = graph, held or {}
         self.maps = {graph.input: torch.from_numpy(images.copy()).permute(0, 3, 1, 2)}
         self.masks: dict[str, Tensor] = {}
         self.hidden: dict[str, Tensor] = {}
@@ -118,6 +126,9 @@ class Batch:
         """All layers, in order."""
         for layer in self.graph.layers:
             layer.run(self)
+            if layer.name in self.held:
+                mask = self.masks[layer.name]
+                self.masks[layer.name] = torch.from_numpy(self.held[layer.name]).expand(mask.shape)
         tensors = {}
         if keep:
             tensors = {name: values.permute(0, 2, 3, 1).contiguous().numpy() for name, values in self.maps.items()}

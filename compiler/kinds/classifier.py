@@ -54,10 +54,14 @@ class Classifier(Layer):
 
 @dataclass(frozen=True)
 class FloatClassifier(Classifier, FloatLayer):
-    """Global average of ``source`` and a fully connected layer: the logits."""
+    """Global average of ``source`` and a fully connected layer: the logits.
+
+    ``unit`` [classes] is the value of one unit of each row's weights, if the network brings it along.
+    """
 
     weight: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
+    unit: npt.NDArray[np.float64] | None = None
 
     def check(self, graph: Any) -> None:
         self.check_weights(graph, self.weight)
@@ -74,7 +78,9 @@ class FloatClassifier(Classifier, FloatLayer):
         result = quantiser.result
         shape = result.shapes[self.source]
         pixels = shape.height * shape.width
-        weight, scale = int8_weights(self.weight.reshape(1, -1), np.zeros(1))
+        alike = self.unit is not None and bool((self.unit == self.unit[0]).all())
+        unit_of_all = self.unit[:1] if self.unit is not None and alike else None
+        weight, scale = int8_weights(self.weight.reshape(1, -1), np.zeros(1), unit_of_all)
         unit = float(scale[0]) * result.scales[self.source] / pixels
         weight = weight.reshape(self.weight.shape)
         bias = integer_bias(self.name, weight, self.bias / unit, pixels)

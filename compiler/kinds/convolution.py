@@ -41,12 +41,14 @@ class FloatConv(Convolution, FloatLayer):
     """A convolution with its batch normalisation folded into ``weight`` and ``bias`` [out channels].
 
     ``most`` is the activation's largest value (6 for ReLU6), None if it has none. In integers it is the saturation: the
-    output's range is at most ``most``, so that 127 stands for no more.
+    output's range is at most ``most``, so that 127 stands for no more. ``unit`` [out channels] is the value of one unit of
+    each filter's weights, if the network brings it along.
     """
 
     weight: npt.NDArray[np.float64] = field(kw_only=True)
     bias: npt.NDArray[np.float64] = field(kw_only=True)
     most: float | None = field(default=None, kw_only=True)
+    unit: npt.NDArray[np.float64] | None = field(default=None, kw_only=True)
 
     @property
     def group_shape(self) -> tuple[int, int]:
@@ -107,7 +109,8 @@ class FloatConv(Convolution, FloatLayer):
             weights, source = weights * np.concatenate(parts), 1.0
         zero, shift = quantiser.zeros.of(self.source), quantiser.zeros.of(self.output)
         real = self.bias + shift * output
-        weight, scale = int8_weights(weights.reshape(len(weights), -1), real / source)
+        unit = None if self.beside else self.unit
+        weight, scale = int8_weights(weights.reshape(len(weights), -1), real / source, unit)
         if self.averages:  # sums are exact
             weight, scale = np.ones_like(weight), self.weight[:, 0, 0, 0]
         bias = real / (scale * source) - zero * weight.sum(1, dtype=np.int64)

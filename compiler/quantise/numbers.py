@@ -42,13 +42,16 @@ def integer_bias(name: str, weight: npt.NDArray[np.int8], bias: Array, sums: int
     return np.rint(bias).astype(np.int64)
 
 
-def int8_weights(weight: Array, bias: Array) -> tuple[npt.NDArray[np.int8], Array]:
+def int8_weights(weight: Array, bias: Array, unit: Array | None = None) -> tuple[npt.NDArray[np.int8], Array]:
     """int8 weights (-127 to 127) of each row, and the rows' scales [rows].
 
     A row's scale is also large enough for its bias (in units of weight scale 1) to stay below
-    ``BIAS_MAX``: weights that are nothing beside their bias lose precision, not the bias.
+    ``BIAS_MAX``: weights that are nothing beside their bias lose precision, not the bias. ``unit`` [rows] are the scales
+    of a network that is quantised already; a row keeps its own where it has room for its weights and its bias.
     """
     scale = np.maximum(np.abs(weight).max(1) / INT8_MAX, np.abs(bias) / BIAS_MAX)
+    if unit is not None:
+        scale = np.where(unit * (1 + 0.25 / INT8_MAX) >= scale, unit, scale)
     scale = np.where(scale > 0, scale, 1.0)
     return np.rint(weight / scale[:, None]).astype(np.int8), scale
 

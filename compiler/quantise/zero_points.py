@@ -36,12 +36,16 @@ class ZeroPoints:
 
 
 def zero_points(graph: FloatGraph) -> ZeroPoints:
-    """Finds the maps behind a ReLU that ungated convolutions write, and unpadded ones alone read."""
+    """Finds the maps behind a ReLU that ungated convolutions write, and unpadded ones alone read.
+
+    Not those of which the network says that 0 stands for 0.
+    """
     written = {
         layer.output
         for layer in graph.layers
         if isinstance(layer, FloatConv) and layer.relu and layer.continued is None and not layer.gates
     }
+    written -= {tensor for tensor, rounding in graph.rounding.items() if rounding.zero == 0}
     for layer in graph.layers:
         reads = layer.reads
         if isinstance(layer, FloatConv) and _takes_a_shift(layer):

@@ -1,4 +1,4 @@
-"""Commands about boards: board, compare."""
+"""Commands about boards: board."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from gatewright.boards import BOARDS, load_board
-from gatewright.cli.options import load_program
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
@@ -67,44 +66,4 @@ def _network(name: str, arch: ArchConfig, count: int) -> NetworkRun:
     return NetworkRun(network.spec.name, own, np.asarray(evaluation.inputs), np.stack(answers).astype(np.int32), labels)
 
 
-@click.command(epilog="Example: gatewright compare self_test.json --program self_test.safetensors --fit fitted.toml")
-@click.argument("counters", type=click.Path(path_type=Path))
-@click.option("--program", type=click.Path(path_type=Path), required=True, help="The program that was run.")
-@click.option("--inputs", type=click.Path(path_type=Path), help="The images that it ran on: .npy, int8 [n, ...].")
-@click.option("--fit", type=click.Path(path_type=Path), help="Write an arch file with the DRAM that fits the counters.")
-@click.pass_context
-def compare(ctx: click.Context, counters: Path, program: Path, inputs: Path | None, fit: Path | None) -> None:
-    """Compare COUNTERS, written by the driver, with the simulator's, and say where they part.
-
-    If all units did the same work in other cycles, a DRAM of the model's kind is fitted to them: latency and rate.
-    Exits with 1 if the counters differ.
-    """
-    from dataclasses import replace
-
-    import numpy as np
-
-    from gatewright.bringup.arch_file import arch_toml
-    from gatewright.bringup.compare import compare as compare_counters
-    from gatewright.bringup.compare import report
-    from gatewright.bringup.counters import Expected, read_counters
-
-    file, loaded = read_counters(counters), load_program(program, None)
-    samples = None
-    if inputs is not None:
-        try:
-            samples = np.load(inputs, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise GatewrightError(f"cannot read {inputs}: {error}") from error
-    found = compare_counters(loaded, file, Expected(loaded, [one.images for one in file.starts], samples))
-    click.echo(report(found))
-    if fit is not None:
-        if found.fit is None:
-            raise GatewrightError(f"there is nothing to fit, and {fit} is not written")
-        arch = replace(loaded.arch, dram=found.fit.dram)
-        fit.write_text(arch_toml(arch, f"The machine of {program.name}, its DRAM fitted to {counters.name}."))
-        click.echo(f"{fit}: the machine with that DRAM")
-    if not found.same:
-        ctx.exit(1)
-
-
-COMMANDS: tuple[click.Command, ...] = (board, compare)
+COMMANDS: tuple[click.Command, ...] = (board,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -83,6 +84,37 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if self.finite and not all(math.isfinite(number) for number in numbers):
             self.fail(f"{value!r} is not finite", param, ctx)
         return numbers
+
+
+class Resizing(click.ParamType[Literal["cover", "stretch"] | int]):
+    """How photographs are brought to a network's size: ``models.own.Resize``."""
+
+    name = "pixels|cover|stretch"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Literal["cover", "stretch"] | int:
+        """Pixels of the shorter edge, or a word; anything else is a usage error."""
+        if value == "cover" or value == "stretch":
+            return value
+        if not str(value).isdecimal() or not 0 < int(str(value)) <= 1 << 15:
+            self.fail(f"{value!r} is neither a number of pixels, nor cover or stretch", param, ctx)
+        return int(str(value))
+
+
+class ImageSize(click.ParamType[tuple[int, int]]):
+    """Rows and columns of an image, or one number for both."""
+
+    name = "rows[xcolumns]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Rows and columns; what is no such pair is a usage error."""
+        if isinstance(value, tuple):
+            return value
+        edges = str(value).split("x")
+        if len(edges) > 2 or not all(edge.isdecimal() and 0 < int(edge) < 1 << 16 for edge in edges):
+            self.fail(f"{value!r} is not ROWSxCOLUMNS, such as 480x640, or one number for both", param, ctx)
+        return int(edges[0]), int(edges[-1])
 
 
 def load_program(path: Path, arch_name: str | None) -> Program:

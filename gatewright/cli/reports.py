@@ -26,6 +26,9 @@ IN_ONE_START = 8
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for report.json and report.html.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @click.option("--together", type=click.IntRange(min=2), help="Also run so many images in a program, two at a time.")
+@click.option(
+    "--explain", "explained", type=click.IntRange(min=1), help="Also explain it, with the first so many images."
+)
 @live_option
 @data_option
 @arch_option
@@ -35,12 +38,13 @@ def report(
     out: Path,
     workers: int | None,
     together: int | None,
+    explained: int | None,
     live: bool,
     data: Path | None,
     arch_name: str,
 ) -> None:
     """Run many images on the simulator and report speedups, and where the rest of them went."""
-    _report(name_or_path, data, count, out, workers, arch_name, live, together)
+    _report(name_or_path, data, count, out, workers, arch_name, live, together, explained)
 
 
 @click.command(epilog="Example: gatewright demo --out build/demo")
@@ -77,6 +81,7 @@ def _report(
     arch_name: str,
     live: bool = False,
     together: int | None = None,
+    explained: int | None = None,
 ) -> tuple[flow.Network, flow.Evaluation]:
     from tqdm import tqdm
 
@@ -108,6 +113,7 @@ def _report(
         "name": network.spec.name,
         "checkpoint": network.path.name,
         "target_density": network.spec.target_density,
+        "program": "one for all images" if live else "one for each image",
     }
     if unknown is not None:
         about["no_accuracy"] = unknown
@@ -117,7 +123,12 @@ def _report(
 
         alone, how = [record.run.cycles for record in records], InFlight(together, live=live)
         sharing = sharing_rows(network, arch, evaluation, alone, dense.cycles, how)
-    contents = build_report(arch, about, dense, records, evaluation.flips.gates, sharing)
+    explanation = None
+    if explained is not None:
+        from gatewright.explain.explain import explain
+
+        explanation = explain(network, arch, network.spec.data.test_images(data, explained), live, workers=workers)
+    contents = build_report(arch, about, dense, records, evaluation.flips.gates, sharing, explanation)
     paths = write_report(contents, out)
     summary = contents["summary"]
     click.echo(f"network    {network.spec.name}")

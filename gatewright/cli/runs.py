@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -10,6 +11,7 @@ from gatewright.cli.one_start import simulate_in_starts
 from gatewright.cli.options import (
     ImageRange,
     Numbers,
+    Resizing,
     arch_option,
     data_option,
     expected_arch_option,
@@ -41,10 +43,23 @@ ALL_LOGITS, LARGEST = 100, 5
 @click.option(
     "--std", type=Numbers(finite=True), help="Of an exported program's pixels (0 to 1), per channel; by default 1."
 )
-def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+@click.option(
+    "--resize",
+    type=Resizing(),
+    help="Of photographs for an exported program: pixels of the shorter edge before its size is cut out of the middle; "
+    "cover (the least that will do, the default); stretch.",
+)
+def calibrate(
+    checkpoint: Path,
+    data: Path,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    resize: Literal["cover", "stretch"] | int | None,
+) -> None:
     """Measure a network's activation ranges on up to 512 training images and write them beside it.
 
-    An exported program (torch.export.save, FILE.pt2) sees (pixel / 255 - mean) / std; both are kept with the ranges.
+    An exported program (torch.export.save, FILE.pt2) sees (pixel / 255 - mean) / std; both are kept with the ranges, and
+    so is --resize.
     """
     from gatewright.compiler.frontend.exported import SUFFIX
     from gatewright.flow import CALIBRATION_IMAGES, write_ranges
@@ -52,14 +67,16 @@ def calibrate(checkpoint: Path, data: Path, mean: tuple[float, ...] | None, std:
     from gatewright.own_network import calibrate_own, calibration_path
 
     if checkpoint.suffix == SUFFIX:
-        made = calibrate_own(checkpoint, data, CALIBRATION_IMAGES, mean or (0.0,), std or (1.0,))
+        made = calibrate_own(checkpoint, data, CALIBRATION_IMAGES, mean or (0.0,), std or (1.0,), resize or "cover")
         click.echo(
             f"images     {made.images}, (pixel / 255 - mean) / std: mean {_text(made.mean)}, std {_text(made.std)}"
         )
         click.echo(f"ranges     {calibration_path(checkpoint)}: {len(made.ranges)} tensors")
         return
-    if mean is not None or std is not None:
-        raise click.UsageError("--mean and --std are of an exported program (.pt2); a checkpoint's family has its own")
+    if mean is not None or std is not None or resize is not None:
+        raise click.UsageError(
+            "--mean, --std and --resize are of an exported program (.pt2); a checkpoint's family has its own"
+        )
     _, spec = load_network(checkpoint)
     click.echo(f"{write_ranges(checkpoint, spec.data.load(data, 'train', CALIBRATION_IMAGES))}")
 

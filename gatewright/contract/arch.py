@@ -106,8 +106,10 @@ class ArchConfig:
             for name, low, high in ranges:
                 value = getattr(holder, name)
                 if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                    too_much = isinstance(value, int) and value > high and prefix + name in _WHY_NOT_MORE
                     raise GatewrightError(
                         f"arch {self.name}: {prefix}{name} = {show(value)} must be an integer from {low} to {high}"
+                        + (f": {_WHY_NOT_MORE[prefix + name]}" if too_much else "")
                     )
         for key, value in (("depthwise", self.depthwise), ("dram.shared", self.dram.shared)):
             if not isinstance(value, bool):
@@ -186,6 +188,20 @@ _RANGES = (
     ("instruction_entries", 64, 8192),
     ("queue_depth", 2, 64),
 )
+
+_WHY_NOT_MORE = {
+    "rows": f"LOAD makes whole words of `rows` bytes of a beat, which has {BEAT_BYTES}; for a larger array take more "
+    "columns",
+    "columns": f"the writes of a total of int32 have room for {MOST_COLUMNS}",
+    "scratchpad_kib": "a scratchpad address has 20 bits",
+    "patch_kib": "patch_base has 12 bits, for units of four words, which may have 4 bytes",
+    "weight_kib": "weight_base has 14 bits, for units of four words, which may have 4 bytes",
+    "accumulator_depth": "an accumulator entry's number has 10 bits",
+    "parameter_entries": "a parameter entry's number has 12 bits",
+    "tables": "a table's number has 5 bits, and the last one stands for no table",
+    "instruction_entries": "an entry's number in NEXT has 13 bits",
+}
+"""What of the machine would have to be another for more."""
 
 MOST_DRAM_RATE = 1024
 """The largest ``beats`` and ``per_cycles`` of a DRAM's rate."""

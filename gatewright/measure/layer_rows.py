@@ -32,8 +32,16 @@ def layer_rows(dense: RunRecord, runs: Sequence[RunRecord], kinds: Mapping[str, 
         row["utilisation_gated_mean"] = _share(row["macs_gated_mean"], row["cycles_gated_mean"] * dense.peak)
         row["cycles_by_cause_dense"] = _by_cause([before], kinds[name], dense.peak)
         row["cycles_by_cause_gated_mean"] = _by_cause(after, kinds[name], dense.peak)
+        row["cycles_by_holder_dense"] = _by_holder([before])
+        row["cycles_by_holder_gated_mean"] = _by_holder(after)
         rows.append(row)
     return rows
+
+
+def _by_holder(layers: Sequence[LayerRecord]) -> dict[str, float]:
+    """Cycles by who had them; the sum is the layer's."""
+    names = dict.fromkeys(holder for layer in layers for holder in layer.held)
+    return {str(name): sum(layer.held.get(name, 0) for layer in layers) / len(layers) for name in names}
 
 
 def _order(dense: Sequence[str], runs: Sequence[Sequence[str]]) -> list[str]:

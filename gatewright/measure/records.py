@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.contract.program import GateRecord, Program
+from gatewright.measure.bounds import Holder
 from gatewright.measure.causes import Cause, fold_layers
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers
 from gatewright.measure.traffic import boot_read
@@ -25,7 +26,8 @@ class LayerRecord:
     ``cycles`` are the layer's share of the run's wall time: the array's busy cycles and the idle
     cycles that the layer's instructions are answerable for, so the layers of a run sum to its
     total. ``macs`` are useful MACs, ``dram_bytes`` what was read for it, ``dram_cycles`` how long
-    that held the data channel, ``array_cycles`` how long it streamed. ``parts`` are slots.
+    that held the data channel, ``array_cycles`` how long it streamed. ``parts`` are slots. ``held`` are cycles, whose
+    sum is ``cycles``.
     """
 
     name: str
@@ -36,6 +38,7 @@ class LayerRecord:
     dram_cycles: int
     array_cycles: int
     parts: dict[Cause, int]
+    held: dict[Holder, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
         parts = attribution.parts.get(name, {})
         slots = sum(parts.values())
         assert slots % peak == 0, (name, slots)
+        held = attribution.held.get(name, {})
+        assert sum(held.values()) * peak == slots, (name, held, slots)
         dram_bytes, dram_cycles = reads.get(name, (0, 0))
         layers.append(
             LayerRecord(
@@ -120,6 +125,7 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
                 dram_cycles=dram_cycles,
                 array_cycles=attribution.array_cycles.get(name, 0),
                 parts=parts,
+                held=held,
             )
         )
     if sum(layer.cycles for layer in layers) != result.cycles:

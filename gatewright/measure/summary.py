@@ -47,6 +47,7 @@ def build_report(
     images: list[ImageRecord],
     flips: dict[str, float],
     sharing: Sequence[SharingRow] = (),
+    explanation: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything the report says, as plain data.
 
@@ -65,6 +66,8 @@ def build_report(
         Per gate, the share of its decisions that differ between float and int8.
     sharing
         Images alone, and several at a time; empty if that was not asked for.
+    explanation
+        What ``gatewright explain`` finds out, which has units of its own; None if that was not asked for.
     """
     if not images:
         raise GatewrightError("a report needs at least one image")
@@ -93,6 +96,7 @@ def build_report(
         "gates": gates,
         "exits": exits,
         "sharing": list(sharing),
+        "explanation": explanation,
         "roofline": {
             "peak_macs": arch.peak_macs,
             "dram_bytes_per_cycle": BEAT_BYTES * arch.dram.beats / arch.dram.per_cycles,

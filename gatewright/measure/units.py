@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gatewright.measure.bounds import Holder
 from gatewright.measure.causes import Cause
 
 _BY_UNIT = {
@@ -10,7 +11,7 @@ _BY_UNIT = {
         cycles_gated_p5 cycles_gated_p50 cycles_gated_p95 cycles_gated_p99
         dram_cycles_dense dram_cycles_gated_mean array_cycles_dense array_cycles_gated_mean
         latency per_cycles burst_gap """
-    + " ".join(Cause),
+    + " ".join([*Cause, *Holder]),
     "ratio": """
         speedup_theoretical speedup_realised speedup_theoretical_mean speedup_realised_mean
         speedup_realised_of_means realised_over_theoretical_mean realised_over_theoretical_of_means

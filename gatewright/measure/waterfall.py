@@ -17,6 +17,7 @@ from gatewright.contract.isa import Opcode, Stationary, Unit, column
 from gatewright.contract.program import Program
 from gatewright.contract.timing import array_latency
 from gatewright.contract.trace import Trace
+from gatewright.measure.bounds import Holder, holder_of
 from gatewright.measure.causes import Cause
 from gatewright.measure.critical_path import BOOT, CriticalPath, Event
 from gatewright.measure.executed import with_left_out
@@ -42,11 +43,13 @@ class Attribution:
     """One run, cut up.
 
     ``parts`` maps layer and cause to slots (MACs that the array could have done); ``array_cycles``
-    maps layers to the cycles from a MATMUL's first to its last stream.
+    maps layers to the cycles from a MATMUL's first to its last stream. ``held`` maps layer and holder to cycles: those
+    of a layer are its slots by the array's peak.
     """
 
     parts: dict[str, dict[Cause, int]]
     array_cycles: dict[str, int]
+    held: dict[str, dict[Holder, int]]
 
 
 def attribute(program: Program, result: SimResult) -> Attribution:
@@ -80,7 +83,7 @@ class _Attributor:
         self._peak = program.arch.peak_macs
         self._parts: dict[str, dict[Cause, int]] = {}
         self._array_cycles: dict[str, int] = {}
-        self._executed: dict[str, int] = {}
+        self._held: dict[str, dict[Holder, int]] = {}
 
     def run(self, work: npt.NDArray[np.void]) -> Attribution:
         """Walk along the array's time: idle, loading, streaming, and so on to the end."""
@@ -101,11 +104,13 @@ class _Attributor:
             self._add(layer, Cause.STATIONARY, (begin - loading + end - begin - streaming) * self._peak)
             self._add(layer, Cause.USEFUL, macs)
             self._add(layer, Cause.LANES, streaming * self._peak - macs)
+            self._hold(layer, Holder.OPERAND, begin - loading + end - begin - streaming)
+            self._hold(layer, Holder.ARRAY, streaming)
             self._array_cycles[layer] = self._array_cycles.get(layer, 0) + end - begin
             since = end
         self._finish(since)
         self._cap_useful()
-        return Attribution(self._parts, self._array_cycles)
+        return Attribution(self._parts, self._array_cycles, self._held)
 
     def _streaming(self, position: int, work: npt.NDArray[np.void]) -> int:
         """Cycles of a MATMUL with a vector on the bus: every tile streams the whole other operand."""
@@ -121,15 +126,16 @@ class _Attributor:
             raise ValueError(f"the trace ends with record {last}, which does not stop at cycle {self._trace.cycles}")
         self._blame(last, since)
         self._add(self._layer(last), Cause.DISPATCH, (self._trace.cycles - max(stop, since)) * self._peak)
+        self._hold(self._layer(last), Holder.SEQUENCER, self._trace.cycles - max(stop, since))
 
     def _blame(self, position: int, since: int) -> None:
         """Explain the idle cycles from ``since`` until an instruction ran."""
         for segment in self._path.segments(position, Event.RUN, since):
-            if segment.position == BOOT:
-                cause = Cause.DRAM
-            else:
-                cause = _CAUSE_OF_UNIT[self._unit[segment.position]] if segment.working else Cause.DISPATCH
-            self._add(self._layer(segment.position), cause, (segment.end - segment.begin) * self._peak)
+            unit = Unit.LOAD if segment.position == BOOT else self._unit[segment.position]
+            working = segment.working or segment.position == BOOT
+            layer, cycles = self._layer(segment.position), segment.end - segment.begin
+            self._add(layer, _CAUSE_OF_UNIT[unit] if working else Cause.DISPATCH, cycles * self._peak)
+            self._hold(layer, holder_of(unit, working), cycles)
 
     def _cap_useful(self) -> None:
         for layer, parts in self._parts.items():
@@ -152,6 +158,11 @@ class _Attributor:
         if slots:
             parts = self._parts.setdefault(layer, {})
             parts[cause] = parts.get(cause, 0) + slots
+
+    def _hold(self, layer: str, holder: Holder, cycles: int) -> None:
+        if cycles:
+            held = self._held.setdefault(layer, {})
+            held[holder] = held.get(holder, 0) + cycles
 
 
 ACCOUNTING = "mac_accounting"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gatewright.report.gate_pictures import channel_picture, cost_png, ramp_css, spatial_picture
+from gatewright.report.holder_picture import holder_picture
 from gatewright.report.layer_pictures import layer_picture, roofline_picture
 from gatewright.report.pictures import cause_picture, histogram_picture, waterfall_picture
-from gatewright.report.svg import TIMES
+from gatewright.report.svg import MINUS, TIMES
 
 TABLE_IMAGES = 64
 """Images listed in the page's table; the JSON has all of them."""
@@ -19,24 +20,32 @@ TABLE_IMAGES = 64
 
 def render_html(report: dict[str, Any]) -> str:
     """The page for a report made by ``build_report``."""
-    files = resources.files("gatewright.report")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=_number, percent=_percent, times=_times, size=_size)
-    template = environment.from_string((files / "report.html").read_text("utf-8"))
     pictures = {name: Markup(picture) for name, picture in _pictures(report).items()}  # our own markup, escaped
     maps = [{**entry, "cost_png": cost_png(entry["cost"], entry["blocks"])} for entry in report["maps"]]
-    return template.render(
+    return render(
+        "report.html",
         report=report,
         summary=report["summary"],
         pictures=pictures,
         maps=[{**entry, "image": _image_of(report, entry["index"])} for entry in maps],
-        style=Markup((files / "report.css").read_text("utf-8")),
         ramp=Markup(ramp_css()),
         table_images=report["images"][:TABLE_IMAGES],
         classifies=all(row["predicted_int8"] is not None for row in report["images"]),
         alike=sum(row["predicted_float"] == row["predicted_int8"] for row in report["images"]),
         largest_steps=_largest_steps(report["waterfall"]["steps"]),
     )
+
+
+def render(name: str, **values: Any) -> str:
+    """A page from its template, which may include others, with the style that all pages have."""
+    files = resources.files("gatewright.report")
+    loader = FunctionLoader(lambda file: (files / file).read_text("utf-8"))
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=_number, signed=_signed, percent=_percent, times=_times, size=_size)
+    style = Markup((files / "report.css").read_text("utf-8"))  # our own
+    return environment.get_template(name).render(style=style, **values)
 
 
 def _pictures(report: dict[str, Any]) -> dict[str, str]:
@@ -51,6 +60,8 @@ def _pictures(report: dict[str, Any]) -> dict[str, str]:
         "layers": layer_picture(report["layers"]),
         "roofline": roofline_picture(report["layers"], report["roofline"]),
     }
+    if report["explanation"] is not None:
+        found["holders"] = holder_picture(report["explanation"])
     if "channel" in kinds:
         found["channels"] = channel_picture(report["gates"])
     if "spatial" in kinds:
@@ -71,6 +82,11 @@ def _image_of(report: dict[str, Any], index: int) -> dict[str, Any]:
 def _number(value: float) -> str:
     """Thousands separated by thin spaces, no decimals."""
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def _signed(value: float) -> str:
+    """A difference, with its sign."""
+    return f"{value:+,.0f}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def _percent(value: float, digits: int = 1) -> str:

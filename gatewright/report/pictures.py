@@ -2,65 +2,118 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from gatewright.report.svg import MINUS, TIMES, Svg, short, ticks
+from gatewright.report.svg import MINUS, TIMES, Svg, short, ticks, ticks_between
 
 WIDTH = 920
+
+
+NARROW = 0.8
+"""Where all bounds of a waterfall are within this share of the largest, its axis does not begin at 0."""
 
 
 def waterfall_picture(fall: dict[str, Any], images: int) -> str:
     """Rows from the theoretical speedup at the top down to the realised one."""
     steps = [step for step in fall["steps"] if abs(step["speedup_lost"]) >= 5e-4]
-    left, right, row, top = 190, 70, 30, 26
-    height = top + row * (len(steps) + 2) + 34
-    bounds = [
-        fall["theoretical"],
-        fall["realised"],
-        *(s[k] for s in steps for k in ("speedup_before", "speedup_after")),
+    rows = [
+        Step(
+            step["title"],
+            step["speedup_before"],
+            step["speedup_after"],
+            _signed(-step["speedup_lost"], 2 if abs(step["speedup_lost"]) >= 0.01 else 3) + TIMES,
+            f"{step['cycles']:+,.0f} cycles an image. {step['meaning']}",
+        )
+        for step in steps
     ]
-    marks = ticks(max(bounds), 6)
-    scale = (WIDTH - left - right) / marks[-1]
-    svg = Svg(
-        WIDTH,
-        height,
+    return bridge_picture(
         "Waterfall from theoretical to realised speedup",
         f"Mean over {images} images: theoretical {fall['theoretical']:.2f}x, realised {fall['realised']:.2f}x. "
         + "; ".join(f"{s['title']} {-s['speedup_lost']:+.3f}x" for s in steps),
-    )
-    bottom = top + row * (len(steps) + 2)
-    for mark in marks:
-        svg.line(left + mark * scale, top - 4, left + mark * scale, bottom, "grid")
-        svg.text(left + mark * scale, bottom + 16, f"{mark:g}{TIMES}", "tick middle")
-    svg.text(left + marks[-1] * scale / 2, bottom + 32, "speedup over the dense run", "axis middle")
-    rows: list[tuple[str, float, float, str, str, str]] = [
-        (
-            "Theoretical",
-            0,
+        Ends(
+            ("Theoretical", "theory", f"{fall['theoretical']:.2f}{TIMES}", "MAC ratio dense / gated"),
+            ("Realised", "gated", f"{fall['realised']:.2f}{TIMES}", "dense cycles / gated cycles"),
             fall["theoretical"],
-            "theory",
-            f"{fall['theoretical']:.2f}{TIMES}",
-            "MAC ratio dense / gated",
-        )
-    ]
-    for step in steps:
-        style = "loss" if step["speedup_lost"] > 0 else "gain"
-        digits = 2 if abs(step["speedup_lost"]) >= 0.01 else 3
-        change = f"{-step['speedup_lost']:+.{digits}f}{TIMES}".replace("-", MINUS)
-        hint = f"{step['title']}: {change}, {step['cycles']:+,.0f} cycles an image. {step['meaning']}"
-        rows.append((step["title"], step["speedup_before"], step["speedup_after"], style, change, hint))
-    realised = f"{fall['realised']:.2f}{TIMES}"
-    rows.append(("Realised", 0, fall["realised"], "gated", realised, "dense cycles / gated cycles"))
-    for number, (title, begin, end, style, label, hint) in enumerate(rows):
-        y = top + row * number
-        whole = begin == 0
-        svg.text(left - 12, y + 19, title, "label end strong" if whole else "label end")
-        low, high = min(begin, end), max(begin, end)
-        svg.rect(left + low * scale, y + 5, max((high - low) * scale, 1.5), row - 10, style, hint)
-        if number + 1 < len(rows):
-            svg.line(left + end * scale, y + row - 5, left + end * scale, y + row + 5, "link")
-        svg.text(left + high * scale + 8, y + 19, label, "value strong" if whole else "value")
+            fall["realised"],
+        ),
+        rows,
+        "speedup over the dense run",
+        TIMES,
+    )
+
+
+class Step(NamedTuple):
+    """One step of a bridge: where it begins and ends, what is written beside it, and what the pointer is told."""
+
+    title: str
+    begin: float
+    end: float
+    label: str
+    hint: str
+
+
+class Ends(NamedTuple):
+    """The whole bars of a bridge: (title, style, label, hint) of the first and the last, and their values."""
+
+    first: tuple[str, str, str, str]
+    last: tuple[str, str, str, str]
+    begin: float
+    end: float
+
+
+def bridge_picture(
+    title: str, description: str, ends: Ends, steps: Sequence[Step], axis: str, unit: str, more_is_loss: bool = False
+) -> str:
+    """A waterfall: a whole bar, a row for each step, a whole bar.
+
+    The axis begins at 0, or near the smallest value where the values are close to one another; then whole bars are cut,
+    and the axis says so. A step that is a loss is down, or up with ``more_is_loss``.
+    """
+    left, right, row, top = 190, 80, 30, 26
+    bounds = [ends.begin, ends.end, *(value for step in steps for value in (step.begin, step.end))]
+    low, high = min(bounds), max(bounds)
+    cut = low > NARROW * high > 0
+    marks = ticks_between(low - max(0.25 * (high - low), 0.005 * high), high, 6) if cut else ticks(high, 6)
+    origin, scale = marks[0], (WIDTH - left - right) / (marks[-1] - marks[0])
+
+    def x_of(value: float) -> float:
+        return left + (value - origin) * scale
+
+    bottom = top + row * (len(steps) + 2)
+    svg = Svg(WIDTH, bottom + 34, title, description + (f"; the axis begins at {origin:g}" if cut else ""))
+    for mark in marks:
+        svg.line(x_of(mark), top - 4, x_of(mark), bottom, "grid")
+        svg.text(x_of(mark), bottom + 16, f"{mark:.6g}{unit}" if unit else short(mark, 4), "tick middle")
+    begins = f"; the axis begins at {origin:.6g}{unit}" if cut else ""
+    svg.text((left + WIDTH - right) / 2, bottom + 32, axis + begins, "axis middle")
+
+    def bar(number: int, begin: float, end: float, style: str, words: tuple[str, str, str], whole: bool) -> None:
+        y, (name, label, hint) = top + row * number, words
+        svg.text(left - 12, y + 19, name, "label end strong" if whole else "label end")
+        near, far = x_of(min(begin, end)), x_of(max(begin, end))
+        svg.rect(near, y + 5, max(far - near, 1.5), row - 10, style, hint)
+        if whole and cut:
+            svg.polyline(
+                [(left + 12, y + 3), (left + 7, y + row / 2), (left + 13, y + row / 2), (left + 8, y + 27)], "cut"
+            )
+        if number <= len(steps):
+            svg.line(x_of(end), y + row - 5, x_of(end), y + row + 5, "link")
+        svg.text(far + 8, y + 19, label, "value strong" if whole else "value")
+
+    name, style, *rest = ends.first
+    bar(0, origin, ends.begin, style, (name, *rest), True)
+    for number, step in enumerate(steps, 1):
+        style = "loss" if (step.end > step.begin) == more_is_loss else "gain"
+        hint = f"{step.title}: {step.label}, {step.hint}"
+        bar(number, step.begin, step.end, style, (step.title, step.label, hint), False)
+    name, style, *rest = ends.last
+    bar(len(steps) + 1, origin, ends.end, style, (name, *rest), True)
     return svg.render()
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+,.{digits}f}".replace("-", MINUS)
 
 
 def cause_picture(causes: list[dict[str, Any]]) -> str:
@@ -101,47 +154,56 @@ def cause_picture(causes: list[dict[str, Any]]) -> str:
 
 def histogram_picture(theoretical: list[float], realised: list[float]) -> str:
     """Two histograms over the same bins of speedup, one above the other."""
+    rows = (("Theoretical", theoretical, "theory"), ("Realised", realised, "gated"))
+    return distribution_picture("Distribution of the speedup over images", rows, "speedup over the dense run", TIMES)
+
+
+def distribution_picture(title: str, rows: Sequence[tuple[str, list[float], str]], axis: str, unit: str) -> str:
+    """Histograms over the same bins, one above the other: (name, values of the images, style) of two."""
     left, right, plot, gap, top = 60, 20, 110, 34, 22
-    high = max(max(theoretical), max(realised))
-    low = min(min(theoretical), min(realised))
-    bins = min(40, max(8, round(len(realised) ** 0.5 * 2)))
-    span = (high - low) or 1.0
+    every = [value for _, values, _ in rows for value in values]
+    low, high = min(every), max(every)
+    bins = min(40, max(8, round(len(rows[-1][1]) ** 0.5 * 2)))
+    span = (high - low) or abs(high) or 1.0
     low, high = low - 0.02 * span, high + 0.02 * span
+
+    def number(value: float) -> str:
+        return f"{value:.2f}{unit}" if unit else f"{value:,.0f}"
+
     scale = (WIDTH - left - right) / (high - low)
     height = top + 2 * plot + gap + 40
     svg = Svg(
         WIDTH,
         height,
-        "Distribution of the speedup over images",
-        f"Theoretical from {min(theoretical):.2f}x to {max(theoretical):.2f}x, "
-        f"realised from {min(realised):.2f}x to {max(realised):.2f}x, {len(realised)} images.",
+        title,
+        "; ".join(f"{name} from {number(min(v))} to {number(max(v))}, {len(v)} images" for name, v, _ in rows),
     )
-    rows = (("Theoretical", theoretical, "theory"), ("Realised", realised, "gated"))
     counts = [_counts(values, low, high, bins) for _, values, _ in rows]
     marks = ticks(max(max(c) for c in counts), 3)
-    for number, (name, values, style) in enumerate(rows):
-        base = top + plot + number * (plot + gap)
+    for place, (name, values, style) in enumerate(rows):
+        base = top + plot + place * (plot + gap)
         for mark in marks:
             y = base - mark / marks[-1] * plot
             svg.line(left, y, WIDTH - right, y, "grid")
             svg.text(left - 8, y + 4, f"{mark:g}", "tick end")
         width = (WIDTH - left - right) / bins
-        for position, count in enumerate(counts[number]):
+        for position, count in enumerate(counts[place]):
             tall = count / marks[-1] * plot
             begin = low + position * (high - low) / bins
-            hint = f"{name} {begin:.2f}{TIMES} to {begin + (high - low) / bins:.2f}{TIMES}: {count} images"
+            hint = f"{name} {number(begin)} to {number(begin + (high - low) / bins)}: {count} images"
             if count:
                 svg.rect(left + position * width + 1, base - tall, max(width - 2, 1), tall, style, hint)
         mean = sum(values) / len(values)
         x = left + (mean - low) * scale
         svg.line(x, base - plot - 6, x, base, "mean")
         side, shift = ("end", -6) if x > WIDTH * 0.75 else ("", 6)
-        svg.text(x + shift, base - plot - 8, f"{name}: mean {mean:.2f}{TIMES}", f"value strong {side}")
+        svg.text(x + shift, base - plot - 8, f"{name}: mean {number(mean)}", f"value strong {side}")
     base = top + 2 * plot + gap
-    for mark in ticks(high, 12):
+    for mark in ticks_between(low, high, 8):
         if low <= mark <= high:
-            svg.text(left + (mark - low) * scale, base + 16, f"{mark:g}{TIMES}", "tick middle")
-    svg.text((left + WIDTH - right) / 2, base + 34, "speedup over the dense run", "axis middle")
+            label = f"{mark:.6g}{unit}" if unit else short(mark, 4)
+            svg.text(left + (mark - low) * scale, base + 16, label, "tick middle")
+    svg.text((left + WIDTH - right) / 2, base + 34, axis, "axis middle")
     svg.text(14, top + plot + gap / 2, "images", "axis middle", -90)
     return svg.render()
 

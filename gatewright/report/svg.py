@@ -69,12 +69,19 @@ def ticks(top: float, wanted: int = 5) -> list[float]:
     return [step * i for i in range(math.ceil(top / step - 1e-9) + 1)]
 
 
-def short(value: float) -> str:
-    """A number in three digits or so, with k, M or G."""
+def ticks_between(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Round numbers from at most ``low`` to at least ``high``, about ``wanted`` steps apart; ``high`` must be above."""
+    step = ticks(high - low, wanted)[1]
+    first = math.floor(low / step + 1e-9)
+    return [step * n for n in range(first, math.ceil(high / step - 1e-9) + 1)]
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number in so many digits or so, with k, M or G."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
+            return f"{value / limit:.{digits}g}{unit}"
+    return f"{value:.{digits}g}"
 
 
 def _hint(text: str) -> str:

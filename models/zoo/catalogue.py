@@ -52,6 +52,9 @@ class Card:
     gate_flips: dict[str, Share]
     mac_ratio: Annotated[float, Interval(ge=0)]
     gate_densities: dict[str, Share]
+    spatial_dependent: Share | None
+    channel_dependent: Share | None
+    blocks_closed: Count
     exit_shares: list[Share]
     cycles_arch: str
     cycles_images: Count

@@ -13,6 +13,7 @@ HEADER = (
     "float top-1",
     "int8 top-1",
     "MACs saved",
+    "decisions that depend on the image: tiles, channels",
     "gates flipped by int8",
     "cycles dense, gated",
     "speedup",
@@ -42,8 +43,13 @@ def _row(card: Card) -> tuple[str, ...]:
         f"{card.top1_float:.2f}",
         "-" if card.top1_int8 is None else f"{card.top1_int8:.2f}",
         f"{card.macs_saved:.1f}%" if gated else "-",
+        f"{_dependent(card.spatial_dependent)}, {_dependent(card.channel_dependent)}" if gated else "-",
         f"{100 * card.gate_flip_rate:.2f}%" if gated else "-",
         f"{card.cycles_dense:,}, {card.cycles_gated:,.0f}" if gated else f"{card.cycles_dense:,}",
         "-" if card.speedup is None else f"{card.speedup:.3f}",
         str(card.epochs),
     )
+
+
+def _dependent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"

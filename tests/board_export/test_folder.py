@@ -92,7 +92,7 @@ def test_the_self_test_runs_from_the_folder(
     assert [line.split()[1].rstrip(":") for line in said.splitlines() if line.startswith("PASS")] == list(STEPS)
     assert said.endswith("the self-test passes\n")
 
-    command = ["compare", str(place / "results" / "self_test.json"), "--program"]
+    command = ["compare", str(place / "results" / "self_test.json")]
     result = CliRunner().invoke(main, [*command, str(place / "programs" / "self_test.safetensors")])
     assert result.exit_code == 0 and "the board's counters are the simulator's" in result.output, result.output
 

@@ -108,7 +108,7 @@ def test_the_command_writes_an_arch_file(program: Program, expected: Expected, t
     counters, file, fitted = tmp_path / "c.json", tmp_path / "p.safetensors", tmp_path / "fitted.toml"
     counters.write_text(json.dumps(asdict(file_of(expected.with_dram(dram)))))
     program.save(file)
-    result = CliRunner().invoke(main, ["compare", str(counters), "--program", str(file), "--fit", str(fitted)])
+    result = CliRunner().invoke(main, ["compare", str(counters), str(file), "--fit", str(fitted)])
     assert result.exit_code == 1, result.output
     arch = load_arch(str(fitted))
     assert arch == replace(ARCH, name="fitted", dram=dram)

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.formats import CHECKPOINT, FORMATS, PROGRAM, REPORT, FileFormat
+from gatewright.contract.formats import CHECKPOINT, FORMATS, PROGRAM, FileFormat
 from gatewright.driver import program as driver_program
 from gatewright.driver.registers import COUNTERS_FORMAT, PROGRAM_FORMAT
 from tests.formats.__main__ import EXPECTED, FILES
@@ -84,10 +84,7 @@ def example(one: FileFormat) -> Path:
     return next(FILES / folder / name for folder, name in CASES if folder == f"{one.kind}-{one.version}")
 
 
-READ = [one for one in FORMATS if one is not REPORT]
-
-
-@pytest.mark.parametrize("one", READ, ids=lambda one: one.kind)
+@pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.kind)
 def test_a_newer_version_and_another_kind_are_refused_with_what_to_do(one: FileFormat, tmp_path: Path) -> None:
     newer = f"gatewright-{one.kind}-{one.version + 1}"
     with pytest.raises(
@@ -99,7 +96,7 @@ def test_a_newer_version_and_another_kind_are_refused_with_what_to_do(one: FileF
             READERS[one.kind](with_format(example(one), other, tmp_path))
 
 
-@pytest.mark.parametrize("one", READ, ids=lambda one: one.kind)
+@pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.kind)
 def test_a_file_that_says_nothing_is_of_the_version_in_the_table_or_refused(one: FileFormat, tmp_path: Path) -> None:
     if one.unmarked is None:
         with pytest.raises(GatewrightError, match=f"is not a {one.name} file; its format is None; ."):

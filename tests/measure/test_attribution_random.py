@@ -99,6 +99,9 @@ def test_the_parts_of_any_run_sum_to_its_cycles(seed: int) -> None:
     peak = program.arch.peak_macs
     found = attribute(program, result)
     assert sum(sum(parts.values()) for parts in found.parts.values()) == result.cycles * peak
+    assert sum(sum(held.values()) for held in found.held.values()) == result.cycles
+    for layer, parts in found.parts.items():
+        assert sum(found.held[layer].values()) * peak == sum(parts.values())
     useful = sum(parts.get(Cause.USEFUL, 0) for parts in found.parts.values())
     assert useful == int(result.work["macs"].sum())
     spans = [stream_span(program, result.trace, result.work, i) for i in range(len(result.work))]

@@ -14,6 +14,7 @@ import pytest
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Region
+from gatewright.measure.bounds import Holder
 from gatewright.measure.causes import Cause
 from gatewright.measure.gate_statistics import cost_map
 from gatewright.measure.records import GateDecision, record_run
@@ -183,7 +184,7 @@ def test_every_number_is_plain_and_has_a_unit(report: dict[str, Any]) -> None:
     numbers = list(_numbers({k: v for k, v in report.items() if k != "units"}, ""))
     assert {type(value) for _, value in numbers} == {int, float}
     assert {key for key, _ in numbers} <= set(report["units"])
-    assert set(report["units"]) <= {key for key, _ in numbers} | set(Cause)
+    assert set(report["units"]) <= {key for key, _ in numbers} | set(Cause) | set(Holder)
 
 
 def test_reports_are_written_whole(report: dict[str, Any], tmp_path: Path) -> None:

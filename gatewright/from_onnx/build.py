@@ -1,0 +1,291 @@
+"""From an ONNX model to a torch network: constants are folded, and each other node becomes a module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import onnx
+import onnx.helper
+import torch
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gatewright.contract.errors import GatewrightError
+from gatewright.from_onnx.model import Array, Model, Node, float32
+from gatewright.from_onnx.network import Function, OnnxNetwork
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The value of one unit of quantised weights: ``scale`` [filters] along ``axis``, or of one number."""
+
+    scale: Array
+    axis: int
+
+
+Handler = Callable[["Builder", Node], None]
+"""Appends what a node computes to the builder's network."""
+
+MOST_FOLDED = 1 << 26
+"""Numbers of a constant that is computed, at most: a file of a few bytes may ask for any."""
+
+
+class Builder:
+    """A network in the making.
+
+    ``known`` has the constants by name, ``live`` what the nodes give for an image of zeros: shapes and types. ``alias``
+    has names that stand for others, ``makers`` the modules by what they write, ``padded`` maps with zeros round them that
+    nobody has written yet, ``units`` what is known of quantised weights, ``notes`` what a person should know,
+    ``turned`` images that the file has channels last.
+    """
+
+    def __init__(self, model: Model, symmetric: bool = False, as_float: bool = False) -> None:
+        self.model, self.symmetric, self.as_float = model, symmetric, as_float
+        self.network = OnnxNetwork(model.inputs)
+        self.known: dict[str, Array] = {name: float32(array) for name, array in model.constants.items()}
+        self.live: dict[str, Tensor] = {
+            name: torch.zeros(shape, dtype=torch.bool if name in model.decisions else torch.float32)
+            for name, shape in model.inputs.items()
+        }
+        self.alias: dict[str, str] = {}
+        self.makers: dict[str, nn.Module] = {}
+        self.readers: dict[str, int] = {}
+        self.notes: list[str] = []
+        self.padded: dict[str, tuple[Node, str, list[int], list[int]]] = {}
+        self.units: dict[str, Unit] = {}
+        self.scales: dict[str, tuple[Array, Array]] = {}
+        self.coarser: list[str] = []
+        self.turned = {name for name, shape in model.inputs.items() if len(shape) == 4 and _channels_last(model, name)}
+        for name in self.turned:
+            self.live[name] = self.live[name].permute(0, 3, 1, 2)
+        for node in model.nodes:
+            for name in node.reads:
+                self.readers[name] = self.readers.get(name, 0) + 1
+        for name in model.outputs:
+            self.readers[name] = self.readers.get(name, 0) + 1
+
+    def build(self, handlers: dict[str, Handler]) -> OnnxNetwork:
+        """Take all nodes.
+
+        Raises
+        ------
+        GatewrightError
+            An operation, or a form of it, that the machine has no layer for: the message names the node.
+        """
+        for node in self.model.nodes:
+            for name in node.reads:
+                if name and self.named(name) not in self.known and self.named(name) not in self.live:
+                    self.fail(node, f"it reads {name}, which nothing writes before it")
+            if node.op == "Shape" and self.named(node.reads[0]) in self.live:
+                shape = tuple(self.value(node, 0).shape)
+                end = node.attributes.get("end", len(shape))
+                self.known[node.writes[0]] = np.array(shape[node.attributes.get("start", 0) : end], np.int64)
+            elif all(self.named(name) in self.known for name in node.reads if name) and _folds(node):
+                self._fold(node)
+            elif node.op not in handlers:
+                self.fail(
+                    node, f"this operation is not supported; supported are {', '.join(sorted(handlers))}. {_hint(node)}"
+                )
+            else:
+                handlers[node.op](self, node)
+        for name in self.model.outputs:
+            if self.named(name) in self.known:
+                raise GatewrightError(f"output {name} of the file does not depend on the image")
+        self.network.outputs = tuple(self.named(name) for name in self.model.outputs)
+        return self.network.eval()
+
+    # What a handler asks for
+
+    def fail(self, node: Node, reason: str) -> NoReturn:
+        """Refuse the file: say where and why."""
+        raise GatewrightError(f"{node.where}: {reason}")
+
+    def named(self, name: str) -> str:
+        """The name that a tensor has in the network."""
+        while name in self.alias:
+            name = self.alias[name]
+        return name
+
+    def has(self, node: Node, place: int) -> bool:
+        """Whether a node has an operand."""
+        return place < len(node.reads) and node.reads[place] != ""
+
+    def is_known(self, node: Node, place: int) -> bool:
+        """Whether an operand is a constant."""
+        return self.named(node.reads[place]) in self.known
+
+    def constant(self, node: Node, place: int, what: str) -> Array:
+        """An operand that must be a constant."""
+        if not self.is_known(node, place):
+            self.fail(node, f"{what} ({node.reads[place]}) depends on the image; it must be a constant of the file")
+        return self.known[self.named(node.reads[place])]
+
+    def optional(self, node: Node, place: int, attribute: str, default: Any = None) -> Any:
+        """What newer opsets give as an operand and older ones as an attribute."""
+        if self.has(node, place):
+            return self.constant(node, place, attribute)
+        return node.attributes.get(attribute, default)
+
+    def value(self, node: Node, place: int) -> Tensor:
+        """What an operand is for an image of zeros; only its shape and type say anything."""
+        if not self.has(node, place):
+            self.fail(node, f"it has no operand {place}")
+        if self.is_known(node, place):
+            self.fail(node, f"its operand {node.reads[place]} is a constant, where a feature map is supported")
+        return self.live[self.named(node.reads[place])]
+
+    def map_of(self, node: Node) -> Tensor:
+        """The first operand, which must be a feature map [1, channels, rows, columns]."""
+        value = self.value(node, 0)
+        if value.dim() != 4:
+            self.fail(node, f"it reads a tensor {list(value.shape)}; supported are feature maps, of four dimensions")
+        return value
+
+    def note(self, text: str) -> None:
+        """Keep what a person should know about how the file was taken."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def append(
+        self, node: Node, module: nn.Module, *places: int, reads: tuple[str, ...] | None = None, path: str = ""
+    ) -> None:
+        """Put a module for the node behind the others.
+
+        It reads the operands at ``places``, by default the first, or the tensors ``reads``.
+        """
+        reads = reads or tuple(self.named(node.reads[place]) for place in places or (0,))
+        for name in reads:
+            if name in self.padded:
+                self._write_pad(name)
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = module(*(self.live[name] for name in reads))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            self.fail(node, f"it cannot be computed for one image ({reason}); export the file for a batch of one")
+        self.live[node.writes[0]] = result
+        self.makers[node.writes[0]] = module
+        self.network.append(path or node.name or node.writes[0], module, reads, node.writes[0])
+
+    def apply(self, node: Node, function: Callable[..., Tensor], *places: int) -> None:
+        """Put a function without weights behind the others."""
+        self.append(node, Function(function), *places)
+
+    def pad(self, node: Node, before: list[int], behind: list[int]) -> None:
+        """Zeros round a map (rows, columns), which nobody writes if only convolutions read it."""
+        source = self.named(node.reads[0])
+        (top, left), (bottom, right) = before, behind
+        if source in self.padded:
+            self._write_pad(source)
+        self.live[node.writes[0]] = F.pad(self.live[source], (left, right, top, bottom))
+        self.padded[node.writes[0]] = node, source, before, behind
+
+    def without_pad(self, node: Node) -> tuple[str, tuple[list[int], list[int]]]:
+        """What a node's first operand is without its zeros; rows and columns of them, before and behind."""
+        name = self.named(node.reads[0])
+        if name not in self.padded:
+            return name, ([0, 0], [0, 0])
+        _, source, before, behind = self.padded[name]
+        return source, (before, behind)
+
+    def _write_pad(self, name: str) -> None:
+        node, source, (top, left), (bottom, right) = self.padded.pop(name)
+        self.append(node, Function(lambda x: F.pad(x, (left, right, top, bottom))), reads=(source,))
+
+    def same(self, node: Node) -> None:
+        """The node changes nothing: its result is its first operand."""
+        self.alias[node.writes[0]] = node.reads[0]
+
+    def unit_of(self, node: Node, place: int, axis: int) -> Array | None:
+        """The value of one unit of each filter, if the file quantises the weights along their ``axis``."""
+        unit = self.units.get(self.named(node.reads[place]))
+        if unit is None:
+            return None
+        count = self.known[self.named(node.reads[place])].shape[axis]
+        if unit.scale.size > 1 and (unit.axis % self.known[self.named(node.reads[place])].ndim) != axis:
+            self.fail(
+                node,
+                f"its weights {node.reads[place]} have scales along dimension {unit.axis}; the machine has one for each "
+                "filter, or one for all",
+            )
+        return np.ascontiguousarray(np.broadcast_to(unit.scale.reshape(-1), (count,)), np.float32)
+
+    def path_of(self, node: Node, place: int) -> str:
+        """The path of a module that has an operand as its ``weight``, by the operand's name."""
+        name = node.reads[place] if self.has(node, place) else ""
+        if name.endswith(".weight"):
+            return name.removesuffix(".weight")
+        return node.name.removesuffix(f"/{node.op}") or node.writes[0]
+
+    # Constants
+
+    def _fold(self, node: Node) -> None:
+        """Compute a node that reads constants alone, as ONNX's reference does."""
+        operands = {name: self.known[self.named(name)] for name in node.reads if name}
+        infos = [
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(each.dtype), each.shape)
+            for name, each in operands.items()
+        ]
+        outputs = [onnx.ValueInfoProto(name=name) for name in node.writes if name]
+        graph = onnx.helper.make_graph([node.proto], "constant", infos, outputs)
+        imports = [onnx.helper.make_opsetid(domain, version) for domain, version in self.model.opsets.items()]
+        single = onnx.helper.make_model(graph, opset_imports=imports, ir_version=self.model.proto.ir_version)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._check_size(node, operands)
+                results = ReferenceEvaluator(single).run(None, operands)
+        except GatewrightError:
+            raise
+        except Exception as error:  # the reference raises whatever numpy does
+            reason = " ".join(str(error).split())[:200]
+            self.fail(node, f"its constants cannot be computed ({reason})")
+        for name, result in zip((name for name in node.writes if name), results, strict=True):
+            if not isinstance(result, np.ndarray | np.generic):
+                self.fail(node, "its result is no tensor")
+            self.known[name] = float32(np.asarray(result))
+
+    def _check_size(self, node: Node, operands: dict[str, Array]) -> None:
+        if node.op in ("ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform"):
+            shape = node.attributes.get("shape") or operands[node.reads[-1]].reshape(-1)
+            if np.prod(np.asarray(shape, np.float64)) > MOST_FOLDED:
+                self.fail(node, f"it makes a constant {list(shape)}; at most {MOST_FOLDED:,} numbers are supported")
+
+
+def _channels_last(model: Model, name: str) -> bool:
+    """Whether all that happens to an image is that its channels come first."""
+    readers = [node for node in model.nodes if name in node.reads]
+    turns = [node.op == "Transpose" and list(node.attributes.get("perm", ())) == [0, 3, 1, 2] for node in readers]
+    return bool(readers) and all(turns) and name not in model.outputs
+
+
+def _folds(node: Node) -> bool:
+    """Whether a node of constants is computed here: dequantised weights keep their scale, and are a layer's business."""
+    return node.op not in ("DequantizeLinear", "QuantizeLinear", "If", "Loop", "Scan")
+
+
+_HINTS = {
+    "Sigmoid": "the machine has no sigmoid; a gate's sigmoid before a comparison with 0.5 is one of the logits with 0",
+    "HardSwish": "the machine has ReLU and ReLU6; train the network with one of them in place of h-swish",
+    "HardSigmoid": "the machine has ReLU and ReLU6, and gates that are 0 or 1",
+    "LeakyRelu": "the machine has ReLU and ReLU6; train the network with one of them",
+    "PRelu": "the machine has ReLU and ReLU6; train the network with one of them",
+    "QLinearConv": "write the quantised network as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
+    "QLinearMatMul": "write the quantised network as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
+    "ConvInteger": "quantise statically, as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
+    "DynamicQuantizeLinear": "quantise statically, as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
+}
+
+
+def _hint(node: Node) -> str:
+    return (
+        f"{hint[0].upper()}{hint[1:]}."
+        if (hint := _HINTS.get(node.op))
+        else "If the host can do what follows, end before it: --output NAME with the name of a tensor that the machine makes."
+    )

@@ -1,0 +1,115 @@
+"""Pads and windows: what is put round a map, and pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gatewright.from_onnx.build import Builder
+from gatewright.from_onnx.model import Node
+
+
+def pads_of(
+    build: Builder, node: Node, size: Sequence[int], kernel: list[int], stride: list[int], dilation: list[int]
+) -> tuple[list[int], list[int]]:
+    """Rows and columns that a node puts before a map, and behind it."""
+    reach = [(edge - 1) * step + 1 for edge, step in zip(kernel, dilation, strict=True)]
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        totals = [
+            max(0, (-(-edge // step) - 1) * step + window - edge)
+            for edge, step, window in zip(size, stride, reach, strict=True)
+        ]
+        less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+        before, behind = (less, more) if auto == "SAME_UPPER" else (more, less)
+    else:
+        pads = [int(edge) for edge in node.attributes.get("pads", (0, 0, 0, 0))] if auto != "VALID" else [0] * 4
+        before, behind = pads[:2], pads[2:]
+    if min(*before, *behind) < 0:
+        build.fail(node, f"it crops (pads {[*before, *behind]}); crop the images in place of the map")
+    return before, behind
+
+
+def max_pool(build: Builder, node: Node) -> None:
+    """MaxPool, of two dimensions."""
+    if len([name for name in node.writes if name]) > 1:
+        build.fail(node, "it also returns indices; the machine has the maxima alone")
+    kernel, stride, before, behind, ceil = _window(build, node)
+    dilation = [int(edge) for edge in node.attributes.get("dilations", (1, 1))]
+    if before != behind:
+        build.fail(
+            node,
+            f"it pads {before} before and {behind} behind the map; supported is the same on both sides: choose an image "
+            "size for which it does, or train with symmetric padding",
+        )
+
+    def pool(x: Tensor, ceil: bool = ceil) -> Tensor:
+        return F.max_pool2d(x, kernel, stride, before, dilation, ceil_mode=ceil)
+
+    build.apply(node, (lambda x: pool(x, False)) if _alike(pool, build.map_of(node)) else pool)
+
+
+def average_pool(build: Builder, node: Node) -> None:
+    """AveragePool, of two dimensions."""
+    kernel, stride, before, behind, ceil = _window(build, node)
+    if before != behind:
+        build.fail(node, f"it pads {before} before and {behind} behind the map; supported is the same on both sides")
+    if [int(edge) for edge in node.attributes.get("dilations", (1, 1))] != [1, 1]:
+        build.fail(node, "its window is dilated; supported are windows of neighbouring pixels")
+    counted = bool(node.attributes.get("count_include_pad", 0))
+
+    def pool(x: Tensor, ceil: bool = ceil) -> Tensor:
+        return F.avg_pool2d(x, kernel, stride, before, ceil, counted)
+
+    build.apply(node, (lambda x: pool(x, False)) if _alike(pool, build.map_of(node)) else pool)
+
+
+def _alike(pool: object, image: Tensor) -> bool:
+    """Whether a pool has as many windows with and without ``ceil_mode``, which exporters then write as they like."""
+    assert callable(pool)
+    with torch.no_grad():
+        return bool(pool(image).shape == pool(image, False).shape)
+
+
+def _window(build: Builder, node: Node) -> tuple[list[int], list[int], list[int], list[int], bool]:
+    """Kernel, stride, pads before and behind, and whether windows may reach beyond the end."""
+    size = [int(edge) for edge in build.map_of(node).shape[2:]]
+    kernel = [int(edge) for edge in node.attributes["kernel_shape"]]
+    stride = [int(edge) for edge in node.attributes.get("strides", (1, 1))]
+    dilation = [int(edge) for edge in node.attributes.get("dilations", (1, 1))]
+    before, behind = pads_of(build, node, size, kernel, stride, dilation)
+    if any(2 * edge > window for edge, window in zip(before, kernel, strict=True)):
+        build.fail(node, f"it pads {before} for windows of {kernel}; at most half a window is supported")
+    return kernel, stride, before, behind, bool(node.attributes.get("ceil_mode", 0))
+
+
+def global_average(build: Builder, node: Node) -> None:
+    """GlobalAveragePool."""
+    build.map_of(node)
+    build.apply(node, lambda x: F.adaptive_avg_pool2d(x, 1))
+
+
+def pad(build: Builder, node: Node) -> None:
+    """Pad with zeros; a convolution that reads it pads."""
+    build.map_of(node)
+    if node.attributes.get("mode", "constant") != "constant":
+        build.fail(node, f"it pads by {node.attributes['mode']}; the machine pads with zeros")
+    pads = [int(edge) for edge in build.optional(node, 1, "pads")]
+    if build.has(node, 3):
+        axes = [int(axis) % 4 for axis in build.constant(node, 3, "its axes")]
+        placed = [0] * 8
+        for place, axis in enumerate(axes):
+            placed[axis], placed[axis + 4] = pads[place], pads[place + len(axes)]
+        pads = placed
+    filler = build.optional(node, 2, "value", 0.0)
+    if float(filler) != 0 and any(pads):
+        build.fail(node, f"it pads with {float(filler):g}; the machine pads with zeros")
+    if any(pads[:2]) or any(pads[4:6]) or min(pads) < 0:
+        build.fail(node, f"it pads by {pads}; supported are rows and columns that are added")
+    if not any(pads):
+        build.same(node)
+        return
+    build.pad(node, pads[2:4], pads[6:8])
