@@ -117,7 +117,7 @@ COMPARISON = FileFormat(
 )  # fmt: skip
 
 EXPLANATION = FileFormat(
-    "explain", 1, "`explain.json`", "answers about a network on a machine", "key `format`", "explain it again",
+    "explain", 1, "what `--json` names", "answers about a network on a machine", "key `format`", "explain it again",
 )  # fmt: skip
 
 FORMATS = (PROGRAM, CHECKPOINT, RANGES, CALIBRATION, ARCH, BOARD, CARD, COUNTERS, REPORT)

@@ -93,8 +93,8 @@ def test_every_diagram_is_on_the_page_and_no_other_file_is_there() -> None:
 
 VCD = """\
 $scope module bench $end
-$var wire 1 a clk $end
-$var wire 1 b trace_boot $end
+  $var wire  1 a clk $end
+ $var wire 1 b trace_boot $end
 $var wire 8 c word [7:0] $end
 $upscope $end
 #0

@@ -36,20 +36,23 @@ def samples_of(vcd: Path, names: Sequence[str]) -> list[dict[str, int]]:
     settled, rising, cycles = dict(values), False, list[dict[str, int]]()
     with vcd.open() as file:
         for line in file:
-            if line.startswith("$var"):
-                _, _, _, code, name = line.split()[:5]
+            words = line.split()
+            if not words:
+                continue
+            if words[0] == "$var":
+                code, name = words[3:5]
                 if name in wanted and name not in ids.values():
                     ids[code] = name
-            elif line.startswith("#"):
+            elif line[0] == "#":
                 if rising and (cycles or settled[BOOT]):
                     cycles.append(settled)
                 settled, rising = dict(values), False
-            elif line[0] in "01xz" and line[1:].strip() in ids:
-                name, value = ids[line[1:].strip()], int(line[0] == "1")
+            elif line[0] in "01xz" and words[0][1:] in ids:
+                name, value = ids[words[0][1:]], int(line[0] == "1")
                 rising |= name == CLOCK and value > values[name]
                 values[name] = value
-            elif line[0] == "b" and line.split()[1] in ids:
-                values[ids[line.split()[1]]] = int(line[1:].split()[0], 2)
+            elif line[0] == "b" and words[1] in ids:
+                values[ids[words[1]]] = int(words[0][1:], 2)
     missing = wanted - set(ids.values())
     assert not missing, f"the waveforms lack {', '.join(sorted(missing))}"
     return cycles
