@@ -1,6 +1,7 @@
 """Check the documentation: the generated pages are current, links lead somewhere, commands exist.
 
-Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and the pages under docs/. Prints every fault and exits with 1 if there is one.
+Looks at README.md, CHANGELOG.md, CONTRIBUTING.md and the pages under docs/. Prints every fault; exits with 1 if there
+is one.
 """
 
 from __future__ import annotations
@@ -92,6 +93,11 @@ def faults() -> list[str]:
             found.append(f"docs/{name}.md is not what gatewright isa prints; run make isa")
     if zoo_table([card(name) for name in names()]) not in (ROOT / "docs" / "training.md").read_text():
         found.append("docs/training.md lacks the table that gatewright zoo --markdown prints")
+    nav = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        if not re.search(rf"^ +- (?:.*: )?{re.escape(name)}$", nav, re.MULTILINE):
+            found.append(f"docs/{name} is not in the nav of mkdocs.yml")
     pages = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
     for page in [*(p for p in pages if p.exists()), *sorted((ROOT / "docs").rglob("*.md"))]:
         found += link_faults(page) + command_faults(page)

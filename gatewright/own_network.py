@@ -23,6 +23,9 @@ from gatewright.contract.formats import CALIBRATION
 from gatewright.contract.schema import format_of, load_json, parse
 from gatewright.models.own import OwnSpec, Resize, own_images
 
+WITHOUT_RESIZE = 1
+"""The version of a calibration that did not say how photographs are brought to the network's size."""
+
 FEWEST_IMAGES = 16
 """A range that fewer images gave says little of others."""
 
@@ -100,9 +103,7 @@ def calibrate_own(
     given = given_ranges(exported.graph).ranges
     of_maps = {} if given else mean_of_maps(exported.graph, pixels)
     short = {name: tuple(map(_short, values)) for name, values in of_maps.items()}
-    made = Calibration(
-        CALIBRATION.name, exported.digest, means, stds, len(loaded), ranges | given, short, resize
-    )
+    made = Calibration(CALIBRATION.name, exported.digest, means, stds, len(loaded), ranges | given, short, resize)
     _save(path, made)
     return made
 
@@ -157,7 +158,8 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
         raise GatewrightError(f"calibration {target} cannot be read ({error.strerror}); {again}") from error
     damaged, fix = f"calibration {target} is damaged", f"make it again: {again}"
     data = load_json(text, damaged, fix)
-    CALIBRATION.check(format_of(data), f"calibration {target}", fix)
+    if CALIBRATION.check(format_of(data), f"calibration {target}", fix) == WITHOUT_RESIZE and isinstance(data, dict):
+        data = {**data, "resize": "cover"}
     found = parse(Calibration, data, damaged, fix)
     if found.program != exported.digest:
         raise GatewrightError(
@@ -169,8 +171,8 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
             f"calibration {target} has {len(found.mean)} means and {len(found.std)} deviations; the network's images "
             f"have {shape.channels} channels; make it again: {again}"
         )
-    data = own_images((shape.channels, shape.height, shape.width), found.mean, found.std, found.resize)
-    spec = OwnSpec(path.name.removesuffix(".pt2"), _classes(exported.graph), data)
+    of_images = own_images((shape.channels, shape.height, shape.width), found.mean, found.std, found.resize)
+    spec = OwnSpec(path.name.removesuffix(".pt2"), _classes(exported.graph), of_images)
     check_ranges(found.ranges, exported.graph)
     to_round = without_rounding_bias(exported.graph, found.means, found.ranges) if found.means else exported.graph
     return spec, exported.graph, quantise(to_round, found.ranges)

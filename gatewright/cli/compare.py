@@ -67,8 +67,8 @@ def _kind(path: Path) -> str:
         data = json.loads(file.read_bytes())
     except (ValueError, RecursionError):
         return "other"
-    kind = str(format_of(data)).rpartition("-")[0]
-    return next((one.kind for one in (COUNTERS, REPORT) if one.name.rpartition("-")[0] == kind), "other")
+    said = str(format_of(data))
+    return next((one.kind for one in (COUNTERS, REPORT) if said.startswith(f"gatewright-{one.kind}-")), "other")
 
 
 def _reports(a: Path, b: Path, out: Path | None) -> None:

@@ -59,8 +59,8 @@ class FileFormat:
         version = int(named[2])
         if version > self.version:
             raise GatewrightError(
-                f"{what} is of a newer Gatewright: its format is {found}, this one reads {self.name}; install the newer "
-                f"one, or {fix}"
+                f"{what} is of a newer Gatewright: its format is {found}, this one reads {self.name}; install the "
+                f"newer one, or {fix}"
             )
         if version not in self.versions:
             raise GatewrightError(f"{what} has the format {found}, which is no longer read, only {self.name}; {fix}")
@@ -83,8 +83,8 @@ RANGES = FileFormat(
 )  # fmt: skip
 
 CALIBRATION = FileFormat(
-    "calibration", 1, "`NAME.pt2.ranges.json`", "an exported program's ranges, means and normalisation", "key `format`",
-    "calibrate it again",
+    "calibration", 2, "`NAME.pt2.ranges.json`", "an exported program's ranges, means and normalisation", "key `format`",
+    "calibrate it again", read=(1, 2), older="1 does not say how photographs are scaled: they cover the size",
 )  # fmt: skip
 
 ARCH = FileFormat(
@@ -112,5 +112,16 @@ REPORT = FileFormat(
     "make the report again",
 )  # fmt: skip
 
+COMPARISON = FileFormat(
+    "comparison", 1, "`comparison.json`", "two reports side by side", "key `format`", "compare the reports again",
+)  # fmt: skip
+
+EXPLANATION = FileFormat(
+    "explain", 1, "what `--json` names", "answers about a network on a machine", "key `format`", "explain it again",
+)  # fmt: skip
+
 FORMATS = (PROGRAM, CHECKPOINT, RANGES, CALIBRATION, ARCH, BOARD, CARD, COUNTERS, REPORT)
-"""All of them."""
+"""What is read again."""
+
+WRITTEN = (COMPARISON, EXPLANATION)
+"""What is written for others alone; more keys may come in the same version."""

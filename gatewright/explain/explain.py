@@ -10,6 +10,7 @@ import numpy as np
 from gatewright import flow
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.contract.arch import ArchConfig
+from gatewright.contract.formats import EXPLANATION
 from gatewright.explain.answers import answers
 from gatewright.explain.gates import GateWorth, gate_worths
 from gatewright.explain.machines import Change, changes
@@ -19,8 +20,6 @@ from gatewright.measure.bounds import HOLDER_MEANINGS, HOLDER_TITLES, Holder, bo
 from gatewright.measure.records import RunRecord
 from gatewright.models.datasets.images import ImageSet
 from gatewright.sim.counts.ports import ACCESSES, WORD_OF
-
-FORMAT = "gatewright-explain-1"
 
 UNITS: dict[str, str] = {
     **dict.fromkeys(("cycles", "gain", "saved", "promised", "deciding", "cycles_open", "cycles_without"), "cycles"),
@@ -59,7 +58,7 @@ def explain(
         worths = gate_worths(runner, arch, base)
         accesses = runner.accesses(arch)
     found: dict[str, Any] = {
-        "format": FORMAT,
+        "format": EXPLANATION.name,
         "network": network.spec.name,
         "arch": arch.to_dict(),
         "images": len(images),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.encodings import PARAMETER_OFFSETS
+from gatewright.contract.formats import COUNTERS, PROGRAM
 from gatewright.contract.instruction_words import field_place
 from gatewright.contract.isa import COUNT_BITS, VERSION, Opcode
-from gatewright.contract.formats import COUNTERS, PROGRAM
 from gatewright.contract.registers import (
     CONTROL,
     IDENTIFIER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatewright.contract.formats import FORMATS, FileFormat
+from gatewright.contract.formats import FORMATS, WRITTEN, FileFormat
 from gatewright.contract.isa import VERSION
 
 _HEAD = """\
@@ -18,8 +18,10 @@ missing, and means the version below. A reader refuses what it does not know, an
 """
 
 _TAIL = f"""
-Instructions have no version of their own: a program of version {{program}} holds those of instruction set {VERSION}, which is
-also what the register VERSION of a machine shows. A change of either raises the program's version as well.
+Written for others, and not read again: {{written}}. More keys may come in the same version.
+
+Instructions have no version of their own: a program of version {{program}} holds those of instruction set {VERSION},
+which is also what the register VERSION of a machine shows. A change of either raises the program's version as well.
 
 ## What another version is told
 
@@ -31,7 +33,8 @@ A file of a newer version is told to install the newer Gatewright as well.
 {{older}}
 ## Raising a version
 
-Raise it when yesterday's reader would misunderstand a file of today, or today's one of yesterday. More keys in a report do not.
+Raise it when yesterday's reader would misunderstand a file of today, or today's one of yesterday. More keys in a report
+are no reason.
 
 1. Change the format in `gatewright/contract/formats.py`; leave the old version in `read` if the reader still knows it.
 2. `python -m tests.formats` adds a folder with small files of the new version to `tests/formats/files/`. Those of older
@@ -60,7 +63,8 @@ def formats_page() -> str:
     fixes = "".join(f"* **{one.kind}**: {one.fix}.\n" for one in FORMATS)
     older = "".join(f"* **{one.kind}**: {one.older}.\n" for one in FORMATS if one.older)
     program = next(one.version for one in FORMATS if one.kind == "program")
-    return _HEAD + rows + _TAIL.format(program=program, fixes=fixes, older=older)
+    written = ", ".join(f"`{one.name}` ({one.files}: {one.holds})" for one in WRITTEN)
+    return _HEAD + rows + _TAIL.format(program=program, fixes=fixes, older=older, written=written)
 
 
 def _row(one: FileFormat) -> str:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.formats import REPORT
+from gatewright.contract.formats import COMPARISON, REPORT
 from gatewright.contract.schema import format_of
 from gatewright.measure.bounds import bound_by
-
-FORMAT = "gatewright-comparison-1"
 
 _NEEDED = ("arch", "network", "summary", "waterfall", "cycles_by_cause", "images", "layers", "exits", "sharing")
 
@@ -42,7 +40,7 @@ def read_report(path: Path) -> dict[str, Any]:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise GatewrightError(f"cannot read the report {file}: {error}") from error
-    REPORT.check(format_of(found), f"report {file}", REPORT.fix)
+    REPORT.check(format_of(found), f"report {file}")
     missing = [key for key in _NEEDED if key not in found]
     if missing:
         raise GatewrightError(f"report {file} lacks {', '.join(missing)}; make it again with gatewright report")
@@ -53,7 +51,7 @@ def compare_reports(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]
     """Everything that a page about both shows, as plain data. ``names``: what the two are called."""
     images = _images(a, b)
     return {
-        "format": FORMAT,
+        "format": COMPARISON.name,
         "names": list(names),
         "changed": _changed(a, b),
         "figures": _figures(a, b),

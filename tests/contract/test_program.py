@@ -102,7 +102,7 @@ def test_truncation_is_noticed(tmp_path: Path, kept: float) -> None:
         Program.load(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "gatewright-program-1"}, {"other": "x"}])
+@pytest.mark.parametrize("metadata", [None, {"format": "gatewright-checkpoint-2"}, {"other": "x"}])
 def test_another_format_or_version_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = tmp_path / "p.safetensors"
     save_file({"image": np.zeros(4, np.uint8)}, path, metadata)

@@ -1,9 +1,9 @@
 """Run the code of pages that claim to be runnable.
 
 A page claims it with a comment, ``<!-- run -->``, or ``<!-- run: slow -->`` where it takes more than some seconds: from
-there to ``<!-- end of run -->``, or the page's end, its blocks of ``sh`` and ``python`` run one after the other in one new
-folder. A block behind ``<!-- fails -->`` must end with an error. A block of ``text`` behind one is what it must print;
-a line ``...`` in it stands for any lines. Other blocks are not run.
+there to ``<!-- end of run -->``, or the page's end, its blocks of ``sh`` and ``python`` run one after the other in one
+new folder. A block behind ``<!-- fails -->`` must end with an error. A block of ``text`` behind one is what it must
+print; a line ``...`` in it stands for any lines. Other blocks are not run.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def all_parts() -> Iterator[Part]:
 
 def fault_of(block: Block, folder: Path) -> str:
     """Run a block in a folder; what is wrong with it, or nothing."""
-    command = ["bash", "-euo", "pipefail", "-c", block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
+    command = (
+        ["bash", "-euo", "pipefail", "-c", block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
+    )
     settings = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
     if (done.returncode != 0) != block.fails:

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-
 from gatewright.boards import load_board
 from gatewright.bringup.arch_file import arch_toml
 from gatewright.bringup.counters import read_counters
@@ -26,6 +25,8 @@ from gatewright.contract.isa import VERSION
 from gatewright.contract.program import Program
 from gatewright.driver.counters import Counters, write_counters
 from gatewright.driver.registers import UNITS
+from gatewright.measure.comparison import compare_reports
+from gatewright.measure.comparison import read_report as read_report_file
 from gatewright.measure.summary import build_report
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.zoo.catalogue import FOLDER as ZOO
@@ -146,8 +147,9 @@ def make_report(folder: Path) -> list[str]:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Nothing here reads one; what others may count on are its keys, and that today's report still has them."""
-    REPORT.check(json.loads(path.read_text())["format"], str(path))
+    """``compare`` takes it; and what others may count on are its keys, which today's report still has."""
+    report = read_report_file(path)
+    compare_reports(report, report, ("one", "other"))
     return {"keys": _keys(_report())}
 
 
@@ -188,4 +190,3 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     REPORT.kind: read_report,
 }
 """What a file of the kind holds, for JSON."""
-

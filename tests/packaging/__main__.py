@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.packaging", description=__doc__.split("\n\n")[1])
     parser.add_argument("--rtl", action="store_true", help="verify an image on the RTL as well")
     parser.add_argument("--into", type=Path, help="an environment to keep; one is made and removed otherwise")
+    parser.add_argument("--keep", type=Path, help="a folder for wheel and sdist, if all goes well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -78,7 +80,12 @@ def main() -> int:
         subprocess.run([*pip, "--force-reinstall", "--no-deps", wheel], check=True)
         subprocess.run([*pip, wheel], check=True)
         print(f"installed in {time.monotonic() - began:.0f} s", flush=True)
-        return faults_of(environment.resolve(), folder / "empty", STEPS + (WITH_RTL if options.rtl else ()))
+        wrong = faults_of(environment.resolve(), folder / "empty", STEPS + (WITH_RTL if options.rtl else ()))
+        if options.keep is not None and not wrong:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            for path in (wheel, sdist):
+                shutil.copy(path, options.keep)
+        return wrong
 
 
 def faults_of(environment: Path, empty: Path, steps: tuple[Step, ...]) -> int:

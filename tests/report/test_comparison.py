@@ -119,11 +119,13 @@ def test_the_command_tells_files_apart(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["names"] == ["one/report", "two/report"]
     assert (tmp_path / "out" / "comparison.html").is_file()
 
-    for path, text in (("text", "hello"), ("list.json", "[]"), ("old.json", '{"format": "gatewright-report-0"}')):
+    for path, text in (("text", "hello"), ("list.json", "[]"), ("other.json", '{"format": "x"}')):
         (tmp_path / path).write_text(text)
         refused = call(tmp_path / "one" / "report", tmp_path / path)
         assert refused.exit_code == 2 and "give two reports, or counters and a program" in refused.stderr
     assert "there is no file" in call(tmp_path / "one" / "report", tmp_path / "nothing").stderr
+    (tmp_path / "new.json").write_text('{"format": "gatewright-report-2"}')
+    assert "of a newer Gatewright" in call(tmp_path / "new.json", tmp_path / "one" / "report").stderr
     (tmp_path / "cut.json").write_text('{"format": "gatewright-report-1"}')
     assert "lacks arch, network" in call(tmp_path / "cut.json", tmp_path / "one" / "report").stderr
     both = call(tmp_path / "one" / "report", tmp_path / "two" / "report", "--fit", tmp_path / "fit.toml")
