@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"report", "board_export"}),
     frozenset({"own_network"}),
     frozenset({"flow"}),
-    frozenset({"exit_thresholds", "in_flight", "one_start", "zoo_publication"}),
+    frozenset({"cycle_fitting", "exit_thresholds", "in_flight", "one_start", "zoo_publication"}),
     frozenset({"cli"}),
 )
 """From the ground up; what may import what is drawn in CONTRIBUTING.md."""

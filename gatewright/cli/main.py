@@ -8,6 +8,7 @@ from gatewright import __version__
 from gatewright.cli import (
     assembly,
     board,
+    cycles,
     networks,
     plan,
     publish,
@@ -51,6 +52,7 @@ for _module in (
     run,
     reports,
     training,
+    cycles,
     networks,
     plan,
     assembly,
