@@ -19,7 +19,6 @@ from gatewright.flow import Network, compile_dense, evaluate
 from gatewright.measure.records import record_run
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.cycle_fit import fit_blocks
 from gatewright.models.training.cycle_model import CycleFit, FitError
 from gatewright.models.training.cycle_times import block_shapes, block_times
@@ -92,10 +91,6 @@ def fit_cycles(
     """
     if runs < LEAST_RUNS:
         raise GatewrightError(f"{runs} runs are too few to fit cycles to; draw {LEAST_RUNS} or more")
-    if not isinstance(network.spec, NetworkSpec):
-        raise GatewrightError(
-            f"{network.path.name} is an exported program; cycles are fitted to CIFAR ResNets that train"
-        )
     module, _ = load_checkpoint(network.path)
     shapes = block_shapes(module)
     places = {id(child): name for name, child in module.named_modules()}
