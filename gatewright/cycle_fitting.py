@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.training.cycle_fit import fit_blocks
 from gatewright.models.training.cycle_model import CycleFit, FitError
-from gatewright.models.training.cycle_times import block_shapes, block_times
+from gatewright.models.training.cycle_times import TAPS, BlockCycles, BlockShape, block_shapes, block_times
 from gatewright.sim.fast.machine import simulate, simulate_decided
 
 HELD_OUT = 4
@@ -54,8 +55,12 @@ def _drawn(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[n
     return np.asarray(scores <= np.quantile(scores, density))
 
 
+_Four = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of some runs: active tiles, channels and cycles, [blocks, runs] each, and cycles outside of blocks [runs]."""
+
+
 class _Runs:
-    """Active tiles, channels and cycles, [blocks, runs] each, and cycles outside of blocks [runs]."""
+    """What was simulated: see ``_Four``."""
 
     def __init__(self, names: list[str], tiles: list[int], channels: list[int]) -> None:
         self._names, self._every = names, (tiles, channels)
@@ -72,7 +77,7 @@ class _Runs:
         ]
         self._rows.append((*active, blocks, sum(cycles_of_layers.values()) - sum(blocks)))
 
-    def taken(self, rows: slice | list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def taken(self, rows: slice | list[int]) -> _Four:
         """All four, of some of the runs."""
         chosen = self._rows[rows] if isinstance(rows, slice) else [self._rows[row] for row in rows]
         tiles, channels, blocks, outside = zip(*chosen, strict=True)
@@ -110,14 +115,8 @@ def fit_cycles(
     blocks = fit_blocks(arch, shapes, tiles, channels, measured)
     beside = round(float(outside.mean()), 1)
 
-    def error(made: tuple[Tensor, Tensor, Tensor, Tensor]) -> FitError:
-        fitted = torch.tensor([astuple(block) for block in blocks], dtype=torch.float64)
-        said = block_times(arch, shapes, fitted, made[0], made[1]).sum(0) + beside
-        true = made[2].sum(0) + made[3]
-        percent = 100 * (said - true).abs() / true
-        both = torch.corrcoef(torch.stack([said, true]))[0, 1].nan_to_num()
-        return FitError(len(true), *(round(float(n), 4) for n in (percent.mean(), percent.max(), both)))
-
+    judging, own_runs = drawn.taken(judged), own.taken(slice(None))
+    line = _line(_macs(shapes, tiles, channels), measured.sum(0) + outside)
     return CycleFit(
         format="gatewright-cycles-1",
         depth=module.depth,
@@ -128,6 +127,32 @@ def fit_cycles(
         outside=beside,
         dense=float(simulate(compile_dense(network, arch)).cycles),
         blocks=blocks,
-        drawn=error(drawn.taken(judged)),
-        own=error(own.taken(slice(None))),
+        drawn=_error(_said(arch, shapes, blocks, judging) + beside, judging),
+        own=_error(_said(arch, shapes, blocks, own_runs) + beside, own_runs),
+        macs=_error(line[0] + line[1] * _macs(shapes, *judging[:2]), judging),
     )
+
+
+def _said(arch: ArchConfig, shapes: Sequence[BlockShape], blocks: Sequence[BlockCycles], runs: _Four) -> Tensor:
+    """Cycles in blocks [runs] as the fit has them."""
+    fitted = torch.tensor([astuple(block) for block in blocks], dtype=torch.float64)
+    return block_times(arch, shapes, fitted, runs[0], runs[1]).sum(0)
+
+
+def _macs(shapes: Sequence[BlockShape], tiles: Tensor, channels: Tensor) -> Tensor:
+    """MACs [runs] of the blocks' gated convolutions."""
+    each = [TAPS * shape.tile_pixels * (shape.in_channels + shape.channels) for shape in shapes]
+    return (torch.tensor(each, dtype=torch.float64)[:, None] * tiles * channels).sum(0)
+
+
+def _line(macs: Tensor, cycles: Tensor) -> Tensor:
+    """Cycles at no MACs, and for each of them, that fit best."""
+    found: Tensor = torch.linalg.lstsq(torch.stack([torch.ones_like(macs), macs], 1), cycles[:, None]).solution
+    return found[:, 0]
+
+
+def _error(said: Tensor, runs: _Four) -> FitError:
+    true = runs[2].sum(0) + runs[3]
+    percent = 100 * (said - true).abs() / true
+    both = torch.corrcoef(torch.stack([said, true]))[0, 1].nan_to_num()
+    return FitError(len(true), *(round(float(number), 4) for number in (percent.mean(), percent.max(), both)))

@@ -30,7 +30,11 @@ def fit_cycles(name_or_path: str, arch_name: str, out: Path, runs: int, images: 
     made = fit(network, arch, network.spec.data.sample().head(images), runs, seed, progress=True)
     made.save(out)
     click.echo(f"{out}: {made.depth} layers with gates {made.gating!r} on {arch.name}, {made.dense:,.0f} cycles dense")
-    for what, error in (("drawn decisions, held out", made.drawn), ("the network's own decisions", made.own)):
+    for what, error in (
+        ("drawn decisions, held out", made.drawn),
+        ("the network's own decisions", made.own),
+        ("a straight line on the MACs, on the drawn ones", made.macs),
+    ):
         click.echo(
             f"{what}: {error.runs} runs, error {error.mean_percent:.2f}% (mean), {error.worst_percent:.2f}% (worst), "
             f"correlation {error.correlation:.4f}"

@@ -31,7 +31,7 @@ def network(gating: str = "dual") -> Network:
 
 def fit(arch: ArchConfig = ULTRA96, block: BlockCycles = PLAIN) -> CycleFit:
     error = FitError(1, 0.0, 0.0, 1.0)
-    return CycleFit("gatewright-cycles-1", 8, "dual", arch, 0, 8, 1000.0, 50_000.0, (block,) * 3, error, error)
+    return CycleFit("gatewright-cycles-1", 8, "dual", arch, 0, 8, 1000.0, 50_000.0, (block,) * 3, error, error, error)
 
 
 def masks(tiles: tuple[int, ...], channels: tuple[int, ...]) -> list[BlockMasks]:
