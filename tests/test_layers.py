@@ -15,7 +15,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"own_network"}),
     frozenset({"onnx_import"}),
     frozenset({"flow"}),
-    frozenset({"exit_thresholds", "explain", "explore", "in_flight", "one_start", "zoo_publication"}),
+    frozenset({"cycle_fitting", "exit_thresholds", "explain", "explore", "in_flight", "one_start", "zoo_publication"}),
     frozenset({"cli"}),
 )
 """From the ground up; what may import what is drawn in CONTRIBUTING.md."""

@@ -31,6 +31,15 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
     type=click.FloatRange(0, 1, min_open=True),
     help="Share of the dense network's MACs to aim for; needed with gates.",
 )
+@click.option(
+    "--cycles", type=click.Path(path_type=Path), help="Cycles that fit-cycles fitted: the log has their share."
+)
+@click.option(
+    "--target-cycles",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the dense network's cycles to aim for, in place of its MACs; needs --cycles. The target density "
+    "then bounds each gate alone.",
+)
 @click.option("--recipe", type=click.Choice(list(RECIPES)), default="short", help="Schedule of the training.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
@@ -60,6 +69,8 @@ def train(
     gating: str,
     exits: bool,
     target_density: float | None,
+    cycles: Path | None,
+    target_cycles: float | None,
     recipe: str,
     epochs: int | None,
     learning_rate: float | None,
@@ -83,6 +94,7 @@ def train(
     from gatewright.flow import write_ranges
     from gatewright.models.families.spec import NetworkSpec
     from gatewright.models.gates.kinds import Gating
+    from gatewright.models.training.cycle_model import load_fit
     from gatewright.models.training.training import train as run
 
     schedule = RECIPES[recipe]
@@ -92,6 +104,8 @@ def train(
         raise click.UsageError("--complexity needs a recipe with batch shaping or L0, such as bas, continued-bas or l0")
     if gating == "none" and target_density is not None:
         raise click.UsageError("--target-density needs gates; choose them with --gating")
+    if target_cycles is not None and cycles is None:
+        raise click.UsageError("--target-cycles needs --cycles, a file of gatewright fit-cycles")
     known: tuple[Gating, ...] = get_args(Gating)
     schedule = replace(
         schedule,
@@ -116,6 +130,8 @@ def train(
         compiled=compiled,
         resume=resume,
         evaluate_every=evaluate_every,
+        cycles=None if cycles is None else load_fit(cycles),
+        target_cycles=target_cycles,
         device=_device(device),
         report=lambda record: click.echo(json.dumps(record)),
     )

@@ -30,6 +30,8 @@ class Record(TypedDict):
     seconds: Annotated[float, Interval(ge=0)]
     top1: NotRequired[Percent]
     mac_ratio: NotRequired[Annotated[float, Interval(ge=0)]]
+    cycle_ratio: NotRequired[Annotated[float, Interval(ge=0)]]
+    """By a fitted model of a machine's cycles, where the run had one."""
     spatial_density: NotRequired[list[Share]]
     """By block, as ``channel_density``."""
     channel_density: NotRequired[list[Share]]

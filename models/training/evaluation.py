@@ -11,6 +11,7 @@ from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.block import KINDS, MaskKind
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.network import Network
+from gatewright.models.training.cycle_model import CycleModel
 
 Shares = dict[tuple[MaskKind, int, int], npt.NDArray[np.float64]]
 """Of each gate, by its kind, its block and its number in it: for which share of images each decision is on."""
@@ -20,19 +21,24 @@ BATCH_PIXELS = 500 * 32 * 32
 
 
 def evaluate_float(
-    network: Network, data: ImageSet, batch_size: int | None = None, progress: bool = False
+    network: Network,
+    data: ImageSet,
+    batch_size: int | None = None,
+    progress: bool = False,
+    cycles: CycleModel | None = None,
 ) -> dict[str, object]:
     """Top-1 (percent), predictions [N], and the mean MAC ratio and gate densities over a set, in float32.
 
     Of a network with early exits the answer is that of the image's exit, ``exit_shares`` has the share of images that
     leaves at each, the end last, and decisions in a block are those of the images that reach it. Of a set without
-    labels there is no top-1. Without a ``batch_size`` it is that of ``BATCH_PIXELS``.
+    labels there is no top-1. With ``cycles`` there is ``cycle_ratio``, the mean cycles by the dense ones, as the model
+    says. Without a ``batch_size`` it is that of ``BATCH_PIXELS``.
     """
     data.check_size(network.size)
     batch_size = batch_size or max(1, BATCH_PIXELS // network.size**2)
     device = next(network.parameters()).device
     network.eval()
-    predictions, macs, exits = [], [], []
+    predictions, macs, exits, shares_of_cycles = [], [], [], []
     decided: dict[tuple[MaskKind, int, int], list[npt.NDArray[np.bool_]]] = {}
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch_size), "evaluate", disable=not progress):
@@ -48,6 +54,8 @@ def evaluate_float(
                 logits, masks = network.forward_with_masks(images)
                 reaching = [torch.ones(len(images), dtype=torch.bool)] * len(masks)
                 macs.append(network.gated_macs(masks).expand(len(images)).double().cpu().numpy())
+            if cycles is not None:
+                shares_of_cycles.append(float(cycles.share(masks)) * len(images) / len(data))
             predictions.append(logits.argmax(1).cpu().numpy())
             for number, (block, reach) in enumerate(zip(masks, reaching, strict=True)):
                 for kind in KINDS:
@@ -61,6 +69,7 @@ def evaluate_float(
         **top1,
         "predictions": predicted,
         "mac_ratio": float(np.concatenate(macs).mean() / network.dense_macs()),
+        **({} if cycles is None else {"cycle_ratio": sum(shares_of_cycles)}),
         **{f"{kind}_density": [_density(shares, kind, n) for n in range(len(network.blocks()))] for kind in KINDS},
         **({"exit_shares": _shares(np.concatenate(exits), network)} if isinstance(network, EarlyExits) else {}),
         **_dependence(shares),

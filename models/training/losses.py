@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gatewright.models.families.block import KINDS, BlockMasks
 from gatewright.models.families.network import Network
+from gatewright.models.training.cycle_model import CycleModel
 from gatewright.models.training.recipes import BOUND_WEIGHT, SPARSITY_WEIGHT, BoundGradient
 
 
@@ -19,6 +20,11 @@ def sparsity_loss(network: Network, masks: list[BlockMasks], target_density: flo
     As in the public release the ratio is over the whole network, ungated layers included.
     """
     return (network.gated_macs(masks).mean() / network.dense_macs() - target_density) ** 2
+
+
+def cycles_loss(model: CycleModel, masks: list[BlockMasks], target: float) -> Tensor:
+    """Equation (8) on a machine's cycles: squared distance of the batch's mean share of the dense cycles."""
+    return (model.share(masks) - target) ** 2
 
 
 LEAST_SHARE = 0.05
@@ -88,9 +94,16 @@ def gating_loss(
     bound_weight: float = BOUND_WEIGHT,
     liveness_weight: float = 0.0,
     bound_gradient: BoundGradient = "mean",
+    cycles: CycleModel | None = None,
 ) -> Tensor:
-    """The two regularisers of equation (10), weighted; and ``liveness_loss`` where it has a weight."""
-    total = sparsity_weight * sparsity_loss(network, masks, target_density)
+    """The two regularisers of equation (10), weighted; and ``liveness_loss`` where it has a weight.
+
+    With a target of ``cycles`` the first is on these, and ``target_density`` bounds the gates alone.
+    """
+    if cycles is None or cycles.target is None:
+        total = sparsity_weight * sparsity_loss(network, masks, target_density)
+    else:
+        total = sparsity_weight * cycles_loss(cycles, masks, cycles.target)
     total = total + bound_weight * bound_loss(masks, target_density, slack, bound_gradient)
     if liveness_weight:
         total = total + liveness_weight * liveness_loss(network)

@@ -31,6 +31,7 @@ from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.gates.decision import NEVER
 from gatewright.models.training.batch_shaping import batch_shaping_loss
+from gatewright.models.training.cycle_model import CycleFit, CycleModel
 from gatewright.models.training.distillation import TeacherAnswers, distillation_loss
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.losses import gating_loss
@@ -121,6 +122,8 @@ def train(
     compiled: bool = False,
     resume: bool = False,
     evaluate_every: int = 1,
+    cycles: CycleFit | None = None,
+    target_cycles: float | None = None,
     device: str = "cpu",
     report: Callable[[dict[str, object]], None] = lambda record: None,
 ) -> Path:
@@ -129,8 +132,9 @@ def train(
     With ``resume`` a run goes on from the last finished epoch, random state included; without it
     a folder that already holds a run is refused. ``teacher`` is the checkpoint of a static network to
     learn from beside the labels. Early exits learn with the network, and answer for nobody until ``train_heads`` sets
-    their thresholds. ``compiled`` fuses the network's operations with torch.compile, which
-    needs a C++ compiler and draws other gate noise for the same seed.
+    their thresholds. With ``cycles`` the log has the network's cycles as a share of the dense ones, by the model;
+    with ``target_cycles``, too, equation (8) is on this share and not on that of the MACs. ``compiled`` fuses the
+    network's operations with torch.compile, which needs a C++ compiler and draws other gate noise for the same seed.
     """
     _check_losses(spec, recipe)
     for images in (train_set, test_set):
@@ -143,6 +147,9 @@ def train(
     torch.manual_seed(seed)
     target = torch.device(device)
     network = spec.build()
+    if target_cycles is not None and (cycles is None or spec.target_density is None):
+        raise GatewrightError("a target of cycles needs fitted cycles, and a target density, which bounds the gates")
+    model = None if cycles is None else CycleModel(cycles, network, target_cycles)
     if initial is not None:
         initialise_from(network, initial, recipe.fresh_gates)
     if recipe.revived_share is not None:
@@ -171,7 +178,7 @@ def train(
         started = time.monotonic()
         record: dict[str, object] = {
             "epoch": epoch + 1,
-            **_train_epoch(network, forward, spec, recipe, optimiser, batches, answers, epoch),
+            **_train_epoch(network, forward, spec, recipe, optimiser, batches, answers, epoch, model),
         }
         if not np.isfinite(cast(float, record["loss"])):
             kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
@@ -180,7 +187,7 @@ def train(
                 "start another run with a lower learning rate"
             )
         if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
-            result = evaluate_float(network, test_set)
+            result = evaluate_float(network, test_set, cycles=model)
             record |= {key: value for key, value in result.items() if key != "predictions"}
         record["seconds"] = round(time.monotonic() - started, 1)
         with metrics.open("a") as log:
@@ -231,6 +238,7 @@ def _train_epoch(
     batches: Batches,
     answers: TeacherAnswers | None,
     epoch: int,
+    cycles: CycleModel | None,
 ) -> dict[str, object]:
     network.train()
     if recipe.frozen:
@@ -262,6 +270,7 @@ def _train_epoch(
                 recipe.bound_weight,
                 recipe.liveness_weight,
                 recipe.bound_gradient,
+                cycles,
             )
         elif recipe.shapes_batches:
             regulariser = batch_shaping_loss(network, recipe.shaping(epoch), recipe.complexity(epoch))

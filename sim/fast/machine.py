@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import DramConfig
+from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import ONE_IMAGE, Images
 from gatewright.contract.program import Program
 from gatewright.contract.trace import Trace
@@ -55,6 +56,23 @@ def simulate(
         rows = slice(1, run.count + 1)
         auditor.check(run.executed[rows], run.work[rows], records[rows])
     return _result(program, run, records, cycles, tensors, gates)
+
+
+def simulate_decided(program: Program) -> SimResult:
+    """Run ``program`` with the decisions that it was compiled for in place of its gates' own.
+
+    What a gate computes takes its cycles, and its mask is overwritten before the first INDEX reads it. So cycles are
+    those of an image on which the gates decide so, be there one or not; the values are of no use. A live program,
+    which was compiled for no decisions, is a ``GatewrightError``.
+    """
+    if program.live:
+        raise GatewrightError("a live program has no decisions to run with; compile the network for decisions")
+    run = Run(program, program.with_sample(None))
+    for gate in sorted(program.gates, key=lambda gate: gate.index_instruction):
+        run.advance(gate.index_instruction + 1)
+        run.state.masks[gate.mask :].reshape(-1)[: gate.bits] = np.asarray(gate.decision, np.bool_)
+    run.advance()
+    return _result(program, run, *run.schedule(), {}, {})
 
 
 def simulate_images(
