@@ -7,12 +7,11 @@ environment of its own under ``build/``, which is made from the package index wh
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.environments import checked, environment
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -22,7 +21,7 @@ from gatewright.contract.errors import GatewrightError
 REQUIREMENTS = ("scalesim==3.0.0", "numpy==1.26.4")
 
 _RUN = """
-import gc, sys, time
+import gc, resource, sys, time
 from scalesim.scale_sim import scalesim
 config, folder, count = sys.argv[1:]
 seconds = 0.0
@@ -35,7 +34,7 @@ for number in range(int(count)):
     seconds += time.perf_counter() - begin
     del run
     gc.collect()
-print(seconds)
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 """Layer by layer: it keeps every access of what it simulated, and ResNet-18 in one run took more than 17 GB."""
 
@@ -99,11 +98,13 @@ class ScaleSimLayer:
 
 @dataclass(frozen=True)
 class ScaleSimResult:
-    """Cycles of one image, the array's utilisation (0 to 1) in them, and the wall time of its runs, without imports."""
+    """Cycles of one image, the array's utilisation (0 to 1) in them, the wall time of its runs, without imports, and
+    the process's memory in MiB."""
 
     cycles: int
     utilisation: float
     seconds: float
+    memory_mib: int
 
 
 def scale_sim_layers(graph: QuantisedGraph) -> list[ScaleSimLayer]:
@@ -121,32 +122,12 @@ def scale_sim_layers(graph: QuantisedGraph) -> list[ScaleSimLayer]:
     return layers
 
 
-def environment(folder: Path) -> Path:
-    """The interpreter of SCALE-Sim's environment in ``folder``; the environment is made if it is not there.
-
-    Raises
-    ------
-    GatewrightError
-        The package index has not got what is needed, or cannot be reached.
-    """
-    python = folder / "bin" / "python"
-    done = folder / ".installed"
-    if not done.is_file():
-        for command in (
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS],
-        ):
-            _checked(command)
-        done.touch()
-    return python
-
-
 def run_scale_sim(layers: Sequence[ScaleSimLayer], arch: ArchConfig, folder: Path) -> ScaleSimResult:
     """Simulate layers on a weight-stationary array of the size of ``arch``; ``folder`` keeps its files.
 
     SCALE-Sim's own bandwidth estimate is used: its memory does not stall the array.
     """
-    python = environment(folder / "scalesim-environment")
+    python = environment(folder / "scalesim-environment", REQUIREMENTS)
     work = folder / "scalesim"
     config = work / "config.cfg"
     for number, layer in enumerate(layers):
@@ -156,10 +137,11 @@ def run_scale_sim(layers: Sequence[ScaleSimLayer], arch: ArchConfig, folder: Pat
         (here / "layout.csv").write_text(_layout(layer))
     rate = BEAT_BYTES * arch.dram.beats // arch.dram.per_cycles
     config.write_text(_CONFIG.format(**arch.to_dict(), bytes_per_cycle=rate))
-    printed = _checked([str(python), "-c", _RUN, str(config), str(work), str(len(layers))])
+    printed = checked([str(python), "-c", _RUN, str(config), str(work), str(len(layers))])
     cycles = sum(_reported_cycles(work / str(number)) for number in range(len(layers)))
     macs = sum(layer.macs for layer in layers)
-    return ScaleSimResult(cycles, macs / (cycles * arch.peak_macs), float(printed.split()[-1]))
+    seconds, memory = printed.split()[-2:]
+    return ScaleSimResult(cycles, macs / (cycles * arch.peak_macs), float(seconds), int(memory))
 
 
 def _reported_cycles(folder: Path) -> int:
@@ -179,16 +161,3 @@ def _topology(layer: ScaleSimLayer) -> str:
 def _layout(layer: ScaleSimLayer) -> str:
     """Its reader wants a layout of the memories, which it does not use: the configuration says so."""
     return f"Layer{',x' * 19}\n{layer.name}{',1' * 19},\n"
-
-
-def _checked(command: list[str]) -> str:
-    """What a command prints."""
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-    except OSError as error:
-        raise GatewrightError(f"cannot run {command[0]}: {error}") from error
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        ended = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"failed: {' / '.join(last)}"
-        raise GatewrightError(f"{' '.join(command[:2])} ... {ended}")
-    return done.stdout
