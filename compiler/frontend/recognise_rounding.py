@@ -31,7 +31,8 @@ def of_tensor(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         return _weights(walk, value, np.full(len(value.tensor), scale), zero != 0)
     if zero not in (0, INT8_MIN):
         walk.fail(
-            f"it rounds {describe(value)} with a zero point of {zero:g} (in int8); 0 stands for 0 in the machine's maps, or "
+            f"it rounds {describe(value)} with a zero point of {zero:g} (in int8); 0 stands "
+            "for 0 in the machine's maps, or "
             f"{INT8_MIN} where nothing is negative: quantise activations symmetrically"
         )
     if zero == INT8_MIN and isinstance(value, OpenConv) and not value.relu:  # tools leave a ReLU out before such a one
@@ -42,7 +43,7 @@ def of_tensor(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
 
 
 def saturate(graph: FloatGraph) -> None:
-    """Let maps that nothing is added to, or put behind, end where their integers do: their activation may be a ReLU6."""
+    """Let maps that nothing is added to, or put behind, end where their integers do, as a ReLU6 does."""
     shared = {layer.continued for layer in graph.layers if isinstance(layer, FloatConv)}
     shared |= {layer.source for layer in graph.layers if isinstance(layer, FloatMaxPool)}
     for place, layer in enumerate(graph.layers):

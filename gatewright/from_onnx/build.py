@@ -213,7 +213,8 @@ class Builder:
         if unit.scale.size > 1 and (unit.axis % self.known[self.named(node.reads[place])].ndim) != axis:
             self.fail(
                 node,
-                f"its weights {node.reads[place]} have scales along dimension {unit.axis}; the machine has one for each "
+                f"its weights {node.reads[place]} have scales along dimension {unit.axis}; the "
+                "machine has one for each "
                 "filter, or one for all",
             )
         return np.ascontiguousarray(np.broadcast_to(unit.scale.reshape(-1), (count,)), np.float32)
@@ -259,7 +260,8 @@ class Builder:
             if np.prod(np.asarray(shape, np.float64)) > MOST_FOLDED:
                 self.fail(
                     node,
-                    f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} numbers are supported",
+                    f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} "
+                    "numbers are supported",
                 )
 
 
@@ -271,7 +273,7 @@ def _channels_last(model: Model, name: str) -> bool:
 
 
 def _folds(node: Node) -> bool:
-    """Whether a node of constants is computed here: dequantised weights keep their scale, and are a layer's business."""
+    """Whether a node of constants is computed here; dequantised weights keep their scale elsewhere."""
     return node.op not in ("DequantizeLinear", "QuantizeLinear", "If", "Loop", "Scan")
 
 
@@ -292,5 +294,6 @@ def _hint(node: Node) -> str:
     return (
         f"{hint[0].upper()}{hint[1:]}."
         if (hint := _HINTS.get(node.op))
-        else "If the host can do what follows, end before it: --output NAME with the name of a tensor that the machine makes."
+        else "If the host can do what follows, end before it: --output NAME with the name of "
+        "a tensor that the machine makes."
     )

@@ -64,6 +64,10 @@ def dequantize(build: Builder, node: Node) -> None:
     """DequantizeLinear: of weights, whose scale is kept; of a map, which is real here already."""
     if not build.is_known(node, 0):
         source = build.named(node.reads[0])
+        if source in build.model.inputs:
+            build.fail(
+                node, f"{node.reads[0]} comes as integers; let the file begin with a QuantizeLinear of real numbers"
+            )
         scale, zero, _ = _scale(build, node, None)
         given = build.scales.get(source)
         if given is not None and not (np.array_equal(given[0], scale) and np.array_equal(given[1], zero)):
@@ -85,7 +89,8 @@ def dequantize(build: Builder, node: Node) -> None:
         if zero.any():
             build.fail(
                 node,
-                f"its weights {node.reads[0]} have zero points other than 0 (int8) or 128 (uint8); the machine's weights "
+                f"its weights {node.reads[0]} have zero points other than 0 (int8) or 128 "
+                "(uint8); the machine's weights "
                 f"are symmetric: {REQUANTISE}. Or drop the file's scales, and calibrate: --float",
             )
         build.units[node.writes[0]] = Unit(scale.astype(np.float32), axis)
