@@ -21,8 +21,8 @@ from gatewright.own_network import calibration_path, keep_given_ranges
 class Imported:
     """What was made of an ONNX file: the program's ``path``, how it was taken, and how many layers it has.
 
-    ``given`` is how the machine keeps the ranges of a quantised file, ``weights`` how many of its layers with weights keep
-    the file's integers, of how many; None of a float file.
+    ``given`` is how the machine keeps the ranges of a quantised file, ``weights`` how many of its layers with weights
+    keep the file's integers, of how many; None of a float file.
     """
 
     path: Path
@@ -50,8 +50,8 @@ def import_onnx(
     Raises
     ------
     GatewrightError
-        The file cannot be taken (``from_onnx.convert``), the compiler refuses a layer or a combination of layers, or the
-        program cannot be written.
+        The file cannot be taken (``from_onnx.convert``), the compiler refuses a layer or a combination of layers, or
+        the program cannot be written.
     """
     if target.suffix != SUFFIX:
         raise GatewrightError(

@@ -47,7 +47,8 @@ def own_images(
     channels, height, width = shape
     if isinstance(resize, int) and resize < max(height, width):
         raise GatewrightError(
-            f"images are resized to {resize} pixels at the shorter edge, and {height}x{width} are to be cut out of them; "
+            f"images are resized to {resize} pixels at the shorter edge, and {height}x{width} "
+            "are to be cut out of them; "
             f"take at least {max(height, width)}"
         )
 

@@ -92,6 +92,7 @@ def capture_program(program: torch.export.ExportedProgram, input_shape: tuple[in
     find_residuals_elsewhere(walk.graph)
     graph = with_layers_skipped(walk.graph)
     graph.rounding = {name: rounding for name, rounding in graph.rounding.items() if name in graph.shapes}
+    recognise_rounding.saturate(graph)
     verify_float(graph)
     return graph
 

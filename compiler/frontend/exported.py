@@ -113,7 +113,7 @@ def _check(program: torch.export.ExportedProgram, what: str) -> tuple[int, int, 
 
 
 def _let_fake_quantise(program: torch.export.ExportedProgram) -> None:
-    """Let torch run fake quantisation to see its result's shape: it has no other way, and programs from files forbid it."""
+    """Let torch run fake quantisation to see its result's shape, which programs from files forbid."""
     if any("fake_quantize" in str(node.target) for node in program.graph.nodes):
         for node in program.graph.nodes:
             mode = getattr(node.meta.get("val"), "fake_mode", None)

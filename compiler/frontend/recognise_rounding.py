@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Image, Value, describe
+from gatewright.compiler.frontend.patterns import Constant, FeatureMap, Image, OpenConv, Value, describe
 from gatewright.compiler.frontend.walk import Walk
-from gatewright.compiler.graph.graph import Rounding
+from gatewright.compiler.graph.graph import FloatGraph, Rounding
+from gatewright.compiler.kinds.convolution import FloatConv
+from gatewright.compiler.kinds.max_pool import FloatMaxPool
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 
 
@@ -29,11 +31,27 @@ def of_tensor(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         return _weights(walk, value, np.full(len(value.tensor), scale), zero != 0)
     if zero not in (0, INT8_MIN):
         walk.fail(
-            f"it rounds {describe(value)} with a zero point of {zero:g} (in int8); 0 stands for 0 in the machine's maps, or "
+            f"it rounds {describe(value)} with a zero point of {zero:g} (in int8); 0 stands "
+            "for 0 in the machine's maps, or "
             f"{INT8_MIN} where nothing is negative: quantise activations symmetrically"
         )
+    if zero == INT8_MIN and isinstance(value, OpenConv) and not value.relu:  # tools leave a ReLU out before such a one
+        walk.extend(value)
+        value = replace(value, relu=True)
     walk.rounded[value] = Rounding(scale * (INT8_MAX - zero), int(zero))
     return value
+
+
+def saturate(graph: FloatGraph) -> None:
+    """Let maps that nothing is added to, or put behind, end where their integers do, as a ReLU6 does."""
+    shared = {layer.continued for layer in graph.layers if isinstance(layer, FloatConv)}
+    shared |= {layer.source for layer in graph.layers if isinstance(layer, FloatMaxPool)}
+    for place, layer in enumerate(graph.layers):
+        if not isinstance(layer, FloatConv) or not layer.relu or layer.continued is not None or layer.output in shared:
+            continue
+        rounding = graph.rounding.get(layer.output)
+        if rounding is not None and layer.most is None:
+            graph.layers[place] = replace(layer, most=rounding.range)
 
 
 def of_channels(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:

@@ -41,8 +41,8 @@ class FloatConv(Convolution, FloatLayer):
     """A convolution with its batch normalisation folded into ``weight`` and ``bias`` [out channels].
 
     ``most`` is the activation's largest value (6 for ReLU6), None if it has none. In integers it is the saturation: the
-    output's range is at most ``most``, so that 127 stands for no more. ``unit`` [out channels] is the value of one unit of
-    each filter's weights, if the network brings it along.
+    output's range is at most ``most``, so that 127 stands for no more. ``unit`` [out channels] is the value of one
+    unit of each filter's weights, if the network brings it along.
     """
 
     weight: npt.NDArray[np.float64] = field(kw_only=True)

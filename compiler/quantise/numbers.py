@@ -46,8 +46,8 @@ def int8_weights(weight: Array, bias: Array, unit: Array | None = None) -> tuple
     """int8 weights (-127 to 127) of each row, and the rows' scales [rows].
 
     A row's scale is also large enough for its bias (in units of weight scale 1) to stay below
-    ``BIAS_MAX``: weights that are nothing beside their bias lose precision, not the bias. ``unit`` [rows] are the scales
-    of a network that is quantised already; a row keeps its own where it has room for its weights and its bias.
+    ``BIAS_MAX``: weights that are nothing beside their bias lose precision, not the bias. ``unit`` [rows] are the
+    scales of a network that is quantised already; a row keeps its own where it has room for its weights and its bias.
     """
     scale = np.maximum(np.abs(weight).max(1) / INT8_MAX, np.abs(bias) / BIAS_MAX)
     if unit is not None:

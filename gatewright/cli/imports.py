@@ -49,8 +49,8 @@ def import_network(
 ) -> None:
     """Write the network of an ONNX file as an exported program, if the machine has all its layers.
 
-    FILE.pt2 is a network's name for all other commands; calibrate comes first, but for a quantised file (QDQ), which has its
-    ranges.
+    FILE.pt2 is a network's name for all other commands; calibrate comes first, but for a quantised file (QDQ), which
+    has its ranges.
     """
     from gatewright.onnx_import import import_onnx
 
@@ -66,7 +66,8 @@ def import_network(
         return
     click.echo(f"weights    {made.weights[0]} of {made.weights[1]} layers keep the file's integers")
     click.echo(
-        f"maps       {len(given.kept)} of {len(given.kept) + len(given.shared) + len(given.coarser)} keep the file's scale; "
+        f"maps       {len(given.kept)} of "
+        f"{len(given.kept) + len(given.shared) + len(given.coarser)} keep the file's scale; "
         f"{len(given.shared)} share a larger one of their stream, {len(given.coarser)} have 127 steps of 255"
     )
     if taken.coarser:
@@ -75,7 +76,8 @@ def import_network(
         )
     if given.missing:
         click.echo(
-            f"missing    {len(given.missing)} maps have no scale in the file ({', '.join(given.missing[:3])}); measure them: "
+            f"missing    {len(given.missing)} maps have no scale in the file "
+            f"({', '.join(given.missing[:3])}); measure them: "
             f"gatewright calibrate {made.path} --images FOLDER"
         )
 

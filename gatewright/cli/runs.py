@@ -58,8 +58,8 @@ def calibrate(
 ) -> None:
     """Measure a network's activation ranges on up to 512 training images and write them beside it.
 
-    An exported program (torch.export.save, FILE.pt2) sees (pixel / 255 - mean) / std; both are kept with the ranges, and
-    so is --resize.
+    An exported program (torch.export.save, FILE.pt2) sees (pixel / 255 - mean) / std; both are kept with the ranges,
+    and so is --resize.
     """
     from gatewright.compiler.frontend.exported import SUFFIX
     from gatewright.flow import CALIBRATION_IMAGES, write_ranges

@@ -39,7 +39,8 @@ class Builder:
     """A network in the making.
 
     ``known`` has the constants by name, ``live`` what the nodes give for an image of zeros: shapes and types. ``alias``
-    has names that stand for others, ``makers`` the modules by what they write, ``padded`` maps with zeros round them that
+    has names that stand for others, ``makers`` and ``operations`` the modules and ONNX's names of them by
+    what they write, ``padded`` maps with zeros round them that
     nobody has written yet, ``units`` what is known of quantised weights, ``notes`` what a person should know,
     ``turned`` images that the file has channels last.
     """
@@ -54,6 +55,7 @@ class Builder:
         }
         self.alias: dict[str, str] = {}
         self.makers: dict[str, nn.Module] = {}
+        self.operations: dict[str, str] = {}
         self.readers: dict[str, int] = {}
         self.notes: list[str] = []
         self.padded: dict[str, tuple[Node, str, list[int], list[int]]] = {}
@@ -170,7 +172,7 @@ class Builder:
             reason = " ".join(str(error).split())[:200]
             self.fail(node, f"it cannot be computed for one image ({reason}); export the file for a batch of one")
         self.live[node.writes[0]] = result
-        self.makers[node.writes[0]] = module
+        self.makers[node.writes[0]], self.operations[node.writes[0]] = module, node.op
         self.network.append(path or node.name or node.writes[0], module, reads, node.writes[0])
 
     def apply(self, node: Node, function: Callable[..., Tensor], *places: int) -> None:
@@ -211,7 +213,8 @@ class Builder:
         if unit.scale.size > 1 and (unit.axis % self.known[self.named(node.reads[place])].ndim) != axis:
             self.fail(
                 node,
-                f"its weights {node.reads[place]} have scales along dimension {unit.axis}; the machine has one for each "
+                f"its weights {node.reads[place]} have scales along dimension {unit.axis}; the "
+                "machine has one for each "
                 "filter, or one for all",
             )
         return np.ascontiguousarray(np.broadcast_to(unit.scale.reshape(-1), (count,)), np.float32)
@@ -255,7 +258,11 @@ class Builder:
         if node.op in ("ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform"):
             shape = node.attributes.get("shape") or operands[node.reads[-1]].reshape(-1)
             if np.prod(np.asarray(shape, np.float64)) > MOST_FOLDED:
-                self.fail(node, f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} numbers are supported")
+                self.fail(
+                    node,
+                    f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} "
+                    "numbers are supported",
+                )
 
 
 def _channels_last(model: Model, name: str) -> bool:
@@ -266,7 +273,7 @@ def _channels_last(model: Model, name: str) -> bool:
 
 
 def _folds(node: Node) -> bool:
-    """Whether a node of constants is computed here: dequantised weights keep their scale, and are a layer's business."""
+    """Whether a node of constants is computed here; dequantised weights keep their scale elsewhere."""
     return node.op not in ("DequantizeLinear", "QuantizeLinear", "If", "Loop", "Scan")
 
 
@@ -287,5 +294,6 @@ def _hint(node: Node) -> str:
     return (
         f"{hint[0].upper()}{hint[1:]}."
         if (hint := _HINTS.get(node.op))
-        else "If the host can do what follows, end before it: --output NAME with the name of a tensor that the machine makes."
+        else "If the host can do what follows, end before it: --output NAME with the name of "
+        "a tensor that the machine makes."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.from_onnx.build import Builder
-from gatewright.from_onnx.model import Array, load_onnx, read_model
+from gatewright.from_onnx.evaluate import evaluate
+from gatewright.from_onnx.model import load_onnx, read_model
 from gatewright.from_onnx.network import OnnxNetwork
 from gatewright.from_onnx.operators import HANDLERS
 
@@ -30,9 +28,9 @@ TOLERANCE = 1e-3
 class Converted:
     """A network for an image of a ``shape`` (channels, height, width).
 
-    ``quantised`` says whether it has scales of its own, ``notes`` what a person should know about how the file was taken,
-    ``coarser`` maps whose steps are not the file's. ``difference`` is the largest one of a result from ONNX's reference,
-    on one image of noise, ``largest`` the largest result.
+    ``quantised`` says whether it has scales of its own, ``notes`` what a person should know about how the file was
+    taken, ``coarser`` maps whose steps are not the file's. ``difference`` is the largest one of a result from ONNX's
+    reference, on one image of noise, ``largest`` the largest result.
     """
 
     network: OnnxNetwork
@@ -69,7 +67,8 @@ def convert(
     Raises
     ------
     GatewrightError
-        The file is damaged, is no function of one image, or has an operation that is not taken: which node, and what to do.
+        The file is damaged, is no function of one image, or has an operation that is not taken: which node, and what
+        to do.
     """
     proto = load_onnx(path)
     try:
@@ -85,7 +84,8 @@ def _convert(
     model = read_model(proto, size, ends)
     if len(model.inputs) != 1:
         raise GatewrightError(
-            f"it takes {len(model.inputs)} inputs ({', '.join(model.inputs) or 'none'}); a network takes one image: make "
+            f"it takes {len(model.inputs)} inputs ({', '.join(model.inputs) or 'none'}); a "
+            "network takes one image: make "
             "the others constants of the file"
         )
     ((name, shape),) = model.inputs.items()
@@ -124,18 +124,6 @@ def _ends(proto: onnx.ModelProto) -> tuple[list[str], list[str]]:
     return ends, notes
 
 
-class BatchNormalization(OpRun):
-    """In evaluation mode, whatever the opset: onnx.reference takes one of opsets 9 to 13 for one that trains."""
-
-    op_domain = ""
-
-    def _run(self, x: Array, scale: Array, bias: Array, mean: Array, variance: Array, **_: object) -> tuple[Array]:
-        along = (-1, *(1,) * (x.ndim - 2))
-        epsilon = getattr(self, "epsilon", 1e-5)
-        factor = (scale / np.sqrt(variance + epsilon)).reshape(along)
-        return (((x - mean.reshape(along)) * factor + bias.reshape(along)).astype(x.dtype),)
-
-
 def _compare(
     proto: onnx.ModelProto,
     outputs: Sequence[str],
@@ -146,25 +134,14 @@ def _compare(
 ) -> tuple[float, float]:
     """The largest difference from ONNX's reference on an image of noise, and the largest result."""
     image = np.random.default_rng(1).standard_normal(tuple(shape)).astype(np.float32)
-    kept = onnx.ModelProto()
-    kept.CopyFrom(proto)
-    del kept.graph.output[:]
-    kept.graph.output.extend(onnx.ValueInfoProto(name=each) for each in outputs)
     given = image.transpose(0, 2, 3, 1) if channels_last else image
     wanted = next(entry for entry in proto.graph.input if entry.name == name).type.tensor_type.elem_type
     given = np.ascontiguousarray(given).astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            expected = ReferenceEvaluator(kept, new_ops=[BatchNormalization]).run(None, {name: given})
-    except Exception as error:  # whatever numpy raises
-        reason = " ".join(str(error).split())[:200]
-        raise GatewrightError(f"onnx.reference cannot compute it for one image ({reason})") from error
+    expected = evaluate(proto, name, given, outputs)
     back = np.asarray(given, np.float32)
     with torch.no_grad():
         results = network(torch.from_numpy(np.ascontiguousarray(back.transpose(0, 3, 1, 2) if channels_last else back)))
     made = [result.float().numpy() for result in (results if isinstance(results, tuple) else (results,))]
-    expected = [np.asarray(each, np.float32) for each in expected]
     if any(one.shape != other.shape for one, other in zip(made, expected, strict=True)):
         raise GatewrightError(
             f"its results are {[each.shape for each in expected]}, and {[each.shape for each in made]} here"

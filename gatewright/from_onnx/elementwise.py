@@ -264,6 +264,7 @@ def reduce(function: Callable[[Tensor, list[int], bool], Tensor]) -> Callable[[B
     def take(build: Builder, node: Node) -> None:
         value = build.value(node, 0)
         axes = build.optional(node, 1, "axes")
+        axes = None if axes is not None and len(axes) == 0 else axes
         if axes is None and node.attributes.get("noop_with_empty_axes", 0):
             build.same(node)
             return
@@ -303,7 +304,11 @@ def resize(build: Builder, node: Node) -> None:
         ):
             build.fail(node, f"it resizes {old[2:]} to {new[2:]} by {place}; pixels must be repeated, by whole factors")
         build.apply(node, lambda x: F.interpolate(x, size=new[2:], mode="nearest"))
-    elif mode in ("linear", "bilinear") and place in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+    elif (
+        mode in ("linear", "bilinear")
+        and (place != "pytorch_half_pixel" or 1 not in new[2:])
+        and place in ("half_pixel", "pytorch_half_pixel", "align_corners")
+    ):
         if node.attributes.get("antialias", 0):
             build.fail(node, "it smooths (antialias); supported is plain bilinear")
         corners = place == "align_corners"

@@ -114,7 +114,8 @@ def _grown(
         )
     rows, columns = (b - a for a, b in zip(before, behind, strict=True))
     build.note(
-        f"{node.where} pads {rows} rows and {columns} columns more behind the map: its filters have as many zeros in front"
+        f"{node.where} pads {rows} rows and {columns} columns more behind the map: its "
+        "filters have as many zeros in front"
     )
     return np.pad(weight, ((0, 0), (0, 0), (rows, 0), (columns, 0))), behind
 

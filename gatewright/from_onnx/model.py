@@ -146,7 +146,6 @@ REAL = {
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.BFLOAT16,
     onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.UINT8,  # pixels
     onnx.TensorProto.BOOL,
 }
 
@@ -154,9 +153,12 @@ REAL = {
 def _shape(entry: onnx.ValueInfoProto, size: tuple[int, int] | None, batch: int | None) -> tuple[int, ...]:
     """The shape of an input: of ``batch`` images, rows and columns by ``size`` where they are open."""
     kind = entry.type.tensor_type.elem_type
-    if not entry.type.HasField("tensor_type") or kind not in REAL:
+    pixels = kind == onnx.TensorProto.UINT8 and len(entry.type.tensor_type.shape.dim) == 4
+    if not entry.type.HasField("tensor_type") or not (kind in REAL or pixels):
         what = onnx.TensorProto.DataType.Name(kind).lower() if kind else "no tensor"
         raise GatewrightError(f"input {entry.name} is {what}; a network takes an image of real numbers, or of uint8")
+    if any(edge.HasField("dim_value") and edge.dim_value == 0 for edge in entry.type.tensor_type.shape.dim):
+        raise GatewrightError(f"input {entry.name} is empty: a dimension of it is 0; export the file for one image")
     edges = [edge.dim_value if edge.dim_value > 0 else None for edge in entry.type.tensor_type.shape.dim]
     names = [edge.dim_param or "?" for edge in entry.type.tensor_type.shape.dim]
     if len(edges) != 4:

@@ -46,7 +46,7 @@ class OnnxNetwork(nn.Module):
         self.steps: list[Step] = []
 
     def append(self, path: str, module: nn.Module, reads: tuple[str, ...], writes: str) -> None:
-        """Put a step behind the others. What is in the way of its path is kept: the path gets a number, or is shorter."""
+        """Put a step behind the others. What is in the way of its path stays: the path gets a number, or is shorter."""
         place: nn.Module = self
         folders, last = _clean(path), ""
         while len(folders) > 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from gatewright.from_onnx.build import Builder, Unit
 from gatewright.from_onnx.model import Array, Node
@@ -20,10 +21,10 @@ REQUANTISE = (
 def quantize(build: Builder, node: Node) -> None:
     """QuantizeLinear of a map: from here on values are rounded."""
     build.value(node, 0)
-    if build.as_float:
-        build.same(node)
-        return
     scale, zero, bits = _scale(build, node, None)
+    if build.as_float:
+        _activation(build, node, scale, zero)
+        return
     if scale.size != 1:
         build.fail(node, f"it has {scale.size} scales for a map; the machine has one for each map: quantise per tensor")
     if bits != 8 or zero.size != 1:
@@ -47,10 +48,26 @@ def quantize(build: Builder, node: Node) -> None:
     build.apply(node, lambda x: torch.fake_quantize_per_tensor_affine(x, unit, offset, -128, 127))
 
 
+def _activation(build: Builder, node: Node, scale: Array, zero: Array) -> None:
+    """What is left of a QuantizeLinear without its rounding: tools leave a ReLU, or ReLU6, out before one from 0 on."""
+    maker = build.operations.get(build.named(node.reads[0]))
+    if not (zero == -128).all() or scale.size != 1 or maker not in ("Conv", "Add", "BatchNormalization"):
+        build.same(node)
+    elif maker == "Add":
+        build.apply(node, F.relu)
+    else:
+        most = 255 * float(scale.reshape(-1)[0])
+        build.apply(node, lambda x: torch.clamp(x, 0, most))
+
+
 def dequantize(build: Builder, node: Node) -> None:
     """DequantizeLinear: of weights, whose scale is kept; of a map, which is real here already."""
     if not build.is_known(node, 0):
         source = build.named(node.reads[0])
+        if source in build.model.inputs:
+            build.fail(
+                node, f"{node.reads[0]} comes as integers; let the file begin with a QuantizeLinear of real numbers"
+            )
         scale, zero, _ = _scale(build, node, None)
         given = build.scales.get(source)
         if given is not None and not (np.array_equal(given[0], scale) and np.array_equal(given[1], zero)):
@@ -72,7 +89,8 @@ def dequantize(build: Builder, node: Node) -> None:
         if zero.any():
             build.fail(
                 node,
-                f"its weights {node.reads[0]} have zero points other than 0 (int8) or 128 (uint8); the machine's weights "
+                f"its weights {node.reads[0]} have zero points other than 0 (int8) or 128 "
+                "(uint8); the machine's weights "
                 f"are symmetric: {REQUANTISE}. Or drop the file's scales, and calibrate: --float",
             )
         build.units[node.writes[0]] = Unit(scale.astype(np.float32), axis)

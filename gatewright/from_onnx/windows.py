@@ -42,7 +42,8 @@ def max_pool(build: Builder, node: Node) -> None:
     if before != behind:
         build.fail(
             node,
-            f"it pads {before} before and {behind} behind the map; supported is the same on both sides: choose an image "
+            f"it pads {before} before and {behind} behind the map; supported is the same on "
+            "both sides: choose an image "
             "size for which it does, or train with symmetric padding",
         )
 

@@ -1,0 +1,200 @@
+"""Networks from ONNX files beside the same ones from torch: float difference, cycles, and int8 answers.
+
+``python benchmarks/onnx_networks.py --out build/onnx [--networks resnet18,mobilenet-v2] [--size 224]
+[--photographs FOLDER --mean 0.5 --std 0.5] [--weights mobilenet-v2=FILE.safetensors]``
+
+A network is written as ONNX by torch's exporter (batch norms folded, opset 17), imported, and compared with the
+exported program of torch itself: largest difference of logits from onnxruntime; cycles of the simulator, whose logits
+must be the integer reference's. Weights are drawn (SYNTHETIC), unless ``--weights`` names a file of them. A third of
+``--images`` images calibrates; of the others int8 and float give so many answers alike. The ONNX file is also quantised
+by onnxruntime (QDQ, int8, symmetric) on that third and imported: how far the machine's logits are from onnxruntime's,
+and how many answers are the same. ``examples/real_weights/dog_breeds.py`` has a MobileNetV2 and arrays of photographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from safetensors.torch import load_file
+from torch import nn
+
+from gatewright import flow
+from gatewright.compiler.compile import Compiler
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.quantise.quantise import quantise_input
+from gatewright.contract.arch import load_arch
+from gatewright.models.datasets.imagenet import IMAGENET
+from gatewright.models.datasets.images import DataSet
+from gatewright.models.families.mobilenet_v2.network import MobileNetV2
+from gatewright.models.families.network import Network
+from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
+from gatewright.models.own import own_images
+from gatewright.models.synthetic.calibration import calibrate_network
+from gatewright.models.synthetic.densities import densities
+from gatewright.models.synthetic.noise import noise_images
+from gatewright.onnx_import import import_onnx
+from gatewright.own_network import calibrate_own, load_own
+from gatewright.sim.fast.machine import simulate
+
+NETWORKS: dict[str, Callable[[int, int], Network]] = {
+    "resnet18": lambda size, classes: ResNetImageNet(18, size=size, classes=classes),
+    "mobilenet-v2": lambda size, classes: MobileNetV2(size=size, classes=classes),
+}
+"""Each for an edge of its images, and a number of classes."""
+
+HEADS = {"resnet18": "fc.bias", "mobilenet-v2": "classifier.1.bias"}
+"""The tensor with as many numbers as there are classes."""
+
+SEED = 1
+
+
+class Images(CalibrationDataReader):
+    """Images [N, C, H, W], one after the other, for onnxruntime's calibration."""
+
+    def __init__(self, name: str, images: npt.NDArray[np.float32]) -> None:
+        self.left: Iterator[dict[str, npt.NDArray[np.float32]]] = iter([{name: image[None]} for image in images])
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        """The next image; None behind the last."""
+        return next(self.left, None)
+
+
+def run_onnx(path: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The logits [N, classes] of onnxruntime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options)
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
+
+
+def machine(path: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The integer logits [N, classes] of a calibrated program, in real numbers."""
+    _, _, graph = load_own(path)
+    results = run_reference(graph, quantise_input(images, graph))
+    logits = [results.outputs_of(place) for place in range(len(images))]
+    ((name, _),) = logits[0].items()
+    return np.stack([each[name] for each in logits]) * graph.scales[name]
+
+
+def cycles(path: Path, image: npt.NDArray[np.float32], arch_name: str) -> int:
+    """Cycles of one image, whose logits must be the reference's."""
+    _, _, graph = load_own(path)
+    sample = quantise_input(image[None], graph)
+    result = simulate(Compiler(graph, load_arch(arch_name)).compile({}, sample[0]), sample[0])
+    flow.check_outputs(path.name, result.outputs, run_reference(graph, sample).outputs_of(0))
+    return result.cycles
+
+
+def measure(
+    name: str, network: nn.Module, data: DataSet, source: Path, count: int, folder: Path, arch: str
+) -> dict[str, Any]:
+    """All figures of one network on ``count`` images of the folder ``source``, of which the first third calibrates."""
+    images = data.load(source, "train", count).normalised()
+    third = max(16, len(images) // 3)
+    few, rest, shape = images[:third], images[third:], images.shape[1:]
+
+    def calibrated(path: Path) -> None:
+        calibrate_own(path, source, third, data.mean, data.std)
+
+    torch_file, file = folder / f"{name}.torch.pt2", folder / f"{name}.onnx"
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(network, (torch.zeros(1, *shape),)), torch_file)
+        torch.onnx.export(network, (torch.zeros(1, *shape),), file, dynamo=False, opset_version=17)
+    row: dict[str, Any] = {"network": name, "size": shape[1], "images": len(rest)}
+
+    made = import_onnx(file, folder / f"{name}.pt2")
+    row["checked"], row["largest"] = made.converted.difference, made.converted.largest
+    expected = run_onnx(file, rest)
+    with torch.no_grad():
+        ours = np.concatenate([made.converted.network(torch.from_numpy(image[None])).numpy() for image in rest])
+    row["float_difference"], row["float_largest"] = float(np.abs(ours - expected).max()), float(np.abs(expected).max())
+    for path in (torch_file, made.path):
+        calibrated(path)
+    row["cycles_torch"], row["cycles_onnx"] = (cycles(path, rest[0], arch) for path in (torch_file, made.path))
+    got = machine(made.path, rest)
+    row["int8_agrees"] = int((got.argmax(1) == expected.argmax(1)).sum())
+
+    quantised = folder / f"{name}.qdq.onnx"
+    given = onnxruntime.InferenceSession(file).get_inputs()[0].name
+    quantize_static(
+        file,
+        quantised,
+        Images(given, few),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QInt8,
+        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
+    )
+    taken = import_onnx(quantised, folder / f"{name}.qdq.pt2")
+    assert taken.given is not None
+    if taken.given.missing:
+        calibrated(taken.path)
+    theirs, got = run_onnx(quantised, rest), machine(taken.path, rest)
+    row |= {
+        "qdq_weights": taken.weights,
+        "qdq_maps": [len(taken.given.kept), len(taken.given.shared), len(taken.given.coarser)],
+        "qdq_cycles": cycles(taken.path, rest[0], arch),
+        "qdq_rms": float(np.sqrt(((got - theirs) ** 2).mean()) / theirs.std()),
+        "qdq_agrees": int((got.argmax(1) == theirs.argmax(1)).sum()),
+        "qdq_agrees_with_float": int((got.argmax(1) == expected.argmax(1)).sum()),
+        "onnxruntime_int8_agrees_with_float": int((theirs.argmax(1) == expected.argmax(1)).sum()),
+    }
+    return row
+
+
+def main() -> None:
+    """Measure, and print a line for each network."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--images", type=int, default=48)
+    parser.add_argument("--arch", default="ultra96")
+    parser.add_argument("--photographs", type=Path, help="a folder of photographs or arrays; without one, noise")
+    parser.add_argument("--mean", default=",".join(map(str, IMAGENET.mean)), help="of pixels from 0 to 1")
+    parser.add_argument("--std", default=",".join(map(str, IMAGENET.std)))
+    parser.add_argument("--weights", action="append", default=[], metavar="NETWORK=FILE.safetensors")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    source = options.photographs
+    if source is None:
+        source = options.out / "noise"
+        source.mkdir(exist_ok=True)
+        for number, image in enumerate(noise_images(options.images, options.size, SEED, IMAGENET).images):
+            np.save(source / f"{number:04}.npy", image)
+    mean, std = (tuple(map(float, text.split(","))) * (1 if "," in text else 3) for text in (options.mean, options.std))
+    data = own_images((3, options.size, options.size), mean, std)
+    weights = dict(each.split("=", 1) for each in options.weights)
+    rows = []
+    for name in options.networks.split(","):
+        torch.manual_seed(SEED)
+        tensors = load_file(weights[name]) if name in weights else None
+        network = NETWORKS[name](options.size, 1000 if tensors is None else len(tensors[HEADS[name]])).eval()
+        if tensors is not None:
+            network.load_state_dict(tensors)
+        else:
+            seen = torch.from_numpy(data.load(source, "train", 16).normalised())
+            calibrate_network(network, seen, densities(network, 1.0, 1.0), hold_macs=False)
+        row = measure(name, network.eval(), data, source, options.images, options.out, options.arch)
+        rows.append({**row, "synthetic": tensors is None})
+        print(json.dumps(rows[-1]), flush=True)
+        (options.out / "onnx_networks.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
