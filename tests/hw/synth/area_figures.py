@@ -256,6 +256,8 @@ def main(names: list[str]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 areas = synthesise(side_by_side, Path(folder), {})
             parts += [_row(changes, {kind: areas[f"part{number}"]}) for number, changes in enumerate(every)]
+    kinds = list(PARTS)
+    parts.sort(key=lambda row: kinds.index(next(iter(row["modules"]))))
     write({**data, "machines": list(machines.values()), "parts": parts})
 
 
