@@ -66,6 +66,8 @@ def explore(
     refused = [outcome.refused for outcome in result.outcomes if outcome.refused is not None]
     by = ", ".join(f"{sum(one.by == who for one in refused)} by the {who}" for who in sorted({o.by for o in refused}))
     click.echo(f"points     {len(result.outcomes)} of {space.size:,}; {len(refused)} refused{f': {by}' if by else ''}")
+    if len(result.outcomes) < min(points, space.size):
+        click.echo("points     the sampler proposes nothing new; grid tries all of a space")
     click.echo(f"front      {len(result.front)} points")
     click.echo(f"area       {result.area_error}")
     different = [number for number, one in result.verified.items() if not one.same]

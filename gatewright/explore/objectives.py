@@ -20,7 +20,7 @@ OBJECTIVES: dict[str, Objective] = {
     "latency": Objective("Latency", "ms", False, "milliseconds an image, mean over images and networks by their share"),
     "latency_worst": Objective("Worst latency", "ms", False, "milliseconds of the slowest image of all networks"),
     "throughput": Objective("Throughput", "images/s", True, "images a second, one after the other"),
-    "throughput_per_dsp": Objective("Throughput per DSP", "images/s/DSP", True, "the same for each DSP48E2"),
+    "throughput_per_dsp": Objective("Throughput per DSP", "images/s/DSP", True, "images a second for each DSP48E2"),
     "lut": Objective("LUT", "", False, "look-up tables"),
     "ff": Objective("FF", "", False, "flip-flops"),
     "bram36": Objective("BRAM36", "", False, "block memories of 36 Kbit"),

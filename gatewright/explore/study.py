@@ -41,16 +41,25 @@ class Study:
     def __init__(self, space: Space, folder: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
+        path = folder / JOURNAL
+        directions = [_direction(OBJECTIVES[name].larger) for name in space.objectives]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path = str(folder / JOURNAL)
-            storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+            _without_unfinished_line(path)
+            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=STUDY,
+                directions=directions,
+                load_if_exists=True,
+                sampler=self._sampler(0),
+            )
         except OSError as error:
             raise GatewrightError(f"cannot write to {folder}: {error.strerror}") from error
-        directions = [_direction(OBJECTIVES[name].larger) for name in space.objectives]
-        self._study = optuna.create_study(
-            storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=self._sampler(0)
-        )
+        except ValueError as error:
+            raise GatewrightError(
+                f"{path} is damaged ({error}); name another folder, or delete it and begin again"
+            ) from error
         text = json.dumps(space.to_dict())
         if self._study.user_attrs.setdefault(_SPACE, text) != text:
             raise GatewrightError(f"{folder} holds the search of another space; name another folder")
@@ -132,6 +141,12 @@ class Study:
         if search.sampler == "tpe":
             return TPESampler(seed=seed, n_startup_trials=search.batch)
         return NSGAIISampler(seed=seed, population_size=search.batch)
+
+
+def _without_unfinished_line(path: Path) -> None:
+    """Cut what a run that died was writing, or the next line would be appended to it."""
+    if path.is_file() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        path.write_bytes(data[: data.rfind(b"\n") + 1])
 
 
 def judge_outcome(space: Space, outcome: Outcome) -> dict[str, float]:

@@ -136,6 +136,22 @@ def test_another_space_is_refused(tmp_path: Path) -> None:
         Study(replace(SPACE, objectives=("latency",)), tmp_path)
 
 
+def test_a_journal_whose_last_line_was_not_finished_goes_on(
+    tmp_path: Path, work: Workload, known: dict[str, Any]
+) -> None:
+    at_once = whole(tmp_path / "at once", work, known, SPACE, 8)
+    whole(tmp_path / "parts", work, known, SPACE, 3)
+    with (tmp_path / "parts" / "study.journal").open("a") as journal:
+        journal.write('{"op_code": 6, "tri')
+    assert whole(tmp_path / "parts", work, known, SPACE, 8) == at_once
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_text("hello\n")
+    with pytest.raises(GatewrightError, match="study.journal is damaged .*; name another folder, or delete it"):
+        Study(SPACE, tmp_path)
+
+
 def test_points_that_are_none_have_their_reason(work: Workload) -> None:
     boards = replace(SPACE, boards=("ultra96",), axes={"board": ("ultra96",), "columns": (16,)})
     found = Evaluator(boards, [work], 1).evaluate(

@@ -126,18 +126,6 @@ MACHINES: tuple[Changes, ...] = (
         "table_entries": 256,
     },
     {"name": "12x20", "rows": 12, "columns": 20},
-    {"name": "14x14", "rows": 14, "columns": 14, "array_multipliers": 150, "load_vectors": 2, "depthwise": False},
-    {"name": "16x24", "rows": 16, "columns": 24, "array_multipliers": 256, "queue_depth": 16, "dram.outstanding": 8},
-    {"name": "4x28", "rows": 4, "columns": 28, "load_vectors": 2, "depthwise": True},
-    {
-        "name": "16x32",
-        "rows": 16,
-        "columns": 32,
-        "array_multipliers": 512,
-        "load_vectors": 4,
-        "accumulator_depth": 128,
-        "depthwise": False,
-    },
 )
 
 PARTS: dict[str, tuple[Callable[[ArchConfig], Any], list[Changes]]] = {
@@ -168,9 +156,12 @@ PARTS: dict[str, tuple[Callable[[ArchConfig], Any], list[Changes]]] = {
     "masks": (Masks, [{"columns": c} for c in (4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)]),
     "weight_buffer": (
         WeightBuffer,
-        [{"rows": r, "weight_kib": k} for r, k in ((4, 4), (4, 16), (4, 48), (4, 256), (6, 8), (6, 96))]
-        + [{"rows": r, "weight_kib": k} for r, k in ((12, 8), (12, 48), (12, 96))]
-        + [{"rows": 16, "weight_kib": k} for k in (4, 8, 16, 32, 64, 96, 256)],
+        [
+            *({"rows": 4, "weight_kib": k} for k in (2, 4, 8, 16, 48, 256)),
+            *({"rows": 6, "weight_kib": k} for k in (8, 16, 96)),
+            *({"rows": 12, "weight_kib": k} for k in (8, 48, 96)),
+            *({"rows": 16, "weight_kib": k} for k in (4, 8, 16, 32, 64, 96, 256)),
+        ],
     ),
 }
 """Kinds of modules that are synthesised alone, all machines' side by side."""
@@ -265,6 +256,8 @@ def main(names: list[str]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 areas = synthesise(side_by_side, Path(folder), {})
             parts += [_row(changes, {kind: areas[f"part{number}"]}) for number, changes in enumerate(every)]
+    kinds = list(PARTS)
+    parts.sort(key=lambda row: kinds.index(next(iter(row["modules"]))))
     write({**data, "machines": list(machines.values()), "parts": parts})
 
 
