@@ -188,10 +188,11 @@ def test_a_gate_that_costs_more_than_it_saves_is_named(found: dict[str, Any]) ->
         return "\n".join(one["text"] for one in answers({**found, "gates": [gate]}) if one["topic"] == "gates")
 
     assert "Worth keeping" in said(saves) and "more than it saves" not in said(saves)
-    assert "Gate g costs 90 cycles more than it saves, though it leaves out 640 MACs." in said(costs)
+    assert "Gate g costs 90 cycles more than it saves, though 640 MACs are left out." in said(costs)
+    assert "The gates of g cost 90 cycles more than they save" in said({**costs, "kind": "block"})
     assert "64,000 MACs are left out, 1,000 cycles of a full array, and 10 of them are saved (1%)" in said(poor)
     assert "of 5.0 channels that are off 3.0 could be on for no cycle more" in said(free)
-    assert "one of its channels less saves nothing" in said(free)
+    assert "one of its channels less saves nothing (+0.0 cycles)" in said({**free, "free": 0.0})
     assert "The network has no gates." in "\n".join(one["text"] for one in answers({**found, "gates": []}))
 
 
