@@ -33,7 +33,7 @@ def _layers(found: dict[str, Any]) -> list[str]:
         if own:
             cycles = sum(row["cycles"] for row in own)
             texts.append(
-                f"{titles[name][:1].upper()}{titles[name][1:]} holds most of {_layers_named(own)}: "
+                f"{_begin(titles[name])} holds most cycles of {_layers_named(own)}: "
                 f"{cycles:,.0f} cycles ({cycles / total:.1%})."
             )
     gates = sum(row["cycles"] for row in rows if row["kind"] == "gate")
@@ -65,8 +65,10 @@ def _machines(found: dict[str, Any]) -> list[str]:
     spare = [row for row in rows if not row["more"] and row["gain"] > -NOTHING * total]
     if spare:
         texts.append(f"Could be had for less than {NOTHING:.1%}: {', '.join(row['what'] for row in spare)}.")
-    for row in sorted((r for r in rows if not r["more"] and r["gain"] <= -NOTHING * total), key=lambda r: r["gain"]):
-        texts.append(f"{_begin(row['what'])} ({row['line']}) costs {-row['gain']:,.0f} cycles.")
+    needed = sorted((r for r in rows if not r["more"] and r["gain"] <= -NOTHING * total), key=lambda r: r["gain"])
+    if needed:
+        listed = ", ".join(f"{row['what']} {-row['gain']:,.0f}" for row in needed)
+        texts.append(f"Would cost cycles: {listed}.")
     return texts
 
 
@@ -81,9 +83,11 @@ def _gates(found: dict[str, Any]) -> list[str]:
         listed = ", ".join(f"{row['name']} {row['saved']:,.0f}" for row in keep)
         texts.append(f"Worth keeping, with the cycles that each saves while all others stay: {listed}.")
     for row in sorted((row for row in rows if row["saved"] < 0), key=lambda row: row["saved"]):
-        text = f"{_gate(row)} costs {-row['saved']:,.0f} cycles more than it saves"
-        out = row["macs_saved"] > 0
-        texts.append(f"{text}, though it leaves out {row['macs_saved']:,.0f} MACs." if out else f"{text}.")
+        several = row["kind"] == "block"
+        costs, saves = ("cost", "they save") if several else ("costs", "it saves")
+        text = f"{_gate(row)} {costs} {-row['saved']:,.0f} cycles more than {saves}"
+        left_out = f", though {row['macs_saved']:,.0f} MACs are left out" if row["macs_saved"] > 0 else ""
+        texts.append(f"{text}{left_out}.")
     for row in rows:
         if row["saved"] >= 0 and row["promised"] > 0 and row["saved"] < POOR * row["promised"]:
             texts.append(
@@ -97,7 +101,7 @@ def _gates(found: dict[str, Any]) -> list[str]:
                 f"{_gate(row)}: of {row['closed']:,.1f} {row['kind']} that are off {row['free']:,.1f} could be on for "
                 "no cycle more."
             )
-        if row["one_less"] is not None and row["one_less"] >= 0 and row["density"] and row["closed"]:
+        elif row["one_less"] is not None and row["one_less"] >= 0 and row["density"] and row["closed"]:
             texts.append(f"{_gate(row)}: one of its {row['kind']} less saves nothing ({row['one_less']:+,.1f} cycles).")
     return texts
 

@@ -12,7 +12,8 @@ WIDTH = 110
 def text(found: dict[str, Any]) -> str:
     """The answers, and under them the layers, machines and gates in figures."""
     how = "one live program" if found["live"] else "a program for each image"
-    lines = [f"{found['network']} on {found['arch']['name']}, {found['images']} images, {how}"]
+    images = f"{found['images']} image{'' if found['images'] == 1 else 's'}"
+    lines = [f"{found['network']} on {found['arch']['name']}, {images}, {how}"]
     for topic in ("layers", "machines", "gates", "accesses"):
         lines += ["", *(fill(one["text"], WIDTH, subsequent_indent="  ") for one in _of(found, topic))]
     tables = (_layers, _machines, _gates, _accesses)
@@ -103,9 +104,9 @@ WAYS = ("read", "write")
 
 def number(value: float | None) -> str:
     """A figure without decimals, or a dash."""
-    return "-" if value is None else f"{value:,.0f}"
+    return "-" if value is None else f"{round(value):,d}"
 
 
 def signed(value: float | None) -> str:
     """A difference."""
-    return "-" if value is None else f"{value:+,.0f}"
+    return "-" if value is None else f"{round(value):+,d}"

@@ -86,7 +86,7 @@ def _number(value: float) -> str:
 
 def _signed(value: float) -> str:
     """A difference, with its sign."""
-    return f"{value:+,.0f}".replace(",", "\u202f").replace("-", MINUS)
+    return f"{round(value):+,d}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def _percent(value: float, digits: int = 1) -> str:

@@ -84,8 +84,8 @@ def bridge_picture(
     svg = Svg(WIDTH, bottom + 34, title, description + (f"; the axis begins at {origin:g}" if cut else ""))
     for mark in marks:
         svg.line(x_of(mark), top - 4, x_of(mark), bottom, "grid")
-        svg.text(x_of(mark), bottom + 16, f"{mark:.6g}{unit}" if unit else short(mark, 4), "tick middle")
-    begins = f"; the axis begins at {origin:.6g}{unit}" if cut else ""
+        svg.text(x_of(mark), bottom + 16, _tick(mark, unit), "tick middle")
+    begins = f"; the axis begins at {_tick(origin, unit)}" if cut else ""
     svg.text((left + WIDTH - right) / 2, bottom + 32, axis + begins, "axis middle")
 
     def bar(number: int, begin: float, end: float, style: str, words: tuple[str, str, str], whole: bool) -> None:
@@ -110,6 +110,11 @@ def bridge_picture(
     name, style, label, hint = ends.last
     bar(len(steps) + 1, origin, ends.end, style, (name, label, hint), True)
     return svg.render()
+
+
+def _tick(mark: float, unit: str) -> str:
+    """What stands at a mark of an axis: the number and its unit, or a count in thousands and so on."""
+    return f"{mark:.6g}{unit}" if unit else short(mark, 4)
 
 
 def _signed(value: float, digits: int) -> str:
@@ -201,8 +206,7 @@ def distribution_picture(title: str, rows: Sequence[tuple[str, list[float], str]
     base = top + 2 * plot + gap
     for mark in ticks_between(low, high, 8):
         if low <= mark <= high:
-            label = f"{mark:.6g}{unit}" if unit else short(mark, 4)
-            svg.text(left + (mark - low) * scale, base + 16, label, "tick middle")
+            svg.text(left + (mark - low) * scale, base + 16, _tick(mark, unit), "tick middle")
     svg.text((left + WIDTH - right) / 2, base + 34, axis, "axis middle")
     svg.text(14, top + plot + gap / 2, "images", "axis middle", -90)
     return svg.render()

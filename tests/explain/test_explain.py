@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -23,13 +26,17 @@ from gatewright.explain.answers import answers
 from gatewright.explain.gates import gate_groups
 from gatewright.explain.machines import Change, changes
 from gatewright.measure.bounds import Holder
+from gatewright.measure.summary import build_report
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import load_sample
 from gatewright.models.families.spec import NetworkSpec
+from gatewright.report.html import render_html
 from gatewright.sim.counts.ports import ACCESSES
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.held import simulate_held
 from tests.compiler.networks import lively_resnet
+from tests.measure import synthetic
+from tests.report.test_html import _Checker
 
 ARCH = PRESETS["8x8"]
 
@@ -159,6 +166,23 @@ def test_accesses_and_energy_add_up(found: dict[str, Any]) -> None:
     assert "dram.read" in energy["unnamed"] and "macs" not in energy["unnamed"]
 
 
+def test_the_report_has_it_as_a_section(found: dict[str, Any]) -> None:
+    arch, dense = PRESETS["ultra96"], synthetic.dense_run()
+    records, flips = synthetic.image_records(2), synthetic.flip_rates()
+    for explanation in (found, {**found, "energy": None, "gates": []}):
+        page = render_html(build_report(arch, synthetic.NETWORK, dense, records, flips, (), explanation))
+        checker = _Checker()
+        checker.feed(page)
+        checker.close()
+        assert checker.open == [] and "answers" in checker.ids
+        assert {link[1:] for link in checker.links if link.startswith("#")} <= set(checker.ids)
+        for answer in found["answers"]:
+            assert escape(answer["text"]).replace("&#x27;", "&#39;") in page
+        assert all(row["line"] in page or row["refused"] for row in found["machines"])
+        picture = re.findall(r"<svg.*?</svg>", page[page.index('id="answers"') :], re.DOTALL)[0]
+        assert ElementTree.fromstring(picture).findtext("title") == "Who has the cycles of each layer"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -188,10 +212,11 @@ def test_a_gate_that_costs_more_than_it_saves_is_named(found: dict[str, Any]) ->
         return "\n".join(one["text"] for one in answers({**found, "gates": [gate]}) if one["topic"] == "gates")
 
     assert "Worth keeping" in said(saves) and "more than it saves" not in said(saves)
-    assert "Gate g costs 90 cycles more than it saves, though it leaves out 640 MACs." in said(costs)
+    assert "Gate g costs 90 cycles more than it saves, though 640 MACs are left out." in said(costs)
+    assert "The gates of g cost 90 cycles more than they save" in said({**costs, "kind": "block"})
     assert "64,000 MACs are left out, 1,000 cycles of a full array, and 10 of them are saved (1%)" in said(poor)
     assert "of 5.0 channels that are off 3.0 could be on for no cycle more" in said(free)
-    assert "one of its channels less saves nothing" in said(free)
+    assert "one of its channels less saves nothing (+0.0 cycles)" in said({**free, "free": 0.0})
     assert "The network has no gates." in "\n".join(one["text"] for one in answers({**found, "gates": []}))
 
 
