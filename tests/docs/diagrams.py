@@ -83,7 +83,6 @@ READ_BUS = (
         Lane("ARADDR", "m_axi_araddr", valid="m_axi_arvalid"),
         Lane("ARLEN", "m_axi_arlen", valid="m_axi_arvalid", show=str),
         Lane("RVALID", "m_axi_rvalid"),
-        Lane("RREADY", "m_axi_rready"),
         Lane("RLAST", "m_axi_rlast"),
     ),
 )
