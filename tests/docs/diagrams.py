@@ -154,7 +154,7 @@ DIAGRAMS = (
         "first-dispatch",
         "The first instructions leave the sequencer",
         _fetched,
-        (("", READ_BUS[1][4:]), DISPATCH, _unit(Unit.LOAD, "start", "run")),
+        (DISPATCH, _unit(Unit.LOAD, "start", "run")),
         scale=2,
     ),
     Diagram(
