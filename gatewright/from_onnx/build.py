@@ -255,7 +255,10 @@ class Builder:
         if node.op in ("ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform"):
             shape = node.attributes.get("shape") or operands[node.reads[-1]].reshape(-1)
             if np.prod(np.asarray(shape, np.float64)) > MOST_FOLDED:
-                self.fail(node, f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} numbers are supported")
+                self.fail(
+                    node,
+                    f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} numbers are supported",
+                )
 
 
 def _channels_last(model: Model, name: str) -> bool:
