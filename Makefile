@@ -40,12 +40,13 @@ package: $(STAMP) ## the wheel in an environment of its own, used in an empty fo
 	$(VENV)/bin/python -m tests.packaging
 
 # What builds the documentation's site, in an environment of its own; its versions are those of the extra docs.
+# Not quiet: mkdocs would let warnings pass.
 SITE := build/site-env
 
 site: ## the documentation as a site: build/site/index.html
 	@[ -x $(SITE)/bin/mkdocs ] || { $(PYTHON) -m venv $(SITE) && $(SITE)/bin/python -m pip install --quiet \
 		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
-	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
 site-check: $(STAMP) ## run the code of the pages that say it runs: minutes
 	$(VENV)/bin/python -m tests.docs

@@ -16,6 +16,7 @@ from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.kinds.gate import QuantisedGate
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import CYCLES
 from gatewright.flow import Network, compile_dense, evaluate
 from gatewright.measure.records import record_run
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
@@ -118,7 +119,7 @@ def fit_cycles(
     judging, own_runs = drawn.taken(judged), own.taken(slice(None))
     line = _line(_macs(shapes, tiles, channels), measured.sum(0) + outside)
     return CycleFit(
-        format="gatewright-cycles-1",
+        format=CYCLES.name,
         depth=module.depth,
         gating=module.gating,
         arch=arch,

@@ -61,6 +61,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         drawing = wavedrom.render(json.dumps(waves)).tostring()
         return f'<figure class="waves" role="img" aria-label="{html.escape(found[1])}">{drawing}</figure>'
 
+    if _DIAGRAM.search(markdown):
+        page.meta["hide"] = ["toc"]  # diagrams are wide
     return _outside_fences(_lists(markdown), lambda text: _LINK.sub(link, _DIAGRAM.sub(diagram, text)))
 
 

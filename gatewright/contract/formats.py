@@ -112,6 +112,21 @@ REPORT = FileFormat(
     "make the report again",
 )  # fmt: skip
 
+CYCLES = FileFormat(
+    "cycles", 1, "what `fit-cycles -o` names", "a network's cycles by what its gates decide, fitted", "key `format`",
+    "make it again with gatewright fit-cycles",
+)  # fmt: skip
+
+SPACE = FileFormat(
+    "space", 1, "`NAME.toml`", "a space of machines, and what to look for in it", "key `format`",
+    "write it with the keys of docs/explore.md", unmarked=1,
+)  # fmt: skip
+
+ENERGY = FileFormat(
+    "energy", 1, "`NAME.toml`", "picojoules of each access", "key `format`",
+    "write it with the keys of docs/explain.md", unmarked=1,
+)  # fmt: skip
+
 COMPARISON = FileFormat(
     "comparison", 1, "`comparison.json`", "two reports side by side", "key `format`", "compare the reports again",
 )  # fmt: skip
@@ -120,7 +135,7 @@ EXPLANATION = FileFormat(
     "explain", 1, "what `--json` names", "answers about a network on a machine", "key `format`", "explain it again",
 )  # fmt: skip
 
-FORMATS = (PROGRAM, CHECKPOINT, RANGES, CALIBRATION, ARCH, BOARD, CARD, COUNTERS, REPORT)
+FORMATS = (PROGRAM, CHECKPOINT, RANGES, CALIBRATION, ARCH, BOARD, CARD, COUNTERS, REPORT, CYCLES, SPACE, ENERGY)
 """What is read again."""
 
 WRITTEN = (COMPARISON, EXPLANATION)

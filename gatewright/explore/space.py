@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Len
 from gatewright.boards import BoardDram, load_board
 from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import SPACE
 from gatewright.contract.schema import parse, show
 from gatewright.explore.objectives import OBJECTIVES
 
@@ -105,6 +106,7 @@ def load_space(path: Path) -> Space:
         raise GatewrightError(f"{what} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise GatewrightError(f"{what} is not valid TOML: {error}") from error
+    SPACE.check(data.pop("format", None), what)
     file = parse(_File, _whole(data, what), what, _FIX)
     axes: dict[str, tuple[Value, ...]] = {}
     if file.boards:

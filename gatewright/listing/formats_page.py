@@ -53,6 +53,7 @@ A new kind of file is an entry there, and a maker and a reader in `tests/formats
 | `NAME.metrics.jsonl` | a line an epoch, for people and `curves`, which plots what it finds |
 | `state.pt` | for `--resume` of the same run alone |
 | `NAME.trace.json` | the Trace Event Format, for Perfetto |
+| a search's folder (`explore -o`) | for the same search again; another one is refused, and is made anew |
 | `manifest.json`, synthesis's `report.json`, IP-XACT | written for others, and not read again |
 """
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from annotated_types import Ge
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import ENERGY
 from gatewright.contract.program import Program
 from gatewright.contract.schema import parse
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers
@@ -70,6 +71,7 @@ def read_energy_table(path: Path) -> EnergyTable:
         data = tomllib.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise GatewrightError(f"energy table {path} is not valid TOML: {error}") from error
+    ENERGY.check(data.pop("format", None), f"energy table {path}")
     fix = f"it has a table [pj] with numbers, picojoules, of {', '.join(ACCESSES)}"
     table = parse(EnergyTable, data, f"energy table {path}", fix)
     odd = sorted(set(table.per_access) - set(ACCESSES))

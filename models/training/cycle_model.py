@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Interval
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.schema import Count, parse_json
+from gatewright.contract.formats import CYCLES
+from gatewright.contract.schema import Count, format_of, load_json, parse
 from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.network import Network
 from gatewright.models.training.cycle_times import BlockCycles, Cycles, block_shapes, block_times, counts
@@ -47,7 +48,7 @@ class CycleFit:
     decisions: where it is small, a training on MACs is one on cycles. ``runs`` drawn ones were fitted, from ``seed``.
     """
 
-    format: Literal["gatewright-cycles-1"]
+    format: str
     depth: Count
     gating: str
     arch: ArchConfig
@@ -82,7 +83,10 @@ def load_fit(path: Path) -> CycleFit:
         text = path.read_bytes()
     except OSError as error:
         raise GatewrightError(f"cycles {path} cannot be read ({error.strerror}); {FIX}") from error
-    return parse_json(CycleFit, text, f"cycles {path} are damaged", FIX)
+    what = f"cycles {path} are damaged"
+    data = load_json(text, what, FIX)
+    CYCLES.check(format_of(data), f"file of cycles {path}", FIX)
+    return parse(CycleFit, data, what, FIX)
 
 
 class CycleModel:

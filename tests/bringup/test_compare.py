@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from gatewright.bringup.compare import compare, report
-from gatewright.bringup.counters import FORMAT, CounterFile, Expected, Start, read_counters
+from gatewright.bringup.counters import CounterFile, Expected, Start, read_counters
 from gatewright.bringup.memory_steps import scratchpad, tables, weight_buffer
 from gatewright.bringup.script import Script
 from gatewright.cli.main import main
 from gatewright.contract.arch import PRESETS, DramConfig, load_arch
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.formats import COUNTERS
 from gatewright.contract.program import Program
 from gatewright.contract.registers import UNIT_NAMES
 from gatewright.contract.trace import busy_cycles
@@ -40,7 +41,7 @@ def expected(program: Program) -> Expected:
 
 def file_of(starts: list[Start], **changes: object) -> CounterFile:
     """What a driver would write."""
-    return CounterFile(FORMAT, {"file": "p", "checksum": "0"}, {"ROWS": ARCH.rows}, 300.0, 0.1, starts)
+    return CounterFile(COUNTERS.name, {"file": "p", "checksum": "0"}, {"ROWS": ARCH.rows}, 300.0, 0.1, starts)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ class Diagram:
     title: str
     window: Callable[[Records], tuple[int, int]]
     groups: tuple[tuple[str, tuple[Lane, ...]], ...]
+    scale: int = 1
+    """How wide a cycle is drawn: 2 where names stand in it."""
 
 
 def _unit(unit: Unit, *events: str) -> tuple[str, tuple[Lane, ...]]:
@@ -65,6 +67,11 @@ def _unit(unit: Unit, *events: str) -> tuple[str, tuple[Lane, ...]]:
 
 def _unit_name(value: int) -> str:
     return Unit(value).name
+
+
+def _offset(value: int) -> str:
+    """An address as what is left of it in its 4 KiB, which fits into a cycle's picture."""
+    return f"{value & 0xFFF:x}"
 
 
 DISPATCH = (
@@ -80,10 +87,9 @@ READ_BUS = (
     (
         Lane("ARVALID", "m_axi_arvalid"),
         Lane("ARREADY", "m_axi_arready"),
-        Lane("ARADDR", "m_axi_araddr", valid="m_axi_arvalid"),
+        Lane("ARADDR", "m_axi_araddr", valid="m_axi_arvalid", show=_offset),
         Lane("ARLEN", "m_axi_arlen", valid="m_axi_arvalid", show=str),
         Lane("RVALID", "m_axi_rvalid"),
-        Lane("RREADY", "m_axi_rready"),
         Lane("RLAST", "m_axi_rlast"),
     ),
 )
@@ -93,7 +99,7 @@ WRITE_BUS = (
     (
         Lane("AWVALID", "m_axi_awvalid"),
         Lane("AWREADY", "m_axi_awready"),
-        Lane("AWADDR", "m_axi_awaddr", valid="m_axi_awvalid"),
+        Lane("AWADDR", "m_axi_awaddr", valid="m_axi_awvalid", show=_offset),
         Lane("AWLEN", "m_axi_awlen", valid="m_axi_awvalid", show=str),
         Lane("WVALID", "m_axi_wvalid"),
         Lane("WREADY", "m_axi_wready"),
@@ -113,12 +119,12 @@ def _around(first: int, last: int) -> tuple[int, int]:
 
 
 def _boot(records: Records) -> tuple[int, int]:
-    return 0, 24
+    return 0, 16
 
 
 def _fetched(records: Records) -> tuple[int, int]:
     first = int(_first(records, Unit.LOAD)["dispatch"])
-    return first - 14, first + 10
+    return first - 4, first + 10
 
 
 def _gather(records: Records) -> tuple[int, int]:
@@ -148,7 +154,8 @@ DIAGRAMS = (
         "first-dispatch",
         "The first instructions leave the sequencer",
         _fetched,
-        (("", READ_BUS[1][4:]), DISPATCH, _unit(Unit.LOAD, "start", "run")),
+        (DISPATCH, _unit(Unit.LOAD, "start", "run")),
+        scale=2,
     ),
     Diagram(
         "gather",

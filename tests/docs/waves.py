@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,27 +65,31 @@ def picture(diagram: Diagram, cycles: Mapping[int, Sample], first: int, last: in
     for name, lanes in diagram.groups:
         drawn = [_lane(lane, window) for lane in lanes]
         groups += [[name, *drawn]] if name else drawn
-    return {"signal": groups, "head": {"text": diagram.title}, "foot": {"tick": first}, "config": {"hscale": 1}}
+    return {
+        "signal": groups,
+        "head": {"text": diagram.title},
+        "foot": {"tick": first},
+        "config": {"hscale": diagram.scale},
+    }
 
 
 def _lane(lane: Lane, window: Sequence[Sample]) -> dict[str, Any]:
     if not lane.valid:
         bits = [sample[lane.port] >> (lane.bit or 0) & 1 for sample in window]
-        return {"name": lane.label, "wave": "".join(_changes(map(str, bits)))}
+        return {"name": lane.label, "wave": _marks(list(map(str, bits)), "".join)}
     shown = [lane.show(sample[lane.port]) if sample[lane.valid] else "" for sample in window]
-    wave = "".join(_changes(shown))
-    data = [text for text, mark in zip(shown, _changes(shown), strict=True) if text and mark != "."]
-    return {"name": lane.label, "wave": wave, "data": data}
+    marks = _marks(shown, lambda text: "=" if text else "x")
+    return {
+        "name": lane.label,
+        "wave": marks,
+        "data": [text for text, mark in zip(shown, marks, strict=True) if mark == "="],
+    }
 
 
-def _changes(values: Iterator[str] | Sequence[str]) -> list[str]:
-    """A mark for each value: itself if it is a bit, ``=`` for other text, ``x`` for none, ``.`` for the one before."""
-    marks, before = list[str](), None
-    for value in values:
-        mark = value if value in ("0", "1") else "=" if value else "x"
-        marks.append("." if value == before else mark)
-        before = value
-    return marks
+def _marks(values: Sequence[str], mark: Callable[[str], str]) -> str:
+    """A mark for each value; a dot where it is that of the cycle before."""
+    before = [None, *values]
+    return "".join("." if value == last else mark(value) for value, last in zip(values, before, strict=False))
 
 
 def text_of(waves: Mapping[str, Any]) -> str:

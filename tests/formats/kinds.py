@@ -20,15 +20,31 @@ from gatewright.bringup.counters import read_counters
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.quantise.ranges import read_ranges, save_ranges
 from gatewright.contract.arch import PRESETS, load_arch
-from gatewright.contract.formats import ARCH, BOARD, CALIBRATION, CARD, CHECKPOINT, COUNTERS, PROGRAM, RANGES, REPORT
+from gatewright.contract.formats import (
+    ARCH,
+    BOARD,
+    CALIBRATION,
+    CARD,
+    CHECKPOINT,
+    COUNTERS,
+    CYCLES,
+    ENERGY,
+    PROGRAM,
+    RANGES,
+    REPORT,
+    SPACE,
+)
 from gatewright.contract.isa import VERSION
 from gatewright.contract.program import Program
 from gatewright.driver.counters import Counters, write_counters
 from gatewright.driver.registers import UNITS
+from gatewright.explore.space import load_space
+from gatewright.measure.accesses import read_energy_table
 from gatewright.measure.comparison import compare_reports
 from gatewright.measure.comparison import read_report as read_report_file
 from gatewright.measure.summary import build_report
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
+from gatewright.models.training.cycle_model import BlockCycles, CycleFit, FitError, load_fit
 from gatewright.models.zoo.catalogue import FOLDER as ZOO
 from gatewright.models.zoo.catalogue import Card
 from gatewright.own_network import calibrate_own, load_own
@@ -165,6 +181,27 @@ def _keys(value: object) -> dict[str, Any]:
     return {key: _keys(inside) for key, inside in value.items()} if isinstance(value, dict) else {}
 
 
+def make_cycles(folder: Path) -> list[str]:
+    """Of a network of three blocks, with numbers that nobody fitted."""
+    blocks = tuple(BlockCycles(decision=100.5, factor=0.9731, tile=number, pages=0) for number in range(3))
+    error = FitError(1, 0.5, 0.25, 1.0)
+    fit = CycleFit(CYCLES.name, 8, "dual", SMALL, 0, 8, 1000.0, 50_000.0, blocks, error, error, error)
+    fit.save(folder / "cycles.json")
+    return ["cycles.json"]
+
+
+def make_space(folder: Path) -> list[str]:
+    """The example, which does not say its format."""
+    shutil.copy(Path(__file__).parents[2] / "examples" / "space.toml", folder / "space.toml")
+    return ["space.toml"]
+
+
+def make_energy(folder: Path) -> list[str]:
+    """Of two accesses."""
+    (folder / "energy.toml").write_text("[pj]\nscratchpad.read = 1.5\nscratchpad.write = 2.0\n")
+    return ["energy.toml"]
+
+
 MAKERS: dict[str, Callable[[Path], list[str]]] = {
     PROGRAM.kind: make_program,
     CHECKPOINT.kind: make_checkpoint,
@@ -175,6 +212,9 @@ MAKERS: dict[str, Callable[[Path], list[str]]] = {
     CARD.kind: make_card,
     COUNTERS.kind: make_counters,
     REPORT.kind: make_report,
+    CYCLES.kind: make_cycles,
+    SPACE.kind: make_space,
+    ENERGY.kind: make_energy,
 }
 """Each writes files into a folder and returns the names of those that are read."""
 
@@ -188,5 +228,8 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     CARD.kind: lambda path: asdict(Card.load(path)),
     COUNTERS.kind: lambda path: asdict(read_counters(path)),
     REPORT.kind: read_report,
+    CYCLES.kind: lambda path: asdict(load_fit(path)),
+    SPACE.kind: lambda path: asdict(load_space(path)),
+    ENERGY.kind: lambda path: read_energy_table(path).per_access,
 }
 """What a file of the kind holds, for JSON."""

@@ -125,7 +125,7 @@ def test_the_file_keeps_every_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format", "gatewright-cycles-9", "format = 'gatewright-cycles-9' must be 'gatewright-cycles-1'"),
+        ("format", "gatewright-cycles-9", "newer Gatewright: its format is gatewright-cycles-9, this one reads"),
         ("dense", 0, "dense = 0 must be greater than 0"),
         ("outside", -1, "outside = -1 must be greater than or equal to 0"),
         ("blocks", [{"decision": 1}], "missing key blocks.0.factor"),
