@@ -47,8 +47,8 @@ def fit_blocks(
         of_blocks = ((wrong / measured.mean(1, keepdim=True)) ** 2).mean()
         of_runs = ((wrong.sum(0) / measured.sum(0).mean()) ** 2).mean()
         total = of_blocks + WHOLE * of_runs + STAY * (moved**2).mean()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
-    search.step(loss)  # type: ignore[no-untyped-call]
+    search.step(loss)
     return tuple(BlockCycles(*(round(float(number), 4) for number in row)) for row in fitted().detach())
