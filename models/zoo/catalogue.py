@@ -7,7 +7,7 @@ A network ``name`` is ``zoo/name.safetensors``, the card ``zoo/name.json``, the 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -52,9 +52,9 @@ class Card:
     gate_flips: dict[str, Share]
     mac_ratio: Annotated[float, Interval(ge=0)]
     gate_densities: dict[str, Share]
-    spatial_dependent: Share | None
-    channel_dependent: Share | None
-    blocks_closed: Count
+    spatial_dependent: Share | None = field(kw_only=True, default=None)
+    channel_dependent: Share | None = field(kw_only=True, default=None)
+    blocks_closed: Count = field(kw_only=True, default=0)
     exit_shares: list[Share]
     cycles_arch: str
     cycles_images: Count
