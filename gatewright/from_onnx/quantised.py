@@ -64,7 +64,7 @@ def dequantize(build: Builder, node: Node) -> None:
     """DequantizeLinear: of weights, whose scale is kept; of a map, which is real here already."""
     if not build.is_known(node, 0):
         source = build.named(node.reads[0])
-        if source in build.model.inputs:
+        if node.reads[0] in build.model.inputs:
             build.fail(
                 node, f"{node.reads[0]} comes as integers; let the file begin with a QuantizeLinear of real numbers"
             )
