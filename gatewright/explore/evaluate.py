@@ -43,15 +43,15 @@ class Evaluator:
         """The outcomes of numbered points, in their order."""
         outcomes = {number: self._without_cycles(number, values) for number, values in points}
         needed = [_key(o.arch) for o in outcomes.values() if o.arch is not None and o.refused is None]
+        needed = [key for key in needed if key not in self._known]
         groups: dict[ArchConfig, list[DramConfig]] = {}
         for like, dram in dict.fromkeys(needed):
-            if (like, dram) not in self._known:
-                groups.setdefault(like, []).append(dram)
-        self.progress(sum(o.refused is not None for o in outcomes.values()))
+            groups.setdefault(like, []).append(dram)
+        self.progress(len(points) - len(needed))
         for like, drams, results in self._run(groups):
             for dram, result in zip(drams, results, strict=True):
                 self._known[like, dram] = result
-            self.progress(needed.count((like, drams[0])) if len(drams) == 1 else sum(n[0] == like for n in needed))
+            self.progress(sum(key[0] == like for key in needed))
         return [self._with_cycles(outcome) for outcome in outcomes.values()]
 
     def _without_cycles(self, number: int, values: Values) -> Outcome:

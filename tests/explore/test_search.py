@@ -124,6 +124,19 @@ def test_two_workers_find_what_one_finds(tmp_path: Path, work: Workload) -> None
     assert found[0] == found[1]
 
 
+def test_the_progress_comes_to_the_number_of_points(work: Workload) -> None:
+    counted: list[int] = []
+    of_dram = [{"rows": 8, "dram.latency": latency, "clock_mhz": mhz} for latency in (30, 64) for mhz in (150, 300)]
+    one = Evaluator(SPACE, [work], 1, progress=counted.append)
+    one.evaluate(list(enumerate(of_dram[:2])))
+    assert sum(counted) == 2
+    outcomes = one.evaluate(list(enumerate([*of_dram, {"rows": 8, "dram.beats": 9}])))
+    assert sum(counted) == 7
+    # The clock changes no cycle, the DRAM does.
+    first, second, third, fourth, refused = (tuple(outcome.cycles.values()) for outcome in outcomes)
+    assert first == second != third == fourth and refused == ()
+
+
 def test_a_small_space_is_searched_to_its_end(tmp_path: Path, work: Workload, known: dict[str, Any]) -> None:
     space = replace(SPACE, axes={"rows": (8, 16), "dram.latency": (30, 64)})
     outcomes = whole(tmp_path, work, known, space, 100)
