@@ -5,9 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from inspect import getsource
 from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
+
+
+def peak_mib() -> int:
+    """The most memory, in MiB, that this process has had. (What getrusage says a child begins with its parent's.)"""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) // 1024
+
+
+PEAK_MIB = getsource(peak_mib)
+"""That function as text, for scripts in other environments."""
 
 
 def environment(folder: Path, requirements: Sequence[str]) -> Path:

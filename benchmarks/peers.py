@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the modules beside this one, run as a script
 
+from benchmarks.environments import peak_mib
 from benchmarks.scale_sim import ScaleSimLayer, run_scale_sim, scale_sim_layers
 from benchmarks.zigzag import run_zigzag
 from gatewright import flow
@@ -58,7 +58,7 @@ def _measured(name: str, arch: ArchConfig) -> tuple[int, float, int]:
     begin = time.perf_counter()
     cycles = simulate(flow.compile_dense(network, arch, sample)).cycles
     seconds = time.perf_counter() - begin
-    return cycles, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return cycles, seconds, peak_mib()
 
 
 def _verified(name: str, arch: ArchConfig, cycles: int) -> str:

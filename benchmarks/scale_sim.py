@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.environments import checked, environment
+from benchmarks.environments import PEAK_MIB, checked, environment
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
@@ -21,7 +21,7 @@ from gatewright.contract.errors import GatewrightError
 REQUIREMENTS = ("scalesim==3.0.0", "numpy==1.26.4")
 
 _RUN = """
-import gc, resource, sys, time
+import gc, sys, time
 from scalesim.scale_sim import scalesim
 config, folder, count = sys.argv[1:]
 seconds = 0.0
@@ -34,7 +34,7 @@ for number in range(int(count)):
     seconds += time.perf_counter() - begin
     del run
     gc.collect()
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(seconds, peak_mib())
 """
 """Layer by layer: it keeps every access of what it simulated, and ResNet-18 in one run took more than 17 GB."""
 
@@ -137,7 +137,7 @@ def run_scale_sim(layers: Sequence[ScaleSimLayer], arch: ArchConfig, folder: Pat
         (here / "layout.csv").write_text(_layout(layer))
     rate = BEAT_BYTES * arch.dram.beats // arch.dram.per_cycles
     config.write_text(_CONFIG.format(**arch.to_dict(), bytes_per_cycle=rate))
-    printed = checked([str(python), "-c", _RUN, str(config), str(work), str(len(layers))])
+    printed = checked([str(python), "-c", PEAK_MIB + _RUN, str(config), str(work), str(len(layers))])
     cycles = sum(_reported_cycles(work / str(number)) for number in range(len(layers)))
     macs = sum(layer.macs for layer in layers)
     seconds, memory = printed.split()[-2:]

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.environments import checked, environment
+from benchmarks.environments import PEAK_MIB, checked, environment
 from benchmarks.scale_sim import ScaleSimLayer
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 
 REQUIREMENTS = ("zigzag-dse==3.9.1", "six==1.17.0")
 
 _RUN = """
-import json, logging, resource, sys, tempfile, time
+import json, logging, sys, tempfile, time
 logging.disable(logging.CRITICAL)
 from zigzag.api import get_hardware_performance_zigzag
 layers, accelerator, mapping = json.loads(open(sys.argv[1]).read()), *sys.argv[2:]
@@ -29,7 +29,7 @@ for layer in layers:
             [layer], accelerator, mapping, dump_folder=folder, loma_show_progress_bar=False
         )
     cycles.append(found[1])
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+memory = peak_mib()
 print(json.dumps({"cycles": cycles, "seconds": time.perf_counter() - begin, "memory_mib": memory}))
 """
 
@@ -84,7 +84,7 @@ def run_zigzag(layers: Sequence[ScaleSimLayer], arch: ArchConfig, folder: Path) 
     paths = {name: work / f"{name}.{'json' if name == 'layers' else 'yaml'}" for name in files}
     for name, path in paths.items():
         path.write_text(json.dumps(files[name], indent=1))
-    found = json.loads(checked([str(python), "-c", _RUN, *map(str, paths.values())]).splitlines()[-1])
+    found = json.loads(checked([str(python), "-c", PEAK_MIB + _RUN, *map(str, paths.values())]).splitlines()[-1])
     cycles, macs = round(sum(found["cycles"])), sum(layer.macs for layer in layers)
     return ZigZagResult(cycles, macs / (cycles * arch.peak_macs), found["seconds"], found["memory_mib"])
 
