@@ -22,7 +22,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.schema import parse_json
 from gatewright.models.own import OwnSpec, Resize, own_images
 
-Format = Literal["gatewright-calibration-1"]
+Format = Literal["gatewright-calibration-2"]
 
 FEWEST_IMAGES = 16
 """A range that fewer images gave says little of others."""
@@ -38,7 +38,7 @@ class Calibration:
 
     ``program`` is the SHA-256 of the program's file. The network's input is ``(pixel / 255 - mean) / std``, with a mean
     and a std for each channel; ``resize`` is how photographs are brought to its size (``own_images``). ``images`` is
-    how many images were seen, 0 where the network brings its ranges along; ``ranges`` the magnitude of each tensor that
+    how many images were seen, None where the network brings its ranges along; ``ranges`` the magnitude of each tensor that
     becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
     the biases stay as they are.
     """
@@ -47,10 +47,31 @@ class Calibration:
     program: Annotated[str, Len(64, 64)]
     mean: tuple[Mean, ...]
     std: tuple[Deviation, ...]
-    images: Annotated[int, Interval(ge=0, lt=1 << 32)]
+    images: Annotated[int, Interval(ge=FEWEST_IMAGES, lt=1 << 32)] | None
     ranges: dict[str, Range]
     means: dict[str, tuple[ChannelMean, ...]]
-    resize: Resize = "cover"
+    resize: Resize
+
+
+@dataclass(frozen=True)
+class _First:
+    """A calibration of the format before: photographs cover the network's size."""
+
+    format: Literal["gatewright-calibration-1"]
+    program: Annotated[str, Len(64, 64)]
+    mean: tuple[Mean, ...]
+    std: tuple[Deviation, ...]
+    images: Annotated[int, Interval(ge=FEWEST_IMAGES, lt=1 << 32)]
+    ranges: dict[str, Range]
+    means: dict[str, tuple[ChannelMean, ...]]
+
+
+def _read(text: bytes, what: str, fix: str) -> Calibration:
+    """A calibration's file, of this format or the one before."""
+    if b'"gatewright-calibration-1"' not in text:
+        return parse_json(Calibration, text, what, fix)
+    kept = {name: value for name, value in vars(parse_json(_First, text, what, fix)).items() if name != "format"}
+    return Calibration(format="gatewright-calibration-2", resize="cover", **kept)
 
 
 def calibration_path(path: Path) -> Path:
@@ -102,7 +123,7 @@ def calibrate_own(
     of_maps = {} if given else mean_of_maps(exported.graph, pixels)
     short = {name: tuple(map(_short, values)) for name, values in of_maps.items()}
     made = Calibration(
-        "gatewright-calibration-1", exported.digest, means, stds, len(loaded), ranges | given, short, resize
+        "gatewright-calibration-2", exported.digest, means, stds, len(loaded), ranges | given, short, resize
     )
     _save(path, made)
     return made
@@ -124,7 +145,9 @@ def keep_given_ranges(
     _check_normalisation(means, stds)
     given = given_ranges(exported.graph)
     if not given.missing:
-        _save(path, Calibration("gatewright-calibration-1", exported.digest, means, stds, 0, given.ranges, {}, resize))
+        _save(
+            path, Calibration("gatewright-calibration-2", exported.digest, means, stds, None, given.ranges, {}, resize)
+        )
     return given
 
 
@@ -156,7 +179,7 @@ def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:
         text = target.read_bytes()
     except OSError as error:
         raise GatewrightError(f"calibration {target} cannot be read ({error.strerror}); {again}") from error
-    found = parse_json(Calibration, text, f"calibration {target} is damaged", f"make it again: {again}")
+    found = _read(text, f"calibration {target} is damaged", f"make it again: {again}")
     if found.program != exported.digest:
         raise GatewrightError(
             f"calibration {target} belongs to another program: {path.name} was exported again, or is another file; "
