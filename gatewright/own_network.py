@@ -38,8 +38,8 @@ class Calibration:
 
     ``program`` is the SHA-256 of the program's file. The network's input is ``(pixel / 255 - mean) / std``, with a mean
     and a std for each channel; ``resize`` is how photographs are brought to its size (``own_images``). ``images`` is
-    how many images were seen, None where the network brings its ranges along; ``ranges`` the magnitude of each tensor that
-    becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
+    how many images were seen, None where the network brings its ranges along; ``ranges`` the magnitude of each tensor
+    that becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
     the biases stay as they are.
     """
 
