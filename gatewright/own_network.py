@@ -40,8 +40,8 @@ class Calibration:
 
     ``program`` is the SHA-256 of the program's file. The network's input is ``(pixel / 255 - mean) / std``, with a mean
     and a std for each channel; ``resize`` is how photographs are brought to its size (``own_images``). ``images`` is
-    how many images were seen, 0 where the network brings its ranges along; ``ranges`` the magnitude of each tensor that
-    becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
+    how many images were seen, None where the network brings its ranges along; ``ranges`` the magnitude of each tensor
+    that becomes 127, ``means`` the mean of each channel of the maps that ungated convolutions read; without any
     the biases stay as they are.
     """
 
@@ -49,10 +49,10 @@ class Calibration:
     program: Annotated[str, Len(64, 64)]
     mean: tuple[Mean, ...]
     std: tuple[Deviation, ...]
-    images: Annotated[int, Interval(ge=0, lt=1 << 32)]
+    images: Annotated[int, Interval(ge=FEWEST_IMAGES, lt=1 << 32)] | None
     ranges: dict[str, Range]
     means: dict[str, tuple[ChannelMean, ...]]
-    resize: Resize = "cover"
+    resize: Resize
 
 
 def calibration_path(path: Path) -> Path:
@@ -124,7 +124,7 @@ def keep_given_ranges(
     _check_normalisation(means, stds)
     given = given_ranges(exported.graph)
     if not given.missing:
-        _save(path, Calibration(CALIBRATION.name, exported.digest, means, stds, 0, given.ranges, {}, resize))
+        _save(path, Calibration(CALIBRATION.name, exported.digest, means, stds, None, given.ranges, {}, resize))
     return given
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gatewright.from_onnx import elementwise, layers, quantised, windows
+from gatewright.from_onnx import elementwise, layers, quantised, shapes, windows
 from gatewright.from_onnx.build import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -35,19 +35,19 @@ HANDLERS: dict[str, Handler] = {
     "Cast": elementwise.cast,
     "Identity": elementwise.same,
     "Dropout": elementwise.same,
-    "Reshape": elementwise.reshape,
-    "Flatten": elementwise.reshape,
-    "Squeeze": elementwise.reshape,
-    "Unsqueeze": elementwise.reshape,
-    "Transpose": elementwise.transpose,
-    "Slice": elementwise.part,
-    "Gather": elementwise.gather,
+    "Reshape": shapes.reshape,
+    "Flatten": shapes.reshape,
+    "Squeeze": shapes.reshape,
+    "Unsqueeze": shapes.reshape,
+    "Transpose": shapes.transpose,
+    "Slice": shapes.part,
+    "Gather": shapes.gather,
     "ReduceMean": elementwise.reduce(torch.mean),
     "ReduceSum": elementwise.reduce(torch.sum),
     "ReduceMax": elementwise.reduce(torch.amax),
     "ArgMax": elementwise.argmax,
-    "Resize": elementwise.resize,
-    "Upsample": elementwise.resize,
+    "Resize": shapes.resize,
+    "Upsample": shapes.resize,
     "QuantizeLinear": quantised.quantize,
     "DequantizeLinear": quantised.dequantize,
 }
