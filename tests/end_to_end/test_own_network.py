@@ -147,7 +147,7 @@ def test_calibrations_that_do_not_belong_or_are_damaged(tmp_path: Path) -> None:
     whole = json.loads(calibration_path(path).read_text())
     edits: dict[str, tuple[object, str]] = {
         "program": ("0" * 64, "belongs to another program: own.pt2 was exported again"),
-        "images": (-1, "images = -1 must be greater than or equal to 0"),
+        "images": (15, "images = 15 must be greater than or equal to 16"),
         "mean": ([0.5], "has 1 means and 3 deviations"),
         "std": ([0.0, 1.0, 1.0], "std.0 = 0.0 must be greater"),
         "format": ("gatewright-calibration-9", "newer Gatewright: its format is gatewright-calibration-9"),
