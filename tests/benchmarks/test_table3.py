@@ -118,13 +118,13 @@ def test_scale_sim_gets_the_same_work(aimed: Aimed, tmp_path: Path, monkeypatch:
         "    folder.mkdir()\n"
         "    head = 'LayerID, Total Cycles (incl. prefetch), Total Cycles,\\n'\n"
         "    (folder / 'COMPUTE_REPORT.csv').write_text(head + '0, 9, 1000,\\n')\n"
-        "print(2.5)\n"
+        "print(2.5, 17)\n"
     )
-    monkeypatch.setattr(scale_sim, "environment", lambda folder: Path(sys.executable))
+    monkeypatch.setattr(scale_sim, "environment", lambda folder, requirements: Path(sys.executable))
     monkeypatch.setattr(scale_sim, "_RUN", report)
     two = [ScaleSimLayer("a", 6, 6, 3, 3, 16, 32, 1), ScaleSimLayer("fc", 1, 1, 1, 1, 16, 10, 1)]
     result = scale_sim.run_scale_sim(two, ARCH, tmp_path)
-    assert (result.cycles, result.seconds) == (2000, 2.5)
+    assert (result.cycles, result.seconds, result.memory_mib) == (2000, 2.5, 17)
     assert result.utilisation == pytest.approx((16 * 9 * 16 * 32 + 160) / (2000 * 256))
     assert "a,6,6,3,3,16,32,1,1:1," in (tmp_path / "scalesim" / "0" / "topology.csv").read_text()
     assert "ArrayHeight = 16" in (tmp_path / "scalesim" / "config.cfg").read_text()
