@@ -25,20 +25,20 @@ from tests.mutants.campaign import Workplace
 
 
 def run_checks(checks: Sequence[Check], folder: Path, digest: str, minutes: float) -> dict[str, Row]:
-    """Rows by the names of checks, those of an earlier call with the same sources among them."""
+    """Rows by the commands that repeat them, those of an earlier call with the same sources among them."""
     kept = folder / "results.json"
     states: dict[str, dict[str, Row]] = json.loads(kept.read_text()) if kept.is_file() else {}
     rows = states.setdefault(digest, {})
     begin = time.monotonic()
     for check in checks:
-        if check.name in rows:
+        if check.again in rows:
             continue
         if time.monotonic() - begin > 60 * minutes:
             break
         started = time.monotonic()
         found = check.run()
         seconds = round(time.monotonic() - started, 1)
-        rows[check.name] = {**found, "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "seconds": seconds}
+        rows[check.again] = {**found, "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "seconds": seconds}
         folder.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial")
         partial.write_text(json.dumps(states, indent=1) + "\n")
@@ -63,9 +63,9 @@ def main() -> int:
         rows = run_checks(checks, options.out, digest, options.minutes)
     page = options.out / "equality.md"
     options.out.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(checks, {check.name: rows[check.name] for check in checks if check.name in rows}, digest))
+    page.write_text(render(checks, {check.again: rows[check.again] for check in checks if check.again in rows}, digest))
     print(page)
-    return 1 if any(rows[check.name]["differs"] for check in checks if check.name in rows) else 0
+    return 1 if any(rows[check.again]["differs"] for check in checks if check.again in rows) else 0
 
 
 if __name__ == "__main__":

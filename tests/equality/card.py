@@ -36,10 +36,10 @@ def render(checks: Sequence[Check], rows: dict[str, Row], digest: str) -> str:
         seconds=sum(row["seconds"] for row in rows.values()),
         sections=[section for section in sections if section[2]],
         total=len(checks),
-        run=sum(check.name in rows for check in checks),
-        differing=[check.name for check in checks if check.name in rows and rows[check.name]["differs"]],
+        run=sum(check.again in rows for check in checks),
+        differing=[check.name for check in checks if check.again in rows and rows[check.again]["differs"]],
     )
 
 
 def _of_section(key: str, checks: Sequence[Check], rows: dict[str, Row]) -> list[tuple[Check, Row | None]]:
-    return [(check, rows.get(check.name)) for check in checks if check.section == key]
+    return [(check, rows.get(check.again)) for check in checks if check.section == key]

@@ -3,12 +3,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from gatewright.contract.arch import PRESETS
+from gatewright.verify.lockstep import Verified
+from tests.equality import checks as checks_module
 from tests.equality.__main__ import run_checks
 from tests.equality.card import render
 from tests.equality.checks import Check, Row, network_checks, program_checks, proof_checks
+from tests.mutants.campaign import Verdict as Judged
+from tests.mutants.mutant import Mutant
 from tests.proofs.proofs import PROOFS
+from tests.proofs.solve import Result, Verdict
 
-FIGURES = {"instructions": 7, "cycles": 1234, "events": 9, "writes": 3, "compared_bytes": 5}
+FIGURES = {"instructions": 7, "cycles": 1234, "events": 9, "compared_bytes": 5}
 
 
 def network(name: str, ran: list[str], differs: str = "") -> Check:
@@ -25,7 +33,7 @@ def test_a_second_call_runs_what_is_missing_and_other_sources_run_all(tmp_path: 
     run_checks(checks[:1], tmp_path, "sources", float("inf"))
     assert ran == ["one"]
     rows = run_checks(checks, tmp_path, "sources", float("inf"))
-    assert ran == ["one", "two"] and set(rows) == {"one", "two"}
+    assert ran == ["one", "two"] and set(rows) == {"gatewright verify one", "gatewright verify two"}
     run_checks(checks, tmp_path, "changed", float("inf"))
     assert ran == ["one", "two", "one", "two"]
     assert set(json.loads((tmp_path / "results.json").read_text())) == {"sources", "changed"}
@@ -67,3 +75,42 @@ def test_the_card_asks_for_every_network_preset_kind_and_proof() -> None:
     assert [check.name for check in proof_checks()] == list(PROOFS)
     programs = {check.name: check.again for check in program_checks(10)}
     assert programs["images"] == "python -m tests.cosim.random_lockstep --first 10000000 --programs 10 --images"
+
+
+def test_other_numbers_of_programs_are_other_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page for 2,000 programs must not show what 10 have found; and a program that differs stands on it."""
+    asked: list[range] = []
+
+    def run(seeds: range) -> tuple[int, str | None]:
+        asked.append(seeds)
+        return (len(seeds), None) if len(seeds) == 10 else (7, "seed 7 differs")
+
+    monkeypatch.setattr(checks_module, "KINDS", {"layers": (run, "")})
+    few, many = list(program_checks(10)), list(program_checks(20))
+    run_checks(few, tmp_path, "sources", float("inf"))
+    rows = run_checks(many, tmp_path, "sources", float("inf"))
+    assert [len(seeds) for seeds in asked] == [10, 20]
+    page = render(many, rows, "sources")
+    assert "| layers | 7 | **yes** | `python -m tests.cosim.random_lockstep" in page and "1 of 1 checks" in page
+
+
+def test_what_differs_is_in_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network, a proof and a fault, whatever finds it."""
+    found = Verified(0, 7, 9, 3, 1, 5, 1234, 0.1, "cycle 7 differs")
+    monkeypatch.setattr(checks_module, "_expectation", lambda *asked: None)
+    monkeypatch.setattr(checks_module, "capacity_for", lambda expectations: None)
+    monkeypatch.setattr(checks_module.design, "machine_verilog", lambda arch: "")
+    monkeypatch.setattr(checks_module, "verify", lambda bench, expectations: [found])
+    row = checks_module._compare("resnet20", PRESETS["4x4"], "live")
+    assert (row["differs"], row["cycles"], row["images"], row["machine"]) == ("cycle 7 differs", 1234, 2, "4x4")
+
+    monkeypatch.setattr(checks_module, "solve", lambda proof, aim: Result(Verdict.DISPROVED, "waits", 3, 0.1))
+    assert "waits" in next(proof_checks()).run()["differs"]
+
+    mutant = Mutant("unseen", "hw/top.py", "a", "b", "wrong")
+
+    class Blind:
+        def judge(self, mutant: Mutant) -> Judged:
+            return Judged(mutant, None, 0.1, "")
+
+    assert checks_module._fault(Blind(), mutant)["differs"] == "no check notices it"  # type: ignore[arg-type]
