@@ -19,16 +19,13 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from gatewright.contract.arch import ArchConfig
+from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.block import BlockMasks
 from gatewright.models.families.network import Network
 from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
 from gatewright.models.gates.kinds import Gating
-
-BEAT_BYTES = 16
-"""Of a beat of the DRAM."""
 
 TAPS = 9
 """Of a block's convolutions, 3x3."""
