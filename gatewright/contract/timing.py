@@ -81,3 +81,12 @@ STORE_ANSWER = STORE_LATENCY - STORE_BUS_START - 1
 def array_latency(rows: int, columns: int) -> int:
     """From the end of a stream to its last accumulator write: rows down, columns across."""
     return rows + columns + ARRAY_OVERHEAD
+
+
+def array_order_depth(rows: int, columns: int) -> int:
+    """MATMULs that may be taken and not yet complete: they complete in their order, and each has a place in it.
+
+    With work, one more is taken while one streams, and those in the pipeline were taken DECODE_LATENCY + 1 cycles
+    apart: for these there is always a place. Those without work are taken while another streams, and wait for one.
+    """
+    return 4 + -(-(rows + columns + ARRAY_OVERHEAD) // (DECODE_LATENCY + 1))

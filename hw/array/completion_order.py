@@ -7,19 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.timing import DECODE_LATENCY, EMPTY_LATENCY, array_latency
+from gatewright.contract.timing import DECODE_LATENCY, EMPTY_LATENCY, array_order_depth
 
-
-def order_depth(arch: ArchConfig) -> int:
-    """MATMULs that may be taken and not yet complete.
-
-    A new head is valid only DECODE_LATENCY cycles after a MATMUL was taken. While the oldest one streams, one more is
-    taken at most (the next one needs the shadow registers, or the stream's end); then it is array_latency cycles in
-    the pipeline. Completed at once or not, those behind it leave faster than new ones come.
-    """
-    return 4 + -(-array_latency(arch.rows, arch.columns) // (DECODE_LATENCY + 1))
-
-
+assert DECODE_LATENCY >= 2, "the next take comes when room knows of the one before"
 assert EMPTY_LATENCY == 3, "the register in front, retire, the count"
 
 
@@ -28,11 +18,12 @@ class CompletionOrder(wiring.Component):
 
     ``retire``, a register, counts one in the next cycle: the one that is ``done``, else one without work with none
     before it. A MATMUL is taken in a register first: without work it counts EMPTY_LATENCY cycles after its ``take``.
+    ``room``, a register: there is a place for another one; a place is free in the cycle that counts its MATMUL.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
-        self._depth = order_depth(arch)
-        super().__init__({"take": In(1), "empty": In(1), "done": In(1), "retire": Out(1)})
+        self._depth = array_order_depth(arch.rows, arch.columns)
+        super().__init__({"take": In(1), "empty": In(1), "done": In(1), "retire": Out(1), "room": Out(1, init=1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -40,7 +31,7 @@ class CompletionOrder(wiring.Component):
         empties, count = Signal(self._depth), Signal(range(self._depth + 1))
         waiting, oldest_empty, leaves = Signal(), Signal(), Signal()
         taken, empty = Signal(), Signal(reset_less=True)
-        m.d.sync += [taken.eq(self.take), empty.eq(self.empty), self.retire.eq(leaves)]
+        m.d.sync += [taken.eq(self.take), empty.eq(self.empty), self.retire.eq(leaves), self.room.eq(count != self._depth)]
         m.d.comb += [
             waiting.eq(count != 0),
             oldest_empty.eq(Mux(waiting, empties[0], taken & empty)),

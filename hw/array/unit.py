@@ -106,11 +106,15 @@ class ArrayUnit(wiring.Component):
         """The head leaves the queue when the shadow registers are free; and what is kept of it."""
         queue, prepare, loader = self.queue, self._prepare, self._loader
         m.submodules.order = order = CompletionOrder(self._arch)
-        after_empty = Signal()
         ready, waits_for_stream = Signal(), Signal()
         m.d.comb += [
-            waits_for_stream.eq(after_empty | (prepare.matmul.filters_stand != self._filters_stand)),
-            ready.eq(~loader.loading & ~(loader.full & self._streamer.streaming) & ~(self._streams & waits_for_stream)),
+            waits_for_stream.eq(~prepare.empty & (prepare.matmul.filters_stand != self._filters_stand)),
+            ready.eq(
+                order.room
+                & ~loader.loading
+                & ~(loader.full & self._streamer.streaming)
+                & ~(self._streams & waits_for_stream)
+            ),
             queue.take.eq(queue.valid & queue.waits_met & ready),
             loader.take.eq(queue.take & ~prepare.empty),
             order.take.eq(queue.take),
@@ -120,8 +124,6 @@ class ArrayUnit(wiring.Component):
             self.progress.run.eq(queue.take),
             self.progress.retire.eq(order.retire),
         ]
-        with m.If(queue.take):
-            m.d.sync += after_empty.eq(prepare.empty)
         filters_stand, swaps = prepare.matmul.filters_stand, self._streamer.swaps
         with m.If(loader.take):
             m.d.sync += [

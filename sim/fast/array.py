@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, Opcode, Stationary, column
-from gatewright.contract.timing import ACCUMULATOR_LATENCY, EMPTY_LATENCY, array_latency
+from gatewright.contract.timing import ACCUMULATOR_LATENCY, EMPTY_LATENCY, array_latency, array_order_depth
 from gatewright.sim.fast import faults, work
-from gatewright.sim.fast.context import STANDING, STREAM_END, UNIT_ARRAY, Bursts, Schedule
+from gatewright.sim.fast.context import ORDER, ORDER_NEXT, STANDING, STREAM_END, UNIT_ARRAY, Bursts, Schedule
 from gatewright.sim.fast.kernels import copy_bytes, kernel
 from gatewright.sim.fast.sizes import (
     ONLY_FEWER,
@@ -50,6 +50,7 @@ IN_ORDER = column(Opcode.MATMUL, "in_order")
 
 FILTERS = int(Stationary.FILTERS)
 _array_latency = kernel(array_latency)
+_array_order_depth = kernel(array_order_depth)
 
 
 @kernel
@@ -208,6 +209,14 @@ def _multiply(
 
 
 @kernel
+def at_start(geometry: Geometry) -> npt.NDArray[np.int64]:
+    """``Schedule.array`` before the first MATMUL."""
+    state = np.zeros(ORDER + _array_order_depth(geometry.rows, geometry.columns), np.int64)
+    state[STANDING] = -1
+    return state
+
+
+@kernel
 def time(
     geometry: Geometry,
     row: npt.NDArray[np.int64],
@@ -216,21 +225,25 @@ def time(
     ready: int,
     waits: int,
 ) -> tuple[int, int, int, int]:
-    """(start, run, free, done) of a MATMUL: free when its last stream begins."""
+    """(start, run, free, done) of a MATMUL: free when its last stream begins, without work at once."""
     still, stream_end = row[STATIONARY], schedule.array[STREAM_END]
-    start = max(ready, waits)
-    if schedule.array[STANDING] >= 0 and still != schedule.array[STANDING]:
-        start = max(start, stream_end)
+    place = ORDER + schedule.array[ORDER_NEXT]
+    start = max(ready, waits, schedule.array[place])
     if done[work.BLOCKS] == 0:
-        free, end = max(start + 1, stream_end), start + EMPTY_LATENCY
+        free, end = start + 1, start + EMPTY_LATENCY
     else:
+        if schedule.array[STANDING] >= 0 and still != schedule.array[STANDING]:
+            start = max(start, stream_end)
         streamed = done[work.PIXELS] if still == FILTERS else done[work.FILTERS]
         stream_end = max(start + done[work.PRELOAD], stream_end) + done[work.CYCLES]
         free = stream_end - max(streamed, ACCUMULATOR_LATENCY)
         end = stream_end + _array_latency(geometry.rows, geometry.columns)
         schedule.array[STANDING] = still
         schedule.array[STREAM_END] = stream_end
-    return start, start, free, max(end, schedule.last_done[UNIT_ARRAY] + 1)
+    end = max(end, schedule.last_done[UNIT_ARRAY] + 1)
+    schedule.array[place] = end
+    schedule.array[ORDER_NEXT] = (place - ORDER + 1) % (len(schedule.array) - ORDER)
+    return start, start, free, end
 
 
 @kernel

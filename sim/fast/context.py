@@ -38,8 +38,9 @@ class Bursts(NamedTuple):
     listed: npt.NDArray[np.int64]
 
 
-STANDING, STREAM_END = range(2)
-"""Columns of ``Schedule.array``: the operand that stands in the array (-1: none), and the last stream's end."""
+STANDING, STREAM_END, ORDER_NEXT, ORDER = range(4)
+"""Columns of ``Schedule.array``: the operand that stands in the array (-1: none); the last stream's end; of the places for
+MATMULs that are not yet complete the next one's, and from ORDER on when each was left the last time."""
 
 
 class Schedule(NamedTuple):

@@ -16,7 +16,7 @@ from gatewright.contract.images import DRAM_ADDRESSES
 from gatewright.contract.isa import COUNT_BITS, FORMATS, NO_TABLE, UNITS, WAITS, Opcode, column
 from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATENCY, FETCH_LATENCY, LEFT_OUT_LATENCY
 from gatewright.contract.trace import TRACE_DTYPE
-from gatewright.sim.fast import faults, load, store, work
+from gatewright.sim.fast import array, faults, load, store, work
 from gatewright.sim.fast.channel import Writes, begin_pass, end_pass
 from gatewright.sim.fast.context import (
     FINISHED,
@@ -230,7 +230,7 @@ def _schedule_kernel(fingerprint: str) -> Callable[..., int]:
         done_at = np.zeros((UNITS, rows), np.int64)
         channel = np.zeros(1 + len(bursts), np.int64)
         none = np.zeros(UNITS, np.int64), np.zeros(UNITS, np.int64)
-        now = Schedule(none[0], none[1], bursts, np.zeros(1, np.int64), channel, writes, np.array([-1, 0]))
+        now = Schedule(none[0], none[1], bursts, np.zeros(1, np.int64), channel, writes, array.at_start(geometry))
         last_done = now.last_done
         begin_pass(geometry, writes)
 

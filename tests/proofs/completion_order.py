@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from amaranth import Cat, Mux, Signal
 
 from gatewright.contract.timing import DECODE_LATENCY, EMPTY_LATENCY
+from gatewright.hw.array import completion_order as order_module
 from gatewright.hw.array import unit as module
-from gatewright.hw.array.completion_order import order_depth
 from gatewright.hw.array.unit import ArrayUnit
 from tests.hw.instructions import ARCH
 from tests.mutants.mutant import Mutant
@@ -20,14 +21,20 @@ from tests.proofs.unknown import unknown_parts
 _CYCLES = 32
 """From the reset on."""
 
-_UNDER_WAY = range(2 * order_depth(ARCH))
+_PLACES = 3
+"""Fewer than a machine has: they are all taken within the cycles that the proof looks at."""
+
+_UNDER_WAY = range(4 * _PLACES)
 
 
 def completion_order() -> Harness:
     """ARRAY's loader, streamer and pipeline as they are, with MATMULs of any sizes; no data."""
     h = Harness(resets=False)
     m = h.m
-    with unknown_parts(module, "ArrayPrepare", "OperandWalk", "OperandTurn", "Grid"):
+    with (
+        unknown_parts(module, "ArrayPrepare", "OperandWalk", "OperandTurn", "Grid"),
+        patch.object(order_module, "array_order_depth", lambda rows, columns: _PLACES),
+    ):
         unit = ArrayUnit(ARCH)
         inside = Inside(unit)
     m.submodules.array = inside.fragment
@@ -45,7 +52,8 @@ def completion_order() -> Harness:
         h.assume(~queue.valid | prepare.empty | ((size >= least) & (size <= _CYCLES)))
     order = inside.of(unit, "order")
     _follow(h, queue.take, prepare.empty, order.done, order.retire)
-    h.check("room", ~inside.of(order, "pushes") | (inside.of(order, "place") != order_depth(ARCH)))
+    h.cover("no_place", ~order.room)
+    h.check("room", ~inside.of(order, "pushes") | (inside.of(order, "place") != _PLACES))
     return h
 
 
@@ -98,18 +106,18 @@ COMPLETION_ORDER = Proof(
             "the order of completions is lost: cycles differ, or the machine hangs",
         ),
         Mutant(
-            "order-too-short",
+            "order-room-a-place-too-many",
             _ORDER,
-            "return 4 + -(-array_latency(arch.rows, arch.columns) // (DECODE_LATENCY + 1))",
-            "return 3",
-            "completions are lost where many short MATMULs are under way",
+            "self.room.eq(count != self._depth)",
+            "self.room.eq(count <= self._depth)",
+            "while one MATMUL streams, more without work are taken than there are places for",
         ),
         Mutant(
-            "order-empty-ones-pile-up",
+            "order-room-not-asked-for",
             _UNIT,
-            "waits_for_stream.eq(after_empty | (prepare.matmul.filters_stand != self._filters_stand))",
-            "waits_for_stream.eq(prepare.matmul.filters_stand != self._filters_stand)",
-            "while one MATMUL streams, more are taken than there is room for",
+            "order.room\n                & ~loader.loading",
+            "~loader.loading",
+            "while one MATMUL streams, more without work are taken than there are places for",
         ),
     ),
     search=_CYCLES,

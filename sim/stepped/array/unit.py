@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.isa import Unit
-from gatewright.contract.timing import ACCUMULATOR_LATENCY, ARRAY_OVERHEAD, EMPTY_LATENCY
+from gatewright.contract.timing import ACCUMULATOR_LATENCY, ARRAY_OVERHEAD, EMPTY_LATENCY, array_order_depth
 from gatewright.sim.stepped.array.grid import PRODUCT_STAGES, Grid
 from gatewright.sim.stepped.array.operand_fetch import Fetched, Fetcher, Slot
 from gatewright.sim.stepped.instruction import Instruction, effective_work
@@ -46,8 +46,9 @@ class ArrayUnit:
     its data through rows + columns + ARRAY_OVERHEAD registers; the last ACCUMULATOR_LATENCY of them are the entry's
     read, its output register, the addition and the write.
 
-    A MATMUL without work leaves the queue like any other; the one behind it is taken once the stream is over. It
-    is complete EMPTY_LATENCY cycles later, and behind those before it: one a cycle is counted.
+    A MATMUL without work leaves the queue like any other, whatever streams, and frees the unit at once. It is complete
+    EMPTY_LATENCY cycles later, and behind those before it: one a cycle is counted. Each has a place in the order until
+    then, with work or not, and is taken only when there is one.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -57,7 +58,6 @@ class ArrayUnit:
         self._fetcher: Fetcher | None = None
         self._tiles: Iterator[Tile] = iter(())
         self._stationary: int | None = None
-        self._after_empty = False
         # Loader: the tile being loaded (or next to be), its addresses, and the tile in the full shadow registers.
         self._loading: Tile | None = None
         self._addresses: Iterator[Fetched] = iter(())
@@ -71,6 +71,7 @@ class ArrayUnit:
         self._slots: deque[Slot | None] = deque([None] * (arch.rows + arch.columns + ARRAY_OVERHEAD))
         self._slots_busy = 0
         self._order: deque[tuple[Instruction, bool]] = deque()
+        self._places = array_order_depth(arch.rows, arch.columns)
 
     def step(self) -> None:
         """One clock cycle."""
@@ -93,21 +94,19 @@ class ArrayUnit:
         if self._loading is not None or self._shadow is not None:
             return
         head = self._shared.queues[Unit.ARRAY].head
-        if head is None:
+        if head is None or len(self._order) == self._places or not self._shared.completions.met(head):
             return
+        work = effective_work(head, self._shared.tables, self._shared.arch.rows)
+        empty = 0 in (work.pixels, work.filters, work.slices)
         other_buffer = self._stationary is not None and self._stationary != head["stationary"]
-        if (other_buffer or self._after_empty) and self._streaming is not None:
+        if other_buffer and self._streaming is not None and not empty:
             return
         matmul = self._shared.take(Unit.ARRAY)
         if matmul is None:
             return
-        work = effective_work(matmul, self._shared.tables, self._shared.arch.rows)
-        if 0 in (work.pixels, work.filters, work.slices):
-            self._order.append((matmul, True))
-            self._after_empty = True
+        self._order.append((matmul, empty))
+        if empty:
             return
-        self._order.append((matmul, False))
-        self._after_empty = False
         self._stationary = matmul["stationary"]
         self._tiles = self._walk(Fetcher(self._shared, matmul, work))
         self._next_tile()

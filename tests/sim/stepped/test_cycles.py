@@ -168,12 +168,22 @@ def test_next_matmul_loads_while_the_last_stream_runs_unless_it_needs_the_other_
     assert times(arch_of(4, 4), [same, same, other])[:3] == expected
 
 
-def test_matmul_without_work_completes_behind_the_one_before_and_holds_the_unit_until_the_stream_is_over() -> None:
-    work, empty = matmul(20, 4, 4, Stationary.FILTERS), matmul(7, 0, 4, Stationary.FILTERS)
+def test_matmul_without_work_is_taken_while_another_streams_and_completes_behind_it() -> None:
+    work, empty = matmul(20, 4, 4, Stationary.FILTERS), matmul(7, 0, 4, Stationary.PIXELS)
     # e = 7 + EMPTY_LATENCY 3. With work: s = 8 + 6, S = 15, stream_end 35, e = 49. Behind it: head from 15 on, s = 21,
-    # e = 50; s = 35, e = 51.
-    expected = [(0, 7, 7, 10), (1, 14, 14, 49), (2, 21, 21, 50), (3, 35, 35, 51)]
-    assert times(arch_of(4, 4), [empty, work, empty, empty])[:4] == expected
+    # e = 50; s = 28, e = 51. Work again: s = 35, S = 36, stream_end 56, e = 70.
+    expected = [(0, 7, 7, 10), (1, 14, 14, 49), (2, 21, 21, 50), (3, 28, 28, 51), (4, 35, 35, 70)]
+    assert times(arch_of(4, 4), [empty, work, empty, empty, work])[:5] == expected
+
+
+def test_a_matmul_that_finds_no_place_in_the_order_waits_until_the_oldest_one_is_complete() -> None:
+    work, empty = matmul(100, 4, 4, Stationary.FILTERS), matmul(7, 0, 4, Stationary.FILTERS)
+    # 4 + ceil(14 / 7) = 6 places. s = 7, S = 8, stream_end 108, e = 122. Five without work: s = 14, 21, ..., 42; e = 123,
+    # 124, ..., 127. The seventh MATMUL: s = 122, e = 128; the eighth: s = max(129, 123).
+    expected = [(0, 7, 7, 122)]
+    expected += [(number, 7 + 7 * number, 7 + 7 * number, 122 + number) for number in range(1, 6)]
+    expected += [(6, 122, 122, 128), (7, 129, 129, 132)]
+    assert times(arch_of(4, 4), [work] + 7 * [empty])[:8] == expected
 
 
 def test_matmul_loads_filters_of_a_table_one_by_one() -> None:
