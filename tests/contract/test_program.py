@@ -18,8 +18,8 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode
 from gatewright.contract.program import Program
+from gatewright.verify.kit.programs import make_program, row
 from tests.support.listings import CODE_ADDRESS, random_program
-from tests.support.programs import make_program, row
 
 
 def assert_equal(left: Program, right: Program) -> None:

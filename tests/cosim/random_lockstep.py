@@ -28,13 +28,13 @@ from gatewright.contract.registers import ErrorCode
 from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.verify import design, lockstep, runner
 from gatewright.verify.expectations import Expectation, expect, expect_images
-from tests.cosim.illegal import SPOILERS, Illegal, Spoil, spoil
-from tests.cosim.shrink import shrink
-from tests.support.random_corners import random_corners
-from tests.support.random_images import random_images
-from tests.support.random_machines import random_machine
-from tests.support.random_programs import Network, random_network
-from tests.support.random_traffic import random_traffic, shared
+from gatewright.verify.kit.generate.illegal import SPOILERS, Illegal, Spoil, spoil
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_images import random_images
+from gatewright.verify.kit.generate.random_machines import random_machine
+from gatewright.verify.kit.generate.random_programs import Network, random_network
+from gatewright.verify.kit.generate.random_traffic import random_traffic, shared
+from gatewright.verify.kit.shrink import shrink
 
 BATCH = 200
 """Programs in one process of the simulator, whose start takes as long as some twenty of them."""
@@ -211,8 +211,8 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--arch", default="4x4", help="a preset or a TOML file; its large memories are made smaller")
-    parser.add_argument("--corners", action="store_true", help="programs of tests/support/random_corners.py")
-    parser.add_argument("--traffic", action="store_true", help="LOADs and STOREs of tests/support/random_traffic.py")
+    parser.add_argument("--corners", action="store_true", help="programs of generate/random_corners.py of the kit")
+    parser.add_argument("--traffic", action="store_true", help="LOADs and STOREs that share a channel")
     parser.add_argument("--images", action="store_true", help="several images in one start")
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")

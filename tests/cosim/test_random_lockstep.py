@@ -6,9 +6,9 @@ import pytest
 
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
-from tests.cosim.illegal import inside_row
+from gatewright.verify.kit.generate.illegal import inside_row
+from gatewright.verify.kit.generate.random_machines import random_machine
 from tests.cosim.random_lockstep import CAPACITY, legal, run_illegal, run_images, run_legal, run_traffic, small
-from tests.support.random_machines import random_machine
 
 ARCH: ArchConfig = small(PRESETS["4x4"])
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gatewright.contract.arch import PRESETS, DramConfig
 from gatewright.contract.isa import Unit
 from gatewright.contract.program import Program
-from tests.support.random_programs import random_network
+from gatewright.verify.kit.generate.random_programs import random_network
 
 ARCH = replace(
     PRESETS["4x4"],

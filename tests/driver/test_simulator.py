@@ -19,11 +19,11 @@ from gatewright.driver.registers import DESCRIBING, OFFSETS
 from gatewright.driver_export import export_program
 from gatewright.machines.simulator import SimulatedMachine
 from gatewright.sim.fast.machine import simulate
-from tests.cosim.illegal import SPOILERS, inside_row, spoil
+from gatewright.verify.kit.generate.illegal import SPOILERS, inside_row, spoil
+from gatewright.verify.kit.generate.random_programs import random_network
 from tests.driver.tiny import ARCH, Tiny, tiny_file, tiny_graph, tiny_inputs
 from tests.end_to_end.networks import captured
 from tests.end_to_end.test_in_flight import group
-from tests.support.random_programs import random_network
 
 IMAGES = 7
 

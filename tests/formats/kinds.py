@@ -49,10 +49,10 @@ from gatewright.models.zoo.catalogue import FOLDER as ZOO
 from gatewright.models.zoo.catalogue import Card
 from gatewright.own_network import calibrate_own, load_own
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.generate.random_corners import random_corners
 from tests.end_to_end.networks import captured
 from tests.measure import synthetic
 from tests.support.exported import export, gated, write_arrays
-from tests.support.random_corners import random_corners
 
 SMALL = PRESETS["4x4"]
 

@@ -25,10 +25,10 @@ from gatewright.listing.assembler import assemble, disassemble
 from gatewright.report.timeline import write_timeline
 from gatewright.sim.fast import run
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_programs import random_network
 from tests.fuzz.damage import Random, cut, damage_json, flip_bits, pick
 from tests.support.graphs import random_inputs, resnet_graph
-from tests.support.random_corners import random_corners
-from tests.support.random_programs import random_network
 
 INSTRUCTIONS = 5000
 """A damaged program may loop; after so many instructions the simulator calls it endless."""

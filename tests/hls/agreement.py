@@ -15,11 +15,11 @@ from gatewright.contract.registers import ErrorCode
 from gatewright.hw.hls.csim import Job, Left, run_jobs
 from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.sim.result import MachineResult
-from tests.cosim.illegal import Illegal, spoil
-from tests.support.random_corners import random_corners
-from tests.support.random_images import random_images
-from tests.support.random_programs import random_network
-from tests.support.random_traffic import random_traffic
+from gatewright.verify.kit.generate.illegal import Illegal, spoil
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_images import random_images
+from gatewright.verify.kit.generate.random_programs import random_network
+from gatewright.verify.kit.generate.random_traffic import random_traffic
 
 BATCH = 50
 """Jobs of one process: their DRAMs lie on disk at the same time."""

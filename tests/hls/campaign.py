@@ -14,9 +14,9 @@ import sys
 
 from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.hw.hls.csim import build
+from gatewright.verify.kit.generate.random_machines import random_machine
 from tests.cosim.random_lockstep import small
 from tests.hls.agreement import KINDS, run_illegal, run_legal
-from tests.support.random_machines import random_machine
 
 ALONE = ("network", "corners")
 """Classes of which a program is one image: those whose instructions are spoilt."""

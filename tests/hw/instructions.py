@@ -25,7 +25,7 @@ from gatewright.contract.isa import (
 )
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.layouts import PLACED, formats_of, operand_layout
-from tests.support.programs import Row, row
+from gatewright.verify.kit.programs import Row, row
 
 ARCH = replace(PRESETS["4x4"], instruction_entries=72, queue_depth=3, tables=5)
 """Small pages and queues, so that both are full often; 5 tables and 72 entries are no powers of two."""

@@ -14,10 +14,10 @@ from gatewright.contract.arch import BEAT_BYTES, PRESETS, ArchConfig
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
 from gatewright.sim.fast.machine import simulate
-from tests.cosim.illegal import spoil
+from gatewright.verify.kit.generate.illegal import spoil
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_programs import random_network
 from tests.end_to_end.networks import captured
-from tests.support.random_corners import random_corners
-from tests.support.random_programs import random_network
 
 ARCH = PRESETS["4x4"]
 RUN, ABORT, RESET = range(3)

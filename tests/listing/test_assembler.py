@@ -15,8 +15,8 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import decode, encode
 from gatewright.contract.isa import Opcode, Unit, column
 from gatewright.listing.assembler import assemble, disassemble, replace_code
+from gatewright.verify.kit.programs import make_program, row
 from tests.support.listings import CODE_ADDRESS, random_program
-from tests.support.programs import make_program, row
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 12), min_size=1, max_size=4))

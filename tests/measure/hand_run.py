@@ -17,7 +17,7 @@ from gatewright.contract.program import GateRecord, Program, Region
 from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.sim.fast.work import WORK_DTYPE
 from gatewright.sim.result import SimResult
-from tests.support.programs import make_program, row
+from gatewright.verify.kit.programs import make_program, row
 
 CYCLES = 442
 

@@ -17,9 +17,9 @@ from gatewright.measure.records import record_run
 from gatewright.measure.traffic import dram_traffic
 from gatewright.measure.waterfall import attribute, stream_span
 from gatewright.sim.fast.machine import simulate, simulate_images
-from tests.support.programs import Image, Row, make_program, row
-from tests.support.random_corners import random_corners
-from tests.support.random_images import random_images
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_images import random_images
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 
 _UNITS = {
     Opcode.LOAD: Unit.LOAD,

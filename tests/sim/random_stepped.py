@@ -20,12 +20,12 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.trace import first_difference
 from gatewright.sim.fast.machine import simulate_images
 from gatewright.sim.stepped import step_simulate, step_simulate_images
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_images import random_images
+from gatewright.verify.kit.generate.random_machines import random_machine
+from gatewright.verify.kit.generate.random_programs import random_network
+from gatewright.verify.kit.generate.random_traffic import random_traffic
 from tests.sim.stepped.test_random import assert_expected, assert_same
-from tests.support.random_corners import random_corners
-from tests.support.random_images import random_images
-from tests.support.random_machines import random_machine
-from tests.support.random_programs import random_network
-from tests.support.random_traffic import random_traffic
 
 
 def check(machine: int, seed: int) -> None:

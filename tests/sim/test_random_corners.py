@@ -16,7 +16,7 @@ from gatewright.contract.isa import FORMATS, NO_MASK, NO_TABLE, Opcode, Space, c
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
-from tests.support.random_corners import CornerNetwork, random_corners
+from gatewright.verify.kit.generate.random_corners import CornerNetwork, random_corners
 
 ARCH = ArchConfig(name="4x4", rows=4, columns=4)
 SEEDS = range(100)

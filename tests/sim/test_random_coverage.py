@@ -12,9 +12,9 @@ from gatewright.contract.program import Program
 from gatewright.sim.audit.accesses import accesses
 from gatewright.sim.fast.run import Run
 from gatewright.sim.fast.touched import Places, nothing_touched, places
-from tests.support.random_corners import random_corners
-from tests.support.random_machines import random_machine
-from tests.support.random_programs import random_network
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_machines import random_machine
+from gatewright.verify.kit.generate.random_programs import random_network
 
 SEEDS = range(70)
 MACHINES = range(400)

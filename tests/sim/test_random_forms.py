@@ -9,8 +9,8 @@ import pytest
 
 from gatewright.contract.isa import FORMATS, NO_TABLE, OPERAND_COLUMN, EpilogueKind, Opcode
 from gatewright.contract.program import Program
-from tests.support.random_corners import random_corners
-from tests.support.random_programs import random_network
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_programs import random_network
 
 SEEDS = range(120)
 

@@ -11,8 +11,8 @@ from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.images import Images, lay_out
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
 from gatewright.contract.program import Program
-from tests.support.operands import by_vector, parameters
-from tests.support.programs import Image, Row, in_sequence, make_program, row
+from gatewright.verify.kit.generate.operands import by_vector, parameters
+from gatewright.verify.kit.programs import Image, Row, in_sequence, make_program, row
 
 PIXELS, CHANNELS, SAMPLES = 8, 4, 4
 _MAP, _SECOND, _TABLE, _LIMITS = 4096, 8192, 1, 8

@@ -11,7 +11,7 @@ from gatewright.contract.arch import load_arch
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, column
 from gatewright.contract.program import GateRecord, Output, Placement, Program, Region
-from tests.support.programs import row
+from gatewright.verify.kit.programs import row
 
 CODE_ADDRESS = 64
 

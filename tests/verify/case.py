@@ -10,7 +10,7 @@ from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from gatewright.verify.expectations import Expectation, WriteSequence, expect
-from tests.support.programs import Image, make_program, row
+from gatewright.verify.kit.programs import Image, make_program, row
 
 ARCH = replace(PRESETS["4x4"], scratchpad_kib=16)
 

@@ -12,8 +12,8 @@ import cocotb
 from gatewright.contract.isa import Opcode
 from gatewright.hw.control.predecode import Predecoder
 from gatewright.hw.layouts import PLACE
+from gatewright.verify.kit.programs import row
 from tests.hw.instructions import bits_of, place_of, with_field
-from tests.support.programs import row
 from tests.support.rtl import Bench, pack
 
 

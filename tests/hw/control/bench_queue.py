@@ -12,8 +12,8 @@ from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, WAITS, Unit
 from gatewright.hw.layouts import COUNTS, PLACE, entry_layout, head_layout
 from gatewright.sim.stepped.control.queue import Clock, Completions, Queue
 from gatewright.sim.stepped.instruction import Instruction
+from gatewright.verify.kit.programs import row
 from tests.hw.instructions import UNIT_OPCODES, has_place, random_row
-from tests.support.programs import row
 from tests.support.rtl import Bench, pack
 
 CYCLES = 1000

@@ -27,8 +27,8 @@ from gatewright.hw.layouts import COUNTS, PLACE, head_layout
 from gatewright.hw.signatures import table_counts
 from gatewright.sim.stepped.control.sequencer import Sequencer as Twin
 from gatewright.sim.stepped.state import Shared
+from gatewright.verify.kit.programs import Row, row
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, has_place, place_of, random_row
-from tests.support.programs import Row, row
 from tests.support.rtl import Bench, pack
 
 PAGE = ARCH.page_instructions

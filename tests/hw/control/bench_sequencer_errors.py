@@ -12,8 +12,8 @@ from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
 from gatewright.contract.timing import CONTROL_LATENCY
 from gatewright.hw.layouts import COUNTS
+from gatewright.verify.kit.programs import row
 from tests.hw.instructions import ARCH, UNIT_OPCODES, bits_of, illegal_kinds, random_row
-from tests.support.programs import row
 from tests.support.rtl import Bench, pack
 
 BEAT = (1 << 128) - 1

@@ -18,8 +18,8 @@ from gatewright.sim.stepped.control.queue import Clock, Queue
 from gatewright.sim.stepped.index.unit import IndexUnit as Twin
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.memories.tables import Masks
+from gatewright.verify.kit.programs import row
 from tests.hw.instructions import ARCH
-from tests.support.programs import row
 from tests.support.rtl import Bench, pack
 
 INSTRUCTIONS = 60

@@ -14,7 +14,7 @@ from gatewright.contract.isa import NO_TABLE, Opcode, Space, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.load.unit import LoadUnit
 from gatewright.sim.stepped.state import Shared
-from tests.support import programs
+from gatewright.verify.kit import programs
 
 IMAGE_BYTES = 1 << 18
 """DRAM repeats itself above, for rows whose numbers are any 16 bits."""

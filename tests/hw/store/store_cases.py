@@ -12,7 +12,7 @@ from gatewright.contract.isa import Opcode, Unit
 from gatewright.sim.stepped.instruction import Instruction
 from gatewright.sim.stepped.state import Shared
 from gatewright.sim.stepped.store.unit import StoreUnit as SteppedStore
-from tests.support import programs
+from gatewright.verify.kit import programs
 
 IMAGE_BYTES = 1 << 16
 PAGE = 4096

@@ -11,8 +11,8 @@ from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
-from tests.support.operands import parameters
-from tests.support.programs import Image, Row, make_program, row
+from gatewright.verify.kit.generate.operands import parameters
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 
 ARCH = ArchConfig()
 DOT = {"tile": 1, "tile_count": 60, "pixel_count": 60, "filter_count": 16}

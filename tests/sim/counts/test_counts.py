@@ -13,9 +13,9 @@ from gatewright.contract.program import Program
 from gatewright.sim.counts.ports import ACCESSES, CELLS, MACS
 from gatewright.sim.counts.run import count_accesses
 from gatewright.verify.expectations import expect
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_programs import random_network
 from tests.support.metered import BOOT, metered
-from tests.support.random_corners import random_corners
-from tests.support.random_programs import random_network
 
 Generate = Callable[[int], tuple[object, Program]]
 

@@ -11,9 +11,9 @@ from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import NO_MASK, NO_TABLE, Opcode, Space
 from gatewright.contract.program import Program
+from gatewright.verify.kit.generate.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
+from gatewright.verify.kit.programs import Image, Row, in_sequence, make_program, row
 from tests.sim.fast.convolution_case import CHANNELS, FILTERS, SOURCE, TILES, Case, Data
-from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
-from tests.support.programs import Image, Row, in_sequence, make_program, row
 
 
 def set_mask(arch: ArchConfig, image: Image, mask: int, bits: npt.NDArray[np.bool_]) -> list[Row]:

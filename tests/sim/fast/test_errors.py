@@ -12,9 +12,9 @@ from gatewright.contract.arch import INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.generate.operands import parameters
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 from tests.sim.fast.convolution_program import load_table
-from tests.support.operands import parameters
-from tests.support.programs import Image, Row, make_program, row
 
 ARCH = ArchConfig()
 DOT = {"tile": 1, "tile_count": 8, "pixel_count": 8, "filter_count": 8}

@@ -9,9 +9,9 @@ from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import values_of
 from gatewright.sim.fast.machine import simulate_images
+from gatewright.verify.kit.generate.random_images import random_images
 from tests.support.leaks import LEAKS, SAMPLES, leaking
 from tests.support.poison import simulate_poisoned
-from tests.support.random_images import random_images
 
 ARCH = PRESETS["4x4"]
 

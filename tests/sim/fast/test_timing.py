@@ -12,8 +12,8 @@ from gatewright.contract.arch import ArchConfig, DramConfig
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
-from tests.support.operands import parameters
-from tests.support.programs import Image, Row, make_program, row
+from gatewright.verify.kit.generate.operands import parameters
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 
 ARCH = ArchConfig()  # 16 x 16, 4 stationary vectors a cycle; DRAM 64 cycles, 3 beats in 4 cycles, gap 1
 FAST = replace(ARCH, dram=DramConfig(latency=10, beats=1, per_cycles=1, burst_gap=2, outstanding=2))

@@ -13,10 +13,10 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.contract.program import GateRecord, Placement
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.generate.operands import beats_of_vector, by_vector, parameters, slices_of
+from gatewright.verify.kit.programs import Image, Row, in_sequence, make_program, row
 from tests.sim.fast.convolution_case import Case, contents, draw, expected, round_scale
 from tests.sim.fast.convolution_program import compile_case, load_table, set_mask
-from tests.support.operands import beats_of_vector, by_vector, parameters, slices_of
-from tests.support.programs import Image, Row, in_sequence, make_program, row
 
 SHAPES = ["ultra96", "8x8", "4x4", "12x20"]
 SCRATCHPAD_OUT = 4096

@@ -10,7 +10,7 @@ from gatewright.contract.trace import first_difference
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import MachineResult
 from gatewright.sim.stepped import step_simulate
-from tests.support.stepped_programs import Map
+from gatewright.verify.kit.generate.builder import Map
 
 
 def run_both(program: Program) -> MachineResult:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gatewright.contract.arch import PRESETS
+from gatewright.verify.kit.generate.builder import Builder, Map
+from gatewright.verify.kit.generate.layers import Layer, emit_conv
+from gatewright.verify.kit.generate.oracle import conv_sums, conv_values, random_parameters
 from tests.sim.layers.both import contents, run_both
-from tests.support.stepped_layers import Layer, emit_conv
-from tests.support.stepped_oracle import conv_sums, conv_values, random_parameters
-from tests.support.stepped_programs import Builder, Map
 
 
 @pytest.mark.parametrize("preset", ["4x4", "12x20"])

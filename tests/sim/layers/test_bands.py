@@ -10,12 +10,12 @@ import pytest
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit, column
 from gatewright.contract.program import Program
+from gatewright.verify.kit.generate.builder import Builder, Filters, Map
+from gatewright.verify.kit.generate.layers import Layer, emit_conv
+from gatewright.verify.kit.generate.operands import parameters
+from gatewright.verify.kit.generate.oracle import conv_values, random_parameters
+from gatewright.verify.kit.generate.windows import Windows, emit_windows, window_values
 from tests.sim.layers.both import contents, run_both
-from tests.support.operands import parameters
-from tests.support.stepped_layers import Layer, emit_conv
-from tests.support.stepped_oracle import conv_values, random_parameters
-from tests.support.stepped_programs import Builder, Filters, Map
-from tests.support.stepped_windows import Windows, emit_windows, window_values
 
 EDGE, WIDTH, CHANNELS = 9, 7, 6
 

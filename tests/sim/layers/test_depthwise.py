@@ -14,9 +14,9 @@ from gatewright.contract.isa import EpilogueKind, Opcode, column
 from gatewright.contract.timing import DEPTHWISE_LEAD, EPILOGUE_LATENCY
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
+from gatewright.verify.kit.generate.builder import Builder, Int8, Map
+from gatewright.verify.kit.generate.depthwise import Depthwise, depthwise_values, emit_depthwise, load_channels
 from tests.sim.layers.both import contents, run_both
-from tests.support.stepped_depthwise import Depthwise, depthwise_values, emit_depthwise, load_channels
-from tests.support.stepped_programs import Builder, Int8, Map
 
 
 def machine(columns: int) -> ArchConfig:

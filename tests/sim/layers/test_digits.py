@@ -7,11 +7,11 @@ import pytest
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import EpilogueKind
+from gatewright.verify.kit.generate.builder import Builder, Map
+from gatewright.verify.kit.generate.layers import emit_whole
+from gatewright.verify.kit.generate.oracle import random_parameters
+from gatewright.verify.kit.generate.windows import Windows, emit_windows
 from tests.sim.layers.both import contents, run_both
-from tests.support.stepped_layers import emit_whole
-from tests.support.stepped_oracle import random_parameters
-from tests.support.stepped_programs import Builder, Map
-from tests.support.stepped_windows import Windows, emit_windows
 
 REDUCE, RAW = EpilogueKind.REDUCE, EpilogueKind.REDUCE_RAW
 

@@ -11,9 +11,9 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.timing import EPILOGUE_LATENCY
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.generate.builder import Builder
+from gatewright.verify.kit.generate.taps import Taps, emit_taps
 from tests.sim.layers.both import run_both
-from tests.support.stepped_programs import Builder
-from tests.support.stepped_taps import Taps, emit_taps
 
 
 def machine(columns: int) -> ArchConfig:

@@ -12,10 +12,10 @@ from gatewright.contract.arithmetic import requantise, saturate
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.generate.builder import Builder, Map
+from gatewright.verify.kit.generate.operands import parameters
+from gatewright.verify.kit.generate.windows import Windows, emit_windows
 from tests.sim.layers.both import contents, run_both
-from tests.support.operands import parameters
-from tests.support.stepped_programs import Builder, Map
-from tests.support.stepped_windows import Windows, emit_windows
 
 MAX, AVERAGE, DIGITS = EpilogueKind.MAX, EpilogueKind.AVERAGE, EpilogueKind.DIGITS
 MACHINES = [(4, 4), (8, 8), (16, 16), (12, 20), (5, 32)]

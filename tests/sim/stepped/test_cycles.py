@@ -13,7 +13,7 @@ import pytest
 from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary, Unit
 from gatewright.sim.stepped import SteppedMachine, step_simulate
-from tests.support.programs import Image, Row, make_program, row
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 
 FAST_DRAM = DramConfig(latency=10, beats=1, per_cycles=1, burst_gap=2, outstanding=2)
 SLOW_DRAM = DramConfig(latency=5, beats=2, per_cycles=3, burst_gap=1, outstanding=16)

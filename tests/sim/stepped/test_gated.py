@@ -14,9 +14,9 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Stationary
 from gatewright.contract.trace import first_difference
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
-from tests.support.stepped_layers import Layer, emit_conv, emit_whole
-from tests.support.stepped_oracle import conv_sums, conv_values, finish, random_parameters
-from tests.support.stepped_programs import Builder, Map
+from gatewright.verify.kit.generate.builder import Builder, Map
+from gatewright.verify.kit.generate.layers import Layer, emit_conv, emit_whole
+from gatewright.verify.kit.generate.oracle import conv_sums, conv_values, finish, random_parameters
 
 TILES, FILTERS = 0, 2
 TILE_MASK, FILTER_MASK = 3, 7

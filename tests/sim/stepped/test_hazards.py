@@ -11,10 +11,10 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary, Uni
 from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.sim.stepped import SteppedMachine, step_simulate
-from tests.support.programs import Image, make_program, row
-from tests.support.stepped_layers import Layer, emit_conv
-from tests.support.stepped_oracle import conv_values, random_parameters
-from tests.support.stepped_programs import Builder, Filters, Map
+from gatewright.verify.kit.generate.builder import Builder, Filters, Map
+from gatewright.verify.kit.generate.layers import Layer, emit_conv
+from gatewright.verify.kit.generate.oracle import conv_values, random_parameters
+from gatewright.verify.kit.programs import Image, make_program, row
 
 ARCH = PRESETS["4x4"]
 

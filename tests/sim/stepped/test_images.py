@@ -17,8 +17,8 @@ from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.sim.result import MachineResult
 from gatewright.sim.stepped import SteppedMachine, step_simulate_images
 from gatewright.sim.stepped.state import Shared
-from tests.support.programs import Image, make_program, row
-from tests.support.random_images import random_images
+from gatewright.verify.kit.generate.random_images import random_images
+from gatewright.verify.kit.programs import Image, make_program, row
 
 BEATS = 24
 """Of an image: more than its 4 KiB page has left."""

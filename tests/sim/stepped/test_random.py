@@ -20,10 +20,10 @@ from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import MachineResult
 from gatewright.sim.stepped import step_simulate
 from gatewright.sim.stepped.memories.memories import Accumulators, Scratchpad
+from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_programs import Network, random_network
+from gatewright.verify.kit.generate.random_traffic import random_traffic
 from tests.measure.test_attribution_random import random_program
-from tests.support.random_corners import random_corners
-from tests.support.random_programs import Network, random_network
-from tests.support.random_traffic import random_traffic
 
 Generate = Callable[[int], tuple[Network, Program]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gatewright.contract.images import Images
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.sim.stepped import step_simulate_images
+from gatewright.verify.kit.programs import Image, make_program, row
 from tests.sim.stepped.test_cycles import arch_of, boot_cycles, scratch_load, times
-from tests.support.programs import Image, make_program, row
 
 INDEX = row(Opcode.INDEX, bits=16)
 """One empty word: 7 from dispatch to start, then 1 + 12."""

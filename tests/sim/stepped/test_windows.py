@@ -10,7 +10,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import EpilogueKind, Opcode
 from gatewright.sim.stepped import step_simulate
-from tests.support.programs import make_program, row
+from gatewright.verify.kit.programs import make_program, row
 
 ARCH = ArchConfig(name="4x4", rows=4, columns=4)
 LEGAL = {"tile": 1, "tile_count": 2, "pixel_count": 2, "filter_count": 3, "channels": 4, "parameters": 1}

@@ -16,13 +16,13 @@ from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, MASK_COLUMNS
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
-from tests.support.random_lists import Listed, ListNetwork
-from tests.support.random_programs import first_that_fits, largest
-from tests.support.random_skips import decision, perhaps_left_out
-from tests.support.random_windows import banded, tall, windowed
-from tests.support.scattered import NoRoom
-from tests.support.stepped_layers import emit_whole
-from tests.support.stepped_programs import Map, up
+from gatewright.verify.kit.generate.builder import Map, up
+from gatewright.verify.kit.generate.layers import emit_whole
+from gatewright.verify.kit.generate.random_lists import Listed, ListNetwork
+from gatewright.verify.kit.generate.random_programs import first_that_fits, largest
+from gatewright.verify.kit.generate.random_skips import decision, perhaps_left_out
+from gatewright.verify.kit.generate.random_windows import banded, tall, windowed
+from gatewright.verify.kit.generate.scattered import NoRoom
 
 ROOMY = 30
 """Pixels of a map from which on the kernels are square: more of them are as wide as can be."""

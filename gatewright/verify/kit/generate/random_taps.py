@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from gatewright.contract.encodings import most_taps_window
 from gatewright.contract.isa import EpilogueKind
-from tests.support.stepped_layers import emit_whole
-from tests.support.stepped_oracle import conv_sums
-from tests.support.stepped_programs import Map, Mark
-from tests.support.stepped_taps import Taps, emit_taps, fit, tap_sums
+from gatewright.verify.kit.generate.builder import Map, Mark
+from gatewright.verify.kit.generate.layers import emit_whole
+from gatewright.verify.kit.generate.oracle import conv_sums
+from gatewright.verify.kit.generate.taps import Taps, emit_taps, fit, tap_sums
 
 if TYPE_CHECKING:
-    from tests.support.random_programs import Network
+    from gatewright.verify.kit.generate.random_programs import Network
 
 
 def spatial_gate(network: Network, source: Map, destination: int) -> tuple[npt.NDArray[np.bool_], Mark]:

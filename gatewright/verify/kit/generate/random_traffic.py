@@ -15,8 +15,8 @@ from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.contract.program import Program
-from tests.support.programs import Image, Row, make_program, row
-from tests.support.random_machines import random_machine
+from gatewright.verify.kit.generate.random_machines import random_machine
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 
 LENGTH = 30
 """Instructions of a program, without the pages' own."""

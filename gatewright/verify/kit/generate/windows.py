@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gatewright.contract.isa import EpilogueKind, Opcode, Unit
-from tests.support.stepped_oracle import scale
-from tests.support.stepped_programs import Builder, Int8, Map, Mark
+from gatewright.verify.kit.generate.builder import Builder, Int8, Map, Mark
+from gatewright.verify.kit.generate.oracle import scale
 
 
 @dataclass

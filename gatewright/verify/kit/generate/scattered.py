@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, MASKS, ArchConfig
-from tests.support.stepped_programs import Builder, up
+from gatewright.verify.kit.generate.builder import Builder, up
 
 
 class NoRoom(Exception):
@@ -102,7 +102,7 @@ class ScatterBuilder(Builder):
         """The program so far; without ``page_size`` in pages of any size, often the largest."""
         largest = min(self.arch.page_instructions, LONGEST_PAGE)
         if page_size is None:
-            page_size = int(self._rng.choice([largest, self._rng.integers(6, 25)], p=[0.25, 0.75]))
+            page_size = int(self._rng.choice([largest, int(self._rng.integers(6, 25))], p=[0.25, 0.75]))
         return super().program(output, page_size)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.stepped_programs import Map
+from gatewright.verify.kit.generate.builder import Map
 
 if TYPE_CHECKING:
-    from tests.support.random_programs import Network
+    from gatewright.verify.kit.generate.random_programs import Network
 
 
 def apart_layer(network: Network, source: Map) -> Map:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gatewright.contract.encodings import COORDINATE_BITS
-from tests.support.stepped_depthwise import Depthwise, depthwise_values, emit_depthwise, load_channels
-from tests.support.stepped_oracle import random_parameters
-from tests.support.stepped_programs import Map
+from gatewright.verify.kit.generate.builder import Map
+from gatewright.verify.kit.generate.depthwise import Depthwise, depthwise_values, emit_depthwise, load_channels
+from gatewright.verify.kit.generate.oracle import random_parameters
 
 if TYPE_CHECKING:
-    from tests.support.random_programs import Network
+    from gatewright.verify.kit.generate.random_programs import Network
 
 FEW_SLOTS = 3000
 """Pixels that a convolution reads, at most: each is a cycle."""
@@ -30,7 +30,7 @@ def depthwise_layer(network: Network, source: Map) -> Map:
         step,
         int(rng.integers(window)),
         bool(rng.integers(2)),
-        tile=int(rng.choice([1, 2, 3, 4, rng.integers(1, 32)])),
+        tile=int(rng.choice([1, 2, 3, 4, int(rng.integers(1, 32))])),
         chunk_tiles=int(rng.choice([1, 3, 1000])),
         pixel_split=int(rng.choice([1, 5, 1000])),
         channel_split=int(rng.choice([1, network.arch.columns, network.arch.columns + 1, 1000])),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tests.support.stepped_layers import Layer
-from tests.support.stepped_programs import Filters
+from gatewright.verify.kit.generate.builder import Filters
+from gatewright.verify.kit.generate.layers import Layer
 
 Int8 = npt.NDArray[np.int8]
 

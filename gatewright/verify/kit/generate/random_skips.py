@@ -10,10 +10,10 @@ import numpy as np
 
 from gatewright.contract.arch import MASK_BITS
 from gatewright.contract.isa import NO_TABLE, Opcode, Unit, column
-from tests.support.stepped_programs import Map, Mark
+from gatewright.verify.kit.generate.builder import Map, Mark
 
 if TYPE_CHECKING:
-    from tests.support.random_corners import CornerNetwork
+    from gatewright.verify.kit.generate.random_corners import CornerNetwork
 
 INSTRUCTIONS = column(Opcode.SKIP, "instructions")
 
@@ -48,9 +48,9 @@ def decision(network: CornerNetwork, mask: int) -> Decision | None:
     ready = network.build.emit(
         Opcode.INDEX, waits, mask=mask, bits=len(bits), complement=complement, table=table, grid_width=0
     )
-    count = np.count_nonzero(bits != bool(complement))
+    count = int(np.count_nonzero(bits != bool(complement)))
     more = bool(count) and bool(rng.integers(2))
-    most = count - 1 - int(rng.choice([0, rng.integers(count)])) if more else count + int(rng.choice([0, 0, 5]))
+    most = count - 1 - int(rng.choice([0, int(rng.integers(count))])) if more else count + int(rng.choice([0, 0, 5]))
     return Decision(table, most, more, ready, source)
 
 

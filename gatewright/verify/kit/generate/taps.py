@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
-from tests.support.operands import slices_of
-from tests.support.stepped_layers import entries
-from tests.support.stepped_programs import Builder, Filters, Int8, Map, Mark, up
+from gatewright.verify.kit.generate.builder import Builder, Filters, Int8, Map, Mark, up
+from gatewright.verify.kit.generate.layers import entries
+from gatewright.verify.kit.generate.operands import slices_of
 
 
 @dataclass(frozen=True)

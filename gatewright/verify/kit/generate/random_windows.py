@@ -8,14 +8,14 @@ import numpy as np
 
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary, Unit
-from tests.support.operands import parameters
-from tests.support.stepped_layers import Layer, emit_conv
-from tests.support.stepped_oracle import conv_sums, conv_values
-from tests.support.stepped_programs import Map
-from tests.support.stepped_windows import Windows, emit_windows, window_values
+from gatewright.verify.kit.generate.builder import Map
+from gatewright.verify.kit.generate.layers import Layer, emit_conv
+from gatewright.verify.kit.generate.operands import parameters
+from gatewright.verify.kit.generate.oracle import conv_sums, conv_values
+from gatewright.verify.kit.generate.windows import Windows, emit_windows, window_values
 
 if TYPE_CHECKING:
-    from tests.support.random_programs import Network
+    from gatewright.verify.kit.generate.random_programs import Network
 
 FEW_VALUES = 6000
 """Places read by the windows of a program, at most: each is a cycle."""
@@ -29,15 +29,15 @@ def random_windows(network: Network, height: int, width: int, kind: EpilogueKind
     most = 11 if kind == EpilogueKind.DIGITS else 31
     if rng.integers(10):
         most = min(most, 2 + max(height, width))
-    window = int(rng.choice([1, 2, 3, rng.integers(1, most + 1)]))
+    window = int(rng.choice([1, 2, 3, int(rng.integers(1, most + 1))]))
     plain = kind == EpilogueKind.MAX and rng.integers(2)
     scaled = (0, int(rng.integers(20000, 65536)), int(15 + 2 * np.log2(window) * (kind == EpilogueKind.AVERAGE)))
     columns = network.arch.columns
     return Windows(
         kind,
         window,
-        step=int(rng.choice([1, 2, 3, window, rng.integers(1, 32)])),
-        inset=int(min(15, rng.choice([0, window // 2, window - 1, rng.integers(window)]))),
+        step=int(rng.choice([1, 2, 3, window, int(rng.integers(1, 32))])),
+        inset=int(min(15, rng.choice([0, window // 2, window - 1, int(rng.integers(window))]))),
         entry=(0, 2, 1) if plain else scaled,
         channel_split=int(rng.choice([1, columns, columns + 1, 1000])),
         pixel_split=int(rng.choice([1, 7, 1000])),
@@ -158,7 +158,8 @@ def _read_ring(network: Network, source: Map, middle: Map, made: list[tuple]) ->
         step, before, edge, rows_of_reader = reader.stride, reader.padding, kernel[0], reader.tile
         windows = None
         values = conv_values(middle.values, filters, reader, np.zeros(plain.shape, np.int8))
-    target = network.output(*values.shape, preset=True)
+    rows, columns, count = values.shape
+    target = network.output(rows, columns, count, preset=True)
     need = min(height, (rows_of_reader - 1) * step + edge)
     middle.ring = need + tile - 1 + int(rng.integers(2))
     middle.address = network.build.room(middle.ring * width * channels, int(rng.integers(16)))

@@ -11,8 +11,8 @@ from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT, SCRATCHPAD_SPACE
 from gatewright.contract.isa import FORMATS, NO_TABLE, WAITS, Opcode, Space, Unit
 from gatewright.contract.program import Program
-from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
-from tests.support.programs import Image, Row, make_program, row
+from gatewright.verify.kit.generate.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
+from gatewright.verify.kit.programs import Image, Row, make_program, row
 
 Int8 = npt.NDArray[np.int8]
 Mark = tuple[Unit, int]

@@ -20,7 +20,7 @@ from gatewright.contract.isa import Opcode, column
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import MachineResult
-from tests.support.random_corners import random_corners
+from gatewright.verify.kit.generate.random_corners import random_corners
 
 SEEDS = 0x1A6
 MOST_IMAGES = 3

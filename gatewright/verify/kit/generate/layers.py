@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Only, Opcode, Stationary, Unit
-from tests.support.operands import slices_of
-from tests.support.stepped_programs import Builder, Filters, Map, Mark, up
+from gatewright.verify.kit.generate.builder import Builder, Filters, Map, Mark, up
+from gatewright.verify.kit.generate.operands import slices_of
 
 
 @dataclass

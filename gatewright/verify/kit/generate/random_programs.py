@@ -13,16 +13,16 @@ from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.contract.program import Program
-from tests.support.operands import slices_of
-from tests.support.random_apart import apart_layer
-from tests.support.random_depthwise import depthwise_layer
-from tests.support.random_machines import random_machine
-from tests.support.random_taps import spatial_gate
-from tests.support.random_windows import banded, summed, tall, windowed
-from tests.support.scattered import NoRoom, ScatterBuilder
-from tests.support.stepped_layers import Layer, emit_conv, emit_whole, entries
-from tests.support.stepped_oracle import conv_sums, conv_values, finish, pool_values, random_parameters
-from tests.support.stepped_programs import Filters, Map
+from gatewright.verify.kit.generate.builder import Filters, Map
+from gatewright.verify.kit.generate.layers import Layer, emit_conv, emit_whole, entries
+from gatewright.verify.kit.generate.operands import slices_of
+from gatewright.verify.kit.generate.oracle import conv_sums, conv_values, finish, pool_values, random_parameters
+from gatewright.verify.kit.generate.random_apart import apart_layer
+from gatewright.verify.kit.generate.random_depthwise import depthwise_layer
+from gatewright.verify.kit.generate.random_machines import random_machine
+from gatewright.verify.kit.generate.random_taps import spatial_gate
+from gatewright.verify.kit.generate.random_windows import banded, summed, tall, windowed
+from gatewright.verify.kit.generate.scattered import NoRoom, ScatterBuilder
 
 ATTEMPTS = 400
 """Draws of a program, each no larger than the one before: on the smallest machine most do not fit."""
@@ -314,7 +314,7 @@ def random_network(seed: int, arch: ArchConfig | None = None) -> tuple[Network, 
             current = banded(network, current)
         for _ in range(int(rng.integers(1, 4))):
             step = network.gated if current.values.shape[0] * current.values.shape[1] >= 9 else network.layer
-            some = [step, network.layer, partial(windowed, network)]
+            some: list[Callable[[Map], Map]] = [step, network.layer, partial(windowed, network)]
             some += [partial(depthwise_layer, network)] * network.arch.depthwise
             some += [partial(apart_layer, network)] * 2
             current = some[int(rng.integers(len(some)))](current)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, PARAMETER_BYTES, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT, TABLE_ENTRY_BITS
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
-from tests.support.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
-from tests.support.random_programs import Network
-from tests.support.random_taps import spatial_gate
-from tests.support.scattered import ScatterBuilder
-from tests.support.stepped_layers import emit_whole
-from tests.support.stepped_oracle import conv_sums
-from tests.support.stepped_programs import Filters, Int8, Map, Mark, up
+from gatewright.verify.kit.generate.builder import Filters, Int8, Map, Mark, up
+from gatewright.verify.kit.generate.layers import emit_whole
+from gatewright.verify.kit.generate.operands import beats_of_vector, by_reduction, by_vector, parameters, slices_of
+from gatewright.verify.kit.generate.oracle import conv_sums
+from gatewright.verify.kit.generate.random_programs import Network
+from gatewright.verify.kit.generate.random_taps import spatial_gate
+from gatewright.verify.kit.generate.scattered import ScatterBuilder
 
 SEEDS = 0xC0
 """Sets these programs' seeds apart from those of ``random_programs``."""
@@ -79,7 +79,9 @@ class ListNetwork(Network):
             there = self.build.image.add(np.concatenate([before, rows]))
             self.rows_at = there, (skipped + count) * size
             fields |= {"dram_address": there, "address": address, "rows": count, "first_row": skipped}
-            return self.build.emit(Opcode.LOAD, space=space, row_beats=size // BEAT_BYTES, row_stride=size, **fields)
+            return self.build.emit(
+                Opcode.LOAD, None, space=space, row_beats=size // BEAT_BYTES, row_stride=size, **fields
+            )
         places, stride = count + int(rng.integers(1, 4)), size + BEAT_BYTES * int(rng.integers(3))
         chosen = rng.permutation(places)[:count]
         lying = rng.integers(0, 256, (places, stride), dtype=np.uint8)

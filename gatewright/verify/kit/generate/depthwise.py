@@ -9,8 +9,8 @@ import numpy as np
 
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Space, Unit
-from tests.support.stepped_oracle import scale
-from tests.support.stepped_programs import Builder, Int8, Map, Mark
+from gatewright.verify.kit.generate.builder import Builder, Int8, Map, Mark
+from gatewright.verify.kit.generate.oracle import scale
 
 
 @dataclass
