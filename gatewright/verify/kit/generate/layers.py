@@ -55,6 +55,8 @@ class Layer:
     """The filters of the list alone, in its order, those of each part in a region of their own."""
     gathers_for_filters: bool = False
     """Whether GATHER names the list, too: patches for filters that are not there are not formed."""
+    without_work: int = 0
+    """MATMULs of no pixels behind each one."""
 
 
 def entries(arch: ArchConfig, stationary: Stationary, pixels: int, filters: int) -> int:
@@ -149,22 +151,23 @@ def emit_conv(build: Builder, source: Map, filters: Filters, layer: Layer, targe
                     for piece in pieces:
                         mark, patch_base = gathered or _gather(build, waits, words, reading | needed, piece)
                         for first_slice in range(piece, min(slices, piece + layer.gather_slices), layer.slice_split):
-                            build.emit(
-                                Opcode.MATMUL,
-                                [mark, *weights.ready, bank_free[bank]],
-                                patch_base=patch_base + (first_slice - piece) * vectors // REGION_UNIT,
-                                patch_vectors=vectors,
-                                weight_base=(weights.base + first_slice * weights.vectors) // REGION_UNIT,
-                                weight_vectors=weights.vectors,
-                                in_order=int(bool(layer.in_order)),
-                                taps=kernel_height * kernel_width,
-                                channels=channels,
-                                channel_table=layer.channel_table,
-                                first_slice=first_slice,
-                                slice_count=min(layer.slice_split, piece + layer.gather_slices - first_slice),
-                                accumulate=int(first_slice > 0),
+                            product = {
                                 **sizes,
-                            )
+                                "patch_base": patch_base + (first_slice - piece) * vectors // REGION_UNIT,
+                                "patch_vectors": vectors,
+                                "weight_base": (weights.base + first_slice * weights.vectors) // REGION_UNIT,
+                                "weight_vectors": weights.vectors,
+                                "in_order": int(bool(layer.in_order)),
+                                "taps": kernel_height * kernel_width,
+                                "channels": channels,
+                                "channel_table": layer.channel_table,
+                                "first_slice": first_slice,
+                                "slice_count": min(layer.slice_split, piece + layer.gather_slices - first_slice),
+                                "accumulate": int(first_slice > 0),
+                            }
+                            build.emit(Opcode.MATMUL, [mark, *weights.ready, bank_free[bank]], **product)
+                            for _ in range(layer.without_work):
+                                build.emit(Opcode.MATMUL, **product | {"pixel_count": 0})
                     bank_free[bank] = build.emit(
                         Opcode.EPILOGUE,
                         [build.mark(Unit.ARRAY)],

@@ -58,6 +58,7 @@ class Network:
         self.rng = np.random.default_rng([seed, attempt])
         self.arch = arch or random_machine(seed)
         self._lists = np.random.default_rng([seed, attempt, 2])
+        self._without_work = np.random.default_rng([seed, attempt, 3])
         self.build = self.builder()
         self.checks: list[tuple[int, npt.NDArray[np.int8]]] = []
         self.dram_checks: list[tuple[int, npt.NDArray[np.int8]]] = []
@@ -161,6 +162,12 @@ class Network:
             layer.gathers_for_filters = bool(self._lists.integers(4))
             if layer.gathers_for_filters and not some_channels and dilation == 1 and self._lists.integers(2):
                 layer.gather_slices, layer.filter_split = 1, int(self._lists.choice([1, 3]))
+        if self._without_work.integers(8) == 0:
+            # Behind a long stream as many as find no place in the order of completions.
+            layer.without_work = int(self._without_work.choice([1, 2, 12]))
+            if layer.without_work == 12 and not layer.both_ways:
+                layer.pixel_split, layer.slice_split, layer.stationary = 1000, 1000, (Stationary.FILTERS,)
+                layer.chunk_tiles = max(layer.chunk_tiles, 36 // layer.tile**2)
         self.fit(layer, filters.weights.shape, pool)
         self._in_order(layer, filters)
         stored = len(layer.filter_list) if layer.compact and layer.filter_list is not None else count
