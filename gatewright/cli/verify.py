@@ -24,6 +24,9 @@ DEFAULT_NETWORK = "dgnet-resnet20-0.4"
 WRITES_UP_TO = 4
 """Images for which single writes are compared unless asked otherwise: the stepped simulator takes seconds for each."""
 
+KINDS = ("layers", "corners", "images", "traffic", "illegal")
+"""Of random programs."""
+
 BATCH = 4
 """Images in one process of the simulator."""
 
@@ -54,6 +57,13 @@ BATCH = 4
 )
 @click.option("--no-waves", is_flag=True, help="Do not run again for waveforms.")
 @click.option("--verilog", type=click.Path(path_type=Path), help="Verify this Verilog instead of the generated one.")
+@click.option(
+    "--random", "programs", type=click.IntRange(min=1), help="In place of a network: random programs of each kind."
+)
+@click.option(
+    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="With --random: only programs of this kind."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="With --random: the first program's seed.")
 @data_option
 @arch_option
 @click.pass_context
@@ -70,6 +80,9 @@ def verify(
     waves: Path,
     no_waves: bool,
     verilog: Path | None,
+    programs: int | None,
+    kinds: tuple[str, ...],
+    seed: int,
     data: Path | None,
     arch_name: str,
 ) -> None:
@@ -80,6 +93,9 @@ def verify(
 
     With --one-start the machine is started once. The results and gates of each image are also checked against the
     integer reference, and the cycles are shown by early exit.
+
+    With --random no network is run, but random programs: chains of layers, corners, several images, DRAM traffic, and
+    illegal ones, which the RTL must refuse.
     """
     from gatewright.contract.arch import load_arch
     from gatewright.contract.errors import GatewrightError
@@ -94,6 +110,15 @@ def verify(
         raise GatewrightError("--one-start needs a program that serves every image: add --live")
     if together is not None and (not one_start or count < together):
         raise GatewrightError(f"--together {together} needs --one-start, and as many --images")
+    if programs is not None:
+        from gatewright.cli.verify_random import verify_random
+
+        own = None if verilog is None else verilog.read_text()
+        seeds = range(seed, seed + programs)
+        named = f" --arch {arch_name}" + (f" --verilog {verilog}" if verilog else "")
+        if not verify_random(arch, own, kinds or KINDS, seeds, stall_seed or 0, named):
+            ctx.exit(1)
+        return
     text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
     compare_writes = count <= WRITES_UP_TO if writes is None else writes
     results: list[Verified] = []
@@ -109,10 +134,10 @@ def verify(
         if together is None:
             echo_spread(expectation.program, start.cycles, start.taken)
         return
-    programs = _programs(name_or_path, arch, count, dense, live, data)
-    for first in range(0, len(programs), BATCH):
+    compiled = _programs(name_or_path, arch, count, dense, live, data)
+    for first in range(0, len(compiled), BATCH):
         begin = time.perf_counter()
-        expectations = [expect(program, writes=compare_writes) for program in programs[first : first + BATCH]]
+        expectations = [expect(program, writes=compare_writes) for program in compiled[first : first + BATCH]]
         simulated = time.perf_counter() - begin
         capacity = lockstep.capacity_for(expectations)
         bench = lockstep.Bench(text, arch, capacity, stall=stall_seed or 0)

@@ -19,20 +19,21 @@ from pathlib import Path
 
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.sources import sources_digest
-from tests.cosim.random_lockstep import run_illegal, run_images, run_legal, run_traffic, small
+from gatewright.verify.kit.check import Agreement, small
+from tests.cosim.random_lockstep import run
 
 TURN = 200
 """Programs of a kind in a turn: the simulator's start-up is a small part of it."""
 
 ARCH = small(PRESETS["4x4"])
 
-KINDS: dict[str, tuple[Callable[[range], tuple[int, str | None]], str]] = {
-    "layers": (partial(run_legal, ARCH), ""),
-    "corners": (partial(run_legal, ARCH, corners=True), "--corners"),
-    "images": (partial(run_images, ARCH), "--images"),
-    "stalled": (partial(run_legal, ARCH, stall=7), "--stall 7"),
-    "illegal": (partial(run_illegal, ARCH), "--illegal"),
-    "traffic": (partial(run_traffic, ARCH), "--traffic"),
+KINDS: dict[str, tuple[Callable[[range], Agreement], str]] = {
+    "layers": (partial(run, ARCH, "layers"), ""),
+    "corners": (partial(run, ARCH, "corners"), "--corners"),
+    "images": (partial(run, ARCH, "images"), "--images"),
+    "stalled": (partial(run, ARCH, "layers", stall=7), "--stall 7"),
+    "illegal": (partial(run, ARCH, "illegal"), "--illegal"),
+    "traffic": (partial(run, ARCH, "traffic"), "--traffic"),
 }
 """What runs the programs of some seeds, and the option of ``random_lockstep`` for it."""
 
@@ -72,17 +73,18 @@ def main() -> int:
     counts = states.setdefault(sources_digest("contract", "hw", "sim")[:16], {})
     while _total(states) < options.programs and time.monotonic() - begin < 60 * options.minutes:
         kind = min(KINDS, key=lambda name: counts.get(name, {}).get("programs", 0))
-        run, option = KINDS[kind]
+        turn, option = KINDS[kind]
         first = FIRST_SEED + _total(states, kind)
         started = time.monotonic()
-        same, report = run(range(first, first + TURN))
+        agreement = turn(range(first, first + TURN))
+        same = agreement.agreed
         mine = counts.setdefault(kind, {"programs": 0, "seconds": 0})
         mine["programs"] += same
         mine["seconds"] = round(mine["seconds"] + time.monotonic() - started, 1)
         _save(options.state, states)
         print(f"{kind}: {same} of {TURN} from seed {first} on agree; {_total(states)} in all", flush=True)
-        if report is not None:
-            print(report)
+        if agreement.difference is not None:
+            print(agreement.difference)
             print(f"again: python -m tests.cosim.random_lockstep --first {first + same} --programs 1 {option}".rstrip())
             return 1
     return 0

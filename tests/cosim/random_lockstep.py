@@ -16,165 +16,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from gatewright.contract.arch import ArchConfig, load_arch
-from gatewright.contract.errors import GatewrightError
-from gatewright.contract.program import Program
-from gatewright.contract.registers import ErrorCode
-from gatewright.sim.fast.machine import simulate, simulate_images
-from gatewright.verify import design, lockstep, runner
-from gatewright.verify.expectations import Expectation, expect, expect_images
-from gatewright.verify.kit.generate.illegal import SPOILERS, Illegal, Spoil, spoil
-from gatewright.verify.kit.generate.random_corners import random_corners
-from gatewright.verify.kit.generate.random_images import random_images
+from gatewright.verify.kit.check import Agreement, check, check_illegal, machine_bench, small
 from gatewright.verify.kit.generate.random_machines import random_machine
-from gatewright.verify.kit.generate.random_programs import Network, random_network
-from gatewright.verify.kit.generate.random_traffic import random_traffic, shared
-from gatewright.verify.kit.shrink import shrink
-
-BATCH = 200
-"""Programs in one process of the simulator, whose start takes as long as some twenty of them."""
-
-BEATS = 1 << 18
-"""Of DRAM: one program in some hundreds has more than a MiB."""
-
-CAPACITY = runner.Capacity(writes=1 << 10, beats=BEATS)
-"""Of the bench's memories, for all programs of the generator: one build serves them."""
+from gatewright.verify.kit.generate.random_traffic import shared
 
 
-def small(arch: ArchConfig) -> ArchConfig:
-    """Memories of a size that a simulator's start-up does not notice."""
-    return replace(arch, weight_kib=64, scratchpad_kib=64, parameter_entries=1024)
-
-
-def machine_bench(arch: ArchConfig, stall: int = 0, verilog: str | None = None) -> lockstep.Bench:
-    """The machine, or other Verilog with its ports, in a bench with room for any random program.
-
-    Other Verilog comes in the bench of ``gatewright verify``, so that the two share what may take long to build.
-    """
-    if verilog is not None:
-        return lockstep.Bench(verilog, arch, runner.Capacity(beats=BEATS), stall=stall)
-    return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
-
-
-def generate(seed: int, arch: ArchConfig, corners: bool) -> tuple[Network, Program]:
-    """The program of a seed, of one generator or the other."""
-    return random_corners(seed, arch) if corners else random_network(seed, arch)
-
-
-def legal(seed: int, arch: ArchConfig, corners: bool = False) -> Expectation:
-    """A random program that needs no luck: the audit holds it, and its values are those of the oracle."""
-    network, program = generate(seed, arch, corners)
-    simulate(program, audit=True)
-    expectation = expect(program, writes=False)
-    wrong = f"seed {seed}: the simulator is wrong"
-    np.testing.assert_array_equal(expectation.program.logits(expectation.dram), network.logits, err_msg=wrong)
-    for memory, checks in ((expectation.scratchpad, network.checks), (expectation.dram, network.dram_checks)):
-        for address, values in checks:
-            left = memory[address : address + values.size].view(np.int8)
-            np.testing.assert_array_equal(left, values.ravel(), err_msg=f"{wrong} at {address:#x}")
-    return expectation
-
-
-def run_legal(
-    arch: ArchConfig, seeds: range, stall: int = 0, corners: bool = False, verilog: str | None = None
-) -> tuple[int, str | None]:
-    """(programs that agree, report of the first one that does not)."""
-    bench = machine_bench(arch, stall, verilog)
-    for first in range(seeds.start, seeds.stop, BATCH):
-        batch = range(first, min(first + BATCH, seeds.stop))
-        expectations = [legal(seed, arch, corners) for seed in batch]
-        results = lockstep.verify(bench, expectations, first=first)
-        failed = results[-1]
-        if failed.difference is not None:
-            return failed.number - seeds.start, _report(bench, expectations[failed.number - first].program, failed)
-    return len(seeds), None
-
-
-def run_traffic(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, str | None]:
-    """As ``run_legal``, with LOADs and STOREs that share a channel."""
-    arch = shared(arch)
-    bench = machine_bench(arch, stall)
-    for first in range(seeds.start, seeds.stop, BATCH):
-        expectations = []
-        for seed in range(first, min(first + BATCH, seeds.stop)):
-            program, expected = random_traffic(seed, arch)
-            expectations.append(expect(program, writes=False))
-            left = expectations[-1].dram[: len(expected)]
-            np.testing.assert_array_equal(left, expected, err_msg=f"seed {seed}: the simulator is wrong")
-        failed = lockstep.verify(bench, expectations, first=first)[-1]
-        if failed.difference is not None:
-            return failed.number - seeds.start, _report(bench, expectations[failed.number - first].program, failed)
-    return len(seeds), None
-
-
-def run_images(arch: ArchConfig, seeds: range, stall: int = 0) -> tuple[int, str | None]:
-    """As ``run_legal``, with several images in one start."""
-    bench = machine_bench(arch, stall)
-    for first in range(seeds.start, seeds.stop, BATCH):
-        expectations = []
-        for seed in range(first, min(first + BATCH, seeds.stop)):
-            case = random_images(seed, arch)
-            case.assert_as_alone(simulate_images(case.program, case.dram, case.images))
-            expectations.append(expect_images(case.program, case.dram, case.images, writes=False))
-        failed = lockstep.verify(bench, expectations, first=first)[-1]
-        if failed.difference is not None:
-            return failed.number - seeds.start, f"seed {failed.number}: {failed.difference}"
-    return len(seeds), None
-
-
-def _report(bench: lockstep.Bench, program: Program, failed: lockstep.Verified) -> str:
-    def fails(trial: Program) -> bool:
-        try:
-            expectation = expect(trial, writes=False)
-        except GatewrightError:
-            return False  # without that instruction the program is not legal
-        return lockstep.verify(bench, [expectation])[0].difference is not None
-
-    lines = [f"seed {failed.number}: {failed.difference}"]
-    if fails(program):
-        _, working = shrink(program, fails)
-        lines.append(f"the failure needs the work of instructions {', '.join(map(str, working))} only")
-    else:
-        lines.append("alone the program agrees: it depends on what the programs before it left")
-    return "\n".join(lines)
-
-
-def _spoilt(seed: int, arch: ArchConfig, corners: bool, ways: tuple[Spoil, ...]) -> Illegal:
-    program = generate(seed, arch, corners)[1]
-    return spoil(np.random.default_rng(seed), program, simulate(program).trace.records["instruction"], ways)
-
-
-def run_illegal(
-    arch: ArchConfig,
-    seeds: range,
-    corners: bool = False,
-    verilog: str | None = None,
-    ways: tuple[Spoil, ...] = SPOILERS,
-) -> tuple[int, str | None]:
-    """(programs that both refuse rightly, what the first other one did)."""
-    bench = machine_bench(arch, verilog=verilog)
-    for first in range(seeds.start, seeds.stop, BATCH):
-        batch = range(first, min(first + BATCH, seeds.stop))
-        wrong = [_spoilt(seed, arch, corners, ways) for seed in batch]
-        for seed, one, registers in zip(batch, wrong, lockstep.stops(bench, [w.program for w in wrong]), strict=True):
-            got = (registers["STATUS"] & 0b111, registers["ERROR_CODE"], registers["ERROR_INSTRUCTION"])
-            if got[:2] != (0b100, one.code) or not one.is_at(got[2]):
-                code = ErrorCode(got[1]).name
-                return seed - seeds.start, (
-                    f"seed {seed}, {one.what}: expected {one.code.name} at {one.at}, "
-                    f"got {code} at {got[2]} with STATUS {got[0]:#05b}"
-                )
-            try:
-                simulate(one.program)
-            except GatewrightError:
-                continue
-            return seed - seeds.start, f"seed {seed}, {one.what}: the simulator runs the program"
-    return len(seeds), None
+def run(arch: ArchConfig, kind: str, seeds: range, stall: int = 0, verilog: str | None = None) -> Agreement:
+    """Programs of a kind, or of ``illegal`` or ``illegal corners``; those of ``traffic`` share a channel."""
+    if kind == "traffic":
+        arch = shared(arch)
+    bench = machine_bench(arch, verilog, stall)
+    if kind.startswith("illegal"):
+        return check_illegal(bench, seeds, in_corners=kind.endswith("corners"))
+    return check(bench, kind, seeds)
 
 
 def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
@@ -182,21 +39,17 @@ def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
     seeds = range(options.first, options.first + options.programs)
     begin = time.perf_counter()
     verilog = options.verilog and options.verilog.read_text()
-    if options.illegal:
-        same, report = run_illegal(arch, seeds, options.corners, verilog)
-    elif options.traffic:
-        same, report = run_traffic(arch, seeds, options.stall)
-    elif options.images:
-        same, report = run_images(arch, seeds, options.stall)
-    else:
-        same, report = run_legal(arch, seeds, options.stall, options.corners, verilog)
+    chosen = [name for name in ("traffic", "images", "illegal", "corners") if getattr(options, name)]
+    program = "illegal corners" if chosen == ["illegal", "corners"] else (chosen or ["layers"])[0]
+    agreement = run(arch, program, seeds, options.stall, verilog)
+    same, report = agreement.agreed, agreement.difference
     kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
     kind += ", corners" * options.corners + ", traffic" * options.traffic + ", images" * options.images
     print(
         f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s", flush=True
     )
     if report:
-        print(report)
+        print(f"seed {agreement.number}: {report}")
         extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
         extra += " --corners" * options.corners + " --traffic" * options.traffic + " --images" * options.images
         extra += f" --verilog {options.verilog}" if verilog else ""

@@ -16,8 +16,8 @@ from gatewright.flow import check_outputs
 from gatewright.sim.fast.machine import simulate
 from gatewright.verify import design, lockstep
 from gatewright.verify.expectations import Expectation, expect_images
+from gatewright.verify.kit.check import CAPACITY, machine_bench, small
 from gatewright.verify.kit.generate.random_images import random_images
-from tests.cosim.random_lockstep import CAPACITY, machine_bench, small
 from tests.support.exits import exits_case, pictures
 from tests.support.leaks import LEAKS, leaking
 from tests.support.poisoned_rtl import poisoned

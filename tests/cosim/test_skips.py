@@ -7,8 +7,8 @@ import pytest
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.verify import lockstep
 from gatewright.verify.expectations import expect
+from gatewright.verify.kit.check import machine_bench
 from gatewright.verify.kit.programs import make_program, row
-from tests.cosim.random_lockstep import machine_bench
 from tests.cosim.test_random_lockstep import ARCH
 
 

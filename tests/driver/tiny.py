@@ -23,8 +23,8 @@ from gatewright.driver_export import export_program
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.residual.basic_block import BasicBlock
 from gatewright.models.families.residual.network import ResidualNetwork, Stage
+from gatewright.verify.kit.check import small
 from tests.compiler.networks import lively, random_images
-from tests.cosim.random_lockstep import small
 
 ARCH = small(PRESETS["4x4"])
 SIZE, CHANNELS = 8, 8

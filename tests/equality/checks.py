@@ -13,6 +13,7 @@ from gatewright.contract.images import lay_out
 from gatewright.models.zoo.catalogue import names
 from gatewright.verify import design
 from gatewright.verify.expectations import Expectation, expect, expect_images
+from gatewright.verify.kit.check import Agreement
 from gatewright.verify.lockstep import Bench, capacity_for, verify
 from tests.cosim.campaign import FIRST_SEED, KINDS
 from tests.mutants.__main__ import ALL as MUTANTS
@@ -56,9 +57,9 @@ def program_checks(programs: int) -> Iterator[Check]:
     for kind, (run, option) in KINDS.items():
         again = f"python -m tests.cosim.random_lockstep --first {FIRST_SEED} --programs {programs} {option}".rstrip()
 
-        def compare(run: Callable[[range], tuple[int, str | None]] = run) -> Row:
-            same, report = run(range(FIRST_SEED, FIRST_SEED + programs))
-            return {"programs": same, "differs": report or ""}
+        def compare(run: Callable[[range], Agreement] = run) -> Row:
+            found = run(range(FIRST_SEED, FIRST_SEED + programs))
+            return {"programs": found.agreed, "differs": found.difference or ""}
 
         yield Check("programs", kind, again, compare)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gatewright.contract.arch import PRESETS
+from gatewright.verify.kit.check import Agreement
 from gatewright.verify.lockstep import Verified
 from tests.equality import checks as checks_module
 from tests.equality.__main__ import run_checks
@@ -81,9 +82,9 @@ def test_other_numbers_of_programs_are_other_checks(tmp_path: Path, monkeypatch:
     """A page for 2,000 programs must not show what 10 have found; and a program that differs stands on it."""
     asked: list[range] = []
 
-    def run(seeds: range) -> tuple[int, str | None]:
+    def run(seeds: range) -> Agreement:
         asked.append(seeds)
-        return (len(seeds), None) if len(seeds) == 10 else (7, "seed 7 differs")
+        return Agreement(10, 10) if len(seeds) == 10 else Agreement(7, 20, 7, "seed 7 differs")
 
     monkeypatch.setattr(checks_module, "KINDS", {"layers": (run, "")})
     few, many = list(program_checks(10)), list(program_checks(20))

@@ -14,8 +14,8 @@ import sys
 
 from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.hw.hls.csim import build
+from gatewright.verify.kit.check import small
 from gatewright.verify.kit.generate.random_machines import random_machine
-from tests.cosim.random_lockstep import small
 from tests.hls.agreement import KINDS, run_illegal, run_legal
 
 ALONE = ("network", "corners")

@@ -11,7 +11,8 @@ import sys
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.verify import lockstep
-from tests.cosim.random_lockstep import legal, machine_bench, small
+from gatewright.verify.kit.cases import case
+from gatewright.verify.kit.check import machine_bench, small
 
 BATCH = 10
 """Programs in one process: most faults show in the first ones."""
@@ -20,7 +21,10 @@ BATCH = 10
 def first_difference(bench: lockstep.Bench, programs: int, corners: bool) -> str | None:
     """Of the programs of the seeds from 0 on, up to the first batch that has one."""
     for first in range(0, programs, BATCH):
-        expectations = [legal(seed, bench.arch, corners) for seed in range(first, min(first + BATCH, programs))]
+        expectations = [
+            case("corners" if corners else "layers", seed, bench.arch)
+            for seed in range(first, min(first + BATCH, programs))
+        ]
         last = lockstep.verify(bench, expectations, first=first)[-1]
         if last.difference is not None:
             return f"seed {last.number}: {last.difference}"
