@@ -31,7 +31,12 @@ class CompletionOrder(wiring.Component):
         empties, count = Signal(self._depth), Signal(range(self._depth + 1))
         waiting, oldest_empty, leaves = Signal(), Signal(), Signal()
         taken, empty = Signal(), Signal(reset_less=True)
-        m.d.sync += [taken.eq(self.take), empty.eq(self.empty), self.retire.eq(leaves), self.room.eq(count != self._depth)]
+        m.d.sync += [
+            taken.eq(self.take),
+            empty.eq(self.empty),
+            self.retire.eq(leaves),
+            self.room.eq(count != self._depth),
+        ]
         m.d.comb += [
             waiting.eq(count != 0),
             oldest_empty.eq(Mux(waiting, empties[0], taken & empty)),

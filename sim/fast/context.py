@@ -39,8 +39,8 @@ class Bursts(NamedTuple):
 
 
 STANDING, STREAM_END, ORDER_NEXT, ORDER = range(4)
-"""Columns of ``Schedule.array``: the operand that stands in the array (-1: none); the last stream's end; of the places for
-MATMULs that are not yet complete the next one's, and from ORDER on when each was left the last time."""
+"""Columns of ``Schedule.array``: the operand that stands in the array (-1: none); the last stream's end; of the places
+for MATMULs that are not yet complete the next one's, and from ORDER on when each was left the last time."""
 
 
 class Schedule(NamedTuple):

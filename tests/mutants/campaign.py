@@ -69,7 +69,8 @@ def checks_of(mutant: Mutant) -> list[Check]:
     """In the order in which they run."""
     if mutant.in_hw:
         return [lockstep_check(), corners_check(), unit_check(mutant.bench)]
-    return [stepped_check(), layers_check(), lockstep_check(), corners_check()]
+    named = [unit_check(mutant.bench)] if mutant.bench else []
+    return [stepped_check(), layers_check(), *named, lockstep_check(), corners_check()]
 
 
 @dataclass(frozen=True)

@@ -178,8 +178,8 @@ def test_matmul_without_work_is_taken_while_another_streams_and_completes_behind
 
 def test_a_matmul_that_finds_no_place_in_the_order_waits_until_the_oldest_one_is_complete() -> None:
     work, empty = matmul(100, 4, 4, Stationary.FILTERS), matmul(7, 0, 4, Stationary.FILTERS)
-    # 4 + ceil(14 / 7) = 6 places. s = 7, S = 8, stream_end 108, e = 122. Five without work: s = 14, 21, ..., 42; e = 123,
-    # 124, ..., 127. The seventh MATMUL: s = 122, e = 128; the eighth: s = max(129, 123).
+    # 4 + ceil(14 / 7) = 6 places. s = 7, S = 8, stream_end 108, e = 122. Five without work: s = 14, 21, ..., 42;
+    # e = 123, 124, ..., 127. The seventh MATMUL: s = 122, e = 128; the eighth: s = max(129, 123).
     expected = [(0, 7, 7, 122)]
     expected += [(number, 7 + 7 * number, 7 + 7 * number, 122 + number) for number in range(1, 6)]
     expected += [(6, 122, 122, 128), (7, 129, 129, 132)]
