@@ -199,11 +199,9 @@ def max_pool(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
         )
     if set(args["dilation"]) != {1}:
         walk.fail(f"a max pool with dilation = {list(args['dilation'])} is not supported, use dilation=1")
-    if args["ceil_mode"]:
-        walk.fail("a max pool with ceil_mode=True is not supported, use ceil_mode=False")
     source = walk.tensor(walk.value(args["self"]))
     name = walk.unique(f"{source}.max_pool")
-    walk.graph.layers.append(FloatMaxPool(name, source, name, window, padding))
+    walk.graph.layers.append(FloatMaxPool(name, source, name, window, padding, bool(args["ceil_mode"])))
     walk.graph.shapes[name] = shape_of(node)
     walk.order[name] = len(walk.order)
     return FeatureMap(name)

@@ -40,13 +40,15 @@ PADDINGS = (0, 1)
 class MaxPool(Layer):
     """What a max pool is in either graph: from the map ``source`` of a convolution to ``output``.
 
-    ``window`` is its edge, ``padding`` that on each side; the stride is ``STRIDE``.
+    ``window`` is its edge, ``padding`` that on each side; the stride is ``STRIDE``. ``beyond``: a last window may reach
+    beyond the padding (torch's ``ceil_mode``), as TensorFlow's do.
     """
 
     source: str
     output: str
     window: int
     padding: int
+    beyond: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -86,13 +88,19 @@ class MaxPool(Layer):
             )
         return conv
 
+    def windows(self, edge: int) -> int:
+        """How many windows lie along an edge of the map; each has a pixel of it, or of the padding before it."""
+        room = edge + 2 * self.padding - self.window
+        if not self.beyond:
+            return room // STRIDE + 1
+        last = -(-room // STRIDE)
+        return last + (last * STRIDE < edge + self.padding)
+
     def check(self, graph: Graph) -> None:
         if self.window not in WINDOWS or self.padding not in PADDINGS:
             broken(self.name, f"there is no max pool of {self.window} pixels with padding {self.padding}")
         source = shape_of(graph, self.source)
-        rows, columns = (
-            (size + 2 * self.padding - self.window) // STRIDE + 1 for size in (source.height, source.width)
-        )
+        rows, columns = self.windows(source.height), self.windows(source.width)
         if shape_of(graph, self.output) != TensorShape(source.channels, rows, columns):
             broken(self.name, f"its windows do not make {graph.shapes[self.output]} of {source}")
         self.rides_on(graph)
@@ -103,7 +111,8 @@ class FloatMaxPool(MaxPool, FloatWithoutWeights):
     """The largest value of each window."""
 
     def run(self, batch: float_executor.Batch) -> None:
-        batch.write(self.output, F.max_pool2d(batch.maps[self.source], self.window, STRIDE, self.padding))
+        source = batch.maps[self.source]
+        batch.write(self.output, F.max_pool2d(source, self.window, STRIDE, self.padding, ceil_mode=self.beyond))
 
     def quantise(self, quantiser: Quantiser) -> QuantisedMaxPool:
         """The largest integer stands for the largest value, so that the scale stays and nothing is rounded."""
@@ -113,7 +122,7 @@ class FloatMaxPool(MaxPool, FloatWithoutWeights):
                 f"max pool {self.name}: the range of its input {self.source} is {ranges[self.source]:g}, that of its "
                 f"output {ranges[self.output]:g}; a maximum is not scaled, so they need one range"
             )
-        return QuantisedMaxPool(self.name, self.source, self.output, self.window, self.padding)
+        return QuantisedMaxPool(self.name, self.source, self.output, self.window, self.padding, self.beyond)
 
 
 @dataclass(frozen=True)
@@ -128,8 +137,9 @@ class QuantisedMaxPool(MaxPool, QuantisedWithoutWeights):
     def run(self, batch: reference.Batch) -> None:
         # The least int8 value around the map wins nowhere: a window has at least one pixel of the map, and a pixel
         # of that value is as good.
-        padded = F.pad(batch.maps[self.source], (self.padding,) * 4, value=INT8_MIN)
-        height, width = ((size - self.window) // STRIDE * STRIDE + 1 for size in padded.shape[2:])
+        source = batch.maps[self.source]
+        padded = F.pad(source, (self.padding, self.padding + STRIDE) * 2, value=INT8_MIN)
+        height, width = ((self.windows(size) - 1) * STRIDE + 1 for size in source.shape[2:])
         across = padded[:, :, :, :width:STRIDE]
         for offset in range(1, self.window):
             across = across.maximum(padded[:, :, :, offset : offset + width : STRIDE])

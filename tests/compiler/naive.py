@@ -145,7 +145,13 @@ def _interpolation(layer: QuantisedInterpolation, tensors: Tensors) -> np.ndarra
 
 
 def _max_pool(pool: QuantisedMaxPool, source: np.ndarray) -> np.ndarray:
-    height, width = ((edge + 2 * pool.padding - pool.window) // 2 + 1 for edge in source.shape[:2])
+    height, width = (
+        sum(
+            at + pool.window <= edge + pool.padding or (pool.beyond and at < edge)
+            for at in range(-pool.padding, edge + pool.padding, 2)
+        )
+        for edge in source.shape[:2]
+    )
     output = np.zeros((height, width, source.shape[2]), np.int64)
     for y, x, channel in np.ndindex(output.shape):
         rows, columns = (range(max(0, 2 * at - pool.padding), 2 * at - pool.padding + pool.window) for at in (y, x))

@@ -51,7 +51,6 @@ REFUSED = {
     "max pool of uneven strides": (_net(lambda s, x: F.max_pool2d(x, 2, (2, 1))), r"max_pool2d: stride = \[2, 1\]"),
     "max pool of uneven padding": (_net(lambda s, x: F.max_pool2d(x, 3, 2, (1, 0))), r"padding = \[1, 0\]"),
     "dilated max pool": (_net(lambda s, x: F.max_pool2d(x, 3, 2, 1, 2)), r"max pool with dilation = \[2, 2\]"),
-    "max pool of cut windows": (_net(lambda s, x: F.max_pool2d(x, 3, 2, ceil_mode=True)), "ceil_mode=True"),
     "max pool with indices": (
         _net(lambda s, x: F.max_pool2d(x, 2, return_indices=True)[0]),
         "max_pool2d_with_indices.*not supported",

@@ -40,10 +40,10 @@ from tests.support.chain import compare_image
 class _Pooled(nn.Module):
     """A convolution, a max pool of its ReLU (or of itself), a convolution, a head."""
 
-    def __init__(self, window: int, padding: int, relu: bool) -> None:
+    def __init__(self, window: int, padding: int, relu: bool, beyond: bool = False) -> None:
         super().__init__()
         self.first, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
-        self.pool = nn.MaxPool2d(window, 2, padding)
+        self.pool = nn.MaxPool2d(window, 2, padding, ceil_mode=beyond)
         self.second, self.head = nn.Conv2d(6, 5, 3, padding=1), nn.Linear(5, 4)
         self.relu = relu
 
@@ -69,10 +69,11 @@ def resnet(gating: Gating) -> tuple[ResNetImageNet, QuantisedGraph]:
     return network, made(network, 64)[1]
 
 
+@pytest.mark.parametrize("beyond", [False, True])
 @pytest.mark.parametrize(("window", "padding"), [(2, 0), (2, 1), (3, 0), (3, 1)])
 @pytest.mark.parametrize(("relu", "size"), [(True, 15), (False, 16)])
-def test_it_is_torchs_max_pool_in_both_graphs(window: int, padding: int, relu: bool, size: int) -> None:
-    network = lively(_Pooled(window, padding, relu), 4)
+def test_it_is_torchs_max_pool_in_both_graphs(window: int, padding: int, beyond: bool, relu: bool, size: int) -> None:
+    network = lively(_Pooled(window, padding, relu, beyond), 4)
     graph, quantised, images = made(network, size)
     inputs = quantise_input(images, quantised)
     with torch.no_grad():
@@ -81,7 +82,7 @@ def test_it_is_torchs_max_pool_in_both_graphs(window: int, padding: int, relu: b
     tensors = run_reference(quantised, inputs, keep=True).tensors
     before = tensors["first"]
     assert relu or (before < 0).any()
-    maximum = F.max_pool2d(torch.from_numpy(before).permute(0, 3, 1, 2).float(), window, 2, padding)
+    maximum = F.max_pool2d(torch.from_numpy(before).permute(0, 3, 1, 2).float(), window, 2, padding, ceil_mode=beyond)
     np.testing.assert_array_equal(tensors["first.max_pool"], maximum.permute(0, 2, 3, 1).numpy())
     assert quantised.scales["first.max_pool"] == quantised.scales["first"]
 
@@ -178,13 +179,24 @@ def test_pool_and_averages_of_its_map_have_places_of_their_own() -> None:
         assert addresses[one] + size <= addresses[other] or addresses[other] + length <= addresses[one]
 
 
-@pytest.mark.parametrize(("window", "padding", "size"), [(2, 0, 32), (2, 1, 32), (3, 0, 32), (3, 1, 32), (3, 1, 30)])
-def test_the_machine_pools_as_the_reference_does(window: int, padding: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("window", "padding", "size", "beyond"),
+    [
+        (2, 0, 32, False),
+        (2, 1, 32, False),
+        (3, 0, 32, False),
+        (3, 1, 32, False),
+        (3, 1, 30, False),
+        (3, 0, 32, True),
+        (3, 0, 30, True),
+    ],
+)
+def test_the_machine_pools_as_the_reference_does(window: int, padding: int, size: int, beyond: bool) -> None:
     """Bytes of every map, with the map before the pool whole, and as a ring of rows with the image in another.
 
     Rows of 30 pixels are no whole beats: eight come together.
     """
-    _, quantised, images = made(lively(_Pooled(window, padding, True), 4), size)
+    _, quantised, images = made(lively(_Pooled(window, padding, True, beyond), 4), size)
     inputs = quantise_input(images, quantised)
     reference = run_reference(quantised, inputs, keep=True)
     rings = []
