@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check proofs board equality placed package site site-check isa pynq-env clean
+.PHONY: demo test check proofs board equality placed package site browser site-check isa pynq-env clean
 
 demo: $(STAMP)
 	$(VENV)/bin/gatewright demo --out build/demo
@@ -47,6 +47,16 @@ site: ## the documentation as a site: build/site/index.html
 	@[ -x $(SITE)/bin/mkdocs ] || { $(PYTHON) -m venv $(SITE) && $(SITE)/bin/python -m pip install --quiet \
 		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
+
+# Its environment has neither torch nor us: the pages are made with the tests' one.
+BROWSER := build/browser-env
+
+browser: $(STAMP) ## reports, comparisons and an exploration in a headless Chromium: minutes (Debian: apt-get install chromium)
+	@[ -x $(BROWSER)/bin/playwright ] || { $(PYTHON) -m venv $(BROWSER) && $(BROWSER)/bin/python -m pip install --quiet \
+		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["browser"])'); }
+	$(VENV)/bin/python -m tests.browser.pages build/browser/pages
+	$(BROWSER)/bin/python -m pytest -q -p tests.browser.chromium -o python_files='check_*.py' tests/browser \
+		--pages build/browser/pages --pictures build/browser
 
 site-check: $(STAMP) ## run the code of the pages that say it runs: minutes
 	$(VENV)/bin/python -m tests.docs

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +23,7 @@ from gatewright.explore.outcome import Outcome
 from gatewright.explore.pictures import Dot, scatter
 from gatewright.explore.space import Space
 from gatewright.explore.study import judge_outcome
+from gatewright.report.svg import fitted
 
 PAGE, DATA = "explore.html", "explore.json"
 
@@ -92,13 +94,13 @@ def render(result: Result) -> str:
     arches = {name: arch_toml(outcome.arch) for name, outcome in by_name.items() if outcome.arch is not None}
     possible = [point for point in data["points"] if point["refused"] is None]
     dots = [_dot(result.space, point) for point in possible]
-    pairs = combinations(result.space.objectives, 2) if len(result.space.objectives) > 1 else []
+    pairs = list(combinations(result.space.objectives, 2)) if dots else []
     return environment.from_string((here / "explore.html").read_text("utf-8")).render(
         data=data,
         space=result.space,
         objectives=[(name, OBJECTIVES[name]) for name in result.space.objectives],
         every=OBJECTIVES,
-        pictures=[Markup(scatter(dots, across, up)) for across, up in pairs] if dots else [],  # our own markup
+        pictures=[Markup(fitted(partial(scatter, dots, *pair))) for pair in pairs],  # our own markup
         possible=possible,
         front=[next(point for point in possible if point["name"] == name) for name in data["front"]],
         refused=[point for point in data["points"] if point["refused"] is not None],

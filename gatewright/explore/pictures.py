@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gatewright.explore.objectives import OBJECTIVES, front
-from gatewright.report.svg import Svg, short
+from gatewright.report.svg import NARROW, WIDE, Svg, short
 
-WIDTH, HEIGHT = 960, 430
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 24, 16, 52
+_TOP, _BOTTOM = 16, 56
 
 _LOGARITHMIC = 12.0
 """An axis whose largest value is more than so many times the smallest has decades."""
@@ -26,24 +25,25 @@ class Dot:
     link: str
 
 
-def scatter(dots: Sequence[Dot], across: str, up: str) -> str:
+def scatter(dots: Sequence[Dot], across: str, up: str, width: float = WIDE) -> str:
     """All points by the objectives ``across`` and ``up``; a line joins those that none beats in these two."""
-    x, x_marks = _scale([dot.figures[across] for dot in dots], _LEFT, WIDTH - _RIGHT)
-    y, y_marks = _scale([dot.figures[up] for dot in dots], HEIGHT - _BOTTOM, _TOP)
-    svg = Svg(WIDTH, HEIGHT, f"{_label(up)} against {_label(across)}", f"{len(dots)} points.")
+    left, right, height, wanted = (66, 16, 380, 3) if width <= NARROW else (74, 24, 430, 6)
+    x, x_marks = _scale([dot.figures[across] for dot in dots], left, width - right, wanted)
+    y, y_marks = _scale([dot.figures[up] for dot in dots], height - _BOTTOM, _TOP, 6)
+    svg = Svg(width, height, f"{_label(up)} against {_label(across)}", f"{len(dots)} points.")
     for mark in x_marks:
-        svg.line(x(mark), _TOP, x(mark), HEIGHT - _BOTTOM, "grid")
-        svg.text(x(mark), HEIGHT - _BOTTOM + 18, short(mark), "tick middle")
+        svg.line(x(mark), _TOP, x(mark), height - _BOTTOM, "grid")
+        svg.text(x(mark), height - _BOTTOM + 18, short(mark), "tick middle")
     for mark in y_marks:
-        svg.line(_LEFT, y(mark), WIDTH - _RIGHT, y(mark), "grid")
-        svg.text(_LEFT - 8, y(mark) + 4, short(mark), "tick end")
+        svg.line(left, y(mark), width - right, y(mark), "grid")
+        svg.text(left - 8, y(mark) + 4, short(mark), "tick end")
     best = [dots[place].figures for place in front([dot.figures for dot in dots], (across, up))]
     steps = sorted((figures[across], figures[up]) for figures in best)
     svg.polyline([(x(a), y(b)) for a, b in steps], "link fronted")
     for dot in sorted(dots, key=lambda dot: dot.kind):  # those of the front above the others
         svg.circle(x(dot.figures[across]), y(dot.figures[up]), 5.5, f"point {dot.kind}", dot.hint, dot.link)
-    svg.text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, _label(across), "axis middle")
-    svg.text(16, (_TOP + HEIGHT - _BOTTOM) / 2, _label(up), "axis middle", -90)
+    svg.text((left + width - right) / 2, height - 8, _label(across), "axis middle")
+    svg.text(16, (_TOP + height - _BOTTOM) / 2, _label(up), "axis middle", -90)
     return svg.render()
 
 
@@ -53,8 +53,10 @@ def _label(name: str) -> str:
     return f"{objective.title}{f', {objective.unit}' if objective.unit else ''} ({better})"
 
 
-def _scale(values: Sequence[float], low: float, high: float) -> tuple[Callable[[float], float], list[float]]:
-    """Where a value lies between two edges, and the marks of its axis."""
+def _scale(
+    values: Sequence[float], low: float, high: float, wanted: int
+) -> tuple[Callable[[float], float], list[float]]:
+    """Where a value lies between two edges, and about ``wanted`` marks of its axis."""
     least, most = min(values), max(values)
     if least > 0 and most / least > _LOGARITHMIC:
         begin, end = math.log10(least) - 0.06, math.log10(most) + 0.06
@@ -63,7 +65,7 @@ def _scale(values: Sequence[float], low: float, high: float) -> tuple[Callable[[
         return lambda value: low + (math.log10(value) - begin) / (end - begin) * (high - low), marks
     air = 0.06 * (most - least) or 0.06 * abs(most) or 1.0
     begin, end = least - air, most + air
-    step = _step((end - begin) / 6)
+    step = _step((end - begin) / wanted)
     marks = [step * i for i in range(math.ceil(begin / step), math.floor(end / step) + 1)]
     return lambda value: low + (value - begin) / (end - begin) * (high - low), marks
 

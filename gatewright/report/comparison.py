@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
 from gatewright.report.html import render
 from gatewright.report.pictures import Ends, Step, bridge_picture, distribution_picture, waterfall_picture
-from gatewright.report.svg import MINUS
+from gatewright.report.svg import MINUS, fitted
 
 SHOWN_LAYERS = 12
 """Layers of the text: those whose cycles differ most."""
@@ -17,13 +18,14 @@ SHOWN_LAYERS = 12
 def render_comparison(found: dict[str, Any]) -> str:
     """The page for what ``compare_reports`` has made."""
     (a, b), cycles = found["names"], found["cycles"]
-    rows = ((a, list(map(float, cycles[0])), "theory"), (b, list(map(float, cycles[1])), "gated"))
+    rows = ((_cut(a), list(map(float, cycles[0])), "theory"), (_cut(b), list(map(float, cycles[1])), "gated"))
     pictures = {
-        "causes": Markup(_causes_picture(found)),
+        "causes": Markup(fitted(partial(_causes_picture, found))),
         "waterfalls": [
-            Markup(waterfall_picture(fall, len(own))) for fall, own in zip(found["waterfalls"], cycles, strict=True)
+            Markup(fitted(partial(waterfall_picture, fall, len(own))))
+            for fall, own in zip(found["waterfalls"], cycles, strict=True)
         ],
-        "spread": Markup(distribution_picture("Cycles over images", rows, "cycles an image", "")),
+        "spread": Markup(fitted(partial(distribution_picture, "Cycles over images", rows, "cycles an image", ""))),
     }
     return render("comparison.html", found=found, headline=headline(found), pictures=pictures)
 
@@ -42,7 +44,7 @@ def headline(found: dict[str, Any]) -> str:
     )
 
 
-def _causes_picture(found: dict[str, Any]) -> str:
+def _causes_picture(found: dict[str, Any], width: float) -> str:
     names, causes = found["names"], found["causes"]
     begin, end = sum(row["a"] for row in causes), sum(row["b"] for row in causes)
     value, steps = begin, list[Step]()
@@ -67,6 +69,7 @@ def _causes_picture(found: dict[str, Any]) -> str:
         steps,
         "cycles an image",
         "",
+        width,
         more_is_loss=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -12,7 +13,7 @@ from gatewright.report.gate_pictures import channel_picture, cost_png, ramp_css,
 from gatewright.report.holder_picture import holder_picture
 from gatewright.report.layer_pictures import layer_picture, roofline_picture
 from gatewright.report.pictures import cause_picture, histogram_picture, waterfall_picture
-from gatewright.report.svg import MINUS, TIMES
+from gatewright.report.svg import MINUS, TIMES, fitted
 
 TABLE_IMAGES = 64
 """Images listed in the page's table; the JSON has all of them."""
@@ -51,21 +52,20 @@ def render(name: str, **values: Any) -> str:
 def _pictures(report: dict[str, Any]) -> dict[str, str]:
     kinds = {gate["kind"] for gate in report["gates"]}
     images = report["images"]
+    theoretical, realised = ([row[f"speedup_{key}"] for row in images] for key in ("theoretical", "realised"))
     found = {
-        "waterfall": waterfall_picture(report["waterfall"], len(images)),
-        "causes": cause_picture(report["cycles_by_cause"]),
-        "histogram": histogram_picture(
-            [row["speedup_theoretical"] for row in images], [row["speedup_realised"] for row in images]
-        ),
+        "waterfall": fitted(partial(waterfall_picture, report["waterfall"], len(images))),
+        "causes": fitted(partial(cause_picture, report["cycles_by_cause"])),
+        "histogram": fitted(partial(histogram_picture, theoretical, realised)),
         "layers": layer_picture(report["layers"]),
-        "roofline": roofline_picture(report["layers"], report["roofline"]),
+        "roofline": fitted(partial(roofline_picture, report["layers"], report["roofline"])),
     }
     if report["explanation"] is not None:
-        found["holders"] = holder_picture(report["explanation"])
+        found["holders"] = fitted(partial(holder_picture, report["explanation"]))
     if "channel" in kinds:
-        found["channels"] = channel_picture(report["gates"])
+        found["channels"] = fitted(partial(channel_picture, report["gates"]))
     if "spatial" in kinds:
-        found["spatial"] = spatial_picture(report["gates"])
+        found["spatial"] = fitted(partial(spatial_picture, report["gates"]))
     return found
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from gatewright.report.svg import MINUS, TIMES, Svg, short, ticks, ticks_between
+from gatewright.report.svg import MINUS, NARROW, TIMES, WIDE, Svg, short, ticks, ticks_between
 
-WIDTH = 920
-
-
-NARROW = 0.8
+CLOSE = 0.8
 """Where all bounds of a waterfall are within this share of the largest, its axis does not begin at 0."""
 
+_BOLD = 8.0
+"""Room for a bold letter, on average, in user units."""
 
-def waterfall_picture(fall: dict[str, Any], images: int) -> str:
+
+def waterfall_picture(fall: dict[str, Any], images: int, width: float = WIDE) -> str:
     """Rows from the theoretical speedup at the top down to the realised one."""
     steps = [step for step in fall["steps"] if abs(step["speedup_lost"]) >= 5e-4]
     rows = [
@@ -40,6 +40,7 @@ def waterfall_picture(fall: dict[str, Any], images: int) -> str:
         rows,
         "speedup over the dense run",
         TIMES,
+        width,
     )
 
 
@@ -63,43 +64,55 @@ class Ends(NamedTuple):
 
 
 def bridge_picture(
-    title: str, description: str, ends: Ends, steps: Sequence[Step], axis: str, unit: str, more_is_loss: bool = False
+    title: str,
+    description: str,
+    ends: Ends,
+    steps: Sequence[Step],
+    axis: str,
+    unit: str,
+    width: float = WIDE,
+    more_is_loss: bool = False,
 ) -> str:
     """A waterfall: a whole bar, a row for each step, a whole bar.
 
     The axis begins at 0, or near the smallest value where the values are close to one another; then whole bars are cut,
-    and the axis says so. A step that is a loss is down, or up with ``more_is_loss``.
+    and the axis says so. A step that is a loss is down, or up with ``more_is_loss``. In a narrow picture a row's words
+    stand above its bar, not beside it.
     """
-    left, right, row, top = 190, 80, 30, 26
+    narrow = width <= NARROW
+    left, right, row, top, over = (18, 22, 46, 8, 18) if narrow else (190, 80, 30, 26, 0)
     bounds = [ends.begin, ends.end, *(value for step in steps for value in (step.begin, step.end))]
     low, high = min(bounds), max(bounds)
-    cut = low > NARROW * high > 0
-    marks = ticks_between(low - max(0.25 * (high - low), 0.005 * high), high, 6) if cut else ticks(high, 6)
-    origin, scale = marks[0], (WIDTH - left - right) / (marks[-1] - marks[0])
+    cut, wanted = low > CLOSE * high > 0, 3 if narrow else 6
+    marks = ticks_between(low - max(0.25 * (high - low), 0.005 * high), high, wanted) if cut else ticks(high, wanted)
+    origin, scale = marks[0], (width - left - right) / (marks[-1] - marks[0])
 
     def x_of(value: float) -> float:
         return left + (value - origin) * scale
 
     bottom = top + row * (len(steps) + 2)
-    svg = Svg(WIDTH, bottom + 34, title, description + (f"; the axis begins at {origin:g}" if cut else ""))
+    svg = Svg(width, bottom + 46, title, description + (f"; the axis begins at {origin:g}" if cut else ""))
     for mark in marks:
         svg.line(x_of(mark), top - 4, x_of(mark), bottom, "grid")
         svg.text(x_of(mark), bottom + 16, _tick(mark, unit), "tick middle")
     begins = f"; the axis begins at {_tick(origin, unit)}" if cut else ""
-    svg.text((left + WIDTH - right) / 2, bottom + 32, axis + begins, "axis middle")
+    svg.text((left + width - right) / 2, bottom + 38, axis + begins, "axis middle")
 
     def bar(number: int, begin: float, end: float, style: str, words: tuple[str, str, str], whole: bool) -> None:
-        y, (name, label, hint) = top + row * number, words
-        svg.text(left - 12, y + 19, name, "label end strong" if whole else "label end")
+        y, (name, label, hint) = top + row * number + over, words
         near, far = x_of(min(begin, end)), x_of(max(begin, end))
-        svg.rect(near, y + 5, max(far - near, 1.5), row - 10, style, hint)
+        strong = " strong" if whole else ""
+        svg.rect(near, y + 5, max(far - near, 1.5), 20, style, hint)
         if whole and cut:
-            svg.polyline(
-                [(left + 12, y + 3), (left + 7, y + row / 2), (left + 13, y + row / 2), (left + 8, y + 27)], "cut"
-            )
+            svg.polyline([(left + 12, y + 3), (left + 7, y + 15), (left + 13, y + 15), (left + 8, y + 27)], "cut")
         if number <= len(steps):
-            svg.line(x_of(end), y + row - 5, x_of(end), y + row + 5, "link")
-        svg.text(far + 8, y + 19, label, "value strong" if whole else "value")
+            svg.line(x_of(end), y + 25, x_of(end), y + row + 5, "link")
+        if narrow:
+            svg.text(left, y - 1, name, f"label over{strong}")
+            svg.text(width - right, y - 1, label, f"value over end{strong}")
+        else:
+            svg.text(left - 12, y + 19, name, f"label end{strong}")
+            svg.text(far + 8, y + 19, label, f"value{strong}")
 
     name, style, label, hint = ends.first
     bar(0, origin, ends.begin, style, (name, label, hint), True)
@@ -121,17 +134,19 @@ def _signed(value: float, digits: int) -> str:
     return f"{value:+,.{digits}f}".replace("-", MINUS)
 
 
-def cause_picture(causes: list[dict[str, Any]]) -> str:
-    """Two stacked bars, dense and gated, on one scale of cycles."""
-    left, right, bar, top = 70, 90, 40, 8
+def cause_picture(causes: list[dict[str, Any]], width: float = WIDE) -> str:
+    """Two stacked bars, dense and gated, on one scale of cycles; in a narrow picture their names are above them."""
+    narrow = width <= NARROW
+    left, right, top, over = (18, 22, 2, 18) if narrow else (70, 90, 8, 0)
+    bar = 40
     sides = (("Dense", "cycles_dense"), ("Gated", "cycles_gated_mean"))
     totals = [sum(cause[key] for cause in causes) for _, key in sides]
-    marks = ticks(max(totals), 6)
-    scale = (WIDTH - left - right) / marks[-1]
-    bottom = top + 2 * (bar + 14)
+    marks = ticks(max(totals), 3 if narrow else 6)
+    scale = (width - left - right) / marks[-1]
+    bottom = top + 2 * (bar + 14 + over)
     svg = Svg(
-        WIDTH,
-        bottom + 36,
+        width,
+        bottom + 46,
         "Cycles by cause",
         "; ".join(
             f"{name} {total:,.0f} cycles: " + ", ".join(f"{c['title']} {c[key] / total:.1%}" for c in causes)
@@ -141,31 +156,39 @@ def cause_picture(causes: list[dict[str, Any]]) -> str:
     for mark in marks:
         svg.line(left + mark * scale, top, left + mark * scale, bottom, "grid")
         svg.text(left + mark * scale, bottom + 16, short(mark), "tick middle")
-    svg.text(left + marks[-1] * scale / 2, bottom + 33, "cycles per image", "axis middle")
+    svg.text(left + marks[-1] * scale / 2, bottom + 38, "cycles per image", "axis middle")
     for number, ((name, key), total) in enumerate(zip(sides, totals, strict=True)):
-        y, x = top + 7 + number * (bar + 14), float(left)
-        svg.text(left - 12, y + bar / 2 + 5, name, "label end strong")
+        y, x = top + 7 + over + number * (bar + 14 + over), float(left)
+        if narrow:
+            svg.text(left, y - 6, f"{name}, {short(total)}", "label over strong")
+        else:
+            svg.text(left - 12, y + bar / 2 + 5, name, "label end strong")
         for position, cause in enumerate(causes):
-            width = cause[key] * scale
+            wide = cause[key] * scale
             hint = f"{cause['title']}: {cause[key]:,.0f} cycles, {cause[key] / total:.1%} of the {name.lower()} run"
-            if width > 0:
-                svg.rect(x, y, width, bar, f"cause c{position}", hint)
-            if width > 46:
-                svg.text(x + width / 2, y + bar / 2 + 5, f"{cause[key] / total:.0%}", f"inside middle i{position}")
-            x += width
-        svg.text(x + 8, y + bar / 2 + 5, short(total), "value strong")
+            if wide > 0:
+                svg.rect(x, y, wide, bar, f"cause c{position}", hint)
+            if wide > 46:
+                svg.text(x + wide / 2, y + bar / 2 + 5, f"{cause[key] / total:.0%}", f"inside middle i{position}")
+            x += wide
+        if not narrow:
+            svg.text(x + 8, y + bar / 2 + 5, short(total), "value strong")
     return svg.render()
 
 
-def histogram_picture(theoretical: list[float], realised: list[float]) -> str:
+def histogram_picture(theoretical: list[float], realised: list[float], width: float = WIDE) -> str:
     """Two histograms over the same bins of speedup, one above the other."""
     rows = (("Theoretical", theoretical, "theory"), ("Realised", realised, "gated"))
-    return distribution_picture("Distribution of the speedup over images", rows, "speedup over the dense run", TIMES)
+    title, axis = "Distribution of the speedup over images", "speedup over the dense run"
+    return distribution_picture(title, rows, axis, TIMES, width)
 
 
-def distribution_picture(title: str, rows: Sequence[tuple[str, list[float], str]], axis: str, unit: str) -> str:
+def distribution_picture(
+    title: str, rows: Sequence[tuple[str, list[float], str]], axis: str, unit: str, width: float = WIDE
+) -> str:
     """Histograms over the same bins, one above the other: (name, values of the images, style) of two."""
-    left, right, plot, gap, top = 60, 20, 110, 34, 22
+    narrow = width <= NARROW
+    left, right, plot, gap, top = 48 if narrow else 60, 20, 110, 34, 22
     every = [value for _, values, _ in rows for value in values]
     low, high = min(every), max(every)
     bins = min(40, max(8, round(len(rows[-1][1]) ** 0.5 * 2)))
@@ -175,10 +198,10 @@ def distribution_picture(title: str, rows: Sequence[tuple[str, list[float], str]
     def number(value: float) -> str:
         return f"{value:.2f}{unit}" if unit else f"{value:,.0f}"
 
-    scale = (WIDTH - left - right) / (high - low)
-    height = top + 2 * plot + gap + 40
+    scale = (width - left - right) / (high - low)
+    height = top + 2 * plot + gap + 46
     svg = Svg(
-        WIDTH,
+        width,
         height,
         title,
         "; ".join(f"{name} from {number(min(v))} to {number(max(v))}, {len(v)} images" for name, v, _ in rows),
@@ -189,25 +212,25 @@ def distribution_picture(title: str, rows: Sequence[tuple[str, list[float], str]
         base = top + plot + place * (plot + gap)
         for mark in marks:
             y = base - mark / marks[-1] * plot
-            svg.line(left, y, WIDTH - right, y, "grid")
+            svg.line(left, y, width - right, y, "grid")
             svg.text(left - 8, y + 4, f"{mark:g}", "tick end")
-        width = (WIDTH - left - right) / bins
+        wide = (width - left - right) / bins
         for position, count in enumerate(counts[place]):
             tall = count / marks[-1] * plot
             begin = low + position * (high - low) / bins
             hint = f"{name} {number(begin)} to {number(begin + (high - low) / bins)}: {count} images"
             if count:
-                svg.rect(left + position * width + 1, base - tall, max(width - 2, 1), tall, style, hint)
+                svg.rect(left + position * wide + 1, base - tall, max(wide - 2, 1), tall, style, hint)
         mean = sum(values) / len(values)
         x = left + (mean - low) * scale
         svg.line(x, base - plot - 6, x, base, "mean")
-        side, shift = ("end", -6) if x > WIDTH * 0.75 else ("", 6)
-        svg.text(x + shift, base - plot - 8, f"{name}: mean {number(mean)}", f"value strong {side}")
+        words = f"{name}: mean {number(mean)}"
+        svg.text(max(min(x + 6, width - _BOLD * len(words)), 4), base - plot - 8, words, "value strong")
     base = top + 2 * plot + gap
-    for mark in ticks_between(low, high, 8):
+    for mark in ticks_between(low, high, 4 if narrow else 8):
         if low <= mark <= high:
             svg.text(left + (mark - low) * scale, base + 16, _tick(mark, unit), "tick middle")
-    svg.text((left + WIDTH - right) / 2, base + 34, axis, "axis middle")
+    svg.text((left + width - right) / 2, base + 38, axis, "axis middle")
     svg.text(14, top + plot + gap / 2, "images", "axis middle", -90)
     return svg.render()
 

@@ -7,13 +7,21 @@ can paint them for light and dark.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 TIMES = "\u00d7"
 """The sign behind a speedup."""
 
 MINUS = "\u2212"
+
+WIDE, NARROW = 920.0, 360.0
+"""Widths of a picture in user units: on a desk, and in a window too narrow for that."""
+
+
+def fitted(draw: Callable[[float], str]) -> str:
+    """A picture drawn for either width; the style sheet shows the one whose letters can be read in the window."""
+    return f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div>'
 
 
 class Svg:

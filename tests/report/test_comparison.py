@@ -82,7 +82,7 @@ def test_the_page_is_well_formed_and_its_pictures_are_xml(found: dict[str, Any])
     assert checker.open == [] and len(set(checker.ids)) == len(checker.ids)
     assert {link[1:] for link in checker.links} <= set(checker.ids)
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(pictures) == 4  # causes, two waterfalls, the spread
+    assert len(pictures) == 8  # causes, two waterfalls, the spread, each for a wide and a narrow window
     for picture in pictures:
         root = ElementTree.fromstring(picture)
         assert root.findtext("title") and root.findtext("desc")

@@ -87,7 +87,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
 
 def test_every_picture_is_xml_with_a_title_and_a_description(page: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(pictures) == 7
+    assert len(pictures) == 13  # seven, of which all but that of the layers are there for a narrow window, too
     for picture in pictures:
         root = ElementTree.fromstring(picture)
         assert root.get("role") == "img"
@@ -125,7 +125,7 @@ def test_a_network_without_gates_has_a_page_without_them() -> None:
 def test_identical_runs_make_a_page() -> None:
     image = synthetic.image_records(1)[0]
     page = render_html(_report([image, replace(image, index=1)], synthetic.flip_rates()))
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 13
 
 
 def test_bars_of_the_waterfall_join_up() -> None:
