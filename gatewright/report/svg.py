@@ -60,9 +60,11 @@ class Svg:
 
     def render(self, natural: bool = False) -> str:
         """The element. It fills the page's width, or keeps its ``natural`` size in a scrolling frame."""
+        # What is a picture alone hides its links from those who listen.
+        role = "group" if any(part.startswith("<a ") for part in self._parts) else "img"
         size = f' width="{_n(self._width)}" height="{_n(self._height)}"' if natural else ""
         return (
-            f'<svg viewBox="0 0 {_n(self._width)} {_n(self._height)}"{size} role="img">'
+            f'<svg viewBox="0 0 {_n(self._width)} {_n(self._height)}"{size} role="{role}">'
             f"<title>{escape(self._title)}</title><desc>{escape(self._description)}</desc>"
             f"{''.join(self._parts)}</svg>"
         )
