@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from gatewright.cli.one_start import echo_spread
 from gatewright.cli.options import arch_option, data_option, live_option, refuse_both
+from gatewright.verify.kit.kinds import KINDS
 
 if TYPE_CHECKING:
     from gatewright.contract.arch import ArchConfig
@@ -24,8 +26,8 @@ DEFAULT_NETWORK = "dgnet-resnet20-0.4"
 WRITES_UP_TO = 4
 """Images for which single writes are compared unless asked otherwise: the stepped simulator takes seconds for each."""
 
-KINDS = ("layers", "corners", "images", "traffic", "illegal")
-"""Of random programs."""
+OF_RANDOM = ("programs", "kinds", "seed", "stall_seed", "verilog", "arch_name")
+"""Options that random programs have a use for."""
 
 BATCH = 4
 """Images in one process of the simulator."""
@@ -110,6 +112,7 @@ def verify(
         raise GatewrightError("--one-start needs a program that serves every image: add --live")
     if together is not None and (not one_start or count < together):
         raise GatewrightError(f"--together {together} needs --one-start, and as many --images")
+    _refuse_what_has_no_use(ctx, programs is not None)
     if programs is not None:
         from gatewright.cli.verify_random import verify_random
 
@@ -151,6 +154,15 @@ def verify(
     _print(results, building, compare_writes, stall_seed)
     if results[-1].difference is not None:
         ctx.exit(1)
+
+
+def _refuse_what_has_no_use(ctx: click.Context, random: bool) -> None:
+    """Options of networks beside --random, and its options without it, are mistakes."""
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    wrong = given - set(OF_RANDOM) if random else given & {"kinds", "seed"}
+    if wrong:
+        names = ", ".join(p.opts[0] if p.opts else str(p.name) for p in ctx.command.params if p.name in wrong)
+        raise click.UsageError(f"{names} {'says nothing to' if random else 'needs'} --random", ctx)
 
 
 def _programs(

@@ -1,4 +1,4 @@
-"""``gatewright verify --random``: random programs on the RTL, and what they reached."""
+"""``gatewright verify --random``: random programs on the RTL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import click
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.verify.kit.check import check, check_illegal, machine_bench
-
-ILLEGAL = "illegal"
-"""The kind of programs that must be refused."""
+from gatewright.verify.kit.kinds import ILLEGAL
 
 
 def verify_random(

@@ -1,1 +1,1 @@
-"""The kit for your own RTL of the machine: random programs, lockstep with the simulator, and coverage."""
+"""The kit for your own RTL of the machine: random programs and lockstep with the simulator."""

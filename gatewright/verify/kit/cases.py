@@ -14,6 +14,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.verify.expectations import Expectation, expect, expect_images
+from gatewright.verify.kit import kinds
 from gatewright.verify.kit.generate.illegal import SPOILERS, Illegal, Spoil, spoil
 from gatewright.verify.kit.generate.random_corners import random_corners
 from gatewright.verify.kit.generate.random_images import random_images
@@ -76,13 +77,13 @@ def _hold(seed: int, memory: str, contents: npt.NDArray[np.uint8], checks: Seque
             )
 
 
-KINDS: dict[str, Callable[[int, ArchConfig, bool], Expectation]] = {
-    "layers": layers,
-    "corners": corners,
-    "images": images,
-    "traffic": traffic,
+MAKERS: dict[str, Callable[[int, ArchConfig, bool], Expectation]] = {
+    kinds.LAYERS: layers,
+    kinds.CORNERS: corners,
+    kinds.IMAGES: images,
+    kinds.TRAFFIC: traffic,
 }
-"""What makes the program of a seed for a machine; with True, every single write is expected, too."""
+"""Of the kinds that run, what makes the program of a seed for a machine; with True, every write is expected, too."""
 
 
 def case(kind: str, seed: int, arch: ArchConfig, *, writes: bool = False) -> Expectation:
@@ -91,9 +92,9 @@ def case(kind: str, seed: int, arch: ArchConfig, *, writes: bool = False) -> Exp
     ``writes``: every single write is expected, too, which takes the stepped simulator. A kind that does not exist, and
     a simulator that the oracle contradicts, are a ``GatewrightError``.
     """
-    if kind not in KINDS:
-        raise GatewrightError(f"there is no kind {kind!r} of random programs; there are {', '.join(KINDS)}")
-    return KINDS[kind](seed, arch, writes)
+    if kind not in MAKERS:
+        raise GatewrightError(f"there is no kind {kind!r} of programs that run; there are {', '.join(MAKERS)}")
+    return MAKERS[kind](seed, arch, writes)
 
 
 def illegal(seed: int, arch: ArchConfig, *, in_corners: bool = False, ways: tuple[Spoil, ...] = SPOILERS) -> Illegal:

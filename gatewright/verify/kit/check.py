@@ -26,9 +26,6 @@ BEATS = 1 << 18
 CAPACITY = runner.Capacity(writes=1 << 14, beats=BEATS)
 """Of the bench's memories, for all programs of the generators: one build serves them."""
 
-Watch = Callable[[int, Expectation], None]
-"""Is told the number of each program that agreed, and what was expected of it."""
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -57,33 +54,29 @@ def machine_bench(arch: ArchConfig, verilog: str | None = None, stall: int = 0) 
     return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
 
 
-def check(bench: lockstep.Bench, kind: str, seeds: range, watch: Watch | None = None) -> Agreement:
+def check(bench: lockstep.Bench, kind: str, seeds: range) -> Agreement:
     """Run the programs of a kind and of ``seeds``, in lockstep, up to the first one that differs.
 
     The difference is the monitor's, with what the program needs for it; where only the final state tells, the program
     runs again with every single write compared.
     """
-    return _check(bench, seeds, partial(case, kind, arch=bench.arch), watch)
+    return _check(bench, seeds, partial(case, kind, arch=bench.arch))
 
 
-def check_programs(bench: lockstep.Bench, programs: Sequence[Program], watch: Watch | None = None) -> Agreement:
+def check_programs(bench: lockstep.Bench, programs: Sequence[Program]) -> Agreement:
     """``check`` for programs of your own, numbered from 0; each must be for the machine of the bench."""
 
     def make(number: int, *, writes: bool = False) -> Expectation:
         return expect(programs[number], writes=writes)
 
-    return _check(bench, range(len(programs)), make, watch)
+    return _check(bench, range(len(programs)), make)
 
 
-def _check(bench: lockstep.Bench, numbers: range, make: Callable[..., Expectation], watch: Watch | None) -> Agreement:
+def _check(bench: lockstep.Bench, numbers: range, make: Callable[..., Expectation]) -> Agreement:
     for first in range(numbers.start, numbers.stop, BATCH):
         batch = range(first, min(first + BATCH, numbers.stop))
         expectations = [make(number) for number in batch]
         results = lockstep.verify(_roomy(bench, expectations), expectations, first=first)
-        if watch is not None:
-            for result in results:
-                if result.difference is None:
-                    watch(result.number, expectations[result.number - first])
         failed = results[-1]
         if failed.difference is not None:
             again = partial(make, failed.number, writes=True)
