@@ -67,7 +67,7 @@ SIMULATOR = [
         "start = max(ready, waits, schedule.array[place])",
         "start = max(ready, waits)",
         "MATMULs without work start before the order of completions has a place for them",
-        "tests/sim/stepped/test_cycles.py",
+        "tests/sim/fast/test_timing.py",
     ),
     Mutant(
         "stepped-count-not-reset",

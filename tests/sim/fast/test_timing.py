@@ -154,6 +154,21 @@ def test_matmul_sequence() -> None:
     assert result.work["load_bound"].tolist() == [0] * 5
 
 
+def test_matmuls_without_work_wait_for_a_place_in_the_order() -> None:
+    """4 + ceil(38 / 7) = 10 places."""
+    result = run([matmul(64, 16, 1), *(11 * [matmul(2, 8, 2, filter_count=0)])])
+    begin = times(result, 0)[1]
+    # A load of 4, a stream of 64. Nine without work are taken while it lasts, 7 cycles apart, and complete behind it.
+    done = begin + 4 + 64 + 38
+    assert times(result, 0)[3] == done
+    for number in range(1, 10):
+        start = begin + 7 * number
+        assert times(result, number)[1:] == (start, start, done + number)
+    # The next one starts when the first is complete, and that behind it 7 cycles later.
+    assert times(result, 10)[1:] == (done, done, done + 10)
+    assert times(result, 11)[1:] == (done + 7, done + 7, done + 11)
+
+
 def test_matmul_waits_for_its_loads() -> None:
     """Short streams: 1 pixel counts as 4 cycles; filters by table load one a cycle."""
     image = Image()
