@@ -74,7 +74,7 @@ def _causes_picture(found: dict[str, Any], width: float) -> str:
     )
 
 
-def _cut(name: str, most: int = 24) -> str:
+def _cut(name: str, most: int = 20) -> str:
     return name if len(name) <= most else "..." + name[3 - most :]
 
 

@@ -11,7 +11,8 @@ from tests.browser.check_pages import PROBES
 from tests.browser.chromium import address, open_page
 
 FINE = """<figure><svg viewBox="0 0 300 80" width="300" height="80">
-<rect x="10" y="10" width="40" height="20" fill="#2f5bd0"/><text x="10" y="60" font-size="14" fill="#111">label</text></svg></figure><p>words</p>"""
+<rect x="10" y="10" width="40" height="20" fill="#2f5bd0"/>
+<text x="10" y="60" font-size="14" fill="#111">label</text></svg></figure><p>words</p>"""
 
 SPOILT = {
     "scrolls": '<div style="width: 900px; background: #ddd">wide</div>',
