@@ -53,6 +53,11 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
     type=click.FloatRange(min=0),
     help="Instead of the recipe's: weight of the L0 loss (gamma) of the recipes for BAS gates and l0.",
 )
+@click.option(
+    "--liveness",
+    type=click.FloatRange(min=0),
+    help="Instead of the recipe's: weight of the loss on tiles whose decision does not depend on the image.",
+)
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
 @click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
 @click.option("--views", type=click.IntRange(min=1), help="Instead of the recipe's: crops that the teacher sees.")
@@ -76,6 +81,7 @@ def train(
     learning_rate: float | None,
     bound_gradient: BoundGradient | None,
     complexity: float | None,
+    liveness: float | None,
     initial: Path | None,
     teacher: Path | None,
     views: int | None,
@@ -102,6 +108,8 @@ def train(
         raise click.UsageError(f"--gating {gating} needs --target-density")
     if complexity is not None and not schedule.shapes_batches:
         raise click.UsageError("--complexity needs a recipe with batch shaping or L0, such as bas, continued-bas or l0")
+    if liveness is not None and gating not in ("dual", "spatial"):
+        raise click.UsageError("--liveness needs spatial gates: --gating dual or spatial")
     if gating == "none" and target_density is not None:
         raise click.UsageError("--target-density needs gates; choose them with --gating")
     if target_cycles is not None and cycles is None:
@@ -114,6 +122,7 @@ def train(
         views=views or schedule.views,
         bound_gradient=bound_gradient or schedule.bound_gradient,
         complexity_weight=schedule.complexity_weight if complexity is None else complexity,
+        liveness_weight=schedule.liveness_weight if liveness is None else liveness,
     )
     family = "resnet-cifar-exits" if exits else "resnet-cifar"
     spec = NetworkSpec(depth, known[known.index(gating)], target_density, family_name=family)
