@@ -179,6 +179,7 @@ class ConvolutionLowering(ConvolutionProducts):
                 self.context.out.layer = layers[0].name
                 self._bring_image(layers[0], number)
                 traffic.step(number)
+                self.loader.begun(layers)
                 both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
                 for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
                     if of == number:
@@ -197,6 +198,7 @@ class ConvolutionLowering(ConvolutionProducts):
             traffic.finish()
             if apart:
                 average_pass(self, layers)
+        self.loader.begun(layers)
         for layer in layers:
             self.place(layer)
 

@@ -101,6 +101,7 @@ class TiledLowering:
                 clear(self.context, ring.address, ring.units * shape.width * shape.channels)
         if self._work:  # else what the maps hold stays where it is
             self._run_steps()
+        self.convolutions.loader.begun(self.one.layers)
         self._schedule()
         for layer in self.one.layers:
             self.convolutions.place(layer)
@@ -109,6 +110,7 @@ class TiledLowering:
         for step in range(len(self.layout.steps)):
             self.context.out.layer = self.one.layers[0].name
             self.traffic.step(step, self.one.layers[-1].name)
+            self.convolutions.loader.begun(self.one.layers)
             self._schedule()
             for (of, layer, products), serial in zip(self._work, self._serials, strict=True):
                 if of == step:

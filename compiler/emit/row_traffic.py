@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.context import EARLIER, Context
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.spills import DramRows, Pass, Use, maps_of, use_of
@@ -17,9 +17,6 @@ from gatewright.contract.isa import Opcode, Space
 
 PIECE_BEATS = 256
 """Beats that are moved at once: the epilogue waits for that long at most."""
-
-EARLIER = 3
-"""How much sooner than its work a live step's rows are moved: towards the lists' ends there may be no work."""
 
 _Piece = tuple[Opcode, int, int, int]
 

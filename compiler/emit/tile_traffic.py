@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gatewright.compiler.emit.context import Context
+from gatewright.compiler.emit.context import EARLIER, Context
 from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
@@ -168,7 +168,9 @@ class TileTraffic:
 
     def _done(self) -> float:
         """The share of a step, or of the layer before, that has gone."""
-        return (self.context.idle_port - self._begun) / self._expected if self._expected > 0 else 1.0
+        if self._expected <= 0:
+            return 1.0
+        return (EARLIER if self.context.live else 1) * (self.context.idle_port - self._begun) / self._expected
 
     def step(self, number: int, layer: str) -> None:
         """What a step needs is there behind this; what the next one needs is brought meanwhile.
