@@ -22,7 +22,7 @@ from gatewright.contract.isa import FORMATS, Opcode
 from gatewright.contract.program import GateRecord
 
 EARLIER = 4
-"""How much sooner than a live step's work what goes on beside it is moved: towards the lists' ends there may be none."""
+"""How much sooner than a live step's work what comes beside it is moved: towards the lists' ends there may be none."""
 
 LIVE_PAGES_AHEAD = 3
 """Pages of instructions that a live program has on chip ahead: what a SKIP leaves out has to be there."""

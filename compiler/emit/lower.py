@@ -21,10 +21,11 @@ from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
 from gatewright.compiler.emit.lower_exits import ExitLowering
 from gatewright.compiler.emit.lower_gates import GateLowering
 from gatewright.compiler.emit.placed_maps import OutputMap, SourceMap
+from gatewright.compiler.emit.placements import Placements
 from gatewright.compiler.emit.row_traffic import PIECE_BEATS
 from gatewright.compiler.emit.wake import Wakes
 from gatewright.compiler.emit.windows import windows
-from gatewright.compiler.graph.graph import Decisions, QuantisedGraph, TensorShape, joined
+from gatewright.compiler.graph.graph import Decisions, QuantisedGraph, joined
 from gatewright.compiler.graph.leaving import taken_exit
 from gatewright.compiler.graph.serving import serving_gates
 from gatewright.compiler.kinds.bins import QuantisedBins
@@ -42,7 +43,7 @@ from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
-from gatewright.contract.program import GateRecord, LayerKind, Placement, PlacementKind, Program
+from gatewright.contract.program import GateRecord, LayerKind, Program
 
 
 class Lowering:
@@ -63,7 +64,7 @@ class Lowering:
         self.wakes = Wakes(self.context, self.loader)
         self.gates = GateLowering(self.context, self.loader, self.wakes)
         self._convolutions = ConvolutionLowering(self)
-        self.placements: list[Placement] = []
+        self.placements = Placements(self.context)
         self.exits = ExitLowering(self)
         self._last = "" if live else _exit_taken(self.graph, decisions)
         self._heads: dict[str, AverageProduct] = {}
@@ -150,13 +151,8 @@ class Lowering:
             wake.reduce(EpilogueKind.REDUCE_RAW, self.image.addresses[layer.output])
         elif self.image.head is None:
             self.average(layer).finish()
-        self.place_logits(layer)
+        self.placements.logits(layer)
         self.store(layer.output)
-
-    def place_logits(self, layer: QuantisedClassifier | QuantisedExit) -> None:
-        """Record where a classifier's logits lie now."""
-        address, row = self.image.addresses[layer.output], len(self.context.out.rows) - 1
-        self.placements.append(Placement(layer.output, "logits", address, 1, 1, len(layer.weight), row))
 
     def give(self, layer: QuantisedOutput) -> None:
         """A map that the network returns, on its way to DRAM; one that lies there is where it shall be."""
@@ -176,14 +172,14 @@ class Lowering:
         windows(
             self.context, EpilogueKind.AVERAGE, source, output, Rows(0, bins.height), layer.window, step=layer.window
         )
-        self._record(layer.output, "map")
+        self.placements.map(layer.output)
 
     def constant(self, layer: QuantisedConstant) -> None:
         """Bring a map that is the same for every image."""
         self.context.macs[layer.name] = 0
         region, address = self.image.constants[layer.name], self.image.addresses[layer.output]
         self._move(Opcode.LOAD, region.address, address, -(-region.size // BEAT_BYTES))
-        self._record(layer.output, "map")
+        self.placements.map(layer.output)
 
     def store_filters(self, layer: QuantisedInterpolation) -> None:
         """Bring the maps to DRAM that this layer, and those behind it, have as filters and that are there."""
@@ -229,50 +225,6 @@ class Lowering:
             ring=1,
         )
 
-    def place(self, layer: QuantisedConv, pool: Pooling | None) -> None:
-        """Record where a convolution's output, and its pooled map, lie when the layer is done."""
-        kind: PlacementKind = "map" if layer.output_channels is None else "compact"
-        tiles, gate = None if layer.residual is not None else layer.output_tiles, self.context.gate(layer.output_tiles)
-        if tiles is not None and gate is not None and gate.whole:
-            if not len(gate.entries):
-                return  # nothing was written
-            tiles = tiles if gate.live else None
-        self._record(layer.output, kind, tiles, layer.output_channels)
-        self.place_pooled(layer, pool)
-
-    def place_pooled(self, layer: QuantisedConv, pool: Pooling | None) -> None:
-        """Record where the pooled map of a convolution's output lies, which does not lie anywhere whole itself."""
-        if pool is not None:
-            kind: PlacementKind = "map" if layer.output_channels is None else "compact"
-            tiles = None if layer.residual is not None else layer.output_tiles
-            self._record(pool.name, kind, tiles, layer.output_channels, pool.shape(self.graph))
-
-    def place_map(self, tensor: str, pool: Pooling | None) -> None:
-        """Record where a whole map, and its pooled map, lie now."""
-        self._record(tensor, "map")
-        self.place_averages(pool)
-
-    def place_averages(self, pool: Pooling | None) -> None:
-        """Record where a pooled map lies now."""
-        if pool is not None:
-            self._record(pool.name, "map", shape=pool.shape(self.graph))
-
-    def _record(
-        self,
-        tensor: str,
-        kind: PlacementKind,
-        tiles: str | None = None,
-        channels: str | None = None,
-        shape: TensorShape | None = None,
-    ) -> None:
-        pooled = shape is not None
-        shape, row = shape or self.graph.shapes[tensor], len(self.context.out.rows) - 1
-        place = self.image.addresses[tensor], shape.height, shape.width, shape.channels, row
-        pitch = self.image.pitches.get(tensor, 0)
-        if self.context.live and kind == "compact" and (pooled or tensor in self.image.spread):
-            pitch = shape.channels
-        self.placements.append(Placement(tensor, kind, *place, tiles, channels, pitch))
-
     def gate_records(self) -> list[GateRecord]:
         """In the network's order: gates become tables in one that depends on the image."""
         order = [layer.name for layer in self.graph.layers]
@@ -297,7 +249,7 @@ class Lowering:
             input_region=self.image.input_region,
             outputs=[self.image.outputs[name] for name in given],
             regions=self.image.regions,
-            placements=self.placements,
+            placements=self.placements.found,
             gates=self.gate_records(),
             exits=self.exits.records,
             layers=self.context.out.layers,

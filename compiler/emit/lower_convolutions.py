@@ -328,12 +328,12 @@ class ConvolutionLowering(ConvolutionProducts):
         if added or layer.output in self.image.ring_bytes or layer.output in self.image.planes:
             return
         if layer.output in self.image.spilled:
-            self.lowering.place_averages(self.image.poolings.get(layer.output))
+            self.lowering.placements.averages(self.image.poolings.get(layer.output))
             return
         if layer.output in self.image.off_chip or layer.output not in self.image.addresses:
-            self.lowering.place_pooled(layer, self.image.poolings.get(layer.output))
+            self.lowering.placements.pooled(layer, self.image.poolings.get(layer.output))
             return
-        self.lowering.place(layer, self.image.poolings.get(layer.output))
+        self.lowering.placements.convolution(layer, self.image.poolings.get(layer.output))
 
 
 def _interleave(chunks: list[Iterator[None]]) -> None:

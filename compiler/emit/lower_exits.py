@@ -30,7 +30,7 @@ class ExitLowering:
         lowering, context, gates = self.lowering, self.context, self.lowering.gates
         image = context.image
         lowering.average(layer).finish()
-        lowering.place_logits(layer)
+        lowering.placements.logits(layer)
         lowering.store(layer.output)
         mask = gates.take_mask(len(layer.weight))
         margins = image.addresses[layer.margins_name]

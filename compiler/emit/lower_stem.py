@@ -71,11 +71,11 @@ def lower_stem(convolutions: ConvolutionLowering, stem: PooledConvolution) -> No
         every = [(down, across) for down in range(grid.height) for across in range(grid.width)]
         average_apart(context, pooling, spilled, image.parameter_entry[pooling.name], every)
     if layer.output not in image.ring_bytes and steps[-1].middle.end == shape.height:
-        lowering.place(layer, None)
+        lowering.placements.convolution(layer, None)
     if away is None:
-        lowering.place_map(pool.output, pooling)
+        lowering.placements.map(pool.output, pooling)
     else:
-        lowering.place_averages(pooling)
+        lowering.placements.averages(pooling)
 
 
 def _take(convolutions: ConvolutionLowering, pooled: OutputMap, away: DramMap, first: int, end: int) -> int:

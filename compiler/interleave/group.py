@@ -125,7 +125,7 @@ class _Group:
             places = NewPlaces(recordings[way], emitted[way], self._offsets(way)[SCRATCHPAD], self.count)
             for number, lowering in zip(self._numbers(way), lowerings, strict=True):
                 gates += [places.gate(record, number, out) for record in lowering.gate_records()]
-                placements += [places.placement(placement, number) for placement in lowering.placements]
+                placements += [places.placement(placement, number) for placement in lowering.placements.found]
         return self._assemble(out, self.arch, placements, gates)
 
     def _numbers(self, way: int) -> range:
