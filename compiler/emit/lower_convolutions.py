@@ -6,30 +6,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.array_share import convolve_share
 from gatewright.compiler.emit.clear import clear
 from gatewright.compiler.emit.convolution_products import ConvolutionProducts
 from gatewright.compiler.emit.depthwise import average, convolve_depthwise
 from gatewright.compiler.emit.grouped import convolve_grouped
 from gatewright.compiler.emit.lower_channel_blocks import ChannelBlocks
 from gatewright.compiler.emit.lower_head import HeadLowering
+from gatewright.compiler.emit.lower_rows import RowsLowering
 from gatewright.compiler.emit.lower_stem import lower_stem
 from gatewright.compiler.emit.lower_tiled import TiledLowering
 from gatewright.compiler.emit.matrix import Product
-from gatewright.compiler.emit.row_traffic import RowTraffic
-from gatewright.compiler.emit.side_by_side import side_by_side
+from gatewright.compiler.emit.side_by_side import interleave
 from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.taps_product import passes
-from gatewright.compiler.emit.tile_runs import Work, average_pass, convolve_runs, work_in_runs
 from gatewright.compiler.emit.zeros import zeros_behind_first
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.bands import BandedBlock, Rows
+from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.depthwise import windowed
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass, going_along
-from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, computed_edge
+from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks
 from gatewright.contract.errors import GatewrightError
 
@@ -63,7 +61,7 @@ class ConvolutionLowering(ConvolutionProducts):
         chain = self._chains.get(layers[0].name)
         if chain is not None:
             if chain.layers[0] in layers:
-                self._by_rows(chain.layers, Pass(chain.steps), int(chain.cut), chain.order != Order.IN_TURN)
+                RowsLowering(self, chain.layers, Pass(chain.steps), int(chain.cut)).run(chain.order != Order.IN_TURN)
             return
         if self.image.head is not None and self.image.head.convolution in layers:
             HeadLowering(self, self.image.head).run()
@@ -87,7 +85,7 @@ class ConvolutionLowering(ConvolutionProducts):
             first = going_along(layers[0], self.graph) if self.image.live else (layers[0],)
             for along in [first, *((layer,) for layer in layers[len(first) :])]:
                 rows = self.image.step_rows.get(along[0].name)
-                self._by_rows(along, Pass.of_layers(along, self.graph, rows), 0)
+                RowsLowering(self, along, Pass.of_layers(along, self.graph, rows)).run()
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -98,9 +96,9 @@ class ConvolutionLowering(ConvolutionProducts):
         chunks = [self._whole(layer, None if layer is layers[0] else among, skips) for layer in layers]
         if any(bank.streamed for layer in layers for bank in self.loader.banks_of(layer)):
             for one in chunks:
-                _interleave([one])
+                interleave([one])
         else:
-            _interleave(chunks)
+            interleave(chunks)
 
     def _clear_before(self, layers: Sequence[QuantisedConv]) -> None:
         """Clear what layers write that is read as if all channels were there; a ring is cleared with its pass."""
@@ -114,7 +112,7 @@ class ConvolutionLowering(ConvolutionProducts):
         """A pass over maps in DRAM, when its first layer comes; or what is in none."""
         one = self.image.passes.get(layer.name)
         if one is None:
-            _interleave([self._whole(layer, None)])
+            interleave([self._whole(layer, None)])
         elif layer is one.layers[0]:
             (self._begun.pop(one.rings, None) or TiledLowering(self, one)).run()
 
@@ -136,9 +134,9 @@ class ConvolutionLowering(ConvolutionProducts):
     def _passes_over_filters(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
         """``tile_sets``, cut so that the filters come once for each."""
         sets = self.tile_sets(layer)
-        return [(part, relu, pool) for tiles, relu, pool in sets for part in self._for_filters(layer, tiles)]
+        return [(part, relu, pool) for tiles, relu, pool in sets for part in self.for_filters(layer, tiles)]
 
-    def _for_filters(self, layer: QuantisedConv, tiles: TileSet) -> list[TileSet]:
+    def for_filters(self, layer: QuantisedConv, tiles: TileSet) -> list[TileSet]:
         """The tiles in chunks, if filters come again for each; else together."""
         bank = self.image.banks[layer.name]
         if bank.by_taps:
@@ -151,104 +149,13 @@ class ConvolutionLowering(ConvolutionProducts):
     def _in_bands(self, block: BandedBlock) -> None:
         """A block's convolutions in turn, each on the rows of a band."""
         if {name for layer in block.layers for name in (layer.source, layer.output)} & self.image.spilled.keys():
-            self._by_rows(block.layers, Pass.of_block(block, self.graph), 0)
+            RowsLowering(self, block.layers, Pass.of_block(block, self.graph)).run()
             return
         shape, stored = self.graph.shapes[block.middle], self.filters_of(block.first)
         kept = self.ring(block.middle, shape.width * stored) or shape.height
         unit, ahead = block.unit_and_ahead(self.graph, kept)
         steps = tuple(tuple(block.turns(step)) for step in block.steps(self.graph, unit, ahead))
-        self._by_rows(block.layers, Pass(steps), unit if unit < block.units[0] else 0)
-
-    def _by_rows(self, layers: Sequence[QuantisedConv], one: Pass, unit: int, beside: bool = False) -> None:
-        """Convolutions in turn, each on some rows; maps in DRAM come and go beside.
-
-        With ``unit`` not 0 rows of tiles of the first convolution may be cut. ``beside``: what a step makes is made
-        side by side, the array's layers in turn and EPILOGUE's.
-        """
-        for layer in layers:
-            self.count_macs(layer)
-        apart = layers[-1].output in self.image.apart
-        work = work_in_runs(self, one) if apart else self._work(layers, one, unit)
-        order = [layer.name for _, layer, *_ in work]
-        serials = [order[:place].count(name) for place, name in enumerate(order)]
-        if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
-            self.loader.schedule(layers, list(zip(order, serials, strict=True)))
-        if work:  # else what the maps hold stays where it is
-            traffic = RowTraffic(self.context, one)
-            for number in range(len(one.steps)):
-                self.context.out.layer = layers[0].name
-                self._bring_image(layers[0], number)
-                traffic.step(number)
-                self.loader.begun(layers)
-                both: tuple[list[tuple[str, Iterator[None]]], ...] = [], []
-                for (of, layer, runs, relu, pool), serial in zip(work, serials, strict=True):
-                    if of == number:
-                        runs = [self.lowering.gates.row_tables.resolved(tiles) for tiles in runs]
-                        even, (tiles, *others) = self.arch.accumulator_depth if beside else None, runs
-                        chunks = self.tiles(layer, tiles, relu, pool, serial, even, fine=beside)
-                        if others or apart:
-                            chunks = convolve_runs(self, layer, runs, relu, serial)
-                        if beside:
-                            both[self.image.in_epilogue(layer)].append((layer.name, chunks))
-                            both[0].extend(self._share(layer, tiles))
-                            continue
-                        self.context.out.layer = layer.name
-                        _interleave([chunks])
-                side_by_side(self.context, *both)
-            traffic.finish()
-            if apart:
-                average_pass(self, layers)
-        self.loader.begun(layers)
-        for layer in layers:
-            self.place(layer)
-
-    def _work(self, layers: Sequence[QuantisedConv], one: Pass, unit: int) -> list[Work]:
-        """What a pass computes, in order."""
-        sets = {layer.name: self.tile_sets(layer, by_rows=True) for layer in layers}
-        return [
-            (number, layer, [tiles], relu, pool)
-            for number, step in enumerate(one.steps)
-            for layer, rows in step
-            for whole, relu, pool in sets[layer.name]
-            for within in self._tiles_in(whole, rows, self._may_cut(layer, layers, unit, whole.tile))
-            for tiles in self._for_filters(layer, within)
-            if self.filters_of(layer)
-        ]
-
-    def _share(self, layer: QuantisedConv, tiles: TileSet) -> list[tuple[str, Iterator[None]]]:
-        """What the array computes of a depthwise convolution: some channels of the rows that a row of tiles has."""
-        share, shape = self.image.share.get(layer.name, 0), self.graph.shapes[layer.output]
-        if not share:
-            return []
-        first, end = tiles.span(0, 1)
-        every = all_tiles(shape.height, shape.width, computed_edge(shape.height, shape.width))
-        part = len(layer.weight) - share, share
-        product = self.product(layer, every.rows_of(first, end), layer.relu, None, part)
-        return [(layer.name, convolve_share(self.context, self.loader, product, layer))]
-
-    def _may_cut(self, layer: QuantisedConv, layers: Sequence[QuantisedConv], unit: int, tile: int) -> bool:
-        """Whether rows of a layer's tiles may be computed alone."""
-        listed = self.context.live and layer.output_tiles is not None
-        alone = self.image.in_epilogue(layer) and not windowed(layer) and not listed
-        return alone or (layer is layers[0] and 0 < unit < tile)
-
-    def _bring_image(self, layer: QuantisedConv, step: int) -> None:
-        """Of an image in a ring the rows that a chain that begins with it needs in a step and in the next ones."""
-        loader, chain = self.lowering.image_loader, self._chains.get(layer.name)
-        if layer.source == self.graph.input and chain is not None and loader.ring is not None:
-            for following in range(step, min(step + 1 + chain.image_ahead, len(chain.steps))):
-                loader.rows(chain.image_rows(following))
-
-    @staticmethod
-    def _tiles_in(tiles: TileSet, rows: Rows, cut: bool) -> list[TileSet]:
-        """What is computed of some rows, whose edges may cut tiles.
-
-        The last tiles first: what is gathered for those above reads what the band before has just written.
-        """
-        if cut:
-            return tiles.cut_to(rows.first, rows.end)
-        within = tiles.rows_of(rows.first, rows.end)
-        return [within] if len(within) else []
+        RowsLowering(self, block.layers, Pass(steps), unit if unit < block.units[0] else 0).run()
 
     def count_macs(self, layer: QuantisedConv) -> None:
         """Note how many of the products that the array makes for a layer are the network's."""
@@ -334,9 +241,3 @@ class ConvolutionLowering(ConvolutionProducts):
             self.lowering.placements.pooled(layer, self.image.poolings.get(layer.output))
             return
         self.lowering.placements.convolution(layer, self.image.poolings.get(layer.output))
-
-
-def _interleave(chunks: list[Iterator[None]]) -> None:
-    """Emit several layers' chunks in turn: where one keeps the array busy the other keeps the epilogue busy."""
-    while chunks:
-        chunks = [layer for layer in chunks if next(layer, _FINISHED) is None]

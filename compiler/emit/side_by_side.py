@@ -54,6 +54,12 @@ def side_by_side(context: Context, array: Work, epilogue: Work) -> None:
         clocks.advance()
 
 
+def interleave(chunks: list[Iterator[None]]) -> None:
+    """Emit several layers' chunks in turn: where one keeps the array busy the other keeps the epilogue busy."""
+    while chunks:
+        chunks = [layer for layer in chunks if next(layer, _FINISHED) is None]
+
+
 def _in_turn(context: Context, work: Work) -> Iterator[None]:
     """One layer after the other."""
     for layer, chunks in work:
