@@ -176,10 +176,14 @@ def _sides(finding: Finding, expectation: Expectation, registers: dict[str, int]
     got = f["got"]
     if got == "late":
         late = finding.number("late")
-        got = "not yet" if late is None else f"{late}, {late - finding.cycle} cycles late"
+        got = "not yet" if late is None else f"{late}, {_cycles(late - finding.cycle)} late"
     elif finding.kind in EVENT_MEANINGS and finding.number("expected") is not None:
-        got = f"{got}, {int(f['expected']) - int(got)} cycles early"
+        got = f"{got}, {_cycles(int(f['expected']) - int(got))} early"
     return [f"expected {f['expected']}", f"got      {got}"]
+
+
+def _cycles(count: int) -> str:
+    return f"{count} cycle" + "s" * (count != 1)
 
 
 def _write_sides(finding: Finding) -> list[str]:

@@ -136,7 +136,7 @@ class Coverage:
         for opcode in Opcode:
             for condition in Held:
                 if why_not_held(opcode, condition) is None and not self.count(opcode, condition):
-                    yield Place(opcode.name, condition)
+                    yield Place(opcode.name, condition.value)
             for edge in EDGES:
                 if why_no_edge(opcode, edge.name, self.arch) is None and not self.count(opcode, edge=edge.name):
                     yield Place(opcode.name, edge.name)
@@ -208,7 +208,7 @@ def impossible(arch: ArchConfig) -> Iterator[Barred]:
     for opcode in Opcode:
         for condition in Held:
             if (why := why_not_held(opcode, condition)) is not None:
-                yield Barred(opcode.name, condition, why)
+                yield Barred(opcode.name, condition.value, why)
         for edge in EDGES:
             why = why_no_edge(opcode, edge.name, arch)
             if why is not None and why != NO_SUCH_SIZE:
