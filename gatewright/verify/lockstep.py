@@ -17,7 +17,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import Images
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
-from gatewright.verify import runner
+from gatewright.verify import runner, tools
 from gatewright.verify.difference import Finding, read_events, read_outcome, report
 from gatewright.verify.expectations import STOP_LIMIT, Expectation, cycle_limit, write_files
 from gatewright.verify.final_state import final_differences, read_registers
@@ -199,7 +199,7 @@ def keep_waves(bench: Bench, result: Verified, job: Path, waves: Path) -> Verifi
     second = read_outcome(job / f"image_{result.number}" / "result.txt").finding
     note = "" if second == result.finding else f"\n  the run with waveforms found another difference: {second}"
     if not window.is_file():
-        raise GatewrightError(f"the run with waveforms wrote no {window.name}:\n{runner.tail(job / 'run.log')}")
+        raise GatewrightError(f"the run with waveforms wrote no {window.name}:\n{tools.tail(job / 'run.log')}")
     try:
         waves.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(window, waves)
