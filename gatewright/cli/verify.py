@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from gatewright.cli.one_start import echo_spread
 from gatewright.cli.options import arch_option, data_option, live_option, refuse_both
+from gatewright.cli.verify_coverage import count_agreed, covered
 from gatewright.verify.kit.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ DEFAULT_NETWORK = "dgnet-resnet20-0.4"
 WRITES_UP_TO = 4
 """Images for which single writes are compared unless asked otherwise: the stepped simulator takes seconds for each."""
 
-OF_RANDOM = ("programs", "kinds", "seed", "stall_seed", "verilog", "arch_name")
+OF_RANDOM = ("programs", "kinds", "seed", "stall_seed", "verilog", "arch_name", "coverage_path")
 """Options that random programs have a use for."""
 
 BATCH = 4
@@ -66,6 +67,12 @@ BATCH = 4
     "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="With --random: only programs of this kind."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="With --random: the first program's seed.")
+@click.option(
+    "--coverage",
+    "coverage_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for what the programs reach, which is shown as well; one that is there is added to.",
+)
 @data_option
 @arch_option
 @click.pass_context
@@ -85,6 +92,7 @@ def verify(
     programs: int | None,
     kinds: tuple[str, ...],
     seed: int,
+    coverage_path: Path | None,
     data: Path | None,
     arch_name: str,
 ) -> None:
@@ -98,6 +106,9 @@ def verify(
 
     With --random no network is run, but random programs: chains of layers, corners, several images, DRAM traffic, and
     illegal ones, which the RTL must refuse.
+
+    With --coverage the programs that agree are counted: opcodes by what they waited for, by tiles and lists that end
+    inside, with a steady memory and with one that stalls.
     """
     from gatewright.contract.arch import load_arch
     from gatewright.contract.errors import GatewrightError
@@ -119,10 +130,14 @@ def verify(
         own = None if verilog is None else verilog.read_text()
         seeds = range(seed, seed + programs)
         named = f" --arch {arch_name}" + (f" --verilog {verilog}" if verilog else "")
-        if not verify_random(arch, own, kinds or KINDS, seeds, stall_seed or 0, named):
+        chosen = kinds or KINDS
+        with covered(coverage_path, arch, chosen, seeds, stall_seed) as coverage:
+            agree = verify_random(arch, own, chosen, seeds, stall_seed or 0, named, coverage)
+        if not agree:
             ctx.exit(1)
         return
     text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
+    called = name_or_path + " dense" * dense + " live" * live + " in one start" * one_start
     compare_writes = count <= WRITES_UP_TO if writes is None else writes
     results: list[Verified] = []
     building = 0.0
@@ -130,7 +145,9 @@ def verify(
         start, expectation = _in_one_start(name_or_path, arch, count, together, data, compare_writes)
         bench = lockstep.Bench(text, arch, lockstep.capacity_for([expectation]), stall=stall_seed or 0)
         building = bench.build().seconds
-        results = lockstep.verify(bench, [expectation], waves=None if no_waves else waves)
+        with covered(coverage_path, arch, [called], range(1), stall_seed) as coverage:
+            results = lockstep.verify(bench, [expectation], waves=None if no_waves else waves)
+            count_agreed(coverage, called, [expectation], results, stall_seed)
         _print(results, building, compare_writes, stall_seed, count)
         if results[-1].difference is not None:
             ctx.exit(1)
@@ -138,19 +155,23 @@ def verify(
             echo_spread(expectation.program, start.cycles, start.taken)
         return
     compiled = _programs(name_or_path, arch, count, dense, live, data)
-    for first in range(0, len(compiled), BATCH):
-        begin = time.perf_counter()
-        expectations = [expect(program, writes=compare_writes) for program in compiled[first : first + BATCH]]
-        simulated = time.perf_counter() - begin
-        capacity = lockstep.capacity_for(expectations)
-        bench = lockstep.Bench(text, arch, capacity, stall=stall_seed or 0)
-        building += bench.build().seconds
-        begin = time.perf_counter()
-        results += lockstep.verify(bench, expectations, first=first, waves=None if no_waves else waves)
-        run = time.perf_counter() - begin
-        click.echo(f"images {first} to {results[-1].number}: simulator {simulated:.1f} s, RTL {run:.1f} s", err=True)
-        if results[-1].difference is not None:
-            break
+    with covered(coverage_path, arch, [called], range(count), stall_seed) as coverage:
+        for first in range(0, len(compiled), BATCH):
+            begin = time.perf_counter()
+            expectations = [expect(program, writes=compare_writes) for program in compiled[first : first + BATCH]]
+            simulated = time.perf_counter() - begin
+            capacity = lockstep.capacity_for(expectations)
+            bench = lockstep.Bench(text, arch, capacity, stall=stall_seed or 0)
+            building += bench.build().seconds
+            begin = time.perf_counter()
+            results += lockstep.verify(bench, expectations, first=first, waves=None if no_waves else waves)
+            run = time.perf_counter() - begin
+            count_agreed(coverage, called, expectations, results[first:], stall_seed)
+            click.echo(
+                f"images {first} to {results[-1].number}: simulator {simulated:.1f} s, RTL {run:.1f} s", err=True
+            )
+            if results[-1].difference is not None:
+                break
     _print(results, building, compare_writes, stall_seed)
     if results[-1].difference is not None:
         ctx.exit(1)

@@ -127,6 +127,11 @@ ENERGY = FileFormat(
     "write it with the keys of docs/explain.md", unmarked=1,
 )  # fmt: skip
 
+COVERAGE = FileFormat(
+    "coverage", 1, "what `--coverage` names", "what random programs have reached of a machine", "key `format`",
+    "make it again with gatewright verify --random N --coverage",
+)  # fmt: skip
+
 COMPARISON = FileFormat(
     "comparison", 1, "`comparison.json`", "two reports side by side", "key `format`", "compare the reports again",
 )  # fmt: skip
@@ -135,7 +140,21 @@ EXPLANATION = FileFormat(
     "explain", 1, "what `--json` names", "answers about a network on a machine", "key `format`", "explain it again",
 )  # fmt: skip
 
-FORMATS = (PROGRAM, CHECKPOINT, RANGES, CALIBRATION, ARCH, BOARD, CARD, COUNTERS, REPORT, CYCLES, SPACE, ENERGY)
+FORMATS = (
+    PROGRAM,
+    CHECKPOINT,
+    RANGES,
+    CALIBRATION,
+    ARCH,
+    BOARD,
+    CARD,
+    COUNTERS,
+    REPORT,
+    CYCLES,
+    SPACE,
+    ENERGY,
+    COVERAGE,
+)
 """What is read again."""
 
 WRITTEN = (COMPARISON, EXPLANATION)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.verify import runner
+from gatewright.verify import runner, tools
 from gatewright.verify.design import machine_verilog
 from gatewright.verify.ports import FILE as PORTS
 from gatewright.verify.ports import ports_text
@@ -31,10 +31,10 @@ def build_library(arch: ArchConfig, memory_bytes: int = 0) -> Path:
     size = max(LEAST_BYTES, 1 << max(0, memory_bytes - 1).bit_length())
     parameters = runner.dram_parameters(arch, size // BEAT_BYTES)
     texts = [machine_verilog(arch), ports_text(), *((runner.SOURCES / name).read_text() for name in (*SOURCES, HOST))]
-    choices = (sorted(parameters.items()), runner.ARGUMENTS, runner.optimising(), runner.version("verilator"))
+    choices = (sorted(parameters.items()), runner.ARGUMENTS, tools.optimising(), tools.version("verilator"))
     key = hashlib.sha256(repr((texts, choices)).encode()).hexdigest()[:16]
-    folder = runner.builds_folder() / f"library-{key}"
-    with runner.locked(folder.with_suffix(".lock")):
+    folder = tools.builds_folder() / f"library-{key}"
+    with tools.locked(folder.with_suffix(".lock")):
         if not folder.is_dir():
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
@@ -56,10 +56,10 @@ def _verilate(folder: Path, parameters: dict[str, int]) -> None:
     verilate += [str(runner.SOURCES / name) for name in (*SOURCES, HOST)]
     make = ["make", "-j", str(os.cpu_count() or 1), "-C", str(place), "-f", f"{runner.PREFIX}.mk"]
     try:
-        with runner.environment(runner.tool_environment()), log.open("w") as output:
-            for command in (verilate, [*make, *runner.optimising()]):
+        with tools.environment(tools.tool_environment()), log.open("w") as output:
+            for command in (verilate, [*make, *tools.optimising()]):
                 subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=True)
         shutil.move(place / LIBRARY, folder / LIBRARY)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise GatewrightError(f"Verilator cannot build the design ({error}):\n{runner.tail(log)}") from error
+        raise GatewrightError(f"Verilator cannot build the design ({error}):\n{tools.tail(log)}") from error
     shutil.rmtree(place)  # objects, of no more use

@@ -7,7 +7,7 @@ import importlib.metadata
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.sources import sources_digest
-from gatewright.verify.runner import builds_folder, locked
+from gatewright.verify.tools import builds_folder, locked
 
 NAME = "gatewright"
 """The Verilog module."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import QUEUED_UNITS, Opcode, Unit
 from gatewright.contract.registers import ErrorCode
@@ -74,6 +77,11 @@ def read_outcome(path: Path) -> Outcome:
     if not totals:
         raise GatewrightError(f"{path.name} is incomplete")
     return Outcome(finding, totals, events, writes)
+
+
+def read_events(path: Path) -> npt.NDArray[np.int64]:
+    """Read ``events_seen.txt``, int64 [events, 3]: unit, kind of event, cycle."""
+    return np.array(path.read_text().split(), np.int64).reshape(-1, 3)
 
 
 def report(finding: Finding, expectation: Expectation, registers: dict[str, int]) -> str:
@@ -168,10 +176,14 @@ def _sides(finding: Finding, expectation: Expectation, registers: dict[str, int]
     got = f["got"]
     if got == "late":
         late = finding.number("late")
-        got = "not yet" if late is None else f"{late}, {late - finding.cycle} cycles late"
+        got = "not yet" if late is None else f"{late}, {_cycles(late - finding.cycle)} late"
     elif finding.kind in EVENT_MEANINGS and finding.number("expected") is not None:
-        got = f"{got}, {int(f['expected']) - int(got)} cycles early"
+        got = f"{got}, {_cycles(int(f['expected']) - int(got))} early"
     return [f"expected {f['expected']}", f"got      {got}"]
+
+
+def _cycles(count: int) -> str:
+    return f"{count} cycle" + "s" * (count != 1)
 
 
 def _write_sides(finding: Finding) -> list[str]:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import Images
 from gatewright.contract.program import Program
 from gatewright.contract.trace import TRACE_DTYPE, Trace
-from gatewright.verify import runner
-from gatewright.verify.difference import Finding, read_outcome, report
+from gatewright.verify import runner, tools
+from gatewright.verify.difference import Finding, read_events, read_outcome, report
 from gatewright.verify.expectations import STOP_LIMIT, Expectation, cycle_limit, write_files
 from gatewright.verify.final_state import final_differences, read_registers
 from gatewright.verify.hex_files import as_beats
@@ -46,6 +47,9 @@ class Verified:
     finding: Finding | None = None
     """The difference as the monitor saw it; None where only the final state differs."""
     waves: Path | None = None
+    seen: npt.NDArray[np.int64] | None = None
+    """Every event of the RTL where its cycles are its own, [events, 3]: unit, kind (dispatch or control, start, run,
+    retire), cycle; None where they are the simulator's."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def judge(bench: Bench, expectation: Expectation, job: Path, number: int) -> Ver
         seconds=registers.seconds,
         difference=difference,
         finding=outcome.finding,
+        seen=None if bench.exact else read_events(folder / "events_seen.txt"),
     )
 
 
@@ -194,7 +199,7 @@ def keep_waves(bench: Bench, result: Verified, job: Path, waves: Path) -> Verifi
     second = read_outcome(job / f"image_{result.number}" / "result.txt").finding
     note = "" if second == result.finding else f"\n  the run with waveforms found another difference: {second}"
     if not window.is_file():
-        raise GatewrightError(f"the run with waveforms wrote no {window.name}:\n{runner.tail(job / 'run.log')}")
+        raise GatewrightError(f"the run with waveforms wrote no {window.name}:\n{tools.tail(job / 'run.log')}")
     try:
         waves.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(window, waves)

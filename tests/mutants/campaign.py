@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.contract.errors import GatewrightError
-from gatewright.verify.runner import BUILDS_VARIABLE, QUICK_VARIABLE
+from gatewright.verify.tools import BUILDS_VARIABLE, QUICK_VARIABLE
 from tests.mutants.mutant import ROOT, Mutant, copy_project
 
 PROGRAMS = 40

@@ -24,7 +24,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from gatewright.hw.verilog.text import verilog_text
-from gatewright.verify.runner import environment, tool_environment
+from gatewright.verify.tools import environment, tool_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build" / "blocks"

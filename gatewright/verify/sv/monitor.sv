@@ -1,7 +1,8 @@
 // Compares what the machine tells about itself with what the simulator expects, event by event.
 //
 // Expectations come from files of image_<n>/ in the folder +job= when `load` is 1 (expectations.py writes them);
-// what was found goes to result.txt there (difference.py reads it). At the first difference the comparison stops;
+// what was found goes to result.txt there (difference.py reads it), and where cycles are not compared all events to
+// events_seen.txt. At the first difference the comparison stops;
 // the machine runs on for a while, to see when a missing event comes after all.
 `include "ports.svh"
 
@@ -57,6 +58,7 @@ module monitor #(
     logic late_watch;                       // a missing event is looked for
     int late_kind, late_unit;
     logic [31:0] late_cycle;
+    int seen_events;                        // file of all events, where they need not come in the simulator's cycles
     string line, folder;
     initial if (!$value$plusargs("job=%s", folder)) folder = ".";
 
@@ -123,6 +125,7 @@ module monitor #(
             end
         end
         if (seen) begin
+            if (!exact) $fdisplay(seen_events, "%0d %0d %0d", unit, kind, now);
             count[kind][unit] = number + 1;
             due[kind][unit] = exact ? due_of(kind, unit, number + 1) : NEVER;
         end
@@ -198,6 +201,7 @@ module monitor #(
             $fdisplay(result, "unit=%0d dispatch=%0d start=%0d run=%0d retire=%0d write=%0d", unit,
                 count[DISPATCH][unit], count[START][unit], count[RUN][unit], count[RETIRE][unit], write_count[unit]);
         $fclose(result);
+        if (!exact) $fclose(seen_events);
         finished <= 1;
         running = 0;
     endtask
@@ -225,6 +229,7 @@ module monitor #(
         for (int at = 0; at < SCRATCHPAD_BYTES; at++) scratchpad[at] = 0;
         {running, stopped, error_seen, late_watch} = '0;
         {dispatched, dram_count, late_cycle, boots, stop_seen} = '0;
+        if (!settings[0][0]) seen_events = $fopen(file("events_seen.txt"), "w");
         line = "";
         finished <= 0;
         different <= 0;

@@ -29,7 +29,7 @@ from gatewright.hw.memories.tables import Tables
 from gatewright.hw.synth import synthesise
 from gatewright.hw.synth.netlist_text import netlist_text
 from gatewright.hw.synth.yosys import run_yosys
-from gatewright.verify.runner import tool_environment
+from gatewright.verify.tools import tool_environment
 from tests.hw.epilogue.test_requantise import RequantiseLane
 from tests.hw.instructions import ARCH
 from tests.hw.memories.scratchpad_users import asked, bench_environment

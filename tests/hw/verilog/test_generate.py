@@ -16,7 +16,7 @@ from gatewright.contract.arch import PRESETS
 from gatewright.contract.registers import REGISTERS, ErrorCode
 from gatewright.hw.ports import port_members
 from gatewright.hw.verilog.generate import WAIVERS, header, source_hash
-from gatewright.verify.runner import tool_environment
+from gatewright.verify.tools import tool_environment
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from gatewright.contract.timing import DEPTHWISE_LEAD, EPILOGUE_LATENCY
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.stepped import step_simulate
 from gatewright.verify.kit.generate.builder import Builder, Int8, Map
-from gatewright.verify.kit.generate.depthwise import Depthwise, depthwise_values, emit_depthwise, load_channels
+from gatewright.verify.kit.generate.depthwise import Depthwise, channel_entries, depthwise_values, emit_depthwise
 from tests.sim.layers.both import contents, run_both
 
 
@@ -31,7 +31,7 @@ def random_depthwise(rng: np.random.Generator, channels: int, window: int, step:
 
 def place(build: Builder, depthwise: Depthwise, source: Int8, shape: tuple[int, int]) -> Map:
     """The instructions of one depthwise convolution, and where its result is."""
-    parameter, loaded = load_channels(build, depthwise)
+    parameter, loaded = build.load_parameters(channel_entries(depthwise))
     depthwise.waits.append(loaded)
     target = build.load_map(np.full((*shape, source.shape[2]), 99, np.int8))
     emit_depthwise(build, build.load_map(source), depthwise, parameter, target)

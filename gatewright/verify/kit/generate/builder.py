@@ -146,7 +146,11 @@ class Builder:
             vectors=vectors,
             **fields,
         )
-        raw = parameters(entries if pooled else entries[1:])
+        first, mark = self.load_parameters(parameters(entries if pooled else entries[1:]))
+        return Filters(weights, entries, base, vectors, first + pooled, [mark])
+
+    def load_parameters(self, raw: bytes) -> tuple[int, Mark]:
+        """LOAD parameter entries, in whole beats; the first one's number, and when they are there."""
         first = self.parameter_room(len(raw) // PARAMETER_BYTES)
         mark = self.emit(
             Opcode.LOAD,
@@ -156,7 +160,7 @@ class Builder:
             rows=1,
             row_beats=len(raw) // BEAT_BYTES,
         )
-        return Filters(weights, entries, base, vectors, first + pooled, [mark])
+        return first, mark
 
     def weight_room(self, vectors: int, slices: int) -> int:
         """The first word of a new region of the weight buffer."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
-from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Space, Unit
+from gatewright.contract.arch import BEAT_BYTES
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, Unit
 from gatewright.verify.kit.generate.builder import Builder, Int8, Map, Mark
 from gatewright.verify.kit.generate.oracle import scale
 
@@ -54,21 +54,6 @@ def channel_entries(depthwise: Depthwise) -> bytes:
         raw += rows[0] + rows[1] + b"\xaa\x55" + rows[2] + b"\x99" * 5
         raw += struct.pack("<iHBx", bias, multiplier, shift) + b"\x77" * 8
     return raw + bytes(-len(raw) % BEAT_BYTES)
-
-
-def load_channels(build: Builder, depthwise: Depthwise) -> tuple[int, Mark]:
-    """LOAD the entries; the first one, and when they are there."""
-    raw = channel_entries(depthwise)
-    first = build.parameter_room(len(raw) // PARAMETER_BYTES)
-    loaded = build.emit(
-        Opcode.LOAD,
-        dram_address=build.image.add(raw),
-        space=Space.PARAMETERS,
-        address=first,
-        rows=1,
-        row_beats=len(raw) // BEAT_BYTES,
-    )
-    return first, loaded
 
 
 def emit_depthwise(build: Builder, source: Map, depthwise: Depthwise, parameter: int, target: Map) -> Mark:

@@ -207,6 +207,26 @@ def _gather(
     return build.emit(Opcode.GATHER, waits, patch_base=base, first_slice=first_slice, **fields), base
 
 
+def gather_pixels(build: Builder, source: Map, kernel: int, waits: list[Mark], fields: dict[str, int]) -> Mark:
+    """GATHER the pixels that ``fields`` name, each with its surroundings of ``kernel`` rows and columns."""
+    height, width, channels = source.values.shape
+    return build.emit(
+        Opcode.GATHER,
+        [*source.ready, build.mark(Unit.ARRAY), *waits],
+        source=source.address,
+        height=height,
+        width=width,
+        channels=channels,
+        kernel_height=kernel,
+        kernel_width=kernel,
+        stride=1,
+        padding_y=kernel // 2,
+        padding_x=kernel // 2,
+        out_width=width,
+        **fields,
+    )
+
+
 def emit_whole(
     build: Builder,
     source: Map,
@@ -237,22 +257,7 @@ def emit_whole(
         tiles = {"tile": 1, "first_tile": begin + first, "tile_count": pixels}
         vectors = up(pixels, 4)
         patch = {"patch_base": build.patch_room(slices * vectors), "patch_vectors": vectors}
-        gathered = build.emit(
-            Opcode.GATHER,
-            [*source.ready, build.mark(Unit.ARRAY), *waits],
-            source=source.address,
-            height=height,
-            width=width,
-            channels=channels,
-            kernel_height=kernel_height,
-            kernel_width=kernel_width,
-            stride=1,
-            padding_y=kernel_height // 2,
-            padding_x=kernel_height // 2,
-            out_width=width,
-            **patch,
-            **tiles,
-        )
+        gathered = gather_pixels(build, source, kernel_height, waits, patch | tiles)
         for first_filter in range(0, count, together):
             chosen = min(together, count - first_filter)
             stationary = Stationary.PIXELS if one else Stationary.FILTERS

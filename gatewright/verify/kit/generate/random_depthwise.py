@@ -8,7 +8,7 @@ import numpy as np
 
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.verify.kit.generate.builder import Map
-from gatewright.verify.kit.generate.depthwise import Depthwise, depthwise_values, emit_depthwise, load_channels
+from gatewright.verify.kit.generate.depthwise import Depthwise, channel_entries, depthwise_values, emit_depthwise
 from gatewright.verify.kit.generate.oracle import random_parameters
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def depthwise_layer(network: Network, source: Map) -> Map:
         depthwise.tiles, depthwise.tile_table = chosen, tile_table
         held.append(tile_table)
         depthwise.waits.append(network.build.load_table(tile_table, [y << COORDINATE_BITS | x for y, x in chosen]))
-    parameter, loaded = load_channels(network.build, depthwise)
+    parameter, loaded = network.build.load_parameters(channel_entries(depthwise))
     depthwise.waits.append(loaded)
     target = network.output(out_height, out_width, stored, preset=True)
     target.ready = [emit_depthwise(network.build, source, depthwise, parameter, target)]

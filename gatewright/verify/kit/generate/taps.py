@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gatewright.contract.isa import EpilogueKind, Opcode, Stationary, Unit
 from gatewright.verify.kit.generate.builder import Builder, Filters, Int8, Map, Mark, up
-from gatewright.verify.kit.generate.layers import entries
+from gatewright.verify.kit.generate.layers import entries, gather_pixels
 from gatewright.verify.kit.generate.operands import slices_of
 
 
@@ -49,21 +49,7 @@ def emit_taps(build: Builder, source: Map, filters: Filters, taps: Taps, destina
         "bank": build.banks()[0],
     }
     build.hold_epilogue([*filters.ready, *waits])
-    gathered = build.emit(
-        Opcode.GATHER,
-        [*source.ready, build.mark(Unit.ARRAY), *waits],
-        source=source.address,
-        height=height,
-        width=width,
-        channels=channels,
-        kernel_height=1,
-        kernel_width=1,
-        stride=1,
-        out_width=width,
-        slice_count=1000,
-        **patch,
-        **tiles,
-    )
+    gathered = gather_pixels(build, source, 1, waits, {"slice_count": 1000} | patch | tiles)
     multiplied = build.emit(
         Opcode.MATMUL,
         [gathered, *filters.ready, build.mark(Unit.EPILOGUE)],
