@@ -13,9 +13,11 @@ import torch
 from gatewright.contract.errors import GatewrightError
 from gatewright.from_onnx.build import Builder
 from gatewright.from_onnx.evaluate import evaluate
+from gatewright.from_onnx.layout import finish
 from gatewright.from_onnx.model import load_onnx, read_model
 from gatewright.from_onnx.network import OnnxNetwork
 from gatewright.from_onnx.operators import HANDLERS
+from gatewright.from_onnx.orders import Order
 
 LAST = ("Softmax", "LogSoftmax")
 """What a classifier may end with and the machine leaves to the host: the order of the classes stays."""
@@ -95,9 +97,10 @@ def _convert(
             "sound or tables are none of the machine's"
         )
     build = Builder(model, symmetric, as_float)
-    network = build.build(HANDLERS)
+    network = build.build(HANDLERS, finish)
     image = build.live[name]
-    difference, largest = _compare(proto, model.outputs, network, image.shape, name, name in build.turned)
+    orders = [build.orders.get(each, ()) for each in model.outputs]
+    difference, largest = _compare(proto, model.outputs, orders, network, image.shape, name, name in build.orders)
     quantised = bool(build.scales or build.units)
     if not quantised and not as_float and not difference <= TOLERANCE * max(largest, 1e-3):
         raise GatewrightError(
@@ -127,6 +130,7 @@ def _ends(proto: onnx.ModelProto) -> tuple[list[str], list[str]]:
 def _compare(
     proto: onnx.ModelProto,
     outputs: Sequence[str],
+    orders: Sequence[Order],
     network: OnnxNetwork,
     shape: torch.Size,
     name: str,
@@ -141,7 +145,11 @@ def _compare(
     back = np.asarray(given, np.float32)
     with torch.no_grad():
         results = network(torch.from_numpy(np.ascontiguousarray(back.transpose(0, 3, 1, 2) if channels_last else back)))
-    made = [result.float().numpy() for result in (results if isinstance(results, tuple) else (results,))]
+    given_back = results if isinstance(results, tuple) else (results,)
+    made = [
+        result.permute(order or tuple(range(result.dim()))).float().numpy()
+        for result, order in zip(given_back, orders, strict=True)
+    ]
     if any(one.shape != other.shape for one, other in zip(made, expected, strict=True)):
         raise GatewrightError(
             f"its results are {[each.shape for each in expected]}, and {[each.shape for each in made]} here"

@@ -14,14 +14,13 @@ from gatewright.from_onnx.build import Builder
 from gatewright.from_onnx.layers import by_channel
 from gatewright.from_onnx.model import Array, Node
 from gatewright.from_onnx.network import Function, constant
-
-NO_END = 1e30
-"""An activation with a larger end has none: exporters write the largest float."""
+from gatewright.from_onnx.windows import NO_END
 
 
 def relu(build: Builder, node: Node) -> None:
     """Relu."""
     build.apply(node, F.relu)
+    build.positive.add(node.writes[0])
 
 
 def clip(build: Builder, node: Node) -> None:
@@ -35,6 +34,8 @@ def clip(build: Builder, node: Node) -> None:
         build.apply(node, F.relu)
     else:
         build.apply(node, lambda x: torch.clamp(x, low, high))
+    if low is not None and low >= 0:
+        build.positive.add(node.writes[0])
 
 
 def binary(function: Callable[[Any, Any], Tensor]) -> Callable[[Builder, Node], None]:

@@ -84,7 +84,7 @@ def convolution(build: Builder, node: Node) -> None:
         build.fail(
             node, f"it has filters {list(weight.shape)}; supported are 2-D convolutions, [out, in, rows, columns]"
         )
-    source, more = build.without_pad(node)
+    source, more = build.without_pad(node, lambda pad: pad.filler == 0)
     size = build.live[source].shape[2:]
     stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
     kernel = [int(edge) for edge in weight.shape[2:]]
@@ -196,7 +196,7 @@ def by_channel(build: Builder, node: Node) -> bool:
     }[node.op]
     if not np.isfinite(factor).all():
         build.fail(node, "it divides by 0")
-    alone = build.readers[node.reads[live]] == 1
+    alone = build.alone(node.reads[live])
     if isinstance(maker, _Weighted) and maker.bias is None and alone and (factor == 1).all():
         maker.bias = constant(offset)
         build.alias[node.writes[0]] = name

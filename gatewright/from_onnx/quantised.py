@@ -45,6 +45,8 @@ def quantize(build: Builder, node: Node) -> None:
         build.coarser.append(node.reads[0])
         offset = 0
     build.scales[node.writes[0]] = (scale, zero)
+    if offset == -128:
+        build.positive.add(node.writes[0])
     build.apply(node, lambda x: torch.fake_quantize_per_tensor_affine(x, unit, offset, -128, 127))
 
 

@@ -14,7 +14,7 @@ from gatewright.from_onnx.model import Node
 def reshape(build: Builder, node: Node) -> None:
     """Reshape, Flatten, Squeeze and Unsqueeze, to the shape that they have for one image."""
     value = build.value(node, 0)
-    shape = _target(build, node, list(value.shape))
+    shape = target_shape(build, node, list(value.shape))
     if shape == list(value.shape):
         build.same(node)
         return
@@ -29,7 +29,8 @@ def reshape(build: Builder, node: Node) -> None:
     build.apply(node, lambda x: x.reshape(shape))
 
 
-def _target(build: Builder, node: Node, old: list[int]) -> list[int]:
+def target_shape(build: Builder, node: Node, old: list[int]) -> list[int]:
+    """What a node makes of a tensor ``old``."""
     if node.op == "Flatten":
         axis = node.attributes.get("axis", 1)
         axis += len(old) if axis < 0 else 0
@@ -52,20 +53,16 @@ def _target(build: Builder, node: Node, old: list[int]) -> list[int]:
 
 
 def transpose(build: Builder, node: Node) -> None:
-    """Transpose, where only dimensions of 1 move; an image's channels come first already."""
+    """Transpose, where only dimensions of 1 move; that of a map is taken by ``layout``."""
     value = build.value(node, 0)
-    if build.named(node.reads[0]) in build.turned:
-        build.note(f"image {node.reads[0]} has its channels last in the file; the program takes them first")
-        build.same(node)
-        return
     order = [int(axis) for axis in node.attributes.get("perm", range(value.dim())[::-1])]
     if [axis for axis in order if value.shape[axis] > 1] != [
         axis for axis in range(value.dim()) if value.shape[axis] > 1
     ]:
         build.fail(
             node,
-            f"it reorders {list(value.shape)} by {order}; maps are channels first here: convert the file with channels "
-            "first (tf2onnx: --inputs-as-nchw), or end before the node: --output",
+            f"it reorders {list(value.shape)} by {order}; supported are maps, of four dimensions: end before the node: "
+            "--output",
         )
     shape = [value.shape[axis] for axis in order]
     build.apply(node, lambda x: x.reshape(shape))

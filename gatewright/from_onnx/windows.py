@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewright.from_onnx.build import Builder
+from gatewright.from_onnx.build import Builder, Padded
 from gatewright.from_onnx.model import Node
+from gatewright.from_onnx.network import Function
+
+NO_END = 1e30
+"""A larger number stands for none: exporters write the largest float, or infinity."""
 
 
 def pads_of(
@@ -34,23 +38,59 @@ def pads_of(
 
 
 def max_pool(build: Builder, node: Node) -> None:
-    """MaxPool, of two dimensions."""
+    """MaxPool, of two dimensions, with a Pad before it whose numbers are never the largest of a window."""
     if len([name for name in node.writes if name]) > 1:
         build.fail(node, "it also returns indices; the machine has the maxima alone")
-    kernel, stride, before, behind, ceil = _window(build, node)
     dilation = [int(edge) for edge in node.attributes.get("dilations", (1, 1))]
-    if before != behind:
+    padded = build.map_of(node).shape[2:]
+    source, more = build.without_pad(node, lambda pad: dilation == [1, 1] and _never_largest(build, node, pad))
+    kernel, stride, *own, ceil = _window(build, node)
+    before, behind = ([a + b for a, b in zip(*pair, strict=True)] for pair in zip(own, more, strict=True))
+    image = build.live[source]
+    counts = [_windows(*edge) for edge in zip(padded, kernel, stride, dilation, *own, [ceil] * 2, strict=True)]
+    last = [(count - 1) * step - front for count, step, front in zip(counts, stride, before, strict=True)]
+    ways = [
+        way
+        for way in (False, True)
+        if max(2 * a - b for a, b in zip(before, kernel, strict=True)) <= 0
+        and all(start < edge for start, edge in zip(last, image.shape[2:], strict=True))
+        and list(F.max_pool2d(image, kernel, stride, before, dilation, ceil_mode=way).shape[2:]) == counts
+    ]
+    if not ways:
         build.fail(
             node,
-            f"it pads {before} before and {behind} behind the map; supported is the same on "
-            "both sides: choose an image "
-            "size for which it does, or train with symmetric padding",
+            f"it pads {before} before and {behind} behind the map; supported is the same on both sides, or as much "
+            "behind as a last window reaches (torch's ceil_mode), and at most half a window: choose an image size for "
+            "which it does, or train with symmetric padding",
         )
+    beyond = ways[0]
+    build.append(
+        node,
+        Function(lambda x: F.max_pool2d(x, kernel, stride, before, dilation, ceil_mode=beyond)),
+        reads=(source,),
+    )
 
-    def pool(x: Tensor, ceil: bool = ceil) -> Tensor:
-        return F.max_pool2d(x, kernel, stride, before, dilation, ceil_mode=ceil)
 
-    build.apply(node, (lambda x: pool(x, False)) if _alike(pool, build.map_of(node)) else pool)
+def _windows(edge: int, kernel: int, stride: int, dilation: int, before: int, behind: int, ceil: bool) -> int:
+    """How many windows lie along a padded edge; ``ceil``: a last one may reach beyond it, but starts before its end."""
+    room = edge + before + behind - (kernel - 1) * dilation - 1
+    if not ceil:
+        return room // stride + 1
+    last = -(-room // stride)
+    return last + (last * stride < edge + before)
+
+
+def _never_largest(build: Builder, node: Node, pad: Padded) -> bool:
+    """Whether a pad may be left out before a max pool: each window has a pixel of the map that is as large."""
+    if pad.filler is None or pad.filler < -NO_END:
+        return True
+    if pad.filler == 0 and not build.never_negative(pad.source):
+        build.fail(
+            node,
+            f"{pad.node.where} puts zeros round {pad.source}, which may be negative; the machine's max pool leaves "
+            "what is padded out: put a ReLU before the pad, or let the max pool pad",
+        )
+    return pad.filler == 0
 
 
 def average_pool(build: Builder, node: Node) -> None:
@@ -97,10 +137,11 @@ def global_average(build: Builder, node: Node) -> None:
 
 
 def pad(build: Builder, node: Node) -> None:
-    """Pad with zeros; a convolution that reads it pads."""
+    """Pad; a convolution that reads zeros pads, and a max pool has no need of what is never the largest."""
     build.map_of(node)
-    if node.attributes.get("mode", "constant") != "constant":
-        build.fail(node, f"it pads by {node.attributes['mode']}; the machine pads with zeros")
+    mode = node.attributes.get("mode", "constant")
+    if mode not in ("constant", "edge"):
+        build.fail(node, f"it pads by {mode}; the machine pads with zeros")
     pads = [int(edge) for edge in build.optional(node, 1, "pads")]
     if build.has(node, 3):
         axes = [int(axis) % 4 for axis in build.constant(node, 3, "its axes")]
@@ -108,12 +149,10 @@ def pad(build: Builder, node: Node) -> None:
         for place, axis in enumerate(axes):
             placed[axis], placed[axis + 4] = pads[place], pads[place + len(axes)]
         pads = placed
-    filler = build.optional(node, 2, "value", 0.0)
-    if float(filler) != 0 and any(pads):
-        build.fail(node, f"it pads with {float(filler):g}; the machine pads with zeros")
+    filler = float(build.optional(node, 2, "value", 0.0)) if mode == "constant" else None
     if any(pads[:2]) or any(pads[4:6]) or min(pads) < 0:
         build.fail(node, f"it pads by {pads}; supported are rows and columns that are added")
     if not any(pads):
         build.same(node)
         return
-    build.pad(node, pads[2:4], pads[6:8])
+    build.pad(node, pads[2:4], pads[6:8], filler)
