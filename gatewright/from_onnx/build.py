@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.from_onnx.folding import fold, folds
+from gatewright.from_onnx.hints import hint_for
 from gatewright.from_onnx.model import Array, Model, Node, float32
 from gatewright.from_onnx.network import Function, OnnxNetwork
 from gatewright.from_onnx.orders import LAST, Order, channels_last, of_file
@@ -53,10 +54,10 @@ class Builder:
     write, ``padded`` maps with something round them that nobody has written yet, ``units`` what is known of quantised
     weights, ``positive`` maps without negative numbers, ``notes`` what a person should know. ``orders`` says of the
     file's names which maps have their dimensions in another order there, ``columns`` of vectors where their numbers are
-    here (``layout``).
+    here (``layout``), ``blue_first`` what the file has from blue to red (``red_first``).
     """
 
-    def __init__(self, model: Model, symmetric: bool = False, as_float: bool = False) -> None:
+    def __init__(self, model: Model, symmetric: bool = False, as_float: bool = False, bgr: bool = False) -> None:
         self.model, self.symmetric, self.as_float = model, symmetric, as_float
         self.network = OnnxNetwork(model.inputs)
         self.known: dict[str, Array] = {name: float32(array) for name, array in model.constants.items()}
@@ -76,6 +77,7 @@ class Builder:
         self.positive: set[str] = set()
         self.orders: dict[str, Order] = {}
         self.columns: dict[str, Array] = {}
+        self.blue_first: set[str] = set(model.inputs) if bgr else set()
         for name, shape in model.inputs.items():
             if len(shape) == 4 and channels_last(model, name):
                 self.orders[name] = LAST
@@ -111,7 +113,8 @@ class Builder:
                 self._fold(node)
             elif node.op not in handlers:
                 self.fail(
-                    node, f"this operation is not supported. {_hint(node)} Supported are {', '.join(sorted(handlers))}"
+                    node,
+                    f"this operation is not supported. {hint_for(node)} Supported are {', '.join(sorted(handlers))}",
                 )
             else:
                 handlers[node.op](self, node)
@@ -281,25 +284,3 @@ class Builder:
             dimensions = operands[node.reads[0]].ndim
             order = list(node.attributes.get("perm", range(dimensions)[::-1]))
             self.units[node.writes[0]] = Unit(unit.scale, order.index(unit.axis % dimensions))
-
-
-_HINTS = {
-    "Sigmoid": "the machine has no sigmoid; a gate's sigmoid before a comparison with 0.5 is one of the logits with 0",
-    "HardSwish": "the machine has ReLU and ReLU6; train the network with one of them in place of h-swish",
-    "HardSigmoid": "the machine has ReLU and ReLU6, and gates that are 0 or 1",
-    "LeakyRelu": "the machine has ReLU and ReLU6; train the network with one of them",
-    "PRelu": "the machine has ReLU and ReLU6; train the network with one of them",
-    "QLinearConv": "write the quantised network as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-    "QLinearMatMul": "write the quantised network as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-    "ConvInteger": "quantise statically, as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-    "DynamicQuantizeLinear": "quantise statically, as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-}
-
-
-def _hint(node: Node) -> str:
-    return (
-        f"{hint[0].upper()}{hint[1:]}."
-        if (hint := _HINTS.get(node.op))
-        else "If the host can do what follows, end before it: --output NAME with the name of "
-        "a tensor that the machine makes."
-    )

@@ -17,7 +17,7 @@ from gatewright.from_onnx.layout import finish
 from gatewright.from_onnx.model import load_onnx, read_model
 from gatewright.from_onnx.network import OnnxNetwork
 from gatewright.from_onnx.operators import HANDLERS
-from gatewright.from_onnx.orders import Order
+from gatewright.from_onnx.orders import FIRST
 
 LAST = ("Softmax", "LogSoftmax")
 """What a classifier may end with and the machine leaves to the host: the order of the classes stays."""
@@ -50,6 +50,7 @@ def convert(
     outputs: Sequence[str] = (),
     symmetric: bool = False,
     as_float: bool = False,
+    bgr: bool = False,
 ) -> Converted:
     """Read an ONNX file.
 
@@ -65,6 +66,8 @@ def convert(
         Of a quantised file: take a symmetric range in place of one with a zero point that the machine does not have.
     as_float
         Of a quantised file: drop the scales of its maps and weights.
+    bgr
+        The file takes images from blue to red; the network takes them from red to blue.
 
     Raises
     ------
@@ -74,13 +77,18 @@ def convert(
     """
     proto = load_onnx(path)
     try:
-        return _convert(proto, size, outputs, symmetric, as_float)
+        return _convert(proto, size, outputs, symmetric, as_float, bgr)
     except GatewrightError as error:
         raise GatewrightError(f"{path}: {error}") from error
 
 
 def _convert(
-    proto: onnx.ModelProto, size: tuple[int, int] | None, outputs: Sequence[str], symmetric: bool, as_float: bool
+    proto: onnx.ModelProto,
+    size: tuple[int, int] | None,
+    outputs: Sequence[str],
+    symmetric: bool,
+    as_float: bool,
+    bgr: bool,
 ) -> Converted:
     ends, notes = _ends(proto) if not outputs else (list(outputs), [])
     model = read_model(proto, size, ends)
@@ -96,11 +104,12 @@ def _convert(
             f"input {name} is {list(shape)}; a network takes an image [1, channels, rows, columns]: networks of text, "
             "sound or tables are none of the machine's"
         )
-    build = Builder(model, symmetric, as_float)
-    network = build.build(HANDLERS, finish)
+    build = Builder(model, symmetric, as_float, bgr)
     image = build.live[name]
-    orders = [build.orders.get(each, ()) for each in model.outputs]
-    difference, largest = _compare(proto, model.outputs, orders, network, image.shape, name, name in build.orders)
+    if bgr and image.shape[1] != 3:
+        raise GatewrightError(f"input {name} has {image.shape[1]} channels; --bgr is for images of blue, green and red")
+    network = build.build(HANDLERS, finish)
+    difference, largest = _compare(proto, build, network)
     quantised = bool(build.scales or build.units)
     if not quantised and not as_float and not difference <= TOLERANCE * max(largest, 1e-3):
         raise GatewrightError(
@@ -127,28 +136,22 @@ def _ends(proto: onnx.ModelProto) -> tuple[list[str], list[str]]:
     return ends, notes
 
 
-def _compare(
-    proto: onnx.ModelProto,
-    outputs: Sequence[str],
-    orders: Sequence[Order],
-    network: OnnxNetwork,
-    shape: torch.Size,
-    name: str,
-    channels_last: bool,
-) -> tuple[float, float]:
+def _compare(proto: onnx.ModelProto, build: Builder, network: OnnxNetwork) -> tuple[float, float]:
     """The largest difference from ONNX's reference on an image of noise, and the largest result."""
-    image = np.random.default_rng(1).standard_normal(tuple(shape)).astype(np.float32)
-    given = image.transpose(0, 2, 3, 1) if channels_last else image
+    (name,) = network.inputs
+    order, outputs = build.orders.get(name, FIRST), build.model.outputs
     wanted = next(entry for entry in proto.graph.input if entry.name == name).type.tensor_type.elem_type
-    given = np.ascontiguousarray(given).astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
-    expected = evaluate(proto, name, given, outputs)
-    back = np.asarray(given, np.float32)
+    noise = np.random.default_rng(1).standard_normal(tuple(build.live[name].shape)).astype(np.float32)
+    given = noise.transpose(order).astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
+    expected = evaluate(proto, name, np.ascontiguousarray(given), outputs)
+    image = np.asarray(given, np.float32).transpose(np.argsort(order))
+    if name in build.blue_first:
+        image = image[:, ::-1]
     with torch.no_grad():
-        results = network(torch.from_numpy(np.ascontiguousarray(back.transpose(0, 3, 1, 2) if channels_last else back)))
-    given_back = results if isinstance(results, tuple) else (results,)
+        results = network(torch.from_numpy(image.copy()))
     made = [
-        result.permute(order or tuple(range(result.dim()))).float().numpy()
-        for result, order in zip(given_back, orders, strict=True)
+        result.permute(build.orders.get(each, tuple(range(result.dim())))).float().numpy()
+        for each, result in zip(outputs, results if isinstance(results, tuple) else (results,), strict=True)
     ]
     if any(one.shape != other.shape for one, other in zip(made, expected, strict=True)):
         raise GatewrightError(

@@ -8,21 +8,14 @@ in the file, which is the same only if dimensions of 1 alone move; else the file
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
+from gatewright.from_onnx.as_it_lies import as_it_lies
 from gatewright.from_onnx.build import Builder, Handler
-from gatewright.from_onnx.layers import convolution
-from gatewright.from_onnx.model import Array, Node
-from gatewright.from_onnx.network import Function
-from gatewright.from_onnx.orders import FIRST, LAST, Order, in_order, of_file, of_network
-from gatewright.from_onnx.shapes import target_shape
-
-Rule = Callable[[Builder, Node, Order, Handler], bool]
-"""Takes a node that reads maps of one order, by its handler; returns whether the result has that order, too."""
+from gatewright.from_onnx.model import Node
+from gatewright.from_onnx.orders import FIRST, LAST, in_order
+from gatewright.from_onnx.red_first import red_first
+from gatewright.from_onnx.rules import RULES, each_number, with_matrix
 
 
 def follow(operation: str, handler: Handler) -> Handler:
@@ -30,13 +23,14 @@ def follow(operation: str, handler: Handler) -> Handler:
     rule = RULES.get(operation)
 
     def take(build: Builder, node: Node) -> None:
+        node = red_first(build, node)
         orders = {build.orders[name] for name in node.reads if name in build.orders}
         if any(name in build.columns for name in node.reads):
             _vector(build, node, handler)
         elif operation == "Transpose" and not build.is_known(node, 0) and build.value(node, 0).dim() == 4:
             _transpose(build, node)
         elif rule is None or len(orders) > 1:
-            handler(build, _as_it_lies(build, node))
+            handler(build, as_it_lies(build, node))
         elif not orders:
             handler(build, node)
         else:
@@ -57,7 +51,7 @@ def finish(build: Builder) -> None:
         if order == LAST and not in_order(order, build.live[build.named(name)].shape):
             build.note(f"output {name} has its channels last in the file; the program returns them first")
         else:
-            reading = _as_it_lies(build, Node("", writer.name, (name,), (name,), {}, writer.proto))
+            reading = as_it_lies(build, Node("", writer.name, (name,), (name,), {}, writer.proto))
             build.alias[name] = reading.reads[0]
             build.orders.pop(name, None)
 
@@ -73,188 +67,10 @@ def _transpose(build: Builder, node: Node) -> None:
         build.orders[node.writes[0]] = order
 
 
-def _as_it_lies(build: Builder, node: Node) -> Node:
-    """The node, reading maps in the file's order; it is refused where numbers would have to move."""
-    reads = list(node.reads)
-    for place, name in enumerate(reads):
-        order = build.orders.get(name)
-        if name in build.columns or (order and not in_order(order, build.live[build.named(name)].shape)):
-            what = (
-                "a map that was flattened channels last"
-                if order is None
-                else (f"a map whose dimensions the file has in the order {list(order)} of channels first")
-            )
-            build.fail(
-                node,
-                f"it reads {name}, {what}; maps are channels first here, and this operation cannot be told otherwise: "
-                "convert the file with channels first (tf2onnx: --inputs-as-nchw), or end before the node: --output",
-            )
-        if order:
-            reads[place] = _reshaped(build, node, name, of_file(order, build.live[build.named(name)].shape))
-    return replace(node, reads=tuple(reads))
-
-
-def _reshaped(build: Builder, node: Node, name: str, shape: list[int]) -> str:
-    """A tensor in another shape, its numbers where they are: its name."""
-    made = f"{name} as {'x'.join(map(str, shape))}"
-    if made not in build.live:
-        reading = Node("Reshape", "", (name,), (made,), {}, node.proto)
-        build.append(reading, Function(lambda x: x.reshape(shape)), reads=(build.named(name),), path=made)
-    return made
-
-
-# Rules: elementwise
-
-
-def _one(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    """What looks at each number by itself."""
-    handler(build, node)
-    return True
-
-
-def _several(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    """Several operands, of which constants and smaller tensors are put in the network's order."""
-    reads = list(node.reads)
-    for place, name in enumerate(reads):
-        if not name or name in build.orders:
-            continue
-        if build.is_known(node, place):
-            values = build.constant(node, place, "an operand")
-            if values.size > 1 and values.ndim <= 4:
-                reads[place] = build.derived(name, f"by {order}", of_network(order, values))
-            continue
-        shape = list(build.value(node, place).shape)
-        whole = [1] * (4 - len(shape)) + shape
-        back = tuple(int(axis) for axis in np.argsort(order))
-        if len(shape) > 4 or not in_order(back, whole):
-            build.fail(
-                node,
-                f"its operands have their dimensions in different orders: {name} is {shape}, and another one has "
-                f"them in the order {list(order)} of channels first; convert the file with channels first",
-            )
-        reads[place] = _reshaped(build, node, name, of_file(back, whole))
-    handler(build, replace(node, reads=tuple(reads)))
-    return True
-
-
-# Rules: what names dimensions
-
-
-def _with(node: Node, handler: Handler, build: Builder, **attributes: Any) -> None:
-    """Take the node by its first operand and attributes alone."""
-    kept = {name: value for name, value in {**node.attributes, **attributes}.items() if value is not None}
-    handler(build, replace(node, reads=node.reads[:1], attributes=kept))
-
-
-def _less(build: Builder, node: Node, order: Order, gone: set[int]) -> None:
-    """Without the dimensions ``gone`` (the file's) the others must be in the network's order."""
-    left = [place for axis, place in enumerate(order) if axis not in gone]
-    if left != sorted(left):
-        build.fail(
-            node,
-            f"it takes dimensions {sorted(gone)} away from a map that the file has in the order {list(order)} of "
-            "channels first, and what is left has another order; keep them (keepdims)",
-        )
-
-
-def _reduce(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    axes = build.optional(node, 1, "axes")
-    if axes is None or len(axes) == 0:
-        _with(node, handler, build, axes=None)
-        return bool(node.attributes.get("keepdims", 1) or node.attributes.get("noop_with_empty_axes", 0))
-    over = {int(axis) % 4 for axis in axes}
-    keep = bool(node.attributes.get("keepdims", 1))
-    if not keep:
-        _less(build, node, order, over)
-    _with(node, handler, build, axes=sorted(order[axis] for axis in over))
-    return keep
-
-
-def _argmax(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    axis, keep = int(node.attributes.get("axis", 0)) % 4, bool(node.attributes.get("keepdims", 1))
-    if not keep:
-        _less(build, node, order, {axis})
-    _with(node, handler, build, axis=order[axis])
-    return keep
-
-
-def _gather(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    axis = int(node.attributes.get("axis", 0)) % 4
-    keep = build.constant(node, 1, "its indices").ndim > 0
-    if not keep:
-        _less(build, node, order, {axis})
-    handler(build, replace(node, attributes={**node.attributes, "axis": order[axis]}))
-    return keep
-
-
-def _concat(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    turned = replace(node, attributes={**node.attributes, "axis": order[int(node.attributes["axis"]) % 4]})
-    if not all(name in build.orders for name in node.reads):
-        return _several(build, turned, order, handler)
-    handler(build, turned)
-    return True
-
-
-def _slice(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    starts, ends = build.optional(node, 1, "starts"), build.optional(node, 2, "ends")
-    axes = build.optional(node, 3, "axes", range(len(starts)))
-    steps = build.optional(node, 4, "steps", [1] * len(starts))
-    places = [order[int(axis) % 4] for axis in axes]
-    _with(node, handler, build, starts=starts, ends=ends, axes=places, steps=steps)
-    return True
-
-
-def _pad(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    pads = [int(edge) for edge in build.optional(node, 1, "pads")]
-    axes = [int(axis) % 4 for axis in build.constant(node, 3, "its axes")] if build.has(node, 3) else range(4)
-    placed = [0] * 8
-    for number, axis in enumerate(axes):
-        placed[order[axis]], placed[order[axis] + 4] = pads[number], pads[number + len(axes)]
-    value = float(np.asarray(build.optional(node, 2, "value", 0.0)).reshape(-1)[0])
-    _with(node, handler, build, pads=placed, value=value)
-    return True
-
-
-def _resize(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    if "axes" in node.attributes:
-        axes = [order[int(axis) % 4] for axis in node.attributes["axes"]]
-        handler(build, replace(node, attributes={**node.attributes, "axes": axes}))
-        return True
-    reads = list(node.reads)
-    for place in range(1, len(reads)):
-        if build.has(node, place) and build.constant(node, place, "its sizes").size == 4:
-            values = build.constant(node, place, "its sizes").reshape(-1)
-            reads[place] = build.derived(reads[place], f"by {order}", values[np.argsort(order)])
-    attributes = dict(node.attributes)
-    if "scales" in attributes:
-        attributes["scales"] = [float(each) for each in np.asarray(attributes["scales"])[np.argsort(order)]]
-    handler(build, replace(node, reads=tuple(reads), attributes=attributes))
-    return True
-
-
-# Rules: where a map becomes a vector, or is multiplied by a matrix
-
-
-def _reshape(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    """A shape that the file's numbers take as they lie; a vector of them keeps in mind where each lies here."""
-    shape = build.value(node, 0).shape
-    old = of_file(order, shape)
-    new = target_shape(build, node, old)
-    if new == old:
-        build.same(node)
-        return True
-    if not in_order(order, shape):
-        if len(new) != 2 or new[0] != 1:
-            handler(build, _as_it_lies(build, node))  # refuses
-        build.columns[node.writes[0]] = np.arange(new[1]).reshape(shape).transpose(order).reshape(-1)
-    build.apply(node, lambda x: x.reshape(new))
-    return False
-
-
 def _vector(build: Builder, node: Node, handler: Handler) -> None:
     """What reads a map that was flattened channels last: a matrix has its rows where the numbers are here."""
     columns = build.columns.get(node.reads[0])
-    if RULES.get(node.op) is _one and columns is not None:
+    if RULES.get(node.op) is each_number and columns is not None:
         handler(build, node)
         build.columns[node.writes[0]] = columns
     elif node.op in ("Gemm", "MatMul") and columns is not None and build.is_known(node, 1):
@@ -263,47 +79,6 @@ def _vector(build: Builder, node: Node, handler: Handler) -> None:
         if matrix.ndim != 2 or matrix.shape[axis] != len(columns):
             build.fail(node, f"it multiplies a vector of {len(columns)} numbers by {list(matrix.shape)}; they must fit")
         rows = np.take(matrix, np.argsort(columns), axis)
-        handler(build, _with_matrix(build, node, "with its rows channels first", rows, transposed=False))
+        handler(build, with_matrix(build, node, "with its rows channels first", rows, transposed=False))
     else:
-        handler(build, _as_it_lies(build, node))  # refuses
-
-
-def _matmul(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    """A map whose channels are last, times a matrix: a convolution of 1x1."""
-    if order[3] != 1 or not build.is_known(node, 1) or build.constant(node, 1, "its matrix").ndim != 2:
-        handler(build, _as_it_lies(build, node))
-        return False
-    matrix = build.constant(node, 1, "its matrix")
-    filters = np.ascontiguousarray(matrix.T)[:, :, None, None]
-    convolution(build, _with_matrix(build, replace(node, attributes={}), "as filters", filters, transposed=True))
-    return True
-
-
-def _with_matrix(build: Builder, node: Node, how: str, array: Array, transposed: bool) -> Node:
-    """The node with another array in the place of its matrix, whose scales are the matrix's."""
-    name = node.reads[1]
-    made = build.derived(name, how, array)
-    unit = build.units.get(build.named(name))
-    if unit is not None:
-        build.units[made] = replace(unit, axis=1 - unit.axis % 2) if transposed else unit
-    return replace(node, reads=(node.reads[0], made, *node.reads[2:]))
-
-
-RULES: dict[str, Rule] = {
-    **dict.fromkeys(
-        ("Relu", "Clip", "Cast", "Identity", "Dropout", "Neg", "Not", "QuantizeLinear", "DequantizeLinear"), _one
-    ),
-    **dict.fromkeys(
-        ("Add", "Sub", "Mul", "Div", "Sum", "Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
-        _several,
-    ),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), _reduce),
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    **dict.fromkeys(("Resize", "Upsample"), _resize),
-    "ArgMax": _argmax,
-    "Gather": _gather,
-    "Concat": _concat,
-    "Slice": _slice,
-    "Pad": _pad,
-    "MatMul": _matmul,
-}
+        handler(build, as_it_lies(build, node))  # refuses

@@ -1,4 +1,4 @@
-"""Files whose maps have their channels last give what onnxruntime computes of them, channels first; pads go into pools."""
+"""Files whose maps have their channels last give what onnxruntime computes of them; pads go into max pools."""
 
 from __future__ import annotations
 
@@ -190,6 +190,32 @@ def test_weights_that_a_file_turns_keep_their_integers(tmp_path: Path) -> None:
     ]
     made = alike(tmp_path, nodes, more)
     assert torch.equal(made.network.conv.unit, torch.from_numpy(more["s"]))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_an_image_from_blue_to_red_is_taken_from_red_to_blue(tmp_path: Path, last: bool) -> None:
+    """Whose mean is taken off in the file, and which is padded before the convolution."""
+    more = {"each": constants()["mean"].reshape(3, 1, 1)}
+    nodes = (
+        stem("y") if last else [node("Sub", ["x", "each"], ["c"]), node("Conv", ["c", "w"], ["y"], auto_pad="VALID")]
+    )
+    shape = (1, 8, 8, 3) if last else (1, 3, 8, 8)
+    path = write(tmp_path / "net.onnx", nodes, {**constants(), **more}, shape)
+    image = np.random.default_rng(2).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    blue = np.ascontiguousarray(image[:, ::-1].transpose(TO_LAST) if last else image[:, ::-1])
+    expected = onnxruntime.InferenceSession(path).run(None, {"x": blue})[0]
+    with torch.no_grad():
+        result = convert(path, bgr=True).network(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(result.transpose(TO_LAST) if last else result, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_may_tell_blue_from_red_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", [node("ReduceMean", ["x"], ["y"], axes=[1])], {})
+    with pytest.raises(GatewrightError, match="node y .*--bgr"):
+        convert(path, bgr=True)
+    path = write(tmp_path / "net.onnx", [node("Relu", ["x"], ["y"])], {}, (1, 4, 8, 8))
+    with pytest.raises(GatewrightError, match="4 channels"):
+        convert(path, bgr=True)
 
 
 CONV = [node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), node("Relu", ["c"], ["r"])]
