@@ -157,6 +157,24 @@ class Builder:
             return self.constant(node, place, attribute)
         return node.attributes.get(attribute, default)
 
+    def integers(self, node: Node, place: int, attribute: str) -> list[int] | None:
+        """As ``optional``: a list of integers."""
+        given = self.optional(node, place, attribute)
+        values = np.asarray([] if given is None else given)
+        if values.size and (values.ndim > 1 or values.dtype.kind not in "iu"):
+            self.fail(node, f"its {attribute} are {values.dtype} {list(values.shape)}; they must be a list of integers")
+        return None if given is None else [int(value) for value in values.reshape(-1)]
+
+    def number(self, node: Node, place: int, attribute: str) -> float | None:
+        """As ``optional``: a real number."""
+        given = self.optional(node, place, attribute)
+        if given is None:
+            return None
+        values = np.asarray(given)
+        if values.size != 1 or values.dtype.kind not in "fiub":
+            self.fail(node, f"its {attribute} is {values.dtype} {list(values.shape)}; it must be a real number")
+        return float(values.reshape(-1)[0])
+
     def value(self, node: Node, place: int) -> Tensor:
         """What an operand is for an image of zeros; only its shape and type say anything."""
         if not self.has(node, place):

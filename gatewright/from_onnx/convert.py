@@ -109,6 +109,10 @@ def _convert(
     if bgr and image.shape[1] != 3:
         raise GatewrightError(f"input {name} has {image.shape[1]} channels; --bgr is for images of blue, green and red")
     network = build.build(HANDLERS, finish)
+    if not network.steps:
+        raise GatewrightError(
+            "nothing is computed of the image: its results are the image itself; choose other --output"
+        )
     difference, largest = _compare(proto, build, network)
     quantised = bool(build.scales or build.units)
     if not quantised and not as_float and not difference <= TOLERANCE * max(largest, 1e-3):
@@ -156,6 +160,10 @@ def _compare(proto: onnx.ModelProto, build: Builder, network: OnnxNetwork) -> tu
     if any(one.shape != other.shape for one, other in zip(made, expected, strict=True)):
         raise GatewrightError(
             f"its results are {[each.shape for each in expected]}, and {[each.shape for each in made]} here"
+        )
+    if not all(np.isfinite(each).all() for each in (*made, *expected)):
+        raise GatewrightError(
+            "its results for an image of noise are not all finite; some weights are infinite, no numbers or too large"
         )
     largest = max(float(np.abs(each).max(initial=0)) for each in expected)
     return max(float(np.abs(a - b).max(initial=0)) for a, b in zip(made, expected, strict=True)), largest

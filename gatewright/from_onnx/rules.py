@@ -16,7 +16,8 @@ from gatewright.from_onnx.build import Builder, Handler
 from gatewright.from_onnx.layers import convolution
 from gatewright.from_onnx.model import Array, Node
 from gatewright.from_onnx.orders import Order, in_order, of_file, of_network
-from gatewright.from_onnx.shapes import target_shape
+from gatewright.from_onnx.shapes import how_sliced, target_shape
+from gatewright.from_onnx.windows import how_padded
 
 Rule = Callable[[Builder, Node, Order, Handler], bool]
 """Takes a node that reads maps of one order, by its handler; returns whether the result has that order, too."""
@@ -77,11 +78,11 @@ def _less(build: Builder, node: Node, order: Order, gone: set[int]) -> None:
 
 
 def _reduce(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    axes = build.optional(node, 1, "axes")
-    if axes is None or len(axes) == 0:
+    axes = build.integers(node, 1, "axes")
+    if not axes:
         _with(node, handler, build, axes=None)
         return bool(node.attributes.get("keepdims", 1) or node.attributes.get("noop_with_empty_axes", 0))
-    over = {int(axis) % 4 for axis in axes}
+    over = {axis % 4 for axis in axes}
     keep = bool(node.attributes.get("keepdims", 1))
     if not keep:
         _less(build, node, order, over)
@@ -115,22 +116,15 @@ def _concat(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
 
 
 def _slice(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    starts, ends = build.optional(node, 1, "starts"), build.optional(node, 2, "ends")
-    axes = build.optional(node, 3, "axes", range(len(starts)))
-    steps = build.optional(node, 4, "steps", [1] * len(starts))
-    places = [order[int(axis) % 4] for axis in axes]
-    _with(node, handler, build, starts=starts, ends=ends, axes=places, steps=steps)
+    starts, ends, axes, steps = how_sliced(build, node, 4)
+    _with(node, handler, build, starts=starts, ends=ends, axes=[order[axis] for axis in axes], steps=steps)
     return True
 
 
 def _pad(build: Builder, node: Node, order: Order, handler: Handler) -> bool:
-    pads = [int(edge) for edge in build.optional(node, 1, "pads")]
-    axes = [int(axis) % 4 for axis in build.constant(node, 3, "its axes")] if build.has(node, 3) else range(4)
-    placed = [0] * 8
-    for number, axis in enumerate(axes):
-        placed[order[axis]], placed[order[axis] + 4] = pads[number], pads[number + len(axes)]
-    value = float(np.asarray(build.optional(node, 2, "value", 0.0)).reshape(-1)[0])
-    _with(node, handler, build, pads=placed, value=value)
+    _, pads, number = how_padded(build, node)
+    turned = [pads[order.index(place) + half] for half in (0, 4) for place in range(4)]
+    _with(node, handler, build, pads=turned, value=number)
     return True
 
 

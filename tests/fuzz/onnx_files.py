@@ -14,6 +14,7 @@ import onnx.numpy_helper
 from gatewright.contract.errors import GatewrightError
 from gatewright.from_onnx.convert import convert
 from gatewright.from_onnx.operators import HANDLERS
+from gatewright.onnx_import import import_onnx
 from tests.fuzz.damage import Random, cut, flip_bits, other_value, pick
 
 node = onnx.helper.make_node
@@ -107,12 +108,15 @@ def _files() -> tuple[bytes, ...]:
 
 
 def run_onnx(rng: Random, folder: Path) -> str:
-    """Damage a file, and take it as ``gatewright import`` does."""
+    """Damage a file, and take it as ``gatewright import`` does; one in eight to the program, too."""
     data, kind = pick(rng, list(_files())), int(rng.integers(8))
     path = folder / "net.onnx"
     path.write_bytes(pick(rng, [flip_bits, cut])(rng, data) if kind == 0 else _edited(rng, data))
     try:
-        made = convert(path, bgr=bool(rng.integers(8) == 0))
+        bgr = bool(rng.integers(8) == 0)
+        made = convert(path, bgr=bgr)
+        if rng.integers(8) == 0:
+            import_onnx(path, folder / "net.pt2", bgr=bgr)
     except GatewrightError as error:
         assert "\n" not in str(error) and str(error).startswith(str(path)), error
         return "refused"
