@@ -42,10 +42,12 @@ def import_onnx(
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
     resize: Resize = "cover",
+    bgr: bool = False,
 ) -> Imported:
     """Write an ONNX file's network as an exported program, if the machine has all its layers.
 
-    A quantised file's ranges are written beside it, with how its images are made (``own_network.Calibration``).
+    The file takes images from blue to red, if ``bgr``; the program takes them from red to blue in any case. A quantised
+    file's ranges are written beside it, with how its images are made (``own_network.Calibration``).
 
     Raises
     ------
@@ -57,7 +59,7 @@ def import_onnx(
         raise GatewrightError(
             f"{target}: an exported program's name ends with {SUFFIX}; for example {source.stem}{SUFFIX}"
         )
-    converted = convert(source, size, outputs, symmetric, as_float)
+    converted = convert(source, size, outputs, symmetric, as_float, bgr)
     partial = target.with_name(target.name.removesuffix(SUFFIX) + ".partial" + SUFFIX)
     try:
         with warnings.catch_warnings(), torch.no_grad():

@@ -36,6 +36,9 @@ from gatewright.cli.options import ImageSize, Numbers, Resizing
 @click.option(
     "--resize", type=Resizing(), help="Of photographs for a quantised file, as of calibrate; by default cover."
 )
+@click.option(
+    "--bgr", is_flag=True, help="The file takes images from blue to red; the program takes them from red to blue."
+)
 def import_network(
     source: Path,
     out: Path,
@@ -46,6 +49,7 @@ def import_network(
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
     resize: Literal["cover", "stretch"] | int | None,
+    bgr: bool,
 ) -> None:
     """Write the network of an ONNX file as an exported program, if the machine has all its layers.
 
@@ -55,7 +59,7 @@ def import_network(
     from gatewright.onnx_import import import_onnx
 
     of_images = mean or (0.0,), std or (1.0,), resize or "cover"
-    made = import_onnx(source, out, size, outputs, symmetric, as_float, *of_images)
+    made = import_onnx(source, out, size, outputs, symmetric, as_float, *of_images, bgr)
     taken = made.converted
     click.echo(f"program    {made.path}: {made.layers} layers, images of {'x'.join(map(str, taken.shape))}")
     click.echo(f"checked    {taken.difference:.3g} from onnx.reference at most, of results up to {taken.largest:.4g}")

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
-import onnx
-import onnx.helper
 import torch
-from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.contract.errors import GatewrightError
+from gatewright.from_onnx.folding import fold, folds
+from gatewright.from_onnx.hints import hint_for
 from gatewright.from_onnx.model import Array, Model, Node, float32
 from gatewright.from_onnx.network import Function, OnnxNetwork
+from gatewright.from_onnx.orders import LAST, Order, channels_last, of_file
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,36 @@ class Unit:
     axis: int
 
 
+@dataclass(frozen=True)
+class Padded:
+    """What ``node`` puts round the map ``source``: rows and columns before and behind it, of one number.
+
+    ``filler`` is that number, or None where the pixels at the map's edges are repeated.
+    """
+
+    node: Node
+    source: str
+    before: list[int]
+    behind: list[int]
+    filler: float | None
+
+
 Handler = Callable[["Builder", Node], None]
 """Appends what a node computes to the builder's network."""
-
-MOST_FOLDED = 1 << 26
-"""Numbers of a constant that is computed, at most: a file of a few bytes may ask for any."""
 
 
 class Builder:
     """A network in the making.
 
     ``known`` has the constants by name, ``live`` what the nodes give for an image of zeros: shapes and types. ``alias``
-    has names that stand for others, ``makers`` and ``operations`` the modules and ONNX's names of them by
-    what they write, ``padded`` maps with zeros round them that
-    nobody has written yet, ``units`` what is known of quantised weights, ``notes`` what a person should know,
-    ``turned`` images that the file has channels last.
+    has names that stand for others, ``makers`` and ``operations`` the modules and ONNX's names of them by what they
+    write, ``padded`` maps with something round them that nobody has written yet, ``units`` what is known of quantised
+    weights, ``positive`` maps without negative numbers, ``notes`` what a person should know. ``orders`` says of the
+    file's names which maps have their dimensions in another order there, ``columns`` of vectors where their numbers are
+    here (``layout``), ``blue_first`` what the file has from blue to red (``red_first``).
     """
 
-    def __init__(self, model: Model, symmetric: bool = False, as_float: bool = False) -> None:
+    def __init__(self, model: Model, symmetric: bool = False, as_float: bool = False, bgr: bool = False) -> None:
         self.model, self.symmetric, self.as_float = model, symmetric, as_float
         self.network = OnnxNetwork(model.inputs)
         self.known: dict[str, Array] = {name: float32(array) for name, array in model.constants.items()}
@@ -58,21 +70,29 @@ class Builder:
         self.operations: dict[str, str] = {}
         self.readers: dict[str, int] = {}
         self.notes: list[str] = []
-        self.padded: dict[str, tuple[Node, str, list[int], list[int]]] = {}
+        self.padded: dict[str, Padded] = {}
         self.units: dict[str, Unit] = {}
         self.scales: dict[str, tuple[Array, Array]] = {}
         self.coarser: list[str] = []
-        self.turned = {name for name, shape in model.inputs.items() if len(shape) == 4 and _channels_last(model, name)}
-        for name in self.turned:
-            self.live[name] = self.live[name].permute(0, 3, 1, 2)
+        self.positive: set[str] = set()
+        self.orders: dict[str, Order] = {}
+        self.columns: dict[str, Array] = {}
+        self.blue_first: set[str] = set(model.inputs) if bgr else set()
+        for name, shape in model.inputs.items():
+            if len(shape) == 4 and channels_last(model, name):
+                self.orders[name] = LAST
+                self.live[name] = self.live[name].permute(0, 3, 1, 2)
+                self.note(f"image {name} has its channels last in the file; the program takes them first")
         for node in model.nodes:
             for name in node.reads:
                 self.readers[name] = self.readers.get(name, 0) + 1
         for name in model.outputs:
             self.readers[name] = self.readers.get(name, 0) + 1
 
-    def build(self, handlers: dict[str, Handler]) -> OnnxNetwork:
-        """Take all nodes.
+    def build(
+        self, handlers: dict[str, Handler], finish: Callable[[Builder], None] = lambda build: None
+    ) -> OnnxNetwork:
+        """Take all nodes, and ``finish`` what they give.
 
         Raises
         ------
@@ -85,16 +105,20 @@ class Builder:
                     self.fail(node, f"it reads {name}, which nothing writes before it")
             if node.op == "Shape" and self.named(node.reads[0]) in self.live:
                 shape = tuple(self.value(node, 0).shape)
+                if node.reads[0] in self.orders:
+                    shape = tuple(of_file(self.orders[node.reads[0]], shape))
                 end = node.attributes.get("end", len(shape))
                 self.known[node.writes[0]] = np.array(shape[node.attributes.get("start", 0) : end], np.int64)
-            elif all(self.named(name) in self.known for name in node.reads if name) and _folds(node):
+            elif all(self.named(name) in self.known for name in node.reads if name) and folds(node):
                 self._fold(node)
             elif node.op not in handlers:
                 self.fail(
-                    node, f"this operation is not supported. {_hint(node)} Supported are {', '.join(sorted(handlers))}"
+                    node,
+                    f"this operation is not supported. {hint_for(node)} Supported are {', '.join(sorted(handlers))}",
                 )
             else:
                 handlers[node.op](self, node)
+        finish(self)
         for name in self.model.outputs:
             if self.named(name) in self.known:
                 raise GatewrightError(f"output {name} of the file does not depend on the image")
@@ -132,6 +156,24 @@ class Builder:
         if self.has(node, place):
             return self.constant(node, place, attribute)
         return node.attributes.get(attribute, default)
+
+    def integers(self, node: Node, place: int, attribute: str) -> list[int] | None:
+        """As ``optional``: a list of integers."""
+        given = self.optional(node, place, attribute)
+        values = np.asarray([] if given is None else given)
+        if values.size and (values.ndim > 1 or values.dtype.kind not in "iu"):
+            self.fail(node, f"its {attribute} are {values.dtype} {list(values.shape)}; they must be a list of integers")
+        return None if given is None else [int(value) for value in values.reshape(-1)]
+
+    def number(self, node: Node, place: int, attribute: str) -> float | None:
+        """As ``optional``: a real number."""
+        given = self.optional(node, place, attribute)
+        if given is None:
+            return None
+        values = np.asarray(given)
+        if values.size != 1 or values.dtype.kind not in "fiub":
+            self.fail(node, f"its {attribute} is {values.dtype} {list(values.shape)}; it must be a real number")
+        return float(values.reshape(-1)[0])
 
     def value(self, node: Node, place: int) -> Tensor:
         """What an operand is for an image of zeros; only its shape and type say anything."""
@@ -179,30 +221,55 @@ class Builder:
         """Put a function without weights behind the others."""
         self.append(node, Function(function), *places)
 
-    def pad(self, node: Node, before: list[int], behind: list[int]) -> None:
-        """Zeros round a map (rows, columns), which nobody writes if only convolutions read it."""
+    def pad(self, node: Node, before: list[int], behind: list[int], filler: float | None) -> None:
+        """Put rows and columns round a map, which nobody writes if only convolutions and max pools read it."""
         source = self.named(node.reads[0])
         (top, left), (bottom, right) = before, behind
         if source in self.padded:
             self._write_pad(source)
         self.live[node.writes[0]] = F.pad(self.live[source], (left, right, top, bottom))
-        self.padded[node.writes[0]] = node, source, before, behind
+        self.padded[node.writes[0]] = Padded(node, source, before, behind, filler)
 
-    def without_pad(self, node: Node) -> tuple[str, tuple[list[int], list[int]]]:
-        """What a node's first operand is without its zeros; rows and columns of them, before and behind."""
+    def without_pad(self, node: Node, takes: Callable[[Padded], bool]) -> tuple[str, tuple[list[int], list[int]]]:
+        """What a node's first operand is without its pad, if the node takes it; its rows and columns."""
         name = self.named(node.reads[0])
-        if name not in self.padded:
+        pad = self.padded.get(name)
+        if pad is None or not takes(pad):
             return name, ([0, 0], [0, 0])
-        _, source, before, behind = self.padded[name]
-        return source, (before, behind)
+        return pad.source, (pad.before, pad.behind)
+
+    def never_negative(self, name: str) -> bool:
+        """Whether a map of the network has no negative number: it is a ReLU's, or made of such by what keeps signs."""
+        name = self.named(name)
+        if name in self.positive:
+            return True
+        step = next((step for step in self.network.steps if step.writes == name), None)
+        keeps = self.operations.get(name) in ("MaxPool", "AveragePool", "GlobalAveragePool", "QuantizeLinear", "Concat")
+        return step is not None and keeps and all(map(self.never_negative, step.reads))
 
     def _write_pad(self, name: str) -> None:
-        node, source, (top, left), (bottom, right) = self.padded.pop(name)
-        self.append(node, Function(lambda x: F.pad(x, (left, right, top, bottom))), reads=(source,))
+        pad = self.padded.pop(name)
+        (top, left), (bottom, right) = pad.before, pad.behind
+        if pad.filler != 0:
+            what = "with what is at the edges" if pad.filler is None else f"with {pad.filler:g}"
+            self.fail(pad.node, f"it pads {what}, and not before a max pool alone; the machine pads with zeros")
+        self.append(pad.node, Function(lambda x: F.pad(x, (left, right, top, bottom))), reads=(pad.source,))
 
     def same(self, node: Node) -> None:
         """The node changes nothing: its result is its first operand."""
         self.alias[node.writes[0]] = node.reads[0]
+
+    def alone(self, name: str) -> bool:
+        """Whether a node that reads a tensor by this name is the only one that reads it by any."""
+        while self.readers.get(name, 1) == 1 and name in self.alias:
+            name = self.alias[name]
+        return self.readers.get(name, 1) == 1
+
+    def derived(self, name: str, how: str, array: Array) -> str:
+        """A constant made of another one: its name."""
+        made = f"{name} {how}"
+        self.known[made] = array
+        return made
 
     def unit_of(self, node: Node, place: int, axis: int) -> Array | None:
         """The value of one unit of each filter, if the file quantises the weights along their ``axis``."""
@@ -226,74 +293,12 @@ class Builder:
             return name.removesuffix(".weight")
         return node.name.removesuffix(f"/{node.op}") or node.writes[0]
 
-    # Constants
-
     def _fold(self, node: Node) -> None:
-        """Compute a node that reads constants alone, as ONNX's reference does."""
+        """Compute a node that reads constants alone; what is turned keeps its scales."""
         operands = {name: self.known[self.named(name)] for name in node.reads if name}
-        infos = [
-            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(each.dtype), each.shape)
-            for name, each in operands.items()
-        ]
-        outputs = [onnx.ValueInfoProto(name=name) for name in node.writes if name]
-        graph = onnx.helper.make_graph([node.proto], "constant", infos, outputs)
-        imports = [onnx.helper.make_opsetid(domain, version) for domain, version in self.model.opsets.items()]
-        single = onnx.helper.make_model(graph, opset_imports=imports, ir_version=self.model.proto.ir_version)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._check_size(node, operands)
-                results = ReferenceEvaluator(single).run(None, operands)
-        except GatewrightError:
-            raise
-        except Exception as error:  # the reference raises whatever numpy does
-            reason = " ".join(str(error).split())[:200]
-            self.fail(node, f"its constants cannot be computed ({reason})")
-        for name, result in zip((name for name in node.writes if name), results, strict=True):
-            if not isinstance(result, np.ndarray | np.generic):
-                self.fail(node, "its result is no tensor")
-            self.known[name] = float32(np.asarray(result))
-
-    def _check_size(self, node: Node, operands: dict[str, Array]) -> None:
-        if node.op in ("ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform"):
-            shape = node.attributes.get("shape") or operands[node.reads[-1]].reshape(-1)
-            if np.prod(np.asarray(shape, np.float64)) > MOST_FOLDED:
-                self.fail(
-                    node,
-                    f"it makes a constant {[int(edge) for edge in shape]}; at most {MOST_FOLDED:,} "
-                    "numbers are supported",
-                )
-
-
-def _channels_last(model: Model, name: str) -> bool:
-    """Whether all that happens to an image is that its channels come first."""
-    readers = [node for node in model.nodes if name in node.reads]
-    turns = [node.op == "Transpose" and list(node.attributes.get("perm", ())) == [0, 3, 1, 2] for node in readers]
-    return bool(readers) and all(turns) and name not in model.outputs
-
-
-def _folds(node: Node) -> bool:
-    """Whether a node of constants is computed here; dequantised weights keep their scale elsewhere."""
-    return node.op not in ("DequantizeLinear", "QuantizeLinear", "If", "Loop", "Scan")
-
-
-_HINTS = {
-    "Sigmoid": "the machine has no sigmoid; a gate's sigmoid before a comparison with 0.5 is one of the logits with 0",
-    "HardSwish": "the machine has ReLU and ReLU6; train the network with one of them in place of h-swish",
-    "HardSigmoid": "the machine has ReLU and ReLU6, and gates that are 0 or 1",
-    "LeakyRelu": "the machine has ReLU and ReLU6; train the network with one of them",
-    "PRelu": "the machine has ReLU and ReLU6; train the network with one of them",
-    "QLinearConv": "write the quantised network as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-    "QLinearMatMul": "write the quantised network as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-    "ConvInteger": "quantise statically, as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-    "DynamicQuantizeLinear": "quantise statically, as QDQ: quantize_static(..., quant_format=QuantFormat.QDQ)",
-}
-
-
-def _hint(node: Node) -> str:
-    return (
-        f"{hint[0].upper()}{hint[1:]}."
-        if (hint := _HINTS.get(node.op))
-        else "If the host can do what follows, end before it: --output NAME with the name of "
-        "a tensor that the machine makes."
-    )
+        self.known.update(fold(self.model, node, operands))
+        unit = self.units.get(self.named(node.reads[0])) if node.op == "Transpose" else None
+        if unit is not None:
+            dimensions = operands[node.reads[0]].ndim
+            order = list(node.attributes.get("perm", range(dimensions)[::-1]))
+            self.units[node.writes[0]] = Unit(unit.scale, order.index(unit.axis % dimensions))

@@ -13,9 +13,11 @@ import torch
 from gatewright.contract.errors import GatewrightError
 from gatewright.from_onnx.build import Builder
 from gatewright.from_onnx.evaluate import evaluate
+from gatewright.from_onnx.layout import finish
 from gatewright.from_onnx.model import load_onnx, read_model
 from gatewright.from_onnx.network import OnnxNetwork
 from gatewright.from_onnx.operators import HANDLERS
+from gatewright.from_onnx.orders import FIRST
 
 LAST = ("Softmax", "LogSoftmax")
 """What a classifier may end with and the machine leaves to the host: the order of the classes stays."""
@@ -48,6 +50,7 @@ def convert(
     outputs: Sequence[str] = (),
     symmetric: bool = False,
     as_float: bool = False,
+    bgr: bool = False,
 ) -> Converted:
     """Read an ONNX file.
 
@@ -63,6 +66,8 @@ def convert(
         Of a quantised file: take a symmetric range in place of one with a zero point that the machine does not have.
     as_float
         Of a quantised file: drop the scales of its maps and weights.
+    bgr
+        The file takes images from blue to red; the network takes them from red to blue.
 
     Raises
     ------
@@ -72,13 +77,18 @@ def convert(
     """
     proto = load_onnx(path)
     try:
-        return _convert(proto, size, outputs, symmetric, as_float)
+        return _convert(proto, size, outputs, symmetric, as_float, bgr)
     except GatewrightError as error:
         raise GatewrightError(f"{path}: {error}") from error
 
 
 def _convert(
-    proto: onnx.ModelProto, size: tuple[int, int] | None, outputs: Sequence[str], symmetric: bool, as_float: bool
+    proto: onnx.ModelProto,
+    size: tuple[int, int] | None,
+    outputs: Sequence[str],
+    symmetric: bool,
+    as_float: bool,
+    bgr: bool,
 ) -> Converted:
     ends, notes = _ends(proto) if not outputs else (list(outputs), [])
     model = read_model(proto, size, ends)
@@ -94,10 +104,16 @@ def _convert(
             f"input {name} is {list(shape)}; a network takes an image [1, channels, rows, columns]: networks of text, "
             "sound or tables are none of the machine's"
         )
-    build = Builder(model, symmetric, as_float)
-    network = build.build(HANDLERS)
+    build = Builder(model, symmetric, as_float, bgr)
     image = build.live[name]
-    difference, largest = _compare(proto, model.outputs, network, image.shape, name, name in build.turned)
+    if bgr and image.shape[1] != 3:
+        raise GatewrightError(f"input {name} has {image.shape[1]} channels; --bgr is for images of blue, green and red")
+    network = build.build(HANDLERS, finish)
+    if not network.steps:
+        raise GatewrightError(
+            "nothing is computed of the image: its results are the image itself; choose other --output"
+        )
+    difference, largest = _compare(proto, build, network)
     quantised = bool(build.scales or build.units)
     if not quantised and not as_float and not difference <= TOLERANCE * max(largest, 1e-3):
         raise GatewrightError(
@@ -124,27 +140,30 @@ def _ends(proto: onnx.ModelProto) -> tuple[list[str], list[str]]:
     return ends, notes
 
 
-def _compare(
-    proto: onnx.ModelProto,
-    outputs: Sequence[str],
-    network: OnnxNetwork,
-    shape: torch.Size,
-    name: str,
-    channels_last: bool,
-) -> tuple[float, float]:
+def _compare(proto: onnx.ModelProto, build: Builder, network: OnnxNetwork) -> tuple[float, float]:
     """The largest difference from ONNX's reference on an image of noise, and the largest result."""
-    image = np.random.default_rng(1).standard_normal(tuple(shape)).astype(np.float32)
-    given = image.transpose(0, 2, 3, 1) if channels_last else image
+    (name,) = network.inputs
+    order, outputs = build.orders.get(name, FIRST), build.model.outputs
     wanted = next(entry for entry in proto.graph.input if entry.name == name).type.tensor_type.elem_type
-    given = np.ascontiguousarray(given).astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
-    expected = evaluate(proto, name, given, outputs)
-    back = np.asarray(given, np.float32)
+    noise = np.random.default_rng(1).standard_normal(tuple(build.live[name].shape)).astype(np.float32)
+    given = noise.transpose(order).astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
+    expected = evaluate(proto, name, np.ascontiguousarray(given), outputs)
+    image = np.asarray(given, np.float32).transpose(np.argsort(order))
+    if name in build.blue_first:
+        image = image[:, ::-1]
     with torch.no_grad():
-        results = network(torch.from_numpy(np.ascontiguousarray(back.transpose(0, 3, 1, 2) if channels_last else back)))
-    made = [result.float().numpy() for result in (results if isinstance(results, tuple) else (results,))]
+        results = network(torch.from_numpy(image.copy()))
+    made = [
+        result.permute(build.orders.get(each, tuple(range(result.dim())))).float().numpy()
+        for each, result in zip(outputs, results if isinstance(results, tuple) else (results,), strict=True)
+    ]
     if any(one.shape != other.shape for one, other in zip(made, expected, strict=True)):
         raise GatewrightError(
             f"its results are {[each.shape for each in expected]}, and {[each.shape for each in made]} here"
+        )
+    if not all(np.isfinite(each).all() for each in (*made, *expected)):
+        raise GatewrightError(
+            "its results for an image of noise are not all finite; some weights are infinite, no numbers or too large"
         )
     largest = max(float(np.abs(each).max(initial=0)) for each in expected)
     return max(float(np.abs(a - b).max(initial=0)) for a, b in zip(made, expected, strict=True)), largest

@@ -14,27 +14,27 @@ from gatewright.from_onnx.build import Builder
 from gatewright.from_onnx.layers import by_channel
 from gatewright.from_onnx.model import Array, Node
 from gatewright.from_onnx.network import Function, constant
-
-NO_END = 1e30
-"""An activation with a larger end has none: exporters write the largest float."""
+from gatewright.from_onnx.windows import NO_END
 
 
 def relu(build: Builder, node: Node) -> None:
     """Relu."""
     build.apply(node, F.relu)
+    build.positive.add(node.writes[0])
 
 
 def clip(build: Builder, node: Node) -> None:
     """Clip: ReLU, or an activation with a largest value."""
-    low, high = build.optional(node, 1, "min"), build.optional(node, 2, "max")
-    ends = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
-    low, high = (None if abs(end) > NO_END else end for end in ends)
+    ends = build.number(node, 1, "min"), build.number(node, 2, "max")
+    low, high = (None if end is None or abs(end) > NO_END else end for end in ends)
     if low is None and high is None:
         build.same(node)
     elif low == 0 and high is None:
         build.apply(node, F.relu)
     else:
         build.apply(node, lambda x: torch.clamp(x, low, high))
+    if low is not None and low >= 0:
+        build.positive.add(node.writes[0])
 
 
 def binary(function: Callable[[Any, Any], Tensor]) -> Callable[[Builder, Node], None]:
@@ -164,7 +164,7 @@ def reduce(function: Callable[[Tensor, list[int], bool], Tensor]) -> Callable[[B
 
     def take(build: Builder, node: Node) -> None:
         value = build.value(node, 0)
-        axes = build.optional(node, 1, "axes")
+        axes = build.integers(node, 1, "axes")
         axes = None if axes is not None and len(axes) == 0 else axes
         if axes is None and node.attributes.get("noop_with_empty_axes", 0):
             build.same(node)

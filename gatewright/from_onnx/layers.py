@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gatewright.from_onnx.build import Builder
 from gatewright.from_onnx.model import Array, Node
 from gatewright.from_onnx.network import constant
-from gatewright.from_onnx.windows import pads_of
+from gatewright.from_onnx.windows import pads_of, pair
 
 
 class _Weighted(nn.Module):
@@ -84,9 +84,9 @@ def convolution(build: Builder, node: Node) -> None:
         build.fail(
             node, f"it has filters {list(weight.shape)}; supported are 2-D convolutions, [out, in, rows, columns]"
         )
-    source, more = build.without_pad(node)
+    source, more = build.without_pad(node, lambda pad: pad.filler == 0)
     size = build.live[source].shape[2:]
-    stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
+    stride, dilation = pair(build, node, "strides"), pair(build, node, "dilations")
     kernel = [int(edge) for edge in weight.shape[2:]]
     if weight.shape[1] * node.attributes.get("group", 1) != build.map_of(node).shape[1]:
         build.fail(node, f"its filters {list(weight.shape)} do not fit a map of {build.map_of(node).shape[1]} channels")
@@ -118,10 +118,6 @@ def _grown(
         "filters have as many zeros in front"
     )
     return np.pad(weight, ((0, 0), (0, 0), (rows, 0), (columns, 0))), behind
-
-
-def _pair(node: Node, name: str) -> list[int]:
-    return [int(edge) for edge in node.attributes.get(name, (1, 1))]
 
 
 def batch_norm(build: Builder, node: Node) -> None:
@@ -196,7 +192,7 @@ def by_channel(build: Builder, node: Node) -> bool:
     }[node.op]
     if not np.isfinite(factor).all():
         build.fail(node, "it divides by 0")
-    alone = build.readers[node.reads[live]] == 1
+    alone = build.alone(node.reads[live])
     if isinstance(maker, _Weighted) and maker.bias is None and alone and (factor == 1).all():
         maker.bias = constant(offset)
         build.alias[node.writes[0]] = name

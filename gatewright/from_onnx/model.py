@@ -20,6 +20,9 @@ LARGEST_OPSET = onnx.defs.onnx_opset_version()
 SMALLEST_OPSET = 7
 """Before it, broadcasting and batch norms were other operations."""
 
+MOST_PIXELS = 1 << 15
+"""Of an edge of an image, a map or a window: a file of a few bytes may ask for any."""
+
 STANDARD = ("", "ai.onnx")
 """The names of ONNX's own domain."""
 
@@ -123,7 +126,7 @@ def read_model(
             "onnx.inliner.inline_local_functions(model)"
         )
     graph = proto.graph
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
     if graph.sparse_initializer:
         raise GatewrightError("the file has sparse initialisers; write its weights as dense ones")
     inputs = {entry.name: _shape(entry, size, batch) for entry in graph.input if entry.name not in constants}
@@ -141,6 +144,16 @@ def read_model(
     return Model(inputs, wanted, needed, constants, {"": version, **opsets}, proto, frozenset(decisions))
 
 
+def _array(tensor: onnx.TensorProto) -> Array:
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise GatewrightError(
+            f"its constant {tensor.name}, of type {tensor.data_type}, cannot be read ({reason}); export it again"
+        ) from error
+
+
 REAL = {
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.FLOAT16,
@@ -155,12 +168,19 @@ def _shape(entry: onnx.ValueInfoProto, size: tuple[int, int] | None, batch: int 
     kind = entry.type.tensor_type.elem_type
     pixels = kind == onnx.TensorProto.UINT8 and len(entry.type.tensor_type.shape.dim) == 4
     if not entry.type.HasField("tensor_type") or not (kind in REAL or pixels):
-        what = onnx.TensorProto.DataType.Name(kind).lower() if kind else "no tensor"
+        what = dict(zip(onnx.TensorProto.DataType.values(), onnx.TensorProto.DataType.keys(), strict=True)).get(
+            kind, ""
+        )
+        what = what.lower() if kind and what else "no tensor of a known type"
         raise GatewrightError(f"input {entry.name} is {what}; a network takes an image of real numbers, or of uint8")
     if any(edge.HasField("dim_value") and edge.dim_value == 0 for edge in entry.type.tensor_type.shape.dim):
         raise GatewrightError(f"input {entry.name} is empty: a dimension of it is 0; export the file for one image")
     edges = [edge.dim_value if edge.dim_value > 0 else None for edge in entry.type.tensor_type.shape.dim]
     names = [edge.dim_param or "?" for edge in entry.type.tensor_type.shape.dim]
+    if any(edge is not None and edge > MOST_PIXELS for edge in edges):
+        raise GatewrightError(
+            f"input {entry.name} is {edges}; at most {MOST_PIXELS:,} rows, columns or channels are supported"
+        )
     if len(edges) != 4:
         return tuple(1 if edge is None else edge for edge in edges)
     edges[0] = batch or edges[0] or 1

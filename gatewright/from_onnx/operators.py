@@ -6,8 +6,9 @@ import torch
 
 from gatewright.from_onnx import elementwise, layers, quantised, shapes, windows
 from gatewright.from_onnx.build import Handler
+from gatewright.from_onnx.layout import follow
 
-HANDLERS: dict[str, Handler] = {
+_FIRST: dict[str, Handler] = {
     "Conv": layers.convolution,
     "BatchNormalization": layers.batch_norm,
     "Gemm": layers.gemm,
@@ -51,4 +52,7 @@ HANDLERS: dict[str, Handler] = {
     "QuantizeLinear": quantised.quantize,
     "DequantizeLinear": quantised.dequantize,
 }
-"""Every operation's handler; a form of it that is not taken is refused there."""
+"""Handlers for maps that have their channels first; a form of an operation that is not taken is refused there."""
+
+HANDLERS = {operation: follow(operation, handler) for operation, handler in _FIRST.items()}
+"""Every operation's handler."""

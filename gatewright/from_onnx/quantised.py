@@ -45,6 +45,8 @@ def quantize(build: Builder, node: Node) -> None:
         build.coarser.append(node.reads[0])
         offset = 0
     build.scales[node.writes[0]] = (scale, zero)
+    if offset == -128:
+        build.positive.add(node.writes[0])
     build.apply(node, lambda x: torch.fake_quantize_per_tensor_affine(x, unit, offset, -128, 127))
 
 
@@ -80,8 +82,14 @@ def dequantize(build: Builder, node: Node) -> None:
     if node.attributes.get("block_size", 0):
         build.fail(node, "its scales are of blocks; the machine has one for each filter")
     shape = [1] * stored.ndim
-    if scale.size > 1:
-        shape[axis] = scale.size
+    if scale.size > 1 or zero.size > 1:
+        if not -stored.ndim <= axis < stored.ndim or not {scale.size, zero.size} <= {1, stored.shape[axis]}:
+            build.fail(
+                node,
+                f"its operand {list(stored.shape)} has {scale.size} scales and {zero.size} zero points along dimension "
+                f"{axis}; there must be one for each place along it, or one for all",
+            )
+        shape[axis] = max(scale.size, zero.size)
     centred = stored.astype(np.float64) - (128 if stored.dtype == np.uint8 else 0)
     values = (centred - zero.reshape(shape if zero.size > 1 else 1)) * scale.reshape(shape if scale.size > 1 else 1)
     build.known[node.writes[0]] = values.astype(np.float32)

@@ -152,7 +152,11 @@ CONV = node("Conv", ["x", "w"], ["c"], name="/stem/Conv", pads=[1, 1, 1, 1])
         ([CONV, node("Relu", ["c"], ["y"])], {"outputs": ["z"]}, "no tensor z"),
         ([node("Conv", ["x", "x"], ["y"])], {}, "depends on the image"),
         ([CONV, node("Pad", ["c", "pads"], ["y"], mode="reflect")], {}, "pads by reflect"),
-        ([CONV, node("Transpose", ["c"], ["y"], perm=[0, 2, 3, 1])], {}, "channels first"),
+        (
+            [CONV, node("Transpose", ["c"], ["t"], perm=[0, 2, 3, 1]), node("GlobalAveragePool", ["t"], ["y"])],
+            {},
+            "channels first",
+        ),
         ([CONV, node("MaxPool", ["c"], ["y"], kernel_shape=[2, 2], pads=[0, 0, 1, 1])], {}, "before and [1, 1] behind"),
         # What the machine refuses has the name of the layer.
         ([CONV, node("MaxPool", ["c"], ["y"], kernel_shape=[5, 5], name="/big/MaxPool")], {}, "big"),

@@ -1,8 +1,8 @@
 """``python -m tests.fuzz --files 2000 --seed 0``: damaged files, read as a user's would be.
 
-Programs, checkpoints (ours and the public release's), activation ranges, arch files and exported programs (``.pt2``,
-with their calibrations) are damaged: bits, ends, keys, types, numbers, instructions, tensors. Most have their checksums
-made right, so that more than the checksum is tested.
+Programs, checkpoints (ours and the public release's), activation ranges, arch files, exported programs (``.pt2``,
+with their calibrations) and ONNX files are damaged: bits, ends, keys, types, numbers, instructions, nodes, tensors.
+Most have their checksums made right, so that more than the checksum is tested.
 Each is refused by an error that says what is wrong, or accepted; what is accepted is run, and written and read again.
 Anything else is a fault: it is printed with the command that repeats it, and the exit code is 1.
 """

@@ -18,6 +18,7 @@ import numpy as np
 from tests.fuzz.checkpoints import run_own, run_public
 from tests.fuzz.damage import Random
 from tests.fuzz.exported import run_exported
+from tests.fuzz.onnx_files import run_onnx
 from tests.fuzz.programs import run_program
 from tests.fuzz.texts import run_arch, run_ranges
 
@@ -28,8 +29,9 @@ KINDS: dict[str, tuple[Callable[[Random, Path], str], int]] = {
     "ranges": (run_ranges, 4),
     "arch": (run_arch, 4),
     "exported program": (run_exported, 3),
+    "onnx": (run_onnx, 4),
 }
-"""What runs a case, and how many of 23 files are of the kind."""
+"""What runs a case, and how many of 27 files are of the kind."""
 
 WATCHDOG_S = 180
 """A case that takes longer ends its process with a traceback of where it is."""
