@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.metadata
+import logging
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from gatewright.contract.timing import STORE_BUS_START
 from gatewright.verify.ports import FILE as PORTS
 from gatewright.verify.ports import PORT_LISTS, ports_text
 
+_log = logging.getLogger(__name__)
 SOURCES = Path(__file__).parent / "sv"
 MAIN = "main.cpp"
 BUILDS = Path("build") / "verilator"
@@ -236,6 +238,7 @@ def build(
     with locked(folder.with_suffix(".lock")):
         if folder.is_dir():
             return Build(folder, bench, 0.0)
+        _log.info("build the RTL of %s in Verilator: once, and kept for the next runs; this takes minutes", arch.name)
         begin = time.perf_counter()
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
