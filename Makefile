@@ -51,7 +51,7 @@ site: ## the documentation as a site: build/site/index.html
 # Its environment has neither torch nor us: the pages are made with the tests' one.
 BROWSER := build/browser-env
 
-browser: $(STAMP) ## reports, comparisons and an exploration in a headless Chromium: minutes (Debian: apt-get install chromium)
+browser: $(STAMP) site ## reports, comparisons, an exploration and the site in a headless Chromium: minutes (Debian: apt-get install chromium)
 	@[ -x $(BROWSER)/bin/playwright ] || { $(PYTHON) -m venv $(BROWSER) && $(BROWSER)/bin/python -m pip install --quiet \
 		--disable-pip-version-check $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["browser"])'); }
 	$(VENV)/bin/python -m tests.browser.pages build/browser/pages

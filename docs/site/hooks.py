@@ -1,4 +1,4 @@
-"""What the site adds to the pages: links out of docs/, timing diagrams, and lists as GitHub reads them.
+"""What the site adds to the pages: links out of docs/, the equality card, timing diagrams, lists as GitHub reads them.
 
 Pages are written for a reader in the repository. A link to a file that is not under docs/ leads, on the site, to a page
 that shows it: Markdown as a page, everything else as text with colours. So the site needs no other server.
@@ -19,6 +19,12 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[2]
 AT_THE_TOP = ("CONTRIBUTING.md", "CHANGELOG.md")
 """Files of the root that have pages of their own in the nav."""
+CARD = ROOT / "build" / "equality" / "equality.md"
+NO_CARD = """# The equality card
+
+What was compared between RTL and simulators, row by row, is made for a release, in hours: `make equality`. This site
+was built without it.
+"""
 
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _FENCE = re.compile(r"^( *)```.*?^\1```[ ]*$", re.MULTILINE | re.DOTALL)
@@ -31,6 +37,8 @@ def on_files(files: Files, config: Any) -> Files:
     """Add a page for each file outside of docs/ that a page links to, and what those link to."""
     waiting = [f"docs/{file.src_uri}" for file in files.documentation_pages()] + list(AT_THE_TOP)
     seen = set(waiting)
+    card = CARD.read_text() if CARD.is_file() else NO_CARD
+    files.append(File.generated(config, "equality.md", content=card))
     while waiting:
         path = waiting.pop()
         text = (ROOT / path).read_text()
@@ -61,9 +69,16 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         drawing = wavedrom.render(json.dumps(waves)).tostring()
         return f'<figure class="waves" role="img" aria-label="{html.escape(found[1])}">{drawing}</figure>'
 
-    if _DIAGRAM.search(markdown):
-        page.meta["hide"] = ["toc"]  # diagrams are wide
+    if _DIAGRAM.search(markdown) or page.file.src_uri == "equality.md":
+        page.meta["hide"] = ["toc"]  # diagrams are wide, and so are the card's tables
     return _outside_fences(_lists(markdown), lambda text: _LINK.sub(link, _DIAGRAM.sub(diagram, text)))
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """A name for the theme's search, which screen readers would call a dialog."""
+    return output.replace(
+        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
+    )
 
 
 def _outside_fences(text: str, change: Any) -> str:

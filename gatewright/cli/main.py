@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from gatewright import __version__
@@ -13,6 +15,7 @@ from gatewright.cli import (
     explain,
     explore,
     imports,
+    messages,
     networks,
     plan,
     publish,
@@ -49,6 +52,8 @@ def main() -> None:
 
     Every command explains itself: gatewright COMMAND --help.
     """
+    if sys.stderr.isatty():
+        messages.show()
 
 
 for _module in (

@@ -99,6 +99,7 @@ def _report(
     unknown = why_no_accuracy(network.spec, images)
     if unknown is None:
         images.check_labels(network.spec.classes)
+    click.echo(f"evaluate {len(images)} images in float and in integers", err=True)
     evaluation = flow.evaluate(network, images)
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
     runs = flow.run_images(network, arch, images, evaluation, workers, live)

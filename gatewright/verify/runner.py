@@ -7,6 +7,7 @@ arguments and the tools' versions. Processes that want the same build wait for o
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from gatewright.verify.tools import (
     version,
 )
 
+_log = logging.getLogger(__name__)
 SOURCES = Path(__file__).parent / "sv"
 MAIN = "main.cpp"
 OBSERVERS = ("axi_rules.sv", "monitor.sv", "machine.sv")
@@ -155,6 +157,7 @@ def build(
     with locked(folder.with_suffix(".lock")):
         if folder.is_dir():
             return Build(folder, bench, 0.0)
+        _log.info("build the RTL of %s in Verilator: once, and kept for the next runs; this takes minutes", arch.name)
         begin = time.perf_counter()
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)

@@ -39,10 +39,10 @@ scrolls() {
   return [`the page is ${root.scrollWidth} wide, the window ${root.clientWidth}: ${wide.slice(0, 3).map((e) => this.name(e)).join(", ")}`];
 },
 
-// A frame that hides what does not fit, and cannot be scrolled.
+// A frame that hides what does not fit, and cannot be scrolled. A drawer that waits beside the window is not seen.
 cut() {
   return [...document.body.querySelectorAll("*")]
-    .filter((e) => this.shown(e) && !e.closest("svg") && e.clientWidth > 1)
+    .filter((e) => this.shown(e) && !e.closest("svg") && e.clientWidth > 1 && e.getBoundingClientRect().right > 0)
     .filter((e) => e.scrollWidth > e.clientWidth + 1 && ["hidden", "clip"].includes(getComputedStyle(e).overflowX))
     .filter((e) => this.texts().some((node) => e.contains(node)))
     .map((e) => `${this.name(e)}: ${e.scrollWidth} wide, ${e.clientWidth} shown`);
