@@ -128,7 +128,7 @@ class ConvolutionLowering(ConvolutionProducts):
         """A convolution: dense, on the active tiles, or (a shortcut) finishing the inactive tiles too."""
         self.count_macs(layer)
         for serial, (tiles, relu, pool) in enumerate(self._passes_over_filters(layer)):
-            yield from self.tiles(layer, tiles, relu, pool, serial, even, skips=skips)
+            yield from self.tiles(layer, tiles, relu, pool, serial, even, skips=skips, shrinks=True)
         self.place(layer)
 
     def _passes_over_filters(self, layer: QuantisedConv) -> list[tuple[TileSet, bool, Pooling | None]]:
@@ -172,6 +172,7 @@ class ConvolutionLowering(ConvolutionProducts):
         part: tuple[int, int] | None = None,
         fine: bool = False,
         skips: bool = False,
+        shrinks: bool = False,
     ) -> Iterator[None]:
         """The chunks of a convolution on some tiles; ``part``: of the filters so many from one on, not all.
 
@@ -185,7 +186,7 @@ class ConvolutionLowering(ConvolutionProducts):
         if not filters or not len(tiles):
             return
         product = self.product(layer, tiles, relu, pool, (first_filter, filters))
-        product = replace(product, serial=serial, even=even, fine=fine).within_reach()
+        product = replace(product, serial=serial, even=even, fine=fine, shrinks=shrinks).within_reach()
         skips = skips and not self.image.banks[layer.name].by_taps  # what is loaded in between would end each range
         table = tiles.without if skips else product.tiles.left_out
         yield from self.left_out_without(table, self._chunks(layer, product))

@@ -31,6 +31,7 @@ class Product:
     ``written`` is told, between chunks, how many tile rows of the output will be complete early
     enough for instructions emitted there not to hold up this convolution. ``serial``: which pass over the filters
     this is. ``even``: chunks of about one size, of at most so many pixels, for a product among others.
+    ``shrinks``: its chunks become small towards its end, since what comes behind waits for it.
     ``first_filter``: of filters that are resident, so many come before the ``filters`` that are meant.
     ``fine``: other work may come behind each part of a chunk, not behind whole chunks alone.
     ``followed`` is told, behind each group of streamed filters, how many of the output's channels are complete.
@@ -47,6 +48,7 @@ class Product:
     followed: Callable[[int], None] = lambda channels: None
     serial: int = 0
     even: int | None = None
+    shrinks: bool = False
     first_filter: int = 0
     reads: TileSet | None = None
     reads_width: int = 0

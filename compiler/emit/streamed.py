@@ -21,7 +21,7 @@ from gatewright.compiler.emit.operands import Patches
 from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live_chunks import both_ways
-from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, patch_share, whole_part
+from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, patch_share, shrinking, whole_part
 
 TOGETHER = 3, 4
 """What two groups that are multiplied together may take of the weight buffer."""
@@ -168,6 +168,8 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
     share = patch_share(unit, slices, tiles.area, context.patches.size)
     at_once = PIECE_UNIT if unit == 1 else min(unit, slices)
     chunks = even_chunks(tiles, arch, at_once, arch.accumulator_depth // -(-group_size // arch.columns), share)
+    if product.shrinks and not bank.streamed:  # filters that come again cost more than a short wait saves
+        chunks = shrinking(chunks)
     vectors = padded_vectors(max(count for _, count in chunks) * tiles.area)
     groups = _groups(context, product, bank, group_size)
     steps = []

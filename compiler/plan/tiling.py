@@ -190,6 +190,18 @@ def even_chunks(
     return pieces_of_sizes(_evenly(len(tiles), len(tiles) if tiles.height else -(-len(tiles) // limit)))
 
 
+def shrinking(chunks: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The chunks, the last one cut into halves, the second half again, down to a tile.
+
+    What waits for the layer waits for the epilogue of the last chunk, and so briefly.
+    """
+    *others, (first, count) = chunks
+    while count > 1:
+        others.append((first, count - count // 2))
+        first, count = first + count - count // 2, count // 2
+    return [*others, (first, count)]
+
+
 def first_pieces(tiles: TileSet, slices: int, unit: int = 1) -> tuple[Slices, ...]:
     """The pieces in which a product's first patches are gathered: whole, but where the array waits for picked tiles.
 
