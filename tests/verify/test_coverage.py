@@ -203,3 +203,28 @@ def test_coverage_is_merged_over_seeds_and_files(tmp_path: Path) -> None:
     (tmp_path / "coverage.json").write_text(damaged)
     with pytest.raises(GatewrightError, match="'SCATTER' is unknown; make it again with gatewright verify"):
         Coverage.load(tmp_path / "coverage.json")
+
+
+def test_events_of_an_rtl_are_held_to_the_contract() -> None:
+    """As the simulator has them they count alike, with what SKIPs leave out among them; a late start is an error."""
+    expectation = expect(random_crossings(0, ARCH).program, writes=False)
+    records = expectation.trace.records
+    assert (np.diff(records["instruction"]) > 1).any(), "nothing is left out"
+    fields = (("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))
+    seen = np.concatenate(
+        [
+            np.stack([records["unit"], np.full(len(records), kind), records[name] + offset], axis=1)
+            for kind, (name, offset) in enumerate(fields)
+        ]
+    )
+    steady, pausing = Coverage(ARCH), Coverage(ARCH)
+    steady.add(expectation)
+    pausing.add(expectation, seen)
+    for opcode in Opcode:
+        assert holds(steady, opcode) == holds(pausing, opcode)
+    late = seen.copy()
+    stores = np.flatnonzero((seen[:, 0] == Unit.STORE) & (seen[:, 1] == 1))
+    late[stores[0], 2] += 1
+    late[np.flatnonzero((seen[:, 0] == Unit.STORE) & (seen[:, 1] == 2))[0], 2] += 1
+    with pytest.raises(GatewrightError, match=r"no rule of the contract lets .*, STORE, go on in cycle"):
+        Coverage(ARCH).add(expectation, late)
