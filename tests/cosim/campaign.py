@@ -30,6 +30,7 @@ ARCH = small(PRESETS["4x4"])
 KINDS: dict[str, tuple[Callable[[range], Agreement], str]] = {
     "layers": (partial(run, ARCH, "layers"), ""),
     "corners": (partial(run, ARCH, "corners"), "--corners"),
+    "waits": (partial(run, ARCH, "waits"), "--waits"),
     "images": (partial(run, ARCH, "images"), "--images"),
     "stalled": (partial(run, ARCH, "layers", stall=7), "--stall 7"),
     "illegal": (partial(run, ARCH, "illegal"), "--illegal"),

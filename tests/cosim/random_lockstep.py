@@ -4,9 +4,10 @@
 on one small machine: every event in its cycle, all memories at the end. ``--machines 4 --seed 7`` takes four machines
 of random sizes instead, and the programs on each: each is a build. ``--corners`` has other programs, with early
 exits, steps that SKIPs leave out, empty reductions, source masks, row tables and STOREs across 4 KiB. ``--images``
-has these for up to three images in one start. ``--stall`` lets the memory stall at random and compares order, bytes
-and AXI rules. ``--illegal`` spoils an instruction of each program: RTL and simulator must refuse. ``--traffic`` has
-programs of LOADs and STOREs, and one channel for reads and writes.
+has these for up to three images in one start. ``--waits`` has programs in which any opcode waits for any unit.
+``--stall`` lets the memory stall at random and compares order, bytes and AXI rules. ``--illegal`` spoils an
+instruction of each program: RTL and simulator must refuse. ``--traffic`` has programs of LOADs and STOREs, and one
+channel for reads and writes.
 ``--verilog build/synth/simulation.v`` runs a netlist in place of the RTL.
 A failure prints its seed, the command that repeats it alone, and the shrunken program; the exit code is 1.
 """
@@ -39,12 +40,13 @@ def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
     seeds = range(options.first, options.first + options.programs)
     begin = time.perf_counter()
     verilog = options.verilog and options.verilog.read_text()
-    chosen = [name for name in ("traffic", "images", "illegal", "corners") if getattr(options, name)]
+    chosen = [name for name in ("traffic", "images", "waits", "illegal", "corners") if getattr(options, name)]
     program = "illegal corners" if chosen == ["illegal", "corners"] else (chosen or ["layers"])[0]
     agreement = run(arch, program, seeds, options.stall, verilog)
     same, report = agreement.agreed, agreement.difference
     kind = "illegal" if options.illegal else f"stall seed {options.stall}" if options.stall else "exact"
     kind += ", corners" * options.corners + ", traffic" * options.traffic + ", images" * options.images
+    kind += ", waits" * options.waits
     print(
         f"{arch.name}, {kind}: {same} of {len(seeds)} programs agree, {time.perf_counter() - begin:.0f} s", flush=True
     )
@@ -52,6 +54,7 @@ def _run(arch: ArchConfig, named: str, options: argparse.Namespace) -> bool:
         print(f"seed {agreement.number}: {report}")
         extra = " --illegal" if options.illegal else f" --stall {options.stall}" if options.stall else ""
         extra += " --corners" * options.corners + " --traffic" * options.traffic + " --images" * options.images
+        extra += " --waits" * options.waits
         extra += f" --verilog {options.verilog}" if verilog else ""
         seed = options.first + same
         print(f"again: python -m tests.cosim.random_lockstep {named} --first {seed} --programs 1{extra}", flush=True)
@@ -66,6 +69,7 @@ def main() -> int:
     parser.add_argument("--arch", default="4x4", help="a preset or a TOML file; its large memories are made smaller")
     parser.add_argument("--corners", action="store_true", help="programs of generate/random_corners.py of the kit")
     parser.add_argument("--traffic", action="store_true", help="LOADs and STOREs that share a channel")
+    parser.add_argument("--waits", action="store_true", help="any opcode behind any unit")
     parser.add_argument("--images", action="store_true", help="several images in one start")
     parser.add_argument("--stall", type=int, default=0, metavar="SEED", help="random stalls of the memory")
     parser.add_argument("--illegal", action="store_true", help="spoil an instruction of each program")

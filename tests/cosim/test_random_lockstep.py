@@ -61,6 +61,12 @@ def test_random_programs_keep_bytes_and_axi_rules_when_the_memory_stalls(option:
     assert_agree(run(ARCH, KINDS[bool(option)], seeds, stall=5))
 
 
+def test_any_opcode_waits_for_any_unit_in_the_simulators_cycles() -> None:
+    seeds = range(30, 54)
+    print(f"python -m tests.cosim.random_lockstep --waits --first {seeds.start} --programs {len(seeds)}")
+    assert_agree(run(ARCH, "waits", seeds))
+
+
 def test_programs_of_the_corners_run_in_the_simulators_cycles() -> None:
     seeds = range(1_000_000, 1_000_030)
     print(f"python -m tests.cosim.random_lockstep --corners --first {seeds.start} --programs {len(seeds)}")

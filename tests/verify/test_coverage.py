@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gatewright.contract.arch import INSTRUCTION_BYTES, PRESETS
+from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.instruction_words import encode
-from gatewright.contract.isa import WAITS, Opcode
+from gatewright.contract.isa import FORMATS, QUEUED_UNITS, WAITS, Opcode, Unit
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.verify.expectations import expect
@@ -27,8 +26,9 @@ from gatewright.verify.kit.coverage.impossible import why_no_edge, why_not_held
 from gatewright.verify.kit.coverage.text import text_of
 from gatewright.verify.kit.generate.builder import Builder, Map
 from gatewright.verify.kit.generate.layers import Layer, emit_conv
+from gatewright.verify.kit.generate.random_crossings import random_crossings
 from gatewright.verify.kit.generate.random_traffic import shared
-from gatewright.verify.kit.programs import make_program, row
+from gatewright.verify.kit.programs import make_program, row, with_code
 from tests.verify.case import copy_program
 
 ARCH = small(PRESETS["4x4"])
@@ -64,15 +64,14 @@ def test_a_full_queue_stops_the_sequencer() -> None:
 
 
 def without_wait(program: Program, instruction: int, wait: int) -> Program:
-    code, image = program.code.copy(), program.image.copy()
+    code = program.code.copy()
     code[instruction, 1 + 2 * wait : 3 + 2 * wait] = 0
-    encoded = np.frombuffer(encode(code), np.uint8)
-    assert len(encoded) == len(code) * INSTRUCTION_BYTES
-    image[program.code_address :][: len(encoded)] = encoded
-    return replace(program, code=code, image=image)
+    return with_code(program, code)
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("layers", 3), ("corners", 0), ("corners", 11), ("traffic", 2)])
+@pytest.mark.parametrize(
+    ("kind", "seed"), [("layers", 3), ("corners", 0), ("corners", 11), ("waits", 3), ("waits", 4), ("traffic", 2)]
+)
 def test_an_instruction_goes_on_earlier_without_what_held_it_and_without_nothing_else(kind: str, seed: int) -> None:
     """Each wait of some instructions is taken away: only if it alone held them they begin in an earlier cycle."""
     arch = shared(ARCH) if kind == "traffic" else ARCH
@@ -166,6 +165,19 @@ def test_no_program_reaches_what_is_said_to_be_impossible() -> None:
                 assert not coverage.count(opcode, edge=edge.name), (opcode, edge.name)
 
 
+def test_in_the_kind_for_it_every_opcode_waits_for_every_unit() -> None:
+    coverage = covered(*(random_crossings(seed, ARCH).program for seed in range(60)))
+    for opcode in Opcode:
+        for unit in QUEUED_UNITS:
+            waits, impossible = coverage.count(opcode, Held[unit.name]), why_not_held(opcode, Held[unit.name])
+            # A program has a single END.
+            assert impossible or waits or opcode == Opcode.END, (opcode, unit)
+            idle = coverage.count(opcode, Held[f"IDLE_{unit.name}"])
+            assert idle or opcode not in (Opcode.END, Opcode.SKIP) or why_not_held(opcode, Held[f"IDLE_{unit.name}"])
+        if FORMATS[opcode].unit != Unit.SEQUENCER:
+            assert coverage.count(opcode, Held.UNIT) and coverage.count(opcode, Held.TURN), opcode
+
+
 def test_a_machine_without_depthwise_cannot_have_it() -> None:
     never = {place.what for place in Coverage(ARCH).never()}
     lean = {place.what for place in Coverage(replace(ARCH, depthwise=False)).never()}
@@ -191,3 +203,28 @@ def test_coverage_is_merged_over_seeds_and_files(tmp_path: Path) -> None:
     (tmp_path / "coverage.json").write_text(damaged)
     with pytest.raises(GatewrightError, match="'SCATTER' is unknown; make it again with gatewright verify"):
         Coverage.load(tmp_path / "coverage.json")
+
+
+def test_events_of_an_rtl_are_held_to_the_contract() -> None:
+    """As the simulator has them they count alike, with what SKIPs leave out among them; a late start is an error."""
+    expectation = expect(random_crossings(0, ARCH).program, writes=False)
+    records = expectation.trace.records
+    assert (np.diff(records["instruction"]) > 1).any(), "nothing is left out"
+    fields = (("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))
+    seen = np.concatenate(
+        [
+            np.stack([records["unit"], np.full(len(records), kind), records[name] + offset], axis=1)
+            for kind, (name, offset) in enumerate(fields)
+        ]
+    )
+    steady, pausing = Coverage(ARCH), Coverage(ARCH)
+    steady.add(expectation)
+    pausing.add(expectation, seen)
+    for opcode in Opcode:
+        assert holds(steady, opcode) == holds(pausing, opcode)
+    late = seen.copy()
+    stores = np.flatnonzero((seen[:, 0] == Unit.STORE) & (seen[:, 1] == 1))
+    late[stores[0], 2] += 1
+    late[np.flatnonzero((seen[:, 0] == Unit.STORE) & (seen[:, 1] == 2))[0], 2] += 1
+    with pytest.raises(GatewrightError, match=r"no rule of the contract lets .*, STORE, go on in cycle"):
+        Coverage(ARCH).add(expectation, late)

@@ -12,14 +12,17 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.verify.expectations import Expectation, expect, expect_images
 from gatewright.verify.kit import kinds
 from gatewright.verify.kit.generate.illegal import SPOILERS, Illegal, Spoil, spoil
 from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_crossings import random_crossings
 from gatewright.verify.kit.generate.random_images import random_images
-from gatewright.verify.kit.generate.random_programs import random_network
+from gatewright.verify.kit.generate.random_programs import Network, random_network
 from gatewright.verify.kit.generate.random_traffic import random_traffic
+from gatewright.verify.kit.generate.random_waits import random_waits
 
 Check = tuple[int, npt.NDArray[np.int8]]
 """An address, and the values that lie from there on in the end."""
@@ -27,16 +30,26 @@ Check = tuple[int, npt.NDArray[np.int8]]
 
 def layers(seed: int, arch: ArchConfig, writes: bool = False) -> Expectation:
     """Random chains of layers, windows and gates."""
-    return _of_network(seed, arch, False, writes)
+    return _of_network(seed, *random_network(seed, arch), writes)
 
 
 def corners(seed: int, arch: ArchConfig, writes: bool = False) -> Expectation:
     """Early exits, skips, reductions over no channels, source masks, row tables, STOREs across 4 KiB."""
-    return _of_network(seed, arch, True, writes)
+    return _of_network(seed, *random_corners(seed, arch), writes)
 
 
-def _of_network(seed: int, arch: ArchConfig, in_corners: bool, writes: bool) -> Expectation:
-    network, program = random_corners(seed, arch) if in_corners else random_network(seed, arch)
+def waits(seed: int, arch: ArchConfig, writes: bool = False) -> Expectation:
+    """Any opcode behind any unit: units that need nothing of each other, or layers and corners with waits more."""
+    if seed % 3 == 0:
+        program, checks = random_crossings(seed, arch)
+        simulate(program, audit=True)
+        expectation = expect(program, writes=writes)
+        _hold(seed, "DRAM", expectation.dram, checks)
+        return expectation
+    return _of_network(seed, *random_waits(seed, arch), writes)
+
+
+def _of_network(seed: int, network: Network, program: Program, writes: bool) -> Expectation:
     simulate(program, audit=True)  # a program that needs no luck: no two units race
     expectation = expect(program, writes=writes)
     logits = expectation.program.logits(expectation.dram)
@@ -80,6 +93,7 @@ def _hold(seed: int, memory: str, contents: npt.NDArray[np.uint8], checks: Seque
 MAKERS: dict[str, Callable[[int, ArchConfig, bool], Expectation]] = {
     kinds.LAYERS: layers,
     kinds.CORNERS: corners,
+    kinds.WAITS: waits,
     kinds.IMAGES: images,
     kinds.TRAFFIC: traffic,
 }

@@ -2,5 +2,12 @@
 
 from __future__ import annotations
 
-LAYERS, CORNERS, IMAGES, TRAFFIC, ILLEGAL = KINDS = ("layers", "corners", "images", "traffic", "illegal")
+LAYERS, CORNERS, WAITS, IMAGES, TRAFFIC, ILLEGAL = KINDS = (
+    "layers",
+    "corners",
+    "waits",
+    "images",
+    "traffic",
+    "illegal",
+)
 """Programs of the last kind must be refused; the others must run."""

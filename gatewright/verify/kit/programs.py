@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -161,6 +162,15 @@ def _paged(arch: ArchConfig, listing: list[Row], size: int, code_address: int) -
         if code[place][0] == Opcode.SKIP:
             code[place][count] = own[number + int(code[place][count])] - place
     return np.stack(code), starts
+
+
+def with_code(program: Program, code: Row) -> Program:
+    """The program with other decoded instructions [as many, COLUMNS], in DRAM as well."""
+    assert code.shape == program.code.shape, "instructions have another number"
+    image = program.image.copy()
+    encoded = np.frombuffer(encode(code), np.uint8)
+    image[program.code_address :][: len(encoded)] = encoded
+    return replace(program, code=code, image=image)
 
 
 def in_sequence(rows: Sequence[Row]) -> list[Row]:

@@ -6,14 +6,10 @@ An instruction keeps its place and its unit, so that all waits stay true; only i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-import numpy as np
-
-from gatewright.contract.arch import INSTRUCTION_BYTES
-from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode, Space, column
 from gatewright.contract.program import Program
+from gatewright.verify.kit.programs import with_code
 
 NOTHING: dict[Opcode, dict[str, int]] = {
     Opcode.LOAD: {"rows": 0},
@@ -32,10 +28,7 @@ def idle(program: Program, rows: list[int]) -> Program:
         opcode = Opcode(int(code[row, 0]))
         for name, value in NOTHING[opcode].items():
             code[row, column(opcode, name)] = value
-    image = program.image.copy()
-    size = len(code) * INSTRUCTION_BYTES
-    image[program.code_address : program.code_address + size] = np.frombuffer(encode(code), np.uint8)
-    return replace(program, code=code, image=image)
+    return with_code(program, code)
 
 
 def _may_idle(program: Program, row: int) -> bool:

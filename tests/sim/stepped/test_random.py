@@ -21,6 +21,7 @@ from gatewright.sim.result import MachineResult
 from gatewright.sim.stepped import step_simulate
 from gatewright.sim.stepped.memories.memories import Accumulators, Scratchpad
 from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.generate.random_crossings import random_crossings
 from gatewright.verify.kit.generate.random_programs import Network, random_network
 from gatewright.verify.kit.generate.random_traffic import random_traffic
 from tests.measure.test_attribution_random import random_program
@@ -86,6 +87,17 @@ def test_loads_and_stores_on_one_channel_take_the_same_cycles(seed: int) -> None
     program, expected = random_traffic(seed)
     stepped = step_simulate(program)
     np.testing.assert_array_equal(stepped.dram[: len(expected)], expected)
+    assert_same(program, stepped)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_units_that_waits_alone_order_take_the_same_cycles(seed: int) -> None:
+    """Any opcode behind any unit."""
+    print(f"seed {seed}")
+    program, checks = random_crossings(seed)
+    stepped = step_simulate(program)
+    for address, values in checks:
+        np.testing.assert_array_equal(stepped.dram.view(np.int8)[address : address + len(values)], values)
     assert_same(program, stepped)
 
 

@@ -68,4 +68,5 @@ def _never(coverage: Coverage) -> Iterator[str]:
         if not coverage.count(opcode):
             missing = "the opcode itself"
         yield f"{opcode.name:<9} never: {missing}"
-        yield f"{'':<9} {reached} of {possible} pairs of what holds it and an edge"
+        if possible:
+            yield f"{'':<9} {reached} of {possible} pairs of what holds it and an edge"

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.images import Images, Ring
-from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode, column
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import MachineResult
 from gatewright.verify.kit.generate.random_corners import random_corners
+from gatewright.verify.kit.programs import with_code
 
 SEEDS = 0x1A6
 MOST_IMAGES = 3
@@ -96,7 +96,4 @@ def _with_rings(rng: np.random.Generator, program: Program, varied: list[tuple[i
         if row[0] == Opcode.STORE:
             (first, end), *_ = _stored(row[None])
             row[column(Opcode.STORE, "ring")] = not any(first <= address < end for address in loaded)
-    image = program.image.copy()
-    encoded = np.frombuffer(encode(code), np.uint8)
-    image[program.code_address :][: len(encoded)] = encoded
-    return replace(program, code=code, image=image)
+    return with_code(program, code)
