@@ -5,9 +5,9 @@
 
 Behind ``benchmarks/onnx_networks.py``, which writes both files. Each change is one of those that the machine makes
 (docs/onnx.md), put into the file; onnxruntime runs all of them, node by node. Beside them: the file with the scales of
-the first filters larger by 2^-16, which says how far a difference of a rounding spreads; and the machine, from the
-file as it is and from the file with all changes. Figures: root mean square of the difference of logits, of the deviation
-of those on the right; answers alike.
+the first filters larger by 2^-16, which says how far a difference of a rounding spreads; and the machine, from the file
+as it is and from the file with all changes. Figures: root mean square of the difference of logits, of the deviation of
+those on the right; answers alike.
 """
 
 from __future__ import annotations

@@ -15,17 +15,9 @@ from torch.nn import functional as F
 from gatewright.contract.errors import GatewrightError
 from gatewright.from_onnx.folding import fold, folds
 from gatewright.from_onnx.hints import hint_for
-from gatewright.from_onnx.model import Array, Model, Node, float32
+from gatewright.from_onnx.model import Array, Model, Node, Unit, float32
 from gatewright.from_onnx.network import Function, OnnxNetwork
 from gatewright.from_onnx.orders import LAST, Order, channels_last, of_file
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The value of one unit of quantised weights: ``scale`` [filters] along ``axis``, or of one number."""
-
-    scale: Array
-    axis: int
 
 
 @dataclass(frozen=True)
@@ -151,11 +143,9 @@ class Builder:
             self.fail(node, f"{what} ({node.reads[place]}) depends on the image; it must be a constant of the file")
         return self.known[self.named(node.reads[place])]
 
-    def optional(self, node: Node, place: int, attribute: str, default: Any = None) -> Any:
+    def optional(self, node: Node, place: int, attribute: str) -> Any:
         """What newer opsets give as an operand and older ones as an attribute."""
-        if self.has(node, place):
-            return self.constant(node, place, attribute)
-        return node.attributes.get(attribute, default)
+        return self.constant(node, place, attribute) if self.has(node, place) else node.attributes.get(attribute)
 
     def integers(self, node: Node, place: int, attribute: str) -> list[int] | None:
         """As ``optional``: a list of integers."""

@@ -15,7 +15,7 @@ from gatewright.from_onnx.build import Builder, Handler
 from gatewright.from_onnx.model import Node
 from gatewright.from_onnx.orders import FIRST, LAST, in_order
 from gatewright.from_onnx.red_first import red_first
-from gatewright.from_onnx.rules import RULES, each_number, with_matrix
+from gatewright.from_onnx.rules import RULES, SEVERAL, each_number, with_matrix
 
 
 def follow(operation: str, handler: Handler) -> Handler:
@@ -29,13 +29,16 @@ def follow(operation: str, handler: Handler) -> Handler:
             _vector(build, node, handler)
         elif operation == "Transpose" and not build.is_known(node, 0) and build.value(node, 0).dim() == 4:
             _transpose(build, node)
-        elif rule is None or len(orders) > 1:
+        elif rule is None or len(orders) > 1 or (rule not in SEVERAL and orders and node.reads[0] not in build.orders):
             handler(build, as_it_lies(build, node))
         elif not orders:
             handler(build, node)
         else:
             (order,) = orders
             if rule(build, node, order, handler):
+                dimensions = build.live[build.named(node.writes[0])].dim()
+                if dimensions != 4:
+                    build.fail(node, f"it makes {dimensions} dimensions of a map; supported are maps, of four")
                 build.orders[node.writes[0]] = order
 
     return take

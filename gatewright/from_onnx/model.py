@@ -68,6 +68,14 @@ class Model:
         return self.opsets[""]
 
 
+@dataclass(frozen=True)
+class Unit:
+    """The value of one unit of quantised weights: ``scale`` [filters] along ``axis``, or of one number."""
+
+    scale: Array
+    axis: int
+
+
 def load_onnx(path: Path) -> onnx.ModelProto:
     """Read a file, and check that it is what ONNX says that it must be.
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gatewright.from_onnx.build import Builder, Unit
-from gatewright.from_onnx.model import Array, Node
+from gatewright.from_onnx.build import Builder
+from gatewright.from_onnx.model import Array, Node, Unit
 
 REQUANTISE = (
     "quantize_static(..., activation_type=QuantType.QInt8, extra_options={'ActivationSymmetric': True, "

@@ -203,3 +203,6 @@ RULES: dict[str, Rule] = {
     "Pad": _pad,
     "MatMul": _matmul,
 }
+
+SEVERAL = (_several, _concat)
+"""Rules of operations that may read a map in another order at any place; the others read it first."""

@@ -200,3 +200,61 @@ def test_the_command_and_those_behind_it(tmp_path: Path) -> None:
         main, ["calibrate", str(tmp_path / "net.pt2"), "--images", str(arrays), "--resize", "20"]
     )
     assert refused.exit_code == 2 and "at least 32" in refused.stderr
+
+
+class Residual(nn.Module):
+    """What the file of the test below computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = (
+            nn.Conv2d(3, 16, 3, padding=1),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.Linear(16, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = nn.functional.max_pool2d(torch.relu(self.stem(x)), 3, 2, ceil_mode=True)
+        logits: torch.Tensor = self.head(torch.relu(self.block(pooled) + pooled).mean((2, 3)))
+        return logits
+
+
+def test_a_residual_network_with_channels_last_has_the_cycles_of_the_same_by_torch(tmp_path: Path) -> None:
+    """Blue first, with a Transpose before and behind each convolution, and pixels repeated before the max pool."""
+    torch.manual_seed(3)
+    network = Residual().eval()
+    constants = {name: value.numpy() for name, value in network.state_dict().items()}
+    constants["stem.weight"] = np.ascontiguousarray(constants["stem.weight"][:, ::-1])
+    constants |= {"matrix": np.ascontiguousarray(constants["head.weight"].T), "pads": np.array([0] * 5 + [1, 1, 0])}
+
+    def convolution(source: str, name: str) -> list[onnx.NodeProto]:
+        return [
+            node("Transpose", [source], [f"{name} image"], perm=[0, 3, 1, 2]),
+            node("Conv", [f"{name} image", f"{name}.weight"], [f"{name} first"], pads=[1, 1, 1, 1]),
+            node("Transpose", [f"{name} first"], [f"{name} last"], perm=[0, 2, 3, 1]),
+            node("Add", [f"{name} last", f"{name}.bias"], [name]),
+        ]
+
+    nodes = [
+        *convolution("x", "stem"),
+        node("Relu", ["stem"], ["relu"]),
+        node("Pad", ["relu", "pads"], ["padded"], mode="edge"),
+        node("Transpose", ["padded"], ["padded first"], perm=[0, 3, 1, 2]),
+        node("MaxPool", ["padded first"], ["pool first"], kernel_shape=[3, 3], strides=[2, 2]),
+        node("Transpose", ["pool first"], ["pool"], perm=[0, 2, 3, 1]),
+        *convolution("pool", "block"),
+        node("Add", ["block", "pool"], ["sum"]),
+        node("Relu", ["sum"], ["last"]),
+        node("ReduceMean", ["last"], ["mean"], axes=[1, 2], keepdims=0),
+        node("MatMul", ["mean", "matrix"], ["product"]),
+        node("Add", ["product", "head.bias"], ["y"]),
+    ]
+    file = write(tmp_path / "net.onnx", nodes, constants, (1, 16, 16, 3))
+    made = import_onnx(file, tmp_path / "net.pt2", bgr=True)
+    images = rng.standard_normal((4, 3, 16, 16)).astype(np.float32)
+    with torch.no_grad():
+        taken, wanted = (net(torch.from_numpy(images[:1])).numpy() for net in (made.converted.network, network))
+    np.testing.assert_allclose(taken, wanted, atol=1e-5)
+    direct = export(network, tmp_path / "torch.pt2", torch.zeros(1, 3, 16, 16))
+    one, other = (ran(path, images) for path in (made.path, direct))
+    assert one[0] == other[0] and np.array_equal(one[1], other[1])

@@ -196,7 +196,10 @@ def _attribute(rng: Random, model: onnx.ModelProto) -> None:
 def _constant(rng: Random, model: onnx.ModelProto) -> None:
     """A constant of another shape, another type, or other numbers."""
     entry = pick(rng, list(model.graph.initializer))
-    array = onnx.numpy_helper.to_array(entry).copy()
+    try:
+        array = onnx.numpy_helper.to_array(entry).copy()
+    except (ValueError, TypeError, KeyError):
+        return  # damaged already
     match int(rng.integers(6)):
         case 0:
             entry.dims.append(pick(rng, [0, 1, 2, 1 << 40, -1]))
