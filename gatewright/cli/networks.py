@@ -53,7 +53,9 @@ def evaluate(
     if int8:
         from gatewright import flow
 
-        integers = flow.evaluate(flow.load_network(name_or_path), test_set)
+        quantised = flow.load_network(name_or_path)
+        click.echo(f"evaluate {len(test_set)} images in integers", err=True)
+        integers = flow.evaluate(quantised, test_set)
         flips = integers.flips.gates
         if unknown is None:
             result["top1_int8"] = test_set.accuracy(integers.predicted_int8, spec.classes)

@@ -48,6 +48,7 @@ def synth(ctx: click.Context, arch_name: str, board_name: str, out: Path, depth:
     from gatewright.hw.top import Accelerator
 
     chip, arch = load_board(board_name).need_chip(), load_arch(arch_name)
+    click.echo(f"synthesise {arch.name} with Yosys (minutes): {out / 'yosys.log'} grows", err=True)
     report = synthesise(Accelerator(arch), None, "gatewright", out, chip=chip, depth=depth)
     click.echo(table(report))
     if paths:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator
 
 from tests.browser.chromium import Opened, address, open_page
 
@@ -71,3 +71,19 @@ def test_keys_lead_everywhere_and_are_seen(opened: Opened) -> None:
         faults += [f"out of sight: {there['name']}"] if not there["inside"] else []  # type: ignore[call-overload, index]
     faults += [f"not reached: {name}" for place, name in enumerate(names) if place not in reached]
     assert not faults, "\n" + "\n".join(faults)
+
+
+def test_enter_follows_links(opened: Opened, path: Path) -> None:
+    """Within the page to what is then in sight; elsewhere to a file that is there. One link for each target."""
+    page = opened.page
+    links: dict[str, Locator] = {}
+    for link in page.locator("a[href]:visible").all():
+        links.setdefault(link.get_attribute("href") or "", link)
+    for target, link in links.items():
+        if not target.startswith("#"):
+            assert (path.parent / unquote(urlparse(target).path)).is_file(), f"{target} leads nowhere"
+            continue
+        link.press("Enter")
+        assert unquote(urlparse(page.url).fragment) == target[1:]
+        top = page.locator(f"[id='{target[1:]}']").evaluate("e => e.getBoundingClientRect().top")
+        assert -1 <= top < page.evaluate("innerHeight"), f"{target} is out of sight: {top}"
