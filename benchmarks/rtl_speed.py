@@ -56,7 +56,7 @@ def main() -> None:
         for name, made in builds.items():
             cycles, taken = run(bench, made, expectations)
             seconds[name] = min(seconds[name], taken)
-    print(f"{network.spec.name} on {arch.name}, {cycles:,} cycles; {cpu()}, Python {platform.python_version()}")
+    print(f"{network.name} on {arch.name}, {cycles:,} cycles; {cpu()}, Python {platform.python_version()}")
     print(f"{'build':10} {'kcycles/s':>9} {'ratio':>7}")
     for name, taken in seconds.items():
         print(f"{name:10} {cycles / taken / 1000:9.0f} {seconds['defaults'] / taken:7.2f}")

@@ -107,9 +107,7 @@ def main() -> None:
     jobs = [(evaluation.decisions(i), evaluation.inputs[i]) for i in range(options.images)]
     rates = measure(Compiler(network.graph, load_arch(options.arch)), jobs)
     one = rates["both, one process"]
-    print(
-        f"{network.spec.name} on {options.arch}, {options.images} images; {cpu()}, Python {platform.python_version()}"
-    )
+    print(f"{network.name} on {options.arch}, {options.images} images; {cpu()}, Python {platform.python_version()}")
     print(f"{'work':30} {'images/s':>9} {'ratio':>7}")
     for name, rate in rates.items():
         print(f"{name:30} {rate:9.2f} {rate / one:7.2f}")

@@ -37,7 +37,7 @@ from gatewright.models.checkpoints import checkpoint as files
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.own import OwnSpec
-from gatewright.models.zoo.catalogue import find
+from gatewright.models.zoo.catalogue import find, name_of
 from gatewright.own_network import load_own
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
@@ -57,6 +57,11 @@ class Network:
     spec: NetworkSpec | OwnSpec
     float_graph: FloatGraph
     graph: QuantisedGraph
+
+    @property
+    def name(self) -> str:
+        """The zoo's name for it; of any other what its gates, depth and target density make."""
+        return name_of(self.path, self.spec.name)
 
 
 @dataclass(frozen=True)

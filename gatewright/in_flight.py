@@ -62,7 +62,7 @@ def run_groups(network: Network, arch: ArchConfig, evaluation: Evaluation, how: 
         samples = evaluation.inputs[first : first + how.together]
         result = simulate(program, samples, observe=True)
         for number in range(how.together):
-            who = f"{network.spec.name}, image {first + number}"
+            who = f"{network.name}, image {first + number}"
             check_outputs(
                 who,
                 belonging_to(result.outputs, number, how.together),

@@ -63,7 +63,7 @@ def _network(name: str, arch: ArchConfig, count: int) -> NetworkRun:
         answers.append(logits[-1].reshape(-1))
     labels = images.labels if why_no_accuracy(network.spec, images) is None else None
     own = replace(program, image=program.with_sample(evaluation.inputs[0]))
-    return NetworkRun(network.spec.name, own, np.asarray(evaluation.inputs), np.stack(answers).astype(np.int32), labels)
+    return NetworkRun(network.name, own, np.asarray(evaluation.inputs), np.stack(answers).astype(np.int32), labels)
 
 
 COMMANDS: tuple[click.Command, ...] = (board,)

@@ -40,9 +40,10 @@ def evaluate(
     from gatewright.models.accuracy import why_no_accuracy
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
     from gatewright.models.training.evaluation import evaluate_float
-    from gatewright.models.zoo.catalogue import find
+    from gatewright.models.zoo.catalogue import find, name_of
 
-    network, spec = load_checkpoint(find(name_or_path))
+    network, spec = load_checkpoint(checkpoint := find(name_or_path))
+    name = name_of(checkpoint, spec.name)
     test_set = spec.family.data.test_images(data, images)
     unknown = why_no_accuracy(spec, test_set)
     result = evaluate_float(network, test_set, progress=True)
@@ -63,12 +64,12 @@ def evaluate(
             "flipped_decisions": integers.flips.overall,
             "flipped_decisions_by_gate": flips,
         }
-    result |= {"network": spec.name, "images": len(test_set), "dense_macs": network.dense_macs()}
+    result |= {"network": name, "images": len(test_set), "dense_macs": network.dense_macs()}
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
     source = f"{'' if data is not None else 'packaged sample of the '}{spec.family.data.test_name}"
-    click.echo(f"network    {spec.name}")
+    click.echo(f"network    {name}")
     click.echo(f"images     {len(test_set)} ({source})")
     if unknown is not None:
         click.echo(f"top-1      none: {unknown}")

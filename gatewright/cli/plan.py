@@ -38,7 +38,7 @@ def plan(name_or_path: str, dense: bool, position: int | None, data: Path | None
         decisions = flow.evaluate(network, network.spec.data.test_image(data, position)).decisions(0)
     gates = "without gates" if dense else "every gate on" if decisions is None else f"gates of image {position}"
     found = flow.plan(without_gates(network.graph) if dense else network.graph, arch, decisions)
-    click.echo(f"{network.spec.name} on {arch.name}, {gates}\n{found}")
+    click.echo(f"{network.name} on {arch.name}, {gates}\n{found}")
 
 
 COMMANDS: tuple[click.Command, ...] = (plan,)

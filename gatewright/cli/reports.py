@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gatewright import flow
     from gatewright.measure.sharing import SharingRow
 
-DEMO_NETWORK = "dgnet-resnet20-0.4"
+DEMO_NETWORK = "dgnet-resnet20-alive"
 
 IN_ONE_START = 8
 """Images that a report of a live program runs in one start, too."""
@@ -109,9 +109,9 @@ def _report(
         from gatewright.one_start import run_in_one_start
 
         program = flow.compile_live(network, arch)
-        one_start = run_in_one_start(network.spec.name, program, evaluation, min(len(images), IN_ONE_START))
+        one_start = run_in_one_start(network.name, program, evaluation, min(len(images), IN_ONE_START))
     about = {
-        "name": network.spec.name,
+        "name": network.name,
         "checkpoint": network.path.name,
         "target_density": network.spec.target_density,
         "program": "one for all images" if live else "one for each image",
@@ -132,7 +132,7 @@ def _report(
     contents = build_report(arch, about, dense, records, evaluation.flips.gates, sharing, explanation)
     paths = write_report(contents, out)
     summary = contents["summary"]
-    click.echo(f"network    {network.spec.name}")
+    click.echo(f"network    {network.name}")
     click.echo(f"images     {summary['images']}, each checked against the integer reference")
     accuracy = unknown or f"{100 * summary['top1_float']:.2f}% float, {100 * summary['top1_int8']:.2f}% int8"
     click.echo(f"top-1      {'none: ' if unknown else ''}{accuracy}")

@@ -59,7 +59,7 @@ def throughput(
     singly = flow.run_images(network, arch, images, evaluation, None, live)
     alone = [one.run.cycles for one in tqdm(singly, "one by one", total=count)]
     rows = sharing_rows(network, arch, evaluation, alone, dense, how)
-    click.echo(f"network      {network.spec.name}, {rows[0]['images']} images, {together} in a program")
+    click.echo(f"network      {network.name}, {rows[0]['images']} images, {together} in a program")
     click.echo(f"program      {'live, one for all images' if live else 'compiled for the gates of these images'}")
     echo_sharing(rows)
     click.echo(f"dense        {dense:,} cycles, alone")

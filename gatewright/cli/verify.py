@@ -226,7 +226,7 @@ def _in_one_start(
         program = flow.compile_live(network, arch)
     else:
         program = compile_group(network, arch, evaluation, 0, InFlight(together, live=True))
-    run = run_in_one_start(network.spec.name, program, evaluation)
+    run = run_in_one_start(network.name, program, evaluation)
     return run, expect_images(program, *lay_out(program, list(evaluation.inputs)), writes=writes)
 
 

@@ -59,7 +59,7 @@ def explain(
         accesses = runner.accesses(arch)
     found: dict[str, Any] = {
         "format": EXPLANATION.name,
-        "network": network.spec.name,
+        "network": network.name,
         "arch": arch.to_dict(),
         "images": len(images),
         "live": live,

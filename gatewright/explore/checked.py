@@ -132,7 +132,7 @@ def report(use: NetworkUse, arch: ArchConfig, folder: Path, workers: int) -> Pat
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
     records = list(flow.run_images(network, arch, images, evaluation, workers, use.program == "live"))
     about = {
-        "name": network.spec.name,
+        "name": network.name,
         "checkpoint": network.path.name,
         "target_density": network.spec.target_density,
     }

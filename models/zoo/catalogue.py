@@ -113,6 +113,11 @@ def find(name_or_path: str | Path, folder: Path | None = None) -> Path:
     raise GatewrightError(f"no checkpoint file and no network of the zoo is called {name!r}; the zoo has {known}")
 
 
+def name_of(checkpoint: Path, otherwise: str) -> str:
+    """The zoo's name of a checkpoint, or another one for what is not in the zoo."""
+    return checkpoint.stem if checkpoint.parent == FOLDER else otherwise
+
+
 def metrics_path(checkpoint: Path) -> Path:
     """Where the log of a network's training lies: ``name.metrics.jsonl`` beside the checkpoint."""
     return checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + ".metrics.jsonl")
