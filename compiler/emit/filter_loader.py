@@ -51,10 +51,9 @@ class FilterLoader:
         self._made = frozenset(context.not_stored)
         """The banks that the program itself brings to DRAM."""
         self._horizon = -1
-        image = context.image
-        self._held = {layer for layer in self.turn if layer in image.passes or layer in image.by_rows}
+        in_dram = {*context.image.passes, *context.image.by_rows} if context.live else set()
+        self._held = in_dram & self.turn.keys()
         """Layers behind which no filters come until what their maps in DRAM bring first is on its way; see `begun`."""
-        self._held = self._held if context.live else set()
         self.last_turn = len(self.order.layers)
         """The last layer that the program has."""
         self._streaming: deque[str] = deque()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, listed_tiles
-from gatewright.compiler.plan.tiling import chunks, even_chunks, first_pieces, split_chunk
+from gatewright.compiler.plan.tiling import chunks, even_chunks, first_pieces, shrinking, split_chunk
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS
 from gatewright.contract.isa import Stationary
@@ -141,3 +141,8 @@ def test_rows_of_a_live_list_reach_to_the_end_of_their_tiles() -> None:
     cut = tiles.cut_to(3, 9)
     assert [(part.gate_rows, part.span(0, 4)) for part in cut] == [((2, 3), (8, 9)), ((1, 2), (4, 8)), ((0, 1), (3, 4))]
     assert [(part.first_pixel, part.pixels) for part in cut] == [(0, 4), (0, 16), (12, 4)]
+
+
+def test_the_last_chunk_is_cut_into_halves_down_to_a_tile() -> None:
+    assert shrinking([(0, 4), (4, 7)]) == [(0, 4), (4, 4), (8, 2), (10, 1)]
+    assert shrinking([(0, 1)]) == [(0, 1)]

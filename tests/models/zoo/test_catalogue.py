@@ -148,3 +148,8 @@ def test_the_table_names_what_is_missing() -> None:
 def test_every_network_ships_with_the_log_of_its_training(name: str) -> None:
     records = read_metrics(zoo.metrics_path(zoo.find(name)))
     assert len(records) == zoo.card(name).epochs
+
+
+def test_a_network_of_the_zoo_is_called_as_it_is_there(tmp_path: Path) -> None:
+    assert zoo.name_of(zoo.find("dgnet-resnet20-alive"), "dgnet-resnet20-0.48") == "dgnet-resnet20-alive"
+    assert zoo.name_of(tmp_path / "model.safetensors", "dgnet-resnet20-0.48") == "dgnet-resnet20-0.48"
