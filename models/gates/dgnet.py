@@ -104,14 +104,22 @@ class SpatialGate(nn.Module):
         assert self.atten_s.bias is not None
         nn.init.constant_(self.atten_s.bias, GATE_BIAS)
 
+    @property
+    def last_layer(self) -> nn.Conv2d:
+        """What the logits are the results of."""
+        return self.atten_s
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What is decided by, [N, 1, mask_height, mask_width], for x [N, C, H, W]."""
+        found: Tensor = self.atten_s(F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width)))
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, 1, mask_height, mask_width], values 0 and 1, for x [N, C, H, W]."""
-        if self.apart:
-            x = x.detach()
-        pooled = F.adaptive_avg_pool2d(x, (self.mask_height, self.mask_width))
         if self.training:
-            self.training_logits = self.atten_s(pooled.detach())
-        return straight_through_gate(self.atten_s(pooled), self.training, self.logit_limit, self.noise)
+            self.training_logits = self.logits(x.detach())
+        logits = self.logits(x.detach() if self.apart else x)
+        return straight_through_gate(logits, self.training, self.logit_limit, self.noise)
 
     def macs(self) -> int:
         """Multiply-accumulates of one decision, as the public release counts them."""
@@ -144,9 +152,21 @@ class ChannelGate(nn.Module):
         """Open every gate: the bias of the last layer becomes ``GATE_BIAS``."""
         nn.init.constant_(self.atten_c[3].bias, GATE_BIAS)  # type: ignore[arg-type]
 
+    @property
+    def last_layer(self) -> nn.Conv2d:
+        """What the logits are the results of."""
+        last = self.atten_c[-1]
+        assert isinstance(last, nn.Conv2d)
+        return last
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What is decided by, [N, out_channels, 1, 1], for x [N, C, H, W]."""
+        found: Tensor = self.atten_c(self.avg_pool(x))
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the mask [N, out_channels, 1, 1], values 0 and 1, for x [N, C, H, W]."""
-        logits = self.atten_c(self.avg_pool(x.detach() if self.apart else x))
+        logits = self.logits(x.detach() if self.apart else x)
         if self.training:
             self.training_logits = logits
         return straight_through_gate(logits, self.training, self.logit_limit, self.noise)

@@ -63,6 +63,9 @@ class Recipe:
     revived_share: float | None = None
     """Begin with spatial gates that are on, and off, for at least this share of the images; see ``revival``."""
 
+    softened: float | None = None
+    """Begin with gates whose logits have at most this magnitude in the middle; see ``revival.soften``."""
+
     fresh_gates: bool = False
     """Of the checkpoint that a run starts from, leave the gates: they begin anew, with random weights."""
 
@@ -172,6 +175,7 @@ RECIPES = {
     ),
     "ddi": replace(CONTINUED, epochs=5, learning_rate=0.04, views=7, slack_start=0.6),
     "exits": replace(CONTINUED, epochs=4, learning_rate=0.04, views=7),
+    "softened": replace(CONTINUED, epochs=5, learning_rate=0.03, views=5, softened=2.0, gate_noise=0.0),
     "revived": replace(
         CONTINUED,
         epochs=3,

@@ -1,12 +1,16 @@
-"""Spatial gates that are closed, or open, for all images: moved to where they tell images apart."""
+"""Gates of a network that is trained already, made ready to learn on.
+
+``revive`` moves spatial gates that are closed, or open, for all images to where they tell images apart; ``soften``
+brings logits that are far from zero near enough to learn.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gatewright.models.families.network import Network
+from gatewright.models.gates.dgnet import ChannelGate, SpatialGate
 
 DEVIATION = 1.5
 """Of the logits of a gate that was moved."""
@@ -32,7 +36,7 @@ def revive(network: Network, images: Tensor, share: float) -> list[str]:
     for number, block in enumerate(network.blocks()):
         for gate in block.spatial_gates():
             assert gate.atten_s.bias is not None
-            logits = gate.atten_s(F.adaptive_avg_pool2d(x, (gate.mask_height, gate.mask_width))).flatten(1)
+            logits = gate.logits(x).flatten(1)
             decided = (logits >= 0).float()
             on = float(decided.mean(0).median())
             wanted = min(max(on, share), 1 - share)
@@ -48,5 +52,29 @@ def revive(network: Network, images: Tensor, share: float) -> list[str]:
                 last = [module for module in block.children() if isinstance(module, nn.BatchNorm2d)][-1]
                 last.weight.zero_()
                 last.bias.zero_()
+        x, _ = block(x)
+    return done
+
+
+@torch.no_grad()
+def soften(network: Network, images: Tensor, level: float) -> int:
+    """Scale gates' logits down until their magnitude over ``images`` has a median of at most ``level``; how many were.
+
+    ``images`` [N, 3, size, size] are normalised. Each channel's logits are scaled by themselves, a spatial gate's
+    together: the last layer's weights and bias, so that no decision changes. Where a logit is far out the relaxed gate
+    has next to no gradient, and no loss can move it. Gates of whole layers stay as they are.
+    """
+    network.eval()
+    x, done = network.stem(images), 0
+    for block in network.blocks():
+        for gate in block.gates():
+            if isinstance(gate, SpatialGate | ChannelGate):
+                medians = gate.logits(x).abs().transpose(0, 1).flatten(1).median(1).values
+                factors = (level / medians).clamp(max=1)
+                last = gate.last_layer
+                assert last.bias is not None
+                last.weight.mul_(factors.view(-1, 1, 1, 1))
+                last.bias.mul_(factors)
+                done += int((factors < 1).sum())
         x, _ = block(x)
     return done

@@ -36,10 +36,10 @@ from gatewright.models.training.distillation import TeacherAnswers, distillation
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.losses import gating_loss
 from gatewright.models.training.recipes import Recipe
-from gatewright.models.training.revival import revive
+from gatewright.models.training.revival import revive, soften
 
-REVIVED_BY = 1000
-"""Training images, the first ones, by which a recipe with ``revived_share`` moves gates."""
+MOVED_BY = 1000
+"""Training images, the first ones, by which a recipe with ``revived_share`` or ``softened`` changes gates."""
 
 
 def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
@@ -152,9 +152,11 @@ def train(
     model = None if cycles is None else CycleModel(cycles, network, target_cycles)
     if initial is not None:
         initialise_from(network, initial, recipe.fresh_gates)
+    shown = train_set.head(min(MOVED_BY, len(train_set)))
     if recipe.revived_share is not None:
-        shown = train_set.head(min(REVIVED_BY, len(train_set)))
         revive(network, torch.from_numpy(shown.normalised()), recipe.revived_share)
+    if recipe.softened is not None:
+        soften(network, torch.from_numpy(shown.normalised()), recipe.softened)
     network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if isinstance(network, EarlyExits):
         for gate in network.gates():

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gatewright.models.checkpoints.checkpoint import save_checkpoint
+from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.families.network import Network
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.training.recipes import Recipe
-from gatewright.models.training.revival import revive
+from gatewright.models.training.revival import revive, soften
 from gatewright.models.training.training import train
 from tests.support.cifar import image_set
 
@@ -106,3 +106,43 @@ def test_a_recipe_begins_with_gates_that_live_and_its_closed_block_learns(tmp_pa
         assert (evaluate_float(fresh, IMAGES)["blocks_closed"] == 0) is (share is not None)
         assert bool(state["layer1.0.bn2.weight"].any())
     assert closed == [True, False]
+
+
+def test_softened_gates_decide_as_before_and_are_near_zero() -> None:
+    torch.manual_seed(5)
+    network, images = NetworkSpec(8, "dual", 0.5).build().eval(), torch.from_numpy(IMAGES.normalised())
+    gate = network.blocks()[1].channel_gates()[0]
+    spatial = network.blocks()[0].spatial_gates()[0]
+    last = gate.atten_c[3]
+    with torch.no_grad():
+        last.bias += torch.linspace(-30, 30, len(last.bias))  # channels off, on and between
+        spatial.atten_s.weight *= 100
+        before, masks = network.forward_with_masks(images)
+        x, _ = network.blocks()[0](network.stem(images))
+        raw = gate.atten_c(x.mean((2, 3), keepdim=True))
+        count = soften(network, images, 2.0)
+        after, same = network.forward_with_masks(images)
+        softened = gate.atten_c(x.mean((2, 3), keepdim=True))
+    assert count > len(last.bias) // 2
+    torch.testing.assert_close(after, before)
+    for old, new in zip(masks, same, strict=True):
+        assert old.spatial is not None and new.spatial is not None and torch.equal(old.spatial, new.spatial)
+        assert old.channel is not None and new.channel is not None and torch.equal(old.channel, new.channel)
+    for channel in range(len(last.bias)):
+        old, new = raw[:, channel].flatten(), softened[:, channel].flatten()
+        middle = float(old.abs().median())
+        torch.testing.assert_close(new, old * min(1.0, 2 / middle), rtol=1e-4, atol=1e-4)
+
+
+def test_a_recipe_begins_with_softened_gates(tmp_path: Path) -> None:
+    network, images = network_and_images()
+    shift(network, 0, -30.0)
+    save_checkpoint(tmp_path / "far.safetensors", network, SPEC)
+    recipe = Recipe(1, 0.0, "step", batch_size=12, softened=2.0, gate_noise=0.0)
+    path = train(SPEC, recipe, IMAGES, IMAGES, tmp_path / "run", initial=tmp_path / "far.safetensors")
+    network, _ = load_checkpoint(path)
+    gate = network.eval().blocks()[0].spatial_gates()[0]
+    with torch.no_grad():
+        pooled = torch.nn.functional.adaptive_avg_pool2d(network.stem(images), (gate.mask_height, gate.mask_width))
+        logits = gate.atten_s(pooled)
+    assert -3 < float(logits.max()) < 0
