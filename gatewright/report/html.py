@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from gatewright.report.block_pictures import block_picture, strip_picture
+from gatewright.report.class_pictures import BEYOND_CHANCE, FEW, class_picture, class_title, framed
 from gatewright.report.gate_pictures import channel_picture, cost_png, ramp_css, spatial_picture
 from gatewright.report.holder_picture import holder_picture
 from gatewright.report.layer_pictures import layer_picture, roofline_picture
@@ -22,13 +26,22 @@ TABLE_IMAGES = 64
 def render_html(report: dict[str, Any]) -> str:
     """The page for a report made by ``build_report``."""
     pictures = {name: Markup(picture) for name, picture in _pictures(report).items()}  # our own markup, escaped
-    maps = [{**entry, "cost_png": cost_png(entry["cost"], entry["blocks"])} for entry in report["maps"]]
+    maps = [_card(report, entry) for entry in report["maps"]]
+    by_class = report["by_class"] or {"classes": [], "gates": [], "exits": []}
+    rows = [row for row in by_class["gates"] + by_class["exits"] if row["between_classes"]]
     return render(
         "report.html",
+        filters={"class_title": partial(class_title, report["class_names"])},
         report=report,
         summary=report["summary"],
         pictures=pictures,
-        maps=[{**entry, "image": _image_of(report, entry["index"])} for entry in maps],
+        maps=maps,
+        mapped=next((entry["blocks"] for entry in maps if entry["cost"] is not None), None),
+        beyond_chance=BEYOND_CHANCE,
+        framed=framed(by_class["gates"] + by_class["exits"]),
+        by_class_first=max(rows, key=_beyond_chance, default=None),
+        few=FEW,
+        few_images=sum(one["images"] < FEW for one in by_class["classes"]),
         ramp=Markup(ramp_css()),
         table_images=report["images"][:TABLE_IMAGES],
         classifies=all(row["predicted_int8"] is not None for row in report["images"]),
@@ -37,14 +50,14 @@ def render_html(report: dict[str, Any]) -> str:
     )
 
 
-def render(name: str, **values: Any) -> str:
-    """A page from its template, which may include others, with the style that all pages have."""
+def render(name: str, filters: Mapping[str, Callable[..., str]] = MappingProxyType({}), **values: Any) -> str:
+    """A page from its template, which may include others, with the style of all pages and filters of its own."""
     files = resources.files("gatewright.report")
     loader = FunctionLoader(lambda file: (files / file).read_text("utf-8"))
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=_number, signed=_signed, percent=_percent, times=_times, size=_size)
+    environment.filters.update(number=_number, signed=_signed, percent=_percent, times=_times, size=_size, **filters)
     style = Markup((files / "report.css").read_text("utf-8"))  # our own
     return environment.get_template(name).render(style=style, **values)
 
@@ -66,7 +79,28 @@ def _pictures(report: dict[str, Any]) -> dict[str, str]:
         found["channels"] = fitted(partial(channel_picture, report["gates"]))
     if "spatial" in kinds:
         found["spatial"] = fitted(partial(spatial_picture, report["gates"]))
+    if report["blocks"]:
+        found["blocks"] = fitted(partial(block_picture, report["blocks"]))
+    for rows in ("gates", "exits"):
+        if report["by_class"] and report["by_class"][rows]:
+            found[f"{rows}_by_class"] = fitted(partial(class_picture, report, rows))
     return found
+
+
+def _card(report: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """An easy or hard image with its figures, and with its cost map or else its work by block."""
+    image, blocks = _image_of(report, entry["index"]), report["blocks"]
+    found = {**entry, "image": image, "leaves": ""}
+    if image["exit"] is not None:
+        found["leaves"] = next(row["name"] for row in report["exits"] if row["exit"] == image["exit"])
+    if entry["cost"] is not None:
+        return {**found, "cost_png": cost_png(entry["cost"], entry["blocks"])}
+    shares = [macs / block["macs_dense"] for macs, block in zip(image["macs_by_block"], blocks, strict=True)]
+    return {**found, "strip": Markup(strip_picture(entry["index"], [block["name"] for block in blocks], shares))}
+
+
+def _beyond_chance(row: dict[str, Any]) -> float:
+    return float(row["between_classes"] / row["between_classes_by_chance"])
 
 
 def _largest_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
