@@ -9,14 +9,14 @@ from gatewright.report.svg import NARROW, WIDE, Svg, short
 
 _ROW = 24
 _LETTER = 7.0
-_STRIP = 100.0
+_STRIP, _COLUMN = 100.0, 22.0
 
 
 def block_picture(blocks: list[dict[str, Any]], width: float = WIDE) -> str:
     """A bar for each block, the mean share of its MACs that is executed; a line from p5 to p95, points at the ends."""
     narrow = width <= NARROW
     names = [cut(row["name"], 20 if narrow else 44) for row in blocks]
-    left, right = 24 + _LETTER * max(map(len, names)), 52 if narrow else 190
+    left, right = 24 + _LETTER * max(map(len, names)), 52 if narrow else 200
     plot, base = width - left - right, 8.0 + len(blocks) * _ROW
     svg = Svg(width, base + 46, "Work by block", "; ".join(map(_words, blocks)))
     for mark in range(0, 101, 50 if narrow else 25):
@@ -34,8 +34,8 @@ def block_picture(blocks: list[dict[str, Any]], width: float = WIDE) -> str:
             svg.line(x, middle - 5, x, middle + 5, "mean")
         for end in ("least", "most"):
             svg.circle(left + row[f"executed_{end}"] * plot, middle, 2.5, "extreme", f"{row['name']}: {end}")
-        spread = "" if narrow else f"  ({row['executed_p5']:.0%} to {row['executed_p95']:.0%})"
-        svg.text(left + plot + 12, middle + 4, f"{row['executed_mean']:.0%}{spread}", "value small")
+        spread = f" of {short(row['macs_dense'])} ({row['executed_p5']:.0%} to {row['executed_p95']:.0%})"
+        svg.text(left + plot + 12, middle + 4, f"{row['executed_mean']:.0%}{'' if narrow else spread}", "value small")
     return svg.render()
 
 
@@ -54,7 +54,7 @@ def strip_picture(index: int, names: Sequence[str], shares: Sequence[float]) -> 
     """A column for each block, in order: the share of its MACs that an image executes, of the whole height."""
     words = "; ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True))
     svg = Svg(_STRIP, _STRIP, f"Work by block of image {index}", words)
-    pitch = _STRIP / len(names)
+    pitch = min(_STRIP / len(names), _COLUMN)
     for number, (name, share) in enumerate(zip(names, shares, strict=True)):
         hint = f"{name}: {share:.0%} of its MACs"
         svg.rect(number * pitch, 0, pitch * 0.84, _STRIP, "track", hint)
