@@ -17,7 +17,7 @@ _COLUMNS = {True: 10, False: 20}
 """Classes of a narrow and of a wide picture."""
 
 _LEVELS = 10
-_LETTER = 7.0
+_LETTER, _MOST_LETTERS = 7.0, 18
 
 
 def shown_classes(by_class: dict[str, Any], width: float) -> list[int]:
@@ -32,7 +32,7 @@ def class_picture(report: dict[str, Any], rows_of: str, width: float = WIDE) -> 
     by_class, names = report["by_class"], report["class_names"]
     rows, places, narrow = by_class[rows_of], shown_classes(by_class, width), width <= NARROW
     classes = [by_class["classes"][place] for place in places]
-    titles = [cut(class_title(names, one["label"]), 18) for one in classes]
+    titles = [_begin(class_title(names, one["label"])) for one in classes]
     labels = [cut(row["name"], 44) for row in rows]
     left = 14.0 if narrow else 24 + _LETTER * max(map(len, [*labels, "images"]))
     above = 18.0 if narrow else 0.0  # where a row's name stands in a narrow picture
@@ -74,10 +74,14 @@ def class_title(names: list[str], label: int) -> str:
     return names[label] if label < len(names) else str(label)
 
 
-def framed(rows: list[dict[str, Any]]) -> int:
-    """How many cells have a frame."""
+def framed(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many cells have a frame, and how many there are."""
     every = [value for row in rows for value in row["deviation_by_class"] if value is not None]
-    return sum(abs(value) >= BEYOND_CHANCE for value in every)
+    return sum(abs(value) >= BEYOND_CHANCE for value in every), len(every)
+
+
+def _begin(title: str) -> str:
+    return title if len(title) <= _MOST_LETTERS else title[: _MOST_LETTERS - 1] + "\u2026"
 
 
 def _label(svg: Svg, label: str, left: float, y: float, narrow: bool) -> None:

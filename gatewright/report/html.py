@@ -8,6 +8,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -27,8 +28,6 @@ def render_html(report: dict[str, Any]) -> str:
     """The page for a report made by ``build_report``."""
     pictures = {name: Markup(picture) for name, picture in _pictures(report).items()}  # our own markup, escaped
     maps = [_card(report, entry) for entry in report["maps"]]
-    by_class = report["by_class"] or {"classes": [], "gates": [], "exits": []}
-    rows = [row for row in by_class["gates"] + by_class["exits"] if row["between_classes"]]
     return render(
         "report.html",
         filters={"class_title": partial(class_title, report["class_names"])},
@@ -37,11 +36,7 @@ def render_html(report: dict[str, Any]) -> str:
         pictures=pictures,
         maps=maps,
         mapped=next((entry["blocks"] for entry in maps if entry["cost"] is not None), None),
-        beyond_chance=BEYOND_CHANCE,
-        framed=framed(by_class["gates"] + by_class["exits"]),
-        by_class_first=max(rows, key=_beyond_chance, default=None),
-        few=FEW,
-        few_images=sum(one["images"] < FEW for one in by_class["classes"]),
+        by_class=None if report["by_class"] is None else _of_classes(report["by_class"]),
         ramp=Markup(ramp_css()),
         table_images=report["images"][:TABLE_IMAGES],
         classifies=all(row["predicted_int8"] is not None for row in report["images"]),
@@ -99,8 +94,28 @@ def _card(report: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     return {**found, "strip": Markup(strip_picture(entry["index"], [block["name"] for block in blocks], shares))}
 
 
+def _of_classes(by_class: dict[str, Any]) -> dict[str, Any]:
+    """What is said about the pictures by class. Rows that are alike for all images say nothing about classes."""
+    rows, counts = by_class["gates"] + by_class["exits"], [one["images"] for one in by_class["classes"]]
+    varying = [row for row in rows if row["between_classes_by_chance"]]
+    framed_cells, cells = framed(rows)
+    return {
+        "title": "Gates by class" if by_class["gates"] else "Exits by class",
+        "classes": len(counts),
+        "beyond": BEYOND_CHANCE,
+        "framed": framed_cells,
+        "cells": cells,
+        "few": FEW,
+        "with_few": sum(count < FEW for count in counts),
+        "varying": len(varying),
+        "between": float(np.mean([row["between_classes"] for row in varying])) if varying else 0.0,
+        "by_chance": float(np.mean([row["between_classes_by_chance"] for row in varying])) if varying else 0.0,
+        "most": max(varying, key=_beyond_chance, default=None),
+    }
+
+
 def _beyond_chance(row: dict[str, Any]) -> float:
-    return float(row["between_classes"] / row["between_classes_by_chance"])
+    return float(row["between_classes"] - row["between_classes_by_chance"])
 
 
 def _largest_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

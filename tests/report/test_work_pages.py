@@ -106,7 +106,7 @@ def test_frames_are_where_a_class_is_beyond_chance() -> None:
     assert [rect.get("class") for rect in root.findall("rect")] == ["heat h2 framed", "heat h8 framed"]
     assert [text.text for text in root.findall("text") if "strong" in str(text.get("class"))] == ["25", "75"]
     words = section(render_html(report), "classes")
-    assert "2 cells do" in words and "fewer than" not in words
+    assert "2 of 2 cells do" in words and "fewer than" not in words
 
 
 @pytest.mark.parametrize(("width", "columns"), [(WIDE, 20), (NARROW, 10)])
