@@ -16,7 +16,8 @@ def block_picture(blocks: list[dict[str, Any]], width: float = WIDE) -> str:
     """A bar for each block, the mean share of its MACs that is executed; a line from p5 to p95, points at the ends."""
     narrow = width <= NARROW
     names = [cut(row["name"], 20 if narrow else 44) for row in blocks]
-    left, right = 24 + _LETTER * max(map(len, names)), 52 if narrow else 200
+    figures = [_figures(row, narrow) for row in blocks]
+    left, right = 24 + _LETTER * max(map(len, names)), 28 + _LETTER * max(map(len, figures))
     plot, base = width - left - right, 8.0 + len(blocks) * _ROW
     svg = Svg(width, base + 46, "Work by block", "; ".join(map(_words, blocks)))
     for mark in range(0, 101, 50 if narrow else 25):
@@ -34,12 +35,16 @@ def block_picture(blocks: list[dict[str, Any]], width: float = WIDE) -> str:
             svg.line(x, middle - 5, x, middle + 5, "mean")
         for end in ("least", "most"):
             svg.circle(left + row[f"executed_{end}"] * plot, middle, 2.5, "extreme", f"{row['name']}: {end}")
-        spread = f" of {short(row['macs_dense'])} ({row['executed_p5']:.0%} to {row['executed_p95']:.0%})"
-        svg.text(left + plot + 12, middle + 4, f"{row['executed_mean']:.0%}{'' if narrow else spread}", "value small")
+        svg.text(left + plot + 12, middle + 4, figures[number], "value small")
     return svg.render()
 
 
 _AXIS = "share of the block's MACs that is executed"
+
+
+def _figures(row: dict[str, Any], narrow: bool) -> str:
+    spread = f" of {short(row['macs_dense'])} ({row['executed_p5']:.0%} to {row['executed_p95']:.0%})"
+    return f"{row['executed_mean']:.0%}{'' if narrow else spread}"
 
 
 def _words(row: dict[str, Any]) -> str:

@@ -24,8 +24,9 @@ ANIMALS = ("cat", "dog", "frog", "hen", "cow", "ape", "eel", "fox", "owl", "<ox>
 
 
 def report_of(images: Sequence[ImageRecord], classes: Sequence[str] = ANIMALS) -> dict[str, Any]:
-    gates = {gate.name: 0.0 for image in images for gate in image.run.gates}
-    dense = replace(synthetic.dense_run(), blocks=tuple(replace(block, macs=100) for block in images[0].run.blocks))
+    gates, dense = {gate.name: 0.0 for image in images for gate in image.run.gates}, synthetic.dense_run()
+    if images[0].exit is not None:
+        dense = replace(dense, blocks=tuple(replace(block, macs=100) for block in images[0].run.blocks))
     return build_report(PRESETS["ultra96"], synthetic.NETWORK, dense, list(images), gates, classes=classes)
 
 
