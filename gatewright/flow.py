@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.frontend.exported import SUFFIX as EXPORTED
+from gatewright.compiler.graph.blocks import GatedBlock, gated_blocks
 from gatewright.compiler.graph.flips import FlipReport, flip_report
 from gatewright.compiler.graph.float_executor import run_float
 from gatewright.compiler.graph.graph import Decisions, FloatGraph, QuantisedGraph
@@ -31,6 +32,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import limits_of
 from gatewright.contract.program import Program
+from gatewright.measure.block_work import block_work
 from gatewright.measure.records import ImageRecord, RunRecord, record_run
 from gatewright.models.accuracy import why_no_accuracy
 from gatewright.models.checkpoints import checkpoint as files
@@ -44,9 +46,6 @@ from gatewright.sim.result import SimResult
 
 CALIBRATION_IMAGES = 512
 """Training images from which activation ranges are taken."""
-
-SHOWN_IMAGES = 8
-"""Images whose pixels a run keeps: those whose gate maps the report shows."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,8 @@ def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8
     result = simulate(program, sample)
     expected = run_reference(without_gates(network.graph), sample[None]).outputs_of(0)
     check_outputs("the dense program", result.outputs, expected)
-    return record_run(program, result, counted_macs(network.graph, None))
+    work = block_work(network.graph, gated_blocks(network.graph), None)
+    return record_run(program, result, counted_macs(network.graph, None), work)
 
 
 def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisions) -> None:
@@ -211,24 +211,25 @@ class _Job:
     expected: Outputs
 
 
-_worker: tuple[QuantisedGraph, Compiler, Program | None] | None = None
+_worker: tuple[QuantisedGraph, Sequence[GatedBlock], Compiler, Program | None] | None = None
 
 
 def _start_worker(graph: QuantisedGraph, arch: ArchConfig, live: bool) -> None:
     global _worker
     compiler = Compiler(graph, arch)
-    _worker = graph, compiler, compiler.compile_live() if live else None
+    _worker = graph, gated_blocks(graph), compiler, compiler.compile_live() if live else None
 
 
 def _run_job(job: _Job) -> tuple[int, RunRecord, int | None]:
     """Position, record, and with a live program the cycles of the one that is compiled for the image."""
     assert _worker is not None
-    graph, compiler, live = _worker
+    graph, blocks, compiler, live = _worker
     replay = compiler.compile(job.decisions, job.sample)
     program = replay if live is None else live
     result = simulate(program, job.sample, observe=True)
     check_run(f"image {job.position}", result, job.expected, job.decisions)
-    record = record_run(program, result, counted_macs(graph, job.decisions))
+    work = block_work(graph, blocks, job.decisions)
+    record = record_run(program, result, counted_macs(graph, job.decisions), work)
     return job.position, record, None if live is None else simulate(replay).cycles
 
 
@@ -258,7 +259,7 @@ def run_images(
                 predicted_float=_class_of(evaluation.predicted_float, position),
                 predicted_int8=_class_of(evaluation.predicted_int8, position),
                 run=run,
-                image=images.shown(position) if position < SHOWN_IMAGES else None,
+                image=images.shown(position),
                 replay_cycles=replay_cycles,
                 exit=int(taken[position]) if evaluation.reference.stages.exits else None,
             )

@@ -129,7 +129,8 @@ def _report(
         from gatewright.explain.explain import explain
 
         explanation = explain(network, arch, network.spec.data.test_images(data, explained), live, workers=workers)
-    contents = build_report(arch, about, dense, records, evaluation.flips.gates, sharing, explanation)
+    names, flips = images.source.classes, evaluation.flips.gates
+    contents = build_report(arch, about, dense, records, flips, sharing, explanation, names)
     paths = write_report(contents, out)
     summary = contents["summary"]
     click.echo(f"network    {network.name}")

@@ -139,7 +139,8 @@ def report(use: NetworkUse, arch: ArchConfig, folder: Path, workers: int) -> Pat
     unknown = why_no_accuracy(network.spec, images)
     if unknown is not None:
         about["no_accuracy"] = unknown
-    return write_report(build_report(arch, about, dense, records, evaluation.flips.gates, []), folder)[1]
+    names, flips = images.source.classes, evaluation.flips.gates
+    return write_report(build_report(arch, about, dense, records, flips, classes=names), folder)[1]
 
 
 def _write(path: Path, text: str) -> None:

@@ -23,20 +23,29 @@ UNITS: dict[str, str] = {
 """Of the keys of a row that no other part of a report has."""
 
 
+def exit_names(images: Sequence[ImageRecord]) -> dict[int, str]:
+    """The name of each exit at which any image leaves, by number, in order; none in a network without early exits."""
+    found = {}
+    for image in images:
+        if image.exit is not None:
+            names = [gate.name for gate in image.run.gates if gate.kind == "exit"]
+            found[image.exit] = names[image.exit] if image.exit < len(names) else END
+    return dict(sorted(found.items()))
+
+
 def exit_rows(images: Sequence[ImageRecord]) -> list[dict[str, Any]]:
     """One row for each exit at which any image leaves, in order; none for a network without early exits.
 
     The mean cycles of all images are the sum over exits of share times mean cycles.
     """
     rows = []
-    for number in sorted({image.exit for image in images if image.exit is not None}):
+    for number, name in exit_names(images).items():
         those = [image for image in images if image.exit == number]
-        names = [gate.name for gate in those[0].run.gates if gate.kind == "exit"]
         cycles = np.array([image.run.cycles for image in those])
         rows.append(
             {
                 "exit": number,
-                "name": names[number] if number < len(names) else END,
+                "name": name,
                 "images": len(those),
                 "share": len(those) / len(images),
                 "cycles_mean": float(cycles.mean()),

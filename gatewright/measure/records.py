@@ -51,14 +51,31 @@ class GateDecision:
 
 
 @dataclass(frozen=True)
+class BlockWork:
+    """What gates decide about together, and the MACs of it that a run executes, those of the gates left out.
+
+    ``gates`` and ``layers`` are names, in order; what an early exit alone decides about has no gates.
+    """
+
+    name: str
+    gates: tuple[str, ...]
+    layers: tuple[str, ...]
+    macs: int
+
+
+@dataclass(frozen=True)
 class RunRecord:
-    """One run. ``peak`` is the array's MACs per cycle; ``macs`` counts for the theoretical speedup."""
+    """One run. ``peak`` is the array's MACs per cycle; ``macs`` counts for the theoretical speedup.
+
+    ``blocks`` are those of the network, the same for every run of it; none where nothing is gated.
+    """
 
     cycles: int
     peak: int
     macs: int
     layers: tuple[LayerRecord, ...]
     gates: tuple[GateDecision, ...]
+    blocks: tuple[BlockWork, ...] = ()
 
     @property
     def utilisation(self) -> float:
@@ -77,7 +94,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image: its run and what the networks said. ``image`` is [height, width, 3] uint8, if it is to be shown.
+    """One image: its run and what the networks said. ``image`` is [height, width, 3] uint8, if it can be shown.
 
     ``label`` is None where no accuracy may be computed: the class is not known, or the network was not trained.
     What is predicted is None of a network without a classifier.
@@ -95,7 +112,9 @@ class ImageRecord:
     """In a network with early exits: at which the image leaves, counted from 0; the network's end is the last."""
 
 
-def record_run(program: Program, result: SimResult, macs: int | None = None) -> RunRecord:
+def record_run(
+    program: Program, result: SimResult, macs: int | None = None, blocks: tuple[BlockWork, ...] = ()
+) -> RunRecord:
     """Keep what the report needs of a simulator's result.
 
     ``macs`` is the network's MAC count for this sample, for the theoretical speedup; by default
@@ -134,7 +153,7 @@ def record_run(program: Program, result: SimResult, macs: int | None = None) -> 
     # What lies behind the early exit at which a live program ends has not been decided.
     seen = [gate for gate in program.gates if not program.live or gate.name in result.gates]
     gates = tuple(_decision(program, gate, result) for gate in seen)
-    return RunRecord(result.cycles, peak, counted, tuple(layers), gates)
+    return RunRecord(result.cycles, peak, counted, tuple(layers), gates, blocks)
 
 
 def _names(program: Program) -> list[str]:

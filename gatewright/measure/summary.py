@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.formats import REPORT
+from gatewright.measure.block_work import UNITS as BLOCK_UNITS
+from gatewright.measure.block_work import block_rows
+from gatewright.measure.by_class import UNITS as CLASS_UNITS
+from gatewright.measure.by_class import class_statistics
 from gatewright.measure.causes import MEANINGS, TITLES, Cause
+from gatewright.measure.easy_and_hard import UNITS as EASY_AND_HARD_UNITS
+from gatewright.measure.easy_and_hard import easy_and_hard
 from gatewright.measure.exit_statistics import UNITS as EXIT_UNITS
 from gatewright.measure.exit_statistics import exit_rows
-from gatewright.measure.gate_statistics import cost_map, gate_rows, overall_flip_rate
+from gatewright.measure.gate_statistics import gate_rows, overall_flip_rate
 from gatewright.measure.layer_rows import layer_rows
 from gatewright.measure.records import ImageRecord, RunRecord
 from gatewright.measure.sharing import UNITS as SHARING_UNITS
@@ -48,6 +51,7 @@ def build_report(
     flips: dict[str, float],
     sharing: Sequence[SharingRow] = (),
     explanation: dict[str, Any] | None = None,
+    classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything the report says, as plain data.
 
@@ -68,6 +72,8 @@ def build_report(
         Images alone, and several at a time; empty if that was not asked for.
     explanation
         What ``gatewright explain`` finds out, which has units of its own; None if that was not asked for.
+    classes
+        What classes are called, by number; empty where they have numbers only.
     """
     if not images:
         raise GatewrightError("a report needs at least one image")
@@ -83,7 +89,8 @@ def build_report(
     for image in images:  # the gated network knows which of the dense run's layers its gates touch
         kinds.update(image.run.kinds)
     waterfalls = [_waterfall(dense, image.run, kinds) for image in images]
-    gates, exits = gate_rows(images, flips), exit_rows(images)
+    gates, exits, blocks = gate_rows(images, flips), exit_rows(images), block_rows(dense, images)
+    by_class = class_statistics(images)
     return {
         "format": REPORT.name,
         "arch": arch.to_dict(),
@@ -94,6 +101,9 @@ def build_report(
         "images": [_image_row(dense, image, fall) for image, fall in zip(images, waterfalls, strict=True)],
         "layers": layer_rows(dense, [image.run for image in images], kinds),
         "gates": gates,
+        "blocks": blocks,
+        "class_names": list(classes),
+        "by_class": by_class,
         "exits": exits,
         "sharing": list(sharing),
         "explanation": explanation,
@@ -101,8 +111,14 @@ def build_report(
             "peak_macs": arch.peak_macs,
             "dram_bytes_per_cycle": BEAT_BYTES * arch.dram.beats / arch.dram.per_cycles,
         },
-        "maps": [_map(image) for image in images if image.image is not None],
-        "units": {**UNITS, **(EXIT_UNITS if exits else {}), **(SHARING_UNITS if sharing else {})},
+        "maps": easy_and_hard(images),
+        "units": {
+            **UNITS,
+            **(EXIT_UNITS if exits else {}),
+            **(BLOCK_UNITS | EASY_AND_HARD_UNITS if blocks else {}),
+            **(CLASS_UNITS if by_class else {}),
+            **(SHARING_UNITS if sharing else {}),
+        },
     }
 
 
@@ -200,6 +216,8 @@ def _image_row(dense: RunRecord, image: ImageRecord, fall: Waterfall) -> dict[st
         "speedup_theoretical": fall.theoretical,
         "speedup_realised": fall.realised,
         "utilisation": image.run.utilisation,
+        "macs_by_block": [block.macs for block in image.run.blocks],
+        "exit": image.exit,
         "waterfall": [
             {
                 "cause": step.cause,
@@ -210,19 +228,4 @@ def _image_row(dense: RunRecord, image: ImageRecord, fall: Waterfall) -> dict[st
             }
             for step in fall.steps
         ],
-    }
-
-
-def _map(image: ImageRecord) -> dict[str, Any]:
-    assert image.image is not None
-    pixels = image.image
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise GatewrightError(f"image {image.index} must be uint8 [height, width, 3] to be shown")
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return {
-        "index": int(image.index),
-        "image_png": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
-        "blocks": sum(gate.kind == "spatial" for gate in image.run.gates),
-        "cost": cost_map(image.run.gates, pixels.shape[0], pixels.shape[1]).tolist(),
     }

@@ -41,7 +41,6 @@ _BY_UNIT = {
     "class number": "label predicted_float predicted_int8",
     "decisions": "decisions",
     "tiles": "grid_height grid_width",
-    "blocks": "blocks cost",
 }
 
 UNITS: dict[str, str] = {key: unit for unit, keys in _BY_UNIT.items() for key in keys.split()}

@@ -34,7 +34,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["report", spatial, "--images", "1", "--out", str(folder / "one")],
         ["report", spatial, "--images", "12", "--explain", "1", "--out", many],
         ["report", spatial, "--images", "4", "--live", "--together", "2", "--out", str(folder / "live")],
-        ["report", "exits-resnet20", "--images", "12", "--out", str(folder / "exits")],
+        ["report", "exits-ddi-resnet20-0.8", "--images", "12", "--out", str(folder / "exits")],
         ["report", "bas-resnet20", "--images", "2", "--arch", "4x4", "--out", str(folder / "channels")],
         ["compare", many, str(folder / "live"), "--out", str(folder / "compared")],
         ["compare", many, many, "--out", str(folder / "same")],

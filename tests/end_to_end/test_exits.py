@@ -275,6 +275,12 @@ def test_commands_from_a_checkpoint_to_a_report(tmp_path: Path) -> None:
     mean = sum(row["share"] * row["cycles_mean"] for row in rows)
     assert mean == pytest.approx(summary["cycles_gated_mean"], rel=1e-12) and mean < summary["cycles_dense"]
     assert all(row["cycles_least"] <= row["cycles_mean"] <= row["cycles_most"] for row in rows)
+    behind = {row["name"]: row["executed_mean"] for row in contents["blocks"]}
+    assert behind == {
+        "behind exits.0.fc": pytest.approx(1 - rows[0]["share"]),
+        "behind exits.1.fc": pytest.approx(rows[2]["share"]),
+    }
+    assert contents["by_class"] is None and len(contents["maps"]) == 6, "its weights were drawn: images have no label"
     assert "exit       exits.0.fc: " in reported and "Where images leave" in (out / "report.html").read_text()
     _call("compile", path, "--live", "-o", program)
     texts = [_call("simulate", program, "--network", path, "--image", image) for image in range(6)]

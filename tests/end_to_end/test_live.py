@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -145,4 +146,7 @@ def test_the_report_has_both_programs_cycles(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0 and "one program for all images; compiled for each" in result.output, result.output
     assert "the first 2 images back to back" in result.output
-    assert "one live program for all images" in (tmp_path / "report.html").read_text()
+    page, contents = (tmp_path / "report.html").read_text(), json.loads((tmp_path / "report.json").read_text())
+    assert "one live program for all images" in page and all(f'id="{name}"' in page for name in ("blocks", "classes"))
+    assert [row["label"] for row in contents["by_class"]["classes"]] == [3, 8] and contents["class_names"][3] == "cat"
+    assert [row["macs_dense"] for row in contents["blocks"]] == [4_718_592] * 3 + [3_670_016, 4_718_592, 4_718_592] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gatewright.measure.causes import Cause
-from gatewright.measure.records import GateDecision, ImageRecord, LayerRecord, RunRecord
+from gatewright.measure.records import BlockWork, GateDecision, ImageRecord, LayerRecord, RunRecord
 
 PEAK = 256
 BLOCKS = [(stage, block) for stage in (1, 2, 3) for block in range(3)]
@@ -31,7 +31,7 @@ def _run(rng: np.random.Generator, gated: bool, hardness: float) -> RunRecord:
         _layer("start", "control", 0, {Cause.DRAM: 300, Cause.DISPATCH: 4}, 3072, rng),
         _layer("conv1", "ungated", 442_368, {Cause.LANES: 300, Cause.PIPELINE: 150}, 640, rng),
     ]
-    gates = []
+    gates, blocks = [], []
     for stage, block in BLOCKS:
         channels, size, tile = _SHAPES[stage]
         name = f"layer{stage}.{block}"
@@ -63,9 +63,13 @@ def _run(rng: np.random.Generator, gated: bool, hardness: float) -> RunRecord:
         if stage > 1 and block == 0:
             shortcut = size * size * channels * incoming
             layers.append(_layer(f"{name}.downsample", "ungated", shortcut, {Cause.PIPELINE: 80}, 600, rng))
+        own = [layer for layer in layers if layer.name.startswith(f"{name}.") and layer.kind != "gate"]
+        names = tuple(layer.name for layer in own)
+        decided = (f"{name}.mask_s", f"{name}.mask_c")
+        blocks.append(BlockWork(name, decided, names, sum(layer.macs for layer in own)))
     layers.append(_layer("fc", "ungated", 640, {Cause.PIPELINE: 120, Cause.DRAM: 90}, 700, rng))
     macs = sum(layer.macs for layer in layers)
-    return RunRecord(sum(layer.cycles for layer in layers), PEAK, macs, tuple(layers), tuple(gates))
+    return RunRecord(sum(layer.cycles for layer in layers), PEAK, macs, tuple(layers), tuple(gates), tuple(blocks))
 
 
 def dense_run(seed: int = 0) -> RunRecord:
@@ -73,8 +77,8 @@ def dense_run(seed: int = 0) -> RunRecord:
     return _run(np.random.default_rng(seed), gated=False, hardness=1)
 
 
-def image_records(count: int, seed: int = 1, shown: int = 8) -> list[ImageRecord]:
-    """Gated runs; the first ``shown`` carry their image."""
+def image_records(count: int, seed: int = 1) -> list[ImageRecord]:
+    """Gated runs, with their images."""
     rng = np.random.default_rng(seed)
     records = []
     for index in range(count):
@@ -92,7 +96,7 @@ def image_records(count: int, seed: int = 1, shown: int = 8) -> list[ImageRecord
                 predicted_float=label if correct[0] else (label + 1) % 10,
                 predicted_int8=label if correct[1] else (label + 3) % 10,
                 run=_run(rng, gated=True, hardness=float(rng.uniform(0.25, 0.75))),
-                image=image.reshape(32, 32, 3).astype(np.uint8) if index < shown else None,
+                image=image.reshape(32, 32, 3).astype(np.uint8),
             )
         )
     return records

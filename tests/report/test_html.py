@@ -78,7 +78,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     assert len(set(checker.ids)) == len(checker.ids)
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in checker.links)
     assert {link[1:] for link in checker.links if link.startswith("#")} <= set(checker.ids)
-    assert len(checker.images) == 16  # eight images and their maps
+    assert len(checker.images) == 12  # the three with the least work and the three with the most, and their maps
     assert all(image["alt"] for image in checker.images)
     assert "url(" not in page
     assert "<script" not in page
@@ -87,7 +87,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
 
 def test_every_picture_is_xml_with_a_title_and_a_description(page: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(pictures) == 13  # seven, of which all but that of the layers are there for a narrow window, too
+    assert len(pictures) == 17  # nine, of which all but that of the layers are there for a narrow window, too
     for picture in pictures:
         root = ElementTree.fromstring(picture)
         assert root.get("role") == "img"
@@ -115,17 +115,18 @@ def test_the_headline_is_the_summary(report: dict[str, Any], page: str) -> None:
 
 
 def test_a_network_without_gates_has_a_page_without_them() -> None:
-    images = [replace(image, run=replace(image.run, gates=())) for image in synthetic.image_records(1)]
-    page = render_html(_report(images, {}))
-    assert 'id="gates"' not in page
-    assert 'id="maps"' not in page
+    images = [replace(image, run=replace(image.run, gates=(), blocks=())) for image in synthetic.image_records(1)]
+    dense = replace(synthetic.dense_run(), blocks=())
+    page = render_html(build_report(PRESETS["ultra96"], synthetic.NETWORK, dense, images, {}))
+    assert not [name for name in ("gates", "blocks", "classes", "maps") if f'id="{name}"' in page]
+    assert 'href="#blocks"' not in page
     assert "All 1 image." in page
 
 
 def test_identical_runs_make_a_page() -> None:
     image = synthetic.image_records(1)[0]
     page = render_html(_report([image, replace(image, index=1)], synthetic.flip_rates()))
-    assert page.count("<svg") == 13
+    assert page.count("<svg") == 17
 
 
 def test_bars_of_the_waterfall_join_up() -> None:
