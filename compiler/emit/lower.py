@@ -40,6 +40,7 @@ from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live import check_live
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.row_rings import first_image_rows
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
@@ -101,7 +102,7 @@ class Lowering:
         if self.image_loader.ring is None:
             self.image_loader.whole(lambda: self.loader.load_until(0))
         else:
-            self.image_loader.rows(self.image.first_image_rows)
+            self.image_loader.rows(first_image_rows(self.image))
             self.loader.load_until(0)
         self.context.out.load_next_page()
 
