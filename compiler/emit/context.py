@@ -19,7 +19,7 @@ from gatewright.compiler.plan.network_image import NetworkImage
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, Opcode
-from gatewright.contract.program import GateRecord
+from gatewright.contract.program_parts import GateRecord
 
 EARLIER = 4
 """How much sooner than a live step's work what comes beside it is moved: towards the lists' ends there may be none."""

@@ -44,7 +44,8 @@ from gatewright.compiler.plan.row_rings import first_image_rows
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
-from gatewright.contract.program import GateRecord, LayerKind, Program
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import GateRecord, LayerKind
 
 
 class Lowering:

@@ -12,7 +12,7 @@ from gatewright.contract.arch import PARAMETER_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
 from gatewright.contract.isa import Opcode
-from gatewright.contract.program import ExitRecord, GateRecord
+from gatewright.contract.program_parts import ExitRecord, GateRecord
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

@@ -33,7 +33,7 @@ from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
 from gatewright.contract.isa import Opcode, Space
-from gatewright.contract.program import GateKind, GateRecord
+from gatewright.contract.program_parts import GateKind, GateRecord
 
 Gate = QuantisedSpatialGate | QuantisedAverageGate
 

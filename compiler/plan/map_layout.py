@@ -17,7 +17,7 @@ from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.spills import DramRows
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.encodings import LOGIT_BYTES
-from gatewright.contract.program import Output, OutputKind, Region
+from gatewright.contract.program_parts import Output, OutputKind, Region
 
 if TYPE_CHECKING:
     from gatewright.compiler.plan.network_image import NetworkImage

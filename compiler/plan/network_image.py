@@ -33,7 +33,7 @@ from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.compiler.plan.wake import Wake, wakes_of
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.program import Output, Region
+from gatewright.contract.program_parts import Output, Region
 
 
 @dataclass
