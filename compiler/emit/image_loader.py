@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gatewright.compiler.emit.access import PORT_B, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, writes
 from gatewright.compiler.plan.row_rings import ring_rows
 from gatewright.compiler.plan.spills import DramRows
 from gatewright.contract.arch import BEAT_BYTES

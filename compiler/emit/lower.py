@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.compiler.emit.access import FILTERS_IN_DRAM, PORT_B, reads, writes
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, Listings
-from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_B, Emitter, reads, writes
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, Emitter
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering

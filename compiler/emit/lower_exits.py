@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
+from gatewright.compiler.emit.access import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.lower_gates import masks_of
 from gatewright.compiler.emit.sign_bits import values_signs
 from gatewright.compiler.kinds.exit import QuantisedExit

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.compiler.emit.access import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.bin_averages import average_bins
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.decided_gate import DecidedGate
-from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.following_work import FollowingWork
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork

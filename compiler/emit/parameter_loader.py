@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import writes
 from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.channel_blocks import PARAMETER_PIECE
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
