@@ -141,9 +141,8 @@ class FilterLoader:
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
-        return Weights(
-            self.room.base(region), group_vectors(self.context, bank, group), bank.pieces_in(group)[piece].first
-        )
+        vectors = group_vectors(self.context, bank, group)
+        return Weights(self.room.base(region), vectors, bank.pieces_in(group)[piece].first)
 
     def still_needed(self, name: str, group: int, serial: int, slices: Slices) -> None:
         """Of a group that takes turns with others the products that are left read no more than these slices."""
