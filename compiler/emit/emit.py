@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gatewright.compiler.emit.access import Access, reads
 from gatewright.compiler.emit.clocks import Clock, Clocks, Wait
 from gatewright.compiler.emit.users import Users
-from gatewright.compiler.plan.allocate import REGION_GRANULE
+from gatewright.compiler.plan.operand_ring import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column

@@ -7,9 +7,9 @@ from collections import deque
 from gatewright.compiler.emit.context import Context, addressable_words
 from gatewright.compiler.emit.filter_load import group_vectors, piece_words
 from gatewright.compiler.emit.filter_use import Use
-from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.filters import FilterBank, Slices
 from gatewright.compiler.plan.layout import slices_of
+from gatewright.compiler.plan.operand_ring import Ring
 from gatewright.contract.isa import Space
 
 

@@ -21,8 +21,8 @@ from gatewright.compiler.interleave.new_places import NewPlaces
 from gatewright.compiler.interleave.order import Cost, HeldUpError, Placed, interleave
 from gatewright.compiler.interleave.places import ACCUMULATOR, MASK, PARAMETER, PATCH, SCRATCHPAD, TABLE, WEIGHT
 from gatewright.compiler.interleave.recording import OPERANDS, POOLS, Recorded, Recorder, Region
-from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.operand_ring import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import encode
