@@ -29,6 +29,7 @@ from benchmarks.growth import NETWORKS as DENSE
 from benchmarks.growth import prepared
 from benchmarks.published import PAPER
 from gatewright import flow
+from gatewright.agreement import check_outputs, check_run
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.graph import QuantisedGraph
@@ -218,9 +219,9 @@ def _measured(name: str, graph: QuantisedGraph, inputs: npt.NDArray[np.int8], ed
         decisions = reference.decisions_of(number)
         program = compiler.compile(decisions, image)
         result = simulate(program, observe=bool(decisions))
-        flow.check_outputs(f"{name}, image {number}", result.outputs, reference.outputs_of(number))
+        check_outputs(f"{name}, image {number}", result.outputs, reference.outputs_of(number))
         if decisions:
-            flow.check_run(f"{name}, image {number}", result, reference.outputs_of(number), decisions)
+            check_run(f"{name}, image {number}", result, reference.outputs_of(number), decisions)
         cycles.append(result.cycles)
         macs.append(counted_macs(graph, decisions or None))
         moved.append(dram_traffic(program, result))

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from gatewright.agreement import check_outputs
 from gatewright.compiler.graph.reference import ReferenceResult, run_reference
 from gatewright.compiler.quantise.quantise import quantise_input
 from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.exits import integer_limits, with_thresholds
 from gatewright.contract.program import Program
-from gatewright.flow import Network, check_outputs, compile_dense, compile_live, limit_threads, load_network
+from gatewright.flow import Network, compile_dense, compile_live, limit_threads, load_network
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.datasets.images import ImageSet
 from gatewright.models.families.early_exits import EarlyExits

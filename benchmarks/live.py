@@ -22,11 +22,12 @@ from benchmarks.gated_cases import MASKS, MODES, Case
 from benchmarks.published import PAPER
 from benchmarks.synthetic_networks import Aimed, aim_for_ratio
 from benchmarks.table3 import QUICK_IMAGES, SYNTHETIC
+from gatewright.agreement import check_run
 from gatewright.compiler.compile import Compiler
 from gatewright.contract.arch import ArchConfig, load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
-from gatewright.flow import check_run, limit_threads
+from gatewright.flow import limit_threads
 from gatewright.models.datasets.imagenet import IMAGENET
 from gatewright.models.families.spec import NetworkSpec
 from gatewright.models.synthetic.noise import noise_images

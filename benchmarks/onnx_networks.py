@@ -34,7 +34,7 @@ from open_nsfw import as_the_file_takes_them, read_open_nsfw
 from safetensors.torch import load_file
 from torch import nn
 
-from gatewright import flow
+from gatewright.agreement import check_outputs
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.quantise.quantise import quantise_input
@@ -130,7 +130,7 @@ def cycles(path: Path, image: npt.NDArray[np.float32], arch_name: str) -> int:
     _, _, graph = load_own(path)
     sample = quantise_input(image[None], graph)
     result = simulate(Compiler(graph, load_arch(arch_name)).compile({}, sample[0]), sample[0])
-    flow.check_outputs(path.name, result.outputs, run_reference(graph, sample).outputs_of(0))
+    check_outputs(path.name, result.outputs, run_reference(graph, sample).outputs_of(0))
     return result.cycles
 
 

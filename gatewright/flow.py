@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from gatewright.agreement import check_outputs, check_run
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.frontend.exported import SUFFIX as EXPORTED
@@ -42,7 +43,6 @@ from gatewright.models.own import OwnSpec
 from gatewright.models.zoo.catalogue import find, name_of
 from gatewright.own_network import load_own
 from gatewright.sim.fast.machine import simulate
-from gatewright.sim.result import SimResult
 
 CALIBRATION_IMAGES = 512
 """Training images from which activation ranges are taken."""
@@ -171,36 +171,6 @@ def dense_record(network: Network, arch: ArchConfig, sample: npt.NDArray[np.int8
     check_outputs("the dense program", result.outputs, expected)
     work = block_work(network.graph, gated_blocks(network.graph), None)
     return record_run(program, result, counted_macs(network.graph, None), work)
-
-
-def check_run(name: str, result: SimResult, expected: Outputs, decisions: Decisions) -> None:
-    """An observed run must end with the reference's results, and every gate have decided as the reference did."""
-    check_outputs(name, result.outputs, expected)
-    check_gates(name, result.gates, decisions)
-
-
-def check_gates(name: str, gates: Mapping[str, npt.NDArray[np.bool_]], decisions: Decisions) -> None:
-    """The gates that a run has evaluated, [bits] by name, must be the reference's, and have decided as they did."""
-    if gates.keys() != decisions.keys():
-        missing, more = sorted(decisions.keys() - gates.keys()), sorted(gates.keys() - decisions.keys())
-        raise AssertionError(f"{name}: gates {', '.join(missing) or 'none'} were not evaluated, {more} were besides")
-    for gate, decision in decisions.items():
-        different = int(np.count_nonzero(gates[gate] != decision.reshape(-1)))
-        if different:
-            raise AssertionError(f"{name}: {different} decisions of gate {gate} differ from the reference's")
-
-
-def check_outputs(name: str, outputs: Outputs, expected: Outputs) -> None:
-    """What a run gives, by name, must be the reference's results."""
-    if outputs.keys() != expected.keys():
-        raise AssertionError(f"{name}: the outputs are {list(outputs)}, the reference's {list(expected)}")
-    for output, values in expected.items():
-        got = outputs[output]
-        if values.ndim == 1 and not np.array_equal(got, values):
-            raise AssertionError(f"{name}: logits {got.tolist()} differ from the reference's {values.tolist()}")
-        if not np.array_equal(got, values):
-            different = np.count_nonzero(got != values)
-            raise AssertionError(f"{name}: {different} values of output {output} differ from the reference's")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from gatewright.agreement import check_outputs
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.emit.lower import gates_everywhere
 from gatewright.compiler.graph.macs import counted_macs
@@ -15,7 +16,7 @@ from gatewright.compiler.interleave.group import Request
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program, belonging_to
-from gatewright.flow import Evaluation, Network, check_outputs
+from gatewright.flow import Evaluation, Network
 from gatewright.measure.costs import instruction_costs
 from gatewright.measure.latency import latencies
 from gatewright.measure.sharing import SharingRow, sharing_row

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.agreement import check_gates, check_outputs
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.graph.reference import Outputs, ReferenceResult, run_reference
 from gatewright.compiler.quantise.quantise import quantise_input
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import lay_out, values_of
 from gatewright.contract.program import Program, belonging_to
-from gatewright.flow import Evaluation, Network, check_gates, check_outputs, limit_threads
+from gatewright.flow import Evaluation, Network, limit_threads
 from gatewright.models.datasets.images import ImageSet
 from gatewright.sim.fast.machine import simulate_images
 from gatewright.sim.result import SimResult

@@ -7,8 +7,9 @@ from amaranth.lib.wiring import Member, Out, Signature
 from gatewright.contract.arch import BEAT_BYTES, PORT_BYTES
 from gatewright.contract.isa import UNIT_BITS, UNITS
 from gatewright.contract.registers import ADDRESS_BITS
+from gatewright.hw.bus import read_bus, write_bus
 from gatewright.hw.control.axi_lite import axi_lite_signature
-from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, WRITE_COUNT_BITS, read_bus, write_bus
+from gatewright.hw.signatures import SCRATCHPAD_ADDRESS_BITS, WRITE_COUNT_BITS
 
 LITE_PORTS: dict[str, Member] = dict(axi_lite_signature(ADDRESS_BITS).members)
 """AXI4-Lite, ``s_axi_*``."""

@@ -22,7 +22,6 @@ from gatewright.contract.arch import (
     ArchConfig,
 )
 from gatewright.contract.arithmetic import ACCUMULATOR_BITS
-from gatewright.contract.axi import ADDRESS_BITS
 from gatewright.contract.encodings import (
     INSTRUCTION_BEATS,
     MASK_GROUP_BITS,
@@ -31,8 +30,8 @@ from gatewright.contract.encodings import (
     TABLE_ENTRIES_PER_BEAT,
     TABLE_ENTRY_BITS,
 )
-from gatewright.contract.isa import UNITS, Opcode, Unit
-from gatewright.hw.layouts import COUNTS, head_layout, operand_layout
+from gatewright.contract.isa import Opcode
+from gatewright.hw.layouts import operand_layout
 
 BEAT_BITS = 8 * BEAT_BYTES
 SCRATCHPAD_ADDRESS_BITS = operand_layout(Opcode.LOAD)["address"].width
@@ -59,28 +58,6 @@ def table_counts(arch: ArchConfig) -> data.ArrayLayout:
 def lanes(count: int, bits: int = 8) -> data.ArrayLayout:
     """``count`` lanes of ``bits`` bits, lane 0 lowest."""
     return data.ArrayLayout(bits, count)
-
-
-def head_signature(unit: Unit) -> wiring.Signature:
-    """A unit's view of its queue. ``take`` in a cycle is the start s; allowed only while ``valid``.
-
-    ``valid``: the head has been at the head for DECODE_LATENCY cycles. ``waits_met``: its waits hold now.
-    ``head`` holds its value from the cycle in which it comes to the head.
-    """
-    return wiring.Signature({"head": In(head_layout(unit)), "valid": In(1), "waits_met": In(1), "take": Out(1)})
-
-
-def progress_signature() -> wiring.Signature:
-    """What a unit tells: ``start`` in cycle s, ``run`` in cycle r, ``retire`` in cycle e - 1; one cycle each."""
-    return wiring.Signature({"start": Out(1), "run": Out(1), "retire": Out(1)})
-
-
-def completions_signature() -> wiring.Signature:
-    """The units' completion ``counts``, and by ``retires`` (by ``Unit``) those that rise at the end of this cycle.
-
-    ``idle``: all that was given is complete, unless some was given in this cycle or the two before.
-    """
-    return wiring.Signature({"counts": In(COUNTS), "retires": In(UNITS), "idle": In(1)})
 
 
 def table_read() -> wiring.Signature:
@@ -280,53 +257,5 @@ def instruction_write(arch: ArchConfig) -> wiring.Signature:
             "entry": Out(ceil_log2(arch.instruction_entries)),
             "part": Out(ceil_log2(INSTRUCTION_BEATS)),
             "data": Out(BEAT_BITS),
-        }
-    )
-
-
-def boot_signature(arch: ArchConfig) -> wiring.Signature:
-    """The sequencer tells LOAD to read page 0: ``start`` in cycle 0; ``done`` from the cycle e of the boot load on."""
-    return wiring.Signature(
-        {
-            "start": Out(1),
-            "address": Out(ADDRESS_BITS),
-            "beats": Out(ceil_log2(arch.page_instructions * INSTRUCTION_BEATS + 1)),
-            "done": In(1),
-        }
-    )
-
-
-def read_bus() -> wiring.Signature:
-    """AXI read channels, from the master: incrementing bursts of 16-byte beats, one ID, in order."""
-    return wiring.Signature(
-        {
-            "ar_valid": Out(1),
-            "ar_ready": In(1),
-            "ar_address": Out(ADDRESS_BITS),
-            "ar_length": Out(8),
-            "r_valid": In(1),
-            "r_ready": Out(1),
-            "r_data": In(BEAT_BITS),
-            "r_response": In(2),
-            "r_last": In(1),
-        }
-    )
-
-
-def write_bus() -> wiring.Signature:
-    """AXI write channels, from the master."""
-    return wiring.Signature(
-        {
-            "aw_valid": Out(1),
-            "aw_ready": In(1),
-            "aw_address": Out(ADDRESS_BITS),
-            "aw_length": Out(8),
-            "w_valid": Out(1),
-            "w_ready": In(1),
-            "w_data": Out(BEAT_BITS),
-            "w_last": Out(1),
-            "b_valid": In(1),
-            "b_ready": Out(1),
-            "b_response": In(2),
         }
     )

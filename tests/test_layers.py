@@ -9,7 +9,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"contract", "driver"}),
     frozenset({"boards"}),
     frozenset({"from_onnx", "listing", "models", "compiler", "sim", "hw"}),
-    frozenset({"verify", "measure", "vivado", "bringup", "driver_export"}),
+    frozenset({"verify", "measure", "vivado", "agreement", "bringup", "driver_export"}),
     frozenset({"machines"}),
     frozenset({"report", "board_export"}),
     frozenset({"own_network"}),

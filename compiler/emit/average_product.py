@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from gatewright.compiler.emit.access import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather_into, multiply, tables_of
 from gatewright.compiler.emit.placed_maps import Kernel, OutputMap, SourceMap

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.placed_maps import ADDRESS_SPACE
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.bin_windows import areas, bin_windows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import PORT_B, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, writes
 from gatewright.compiler.plan.by_taps import ZERO_BEATS
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import NO_TABLE, Opcode, Space

@@ -13,13 +13,13 @@ from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.emit.postponed import PostponedStores
 from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.kinds.interpolation import QuantisedInterpolation
-from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.layout import IMAGE_ALIGNMENT
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.operand_ring import Ring
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import FORMATS, Opcode
-from gatewright.contract.program import GateRecord
+from gatewright.contract.program_parts import GateRecord
 
 EARLIER = 4
 """How much sooner than a live step's work what comes beside it is moved: towards the lists' ends there may be none."""

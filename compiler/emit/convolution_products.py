@@ -18,6 +18,7 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.depthwise import suitable_edge, windowed
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
+from gatewright.compiler.plan.row_rings import kept_rows, ring_rows
 from gatewright.compiler.plan.several_sources import part_slices
 from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, computed_edge
 from gatewright.contract.errors import GatewrightError
@@ -224,10 +225,10 @@ class ConvolutionProducts:
 
     def ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""
-        rows = self.image.ring_rows(tensor, pitch) if pitch else None
+        rows = ring_rows(self.image, tensor, pitch) if pitch else None
         if rows is None:
             return None
-        needed = min(self.graph.shapes[tensor].height, self.image.kept_rows(tensor))
+        needed = min(self.graph.shapes[tensor].height, kept_rows(self.image, tensor))
         if rows < needed:
             raise GatewrightError(
                 f"arch {self.arch.name}: {needed} rows of tensor {tensor} must be kept, {needed * pitch} bytes; beside "

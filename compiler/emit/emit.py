@@ -2,7 +2,7 @@
 
 The emitter knows what every instruction reads and writes (``Access``) and derives its waits: it
 must follow the last writers of what it reads, and the last writers and readers of what it writes.
-A wait that another one implies is dropped, by vector clocks, so that three are enough. The emitter
+A wait that another one implies is dropped (``Clocks``), so that three are enough. The emitter
 also lays the program out in instruction pages, each of which loads the next.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.compiler.emit.users import UNITS, Users
-from gatewright.compiler.plan.allocate import REGION_GRANULE
+from gatewright.compiler.emit.access import Access, reads
+from gatewright.compiler.emit.clocks import Clock, Clocks, Wait
+from gatewright.compiler.emit.users import Users
+from gatewright.compiler.plan.operand_ring import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, BEAT_BYTES, INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.isa import COLUMNS, COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
@@ -31,9 +32,6 @@ FIRST_PAGE = 32
 PAGE = 64
 """Instructions of the other pages, if half the memory holds them: more would hold up the filters behind them."""
 
-_OVERLAPPING = (Unit.LOAD, Unit.ARRAY)
-"""Units that may begin an instruction before the one before it is complete."""
-
 _LEFT_OUT = (Opcode.GATHER, Opcode.MATMUL, Opcode.EPILOGUE)
 """What a table without entries leaves without work: what is loaded and stored beside may be others'."""
 
@@ -45,43 +43,6 @@ _TABLE_FIELDS = {
 }
 _MASK_FIELDS = {Opcode.GATHER: [column(Opcode.GATHER, "source_mask")]}
 
-Clock = list[int]
-
-
-class Access(NamedTuple):
-    """A half-open range of a memory that an instruction reads or writes.
-
-    ``early`` marks what it reads before its waits are looked at (the epilogue's parameters).
-    """
-
-    memory: str
-    low: int
-    high: int
-    write: bool = False
-    early: bool = False
-
-
-PORT_B = Access("port B", 0, 1, write=True)
-"""The use of the scratchpad's port B, which has no arbiter: its users follow one another."""
-
-
-TABLE_PORT = Access("table port", 0, 1, write=True)
-"""The use of the tables' write port, which has no arbiter either."""
-
-
-FILTERS_IN_DRAM = "filters in DRAM", 0, 1
-"""Filters that the program makes: who loads them follows who stored them."""
-
-
-def reads(memory: str, low: int, high: int) -> Access:
-    """A read of [low, high)."""
-    return Access(memory, low, high)
-
-
-def writes(memory: str, low: int, high: int) -> Access:
-    """A write of [low, high)."""
-    return Access(memory, low, high, write=True)
-
 
 class Emitter:
     """Collects the instructions of one program."""
@@ -92,7 +53,7 @@ class Emitter:
         self.layers: list[str] = []
         self.layer = START
         self.page_starts = [0]
-        self.counts = [0] * UNITS
+        self._clocks = Clocks()
         self._users = Users(
             {
                 "scratchpad": (arch.scratchpad_bytes, BEAT_BYTES),
@@ -107,14 +68,11 @@ class Emitter:
                 "filters in DRAM": (1, 1),
             }
         )
-        self._start_clock: list[Clock] = [[0] * UNITS for _ in range(UNITS)]
-        self._done_clock: list[list[Clock]] = [[[0] * UNITS] for _ in range(UNITS)]
         self.before_writes: Callable[[Sequence[Access]], None] = lambda accesses: None
         """Called before every instruction with what it reads and writes: others may have to come first."""
         self._only_with: int | None = None
         self._skip = -1
         self._skips_without: int | None = None
-        self._dispatched: Clock = [0] * UNITS
         self._page_size = FIRST_PAGE
         self._pages = arch.instruction_entries // self._whole_page
         self._pages_ahead = min(pages_ahead, self._pages - 1)
@@ -136,21 +94,21 @@ class Emitter:
         # A unit's own order suffices, but for a LOAD that picks rows by a table that a LOAD brings.
         if unit != Unit.LOAD or not any(a.memory == "table" and not a.write for a in accesses):
             needed[unit] = 0
-        base = self._base_clock(unit)
+        base = self._clocks.base(unit)
         if unit == Unit.EPILOGUE:
             early = self._users.before(self._users.spans([a for a in accesses if a.early]))
             early[unit] = 0
             if any(n > b for n, b in zip(early, base, strict=True)):
                 self._guard(early)
-                base = self._base_clock(unit)
-        waits = self._prune(needed, base)
+                base = self._clocks.base(unit)
+        waits = self._clocks.waits(needed, base)
         while len(waits) > WAITS:
             self._wait_before(opcode, waits[:WAITS], base)
-            base = self._base_clock(unit)
-            waits = self._prune(needed, base)
+            base = self._clocks.base(unit)
+            waits = self._clocks.waits(needed, base)
         row = self._append(opcode, waits, values)
-        self._complete(unit, waits, base)
-        self._users.record(spans, unit, self.counts[unit])
+        self._clocks.complete(unit, waits, base)
+        self._users.record(spans, unit, self._clocks.counts[unit])
         return row
 
     @property
@@ -170,9 +128,9 @@ class Emitter:
     def _decide_by(self, opcode: Opcode, table: int) -> int:
         """Append an instruction of the sequencer that looks at a table's count."""
         needed = self._users.before(self._users.spans([reads("table", table, table + 1)]))
-        waits = self._prune(needed, self._dispatched)
+        waits = self._clocks.waits(needed, self._clocks.dispatched)
         row = self._append(opcode, waits, {"count_table": table})
-        self._dispatch_behind(waits)
+        self._clocks.dispatch_behind(waits)
         return row
 
     def load_next_page(self) -> None:
@@ -183,11 +141,11 @@ class Emitter:
     def _load_page(self) -> None:
         """Emit the LOAD of the next page that has not been asked for."""
         entry = len(self._page_loads) % self._pages * self._whole_page
-        base = self._base_clock(Unit.LOAD)
+        base = self._clocks.base(Unit.LOAD)
         fields = {"space": int(Space.INSTRUCTIONS), "address": entry, "rows": 1, "row_table": NO_TABLE}
         self._append(Opcode.LOAD, [], fields)
-        self._complete(Unit.LOAD, [], base)
-        self._page_loads.append(self.counts[Unit.LOAD])
+        self._clocks.complete(Unit.LOAD, [], base)
+        self._page_loads.append(self._clocks.counts[Unit.LOAD])
 
     def finish(self, code_address: int) -> npt.NDArray[np.int64]:
         """Append END, fill in the pages' addresses and sizes, and return the decoded table."""
@@ -206,7 +164,7 @@ class Emitter:
                 code[row, rows_] = 0
         return code
 
-    def _append(self, opcode: Opcode, waits: list[tuple[int, int]], values: dict[str, int]) -> int:
+    def _append(self, opcode: Opcode, waits: list[Wait], values: dict[str, int]) -> int:
         row = [0] * COLUMNS
         row[0] = opcode
         for index, (unit, count) in enumerate(waits):
@@ -223,42 +181,16 @@ class Emitter:
         self.layers.append(self.layer)
         return len(self.rows) - 1
 
-    def _base_clock(self, unit: Unit) -> Clock:
-        """What is certainly complete when the unit begins its next instruction."""
-        base = self._start_clock[unit]
-        if unit not in _OVERLAPPING:
-            base = [max(a, b) for a, b in zip(base, self._done_clock[unit][-1], strict=True)]
-        return base
-
-    def _prune(self, needed: Clock, base: Clock) -> list[tuple[int, int]]:
-        wanted = [(unit, count) for unit, count in enumerate(needed) if count > base[unit]]
-        kept = [
-            (unit, count)
-            for unit, count in wanted
-            if not any(other != unit and self._done_clock[other][n][unit] >= count for other, n in wanted)
-        ]
-        return kept
-
-    def _complete(self, unit: Unit, waits: list[tuple[int, int]], base: Clock) -> None:
-        start = list(base)
-        for other, count in waits:
-            start = [max(a, b) for a, b in zip(start, self._done_clock[other][count], strict=True)]
-        self._start_clock[unit] = start
-        self.counts[unit] += 1
-        done = [max(a, b) for a, b in zip(start, self._done_clock[unit][-1], strict=True)]
-        done[unit] = self.counts[unit]
-        self._done_clock[unit].append(done)
-
-    def _wait_before(self, opcode: Opcode, waits: list[tuple[int, int]], base: Clock) -> None:
+    def _wait_before(self, opcode: Opcode, waits: list[Wait], base: Clock) -> None:
         """An instruction of a kind without work that waits, for one that has more to wait for than the ISA has room."""
         self._append(opcode, waits, {"tile": 1})
-        self._complete(FORMATS[opcode].unit, waits, base)
+        self._clocks.complete(FORMATS[opcode].unit, waits, base)
         self._turn_page_if_full()
 
     def _guard(self, early: Clock) -> None:
         """An empty EPILOGUE that waits for what the next one reads before its own waits."""
-        base = self._base_clock(Unit.EPILOGUE)
-        self._wait_before(Opcode.EPILOGUE, self._prune(early, base), base)
+        base = self._clocks.base(Unit.EPILOGUE)
+        self._wait_before(Opcode.EPILOGUE, self._clocks.waits(early, base), base)
 
     @contextmanager
     def left_out_without(self, table: int | None) -> Iterator[None]:
@@ -292,15 +224,6 @@ class Emitter:
             self.rows[self._skip][place] = len(self.rows) - self._skip - 1
         self._skips_without = None
 
-    def _dispatch_behind(self, waits: list[tuple[int, int]]) -> None:
-        """Note what is complete before anything is dispatched behind an instruction of the sequencer with waits."""
-        for unit, count in waits:
-            behind = self._done_clock[unit][count]
-            self._dispatched = [max(pair) for pair in zip(self._dispatched, behind, strict=True)]
-        self._start_clock = [
-            [max(pair) for pair in zip(clock, self._dispatched, strict=True)] for clock in self._start_clock
-        ]
-
     def _turn_page_if_full(self) -> None:
         """Close the page two rows early: room for the load of the next page and for NEXT."""
         used = len(self.rows) - self.page_starts[-1]
@@ -315,7 +238,7 @@ class Emitter:
         self._append(Opcode.NEXT, [(int(Unit.LOAD), self._page_loads[page])], {"entry": entry})
         self.layer = layer
         # What is dispatched from here on comes behind the page's LOAD, and so behind all that this one was behind.
-        self._dispatch_behind([(int(Unit.LOAD), self._page_loads[page])])
+        self._clocks.dispatch_behind([(int(Unit.LOAD), self._page_loads[page])])
         self.page_starts.append(len(self.rows))
         self._page_size = self._whole_page
         while len(self._page_loads) <= page + self._pages_ahead:

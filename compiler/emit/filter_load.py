@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import FILTERS_IN_DRAM, reads, writes
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.decided_gate import DecidedGate
-from gatewright.compiler.emit.emit import FILTERS_IN_DRAM, reads, writes
 from gatewright.compiler.emit.filter_use import Use
 from gatewright.compiler.plan.filters import FilterBank
 from gatewright.compiler.plan.layout import padded_vectors, slices_of

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
-from gatewright.compiler.emit.context import Context, addressable_words
+from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.filter_load import emit_load, group_vectors, picked_rows, piece_words, used_filters
 from gatewright.compiler.emit.filter_order import FilterOrder
+from gatewright.compiler.emit.filter_room import FilterRoom
 from gatewright.compiler.emit.filter_use import Use, Weights, region_name
 from gatewright.compiler.emit.parameter_loader import ParameterLoader
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
-from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.filters import FilterBank, Slices
-from gatewright.compiler.plan.layout import slices_of
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Space
 
 AHEAD = 5
 """Layers whose filters may be loaded before it is their turn. More would fill LOAD's queue and stop the sequencer."""
@@ -37,8 +34,7 @@ class FilterLoader:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        arch = context.arch
-        self.ring = Ring(addressable_words(arch.weight_words, "weight_base"), "weight buffer")
+        self.room = FilterRoom(context)
         self.order = FilterOrder(context)
         self.turn, self.banks_of = self.order.turn, self.order.banks_of
         self._parameters = ParameterLoader(context)
@@ -46,8 +42,6 @@ class FilterLoader:
         whole = set() if context.live else whole
         self._follows = {bank: la.tile_gate for la in self.order.layers if la.tile_gate in whole for bank in la.banks}
         """The gates of whole maps without whose decision banks are not loaded; a live program loads them anyhow."""
-        self._bases: dict[str, int] = {}
-        """Where regions begin of which only a part is still needed."""
         self._made = frozenset(context.not_stored)
         """The banks that the program itself brings to DRAM."""
         self._horizon = -1
@@ -56,7 +50,6 @@ class FilterLoader:
         """Layers behind which no filters come until what their maps in DRAM bring first is on its way; see `begun`."""
         self.last_turn = len(self.order.layers)
         """The last layer that the program has."""
-        self._streaming: deque[str] = deque()
         self._short = "", ""
         """The buffer that held up the last load that was not emitted, and its key in the architecture."""
         self._beside: list[str] = []
@@ -104,19 +97,19 @@ class FilterLoader:
         words = piece_words(self.context, head)
         use = self.order.pending[1] if len(self.order.pending) > 1 else head
         if (
-            self.take_turns(head.bank)
+            self.room.take_turns(head.bank)
             or use.bank is head.bank
             or not self._may_load(use)
             or self._skipped(use.tile_gate)
         ):
             return
-        if self.ring.place(words, self.ring.live) is not None:
+        if self.room.ring.place(words, self.room.ring.live) is not None:
             return
         if not self._load_parameters(use.bank):
             return
         region = use.region
-        beside = [name for name in self._beside if name in self.ring.live]
-        room = len(beside) < MOST_BESIDE and self.ring.leaves_room(words, piece_words(self.context, use), beside)
+        beside = [name for name in self._beside if name in self.room.ring.live]
+        room = len(beside) < MOST_BESIDE and self.room.ring.leaves_room(words, piece_words(self.context, use), beside)
         if room and self._load(use):
             self._beside = [*beside, region]
             if use.advance(use.bank.groups(self.filters_of(use.bank))):
@@ -130,7 +123,7 @@ class FilterLoader:
     def is_loaded(self, name: str) -> bool:
         """Whether the LOAD of a resident bank, or of the first piece of a streamed one, has been emitted."""
         bank = self.context.image.banks[name]
-        return region_name(bank, 0, 0, 0) in self.ring.live
+        return region_name(bank, 0, 0, 0) in self.room.ring.live
 
     def weights(self, name: str, group: int = 0, piece: int = 0, serial: int = 0) -> Weights:
         """A piece of a group of a bank; group and piece are 0 for a resident one."""
@@ -138,36 +131,24 @@ class FilterLoader:
         if not bank.streamed:
             group = piece = 0
         region = region_name(bank, serial, group, piece)
-        if region not in self.ring.live:
+        if region not in self.room.ring.live:
             self.load_until(self._horizon)
-        if region not in self.ring.live:
+        if region not in self.room.ring.live:
             self._load_now(bank, serial, region)
-        if region not in self.ring.live:
+        if region not in self.room.ring.live:
             arch = self.context.arch
             buffer, key = self._short
             raise GatewrightError(
                 f"arch {arch.name}: the {buffer} cannot hold what {name} needs beside what is in use; raise {key}"
             )
-        base = self._bases.get(region, self.ring.live[region][0])
-        return Weights(base, group_vectors(self.context, bank, group), bank.pieces_in(group)[piece].first)
-
-    def take_turns(self, bank: FilterBank) -> bool:
-        """Whether a live bank's groups lie at the buffer's begin and at its end in turn, since two do not fit.
-
-        They fit if the gate leaves out enough channels, and a LOAD waits for those products alone that read where it
-        writes: the even groups' last slices, and the odd ones' first.
-        """
-        words = bank.vectors * slices_of(bank.reduction, self.context.arch)
-        gated = self.context.live and bank.gate is not None and bank.space == Space.WEIGHTS_BY_REDUCTION
-        return gated and bank.streamed and not bank.by_taps and words * 2 > self.ring.size
+        vectors = group_vectors(self.context, bank, group)
+        return Weights(self.room.base(region), vectors, bank.pieces_in(group)[piece].first)
 
     def still_needed(self, name: str, group: int, serial: int, slices: Slices) -> None:
         """Of a group that takes turns with others the products that are left read no more than these slices."""
         bank = self.context.image.banks[name]
         region = region_name(bank, serial, group, 0)
-        base = self._bases.setdefault(region, self.ring.live[region][0])
-        vectors = group_vectors(self.context, bank, group)
-        self.ring.shrink(region, base + slices.first * vectors, base + (slices.first + slices.count) * vectors)
+        self.room.shrink(region, slices, group_vectors(self.context, bank, group))
         self.load_until(self._horizon)
 
     def parameters(self, name: str, group: int, serial: int) -> int | None:
@@ -177,7 +158,7 @@ class FilterLoader:
     def _load_now(self, bank: FilterBank, serial: int, region: str) -> None:
         """Load what is needed at once before what is ahead of it, or is more than may be loaded ahead."""
         wanted = serial if bank.streamed else 0
-        while region not in self.ring.live:
+        while region not in self.room.ring.live:
             use = next((use for use in self.order.pending if use.bank is bank and use.serial == wanted), None)
             if use is None or not self._load_parameters(bank) or not self._load(use):
                 return
@@ -214,19 +195,17 @@ class FilterLoader:
     def release(self, layer: QuantisedLayer) -> None:
         """The layer's instructions are all emitted. What it did not use of a streamed bank gives way."""
         for bank in self.banks_of(layer):
-            self.ring.release(bank.name)
+            self.room.ring.release(bank.name)
             self._unreleased.remove(bank.name)
             self.order.drop(bank)
-            for region in [region for region in self._streaming if region.startswith(f"{bank.name} (")]:
+            for region in self.room.streaming_of(bank):
                 self._release(region)
 
     def _release(self, region: str, parameters: bool = True) -> None:
         """A streamed piece gives way."""
-        self.ring.release(region)
-        self._bases.pop(region, None)
+        self.room.release(region)
         if parameters:
             self._parameters.release(region)
-        self._streaming.remove(region)
 
     def _skipped(self, gate: str | None) -> bool:
         """Whether no tile of a gate is active, so that its layers' filters are not needed."""
@@ -245,7 +224,7 @@ class FilterLoader:
         """Load what is left of a use; False while there is no room."""
         groups = use.bank.groups(self.filters_of(use.bank))
         while use.group < groups:
-            if use.bank.streamed and len(self._streaming) >= PIECES_AHEAD:
+            if use.bank.streamed and len(self.room.streaming) >= PIECES_AHEAD:
                 return False
             if not self._load(use):
                 return False
@@ -253,42 +232,16 @@ class FilterLoader:
                 break
         return True
 
-    def _reserve_chain(self, bank: FilterBank) -> bool:
-        """Keep room for all resident filters of a chain that begins with a bank's layer: they are there together."""
-        image = self.context.image
-        chain = next((chain for chain in image.chains if chain.layers[0].name == bank.name), None)
-        if chain is None or bank.streamed:
-            return True
-        banks = [image.banks[layer.name] for layer in chain.layers]
-        words = {
-            b.name: b.pieces[0].count * group_vectors(self.context, b, 0) for b in banks if not b.streamed and b.rows
-        }
-        return self.ring.reserve(words)
-
-    def _take(self, use: Use, region: str, words: int) -> int | None:
-        """Room for a region, or None."""
-        if not self._reserve_chain(use.bank):
-            return None
-        if not self.take_turns(use.bank):
-            return self.ring.take(region, words)
-        base = self.ring.take_at(region, words, (self.ring.size - words) * (use.group % 2))
-        urgent = not any(name.startswith(f"{use.bank.name} (") for name in self._streaming)
-        return self.ring.take(region, words) if base is None and urgent else base
-
     def _load(self, use: Use) -> bool:
         """Load one piece of one group, if there is room."""
         bank, arch, region = use.bank, self.context.arch, use.region
-        words = piece_words(self.context, use)
         if use.piece == 0 and not self._parameters.has_room(bank.name):
             self._short = f"parameter buffer of {arch.parameter_entries} entries", "parameter_entries"
             return False
-        base = self._take(use, region, words)
+        base = self.room.take(use)
         if base is None:
             self._short = f"weight buffer of {arch.weight_kib} KiB", "weight_kib"
             return False
-        self.context.out.begin_region("weight", *self.ring.live[region])
-        if bank.streamed:
-            self._streaming.append(region)
         if use.piece == 0:
             self._parameters.load_group(bank.name, use.group, region)
         if picked_rows(self.context, bank) == 0:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import Access, reads, writes
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, gather_into, multiply
 from gatewright.compiler.emit.placed_maps import Kernel, SourceMap

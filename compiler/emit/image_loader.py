@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gatewright.compiler.emit.access import PORT_B, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, writes
+from gatewright.compiler.plan.row_rings import ring_rows
 from gatewright.compiler.plan.spills import DramRows
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Opcode, Space
@@ -23,7 +24,7 @@ class ImageLoader:
         self.address, self.region = image.addresses[context.graph.input], image.input_region
         self.beats, self.height = image.input_beats, image.input_layout.height
         self.pitch = image.input_pitch
-        self.ring = image.ring_rows(context.graph.input, self.pitch)
+        self.ring = ring_rows(image, context.graph.input, self.pitch)
         """Rows that are kept, if not all are."""
         self._loaded = 0
 

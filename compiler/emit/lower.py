@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.compiler.emit.access import FILTERS_IN_DRAM, PORT_B, reads, writes
 from gatewright.compiler.emit.average_product import AverageProduct
 from gatewright.compiler.emit.context import Context, Listings
-from gatewright.compiler.emit.emit import CONTROL_LAYERS, FILTERS_IN_DRAM, PORT_B, Emitter, reads, writes
+from gatewright.compiler.emit.emit import CONTROL_LAYERS, Emitter
 from gatewright.compiler.emit.filter_loader import AHEAD, FilterLoader
 from gatewright.compiler.emit.image_loader import ImageLoader
 from gatewright.compiler.emit.lower_convolutions import ConvolutionLowering
@@ -40,10 +41,12 @@ from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live import check_live
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.row_rings import first_image_rows
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import EpilogueKind, Opcode, Space
-from gatewright.contract.program import GateRecord, LayerKind, Program
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import GateRecord, LayerKind
 
 
 class Lowering:
@@ -101,7 +104,7 @@ class Lowering:
         if self.image_loader.ring is None:
             self.image_loader.whole(lambda: self.loader.load_until(0))
         else:
-            self.image_loader.rows(self.image.first_image_rows)
+            self.image_loader.rows(first_image_rows(self.image))
             self.loader.load_until(0)
         self.context.out.load_next_page()
 

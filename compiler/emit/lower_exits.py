@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
-from gatewright.compiler.emit.lower_gates import masks_of
+from gatewright.compiler.emit.access import TABLE_PORT, reads, writes
+from gatewright.compiler.emit.masks_and_tables import masks_of
 from gatewright.compiler.emit.sign_bits import values_signs
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.contract.arch import PARAMETER_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
 from gatewright.contract.isa import Opcode
-from gatewright.contract.program import ExitRecord, GateRecord
+from gatewright.contract.program_parts import ExitRecord, GateRecord
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering
@@ -32,7 +32,7 @@ class ExitLowering:
         lowering.average(layer).finish()
         lowering.placements.logits(layer)
         lowering.store(layer.output)
-        mask = gates.take_mask(len(layer.weight))
+        mask = gates.masks_and_tables.take_mask(len(layer.weight))
         margins = image.addresses[layer.margins_name]
         values_signs(context, lowering.loader, layer.signs_name, margins, len(layer.weight), mask)
         tables = self._index(layer, mask)
@@ -51,7 +51,7 @@ class ExitLowering:
                 f"layer {layer.name}: its {classes} classes take {len(starts)} tables, of which arch {arch.name} has "
                 f"{arch.tables}; raise table_entries"
             )
-        tables = [gates.take_table(layer.name) for _ in starts]
+        tables = [gates.masks_and_tables.take_table(layer.name) for _ in starts]
         for first, table in zip(starts, tables, strict=True):
             row = context.out.emit(
                 Opcode.INDEX,

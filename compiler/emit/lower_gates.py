@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gatewright.compiler.emit.access import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.bin_averages import average_bins
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.decided_gate import DecidedGate
-from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.following_work import FollowingWork
 from gatewright.compiler.emit.gate_work import DRAIN, ChannelWork, SpatialWork
+from gatewright.compiler.emit.masks_and_tables import MasksAndTables, masks_of
 from gatewright.compiler.emit.placed_maps import SourceMap
 from gatewright.compiler.emit.row_tables import RowTables
 from gatewright.compiler.emit.sign_bits import sign_bits
@@ -28,23 +29,18 @@ from gatewright.compiler.kinds.average_gate import QuantisedAverageGate
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.spatial_gate import QuantisedSpatialGate
 from gatewright.compiler.plan.spatial_products import by_taps
-from gatewright.contract.arch import MASK_BITS, MASKS
+from gatewright.contract.arch import MASK_BITS
 from gatewright.contract.encodings import TABLE_ENTRIES_PER_BEAT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.index_table import build_table
 from gatewright.contract.isa import Opcode, Space
-from gatewright.contract.program import GateKind, GateRecord
+from gatewright.contract.program_parts import GateKind, GateRecord
 
 Gate = QuantisedSpatialGate | QuantisedAverageGate
 
 
-def masks_of(bits: int) -> int:
-    """Masks that so many decisions take."""
-    return max(1, -(-bits // MASK_BITS))
-
-
 class GateLowering:
-    """Emits gates; remembers which masks and tables are in use.
+    """Emits gates.
 
     A gate's first steps may be emitted while the map that it reads is still being written, as far
     as rows of the pooled map are complete (``advance``); ``emit`` does what is left.
@@ -52,11 +48,10 @@ class GateLowering:
 
     def __init__(self, context: Context, loader: FilterLoader, wakes: Wakes) -> None:
         self.context, self.loader, self._wakes = context, loader, wakes
-        self._mask, self._table = 1, 0
-        self._holders: dict[int, str] = {}
+        self.masks_and_tables = MasksAndTables(context, loader)
         self._begun: dict[str, SpatialWork | TapWork | ChannelWork | FollowingWork] = {}
         self._group_tables: dict[str, dict[int, int]] = {}
-        self.row_tables = RowTables(context, self.take_table)
+        self.row_tables = RowTables(context, self.masks_and_tables.take_table)
         gated = [layer.output_tiles for one in context.image.passes.values() for layer in one.layers]
         self._in_columns = {gate for gate in gated if gate is not None and not context.live}
         """Spatial gates whose tiles lie in one column, too."""
@@ -147,7 +142,7 @@ class GateLowering:
     def _work(self, gate: Gate) -> SpatialWork | TapWork | ChannelWork | FollowingWork:
         if gate.name not in self._begun:
             bits = self.decided(gate.name).size
-            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self.take_mask(bits))
+            self._begun[gate.name] = self._make(gate, self._pooled_source(gate), self.masks_and_tables.take_mask(bits))
             self._group_tables[gate.name] = self._load_group_tables(gate.name)
         return self._begun[gate.name]
 
@@ -210,7 +205,7 @@ class GateLowering:
                 f"gate {name}: {len(entries)} of its {decision.size} decisions {on}, and a table "
                 f"holds {context.arch.table_entries} (arch {context.arch.name}); raise table_entries"
             )
-        table = self.take_table(name)
+        table = self.masks_and_tables.take_table(name)
         row = context.out.emit(
             Opcode.INDEX,
             [reads("mask", mask, mask + masks_of(decision.size)), writes("table", table, table + 1), TABLE_PORT],
@@ -235,7 +230,7 @@ class GateLowering:
         entries = build_table(self.decided(gate), False)
         banks = [bank for bank in context.image.banks.values() if bank.picked and bank.output_gate == gate]
         for size in sorted({bank.group for bank in banks} if len(entries) else ()):
-            table = tables[size] = self.take_table(gate)
+            table = tables[size] = self.masks_and_tables.take_table(gate)
             context.out.emit(
                 Opcode.LOAD,
                 [writes("table", table, table + 1), TABLE_PORT],
@@ -253,38 +248,6 @@ class GateLowering:
         if name not in self.context.decisions:
             raise GatewrightError(f"no decision for gate {name}; run the integer reference on the sample first")
         return self.context.decisions[name]
-
-    def take_table(self, gate: str) -> int:
-        """The tables take turns; one that a coming layer still names must not be written."""
-        arch = self.context.arch
-        for _ in range(arch.tables):
-            table = self._table = (self._table + 1) % arch.tables
-            holder = self._holders.get(table)
-            if holder is None or self._last_use(holder) < self.loader.turn[gate]:
-                break
-        else:
-            raise GatewrightError(
-                f"arch {arch.name}: gate {gate} finds its {arch.tables} index tables taken by gates that are still in "
-                f"use ({holder}); raise tables"
-            )
-        self._holders[table] = gate
-        self.context.out.begin_region("table", table, table + 1)
-        return table
-
-    def _last_use(self, gate: str) -> int:
-        """The number of the last layer that a gate has a say in; -1 of an exit, which nobody asks later."""
-        users = (layer for layer in self.context.graph.layers if gate in layer.gates)
-        return max((self.loader.turn[layer.name] for layer in users), default=-1)
-
-    def take_mask(self, bits: int) -> int:
-        """The masks take turns; long ones are several that follow one another."""
-        first, count = self._mask, masks_of(bits)
-        if count > MASKS:
-            raise GatewrightError(f"gate {self.context.out.layer}: {bits} bits are more than {MASKS} masks hold")
-        first = first if first + count <= MASKS else 0
-        self._mask = (first + count) % MASKS
-        self.context.out.begin_region("mask", first, first + count)
-        return first
 
     def _finishes_a_shortcut(self, gate: str) -> bool:
         """Whether a shortcut must be finished where the gate is off."""

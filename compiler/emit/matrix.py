@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+from gatewright.compiler.emit.access import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import Patches, gather, multiply, tables_of
 from gatewright.compiler.emit.placed_maps import ADDRESS_SPACE, Kernel, OutputMap, SourceMap, SourcePart

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gatewright.compiler.emit.access import reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.filter_use import part_of
 from gatewright.compiler.emit.placed_maps import Kernel, SourceMap

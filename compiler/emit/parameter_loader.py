@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import writes
-from gatewright.compiler.plan.allocate import Ring
 from gatewright.compiler.plan.channel_blocks import PARAMETER_PIECE
+from gatewright.compiler.plan.operand_ring import Ring
 from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.isa import Opcode, Space
 

@@ -8,7 +8,7 @@ from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.contract.program import Placement, PlacementKind
+from gatewright.contract.program_parts import Placement, PlacementKind
 
 
 class Placements:

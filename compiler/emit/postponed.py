@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from gatewright.compiler.emit.emit import Access, Emitter
+from gatewright.compiler.emit.access import Access
+from gatewright.compiler.emit.emit import Emitter
 
 Range = tuple[int, int]
 

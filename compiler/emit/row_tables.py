@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from gatewright.compiler.emit.access import TABLE_PORT, reads, writes
 from gatewright.compiler.emit.context import Context
 from gatewright.compiler.emit.decided_gate import DecidedGate
-from gatewright.compiler.emit.emit import TABLE_PORT, reads, writes
 from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.contract.isa import Opcode
 

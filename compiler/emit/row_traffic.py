@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from gatewright.compiler.emit.access import PORT_B, reads, writes
 from gatewright.compiler.emit.context import EARLIER, Context
-from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.compiler.plan.layout import slices_of
 from gatewright.compiler.plan.spills import DramRows, Pass, Use, maps_of, use_of
 from gatewright.contract.arch import BEAT_BYTES

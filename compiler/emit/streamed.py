@@ -106,7 +106,7 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
 def _shrink(loader: FilterLoader, bank: FilterBank, steps: Sequence[_Step], number: int) -> None:
     """Of a group that takes turns with others let the slices give way that no later step needs."""
     group, left = steps[number].group, list[Slices]()
-    if not loader.take_turns(bank):
+    if not loader.room.take_turns(bank):
         return
     for step in steps[number + 1 :]:
         if step.group != group:
@@ -176,7 +176,7 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
     room = arch.weight_words * TOGETHER[0] // TOGETHER[1] // slices_of(bank.reduction, arch)
     if product.filters_stand or bank.picked or groups[-1][2] * PIECE_UNIT >= arch.columns:
         room = 0  # the array takes longer than the gather
-    in_turn = loader.take_turns(bank)
+    in_turn = loader.room.take_turns(bank)
     for together in _together(groups, group_size, room):
         loads = bank.pieces_in(together[0][0] if bank.streamed else 0)
         if unit > 1:  # a piece of patches may begin within a loaded piece, and end in another
@@ -184,7 +184,7 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
         cuts = vectors, context.patches.size, unit, share
         regions = [part.slices for part in product.parts] or [Slices(0, slices)]
         if in_turn:
-            regions = _around_shared(slices, 2 * slices - loader.ring.size // bank.vectors)
+            regions = _around_shared(slices, 2 * slices - loader.room.ring.size // bank.vectors)
         within = [part_of(load, region) for load in loads for region in regions]
         pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
         if in_turn:

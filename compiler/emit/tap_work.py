@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import Access, reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import gather, multiply
 from gatewright.compiler.emit.placed_maps import Kernel, SourceMap

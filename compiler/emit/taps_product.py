@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product as pairs
 
+from gatewright.compiler.emit.access import reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches, gather, tables_of

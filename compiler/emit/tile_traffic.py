@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from gatewright.compiler.emit.access import PORT_B, reads, writes
 from gatewright.compiler.emit.context import EARLIER, Context
-from gatewright.compiler.emit.emit import PORT_B, reads, writes
 from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gatewright.compiler.emit.access import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.operands import gather, multiply
 from gatewright.compiler.emit.placed_maps import Kernel, OutputMap, SourceMap

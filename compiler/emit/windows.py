@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gatewright.compiler.emit.access import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.context import Context
-from gatewright.compiler.emit.emit import PORT_B, Access, reads, writes
 from gatewright.compiler.emit.placed_maps import OutputMap, SourceMap
 from gatewright.compiler.plan.bands import Rows
 from gatewright.compiler.plan.tile_sets import MOST_TILES

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import fx
 
-from gatewright.compiler.frontend import recognise_gates, recognise_layers
+from gatewright.compiler.frontend import recognise_gates, recognise_joins
 from gatewright.compiler.frontend.logit_patterns import Mask
 from gatewright.compiler.frontend.patterns import Chosen, FeatureMap, OpenConv, Value, describe
 from gatewright.compiler.frontend.walk import Walk
@@ -37,7 +37,7 @@ def add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """The sum of two such parts, or a residual's."""
     left, right = walk.value(args["self"]), walk.value(args["other"])
     if not isinstance(left, Chosen) and not isinstance(right, Chosen):
-        return recognise_layers.add(walk, node, args)
+        return recognise_joins.add(walk, node, args)
     if not isinstance(left, Chosen) or not isinstance(right, Chosen) or args.get("alpha", 1) != 1:
         walk.fail(f"it adds {describe(left)} and {describe(right)}; {_FORM}")
     if not left.mask.is_opposite(right.mask):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from gatewright.compiler.frontend import recognise_layers
+from gatewright.compiler.frontend import recognise_joins
 from gatewright.compiler.frontend.logit_patterns import (
     AnyOn,
     Choice,
@@ -140,7 +140,7 @@ def upsample(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Value:
     """A spatial gate's mask, repeated over the pixels of its tiles, or a map."""
     value = walk.value(args["input"] if "input" in args else args["self"])
     if isinstance(value, FeatureMap | OpenConv):
-        return recognise_layers.upsample(walk, node, value)
+        return recognise_joins.upsample(walk, node, value)
     if not isinstance(value, Mask) or not isinstance(value.logits, GridLogits):
         walk.fail(f"nearest upsampling of {describe(value)}; only a spatial gate's mask may be upsampled")
     (rows, columns), (height, width) = value.logits.grid, node.meta["val"].shape[2:]

@@ -1,4 +1,4 @@
-"""What a layer's own rules are written with. The rules between layers are in ``verify``."""
+"""What a layer's own rules are written with. The rules between layers are in ``verify`` and ``in_place``."""
 
 from __future__ import annotations
 

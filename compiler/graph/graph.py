@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

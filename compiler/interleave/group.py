@@ -21,13 +21,14 @@ from gatewright.compiler.interleave.new_places import NewPlaces
 from gatewright.compiler.interleave.order import Cost, HeldUpError, Placed, interleave
 from gatewright.compiler.interleave.places import ACCUMULATOR, MASK, PARAMETER, PATCH, SCRATCHPAD, TABLE, WEIGHT
 from gatewright.compiler.interleave.recording import OPERANDS, POOLS, Recorded, Recorder, Region
-from gatewright.compiler.plan.allocate import REGION_GRANULE
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.operand_ring import REGION_GRANULE
 from gatewright.contract.arch import ACCUMULATOR_BANKS, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode
-from gatewright.contract.program import GateRecord, LayerKind, Output, Placement, Program, of_image
+from gatewright.contract.program import Program, of_image
+from gatewright.contract.program_parts import GateRecord, LayerKind, Output, Placement
 
 SHARES = {PATCH: 0.6, WEIGHT: 0.6, ACCUMULATOR: 0.75, TABLE: 0.5, MASK: 0.5}
 """Of each memory the part that an image in flight may hold of two: with less it waits for itself, with more the others

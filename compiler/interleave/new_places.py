@@ -10,7 +10,8 @@ from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.interleave.places import SCRATCHPAD
 from gatewright.compiler.interleave.recording import Recorded
 from gatewright.contract.isa import Opcode, column
-from gatewright.contract.program import GateRecord, Placement, of_image
+from gatewright.contract.program import of_image
+from gatewright.contract.program_parts import GateRecord, Placement
 
 _MASK = column(Opcode.INDEX, "mask")
 

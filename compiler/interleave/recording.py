@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from gatewright.compiler.emit.emit import Access, Emitter
+from gatewright.compiler.emit.access import Access
+from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.interleave.places import (
     ACCUMULATOR,
     MASK,

@@ -17,7 +17,7 @@ from gatewright.compiler.graph.graph import Decisions, FloatLayer, Layer, Quanti
 from gatewright.compiler.plan.averages import digits_bytes, digits_name
 from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.encodings import LOGIT_BYTES
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

@@ -26,7 +26,7 @@ from gatewright.compiler.graph.grids import tiling_of
 from gatewright.compiler.quantise.numbers import int8_weights, requantisation
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

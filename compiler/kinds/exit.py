@@ -22,7 +22,7 @@ from gatewright.compiler.quantise.numbers import int8_weights, integer_bias
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.exits import MOST_LOGIT, integer_limits
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.contract.arithmetic import gate_decision
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

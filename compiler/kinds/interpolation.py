@@ -148,7 +148,7 @@ class QuantisedConstant(QuantisedWithoutWeights):
         return {self.output: graph.shapes[self.output].size}
 
     def lay_out(self, image: NetworkImage) -> None:
-        image.add_constant(self.name, self.values)
+        image.map_layout.constant(self.name, self.values)
 
     def lower(self, lowering: Lowering, group: Sequence[QuantisedLayer]) -> None:
         lowering.constant(self)

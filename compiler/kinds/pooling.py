@@ -23,7 +23,7 @@ from gatewright.compiler.graph.graph import (
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.quantise.numbers import multiplier_and_shift
 from gatewright.contract.arithmetic import INT8_MAX, INT8_MIN
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 if TYPE_CHECKING:
     from gatewright.compiler.emit.lower import Lowering

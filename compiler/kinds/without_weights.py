@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import Decisions, FloatLayer, QuantisedGraph, QuantisedLayer
-from gatewright.contract.program import LayerKind
+from gatewright.contract.program_parts import LayerKind
 
 
 @dataclass(frozen=True)

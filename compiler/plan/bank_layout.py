@@ -23,7 +23,7 @@ from gatewright.contract.arch import BEAT_BYTES, PARAMETER_BYTES
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
-from gatewright.contract.program import Region
+from gatewright.contract.program_parts import Region
 
 if TYPE_CHECKING:
     from gatewright.compiler.plan.network_image import NetworkImage

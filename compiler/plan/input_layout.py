@@ -5,7 +5,7 @@ from __future__ import annotations
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.program import InputLayout
+from gatewright.contract.program_parts import InputLayout
 
 
 def input_layout(graph: QuantisedGraph, arch: ArchConfig) -> InputLayout:

@@ -22,7 +22,7 @@ from gatewright.compiler.plan.stem import PooledConvolution
 from gatewright.compiler.plan.tile_rings import least_bytes, ring_needs
 from gatewright.compiler.plan.tiled import TiledPass, joined, off_chip_candidates, tiled_blocks
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.program import InputLayout
+from gatewright.contract.program_parts import InputLayout
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from gatewright.compiler.graph.graph import QuantisedGraph, QuantisedLayer, Requantisation, TensorShape
+from gatewright.compiler.graph.graph import QuantisedGraph, Requantisation
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
 from gatewright.compiler.kinds.convolution import QuantisedConv
-from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.array_share import Share
-from gatewright.compiler.plan.bands import BandedBlock, needed_rows
+from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.bank_layout import BankLayout
 from gatewright.compiler.plan.by_taps import ZERO_BEATS, by_taps, spread_maps
 from gatewright.compiler.plan.chains import Chain
@@ -23,26 +20,20 @@ from gatewright.compiler.plan.depthwise import in_epilogue, maps_beside, zeroed_
 from gatewright.compiler.plan.filters import FilterBank, without_filters
 from gatewright.compiler.plan.head import Head, head_of
 from gatewright.compiler.plan.input_layout import input_layout
-from gatewright.compiler.plan.layout import (
-    ImageBuilder,
-    parameter_bytes,
-)
+from gatewright.compiler.plan.layout import ImageBuilder, parameter_bytes
+from gatewright.compiler.plan.map_layout import MapLayout
 from gatewright.compiler.plan.maps import plan_maps
 from gatewright.compiler.plan.parameters import GroupParameters, ParameterLayout
 from gatewright.compiler.plan.pitches import laid, pitches
-from gatewright.compiler.plan.planes import (
-    check_planes,
-    widths_by_map,
-)
+from gatewright.compiler.plan.planes import check_planes, widths_by_map
 from gatewright.compiler.plan.rooms import DramMap
 from gatewright.compiler.plan.side_by_side import Order
-from gatewright.compiler.plan.spills import DramRows, maps_of, rows_in_beats
+from gatewright.compiler.plan.spills import DramRows, maps_of
 from gatewright.compiler.plan.stem import PooledConvolution, pooled_convolutions
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.compiler.plan.wake import Wake, wakes_of
 from gatewright.contract.arch import BEAT_BYTES, ArchConfig
-from gatewright.contract.encodings import LOGIT_BYTES
-from gatewright.contract.program import Output, OutputKind, Region
+from gatewright.contract.program_parts import Output, Region
 
 
 @dataclass
@@ -167,7 +158,7 @@ class NetworkImage:
             zeros = np.zeros(ZERO_BEATS * BEAT_BYTES, np.uint8)
             self.zeros = Region("zeros", "weights", self.builder.add(zeros), zeros.size)
             self.regions.append(self.zeros)
-        self.bank_layout = BankLayout(self)
+        self.bank_layout, self.map_layout = BankLayout(self), MapLayout(self)
         self.parameter_layout = layout = ParameterLayout(self)
         self.parameter_entry, self.parameter_start, self.parameter_end = layout.entry, layout.start, layout.end
         self.group_parameters, self.parameter_capacity = layout.groups, layout.capacity
@@ -181,55 +172,19 @@ class NetworkImage:
         self.regions.append(Region("parameters", "parameters", self.parameter_address, len(blob)))
         spilled = {name for spill in plan.spills for name in spill.tensors}
         given = [layer for layer in self.graph.layers if layer.gives is not None]
-        stored = {layer.name: self._output(layer) for layer in given if layer.gives not in spilled}
+        stored = {layer.name: self.map_layout.output(layer) for layer in given if layer.gives not in spilled}
         self.regions += [self.input_region, *(output.region for output in stored.values())]
-        self._lay_out(plan.spills)
-        outputs = [stored.get(layer.name) or self._output(layer) for layer in given]
+        for spill in plan.spills:
+            self.map_layout.spill(spill)
+        outputs = [stored.get(layer.name) or self.map_layout.output(layer) for layer in given]
         self.outputs = {output.name: output for output in outputs}
-        for chain in plan.off_chip:
-            self.off_chip |= self._lay_out_map(chain)
+        for tensors in plan.off_chip:
+            self.off_chip |= self.map_layout.shared(tensors)
         self.static_image = self.builder.build()
 
     def in_epilogue(self, layer: QuantisedConv) -> bool:
         """Whether EPILOGUE computes a layer."""
         return in_epilogue(layer, self.graph, self.arch, self.live)
-
-    def _output(self, layer: QuantisedLayer) -> Output:
-        """Where a layer's result lies in DRAM: in a place of its own, or where the map is anyhow."""
-        tensor = layer.gives
-        assert tensor is not None
-        if isinstance(layer, QuantisedClassifier | QuantisedExit):
-            kind: OutputKind = "logits"
-            shape, scale = TensorShape(len(layer.weight), 1, 1), layer.scale
-        else:
-            kind, shape, scale = "map", self.graph.shapes[tensor], self.graph.scales[tensor]
-        if tensor in self.spilled:
-            rows = self.spilled[tensor]
-            region = next(region for region in self.regions if region.address == rows.dram)
-        else:
-            size = shape.size * (LOGIT_BYTES if kind == "logits" else 1)
-            address = self.builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
-            region = Region(f"{tensor} output", "output", address, size)
-        return Output(tensor, kind, region, shape.height, shape.width, shape.channels, scale)
-
-    def _lay_out(self, spills: Sequence[Spill]) -> None:
-        """Room in DRAM for the maps that lie there."""
-        for spill in spills:
-            name, shape = spill.tensors[0], self.laid.shapes[spill.tensors[0]]
-            address = self._lay_out_map(spill.tensors)[name].dram
-            place = address, shape.size, shape.width * shape.channels
-            rings = [DramRows(*place, ring.rows, self.addresses[ring.name], ring.ahead) for ring in spill.rings]
-            for tensor in spill.tensors:
-                self.spilled[tensor], self.spills[tensor] = rings[0], spill
-                for ring, rows in zip(spill.rings, rings, strict=True):
-                    self.row_rings |= {(layer, tensor): rows for layer in ring.layers}
-
-    def _lay_out_map(self, tensors: Sequence[str]) -> dict[str, DramMap]:
-        """Room in DRAM for maps of one shape that share a place."""
-        size = self.laid.shapes[tensors[0]].size
-        address = self.builder.add(np.zeros(-(-size // BEAT_BYTES) * BEAT_BYTES, np.uint8))
-        self.regions.append(Region(tensors[-1], "map", address, size))
-        return dict.fromkeys(tensors, DramMap(address, size))
 
     def completer(self, layer: QuantisedConv) -> QuantisedConv | None:
         """The convolution that completes a shortcut; None for any other layer."""
@@ -260,44 +215,10 @@ class NetworkImage:
         """Of a map in DRAM the ring that a layer uses; None for a map that does not lie there by rows."""
         return self.row_rings.get((layer, tensor))
 
-    def kept_rows(self, tensor: str) -> int:
-        """Rows of a map in a ring that must be kept."""
-        if tensor in self.spilled:
-            return 0
-        for block in self.blocks:
-            if block.middle == tensor:
-                return block.kept_rows(self.graph, block.units[-1])
-        for chain in self.chains:
-            if tensor in chain.kept_rows:
-                return chain.kept_rows[tensor]
-            if tensor == chain.layers[0].source == self.graph.input:
-                return chain.image_ring(rows_in_beats(self.input_pitch))
-        (pooled,) = self.pooled
-        if tensor == self.graph.input:
-            return pooled.image_rows(self.graph, rows_in_beats(self.input_pitch))
-        return pooled.kept_rows(self.graph)
-
     @property
     def input_pitch(self) -> int:
         """Bytes of a row of the input, as it is laid out."""
         return self.input_layout.rows * self.input_layout.channels * self.input_layout.width
-
-    def ring_rows(self, tensor: str, pitch: int) -> int | None:
-        """Rows of ``pitch`` bytes that a map's ring holds; None if the map is whole. The input's are whole beats."""
-        if tensor in self.spilled:
-            return self.spilled[tensor].ring
-        if tensor not in self.ring_bytes:
-            return None
-        unit = rows_in_beats(pitch) if tensor == self.graph.input else 1
-        return min(self.graph.shapes[tensor].height, self.ring_bytes[tensor] // pitch // unit * unit)
-
-    @property
-    def first_image_rows(self) -> int:
-        """Rows of the image that the first band needs."""
-        for chain in self.chains:
-            if chain.layers[0].source == self.graph.input:
-                return chain.image_rows(0)
-        return needed_rows(self.pooled[0].convolution, next(self.pooled[0].steps(self.graph)).middle).end
 
     def pooling_of(self, layer: QuantisedConv) -> Pooling | None:
         """The pooled map that a layer writes along; a shortcut writes that of the sum that completes it."""
@@ -326,15 +247,6 @@ class NetworkImage:
         self.banks[name] = without_filters(name)
         self.parameter_layout.place(name, [parameter_bytes(factor)], 1)
         self.parameter_entry[name] += 1  # an average's own is the one before
-
-    def add_constant(self, name: str, values: npt.NDArray[np.int8]) -> None:
-        """A map that is the same for every image; whole beats."""
-        flat = values.reshape(-1).view(np.uint8)
-        address = self.builder.add(np.pad(flat, (0, -len(flat) % BEAT_BYTES)))
-        self.constants[name] = Region(name, "weights", address, flat.size)
-        self.regions.append(self.constants[name])
-        self.banks[name] = without_filters(name)
-        self.parameter_start[name] = self.parameter_end[name] = self.parameter_layout.entries
 
     def follows(self, bank: str) -> bool:
         """Whether a bank, whose parameters have been added, is multiplied in the wake of a convolution.

@@ -26,7 +26,7 @@ from gatewright.compiler.plan.layout import parameter_bytes
 from gatewright.contract.arch import PARAMETER_BYTES
 from gatewright.contract.encodings import DEPTHWISE_ENTRIES, PARAMETERS_PER_BEAT
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.program import Region
+from gatewright.contract.program_parts import Region
 
 if TYPE_CHECKING:
     from gatewright.compiler.plan.network_image import NetworkImage

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gatewright.compiler.graph.graph import QuantisedLayer
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.network_image import NetworkImage
+from gatewright.compiler.plan.row_rings import ring_rows
 from gatewright.compiler.plan.unit_cycles import (
     epilogue_cycles,
     fields_of,
@@ -209,7 +210,7 @@ def _part(image: NetworkImage, block: BandedBlock, program: Program) -> int | No
     shape, gate = image.graph.shapes[block.middle], block.first.output_channels
     tables = {record.name: record.table for record in program.gates}
     pitch = shape.width * (shape.channels if gate is None else len(tables[gate]))
-    kept = image.ring_rows(block.middle, pitch) if pitch else None
+    kept = ring_rows(image, block.middle, pitch) if pitch else None
     unit, _ = block.unit_and_ahead(image.graph, kept or shape.height)
     return unit if unit < block.units[0] else None
 
@@ -243,7 +244,7 @@ def _tensor(
     if writer is not None:
         ring = image.rows_for(writer.name, name) or ring
     if ring is None:
-        rows = image.ring_rows(name, pitch)
+        rows = ring_rows(image, name, pitch)
         return TensorPlan(name, image.addresses[name], size if rows is None else rows * pitch, rows)
     read, written = moved[_stream_at(image, ring.dram)]
     return TensorPlan(name, ring.address, ring.ring * pitch, ring.ring, size, read, written)

@@ -16,7 +16,8 @@ from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import COUNT_BITS, FORMATS, NO_MASK, NO_TABLE, Opcode, Space, Unit
-from gatewright.contract.program import Output, Program, Region
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import Output, Region
 from gatewright.listing.assembler import assemble, number_of_none
 
 ALIGNMENT = 64

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gatewright.bringup.memory_steps import gather, load_filters, load_parameters, odd, product, write
+from gatewright.bringup.instructions import gather, load_filters, load_parameters, product, write
+from gatewright.bringup.memory_steps import odd
 from gatewright.bringup.script import Script
 from gatewright.contract.arch import BEAT_BYTES, MASK_BITS, MASKS
 from gatewright.contract.isa import EpilogueKind, Opcode, Space, Stationary

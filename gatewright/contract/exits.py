@@ -19,7 +19,8 @@ from gatewright.contract.encodings import PARAMETER_DTYPE
 from gatewright.contract.errors import GatewrightError
 
 if TYPE_CHECKING:
-    from gatewright.contract.program import ExitRecord, Program
+    from gatewright.contract.program import Program
+    from gatewright.contract.program_parts import ExitRecord
 
 MOST_LOGIT = 1 << 30
 """Logits of an exit lie below it, and limits up to it: so their difference fits 32 bits whatever the thresholds are."""

@@ -17,7 +17,8 @@ from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import Opcode, column
 
 if TYPE_CHECKING:
-    from gatewright.contract.program import ExitRecord, GateRecord, Output, Placement, Program
+    from gatewright.contract.program import Program
+    from gatewright.contract.program_parts import ExitRecord, GateRecord, Output, Placement
 
 
 def check_program(program: Program) -> None:

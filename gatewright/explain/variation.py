@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from gatewright.agreement import check_outputs
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.macs import counted_macs
@@ -21,7 +22,6 @@ from gatewright.compiler.graph.serving import without_gate
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program
-from gatewright.flow import check_outputs
 from gatewright.measure.accesses import Accesses, layer_accesses
 from gatewright.sim.held import simulate_held
 

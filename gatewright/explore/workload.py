@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright import flow
+from gatewright.agreement import check_outputs
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.graph import Decisions, QuantisedGraph
 from gatewright.compiler.graph.reference import Outputs, run_reference
@@ -68,7 +69,7 @@ def run(work: Workload, arch: ArchConfig, drams: Sequence[DramConfig]) -> list[l
     cycles: list[list[int]] = [[] for _ in drams]
     for number, program in enumerate(programs(work, arch)):
         schedules = Schedules(program, program.image)
-        flow.check_outputs(f"{work.name}, image {number}", program.values(schedules.dram), work.expected[number])
+        check_outputs(f"{work.name}, image {number}", program.values(schedules.dram), work.expected[number])
         for runs, dram in zip(cycles, drams, strict=True):
             runs.append(schedules.with_dram(dram)[1])
     return cycles

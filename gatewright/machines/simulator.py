@@ -8,7 +8,8 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import Images, Ring
 from gatewright.contract.isa import COLUMNS, VERSION, Unit
-from gatewright.contract.program import Program, Region
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import Region
 from gatewright.contract.registers import (
     CONTROL,
     IDENTIFIER,

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Unit, column
-from gatewright.contract.program import GateRecord, Program
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import GateRecord
 from gatewright.measure.bounds import Holder
 from gatewright.measure.causes import Cause, fold_layers
 from gatewright.measure.layer_names import BOOT_LAYER, answering_layers

@@ -18,15 +18,14 @@ from gatewright.hw.array.grid import Grid, packed_pairs
 from gatewright.hw.array.operand_fetch import OperandWalk
 from gatewright.hw.array.operand_turn import OperandTurn
 from gatewright.hw.array.prepare import ArrayPrepare, start_layout
+from gatewright.hw.control.signatures import head_signature, progress_signature
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
     OPERAND_READ,
     accumulator_read,
     accumulator_write,
-    head_signature,
     patch_address_bits,
     patch_read,
-    progress_signature,
     table_counts,
     table_read,
     weight_address_bits,

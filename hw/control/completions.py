@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gatewright.contract.isa import COUNT_BITS, QUEUED_UNITS, UNITS, Unit
+from gatewright.hw.control.signatures import completions_signature
 from gatewright.hw.layouts import COUNTS
-from gatewright.hw.signatures import completions_signature
 
 
 class Completions(wiring.Component):

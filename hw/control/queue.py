@@ -12,8 +12,8 @@ from amaranth.utils import ceil_log2
 from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import COUNT_BITS, UNITS, WAITS, Unit
 from gatewright.contract.timing import DECODE_LATENCY
+from gatewright.hw.control.signatures import completions_signature, head_signature
 from gatewright.hw.layouts import COUNTS, WAIT, entry_layout
-from gatewright.hw.signatures import completions_signature, head_signature
 
 WAIT_LIST = data.ArrayLayout(WAIT, WAITS)
 

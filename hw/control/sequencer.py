@@ -16,8 +16,9 @@ from gatewright.contract.timing import CONTROL_LATENCY, DECODE_LATENCY, END_LATE
 from gatewright.hw.control.fetch import ENTRY_BITS, FETCHED, Fetch
 from gatewright.hw.control.legality import ERROR_BITS, operands_of
 from gatewright.hw.control.queue import WaitComparison
+from gatewright.hw.control.signatures import boot_signature, completions_signature
 from gatewright.hw.layouts import COUNTS, HEADER, PLACED, entry_layout, formats_of
-from gatewright.hw.signatures import boot_signature, completions_signature, instruction_write, table_counts
+from gatewright.hw.signatures import instruction_write, table_counts
 
 COUNT_READ = 2
 """Cycles from a table's count to whether it is above ``most``: the count of the table, the comparison."""

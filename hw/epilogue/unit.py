@@ -19,6 +19,7 @@ from gatewright.contract.timing import (
     EPILOGUE_SETUP,
 )
 from gatewright.hw.control.queue import WaitComparison
+from gatewright.hw.control.signatures import completions_signature, head_signature, progress_signature
 from gatewright.hw.epilogue.pipeline import EpiloguePipeline
 from gatewright.hw.epilogue.pixel_address import PixelAddresses
 from gatewright.hw.epilogue.residual import READ_BYTES, ResidualFetch
@@ -29,11 +30,8 @@ from gatewright.hw.layouts import WAIT
 from gatewright.hw.lib.delay import delayed
 from gatewright.hw.signatures import (
     accumulator_read,
-    completions_signature,
-    head_signature,
     mask_write,
     parameter_read,
-    progress_signature,
     scratchpad_read,
     scratchpad_write,
     table_counts,

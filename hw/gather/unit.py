@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from gatewright.contract.arch import PORT_BYTES, ArchConfig
 from gatewright.contract.isa import Unit
 from gatewright.contract.timing import DECODE_LATENCY, GATHER_LATENCY
+from gatewright.hw.control.signatures import head_signature, progress_signature
 from gatewright.hw.gather.address import GatherAddress
 from gatewright.hw.gather.prepare import GatherPrepare, gather_sizes
 from gatewright.hw.gather.source_mask import GatherMask
@@ -23,10 +24,8 @@ from gatewright.hw.gather.walk import GatherWalk
 from gatewright.hw.gather.write import GatherWrite
 from gatewright.hw.signatures import (
     SCRATCHPAD_READ,
-    head_signature,
     mask_read_columns,
     patch_write,
-    progress_signature,
     scratchpad_read,
     table_counts,
     table_read,

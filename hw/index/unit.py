@@ -14,9 +14,10 @@ from gatewright.contract.arch import MASK_BITS, ArchConfig
 from gatewright.contract.encodings import COORDINATE_BITS, MASK_GROUP_BITS, MASK_WORD_BITS, TABLE_ENTRY_BITS
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.timing import DECODE_LATENCY, INDEX_LATENCY
+from gatewright.hw.control.signatures import head_signature, progress_signature
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import count_bits, head_signature, mask_read_word, progress_signature, table_write_group
+from gatewright.hw.signatures import count_bits, mask_read_word, table_write_group
 
 WRITE_STAGE = INDEX_LATENCY - 1 - DECODE_LATENCY
 """Pipeline stage of the table's write: the table stands still for DECODE_LATENCY cycles before the completion."""

@@ -13,9 +13,10 @@ from gatewright.contract.arch import OPERAND_BANKS, ArchConfig
 from gatewright.contract.axi import ADDRESS_BITS
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.isa import NO_TABLE, Opcode, Space
+from gatewright.hw.control.signatures import boot_signature
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.divide import reciprocals
-from gatewright.hw.signatures import boot_signature, table_counts, weight_address_bits
+from gatewright.hw.signatures import table_counts, weight_address_bits
 
 FIELDS = operand_layout(Opcode.LOAD)
 ROW_BITS = FIELDS["rows"].width

@@ -13,17 +13,15 @@ from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.axi import ADDRESS_BITS, OKAY
 from gatewright.contract.isa import Space, Unit
 from gatewright.contract.timing import DECODE_LATENCY, LOAD_LATENCY
+from gatewright.hw.bus import read_bus
 from gatewright.hw.control.queue import HeadQueue
+from gatewright.hw.control.signatures import boot_signature, head_signature, progress_signature
 from gatewright.hw.load.issue import BurstIssue
 from gatewright.hw.load.prepare import PREPARE_LATENCY, LoadPreparation, boot_order, order_layout, transfer_layout
 from gatewright.hw.load.writer import LoadWriter
 from gatewright.hw.signatures import (
-    boot_signature,
-    head_signature,
     instruction_write,
     parameter_write,
-    progress_signature,
-    read_bus,
     scratchpad_write,
     table_counts,
     table_read,

@@ -13,17 +13,12 @@ from gatewright.contract.arch import BEAT_BYTES, ArchConfig
 from gatewright.contract.axi import BURST_BEATS, OKAY
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.contract.timing import STORE_LATENCY
+from gatewright.hw.bus import write_bus
 from gatewright.hw.control.queue import HeadQueue
+from gatewright.hw.control.signatures import head_signature, progress_signature
 from gatewright.hw.layouts import operand_layout
 from gatewright.hw.lib.delay import delayed
-from gatewright.hw.signatures import (
-    BEAT_BITS,
-    SCRATCHPAD_READ,
-    head_signature,
-    progress_signature,
-    scratchpad_read,
-    write_bus,
-)
+from gatewright.hw.signatures import BEAT_BITS, SCRATCHPAD_READ, scratchpad_read
 
 OFFSET_BITS = ceil_log2(BURST_BEATS)
 """Of an address in beats: its place within 4 KiB, at which bursts are cut."""

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.program import GateRecord, Placement, Program
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import GateRecord, Placement
 from gatewright.sim.fast.state import State
 
 Tensor = npt.NDArray[np.int8] | npt.NDArray[np.int32]

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from gatewright.cli.main import main
 from gatewright.contract.program import Program
 from gatewright.listing.isa_page import isa_page
-from tests.contract.test_program import assert_equal
+from tests.contract.saved_programs import assert_equal
 from tests.support.listings import random_program
 
 

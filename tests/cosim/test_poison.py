@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 
+from gatewright.agreement import check_outputs
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.quantise.quantise import quantise_input
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.images import lay_out, values_of
-from gatewright.flow import check_outputs
 from gatewright.sim.fast.machine import simulate
 from gatewright.verify import design, lockstep
 from gatewright.verify.expectations import Expectation, expect_images

@@ -12,7 +12,7 @@ import pytest
 
 from gatewright import driver
 from gatewright.contract.arch import PRESETS
-from gatewright.contract.program import InputLayout
+from gatewright.contract.program_parts import InputLayout
 from gatewright.driver.program import load_program
 from gatewright.driver_export import NAME, export_driver
 from gatewright.listing.driver_registers import driver_registers

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
+from gatewright.agreement import check_run
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
@@ -29,7 +30,7 @@ from gatewright.contract.isa import Opcode
 from gatewright.contract.program import Program
 from gatewright.contract.program_check import check_program
 from gatewright.contract.trace import first_difference
-from gatewright.flow import check_run, ranges_path
+from gatewright.flow import ranges_path
 from gatewright.models.checkpoints.checkpoint import save_checkpoint
 from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.block import BlockMasks

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatewright import flow
+from gatewright.agreement import check_run
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
@@ -76,7 +77,7 @@ def test_a_trained_network_takes_little_more_than_programs_for_single_images(tmp
     cycles, replayed = 0, 0
     for position, sample in enumerate(evaluation.inputs):
         result = simulate(live, sample, observe=True)
-        flow.check_run("live", result, evaluation.reference.outputs_of(position), evaluation.decisions(position))
+        check_run("live", result, evaluation.reference.outputs_of(position), evaluation.decisions(position))
         cycles += result.cycles
         replayed += simulate(compiler.compile(evaluation.decisions(position), sample)).cycles
     assert replayed < cycles < 1.05 * replayed

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatewright import flow, one_start
+from gatewright.agreement import check_gates
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.contract.arch import PRESETS
@@ -55,14 +56,14 @@ def test_every_gate_of_every_image_is_seen_and_checked() -> None:
     live = flow.compile_live(network, PRESETS["ultra96"])
     result = simulate_images(live, *lay_out(live, list(evaluation.inputs)), observe=True)
     for number, gates in enumerate(result.gates_of_images):
-        flow.check_gates("live", gates, evaluation.decisions(number))
+        check_gates("live", gates, evaluation.decisions(number))
     assert len(result.gates_of_images) == IMAGES
     name = next(gate.name for gate in live.gates if gate.kind == "channel")
     different = result.gates_of_images[0] | {name: ~result.gates_of_images[0][name]}
     with pytest.raises(AssertionError, match=f"decisions of gate {name} differ"):
-        flow.check_gates("live", different, evaluation.decisions(0))
+        check_gates("live", different, evaluation.decisions(0))
     with pytest.raises(AssertionError, match=f"gates {name} were not evaluated"):
-        flow.check_gates("live", {n: g for n, g in different.items() if n != name}, evaluation.decisions(0))
+        check_gates("live", {n: g for n, g in different.items() if n != name}, evaluation.decisions(0))
 
 
 def test_results_that_are_not_the_references_are_an_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatewright import flow
+from gatewright.agreement import check_outputs
 from gatewright.compiler.compile import Compiler
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.images import lay_out, values_of
@@ -21,7 +22,7 @@ def test_images_with_gates_see_nothing_of_each_other() -> None:
     found.assert_same(plain.dram, plain.cycles)
     for number in range(images.count):
         values = values_of(live, found.dram, images, number)
-        flow.check_outputs(f"image {number}", values, evaluation.reference.outputs_of(number))
+        check_outputs(f"image {number}", values, evaluation.reference.outputs_of(number))
 
 
 def test_images_that_leave_at_exits_see_nothing_of_each_other() -> None:

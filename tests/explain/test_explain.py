@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatewright import flow
+from gatewright.agreement import check_outputs
 from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
@@ -89,7 +90,7 @@ def test_gates_that_are_held_as_they_decide_change_nothing(network: flow.Network
         free = simulate(program, sample)
         cycles, outputs = simulate_held(program, sample, decisions)
         assert cycles == free.cycles
-        flow.check_outputs("held", outputs, free.outputs)
+        check_outputs("held", outputs, free.outputs)
 
 
 def test_a_live_program_does_what_its_gates_are_told(network: flow.Network, evaluation: flow.Evaluation) -> None:
@@ -98,7 +99,7 @@ def test_a_live_program_does_what_its_gates_are_told(network: flow.Network, eval
     told = {name: ~decision for name, decision in evaluation.decisions(0).items()}
     _, outputs = simulate_held(program, sample, told)
     reference = run_reference(network.graph, sample[None], held=told)
-    flow.check_outputs("told", outputs, reference.outputs_of(0))
+    check_outputs("told", outputs, reference.outputs_of(0))
     ((name, logits),) = outputs.items()
     assert not np.array_equal(logits, evaluation.reference.outputs_of(0)[name])
     with pytest.raises(GatewrightError, match="is not among those that are held"):

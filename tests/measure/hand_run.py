@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import Opcode, Stationary, Unit
-from gatewright.contract.program import GateRecord, Program, Region
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import GateRecord, Region
 from gatewright.contract.trace import TRACE_DTYPE, Trace
 from gatewright.sim.fast.work import WORK_DTYPE
 from gatewright.sim.result import SimResult

@@ -13,7 +13,7 @@ import pytest
 
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.program import Region
+from gatewright.contract.program_parts import Region
 from gatewright.measure.bounds import Holder
 from gatewright.measure.causes import Cause
 from gatewright.measure.gate_statistics import cost_map

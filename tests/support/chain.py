@@ -11,7 +11,8 @@ from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.graph import Decisions
 from gatewright.compiler.graph.reference import ReferenceResult
 from gatewright.contract.isa import Opcode
-from gatewright.contract.program import Placement, Program
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import Placement
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from gatewright.contract.arch import load_arch
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import COLUMNS, FORMATS, Opcode, column
-from gatewright.contract.program import GateRecord, Output, Placement, Program, Region
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import GateRecord, Output, Placement, Region
 from gatewright.verify.kit.programs import row
 
 CODE_ADDRESS = 64

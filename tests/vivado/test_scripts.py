@@ -18,7 +18,8 @@ from gatewright.vivado.scripts import vivado_files
 
 pytest.importorskip("tkinter", reason="Python lacks its Tcl interpreter; Debian: apt-get install python3-tk")
 
-from tests.vivado.model import Vivado, VivadoError
+from tests.vivado.block_design import VivadoError
+from tests.vivado.model import Vivado
 
 INSTALLED = ("avnet.com:ultra96v2:part0:1.1", "avnet.com:ultra96v2:part0:1.2", "xilinx.com:zcu104:part0:1.1")
 
@@ -30,7 +31,7 @@ def written(folder: Path, board: str = "ultra96", clock: int | None = None) -> V
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return Vivado(folder, INSTALLED)
+    return Vivado(folder, boards=INSTALLED)
 
 
 @pytest.mark.parametrize(("board", "clock"), [("ultra96", 150), ("ultra96", 200), ("ultra96", 300), ("zcu104", 300)])

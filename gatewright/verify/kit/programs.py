@@ -11,7 +11,8 @@ import numpy.typing as npt
 from gatewright.contract.arch import BEAT_BYTES, INSTRUCTION_BYTES, ArchConfig
 from gatewright.contract.instruction_words import encode
 from gatewright.contract.isa import COLUMNS, FORMATS, NO_MASK, NO_TABLE, WAITS, Opcode, Space, Unit, column
-from gatewright.contract.program import Output, Program, Region
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import Output, Region
 
 Row = npt.NDArray[np.int64]
 

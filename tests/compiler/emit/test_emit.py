@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from gatewright.compiler.compile import Compiler
-from gatewright.compiler.emit.emit import Emitter, reads, writes
+from gatewright.compiler.emit.access import reads, writes
+from gatewright.compiler.emit.emit import Emitter
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.contract.arch import PRESETS, ArchConfig, DramConfig
 from gatewright.contract.errors import GatewrightError

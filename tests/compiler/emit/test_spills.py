@@ -19,7 +19,8 @@ from gatewright.compiler.graph.reference import ReferenceResult, run_reference
 from gatewright.contract.arch import BEAT_BYTES, PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, column
-from gatewright.contract.program import Program, Region
+from gatewright.contract.program import Program
+from gatewright.contract.program_parts import Region
 from gatewright.verify.expectations import expect
 from tests.support.chain import compare_image
 from tests.support.graphs import bottleneck_graph, chain_graph, random_inputs, resnet_graph

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
 from gatewright.compiler.graph.checks import BrokenGraph
 from gatewright.compiler.graph.float_executor import run_float
-from gatewright.compiler.graph.graph import FloatGraph, QuantisedGraph, TensorShape
+from gatewright.compiler.graph.graph import QuantisedGraph, TensorShape
 from gatewright.compiler.graph.macs import counted_macs
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.graph.serving import without_gates
@@ -29,51 +27,18 @@ from gatewright.compiler.quantise.quantise import quantise, quantise_input
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.datasets.cifar10 import CIFAR10
-from gatewright.models.families.residual.basic_block import BasicBlock
-from gatewright.models.families.resnet_imagenet.network import ResNetImageNet
 from gatewright.models.gates.kinds import Gating
+from tests.compiler.kinds.pooled_networks import Gated, Pooled, Shared, made, resnet
 from tests.compiler.naive import evaluate
 from tests.compiler.networks import lively, random_images
 from tests.support.chain import compare_image
-
-
-class _Pooled(nn.Module):
-    """A convolution, a max pool of its ReLU (or of itself), a convolution, a head."""
-
-    def __init__(self, window: int, padding: int, relu: bool, beyond: bool = False) -> None:
-        super().__init__()
-        self.first, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
-        self.pool = nn.MaxPool2d(window, 2, padding, ceil_mode=beyond)
-        self.second, self.head = nn.Conv2d(6, 5, 3, padding=1), nn.Linear(5, 4)
-        self.relu = relu
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.first(x))
-        x = self.pool(F.relu(x) if self.relu else x)
-        logits: Tensor = self.head(F.relu(self.second(x)).mean((2, 3)))
-        return logits
-
-
-def made(network: nn.Module, size: int, count: int = 3) -> tuple[FloatGraph, QuantisedGraph, np.ndarray]:
-    """The network's graphs, and normalised images."""
-    images = CIFAR10.normalise(random_images(count, size + -size % 4)[:, :size, :size])
-    graph = capture(network, (3, size, size))
-    return graph, quantise(graph, calibrate(graph, images)), images
-
-
-@cache
-def resnet(gating: Gating) -> tuple[ResNetImageNet, QuantisedGraph]:
-    """A ResNet-18 for images of 64 pixels."""
-    network = lively(ResNetImageNet(18, gating, classes=5, size=64), 6)
-    assert isinstance(network, ResNetImageNet)
-    return network, made(network, 64)[1]
 
 
 @pytest.mark.parametrize("beyond", [False, True])
 @pytest.mark.parametrize(("window", "padding"), [(2, 0), (2, 1), (3, 0), (3, 1)])
 @pytest.mark.parametrize(("relu", "size"), [(True, 15), (False, 16)])
 def test_it_is_torchs_max_pool_in_both_graphs(window: int, padding: int, beyond: bool, relu: bool, size: int) -> None:
-    network = lively(_Pooled(window, padding, relu, beyond), 4)
+    network = lively(Pooled(window, padding, relu, beyond), 4)
     graph, quantised, images = made(network, size)
     inputs = quantise_input(images, quantised)
     with torch.no_grad():
@@ -89,7 +54,7 @@ def test_it_is_torchs_max_pool_in_both_graphs(window: int, padding: int, beyond:
 
 def test_padding_is_never_the_maximum() -> None:
     """Also where all that a window holds is the least value there is."""
-    _, quantised, images = made(lively(_Pooled(3, 1, False), 4), 16)
+    _, quantised, images = made(lively(Pooled(3, 1, False), 4), 16)
     layers = [
         replace(layer, requantisation=replace(layer.requantisation, bias=np.full(6, -(1 << 30))))  # type: ignore[attr-defined]
         if layer.name == "first"
@@ -100,24 +65,9 @@ def test_padding_is_never_the_maximum() -> None:
     assert (tensors["first.max_pool"] == -128).all()
 
 
-class _Gated(nn.Module):
-    """A max pool and a gated block on it: as a ResNet-18 begins."""
-
-    def __init__(self, gating: Gating, relu: bool = True) -> None:
-        super().__init__()
-        self.relu = relu
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.block, self.head = BasicBlock(8, 8, 8, 8, 1, 4, gating), nn.Linear(8, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.first(x)) if self.relu else self.first(x)
-        logits: Tensor = self.head(self.block(F.max_pool2d(x, 3, 2, 1))[0].mean((2, 3)))
-        return logits
-
-
 @pytest.mark.parametrize("gating", ["none", "dual", "spatial", "channel"])
 def test_a_gated_block_on_a_max_pool_equals_plain_integers(gating: Gating) -> None:
-    _, quantised, images = made(lively(_Gated(gating), 8), 16, 4)
+    _, quantised, images = made(lively(Gated(gating), 8), 16, 4)
     inputs = quantise_input(images, quantised)
     result = run_reference(quantised, inputs, keep=True)
     for position, image in enumerate(inputs):
@@ -132,7 +82,7 @@ def test_a_gated_block_on_a_max_pool_equals_plain_integers(gating: Gating) -> No
 def test_a_gated_sum_on_a_max_pool_without_relu_is_refused() -> None:
     """Where its tiles are skipped nobody would apply the sum's ReLU."""
     with pytest.raises(GatewrightError, match=r"layer block\.conv2: its residual first\.max_pool has no ReLU"):
-        capture(_Gated("spatial", relu=False), (3, 16, 16))
+        capture(Gated("spatial", relu=False), (3, 16, 16))
 
 
 @pytest.mark.parametrize("gating", ["none", "dual"])
@@ -151,7 +101,7 @@ def test_a_resnet_18_in_integers(gating: Gating) -> None:
 
 def test_the_range_is_that_of_the_map_behind_the_pool() -> None:
     """Values that the pool drops move no clip: the range is that of a network whose stem is pooled by hand."""
-    network = _Pooled(2, 0, False)
+    network = Pooled(2, 0, False)
     with torch.no_grad():
         network.first.weight.zero_()
         network.first.weight[:, 0, 1, 1] = 1.0
@@ -196,7 +146,7 @@ def test_the_machine_pools_as_the_reference_does(window: int, padding: int, size
 
     Rows of 30 pixels are no whole beats: eight come together.
     """
-    _, quantised, images = made(lively(_Pooled(window, padding, True, beyond), 4), size)
+    _, quantised, images = made(lively(Pooled(window, padding, True, beyond), 4), size)
     inputs = quantise_input(images, quantised)
     reference = run_reference(quantised, inputs, keep=True)
     rings = []
@@ -221,40 +171,10 @@ def test_a_resnet_18_for_small_images_equals_the_reference(gating: Gating, scrat
 
 @pytest.mark.parametrize("changed", ["first", "first.max_pool"])
 def test_a_maximum_of_another_range_is_refused(changed: str) -> None:
-    graph = capture(_Pooled(3, 1, True), (3, 16, 16))
+    graph = capture(Pooled(3, 1, True), (3, 16, 16))
     ranges = calibrate(graph, CIFAR10.normalise(random_images(2)))
     with pytest.raises(GatewrightError, match=r"max pool first\.max_pool: the range of its input first is"):
         quantise(graph, {**ranges, changed: 2 * ranges[changed]})
-
-
-class _Shared(nn.Module):
-    """A max pool, with ``what`` else around it."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__()
-        self.what = what
-        self.stem, self.middle, self.head = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 8, 3, 1, 1), nn.Linear(8, 4)
-        self.gate, self.squeeze, self.excite = nn.Conv2d(8, 1, 3, 1, 1), nn.Linear(8, 2), nn.Linear(2, 8)
-
-    def forward(self, images: Tensor) -> Tensor:
-        if self.what == "image":
-            images = F.max_pool2d(images, 2)
-        x = F.relu(self.stem(images))
-        if self.what == "twice":
-            x = F.max_pool2d(F.max_pool2d(x, 2), 2)
-        elif self.what == "channels":
-            x = F.relu(self.middle(x) * (self.excite(F.relu(self.squeeze(x.mean((2, 3))))) >= 0)[:, :, None, None])
-            x = F.max_pool2d(x, 2)
-        elif self.what == "tiles":
-            mask = (self.gate(F.adaptive_avg_pool2d(x, 4)) >= 0).float()
-            x = F.max_pool2d(self.middle(x) * F.interpolate(mask, scale_factor=4, mode="nearest"), 2)
-        elif self.what == "residual":
-            x = F.max_pool2d(F.relu(self.middle(x) + x), 2)
-        elif self.what == "looked at":
-            gate = (self.excite(F.relu(self.squeeze(x.mean((2, 3))))) >= 0)[:, :, None, None]
-            x = self.middle(F.max_pool2d(x, 2)) * gate
-        logits: Tensor = self.head(F.relu(self.middle(x)).mean((2, 3)) if self.what == "image" else x.mean((2, 3)))
-        return logits
 
 
 @pytest.mark.parametrize(
@@ -273,7 +193,7 @@ class _Shared(nn.Module):
 )
 def test_it_rides_on_a_convolution_of_its_own_or_is_refused(what: str, message: str) -> None:
     with pytest.raises(GatewrightError, match=message):
-        capture(_Shared(what), (3, 16, 16))
+        capture(Shared(what), (3, 16, 16))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +212,7 @@ def test_it_rides_on_a_convolution_of_its_own_or_is_refused(what: str, message: 
     ],
 )
 def test_a_pool_that_a_stage_of_ours_broke_is_named(change: Any, message: str) -> None:
-    _, quantised, _ = made(_Pooled(3, 1, True).eval(), 16)
+    _, quantised, _ = made(Pooled(3, 1, True).eval(), 16)
     verify_quantised(quantised)
     with pytest.raises(BrokenGraph, match=f"layer first.max_pool: {message}"):
         verify_quantised(change(quantised))

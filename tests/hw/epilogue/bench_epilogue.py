@@ -23,7 +23,8 @@ from gatewright.hw.signatures import (
     table_counts,
 )
 from gatewright.sim.stepped.instruction import Instruction
-from tests.hw.epilogue.epilogue_cases import FIRST_COUNT, Case, Outcome, every_window, random_case, run_twin
+from tests.hw.epilogue.epilogue_cases import FIRST_COUNT, Case, every_window, random_case
+from tests.hw.epilogue.epilogue_twin import Outcome, run_twin
 from tests.support.rtl import Bench, pack
 
 READ_BYTES = 32

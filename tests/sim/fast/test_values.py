@@ -11,7 +11,7 @@ import pytest
 from gatewright.contract.arch import MASK_BITS, MASKS, PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode, Space, Unit
-from gatewright.contract.program import GateRecord, Placement
+from gatewright.contract.program_parts import GateRecord, Placement
 from gatewright.sim.fast.machine import simulate
 from gatewright.verify.kit.generate.operands import beats_of_vector, by_vector, parameters, slices_of
 from gatewright.verify.kit.programs import Image, Row, in_sequence, make_program, row

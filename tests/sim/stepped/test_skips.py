@@ -6,7 +6,7 @@ from gatewright.contract.images import Images
 from gatewright.contract.isa import Opcode, Unit
 from gatewright.sim.stepped import step_simulate_images
 from gatewright.verify.kit.programs import Image, make_program, row
-from tests.sim.stepped.test_cycles import arch_of, boot_cycles, scratch_load, times
+from tests.sim.stepped.cycles import arch_of, boot_cycles, scratch_load, times
 
 INDEX = row(Opcode.INDEX, bits=16)
 """One empty word: 7 from dispatch to start, then 1 + 12."""

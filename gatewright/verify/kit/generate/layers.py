@@ -1,4 +1,4 @@
-"""Layers for the stepped simulator's tests: a convolution cut in any way, and whole reductions and thresholds."""
+"""Layers of random programs: a convolution cut in any way, and whole reductions and thresholds."""
 
 from __future__ import annotations
 
