@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatewright.contract.arch import INSTRUCTION_BYTES, ArchConfig
+from gatewright.contract.arch import INSTRUCTION_BYTES, PRESETS, ArchConfig
 from gatewright.contract.axi import BURST_BOUNDARY
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.instruction_words import encode
@@ -16,7 +16,7 @@ from gatewright.contract.isa import FORMATS, NO_MASK, NO_TABLE, Opcode, Space, c
 from gatewright.contract.program import Program
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import SimResult
-from gatewright.verify.kit.generate.random_corners import CornerNetwork, random_corners
+from gatewright.verify.kit.generate.random_corners import LONGEST, CornerNetwork, random_corners
 
 ARCH = ArchConfig(name="4x4", rows=4, columns=4)
 SEEDS = range(100)
@@ -135,3 +135,9 @@ def test_what_lies_behind_an_exit_may_be_anything() -> None:
 def test_the_programs_hold_every_opcode() -> None:
     opcodes = {int(opcode) for seed in SEEDS for opcode in random_corners(seed, ARCH)[1].code[:, 0]}
     assert opcodes == {int(opcode) for opcode in FORMATS}
+
+
+def test_a_draw_that_is_far_too_long_is_drawn_anew() -> None:
+    """A SKIP of the first draw would leave out 67,258 instructions, which its field does not hold."""
+    _, program = random_corners(808992, PRESETS["4x4"])
+    assert len(program.code) <= LONGEST

@@ -156,6 +156,8 @@ class CornerNetwork(ListNetwork):
     def finish(self, source: Map) -> Program:
         """Logits at the end; what lies behind an EXIT that is taken may be anything."""
         self.head(source)
+        if len(self.build.rows) > LONGEST:
+            raise NoRoom  # before it is encoded: what a SKIP leaves out might not fit its field
         output = (self._output, 4 * self._classes)
         program = self.build.program(output)
         if self.left is not None and self.rng.integers(2):
