@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gatewright.report.svg import NARROW, WIDE, Svg, short
+from gatewright.report.svg import NARROW, WIDE, Svg, cut, shares_chart, short
 
 _ROW = 24
 _LETTER = 7.0
@@ -17,13 +17,9 @@ def block_picture(blocks: list[dict[str, Any]], width: float = WIDE) -> str:
     narrow = width <= NARROW
     names = [cut(row["name"], 20 if narrow else 44) for row in blocks]
     figures = [_figures(row, narrow) for row in blocks]
-    left, right = 24 + _LETTER * max(map(len, names)), 28 + _LETTER * max(map(len, figures))
-    plot, base = width - left - right, 8.0 + len(blocks) * _ROW
-    svg = Svg(width, base + 46, "Work by block", "; ".join(map(_words, blocks)))
-    for mark in range(0, 101, 50 if narrow else 25):
-        svg.line(left + plot * mark / 100, 6, left + plot * mark / 100, base, "grid")
-        svg.text(left + plot * mark / 100, base + 16, f"{mark} %", "tick middle")
-    svg.text(left + plot / 2, base + 38, "share of the block's MACs" if narrow else _AXIS, "axis middle")
+    axis = "share of the block's MACs" if narrow else "share of the block's MACs that is executed"
+    right = 28 + _LETTER * max(map(len, figures))
+    svg, left, plot = shares_chart("Work by block", "; ".join(map(_words, blocks)), names, axis, width, _ROW, right)
     for number, (row, name) in enumerate(zip(blocks, names, strict=True)):
         y = 8.0 + number * _ROW
         middle = y + _ROW / 2
@@ -37,9 +33,6 @@ def block_picture(blocks: list[dict[str, Any]], width: float = WIDE) -> str:
             svg.circle(left + row[f"executed_{end}"] * plot, middle, 2.5, "extreme", f"{row['name']}: {end}")
         svg.text(left + plot + 12, middle + 4, figures[number], "value small")
     return svg.render()
-
-
-_AXIS = "share of the block's MACs that is executed"
 
 
 def _figures(row: dict[str, Any], narrow: bool) -> str:
@@ -65,8 +58,3 @@ def strip_picture(index: int, names: Sequence[str], shares: Sequence[float]) -> 
         svg.rect(number * pitch, 0, pitch * 0.84, _STRIP, "track", hint)
         svg.rect(number * pitch, _STRIP * (1 - share), pitch * 0.84, _STRIP * share, "gated", hint)
     return svg.render()
-
-
-def cut(name: str, most: int) -> str:
-    """The end of a name that is too long, which says more than its begin."""
-    return name if len(name) <= most else "\u2026" + name[1 - most :]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatewright.report.block_pictures import cut
-from gatewright.report.svg import NARROW, WIDE, Svg
+from gatewright.report.svg import NARROW, WIDE, Svg, cut
 
 BEYOND_CHANCE = 3.0
 """From how many standard deviations on a cell has a frame."""

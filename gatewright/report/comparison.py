@@ -9,7 +9,10 @@ from markupsafe import Markup
 
 from gatewright.report.html import render
 from gatewright.report.pictures import Ends, Step, bridge_picture, distribution_picture, waterfall_picture
-from gatewright.report.svg import MINUS, fitted
+from gatewright.report.svg import MINUS, cut, fitted
+
+NAME = 20
+"""Letters of a report's name that are shown."""
 
 SHOWN_LAYERS = 12
 """Layers of the text: those whose cycles differ most."""
@@ -18,7 +21,7 @@ SHOWN_LAYERS = 12
 def render_comparison(found: dict[str, Any]) -> str:
     """The page for what ``compare_reports`` has made."""
     (a, b), cycles = found["names"], found["cycles"]
-    rows = ((_cut(a), list(map(float, cycles[0])), "theory"), (_cut(b), list(map(float, cycles[1])), "gated"))
+    rows = ((cut(a, NAME), list(map(float, cycles[0])), "theory"), (cut(b, NAME), list(map(float, cycles[1])), "gated"))
     pictures = {
         "causes": Markup(fitted(partial(_causes_picture, found))),
         "waterfalls": [
@@ -61,8 +64,8 @@ def _causes_picture(found: dict[str, Any], width: float) -> str:
         f"{names[0]} {begin:,.0f}, {names[1]} {end:,.0f} cycles an image; "
         + "; ".join(f"{step.title} {step.label}" for step in steps),
         Ends(
-            (_cut(names[0]), "theory", f"{begin:,.0f}", f"{names[0]}: mean cycles of a gated image"),
-            (_cut(names[1]), "gated", f"{end:,.0f}", f"{names[1]}: mean cycles of a gated image"),
+            (cut(names[0], NAME), "theory", f"{begin:,.0f}", f"{names[0]}: mean cycles of a gated image"),
+            (cut(names[1], NAME), "gated", f"{end:,.0f}", f"{names[1]}: mean cycles of a gated image"),
             begin,
             end,
         ),
@@ -74,16 +77,12 @@ def _causes_picture(found: dict[str, Any], width: float) -> str:
     )
 
 
-def _cut(name: str, most: int = 20) -> str:
-    return name if len(name) <= most else "..." + name[3 - most :]
-
-
 def comparison_text(found: dict[str, Any]) -> str:
     """What is different, the figures, and the layers whose cycles differ most."""
     a, b = found["names"]
     lines = [headline(found), ""]
     lines += [f"{row['name']}: {row['a']} -> {row['b']}" for row in found["changed"]] or ["machine, network: the same"]
-    lines += ["", f"{'':<40}{_cut(a):>26}{_cut(b):>26}{'ratio':>10}"]
+    lines += ["", f"{'':<40}{cut(a, NAME):>26}{cut(b, NAME):>26}{'ratio':>10}"]
     for row in found["figures"]:
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.4f}"
         lines.append(f"{row['title']:<40}{_figure(row, 'a'):>26}{_figure(row, 'b'):>26}{ratio:>10}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gatewright.report.svg import NARROW, WIDE, Svg
+from gatewright.report.svg import WIDE, Svg, shares_chart
 
 _ROW = 22
 
@@ -24,7 +24,7 @@ def channel_picture(gates: list[dict[str, Any]], width: float = WIDE) -> str:
     """One stacked bar per channel gate: always on, input-dependent, always off."""
     rows = [gate for gate in gates if gate["kind"] == "channel"]
     parts = (("always on", "always_on", "on"), ("input-dependent", "input_dependent", "depends"))
-    svg, left, plot = _rows_chart("Channels per gate", rows, "share of the gate's channels", width)
+    svg, left, plot = _chart("Channels per gate", rows, "share of the gate's channels", width)
     for number, gate in enumerate(rows):
         y, x = 8 + number * _ROW, float(left)
         svg.text(left - 10, y + 14, gate["name"], "label end small")
@@ -39,7 +39,7 @@ def channel_picture(gates: list[dict[str, Any]], width: float = WIDE) -> str:
 def spatial_picture(gates: list[dict[str, Any]], width: float = WIDE) -> str:
     """One bar per spatial gate: the mean share of tiles that is computed."""
     rows = [gate for gate in gates if gate["kind"] == "spatial"]
-    svg, left, plot = _rows_chart("Mean density per spatial gate", rows, "share of the gate's tiles", width)
+    svg, left, plot = _chart("Mean density per spatial gate", rows, "share of the gate's tiles", width)
     for number, gate in enumerate(rows):
         y = 8 + number * _ROW
         size = f"{gate['grid_height']} by {gate['grid_width']} tiles"
@@ -50,18 +50,9 @@ def spatial_picture(gates: list[dict[str, Any]], width: float = WIDE) -> str:
     return svg.render()
 
 
-def _rows_chart(title: str, rows: list[dict[str, Any]], axis: str, width: float) -> tuple[Svg, float, float]:
-    """An empty chart of horizontal bars on 0 to 100 %: the picture, its left edge, its width."""
-    left = 24 + 7.0 * max(len(row["name"]) for row in rows)
-    plot, base = width - left - 80, 8.0 + len(rows) * _ROW
-    svg = Svg(
-        width, base + 46, title, "; ".join(f"{row['name']}: mean density {row['density_mean']:.1%}" for row in rows)
-    )
-    for mark in range(0, 101, 50 if width <= NARROW else 25):
-        svg.line(left + plot * mark / 100, 6, left + plot * mark / 100, base, "grid")
-        svg.text(left + plot * mark / 100, base + 16, f"{mark} %", "tick middle")
-    svg.text(left + plot / 2, base + 38, axis, "axis middle")
-    return svg, left, plot
+def _chart(title: str, rows: list[dict[str, Any]], axis: str, width: float) -> tuple[Svg, float, float]:
+    words = "; ".join(f"{row['name']}: mean density {row['density_mean']:.1%}" for row in rows)
+    return shares_chart(title, words, [row["name"] for row in rows], axis, width, _ROW)
 
 
 def cost_png(cost: list[list[int]], blocks: int) -> str:

@@ -101,3 +101,25 @@ def _hint(text: str) -> str:
 
 def _n(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def cut(name: str, most: int) -> str:
+    """The end of a name that is too long, which says more than its begin."""
+    return name if len(name) <= most else "\u2026" + name[1 - most :]
+
+
+def shares_chart(
+    title: str, words: str, names: Sequence[str], axis: str, width: float, row: float = 22, right: float = 80
+) -> tuple[Svg, float, float]:
+    """An empty chart of horizontal bars on 0 to 100 %: the picture, the bars' left edge, the width of the whole.
+
+    The bars of ``names``, ``row`` user units each, begin 8 below the top; ``right`` is kept for figures beside them.
+    """
+    left = 24 + 7.0 * max(map(len, names))
+    plot, base = width - left - right, 8.0 + len(names) * row
+    svg = Svg(width, base + 46, title, words)
+    for mark in range(0, 101, 50 if width <= NARROW else 25):
+        svg.line(left + plot * mark / 100, 6, left + plot * mark / 100, base, "grid")
+        svg.text(left + plot * mark / 100, base + 16, f"{mark} %", "tick middle")
+    svg.text(left + plot / 2, base + 38, axis, "axis middle")
+    return svg, left, plot
