@@ -21,6 +21,14 @@ from gatewright.contract.isa import (
 )
 
 
+_WORD = np.dtype("<u8")
+_WORD_BITS = 64
+_WORDS = 8 * INSTRUCTION_BYTES // _WORD_BITS
+
+Words = npt.NDArray[np.uint64]
+"""Instructions as [n, words], the low bits in the first word."""
+
+
 def _layout(opcode: Opcode) -> list[tuple[int, int, int, str]]:
     """(column, low bit, bits, name) of every field, header included."""
     layout, low = [(0, 0, OPCODE_BITS, "opcode")], OPCODE_BITS
@@ -39,45 +47,76 @@ def field_place(opcode: Opcode, name: str) -> tuple[int, int]:
     return next((low, bits) for _, low, bits, known in _layout(opcode) if known == name)
 
 
+class _Packing:
+    """All fields of an opcode at once: [n, fields] to words and back. Fields lie in order, without gaps."""
+
+    def __init__(self, opcode: Opcode) -> None:
+        columns, lows, bits, self.names = zip(*_layout(opcode), strict=True)
+        self.columns, self.bits = np.array(columns), np.array(bits)
+        self.word, shift = np.divmod(np.array(lows), _WORD_BITS)
+        inside = np.minimum(self.bits, _WORD_BITS - shift)
+        self.shift, self.inside = shift.astype(_WORD), inside.astype(_WORD)
+        self.ones = np.array([(1 << width) - 1 for width in bits], _WORD)
+        self.across = np.flatnonzero(inside < self.bits)  # their other bits are the lowest of the next word
+        self.begin = np.flatnonzero(np.diff(self.word, prepend=-1))  # the first field of each word that has one
+        used = (1 << lows[-1] + bits[-1]) - 1
+        self.unused = ~np.frombuffer(used.to_bytes(INSTRUCTION_BYTES, "little"), _WORD)
+
+    def pack(self, values: Words) -> Words:
+        """Values that fit, [n, fields], as words."""
+        words = np.zeros((len(values), _WORDS), _WORD)
+        words[:, self.word[self.begin]] = np.bitwise_or.reduceat(values << self.shift, self.begin, axis=1)
+        words[:, self.word[self.across] + 1] |= values[:, self.across] >> self.inside[self.across]
+        return words
+
+    def unpack(self, words: Words) -> Words:
+        """Words as values, [n, fields]."""
+        values = words[:, self.word] >> self.shift
+        values[:, self.across] |= words[:, self.word[self.across] + 1] << self.inside[self.across]
+        return values & self.ones
+
+
+_PACKING = {opcode: _Packing(opcode) for opcode in FORMATS}
+_CAN_BE_AWAITED = np.isin(np.arange(1 << UNIT_BITS), (Unit.NONE, *QUEUED_UNITS))
+
+
 def _check_waits(code: npt.NDArray[np.int64]) -> None:
     """Only units with queues can be waited for."""
-    for wait in range(WAITS):
-        bad = ~np.isin(code[:, 1 + 2 * wait], (Unit.NONE, *QUEUED_UNITS))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise GatewrightError(f"instruction {row} ({Opcode(int(code[row, 0])).name}): waits on no unit")
+    bad = ~_CAN_BE_AWAITED[code[:, 1:OPERAND_COLUMN:2]].all(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise GatewrightError(f"instruction {row} ({Opcode(int(code[row, 0])).name}): waits on no unit")
 
 
 def encode(code: npt.NDArray[np.int64]) -> bytes:
     """The decoded table [n, COLUMNS] as bytes; a value that does not fit its field is an error."""
-    words = np.zeros((len(code), INSTRUCTION_BYTES * 8), np.uint8)
+    words = np.zeros((len(code), _WORDS), _WORD)
     for opcode, rows in _by_opcode(code):
-        for where, low, bits, name in _layout(opcode):
-            values = code[rows, where]
-            if ((values < 0) | (values >> bits != 0)).any():
-                worst = rows[int(np.argmax((values < 0) | (values >> bits != 0)))]
-                raise GatewrightError(
-                    f"instruction {worst} ({opcode.name}): {name} = {code[worst, where]} does not fit in {bits} bits"
-                )
-            words[rows[:, None], low + np.arange(bits)] = (values[:, None] >> np.arange(bits)) & 1
+        packing = _PACKING[opcode]
+        values = code[rows[:, None], packing.columns]
+        wrong = values >> packing.bits != 0  # negative ones, too
+        if wrong.any():
+            worst, field = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            raise GatewrightError(
+                f"instruction {rows[worst]} ({opcode.name}): {packing.names[field]} = {values[worst, field]} "
+                f"does not fit in {packing.bits[field]} bits"
+            )
+        words[rows] = packing.pack(values.astype(_WORD))
     _check_waits(code)
-    return np.packbits(words, axis=1, bitorder="little").tobytes()
+    return words.tobytes()
 
 
 def decode(data: bytes) -> npt.NDArray[np.int64]:
     """The inverse of ``encode``; an unknown opcode, wait unit or a stray bit is an error that names the place."""
     if len(data) % INSTRUCTION_BYTES:
         raise GatewrightError(f"instructions are {INSTRUCTION_BYTES} bytes; {len(data)} bytes is not a whole number")
-    packed = np.frombuffer(data, np.uint8).reshape(-1, INSTRUCTION_BYTES)
-    bits = np.unpackbits(packed, axis=1, bitorder="little").astype(np.int64)
-    code = np.zeros((len(bits), COLUMNS), np.int64)
-    code[:, 0] = bits[:, :OPCODE_BITS] @ (1 << np.arange(OPCODE_BITS))
+    words = np.frombuffer(data, _WORD).reshape(-1, _WORDS)
+    code = np.zeros((len(words), COLUMNS), np.int64)
+    code[:, 0] = words[:, 0] & np.uint64((1 << OPCODE_BITS) - 1)
     for opcode, rows in _by_opcode(code):
-        end = 0
-        for where, low, width, _ in _layout(opcode):
-            code[rows, where] = bits[rows, low : low + width] @ (1 << np.arange(width, dtype=np.int64))
-            end = low + width
-        stray = bits[rows, end:].any(axis=1)
+        packing, part = _PACKING[opcode], words[rows]
+        code[rows[:, None], packing.columns] = packing.unpack(part)
+        stray = (part & packing.unused).any(axis=1)
         if stray.any():
             raise GatewrightError(f"instruction {rows[int(np.argmax(stray))]} ({opcode.name}): unused bits are set")
     _check_waits(code)

@@ -330,9 +330,15 @@ for _format in FORMATS.values():
     assert HEADER_BITS + _format.bits <= 8 * INSTRUCTION_BYTES, (_format.opcode.name, _format.bits)
 
 
+_PLACES = {
+    opcode: {field.name: OPERAND_COLUMN + index for index, field in enumerate(known.fields)}
+    for opcode, known in FORMATS.items()
+}
+
+
 def column(opcode: Opcode, name: str) -> int:
     """The column of a field in the decoded table."""
-    for index, field in enumerate(FORMATS[opcode].fields):
-        if field.name == name:
-            return OPERAND_COLUMN + index
-    raise KeyError(f"{opcode.name} has no field {name}")
+    try:
+        return _PLACES[opcode][name]
+    except KeyError:
+        raise KeyError(f"{opcode.name} has no field {name}") from None

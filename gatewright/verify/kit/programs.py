@@ -29,20 +29,28 @@ _DEFAULTS = {
 }
 
 
+def _blank(opcode: Opcode) -> Row:
+    result = np.zeros(COLUMNS, np.int64)
+    result[0] = opcode
+    for field in FORMATS[opcode].fields:
+        result[column(opcode, field.name)] = _DEFAULTS.get(field.name, 0)
+    if opcode == Opcode.GATHER:
+        result[column(opcode, "slice_count")] = ALL_SLICES
+    return result
+
+
+_BLANK = {opcode: _blank(opcode) for opcode in Opcode}
+
+
 def row(opcode: Opcode, waits: Sequence[tuple[Unit, int]] = (), **fields: int) -> Row:
     """One decoded instruction. Fields not given are 0; tables and ``source_mask`` none; of a GATHER all slices.
 
     A name that the opcode does not have is a ``KeyError``. Values are not checked: ``encode`` does that.
     """
     assert len(waits) <= WAITS, f"{len(waits)} waits; an instruction carries {WAITS}"
-    result = np.zeros(COLUMNS, np.int64)
-    result[0] = opcode
+    result = _BLANK[opcode].copy()
     for position, (unit, count) in enumerate(waits):
-        result[1 + 2 * position : 3 + 2 * position] = unit, count
-    for field in FORMATS[opcode].fields:
-        result[column(opcode, field.name)] = _DEFAULTS.get(field.name, 0)
-    if opcode == Opcode.GATHER:
-        result[column(opcode, "slice_count")] = ALL_SLICES
+        result[1 + 2 * position], result[2 + 2 * position] = unit, count
     for name, value in fields.items():
         result[column(opcode, name)] = value
     return result
@@ -128,41 +136,36 @@ def _paged(arch: ArchConfig, listing: list[Row], size: int, code_address: int) -
     bodies.append(rest)
     counts = [len(body) + 2 for body in bodies[:-1]] + [len(bodies[-1])]
     starts = [sum(counts[:page]) for page in range(len(bodies))]
-    code: list[Row] = []
-    own: list[int] = []  # where each of the rows has come to lie
-    loads, own_loads = 0, [0]  # own_loads[n]: what the unit has counted once the rows' own LOAD n is complete
+    code = np.zeros((sum(counts), COLUMNS), np.int64)
+    own = np.ones(len(code), bool)  # not the linking instructions
     for page, body in enumerate(bodies):
-        page_load = 0
+        first = starts[page]
+        code[first + (page + 1 < len(bodies)) :][: len(body)] = body
         if page + 1 < len(bodies):
-            loads += 1
-            page_load = loads
-            code.append(
-                row(
-                    Opcode.LOAD,
-                    space=Space.INSTRUCTIONS,
-                    dram_address=code_address + INSTRUCTION_BYTES * starts[page + 1],
-                    address=((page + 1) % 2) * arch.page_instructions,
-                    rows=1,
-                    row_beats=counts[page + 1] * INSTRUCTION_BYTES // BEAT_BYTES,
-                )
-            )
-        for instruction in body:
-            for wait in range(WAITS):
-                if instruction[1 + 2 * wait] == Unit.LOAD:
-                    instruction[2 + 2 * wait] = own_loads[int(instruction[2 + 2 * wait])]
-            if instruction[0] == Opcode.LOAD:
-                loads += 1
-                own_loads.append(loads)
-            own.append(len(code))
-            code.append(instruction)
-        if page_load:
+            own[[first, first + counts[page] - 1]] = False
             entry = ((page + 1) % 2) * arch.page_instructions
-            code.append(row(Opcode.NEXT, [(Unit.LOAD, page_load)], entry=entry))
-    count = column(Opcode.SKIP, "instructions")
-    for number, place in enumerate(own):
-        if code[place][0] == Opcode.SKIP:
-            code[place][count] = own[number + int(code[place][count])] - place
-    return np.stack(code), starts
+            code[first] = row(
+                Opcode.LOAD,
+                space=Space.INSTRUCTIONS,
+                dram_address=code_address + INSTRUCTION_BYTES * starts[page + 1],
+                address=entry,
+                rows=1,
+                row_beats=counts[page + 1] * INSTRUCTION_BYTES // BEAT_BYTES,
+            )
+            code[first + counts[page] - 1] = row(Opcode.NEXT, entry=entry)
+    loads = code[:, 0] == Opcode.LOAD
+    so_far = np.cumsum(loads)
+    # What the unit has counted once the rows' own LOAD n is complete.
+    own_loads = np.concatenate([[0], so_far[loads & own]])
+    for wait in range(WAITS):
+        on_load = own & (code[:, 1 + 2 * wait] == Unit.LOAD)
+        code[on_load, 2 + 2 * wait] = own_loads[code[on_load, 2 + 2 * wait]]
+    for page, start in enumerate(starts[:-1]):
+        code[start + counts[page] - 1, 1:3] = Unit.LOAD, so_far[start]
+    count, places = column(Opcode.SKIP, "instructions"), np.flatnonzero(own)
+    skips = np.flatnonzero(code[places, 0] == Opcode.SKIP)
+    code[places[skips], count] = places[skips + code[places[skips], count]] - places[skips]
+    return code, starts
 
 
 def with_code(program: Program, code: Row) -> Program:

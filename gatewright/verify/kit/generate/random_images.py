@@ -25,8 +25,6 @@ from gatewright.verify.kit.programs import with_code
 SEEDS = 0x1A6
 MOST_IMAGES = 3
 
-_LOAD, _STORE = ((opcode, column(opcode, "dram_address")) for opcode in (Opcode.LOAD, Opcode.STORE))
-
 
 @dataclass(frozen=True)
 class SeveralImages:
@@ -53,8 +51,9 @@ class SeveralImages:
 def _stored(code: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Where the STOREs of some instructions write, [first, end)."""
     stores = code[code[:, 0] == Opcode.STORE]
-    beats = column(Opcode.STORE, "beats")
-    return [(int(row[_STORE[1]]), int(row[_STORE[1]] + BEAT_BYTES * row[beats])) for row in stores]
+    begin = stores[:, column(Opcode.STORE, "dram_address")]
+    end = begin + BEAT_BYTES * stores[:, column(Opcode.STORE, "beats")]
+    return list(zip(begin.tolist(), end.tolist(), strict=True))
 
 
 def random_images(seed: int, arch: ArchConfig | None = None) -> SeveralImages:
@@ -86,14 +85,13 @@ def _with_rings(rng: np.random.Generator, program: Program, varied: list[tuple[i
     """LOADs and STOREs in the rings: those of what varies and of what nothing reads back, the others at random."""
     code = program.code.copy()
     stored = _stored(code)
-    loaded = {int(row[_LOAD[1]]) for row in code if row[0] == Opcode.LOAD}
-    for row in code:
-        if row[0] == Opcode.LOAD:
-            address = int(row[_LOAD[1]])
-            read_back = any(first <= address < end for first, end in stored)
-            varies = any(first <= address < first + count for first, count in varied)
-            row[column(Opcode.LOAD, "ring")] = varies or (not read_back and rng.integers(2))
-        if row[0] == Opcode.STORE:
-            (first, end), *_ = _stored(row[None])
-            row[column(Opcode.STORE, "ring")] = not any(first <= address < end for address in loaded)
+    loads, stores = (np.flatnonzero(code[:, 0] == opcode) for opcode in (Opcode.LOAD, Opcode.STORE))
+    addresses = code[loads, column(Opcode.LOAD, "dram_address")].tolist()
+    loaded = set(addresses)
+    for load, address in zip(loads, addresses, strict=True):
+        read_back = any(first <= address < end for first, end in stored)
+        varies = any(first <= address < first + count for first, count in varied)
+        code[load, column(Opcode.LOAD, "ring")] = varies or (not read_back and rng.integers(2))
+    for store, (first, end) in zip(stores, stored, strict=True):
+        code[store, column(Opcode.STORE, "ring")] = not any(first <= address < end for address in loaded)
     return with_code(program, code)
