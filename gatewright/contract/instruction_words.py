@@ -20,7 +20,6 @@ from gatewright.contract.isa import (
     Unit,
 )
 
-
 _WORD = np.dtype("<u8")
 _WORD_BITS = 64
 _WORDS = 8 * INSTRUCTION_BYTES // _WORD_BITS

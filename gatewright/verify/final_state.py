@@ -45,7 +45,7 @@ def final_differences(expectation: Expectation, folder: Path, registers: Registe
     """
     program = expectation.program
     dram = read_hex(folder / "dram_out.hex", BEAT_BYTES)[: len(expectation.dram)]
-    scratchpad = read_hex(folder / "scratchpad_out.hex", 1)
+    scratchpad = read_hex(folder / "scratchpad_out.hex", BEAT_BYTES)
     found = [
         *_bytes("DRAM", expectation.dram, dram, lambda at: _region(program, at)),
         *_bytes("scratchpad", expectation.scratchpad, scratchpad, lambda at: _placement(program, at)),

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.sources import sources_digest
-from gatewright.verify.kit.check import Agreement, small
+from gatewright.verify.kit.check import BATCH, Agreement, small
 from tests.cosim.random_lockstep import run
 
-TURN = 200
+TURN = BATCH
 """Programs of a kind in a turn: the simulator's start-up is a small part of it."""
 
 ARCH = small(PRESETS["4x4"])

@@ -121,7 +121,7 @@ def test_registers_that_are_wrong_are_named(tmp_path: Path) -> None:
     expectation = expect(copy_program(1), writes=False)
     assert expectation.program.arch == ARCH
     (tmp_path / "dram_out.hex").write_text(hex_lines(as_beats(expectation.dram)))
-    (tmp_path / "scratchpad_out.hex").write_text(hex_lines(expectation.scratchpad.reshape(-1, 1)))
+    (tmp_path / "scratchpad_out.hex").write_text(hex_lines(as_beats(expectation.scratchpad)))
     right = {"ID": 0x47575254, "ERROR_CODE": 0, "INSTRUCTIONS": 5, "CYCLES": expectation.cycles, "STATUS": 2}
     right |= {"IMAGE": 1, "COMPLETED_LOAD": 2, "COMPLETED_STORE": 2}
     right |= {f"COMPLETED_{name}": 0 for name in ("GATHER", "ARRAY", "EPILOGUE", "INDEX")}

@@ -18,8 +18,8 @@ from gatewright.verify.kit.coverage.coverage import Coverage
 from gatewright.verify.kit.generate.illegal import SPOILERS, Spoil
 from gatewright.verify.kit.shrink import shrink
 
-BATCH = 200
-"""Programs in one process of the simulator, whose start takes as long as some twenty of them."""
+BATCH = 500
+"""Programs in one process of the simulator, whose start takes as long as some fifty of them."""
 
 BEATS = 1 << 18
 """Of DRAM: one program in some hundreds has more than a MiB."""

@@ -47,7 +47,7 @@ module monitor #(
     logic [3:0] order [INSTRUCTIONS];       // units in program order
     logic [415:0] writes [WRITES];          // to the scratchpad, by unit: address (24 bits), count (8), data (384)
     logic [159:0] dram_beats [WRITES];      // address (32), data (128)
-    logic [7:0] scratchpad [SCRATCHPAD_BYTES];
+    logic [127:0] scratchpad [SCRATCHPAD_BYTES / 16]; // in words: a line of the file for each
 
     logic running, stopped, error_seen;
     logic [31:0] now, ending;
@@ -141,7 +141,7 @@ module monitor #(
         logic [31:0] number;
         logic [415:0] expected;
         logic [383:0] mask, data;
-        int unit;
+        int unit, at;
         unit = int'(trace_write_unit);
         number = write_count[unit];
         mask = (384'd1 << (8 * 9'(trace_write_count))) - 1;
@@ -161,8 +161,10 @@ module monitor #(
         end
         write_count[unit] = number + 1;
         for (int lane = 0; lane < 48; lane++)
-            if (lane < int'(trace_write_count))
-                scratchpad[(int'(trace_write_address) + lane) % SCRATCHPAD_BYTES] = trace_write_data[8*lane +: 8];
+            if (lane < int'(trace_write_count)) begin
+                at = (int'(trace_write_address) + lane) % SCRATCHPAD_BYTES;
+                scratchpad[at / 16][8*(at % 16) +: 8] = trace_write_data[8*lane +: 8];
+            end
     endtask
 
     task automatic check_dram();
@@ -226,7 +228,7 @@ module monitor #(
                     ? due_of(kind, unit, 0) : NEVER;
             end
         end
-        for (int at = 0; at < SCRATCHPAD_BYTES; at++) scratchpad[at] = 0;
+        for (int at = 0; at < SCRATCHPAD_BYTES / 16; at++) scratchpad[at] = 0;
         {running, stopped, error_seen, late_watch} = '0;
         {dispatched, dram_count, late_cycle, boots, stop_seen} = '0;
         if (!settings[0][0]) seen_events = $fopen(file("events_seen.txt"), "w");
