@@ -58,6 +58,11 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
     type=click.FloatRange(min=0),
     help="Instead of the recipe's: weight of the loss on tiles whose decision does not depend on the image.",
 )
+@click.option(
+    "--tile",
+    type=click.IntRange(1, 32),
+    help="Edge of the tiles in all stages, in pixels; without it 4, 2 and 2, the paper's hybrid.",
+)
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
 @click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
 @click.option("--views", type=click.IntRange(min=1), help="Instead of the recipe's: crops that the teacher sees.")
@@ -82,6 +87,7 @@ def train(
     bound_gradient: BoundGradient | None,
     complexity: float | None,
     liveness: float | None,
+    tile: int | None,
     initial: Path | None,
     teacher: Path | None,
     views: int | None,
@@ -110,6 +116,8 @@ def train(
         raise click.UsageError("--complexity needs a recipe with batch shaping or L0, such as bas, continued-bas or l0")
     if liveness is not None and gating not in ("dual", "spatial"):
         raise click.UsageError("--liveness needs spatial gates: --gating dual or spatial")
+    if tile is not None and gating not in ("dual", "spatial"):
+        raise click.UsageError("--tile needs spatial gates: --gating dual or spatial")
     if gating == "none" and target_density is not None:
         raise click.UsageError("--target-density needs gates; choose them with --gating")
     if target_cycles is not None and cycles is None:
@@ -125,7 +133,7 @@ def train(
         liveness_weight=schedule.liveness_weight if liveness is None else liveness,
     )
     family = "resnet-cifar-exits" if exits else "resnet-cifar"
-    spec = NetworkSpec(depth, known[known.index(gating)], target_density, family_name=family)
+    spec = NetworkSpec(depth, known[known.index(gating)], target_density, family_name=family, uniform_tile=tile)
     train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
     checkpoint = run(
         spec,

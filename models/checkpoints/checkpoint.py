@@ -24,7 +24,7 @@ from gatewright.models.zoo.catalogue import check_card
 WITHOUT_CHECKSUM = 1
 """The version that is still read without one: a network of the zoo in it has its SHA-256 on its card."""
 
-ADDED = {"family_name": "resnet-cifar", "synthetic": False, "head": None}
+ADDED = {"family_name": "resnet-cifar", "synthetic": False, "head": None, "uniform_tile": None}
 """Fields that the spec of an older file lacks, and what it is without them."""
 
 PUBLIC_SUFFIXES = (".pth.tar", ".pth", ".pt", ".th")
@@ -90,7 +90,8 @@ def _read_own(path: Path) -> tuple[NetworkSpec, dict[str, torch.Tensor]]:
     found = spec.family.describe(tensors, f"checkpoint {path}")
     if found.head is not None and spec.head is not None:
         found = replace(found, head=replace(found.head, tile=spec.head.tile))
-    if replace(found, target_density=spec.target_density, size=spec.size, synthetic=spec.synthetic) != spec:
+    not_in_tensors = ("target_density", "size", "synthetic", "uniform_tile")
+    if replace(found, **{name: getattr(spec, name) for name in not_in_tensors}) != spec:
         raise GatewrightError(
             f"checkpoint {path} does not fit {spec.name} of {spec.classes} classes: its tensors are those of "
             f"{found.name} of {found.classes}"

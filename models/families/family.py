@@ -23,7 +23,7 @@ class Family:
     ``dgnet-resnet20-0.4``. Of tensors by name, ``claims`` says whether they look like a network of the family in one of
     the forms that are public; ``from_public`` gives them the names of our modules; ``describe`` says which network
     tensors with our names are of. The last two take what the tensors are from, for messages. ``classifies``: its
-    networks are classifiers (``Network``); others return maps, and their specs have a head.
+    networks are classifiers (``Network``); others return maps, and their specs have a head. ``takes_uniform_tile``: a spec may give all stages tiles of one edge.
     """
 
     name: str
@@ -36,3 +36,4 @@ class Family:
     from_public: Callable[[dict[str, Tensor], str], dict[str, Tensor]]
     describe: Callable[[Mapping[str, Tensor], str], NetworkSpec]
     classifies: bool = True
+    takes_uniform_tile: bool = False

@@ -57,6 +57,8 @@ class NetworkSpec:
     """Its weights were drawn and its gates set (``models/synthetic``), not trained: it has no accuracy."""
     head: HeadSpec | None = None
     """Of a network that returns maps; classifiers have none."""
+    uniform_tile: Count | None = None
+    """Edge of the spatial gates' tiles in all stages, in pixels of a block's output; None for the family's own."""
 
     @property
     def family(self) -> Family:
@@ -86,6 +88,8 @@ class NetworkSpec:
 
     def module(self) -> nn.Module:
         """A freshly initialised network of any family."""
+        if self.uniform_tile is not None and not self.family.takes_uniform_tile:
+            raise GatewrightError(f"a {self.family.title} has its own tiles by stage; leave out uniform_tile")
         return self.family.build(self)
 
     def build(self) -> Network:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from gatewright.models.families.spec import NetworkSpec
 
 
+def build(spec: NetworkSpec) -> ResNetCifar:
+    """A freshly initialised network of a spec."""
+    return ResNetCifar(spec.depth, spec.gating, spec.classes, spec.size, spec.uniform_tile)
+
+
+def _tiled(spec: NetworkSpec) -> str:
+    return "" if spec.uniform_tile is None else f"-tile{spec.uniform_tile}"
+
+
 def claims(state: Mapping[str, object]) -> bool:
     """Whether tensors may be of a CIFAR ResNet: by the classifier of the DGNet release, or of other public ones.
 
@@ -50,9 +59,10 @@ RESNET_CIFAR = Family(
     title="CIFAR ResNet",
     data=CIFAR10,
     input_shape=lambda spec: (3, spec.size, spec.size),
-    build=lambda spec: ResNetCifar(spec.depth, spec.gating, spec.classes, spec.size),
-    label=lambda spec: label(spec, f"resnet{spec.depth}"),
+    build=build,
+    label=lambda spec: label(spec, f"resnet{spec.depth}{_tiled(spec)}"),
     claims=claims,
     from_public=from_public,
     describe=describe,
+    takes_uniform_tile=True,
 )

@@ -13,7 +13,7 @@ from gatewright.models.datasets.cifar10 import CIFAR10
 from gatewright.models.families.early_exits import EarlyExits
 from gatewright.models.families.family import Family
 from gatewright.models.families.resnet_cifar.family import RESNET_CIFAR
-from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.models.families.resnet_cifar.family import build as build_network
 
 if TYPE_CHECKING:
     from gatewright.models.families.network import Network
@@ -30,7 +30,7 @@ _NETWORK = "network."
 
 def build(spec: NetworkSpec) -> Network:
     """A freshly initialised network of a spec, whose blocks have no gates."""
-    return EarlyExits(ResNetCifar(spec.depth, spec.gating, spec.classes, spec.size), [THRESHOLD] * EXITS)
+    return EarlyExits(build_network(spec), [THRESHOLD] * EXITS)
 
 
 def claims(state: Mapping[str, object]) -> bool:
@@ -57,4 +57,5 @@ RESNET_CIFAR_EXITS = Family(
     claims=claims,
     from_public=lambda state, what: state,
     describe=describe,
+    takes_uniform_tile=True,
 )
