@@ -14,6 +14,7 @@ from gatewright.cli.options import cycles_arch_option, required_data_option
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.training.recipes import RECIPES, BoundGradient
 
+TILES = ("1", "2", "4", "8", "16", "32")
 GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 
 
@@ -60,7 +61,7 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
 )
 @click.option(
     "--tile",
-    type=click.IntRange(1, 32),
+    type=click.Choice(TILES),
     help="Edge of the tiles in all stages, in pixels; without it 4, 2 and 2, the paper's hybrid.",
 )
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
@@ -87,7 +88,7 @@ def train(
     bound_gradient: BoundGradient | None,
     complexity: float | None,
     liveness: float | None,
-    tile: int | None,
+    tile: str | None,
     initial: Path | None,
     teacher: Path | None,
     views: int | None,
@@ -133,7 +134,8 @@ def train(
         liveness_weight=schedule.liveness_weight if liveness is None else liveness,
     )
     family = "resnet-cifar-exits" if exits else "resnet-cifar"
-    spec = NetworkSpec(depth, known[known.index(gating)], target_density, family_name=family, uniform_tile=tile)
+    edge = None if tile is None else int(tile)
+    spec = NetworkSpec(depth, known[known.index(gating)], target_density, family_name=family, uniform_tile=edge)
     train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
     checkpoint = run(
         spec,

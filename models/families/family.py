@@ -23,7 +23,8 @@ class Family:
     ``dgnet-resnet20-0.4``. Of tensors by name, ``claims`` says whether they look like a network of the family in one of
     the forms that are public; ``from_public`` gives them the names of our modules; ``describe`` says which network
     tensors with our names are of. The last two take what the tensors are from, for messages. ``classifies``: its
-    networks are classifiers (``Network``); others return maps, and their specs have a head. ``takes_uniform_tile``: a spec may give all stages tiles of one edge.
+    networks are classifiers (``Network``); others return maps, and their specs have a head. ``takes_uniform_tile``: a
+    spec may give all stages tiles of one edge.
     """
 
     name: str

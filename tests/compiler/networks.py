@@ -46,9 +46,9 @@ def lively(network: nn.Module, seed: int) -> nn.Module:
     return network.eval()
 
 
-def lively_resnet(gating: Gating, size: int = 16, seed: int = 1) -> ResNetCifar:
+def lively_resnet(gating: Gating, size: int = 16, seed: int = 1, uniform_tile: int | None = None) -> ResNetCifar:
     """A ResNet-8 whose gates decide both ways."""
-    network = lively(ResNetCifar(8, gating, size=size), seed)
+    network = lively(ResNetCifar(8, gating, size=size, uniform_tile=uniform_tile), seed)
     assert isinstance(network, ResNetCifar)
     return network
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -172,13 +172,25 @@ def test_a_spec_that_cannot_be_or_does_not_fit_is_refused(
 
 def test_a_spec_from_before_families_and_synthetic_networks_is_of_a_trained_cifar_resnet(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors")
-    since = ({"synthetic"}, {"synthetic", "family_name"})
+    since = ({"uniform_tile"}, {"uniform_tile", "synthetic"}, {"uniform_tile", "synthetic", "family_name"})
     for added in since:
         rewrite(path, json.dumps({key: value for key, value in asdict(NetworkSpec(8)).items() if key not in added}))
         assert load_checkpoint(path)[1] == NetworkSpec(8, family_name="resnet-cifar", synthetic=False)
     drawn = NetworkSpec(8, synthetic=True)
     save_checkpoint(path, NetworkSpec(8).build(), drawn)
     assert load_checkpoint(path)[1] == drawn and drawn.name == "synthetic-resnet8"
+
+
+def test_tiles_of_one_edge_are_kept(tmp_path: Path) -> None:
+    path, tiled = tmp_path / "model.safetensors", NetworkSpec(8, "dual", 0.5, uniform_tile=8)
+    save_checkpoint(path, tiled.build(), tiled)
+    network, spec = load_checkpoint(path)
+    assert spec == tiled and spec.name == "dgnet-resnet8-tile8-0.5"
+    assert [block.tile for block in network.blocks()] == [8, 8, 8]
+    exits = replace(tiled, family_name="resnet-cifar-exits")
+    assert [block.tile for block in exits.build().blocks()] == [8, 8, 8]
+    with pytest.raises(GatewrightError, match="a DenseNet has its own tiles by stage"):
+        NetworkSpec(121, family_name="densenet", uniform_tile=8).module()
 
 
 def test_every_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -16,9 +18,11 @@ from tests.support.layer_macs import macs_of_layers
 GATES = {"none": (False, False), "spatial": (True, False), "channel": (False, True), "dual": (True, True)}
 
 
-def loaded(gating: Gating, blocks: int, seed: int) -> tuple[ResNetCifar, dict[str, torch.Tensor]]:
+def loaded(
+    gating: Gating, blocks: int, seed: int, uniform_tile: int | None = None
+) -> tuple[ResNetCifar, dict[str, torch.Tensor]]:
     state = public_dgnet.random_state(blocks, *GATES[gating], seed=seed)
-    network = ResNetCifar(6 * blocks + 2, gating)
+    network = ResNetCifar(6 * blocks + 2, gating, uniform_tile=uniform_tile)
     network.load_state_dict(state)
     return network.eval(), state
 
@@ -38,6 +42,18 @@ def test_evaluation_is_the_public_releases(gating: Gating, blocks: int) -> None:
             assert 0 < mask.spatial.mean() < 1, "the case must exercise both decisions"
         if mask.channel is not None:
             assert torch.equal(mask.channel, active)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tile", [1, 2, 8])
+def test_tiles_of_one_edge_are_those_of_a_release_that_has_them(tile: int) -> None:
+    network, state = loaded("dual", 1, seed=6, uniform_tile=tile)
+    stages = tuple((*stage[:3], tile) for stage in public_dgnet.CIFAR.stages)
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        logits, _ = network.forward_with_masks(x)
+        expected, masks = public_dgnet.evaluate(state, 1, x, replace(public_dgnet.CIFAR, stages=stages))
+    assert any(0 < pixels.mean() < 1 for pixels, _ in masks), "the case must exercise both decisions"
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
