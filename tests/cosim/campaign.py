@@ -3,8 +3,8 @@
 ``python -m tests.cosim.campaign --state FILE --programs 1000000`` takes the kinds of ``random_lockstep`` in turn, some
 hundred programs each, until so many have run since FILE was begun. FILE says how many of each kind agreed and how many
 seconds they took, for each state of the contract, the simulators and the RTL; it is written behind every turn. Seeds
-go on from one state to the next. A program that differs ends the campaign with exit code 1 and the command that repeats
-it alone.
+go on from one state to the next. ``--workers 2`` has turns of two kinds at once. A program that differs ends the
+campaign with exit code 1 and the command that repeats it alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from gatewright.contract.arch import PRESETS
@@ -23,7 +25,7 @@ from gatewright.verify.kit.check import BATCH, Agreement, small
 from tests.cosim.random_lockstep import run
 
 TURN = BATCH
-"""Programs of a kind in a turn: the simulator's start-up is a small part of it."""
+"""Programs of a kind in a turn: one process of the simulator."""
 
 ARCH = small(PRESETS["4x4"])
 
@@ -63,32 +65,49 @@ def _total(states: dict[str, Counts], kind: str | None = None) -> int:
     return int(sum(found))
 
 
+def _turn(kind: str, first: int) -> tuple[Agreement, float]:
+    """The programs of a turn, and the seconds that they took."""
+    started = time.monotonic()
+    agreement = KINDS[kind][0](range(first, first + TURN))
+    return agreement, time.monotonic() - started
+
+
 def main() -> int:
     """Parse the options and run turns; 1 if a program differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.cosim.campaign", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="the file that says how far the campaign is")
     parser.add_argument("--programs", type=int, default=1_000_000, help="how many in all, over all kinds")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no turn behind so many minutes")
+    parser.add_argument("--workers", type=int, default=1, choices=range(1, len(KINDS) + 1), help="turns at once")
     options = parser.parse_args()
-    begin, states = time.monotonic(), _load(options.state)
+    end, states = time.monotonic() + 60 * options.minutes, _load(options.state)
     counts = states.setdefault(sources_digest("contract", "hw", "sim")[:16], {})
-    while _total(states) < options.programs and time.monotonic() - begin < 60 * options.minutes:
-        kind = min(KINDS, key=lambda name: counts.get(name, {}).get("programs", 0))
-        turn, option = KINDS[kind]
-        first = FIRST_SEED + _total(states, kind)
-        started = time.monotonic()
-        agreement = turn(range(first, first + TURN))
-        same = agreement.agreed
-        mine = counts.setdefault(kind, {"programs": 0, "seconds": 0})
-        mine["programs"] += same
-        mine["seconds"] = round(mine["seconds"] + time.monotonic() - started, 1)
-        _save(options.state, states)
-        print(f"{kind}: {same} of {TURN} from seed {first} on agree; {_total(states)} in all", flush=True)
-        if agreement.difference is not None:
-            print(agreement.difference)
-            print(f"again: python -m tests.cosim.random_lockstep --first {first + same} --programs 1 {option}".rstrip())
-            return 1
-    return 0
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        under_way: dict[str, Future[tuple[Agreement, float]]] = {}
+        while True:
+            # No kind has two turns at once: how many of it agreed says where its next seed is.
+            while len(under_way) < options.workers and time.monotonic() < end:
+                if _total(states) + TURN * len(under_way) >= options.programs:
+                    break
+                idle = [name for name in KINDS if name not in under_way]
+                kind = min(idle, key=lambda name: counts.get(name, {}).get("programs", 0))
+                under_way[kind] = pool.submit(_turn, kind, FIRST_SEED + _total(states, kind))
+            if not under_way:
+                return 0
+            wait(under_way.values(), return_when=FIRST_COMPLETED)
+            for kind in [name for name, turn in under_way.items() if turn.done()]:
+                agreement, seconds = under_way.pop(kind).result()
+                first, same = FIRST_SEED + _total(states, kind), agreement.agreed
+                mine = counts.setdefault(kind, {"programs": 0, "seconds": 0})
+                mine["programs"] += same
+                mine["seconds"] = round(mine["seconds"] + seconds, 1)
+                _save(options.state, states)
+                print(f"{kind}: {same} of {TURN} from seed {first} on agree; {_total(states)} in all", flush=True)
+                if agreement.difference is not None:
+                    print(agreement.difference)
+                    one = f"--first {first + same} --programs 1 {KINDS[kind][1]}".rstrip()
+                    print(f"again: python -m tests.cosim.random_lockstep {one}")
+                    return 1
 
 
 if __name__ == "__main__":
