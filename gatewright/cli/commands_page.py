@@ -24,7 +24,7 @@ def commands_page(group: click.Group) -> str:
 
 
 def _section(command: click.Command) -> str:
-    context = click.Context(command, info_name=f"gatewright {command.name}")
+    context = click.Context(command, info_name=f"gatewright {command.name}", show_default=True)
     usage = " ".join([f"gatewright {command.name}", *command.collect_usage_pieces(context)])
     lines = [f"\n## {command.name}\n", *(f"{text}\n" for text in _paragraphs(command)), f"`{usage}`\n"]
     if command.epilog:

@@ -73,7 +73,7 @@ class Stationary(IntEnum):
 
 
 class Only(IntEnum):
-    """When a MATMUL or an EPILOGUE has work: by how many of its filters a table lists.
+    """When a MATMUL or an EPILOGUE has work: always; if a table lists all of its `filter_count` filters; if fewer.
 
     So a program for every sample chooses, as it runs, which operand stands still for a block of filters.
     """

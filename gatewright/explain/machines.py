@@ -29,8 +29,8 @@ _DOUBLED = (
 _ADDED = (
     ("rows", 1, "one more row of the array"),
     ("columns", 1, "one more column of the array"),
-    ("scratchpad_kib", 1024, "1 MiB more of scratchpad"),
-    ("weight_kib", 1024, "1 MiB more of weight buffer"),
+    ("scratchpad_kib", 64, "64 KiB more of scratchpad"),
+    ("weight_kib", 32, "32 KiB more of weight buffer"),
 )
 
 GIGABYTE = 1000

@@ -31,6 +31,7 @@ from gatewright.contract.isa import (
     OPERAND_COLUMN,
     WAITS,
     EpilogueKind,
+    Only,
     Opcode,
     Space,
     Stationary,
@@ -44,6 +45,8 @@ SYMBOLS: dict[tuple[Opcode, str], type[IntEnum]] = {
     (Opcode.MATMUL, "stationary"): Stationary,
     (Opcode.EPILOGUE, "stationary"): Stationary,
     (Opcode.EPILOGUE, "kind"): EpilogueKind,
+    (Opcode.MATMUL, "only"): Only,
+    (Opcode.EPILOGUE, "only"): Only,
 }
 """Fields that are written by name."""
 

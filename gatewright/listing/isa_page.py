@@ -21,6 +21,7 @@ from gatewright.contract.isa import (
     WAITS,
     EpilogueKind,
     Format,
+    Only,
     Opcode,
     Space,
     Stationary,
@@ -44,7 +45,7 @@ def isa_page() -> str:
     """The whole page, ending in a newline."""
     sections = [_INTRODUCTION, _encoding(), _units(), _opcodes()]
     sections += [_instruction(layout) for layout in FORMATS.values()]
-    sections += [_enumeration(kind) for kind in (Space, Stationary, EpilogueKind)]
+    sections += [_enumeration(kind) for kind in (Space, Stationary, Only, EpilogueKind)]
     return "\n\n".join(sections) + "\n"
 
 

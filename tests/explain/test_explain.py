@@ -129,9 +129,10 @@ def test_machines_are_run_or_refused_with_a_reason(
 ) -> None:
     rows = {row["line"]: row for row in found["machines"]}
     assert (
-        "must be an integer from 4 to 1024: a scratchpad address has 20 bits"
-        in rows["scratchpad_kib = 1280"]["refused"]
+        "must be an integer from 128 to 4096: a parameter entry's number has 12 bits"
+        in rows["parameter_entries = 8192"]["refused"]
     )
+    assert rows["scratchpad_kib = 320"]["refused"] is None and rows["weight_kib = 160"]["refused"] is None
     assert "scratchpad of 4 KiB cannot hold tensor" in rows["scratchpad_kib = 4"]["refused"]
     assert all(row["gain"] is None for row in rows.values() if row["refused"])
     wide = Compiler(network.graph, ArchConfig(name="wide", rows=8, columns=16))
