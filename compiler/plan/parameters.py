@@ -128,8 +128,12 @@ class ParameterLayout:
             self.first = self.entries
 
     def place(self, name: str, parts: list[npt.NDArray[np.uint8]], count: int) -> None:
-        """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time."""
-        needed = count + sum(self._entries_of(layer) for layer in self._behind_in_chain(name))
+        """A layer's ``count`` entries, which are consecutive on chip; those of a chain are there at the same time.
+
+        Instructions name the entry of filter 0, behind a pooling's, also where there is no filter: it is never the last
+        one's, whose next has no number.
+        """
+        needed = max(2, count + sum(self._entries_of(layer) for layer in self._behind_in_chain(name)))
         if self.entries % self.capacity + needed > self.capacity:
             self.pad(self.capacity)
         self.parts += parts
