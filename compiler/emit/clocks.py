@@ -6,12 +6,16 @@ A clock has, per unit, a count of completed instructions.
 from __future__ import annotations
 
 from gatewright.compiler.emit.users import UNITS
-from gatewright.contract.isa import Unit
+from gatewright.contract.isa import COUNT_BITS, Unit
 
 Clock = list[int]
 
 Wait = tuple[int, int]
 """A unit, and its count."""
+
+MOST_BEHIND = 1 << (COUNT_BITS - 2)
+"""How far a wait's count lies at most behind what its unit was given when it is emitted: half of what the contract
+allows. That leaves as much for what the unit is given until the wait is looked at."""
 
 _OVERLAPPING = (Unit.LOAD, Unit.ARRAY)
 """Units that may begin an instruction before the one before it is complete."""
@@ -38,8 +42,12 @@ class Clocks:
         return base
 
     def waits(self, needed: Clock, base: Clock) -> list[Wait]:
-        """What must be waited for where ``base`` is complete: none that another one implies."""
-        wanted = [(unit, count) for unit, count in enumerate(needed) if count > base[unit]]
+        """What must be waited for where ``base`` is complete: none that another one implies.
+
+        Counts are compared modulo 2^16, so what lies far back is waited for by a later count: units complete in order.
+        """
+        latest = [max(count, self.counts[unit] - MOST_BEHIND) for unit, count in enumerate(needed)]
+        wanted = [(unit, latest[unit]) for unit, count in enumerate(needed) if count > base[unit]]
         return [
             (unit, count)
             for unit, count in wanted
