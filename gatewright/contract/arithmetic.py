@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gatewright.contract.errors import GatewrightError
 
 ACCUMULATOR_BITS = 32
-"""Of accumulator entries, biases and their sums, which wrap around."""
+"""Of accumulator entries, biases and sums over entries, which wrap around; a bias is added without a loss."""
 
 MULTIPLIER_BITS = 16
 SHIFT_MAX = 47
@@ -24,7 +24,7 @@ Decisions = TypeVar("Decisions", covariant=True)
 def requantise(
     accumulator: npt.NDArray[np.int64], multiplier: npt.NDArray[np.int64] | int, shift: npt.NDArray[np.int64] | int
 ) -> npt.NDArray[np.int64]:
-    """Scale int32 values (bias added) by ``multiplier / 2**shift``, rounding half up, to int16.
+    """Scale sums of two int32 values by ``multiplier / 2**shift``, rounding half up, to int16.
 
     ``multiplier`` is 16 bits unsigned, ``shift`` is 1 to 47. The result saturates at int16, so that
     a residual may be added before the last saturation to int8.
@@ -32,6 +32,11 @@ def requantise(
     product = accumulator.astype(np.int64) * multiplier
     rounded = (product + (np.int64(1) << (np.asarray(shift, np.int64) - 1))) >> shift
     return np.clip(rounded, INT16_MIN, INT16_MAX)
+
+
+def wrap(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """What a register of ACCUMULATOR_BITS holds of sums: their low bits, signed."""
+    return sums.astype(np.int32).astype(np.int64)
 
 
 def saturate(values: npt.NDArray[np.int64], relu: bool) -> npt.NDArray[np.int8]:

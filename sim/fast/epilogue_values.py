@@ -110,7 +110,7 @@ def _store_pixel(
         lane = pixel % geometry.columns
     for j in range(len(entries)):
         parameter = entries[j]
-        total = wrap32(np.int64(bank[entry, lane]) + state.bias[parameter])
+        total = np.int64(bank[entry, lane]) + state.bias[parameter]
         value = requantise(total, state.multiplier[parameter], state.shift[parameter])
         if row[epilogue.RESIDUAL]:
             value += state.scratchpad[added + j]
@@ -170,11 +170,11 @@ def _reduce(
     bank = state.accumulators[row[epilogue.BANK]]
     for j in range(filters):
         entry = row[epilogue.ACCUMULATOR] + j // geometry.columns * pixels
-        total = int(np.int64(state.bias[entries[j]]))
+        total = 0
         for pixel in range(pixels):
             value = int(np.int64(bank[entry + pixel, j % geometry.columns]))
             total += value << DIGIT_BITS if row[epilogue.DIGITS] and pixel == 0 else value
-        total = wrap32(total)
+        total = wrap32(total) + int(np.int64(state.bias[entries[j]]))
         if raw:
             for byte in range(LOGIT_BYTES):
                 state.scratchpad[target + LOGIT_BYTES * j + byte] = np.int8(total >> (8 * byte))
@@ -201,7 +201,7 @@ def _threshold(
     for position in range(bits):
         entry = row[epilogue.ACCUMULATOR] + position // geometry.columns
         parameter = entries[position] if by_filters else entries[0]
-        total = wrap32(np.int64(bank[entry, position % geometry.columns]) + state.bias[parameter])
+        total = np.int64(bank[entry, position % geometry.columns]) + state.bias[parameter]
         bit = row[epilogue.DESTINATION] + position
         state.masks[bit // MASK_BITS, bit % MASK_BITS] = _gate_decision(total)
     return 0

@@ -7,9 +7,6 @@
 // The quotient, rounded up; the dividend is at least 0.
 inline int ceil_div(int dividend, int divisor) { return (dividend + divisor - 1) / divisor; }
 
-// What a 32-bit register holds of a sum.
-inline int32_t wrap32(int64_t value) { return (int32_t)(uint32_t)(uint64_t)value; }
-
 // Whether an entry's shift is one that requantising can take.
 inline bool shifts(const Parameter &parameter) { return 1 <= parameter.shift && parameter.shift <= SHIFT_MAX; }
 
@@ -26,6 +23,6 @@ inline int8_t saturate(int value, bool relu) {
 }
 
 // A gate is on where its logit is at least 0.
-inline bool gate_decision(int32_t logit) { return logit >= 0; }
+inline bool gate_decision(int64_t logit) { return logit >= 0; }
 
 #endif

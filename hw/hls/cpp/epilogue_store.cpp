@@ -42,7 +42,7 @@ lanes:
 #pragma HLS PIPELINE II=1
         const Parameter &parameter = parameters[base + filter_at(table, first_filter + first + lane)];
         const int32_t entry = product(epilogue, pixel, first, lane, pixels, filters);
-        int value = requantise(wrap32((int64_t)entry + parameter.bias), parameter);
+        int value = requantise((int64_t)entry + parameter.bias, parameter);
         if (residual) value += scratchpad[added + lane];
         scratchpad[target + lane] = saturate(value, relu);
     }

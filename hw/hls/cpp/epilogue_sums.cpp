@@ -13,17 +13,17 @@ filters:
     for (int j = 0; j < filters; j++) {
         const Parameter &parameter = parameters[base + filter_at(table, first_filter + j)];
         const int entry = first_entry + j / COLUMNS * pixels, lane = j % COLUMNS;
-        uint32_t sum = (uint32_t)parameter.bias;  // unsigned, for sums wrap around
+        uint32_t sum = 0;  // unsigned, for sums over entries wrap around
     pixels:
         for (int pixel = 0; pixel < pixels; pixel++) {
 #pragma HLS PIPELINE II=1
             const uint32_t value = (uint32_t)accumulators[bank][entry + pixel][lane];
             sum += digits && pixel == 0 ? value << DIGIT_BITS : value;
         }
-        const int32_t total = (int32_t)sum;
+        const int64_t total = (int64_t)(int32_t)sum + parameter.bias;
         if (raw)
             for (int byte = 0; byte < LOGIT_BYTES; byte++)
-                scratchpad[target + LOGIT_BYTES * j + byte] = (int8_t)(uint8_t)(sum >> (8 * byte));
+                scratchpad[target + LOGIT_BYTES * j + byte] = (int8_t)(uint8_t)(total >> (8 * byte));
         else
             scratchpad[target + j] = saturate(requantise(total, parameter), relu);
     }
@@ -41,7 +41,7 @@ bits:
 #pragma HLS PIPELINE II=1
         const int filter = filter_at(table, first_filter + (filters_stand ? bit : 0));
         const int32_t value = accumulators[bank][entry + bit / COLUMNS][bit % COLUMNS];
-        masks[first + bit] = gate_decision(wrap32((int64_t)value + parameters[base + filter].bias));
+        masks[first + bit] = gate_decision((int64_t)value + parameters[base + filter].bias);
     }
     return true;
 }

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright.contract.arch import TRANSPOSED_FILTERS
-from gatewright.contract.arithmetic import INT8_MIN, gate_decision, requantise, saturate
+from gatewright.contract.arithmetic import INT8_MIN, gate_decision, requantise, saturate, wrap
 from gatewright.contract.encodings import DIGIT_BITS, LOGIT_BYTES, RAW_LANES, RAW_WRITES
 from gatewright.contract.isa import EpilogueKind
 from gatewright.contract.timing import EPILOGUE_LATENCY, EPILOGUE_OVERLAP
@@ -123,14 +123,15 @@ class EpiloguePipeline:
         elif slot.kind == Kind.SUM:
             assert slot.value is not None
             if not slot.first:
-                self.total = self.total + slot.value
+                self.total = wrap(self.total + slot.value)
             else:
-                self.total = slot.value << DIGIT_BITS if epilogue["digits"] else slot.value
+                self.total = wrap(slot.value << DIGIT_BITS) if epilogue["digits"] else slot.value
         elif slot.kind == Kind.TOTAL:
             slot.value = self.total + self.bias
         elif slot.kind == Kind.TAP:
             before = int(self.bias[0]) if slot.first else self.tap_sum
-            self.tap_sum = before + (0 if slot.value is None else int(slot.value[slot.lane]))
+            tap = 0 if slot.value is None else int(slot.value[slot.lane])
+            self.tap_sum = int(wrap(np.array([before + tap]))[0])
             slot.value = None
         elif slot.kind == Kind.TAPPED:
             slot.value = np.array([self.tap_sum], np.int64)

@@ -10,9 +10,10 @@ import pytest
 
 from gatewright.contract.arch import MASK_BITS, MASKS, PRESETS, ArchConfig
 from gatewright.contract.errors import GatewrightError
-from gatewright.contract.isa import Opcode, Space, Unit
+from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program_parts import GateRecord, Placement
 from gatewright.sim.fast.machine import simulate
+from gatewright.sim.stepped import step_simulate
 from gatewright.verify.kit.generate.operands import beats_of_vector, by_vector, parameters, slices_of
 from gatewright.verify.kit.programs import Image, Row, in_sequence, make_program, row
 from tests.sim.fast.convolution_case import Case, contents, draw, expected, round_scale
@@ -149,8 +150,8 @@ def test_threshold_and_index(shape: str, pixels_stand: bool) -> None:
         assert result.work["cycles"][-4] == sum(max(1, sum(groups)) for groups in listed)
 
 
-def test_sums_wrap_like_a_32_bit_register() -> None:
-    """2**31 - 1 and one more: the bias sum is an int32, as the RTL's register is."""
+def test_a_raw_total_is_the_low_32_bits() -> None:
+    """2**31 - 1 and one more."""
     arch = PRESETS["ultra96"]
     image = Image()
     source, weights = np.array([[1]], np.int8), np.array([[1]], np.int8)
@@ -158,6 +159,25 @@ def test_sums_wrap_like_a_32_bit_register() -> None:
     rows.append(row(Opcode.EPILOGUE, kind=2, destination=SCRATCHPAD_OUT, **work))
     result = simulate(make_program(arch, in_sequence(rows), image))
     assert int(result.scratchpad[SCRATCHPAD_OUT : SCRATCHPAD_OUT + 4].view("<i4")[0]) == -(2**31)
+
+
+@pytest.mark.parametrize(("bias", "pixel"), [(2**31 - 1, 100), (-(2**31), -100)])
+def test_a_bias_is_added_without_a_loss(bias: int, pixel: int) -> None:
+    """A sum beyond int32 saturates, and decides, as what it is; both simulators say so."""
+    for kind in (EpilogueKind.STORE, EpilogueKind.REDUCE, EpilogueKind.THRESHOLD):
+        image = Image()
+        source, weights = np.array([[pixel]], np.int8), np.array([[100]], np.int8)
+        rows, work = dense(PRESETS["4x4"], image, source, weights, [(bias, 1, 30)], 0)
+        where = 64 if kind == EpilogueKind.THRESHOLD else SCRATCHPAD_OUT
+        rows.append(row(Opcode.EPILOGUE, kind=kind, destination=where, out_height=1, out_width=1, channels=1, **work))
+        program = make_program(PRESETS["4x4"], in_sequence(rows), image)
+        for result in (simulate(program), step_simulate(program)):
+            value = int(result.scratchpad[SCRATCHPAD_OUT : SCRATCHPAD_OUT + 1].view(np.int8)[0])
+            decision = bool(result.masks.reshape(-1)[64])
+            if kind == EpilogueKind.THRESHOLD:
+                assert decision == (bias > 0)
+            else:
+                assert value == (2 if bias > 0 else -2), kind.name
 
 
 def test_store_sample_and_logits() -> None:

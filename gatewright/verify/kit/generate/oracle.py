@@ -45,12 +45,24 @@ def finish(
 
 
 def random_parameters(rng: np.random.Generator, count: int, reduction: int) -> list[tuple[int, int, int]]:
-    """(bias, multiplier, shift) that spread results over int8, with some saturation."""
+    """(bias, multiplier, shift) that spread results over int8, with some saturation; one bias in 16 is extreme."""
     shift = 16 + int(np.log2(max(1, reduction)) / 2) + 5
     return [
-        (int(rng.integers(-3000, 3000)), int(rng.integers(20000, 65536)), shift + int(rng.integers(-1, 2)))
+        (_bias(int(rng.integers(-3000, 3000))), int(rng.integers(20000, 65536)), shift + int(rng.integers(-1, 2)))
         for _ in range(count)
     ]
+
+
+def _bias(drawn: int) -> int:
+    """A bias within 3,000 of 0, or of an end of int32: with the sum it is then beyond int32, or not, by little."""
+    if drawn % 16:
+        return drawn
+    return drawn + (2**31 - 3000 if drawn >= 0 else 3000 - 2**31)
+
+
+def raw_logits(sums: npt.NDArray[np.int64], entries: list[tuple[int, int, int]]) -> npt.NDArray[np.int64]:
+    """What REDUCE_RAW makes of sums [filter]: the low 32 bits of each with its bias."""
+    return (sums + np.array([bias for bias, _, _ in entries], np.int64)).astype(np.int32).astype(np.int64)
 
 
 def _repeated(coarse: Int8, shift: int) -> Int8:

@@ -18,6 +18,7 @@ from gatewright.contract.isa import EpilogueKind, Opcode, Space, Unit
 from gatewright.contract.program import Program
 from gatewright.verify.kit.generate.builder import Map, up
 from gatewright.verify.kit.generate.layers import emit_whole
+from gatewright.verify.kit.generate.oracle import raw_logits
 from gatewright.verify.kit.generate.random_lists import Listed, ListNetwork
 from gatewright.verify.kit.generate.random_programs import first_that_fits, largest
 from gatewright.verify.kit.generate.random_skips import decision, perhaps_left_out
@@ -136,7 +137,7 @@ class CornerNetwork(ListNetwork):
         beats = logits.values.size // BEAT_BYTES
         self.build.emit(Opcode.STORE, [done], dram_address=self._output, address=logits.address, beats=beats)
         if self.left is None:
-            self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
+            self.logits = raw_logits(sums, classes.entries[1:])
 
     def early_exit(self, source: Map) -> bool:
         """Logits, and an EXIT by a table's count while their STORE and perhaps LOADs are under way: is it taken?"""

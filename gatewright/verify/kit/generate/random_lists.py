@@ -187,12 +187,16 @@ class ListNetwork(Network):
         return self.place(self.rng.integers(-128, 128, (height, width, channels), dtype=np.int8))
 
     def decide(self, bits: Sequence[bool], destination: int) -> Mark:
-        """THRESHOLD ``bits`` from a mask's bit ``destination`` on, by sums and biases that meet 0 or miss it by 1."""
+        """THRESHOLD ``bits`` from a mask's bit ``destination`` on, by sums and biases that meet 0 or miss it by 1.
+
+        Some biases are the ends of int32, so that the sum with them is beyond it.
+        """
         rng, count = self.rng, len(bits)
         source = self.place(rng.integers(-128, 128, (1, 1, int(rng.integers(1, 6))), dtype=np.int8))
         weights = rng.integers(-128, 128, (count, 1, 1, source.values.shape[2]), dtype=np.int8)
         beyond = rng.integers(0, 3, count) * rng.integers(0, 1000, count)
         biases = np.where(bits, beyond, -1 - beyond) - conv_sums(source.values, weights, 1, 0)[0, 0]
+        biases = np.where(beyond % 8 == 7, np.where(bits, 2**31 - 1, -(2**31)), biases)
         entries = [(0, 1, 1), *((int(bias), 1, 1) for bias in biases)]
         filters = self.build.load_filters(weights, entries, bool(rng.integers(2)), pooled=False)
         return emit_whole(self.build, source, filters, EpilogueKind.THRESHOLD, destination, source.ready)

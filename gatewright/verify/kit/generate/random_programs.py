@@ -15,7 +15,7 @@ from gatewright.contract.program import Program
 from gatewright.verify.kit.generate.builder import Filters, Map
 from gatewright.verify.kit.generate.layers import emit_whole
 from gatewright.verify.kit.generate.operands import slices_of
-from gatewright.verify.kit.generate.oracle import conv_sums, finish
+from gatewright.verify.kit.generate.oracle import conv_sums, finish, raw_logits
 from gatewright.verify.kit.generate.random_apart import apart_layer
 from gatewright.verify.kit.generate.random_depthwise import depthwise_layer
 from gatewright.verify.kit.generate.random_layers import LayerNetwork
@@ -113,7 +113,7 @@ class Network(LayerNetwork):
         self.checks.append((reduced, finish(sums, classes.entries[1:], True)))
         raw = EpilogueKind.REDUCE_RAW
         done = emit_whole(self.build, read, classes, raw, logits.address, ready, window, digits)
-        self.logits = sums + np.array([bias for bias, _, _ in classes.entries[1:]])
+        self.logits = raw_logits(sums, classes.entries[1:])
         output = self.build.store(logits.address, 4 * len(sums), [done])
         return self.build.program((output, 4 * len(sums)))
 

@@ -36,5 +36,6 @@ def spatial_gate(network: Network, source: Map, destination: int) -> tuple[npt.N
         beyond=int(rng.integers(4)),
     )
     filters = network.filters(window**2, (1, 1), channels)
-    on = tap_sums(source.values, filters.weights, taps) + filters.entries[1][0] >= 0
+    total = tap_sums(source.values, filters.weights, taps) + filters.entries[1][0]
+    on = total.astype(np.int32) >= 0  # a register of 32 bits
     return on, emit_taps(network.build, source, filters, taps, destination, source.ready)
