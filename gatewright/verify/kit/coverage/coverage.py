@@ -154,7 +154,8 @@ class Coverage:
         self.refuse_other_machine(other.arch)
         for one in other.programs:
             self.refuse_twice(one.kind, range(one.first, one.first + one.count), one.stall)
-        self.programs = self.programs + other.programs
+        for one in other.programs:
+            self.note(one.kind, range(one.first, one.first + one.count), one.stall)
         self._counts.update(other._counts)
 
     def refuse_other_machine(self, arch: ArchConfig, where: str = "the coverage") -> None:
