@@ -31,6 +31,11 @@ class InFlight:
     in_flight: int = 2
     live: bool = False
 
+    def refuse_fewer(self, images: int) -> None:
+        """Images that do not fill a program are a ``GatewrightError``."""
+        if images < self.together:
+            raise GatewrightError(f"{images} images are fewer than the {self.together} of a program")
+
 
 @dataclass(frozen=True)
 class GroupRun:
@@ -83,9 +88,8 @@ def sharing_rows(
 
     ``dense``: cycles of the dense network. Whoever waits sees a bar of the groups.
     """
+    how.refuse_fewer(len(alone))
     count = len(alone) // how.together * how.together
-    if not count:
-        raise GatewrightError(f"{len(alone)} images are fewer than the {how.together} of a program")
     macs = sum(counted_macs(network.graph, evaluation.decisions(number)) for number in range(count)) / count
     about = arch.clock_mhz, dense, counted_macs(network.graph, None) / macs
     groups = run_groups(network, arch, evaluation, how)

@@ -59,8 +59,14 @@ def import_onnx(
         raise GatewrightError(
             f"{target}: an exported program's name ends with {SUFFIX}; for example {source.stem}{SUFFIX}"
         )
-    converted = convert(source, size, outputs, symmetric, as_float, bgr)
     partial = target.with_name(target.name.removesuffix(SUFFIX) + ".partial" + SUFFIX)
+    try:  # before the work: torch's own exception does not say why it cannot write
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise GatewrightError(f"cannot write {target}: {error.strerror}") from error
+    converted = convert(source, size, outputs, symmetric, as_float, bgr)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torch.export warns about its own internals

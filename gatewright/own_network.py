@@ -21,6 +21,7 @@ from gatewright.compiler.quantise.rounding_bias import mean_of_maps, without_rou
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.formats import CALIBRATION
 from gatewright.contract.schema import format_of, load_json, parse
+from gatewright.contract.whole_file import whole_file
 from gatewright.models.own import OwnSpec, Resize, own_images
 
 WITHOUT_RESIZE = 1
@@ -131,12 +132,8 @@ def keep_given_ranges(
 def _save(path: Path, made: Calibration) -> None:
     """Write a program's calibration beside it, whole or not at all."""
     target = calibration_path(path)
-    partial = target.with_name(target.name + ".partial")
-    try:
+    with whole_file(target) as partial:
         partial.write_text(json.dumps(asdict(made), indent=1) + "\n")
-        partial.replace(target)
-    except OSError as error:
-        raise GatewrightError(f"cannot write {target}: {error.strerror}") from error
 
 
 def load_own(path: Path) -> tuple[OwnSpec, FloatGraph, QuantisedGraph]:

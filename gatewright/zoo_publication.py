@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gatewright import flow
 from gatewright.compiler.graph.reference import ReferenceResult
 from gatewright.contract.arch import load_arch
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.formats import CARD
+from gatewright.contract.whole_file import whole_file
 from gatewright.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from gatewright.models.datasets.images import ImageSet
-from gatewright.models.training.curves import read_metrics
+from gatewright.models.training.curves import Record, read_metrics
 from gatewright.models.training.evaluation import evaluate_float
 from gatewright.models.zoo.catalogue import FOLDER, Card, card, find, metrics_path, sha256
 
@@ -33,23 +36,38 @@ class Origin:
 
 
 def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
-    """Copy a run's checkpoint and log into the zoo, measure its ranges and figures, and write the card."""
+    """Copy a run's checkpoint and log into the zoo, measure its ranges and figures, and write the card.
+
+    The zoo gets all files at the end, or none.
+    """
     network, spec = load_checkpoint(checkpoint)
     if spec.synthetic:
         raise GatewrightError(f"{checkpoint} is synthetic; the zoo has trained networks only")
     log = checkpoint.parent / "metrics.jsonl"
     records = read_metrics(log)
     name = origin.name or spec.name
-    path = FOLDER / f"{name}.safetensors"
-    save_checkpoint(path, network, spec)
-    shutil.copyfile(log, metrics_path(path))
-    train_set = spec.family.data.load(data, "train")
-    flow.write_ranges(path, train_set)
-    test_set = spec.family.data.load(data, "test")
-    blank = Card(
+    if Path(name).name != name:
+        raise GatewrightError(f"{name!r} cannot be a network's name in the zoo: it is a path")
+    train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
+    with TemporaryDirectory(prefix=".", dir=FOLDER) as folder:
+        path = Path(folder) / f"{name}.safetensors"
+        save_checkpoint(path, network, spec)
+        shutil.copyfile(log, metrics_path(path))
+        flow.write_ranges(path, train_set)
+        made = _measured(_blank(name, path, origin, records, train_set, test_set), path, test_set)
+        for file in Path(folder).iterdir():
+            file.replace(FOLDER / file.name)
+    return _write(made, FOLDER / path.name)  # last: a network with a card is whole
+
+
+def _blank(
+    name: str, path: Path, origin: Origin, records: Sequence[Record], train_set: ImageSet, test_set: ImageSet
+) -> Card:
+    """A card without the figures that are measured."""
+    return Card(
         name=name,
         command=origin.command,
-        data=f"{spec.family.data.name}, {len(train_set):,} training and {len(test_set):,} test images",
+        data=f"{test_set.source.name}, {len(train_set):,} training and {len(test_set):,} test images",
         seed=origin.seed,
         epochs=len(records),
         hardware=origin.hardware,
@@ -70,7 +88,6 @@ def publish(checkpoint: Path, data: Path, origin: Origin) -> Card:
         cycles_gated=None,
         sha256=sha256(path),
     )
-    return _write(_measured(blank, path, test_set), path)
 
 
 def measure_again(name: str, data: Path) -> Card:
@@ -123,5 +140,6 @@ def _exit_shares(reference: ReferenceResult) -> list[float]:
 
 
 def _write(made: Card, path: Path) -> Card:
-    path.with_suffix(".json").write_text(json.dumps({"format": CARD.name, **asdict(made)}, indent=1) + "\n")
+    with whole_file(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps({"format": CARD.name, **asdict(made)}, indent=1) + "\n")
     return made

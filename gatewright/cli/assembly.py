@@ -8,6 +8,7 @@ import click
 
 from gatewright.cli.options import expected_arch_option, load_program
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.whole_file import whole_file
 
 
 def write_text(text: str, path: Path | None) -> None:
@@ -15,13 +16,8 @@ def write_text(text: str, path: Path | None) -> None:
     if path is None:
         click.echo(text, nl=False)
         return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        raise GatewrightError(f"cannot write {path}: {error.strerror}") from error
 
 
 @click.command(epilog="Example: gatewright disassemble build/demo/image0.safetensors -o gated.s")
@@ -63,10 +59,7 @@ def assemble(text: Path, data: Path, out: Path, arch_name: str | None) -> None:
     except GatewrightError as error:
         raise GatewrightError(f"{text}: {error}") from error
     program = replace_code(load_program(data, arch_name), assembly)
-    try:
-        program.save(out)
-    except OSError as error:
-        raise GatewrightError(f"cannot write {out}: {error.strerror}") from error
+    program.save(out)
     click.echo(f"{out}: {len(program.code)} instructions")
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gatewright.contract.errors import GatewrightError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @click.command(epilog="Example: gatewright compare build/report build/small-report --out build/compared")
@@ -93,10 +98,22 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
     return str(a), str(b)
 
 
+def _samples(inputs: Path) -> npt.NDArray[np.int8]:
+    """[n, ...], of a file that numpy.save wrote."""
+    import numpy as np
+
+    try:
+        found = np.load(inputs, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise GatewrightError(f"cannot read {inputs}: {error}") from error
+    if not isinstance(found, np.ndarray) or found.ndim < 2 or found.dtype != np.int8:
+        held = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"
+        raise GatewrightError(f"{inputs} holds {held}; --inputs is an array of int8 [n, ...], by numpy.save")
+    return found
+
+
 def _counters(ctx: click.Context, counters: Path, program: Path, inputs: Path | None, fit: Path | None) -> None:
     from dataclasses import replace
-
-    import numpy as np
 
     from gatewright.bringup.arch_file import arch_toml
     from gatewright.bringup.compare import compare as compare_counters
@@ -105,12 +122,7 @@ def _counters(ctx: click.Context, counters: Path, program: Path, inputs: Path | 
     from gatewright.cli.options import load_program
 
     file, loaded = read_counters(counters), load_program(program, None)
-    samples = None
-    if inputs is not None:
-        try:
-            samples = np.load(inputs, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise GatewrightError(f"cannot read {inputs}: {error}") from error
+    samples = None if inputs is None else _samples(inputs)
     found = compare_counters(loaded, file, Expected(loaded, [one.images for one in file.starts], samples))
     click.echo(report(found))
     if fit is not None:

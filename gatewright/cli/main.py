@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import click
@@ -35,14 +37,23 @@ USAGE_ERROR = 2
 
 
 class _Group(click.Group):
-    """A group whose commands report a ``GatewrightError`` in one line; other exceptions keep their traceback."""
+    """A group whose commands report a ``GatewrightError``, or what the system refuses, in one line.
+
+    Other exceptions keep their traceback. A pipe that nobody reads any more is Click's to end quietly.
+    """
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except GatewrightError as error:
-            click.echo(f"gatewright: error: {error}", err=True)
-            ctx.exit(USAGE_ERROR)
+            message = str(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            reason = error.strerror or str(error) or type(error).__name__
+            message = reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
+        click.echo(f"gatewright: error: {message}", err=True)
+        ctx.exit(USAGE_ERROR)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gatewright.cli.options import cycles_arch_option, data_option
 from gatewright.contract.errors import GatewrightError
 
+if TYPE_CHECKING:
+    from gatewright.contract.arch import ArchConfig
 
-def echo_cycles(name_or_path: str | Path, arch_name: str, images: int | None) -> None:
+
+def echo_cycles(name_or_path: str | Path, arch: ArchConfig, images: int | None) -> None:
     """Simulate images of the packaged sample and print a line."""
     from gatewright import flow
-    from gatewright.contract.arch import load_arch
 
     network = flow.load_network(name_or_path)
     sample = network.spec.data.sample()
     sample = sample.head(min(images or len(sample), len(sample)))
-    click.echo(f"cycles     {flow.measure_cycles(network, load_arch(arch_name), sample)}")
+    click.echo(f"cycles     {flow.measure_cycles(network, arch, sample)}")
 
 
 @click.command(epilog="Example: gatewright evaluate dgnet-resnet20-0.4 --data cifar-10-python.tar.gz")
@@ -37,11 +40,13 @@ def evaluate(
     name_or_path: str, data: Path | None, images: int | None, int8: bool, as_json: bool, arch_name: str | None
 ) -> None:
     """Accuracy and remaining work of a network of the zoo, or of a checkpoint file."""
+    from gatewright.contract.arch import load_arch
     from gatewright.models.accuracy import why_no_accuracy
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
     from gatewright.models.training.evaluation import evaluate_float
     from gatewright.models.zoo.catalogue import find, name_of
 
+    arch = None if arch_name is None else load_arch(arch_name)
     network, spec = load_checkpoint(checkpoint := find(name_or_path))
     name = name_of(checkpoint, spec.name)
     test_set = spec.family.data.test_images(data, images)
@@ -93,8 +98,8 @@ def evaluate(
         click.echo(f"closed     {result['blocks_closed']} of {len(network.blocks())} blocks for all images")
     if data is not None and images is None:
         _echo_card(name_or_path, result)
-    if arch_name is not None:
-        echo_cycles(name_or_path, arch_name, images)
+    if arch is not None:
+        echo_cycles(name_or_path, arch, images)
 
 
 def _echo_card(name: str, result: dict[str, object]) -> None:

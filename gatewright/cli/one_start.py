@@ -17,6 +17,7 @@ def simulate_in_starts(
     import numpy as np
 
     from gatewright import flow
+    from gatewright.agreement import of_users_network
     from gatewright.models.accuracy import why_no_accuracy
     from gatewright.one_start import MOST, run_in_starts
 
@@ -24,7 +25,8 @@ def simulate_in_starts(
     network = flow.with_limits_of(flow.load_network(name_or_path), program)
     images = network.spec.data.test_images(data, first + count).behind(first)
     unknown = why_no_accuracy(network.spec, images)
-    runs = list(run_in_starts(str(path), program, network, images, workers))
+    with of_users_network(name_or_path):
+        runs = list(run_in_starts(str(path), program, network, images, workers))
     cycles = [cycles for run in runs for cycles in run.cycles]
     predicted = [prediction for run in runs for prediction in run.predictions]
     if count <= MOST:

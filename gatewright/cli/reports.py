@@ -87,6 +87,7 @@ def _report(
 
     from gatewright import flow
     from gatewright.contract.arch import load_arch
+    from gatewright.in_flight import InFlight, sharing_rows
     from gatewright.measure.summary import build_report
     from gatewright.models.accuracy import why_no_accuracy
     from gatewright.report.write import write_report
@@ -99,6 +100,9 @@ def _report(
     unknown = why_no_accuracy(network.spec, images)
     if unknown is None:
         images.check_labels(network.spec.classes)
+    how = None if together is None else InFlight(together, live=live)
+    if how is not None:
+        how.refuse_fewer(len(images))
     click.echo(f"evaluate {len(images)} images in float and in integers", err=True)
     evaluation = flow.evaluate(network, images)
     dense = flow.dense_record(network, arch, evaluation.inputs[0])
@@ -119,10 +123,8 @@ def _report(
     if unknown is not None:
         about["no_accuracy"] = unknown
     sharing: list[SharingRow] = []
-    if together is not None:
-        from gatewright.in_flight import InFlight, sharing_rows
-
-        alone, how = [record.run.cycles for record in records], InFlight(together, live=live)
+    if how is not None:
+        alone = [record.run.cycles for record in records]
         sharing = sharing_rows(network, arch, evaluation, alone, dense.cycles, how)
     explanation = None
     if explained is not None:

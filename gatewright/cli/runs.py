@@ -154,7 +154,7 @@ def simulate(
     import numpy as np
 
     from gatewright import flow
-    from gatewright.agreement import check_run
+    from gatewright.agreement import check_run, of_users_network
     from gatewright.compiler.graph.macs import counted_macs
     from gatewright.contract.errors import GatewrightError
     from gatewright.measure.traffic import dram_traffic
@@ -179,7 +179,8 @@ def simulate(
         sample, useful = evaluation.inputs[0], counted_macs(network.graph, evaluation.decisions(0))
     result = run(loaded, sample, observe=True, audit=audit)  # observing checks that gates decide as compiled for
     if evaluation is not None:
-        check_run(str(program), result, evaluation.reference.outputs_of(0), evaluation.decisions(0))
+        with of_users_network(str(name_or_path)):
+            check_run(str(program), result, evaluation.reference.outputs_of(0), evaluation.decisions(0))
     milliseconds = result.cycles / loaded.arch.clock_mhz / 1000
     click.echo(f"cycles       {result.cycles:,} ({milliseconds:.3f} ms at {loaded.arch.clock_mhz} MHz)")
     click.echo(

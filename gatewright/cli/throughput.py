@@ -49,6 +49,7 @@ def throughput(
     from gatewright.in_flight import InFlight, compile_group, sharing_rows
 
     how, arch = InFlight(together, in_flight, live), load_arch(arch_name)
+    how.refuse_fewer(count)
     flow.limit_threads()
     network = flow.load_network(name_or_path)
     images = network.spec.data.test_images(data, count)

@@ -104,6 +104,7 @@ def train(
     One line of figures is printed, and kept in OUT/metrics.jsonl, for every epoch. A run that was
     interrupted goes on with --resume and ends with the same weights.
     """
+    from gatewright.contract.arch import load_arch
     from gatewright.flow import write_ranges
     from gatewright.models.families.spec import NetworkSpec
     from gatewright.models.gates.kinds import Gating
@@ -123,6 +124,7 @@ def train(
         raise click.UsageError("--target-density needs gates; choose them with --gating")
     if target_cycles is not None and cycles is None:
         raise click.UsageError("--target-cycles needs --cycles, a file of gatewright fit-cycles")
+    arch = None if arch_name is None else load_arch(arch_name)
     known: tuple[Gating, ...] = get_args(Gating)
     schedule = replace(
         schedule,
@@ -156,8 +158,8 @@ def train(
     )
     click.echo(f"{spec.name}: {checkpoint}")
     write_ranges(checkpoint, train_set)
-    if arch_name is not None:
-        echo_cycles(checkpoint, arch_name, None)
+    if arch is not None:
+        echo_cycles(checkpoint, arch, None)
 
 
 @click.command(
@@ -183,11 +185,13 @@ def train_exits(name_or_path: str, data: Path, out: Path, most_lost: float, seed
     no more images are lost than allowed, of the training images that no exit was trained with. NAME_OR_PATH is a CIFAR
     ResNet, or one of gatewright train --exits, whose exits begin anew.
     """
+    from gatewright.contract.arch import load_arch
     from gatewright.flow import write_ranges
     from gatewright.models.checkpoints.checkpoint import load_checkpoint
     from gatewright.models.training.heads import train_heads
     from gatewright.models.zoo.catalogue import find
 
+    arch = None if arch_name is None else load_arch(arch_name)
     initial = find(name_or_path)
     _, found = load_checkpoint(initial)
     if found.family_name not in ("resnet-cifar", "resnet-cifar-exits"):
@@ -206,8 +210,8 @@ def train_exits(name_or_path: str, data: Path, out: Path, most_lost: float, seed
     )
     click.echo(f"{spec.name}: {checkpoint}")
     write_ranges(checkpoint, train_set)
-    if arch_name is not None:
-        echo_cycles(checkpoint, arch_name, None)
+    if arch is not None:
+        echo_cycles(checkpoint, arch, None)
 
 
 def _device(name: str) -> str:

@@ -116,8 +116,7 @@ def verify(
     from gatewright.verify.expectations import expect
 
     arch = load_arch(arch_name)
-    if verilog is not None and not verilog.is_file():
-        raise GatewrightError(f"there is no Verilog at {verilog}")
+    own = None if verilog is None else _text(verilog)
     refuse_both(live, dense)
     if one_start and not live:
         raise GatewrightError("--one-start needs a program that serves every image: add --live")
@@ -127,7 +126,6 @@ def verify(
     if programs is not None:
         from gatewright.cli.verify_random import verify_random
 
-        own = None if verilog is None else verilog.read_text()
         seeds = range(seed, seed + programs)
         named = f" --arch {arch_name}" + (f" --verilog {verilog}" if verilog else "")
         chosen = kinds or KINDS
@@ -136,7 +134,7 @@ def verify(
         if not agree:
             ctx.exit(1)
         return
-    text = design.machine_verilog(arch) if verilog is None else verilog.read_text()
+    text = design.machine_verilog(arch) if own is None else own
     called = name_or_path + " dense" * dense + " live" * live + " in one start" * one_start
     compare_writes = count <= WRITES_UP_TO if writes is None else writes
     results: list[Verified] = []
@@ -175,6 +173,18 @@ def verify(
     _print(results, building, compare_writes, stall_seed)
     if results[-1].difference is not None:
         ctx.exit(1)
+
+
+def _text(verilog: Path) -> str:
+    """The user's Verilog; what is no such file is a ``GatewrightError``."""
+    from gatewright.contract.errors import GatewrightError
+
+    if not verilog.is_file():
+        raise GatewrightError(f"there is no Verilog at {verilog}")
+    try:
+        return verilog.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise GatewrightError(f"{verilog} is no Verilog: {error}; it must be UTF-8") from error
 
 
 def _refuse_what_has_no_use(ctx: click.Context, random: bool) -> None:

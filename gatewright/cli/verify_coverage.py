@@ -20,24 +20,34 @@ if TYPE_CHECKING:
 def covered(
     path: Path | None, arch: ArchConfig, kinds: Sequence[str], numbers: range, stall_seed: int | None
 ) -> Iterator[Coverage | None]:
-    """A coverage to add programs to, if a file is named; behind the block it is written and shown.
+    """A coverage to add programs to, if a file is named; behind the block the file has them, too, and is shown.
 
     A file of another machine, or one that has some of the programs of these kinds and numbers, is refused before any
-    runs.
+    runs. Several processes may add to a file; what is counted when the block is interrupted is added as well.
     """
     if path is None:
         yield None
         return
     from gatewright.verify.kit.coverage.coverage import Coverage
     from gatewright.verify.kit.coverage.text import text_of
+    from gatewright.verify.tools import locked
 
-    coverage, where = Coverage.load(path) if path.is_file() else Coverage(arch), f"coverage {path}"
-    coverage.refuse_other_machine(arch, where)
+    def of_file() -> Coverage:
+        return Coverage.load(path) if path.is_file() else Coverage(arch)
+
+    before, where = of_file(), f"coverage {path}"
+    before.refuse_other_machine(arch, where)
     for kind in kinds:
-        coverage.refuse_twice(kind, numbers, stall_seed or 0, where)
-    yield coverage
-    coverage.save(path)
-    click.echo(text_of(coverage))
+        before.refuse_twice(kind, numbers, stall_seed or 0, where)
+    coverage = Coverage(arch)
+    try:
+        yield coverage
+    finally:
+        with locked(path.with_name(path.name + ".lock")):
+            whole = of_file()
+            whole.merge(coverage)
+            whole.save(path)
+    click.echo(text_of(whole))
 
 
 def count_agreed(

@@ -28,6 +28,7 @@ from gatewright.contract.program_check import check_program
 from gatewright.contract.program_parts import ExitRecord, GateRecord, InputLayout, LayerKind, Output, Placement, Region
 from gatewright.contract.schema import Count, Total, parse_json, show
 from gatewright.contract.tensor_file import checksum, read_tensors
+from gatewright.contract.whole_file import whole_file
 
 
 def of_image(name: str, number: int, images: int) -> str:
@@ -152,17 +153,9 @@ class Program(ProgramHeader):
         tensors = {"instructions": np.frombuffer(encode(self.code), np.uint8).copy(), "image": self.image}
         text = json.dumps({f.name: _plain(getattr(self, f.name)) for f in fields(ProgramHeader)})
         check_program(self)
-        partial = path.with_name(path.name + ".partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            metadata = {"format": PROGRAM.name, "program": text, "checksum": checksum(text, tensors)}
+        metadata = {"format": PROGRAM.name, "program": text, "checksum": checksum(text, tensors)}
+        with whole_file(path) as partial:
             save_file(tensors, partial, metadata)
-            partial.replace(path)
-        except OSError as error:
-            raise GatewrightError(f"cannot write {path}: {error}") from error
-        finally:
-            if partial.is_file():
-                partial.unlink()
 
     @staticmethod
     def load(path: str | Path) -> Program:

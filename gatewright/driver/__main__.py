@@ -77,9 +77,13 @@ def _machine(options: Any) -> Machine:
 
 def _inputs(path: Path) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise WrongInputError(f"cannot read {path}: {error}; write it with numpy.save") from error
+    if not isinstance(found, np.ndarray) or found.ndim < 2 or found.dtype != np.int8:
+        held = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"
+        raise WrongInputError(f"{path} holds {held}; it must be one array of int8 [n, ...], by numpy.save")
+    return found
 
 
 def _arrays(result: RunResult) -> dict[str, Any]:

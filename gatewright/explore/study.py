@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from gatewright.explore.objectives import OBJECTIVES, judge
 from gatewright.explore.outcome import Outcome
 from gatewright.explore.space import Space, Value
 
-STUDY, JOURNAL = "gatewright", "study.journal"
+STUDY, JOURNAL, LOCK = "gatewright", "study.journal", "lock"
 _SPACE, _OUTCOME = "space", "outcome"
 _REFUSED = 1e12
 """What Optuna is told of a refused point's objectives. Its constraint, not this, ranks it below all others."""
@@ -35,7 +38,8 @@ class Study:
     """A search in a folder: begun there, or gone on with.
 
     The same points come in the same order however often it is interrupted, and with any number of workers: a batch
-    is proposed before any of it is told, and each proposal's random numbers begin with its own number.
+    is proposed before any of it is told, and each proposal's random numbers begin with its own number. As long as
+    there is a study of a folder, another one is refused, in any process.
     """
 
     def __init__(self, space: Space, folder: Path) -> None:
@@ -45,6 +49,9 @@ class Study:
         directions = [_direction(OBJECTIVES[name].larger) for name in space.objectives]
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+            weakref.finalize(self, os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _without_unfinished_line(path)
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
             self._study = optuna.create_study(
@@ -54,6 +61,10 @@ class Study:
                 load_if_exists=True,
                 sampler=self._sampler(0),
             )
+        except BlockingIOError as error:
+            raise GatewrightError(
+                f"another search runs in {folder}; wait for its end, or name another folder"
+            ) from error
         except OSError as error:
             raise GatewrightError(f"cannot write to {folder}: {error.strerror}") from error
         except ValueError as error:

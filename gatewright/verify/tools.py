@@ -38,9 +38,8 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     except OSError as error:
-        raise GatewrightError(
-            f"cannot write in {path.parent} ({error.strerror}); set {BUILDS_VARIABLE} to another folder"
-        ) from error
+        builds = f"; set {BUILDS_VARIABLE} to another folder" if path.is_relative_to(builds_folder()) else ""
+        raise GatewrightError(f"cannot write in {path.parent} ({error.strerror}){builds}") from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

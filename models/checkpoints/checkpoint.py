@@ -14,6 +14,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.formats import CHECKPOINT
 from gatewright.contract.schema import parse_json
 from gatewright.contract.tensor_file import checksum, read_tensors
+from gatewright.contract.whole_file import whole_file
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.checkpoints.state_dict import check_tensors
 from gatewright.models.families.network import Network
@@ -32,13 +33,10 @@ PUBLIC_SUFFIXES = (".pth.tar", ".pth", ".pt", ".th")
 
 def save_checkpoint(path: str | Path, network: nn.Module, spec: NetworkSpec) -> None:
     """Write the network's tensors, its spec and a checksum of both; the file appears whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     text = json.dumps(asdict(spec))
-    save_file(tensors, partial, {"format": CHECKPOINT.name, "spec": text, "checksum": _checksum(text, tensors)})
-    partial.replace(path)
+    with whole_file(Path(path)) as partial:
+        save_file(tensors, partial, {"format": CHECKPOINT.name, "spec": text, "checksum": _checksum(text, tensors)})
 
 
 def load_checkpoint(path: str | Path) -> tuple[Network, NetworkSpec]:

@@ -41,6 +41,8 @@ from gatewright.models.training.revival import revive, soften
 MOVED_BY = 1000
 """Training images, the first ones, by which a recipe with ``revived_share`` or ``softened`` changes gates."""
 
+RUN_FILES = ("state.pt", "metrics.jsonl", "model.safetensors")  # of ``train_heads`` the last two
+
 
 def _optimiser(network: Network, recipe: Recipe) -> torch.optim.SGD:
     """SGD with Nesterov momentum; no weight decay on the gates (paper, section 4.1)."""
@@ -141,8 +143,13 @@ def train(
         images.check_labels(spec.classes)
     folder = Path(folder)
     state_file = folder / "state.pt"
-    if state_file.exists() and not resume:
+    found = [name for name in RUN_FILES if (folder / name).exists()]
+    if found and not resume:
         raise GatewrightError(f"{folder} already holds a run; continue it with --resume or choose another folder")
+    if found and found[-1] == RUN_FILES[-1] and found[0] != state_file.name:
+        raise GatewrightError(
+            f"{folder} holds a network, and no {state_file.name} to go on from; choose another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     target = torch.device(device)

@@ -96,3 +96,11 @@ def test_commands(tmp_path: Path) -> None:
     assert beyond.exit_code and "cannot take 257 images" in beyond.output
     wrong = runner.invoke(main, ["simulate", program, "--network", ZOO, "--images", "2"])
     assert wrong.exit_code == 2 and "is not FIRST:COUNT" in wrong.output
+
+
+def test_a_network_that_the_program_is_not_of_is_asked_about(tmp_path: Path) -> None:
+    network, _ = evaluated()
+    flow.compile_dense(network, PRESETS["ultra96"]).save(path := tmp_path / "dense.safetensors")
+    run = CliRunner().invoke(main, ["simulate", str(path), "--network", ZOO, "--image", "0"])
+    assert run.exit_code == 2 and "gatewright: error: " in run.output, run.output
+    assert run.output.endswith(f"; is {ZOO} the network that the program was compiled from?\n")

@@ -91,6 +91,7 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
     with pytest.raises(Interrupted):
         study.search(stops, 17)
     assert 0 < len(study.outcomes()) < 7
+    del study  # and with it its lock
     for points in (7, 12):  # shorter searches, which end within a batch
         assert whole(tmp_path / "parts", work, known, space, points) == at_once[:points]
     assert whole(tmp_path / "parts", work, known, space, 17) == at_once
@@ -141,6 +142,15 @@ def test_a_small_space_is_searched_to_its_end(tmp_path: Path, work: Workload, kn
     space = replace(SPACE, axes={"rows": (8, 16), "dram.latency": (30, 64)})
     outcomes = whole(tmp_path, work, known, space, 100)
     assert {tuple(outcome.values.values()) for outcome in outcomes} == {(8, 30), (8, 64), (16, 30), (16, 64)}
+
+
+def test_one_search_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    study = Study(SPACE, tmp_path)
+    with pytest.raises(GatewrightError, match=f"another search runs in {tmp_path}; wait"):
+        Study(SPACE, tmp_path)
+    assert study.outcomes() == []
+    del study
+    Study(SPACE, tmp_path)
 
 
 def test_another_space_is_refused(tmp_path: Path) -> None:

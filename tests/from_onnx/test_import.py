@@ -120,7 +120,9 @@ def test_a_file_as_older_tools_write_it(tmp_path: Path) -> None:
         node("Add", ["l", "bias"], ["m"]),
         node("Softmax", ["m"], ["y"]),
     ]
-    made = import_onnx(write(tmp_path / "net.onnx", nodes, constants, ("N", 16, 16, 3), opset=13), tmp_path / "net.pt2")
+    made = import_onnx(
+        write(tmp_path / "net.onnx", nodes, constants, ("N", 16, 16, 3), opset=13), tmp_path / "new" / "net.pt2"
+    )
     assert made.converted.shape == (3, 16, 16)
     assert made.converted.difference <= 1e-5 * made.converted.largest
     said = "\n".join(made.converted.notes)
@@ -258,3 +260,9 @@ def test_a_residual_network_with_channels_last_has_the_cycles_of_the_same_by_tor
     direct = export(network, tmp_path / "torch.pt2", torch.zeros(1, 3, 16, 16))
     one, other = (ran(path, images) for path in (made.path, direct))
     assert one[0] == other[0] and np.array_equal(one[1], other[1])
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+    (file := tmp_path / "file").write_text("")
+    with pytest.raises(GatewrightError, match=f"cannot write {file}/net.pt2: "):
+        import_onnx(tmp_path / "absent.onnx", file / "net.pt2")

@@ -63,10 +63,7 @@ def check(bench: lockstep.Bench, kind: str, seeds: range, coverage: Coverage | N
     """
     if coverage is not None:
         coverage.refuse_twice(kind, seeds, bench.stall)
-    agreement = _check(bench, seeds, partial(case, kind, arch=bench.arch), coverage)
-    if coverage is not None:
-        coverage.note(kind, seeds[: agreement.agreed], bench.stall)
-    return agreement
+    return _check(bench, seeds, partial(case, kind, arch=bench.arch), coverage, kind)
 
 
 def check_programs(
@@ -80,14 +77,11 @@ def check_programs(
     def make(number: int, *, writes: bool = False) -> Expectation:
         return expect(programs[number], writes=writes)
 
-    agreement = _check(bench, range(len(programs)), make, coverage)
-    if coverage is not None:
-        coverage.note(name, range(agreement.agreed), bench.stall)
-    return agreement
+    return _check(bench, range(len(programs)), make, coverage, name)
 
 
 def _check(
-    bench: lockstep.Bench, numbers: range, make: Callable[..., Expectation], coverage: Coverage | None
+    bench: lockstep.Bench, numbers: range, make: Callable[..., Expectation], coverage: Coverage | None, name: str
 ) -> Agreement:
     for first in range(numbers.start, numbers.stop, BATCH):
         batch = range(first, min(first + BATCH, numbers.stop))
@@ -97,6 +91,7 @@ def _check(
         for expectation, result in zip(expectations, results, strict=False):
             if coverage is not None and result.difference is None:
                 coverage.add(expectation, result.seen)
+                coverage.note(name, range(result.number, result.number + 1), bench.stall)
         if failed.difference is not None:
             again = partial(make, failed.number, writes=True)
             report = _explain(bench, expectations[failed.number - first], failed, again)

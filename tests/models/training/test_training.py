@@ -85,6 +85,18 @@ def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("kept", ["metrics.jsonl", "model.safetensors"])
+def test_a_folder_of_another_kind_of_run_is_refused(tmp_path: Path, kept: str) -> None:
+    """One that ``train_heads`` has left has no state, and was written over."""
+    (tmp_path / kept).write_text("of a run")
+    with pytest.raises(GatewrightError, match="already holds a run; continue it with --resume"):
+        run(tmp_path, STATIC)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(GatewrightError, match=r"holds a network, and no state\.pt to go on from"):
+        run(tmp_path, STATIC, resume=True)
+    assert (tmp_path / kept).read_text() == "of a run"
+
+
 def test_resuming_with_another_network_or_a_damaged_state_is_refused(tmp_path: Path) -> None:
     run(tmp_path / "a", STATIC)
     with pytest.raises(GatewrightError, match=r"state\.pt is damaged or of another network than dgnet-resnet8-0\.5"):

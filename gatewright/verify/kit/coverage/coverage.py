@@ -17,6 +17,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.contract.formats import COVERAGE
 from gatewright.contract.isa import Opcode
 from gatewright.contract.schema import Count, Total, format_of, load_json, parse
+from gatewright.contract.whole_file import whole_file
 from gatewright.verify.expectations import Expectation
 from gatewright.verify.kit.coverage.edges import EDGES, edges_of
 from gatewright.verify.kit.coverage.executed import executed
@@ -153,7 +154,8 @@ class Coverage:
         self.refuse_other_machine(other.arch)
         for one in other.programs:
             self.refuse_twice(one.kind, range(one.first, one.first + one.count), one.stall)
-        self.programs = self.programs + other.programs
+        for one in other.programs:
+            self.note(one.kind, range(one.first, one.first + one.count), one.stall)
         self._counts.update(other._counts)
 
     def refuse_other_machine(self, arch: ArchConfig, where: str = "the coverage") -> None:
@@ -168,13 +170,8 @@ class Coverage:
             tree.setdefault(memory, {}).setdefault(opcode, {}).setdefault(condition, {})[edge] = count
         barred = list(impossible(self.arch))
         file = _File(COVERAGE.name, self.arch, self.programs, self.instructions, tree, list(self.never()), barred)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
+        with whole_file(path) as partial:
             partial.write_text(json.dumps(asdict(file), indent=1) + "\n")
-            partial.replace(path)
-        except OSError as error:
-            raise GatewrightError(f"cannot write {path}: {error.strerror}") from error
 
     @staticmethod
     def load(path: Path) -> Coverage:
