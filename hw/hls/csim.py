@@ -159,23 +159,22 @@ def run_jobs(binary: Path, jobs: Sequence[Job]) -> list[Left]:
 
 
 def run_csim(binary: Path, program: Program, samples: Sequence[npt.NDArray[np.int8]]) -> CsimRun:
-    """Run a program on samples (as many as its images allow), in one start if there are several.
+    """Run a program on samples, in one start if there are several; without any, once on its own image.
 
     An error of the machine is a ``GatewrightError`` with its code and its instruction.
     """
-    if len(samples) > 1 or program.images > 1:
-        job = Job(program, *lay_out(program, samples))
-    else:
+    count = len(samples) or program.images
+    if not samples or count == program.images == 1:
         job = Job(program, program.with_sample(samples[0] if samples else None))
+    else:
+        job = Job(program, *lay_out(program, samples))
     left = run_jobs(binary, [job])[0]
     if left.code != ErrorCode.NONE:
         raise GatewrightError(
             f"image {left.image}: instruction {left.instruction} (entry {left.entry}) stopped the HLS machine with "
             f"{left.code.name}; `gatewright simulate` says what is wrong with it"
         )
-    if job.images == ONE_IMAGE and program.images == 1:
-        return CsimRun([program.values(left.dram)], left)
-    return CsimRun([values_of(program, left.dram, job.images, number) for number in range(len(samples))], left)
+    return CsimRun([values_of(program, left.dram, job.images, number) for number in range(count)], left)
 
 
 def _read(job: Job, folder: Path) -> Left:
