@@ -23,15 +23,13 @@ from gatewright.contract.arch import MASK_BITS, MASKS, ArchConfig
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import ONE_IMAGE, Images, lay_out, values_of
+from gatewright.contract.instruction_limit import instruction_limit
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.hls.generate import files, write
 
 BUILDS = Path("build") / "hls"
 """A build is kept under a hash of all that goes into it."""
-
-INSTRUCTION_LIMIT = 250_000
-"""Of an image: a program that executes more is taken for an endless loop."""
 
 Values = dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
 
@@ -132,7 +130,7 @@ def write_job(job: Job, folder: Path) -> None:
     start = {"code_address": program.code_address, "boot_count": program.boot_count, "images": images.count}
     for name, ring in (("input", images.inputs), ("output", images.outputs)):
         start |= {f"{name}_offset": ring.offset, f"{name}_stride": ring.stride, f"{name}_slots": ring.slots}
-    start["instruction_limit"] = INSTRUCTION_LIMIT
+    start["instruction_limit"] = instruction_limit(len(program.code))
     lines = [f"{name} {value}" for name, value in start.items()]
     for output in program.outputs:
         if output.kind == "logits":

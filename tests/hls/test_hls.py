@@ -20,7 +20,7 @@ from gatewright.contract.isa import Opcode, Space, Unit
 from gatewright.contract.program import of_image
 from gatewright.contract.program_parts import Output, Region
 from gatewright.contract.registers import ErrorCode
-from gatewright.hw.hls.csim import Job, build, find_ap_types, make, run_csim, run_jobs
+from gatewright.hw.hls.csim import Job, build, find_ap_types, make, run_csim, run_jobs, write_job
 from gatewright.machines.backends import Job as BackendJob
 from gatewright.machines.backends import run_on
 from gatewright.verify.kit.programs import Image, make_program, row
@@ -90,6 +90,13 @@ def test_a_program_of_several_images_runs_on_its_own_image(binary: Path) -> None
     )
     found = run_csim(binary, program, []).values
     assert [values["map"].reshape(-1).tolist() for values in found] == [list(range(16)), list(range(16, 32))]
+
+
+def test_a_long_program_may_execute_as_many_instructions_as_in_the_simulator(tmp_path: Path) -> None:
+    short = make_program(ARCH, [row(Opcode.INDEX, bits=8)])
+    for program, limit in (short, 250_000), (replace(short, code=short.code[:1].repeat(200_000, 0)), 400_000):
+        write_job(Job(program, program.image), tmp_path)
+        assert f"instruction_limit {limit}" in (tmp_path / "start").read_text().splitlines()
 
 
 def test_the_backend_runs_no_other_image_through_a_program_of_one(case: Case, tmp_path: Path) -> None:
