@@ -15,7 +15,7 @@ from gatewright.compiler.emit.streamed import convolve_streamed
 from gatewright.compiler.emit.taps_product import convolve_by_taps
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
-from gatewright.compiler.plan.depthwise import suitable_edge, windowed
+from gatewright.compiler.plan.depthwise import suitable_edge
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.planes import Plane, in_slices, plane_widths, planes
 from gatewright.compiler.plan.row_rings import kept_rows, ring_rows
@@ -73,7 +73,7 @@ class ConvolutionProducts:
         single = 1 if by_rows else computed_edge(shape.height, shape.width)
         tile = pool.tile if pool else single
         if self.image.in_epilogue(layer):
-            tile = 1 if windowed(layer) else suitable_edge(layer, shape.height, shape.width)
+            tile = 1 if layer.windowed else suitable_edge(layer, shape.height, shape.width)
         every = all_tiles(shape.height, shape.width, tile)
         if gate is not None and gate.live:
             return replace(every, without=gate.complement_table if complement else gate.table)

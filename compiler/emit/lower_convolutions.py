@@ -23,7 +23,6 @@ from gatewright.compiler.emit.zeros import zeros_behind_first
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock
-from gatewright.compiler.plan.depthwise import windowed
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
 from gatewright.compiler.plan.spills import Pass, going_along
@@ -194,7 +193,7 @@ class ConvolutionLowering(ConvolutionProducts):
     def _chunks(self, layer: QuantisedConv, product: Product) -> Iterator[None]:
         if self.image.in_epilogue(layer):
             product = replace(product, filters=product.filters - self.image.share.get(layer.name, 0))
-            way = average if windowed(layer) else convolve_depthwise
+            way = average if layer.windowed else convolve_depthwise
             yield from way(self.context, self.loader, product)
             return
         yield from self._with_zeros(layer, product, self._multiplied(layer, product))

@@ -11,7 +11,6 @@ from gatewright.compiler.emit.side_by_side import interleave, side_by_side
 from gatewright.compiler.emit.tile_runs import Work, average_pass, convolve_runs, work_in_runs
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.bands import Rows
-from gatewright.compiler.plan.depthwise import windowed
 from gatewright.compiler.plan.spills import Pass
 from gatewright.compiler.plan.tile_sets import TileSet, all_tiles, computed_edge
 
@@ -104,7 +103,7 @@ class RowsLowering:
     def _may_cut(self, layer: QuantisedConv, tile: int) -> bool:
         """Whether rows of a layer's tiles may be computed alone."""
         listed = self.context.live and layer.output_tiles is not None
-        alone = self.image.in_epilogue(layer) and not windowed(layer) and not listed
+        alone = self.image.in_epilogue(layer) and not layer.windowed and not listed
         return alone or (layer is self.layers[0] and 0 < self.unit < tile)
 
     def _bring_image(self, step: int) -> None:

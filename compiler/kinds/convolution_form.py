@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +16,25 @@ from gatewright.compiler.graph.graph import (
 )
 from gatewright.contract.isa import FORMATS, Opcode
 
-if TYPE_CHECKING:
-    pass
+_MOST = {field.name: (1 << field.bits) - 1 for field in FORMATS[Opcode.GATHER].fields}
 
-
-MOST_DILATION = (1 << next(field.bits for field in FORMATS[Opcode.GATHER].fields if field.name == "dilation")) - 1
+MOST_DILATION = _MOST["dilation"]
 """The largest dilation that GATHER can name."""
+
+MOST_STRIDE = _MOST["stride"]
+MOST_PADDING = min(_MOST["padding_y"], _MOST["padding_x"])
+MOST_KERNEL = min(_MOST["kernel_height"], _MOST["kernel_width"])
+"""Rows or columns of a kernel. All taps of one that large are no more than LOAD and MATMUL count."""
+MOST_EDGE = min(_MOST["height"], _MOST["width"], _MOST["out_width"])
+"""Rows or columns of a map."""
+MOST_CHANNELS = _MOST["channels"]
+"""Channels of a map that a convolution without groups reads."""
+
+MOST_STEP = (1 << next(field.bits for field in FORMATS[Opcode.EPILOGUE].fields if field.name == "step")) - 1
+"""The largest stride of an average that EPILOGUE makes."""
+
+MOST_AVERAGED = 11
+"""Edge of the windows of AVERAGE that are used: as of DIGITS, so that sums are small."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,11 @@ class Convolution(Layer):
         """Whether it is an average over its windows."""
 
     @property
+    def windowed(self) -> bool:
+        """Whether it is an average that EPILOGUE makes by its kind AVERAGE, with one parameter for all channels."""
+        return self.averages and not self.relu and not self.gates and self.kernel[0] == self.kernel[1] <= MOST_AVERAGED
+
+    @property
     def depthwise(self) -> bool:
         """Whether every filter reads one input channel, and every input channel is read by one filter."""
         return self.groups > 1 and self.group_shape == (1, 1)
@@ -139,8 +156,7 @@ class Convolution(Layer):
             (size + 2 * self.padding - edge) // self.stride + 1
             for size, edge in zip((source.height, source.width), self.reach, strict=True)
         )
-        if not 1 <= self.dilation <= MOST_DILATION:
-            refuse(self.name, f"its dilation is {self.dilation}; supported are 1 to {MOST_DILATION}")
+        self._check_geometry(graph)
         parts = [shape_of(graph, name) for name in self.sources]
         fits = channels * self.groups == sum(part.channels for part in parts) and filters % self.groups == 0
         fits = fits and len({(part.height, part.width) for part in parts}) == 1
@@ -160,6 +176,30 @@ class Convolution(Layer):
             refuse(self.name, "it reads a concatenation of the image and other maps; only layers' maps can be")
         if self.groups > 1:
             self._check_groups(graph)
+
+    def _check_geometry(self, graph: Graph) -> None:
+        """No number is larger than the field of the instruction that names it."""
+        source, output = shape_of(graph, self.source), shape_of(graph, self.output)
+        height, width = self.kernel
+        # The rows of a kernel over the image may be laid side by side as channels, and then are not counted.
+        together = self.source == graph.input and self.stride == self.dilation == 1 and source.height == output.height
+        counted = (
+            ("stride", self.stride, 1, MOST_STEP if self.windowed else MOST_STRIDE),
+            ("padding", self.padding, 0, MOST_PADDING),
+            ("dilation", self.dilation, 1, MOST_DILATION),
+            ("kernel's height", 1 if together else height, 1, MOST_KERNEL),
+            ("kernel's width", width, 1, MOST_KERNEL),
+        )
+        for what, value, least, most in counted:
+            if not least <= value <= most:
+                refuse(self.name, f"its {what} is {value}; supported are {least} to {most}")
+        for what, shape in (("reads", source), ("writes", output)):
+            if max(shape.height, shape.width) > MOST_EDGE:
+                pixels = f"{shape.height}x{shape.width}"
+                refuse(self.name, f"it {what} a map of {pixels} pixels; supported are at most {MOST_EDGE} each way")
+        channels = sum(shape_of(graph, name).channels for name in self.sources)
+        if self.groups == 1 and self.input_channels is None and channels > MOST_CHANNELS:
+            refuse(self.name, f"it reads {channels} channels; supported are at most {MOST_CHANNELS}")
 
     def _check_groups(self, graph: Graph) -> None:
         """What a convolution of groups reads is written for it: in planes of few channels. A norm's is not."""

@@ -13,7 +13,7 @@ from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.array_share import share_weights
 from gatewright.compiler.plan.by_taps import cut_by_taps, weights_by_taps
 from gatewright.compiler.plan.channel_blocks import cut_by_channels
-from gatewright.compiler.plan.depthwise import channel_parameters, windowed
+from gatewright.compiler.plan.depthwise import channel_parameters
 from gatewright.compiler.plan.filters import FilterBank, Slices, cut, without_filters
 from gatewright.compiler.plan.layout import parameter_bytes, slices_of, weights_by_reduction, weights_by_vector
 from gatewright.compiler.plan.planes import grouped_bank, plane_widths, weights_in_planes
@@ -132,7 +132,7 @@ class BankLayout:
             )
         self.image.parameter_layout.place(layer.name, [parameters], count)
         self.image.share_entry[layer.name] = self.image.parameter_entry[layer.name] + count - share
-        self.image.parameter_entry[layer.name] += windowed(layer)  # an average's own is the one before
+        self.image.parameter_entry[layer.name] += layer.windowed  # an average's own is the one before
 
     def _bank(
         self,

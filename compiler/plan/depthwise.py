@@ -20,9 +20,6 @@ from gatewright.contract.encodings import (
 )
 from gatewright.contract.isa import FORMATS, Opcode
 
-MOST_WINDOW = 11
-"""Edge of the windows of AVERAGE that are used: as of DIGITS, so that sums are small."""
-
 NORM_SHARE = 16
 """A batch norm by itself that needs more than one in so many parameter entries is multiplied on the array.
 
@@ -47,7 +44,7 @@ def in_epilogue(layer: QuantisedConv, graph: QuantisedGraph, arch: ArchConfig, l
     averaged = any(isinstance(other, Pooling) and other.source == layer.output for other in graph.layers)
     if not layer.depthwise or not plain or averaged:
         return False
-    if windowed(layer):
+    if layer.windowed:
         return True
     many = layer.normalises and NORM_SHARE * DEPTHWISE_ENTRIES * len(layer.weight) > arch.parameter_entries
     return arch.depthwise and fits and not many
@@ -82,20 +79,15 @@ def maps_beside(graph: QuantisedGraph, arch: ArchConfig) -> set[str]:
     return {name for layer in _gated(graph, arch) for name in (layer.source, layer.output)}
 
 
-def windowed(layer: QuantisedConv) -> bool:
-    """Whether a layer is an average that EPILOGUE makes by its kind AVERAGE, with one parameter for all channels."""
-    return layer.averages and not layer.relu and not layer.gates and layer.kernel[0] == layer.kernel[1] <= MOST_WINDOW
-
-
 def entries_of(layer: QuantisedConv) -> int:
     """Parameter entries of a layer that EPILOGUE computes."""
-    return 1 if windowed(layer) else DEPTHWISE_ENTRIES * len(layer.weight)
+    return 1 if layer.windowed else DEPTHWISE_ENTRIES * len(layer.weight)
 
 
 def channel_parameters(layer: QuantisedConv) -> npt.NDArray[np.uint8]:
     """The parameter entries of its channels, in order [channels * DEPTHWISE_ENTRIES * PARAMETER_BYTES]."""
     channels, window = len(layer.weight), layer.weight.shape[1]
-    if windowed(layer):
+    if layer.windowed:
         scales = layer.requantisation
         return parameter_bytes(Requantisation(scales.bias[:1], scales.multiplier[:1], scales.shift[:1])).reshape(-1)
     entries = np.zeros((channels, DEPTHWISE_ENTRIES, PARAMETER_BYTES), np.uint8)

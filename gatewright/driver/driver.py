@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .counters import Counters
-from .errors import DriverError, LostError, RingFullError, TimedOutError, WrongInputError, WrongProgramError
+from .errors import DriverError, LostError, RingFullError, TimedOutError, WrongInputError
 from .layout import Layout, Ring
 from .machine import Machine, Registers, check_machine, identify
 from .program import Program
@@ -20,8 +20,32 @@ from .stops import stop_of
 SLOTS = 16
 """Of a ring, unless asked for others."""
 
+MOST_SLOTS = 65_535
+"""That the registers INPUT_SLOTS and OUTPUT_SLOTS hold."""
+
 PATIENCE = 10_000
 """Looks at STATUS after which a machine that should be ready, or have stopped, never will."""
+
+
+def slots_of(program: Program, slots: int | None) -> int:
+    """Places in the rings of a program: so many, or by default 16, or 1 if it has its input or outputs at one place.
+
+    Raises
+    ------
+    DriverError
+        It is a number that the registers cannot hold, or more than 1 for a program without rings.
+    """
+    why = program.why_no_rings()
+    if slots is None:
+        return 1 if why else SLOTS
+    if not 1 <= slots <= MOST_SLOTS:
+        raise DriverError(f"slots = {slots} is not 1 to {MOST_SLOTS}")
+    if why and slots > 1:
+        raise RingFullError(
+            f"{program.path.name} can only be started for each image, since {why}: take slots = 1, or compile it "
+            "again for several images in one start"
+        )
+    return slots
 
 
 class Driver:
@@ -60,14 +84,8 @@ class Driver:
         self._registers = Registers(machine)
         self.machine = identify(self._registers)
         check_machine(self.machine, program)
-        why = program.why_no_rings()
-        if why and slots not in (None, 1):
-            raise RingFullError(
-                f"{program.path.name} can only be started for each image, since {why}: take slots = 1, or compile it "
-                "again for several images in one start"
-            )
-        self.slots = slots if slots is not None else 1 if why else SLOTS
-        self._layout = Layout.of(program, self.slots, rings=not why)
+        self.slots = slots_of(program, slots)
+        self._layout = Layout.of(program, self.slots, rings=not program.why_no_rings())
         self._running: int | None = None
         self._buffer = machine.allocate(self._layout.size + ALIGNMENT)
         skip = -int(self._buffer.device_address) % ALIGNMENT
@@ -104,11 +122,7 @@ class Driver:
     def start(self, samples: Sequence[Any]) -> None:
         """Write the samples, int8 each, into the ring and start the machine; at most ``images_of_a_start``."""
         program, layout = self.program, self._layout
-        if not program.serves_every_image:
-            raise WrongProgramError(
-                f"{program.path.name} was compiled for the gates of one image, and takes no other; compile it with "
-                "--live"
-            )
+        program.check_serves_every_image()
         if not len(samples):
             raise WrongInputError("no images: give one or more")
         if len(samples) > self.images_of_a_start:

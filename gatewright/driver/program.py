@@ -89,6 +89,13 @@ class Program:
         """Whether the machine decides its gates, or there are none."""
         return bool(self.header["live"] or not self.header["gates"])
 
+    def check_serves_every_image(self) -> None:
+        """Or raise ``WrongProgramError``."""
+        if not self.serves_every_image:
+            raise WrongProgramError(
+                f"{self.path.name} was compiled for the gates of one image, and takes no other; compile it with --live"
+            )
+
     @property
     def input(self) -> tuple[int, int, int]:
         """Of the input region: address, bytes, and bytes from an image of a run to the next."""

@@ -19,7 +19,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.program import Program as CompiledProgram
 from gatewright.driver.counters import Counters, write_counters
-from gatewright.driver.driver import SLOTS, Driver
+from gatewright.driver.driver import Driver, slots_of
 from gatewright.driver.errors import DriverError, StoppedError
 from gatewright.driver.layout import Layout
 from gatewright.driver.machine import Machine
@@ -89,9 +89,8 @@ def _simulator(job: Job) -> Answer:
 
 def _library(program: Program, job: Job) -> Path:
     """With memory for the program and its rings."""
-    rings = not program.why_no_rings()
-    slots = job.slots or (SLOTS if rings else 1)
-    return build_library(job.arch, Layout.of(program, slots, rings).size + ALIGNMENT)
+    layout = Layout.of(program, slots_of(program, job.slots), rings=not program.why_no_rings())
+    return build_library(job.arch, layout.size + ALIGNMENT)
 
 
 def _rtl(job: Job) -> Answer:
@@ -162,10 +161,12 @@ def _images(arrays: dict[str, Any]) -> list[ImageResult]:
 
 def _hls(job: Job) -> Answer:
     """The C simulation, by files and without the driver: it has no registers, and no cycles of its own."""
-    program, binary = CompiledProgram.load(job.path), csim.build(job.arch)
-    one_by_one = bool(load_program(job.path).why_no_rings())
-    most = program.images * (1 if one_by_one else job.slots or SLOTS)
+    known = load_program(job.path)
+    most = known.images * slots_of(known, job.slots)
     samples = [] if job.samples is None else list(job.samples)
+    if samples:
+        known.check_serves_every_image()
+    program, binary = CompiledProgram.load(job.path), csim.build(job.arch)
     runs = [csim.run_csim(binary, program, samples[at : at + most]) for at in range(0, max(1, len(samples)), most)]
     exits = [one.output for one in program.exits]
     images = []

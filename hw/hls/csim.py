@@ -23,15 +23,13 @@ from gatewright.contract.arch import MASK_BITS, MASKS, ArchConfig
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import ONE_IMAGE, Images, lay_out, values_of
+from gatewright.contract.instruction_limit import instruction_limit
 from gatewright.contract.program import Program
 from gatewright.contract.registers import ErrorCode
 from gatewright.hw.hls.generate import files, write
 
 BUILDS = Path("build") / "hls"
 """A build is kept under a hash of all that goes into it."""
-
-INSTRUCTION_LIMIT = 250_000
-"""Of an image: a program that executes more is taken for an endless loop."""
 
 Values = dict[str, npt.NDArray[np.int8] | npt.NDArray[np.int32]]
 
@@ -132,7 +130,7 @@ def write_job(job: Job, folder: Path) -> None:
     start = {"code_address": program.code_address, "boot_count": program.boot_count, "images": images.count}
     for name, ring in (("input", images.inputs), ("output", images.outputs)):
         start |= {f"{name}_offset": ring.offset, f"{name}_stride": ring.stride, f"{name}_slots": ring.slots}
-    start["instruction_limit"] = INSTRUCTION_LIMIT
+    start["instruction_limit"] = instruction_limit(len(program.code))
     lines = [f"{name} {value}" for name, value in start.items()]
     for output in program.outputs:
         if output.kind == "logits":
@@ -159,23 +157,22 @@ def run_jobs(binary: Path, jobs: Sequence[Job]) -> list[Left]:
 
 
 def run_csim(binary: Path, program: Program, samples: Sequence[npt.NDArray[np.int8]]) -> CsimRun:
-    """Run a program on samples (as many as its images allow), in one start if there are several.
+    """Run a program on samples, in one start if there are several; without any, once on its own image.
 
     An error of the machine is a ``GatewrightError`` with its code and its instruction.
     """
-    if len(samples) > 1 or program.images > 1:
-        job = Job(program, *lay_out(program, samples))
-    else:
+    count = len(samples) or program.images
+    if not samples or count == program.images == 1:
         job = Job(program, program.with_sample(samples[0] if samples else None))
+    else:
+        job = Job(program, *lay_out(program, samples))
     left = run_jobs(binary, [job])[0]
     if left.code != ErrorCode.NONE:
         raise GatewrightError(
             f"image {left.image}: instruction {left.instruction} (entry {left.entry}) stopped the HLS machine with "
             f"{left.code.name}; `gatewright simulate` says what is wrong with it"
         )
-    if job.images == ONE_IMAGE and program.images == 1:
-        return CsimRun([program.values(left.dram)], left)
-    return CsimRun([values_of(program, left.dram, job.images, number) for number in range(len(samples))], left)
+    return CsimRun([values_of(program, left.dram, job.images, number) for number in range(count)], left)
 
 
 def _read(job: Job, folder: Path) -> Left:

@@ -11,6 +11,7 @@ from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.encodings import INSTRUCTION_BEATS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import ONE_IMAGE, Images
+from gatewright.contract.instruction_limit import instruction_limit
 from gatewright.contract.instruction_words import decode
 from gatewright.contract.isa import COLUMNS, NO_TABLE, Opcode
 from gatewright.contract.program import Program
@@ -19,9 +20,6 @@ from gatewright.sim.fast import faults, load, sequencer, work
 from gatewright.sim.fast.channel import writes_of
 from gatewright.sim.fast.context import BURSTS_FULL, FINISHED, MISTAKEN, PAGE_LOADED, STOPPED
 from gatewright.sim.fast.state import ILLEGAL, LEGAL, geometry, new_state
-
-INSTRUCTION_LIMIT = 250_000
-"""A program that executes more instructions than this for an image is taken for an endless loop."""
 
 _FIRST_BURSTS = 4096
 
@@ -62,6 +60,7 @@ class Run:
         self.work = np.zeros((len(program.code) + 2, work.WORK_COLUMNS), np.int64)
         self.bursts = np.zeros(_FIRST_BURSTS, np.int64)
         self._boot = _boot_row(program)
+        self._limit = instruction_limit(len(program.code))
         self._rings = np.zeros(2, np.int64)
         self.boot_row = 0
         """Of the image under way; the row of its instruction n lies n + 1 behind."""
@@ -149,12 +148,15 @@ class Run:
         self.notes.update({first + entry: note for entry, note in notes.items()})
 
     def _grow(self) -> None:
-        if len(self.executed) > INSTRUCTION_LIMIT * self.images.count:
+        """Room for as many rows again, but for no more than this image may execute."""
+        rows, most = len(self.executed), self.boot_row + 1 + self._limit
+        if rows >= most:
             raise GatewrightError(
-                f"the program executed {INSTRUCTION_LIMIT} instructions without reaching END; check its NEXT entries"
+                f"the program executed {self._limit} instructions without reaching END; check its NEXT entries"
             )
-        self.executed = np.concatenate([self.executed, np.zeros_like(self.executed)])
-        self.work = np.concatenate([self.work, np.zeros_like(self.work)])
+        more = min(2 * rows, most) - rows
+        self.executed = np.concatenate([self.executed, np.zeros_like(self.executed[:1]).repeat(more, 0)])
+        self.work = np.concatenate([self.work, np.zeros_like(self.work[:1]).repeat(more, 0)])
 
     def _error(self, code: int, instruction: int, row: int) -> faults.Stopped:
         """Of an instruction of its image, in a row of ``executed``."""

@@ -127,6 +127,13 @@ def test_a_full_ring(driver: Driver) -> None:
     check_works(driver)
 
 
+@pytest.mark.parametrize("slots", [-1, 0, 65_536])
+def test_slots_that_the_registers_cannot_hold(machine: SimulatedMachine, tiny: Tiny, slots: int) -> None:
+    with pytest.raises(wrong.DriverError, match=f"slots = {slots} is not 1 to 65535"):
+        Driver(machine, load_program(tiny.path), slots=slots)
+    assert machine.memory.in_use == 0
+
+
 def test_no_room(machine: SimulatedMachine, tiny: Tiny) -> None:
     with pytest.raises(wrong.DriverError, match="no room for"):
         Driver(machine, load_program(tiny.path), slots=60_000)

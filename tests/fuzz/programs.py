@@ -68,7 +68,7 @@ def run_program(rng: Random, folder: Path) -> str:
     assert np.array_equal(assemble(disassemble(program)).code, program.code)
     if same(program, original):
         return "accepted, equal"
-    with patch.object(run, "INSTRUCTION_LIMIT", INSTRUCTIONS):
+    with patch.object(run, "instruction_limit", return_value=INSTRUCTIONS):
         try:
             result = simulate(program, observe=True)
         except GatewrightError as error:

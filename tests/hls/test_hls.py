@@ -16,8 +16,14 @@ from gatewright.compiler.compile import Compiler
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.images import lay_out
+from gatewright.contract.isa import Opcode, Space, Unit
+from gatewright.contract.program import of_image
+from gatewright.contract.program_parts import Output, Region
 from gatewright.contract.registers import ErrorCode
-from gatewright.hw.hls.csim import Job, build, find_ap_types, make, run_csim, run_jobs
+from gatewright.hw.hls.csim import Job, build, find_ap_types, make, run_csim, run_jobs, write_job
+from gatewright.machines.backends import Job as BackendJob
+from gatewright.machines.backends import run_on
+from gatewright.verify.kit.programs import Image, make_program, row
 from tests.end_to_end.networks import Case, case_of
 from tests.hls.agreement import KINDS, difference, run_illegal, run_legal, simulated
 from tests.hls.mutants import MUTANTS
@@ -64,6 +70,40 @@ def test_a_replayed_program_runs_too(binary: Path, case: Case) -> None:
     run = run_csim(binary, program, [])
     np.testing.assert_array_equal(run.logits[0], case.reference.logits[0])
     assert difference(run.left, simulated(Job(program, program.image))) == ""
+
+
+def test_a_program_of_several_images_runs_on_its_own_image(binary: Path) -> None:
+    image = Image()
+    inputs, behind = image.add(np.arange(64, dtype=np.int8)), image.reserve(64)
+    rows = [
+        row(Opcode.LOAD, dram_address=inputs, space=Space.SCRATCHPAD, rows=1, row_beats=2, ring=1),
+        row(Opcode.STORE, [(Unit.LOAD, 1)], dram_address=behind, beats=2, ring=1),
+    ]
+    outputs = [
+        Output(
+            name := of_image("map", number, 2), "map", Region(name, "output", behind + 16 * number, 16), 1, 1, 16, 1.0
+        )
+        for number in (0, 1)
+    ]
+    program = replace(
+        make_program(ARCH, rows, image, input_region=(inputs, 16)), images=2, input_stride=16, outputs=outputs
+    )
+    found = run_csim(binary, program, []).values
+    assert [values["map"].reshape(-1).tolist() for values in found] == [list(range(16)), list(range(16, 32))]
+
+
+def test_a_long_program_may_execute_as_many_instructions_as_in_the_simulator(tmp_path: Path) -> None:
+    short = make_program(ARCH, [row(Opcode.INDEX, bits=8)])
+    for program, limit in (short, 250_000), (replace(short, code=short.code[:1].repeat(200_000, 0)), 400_000):
+        write_job(Job(program, program.image), tmp_path)
+        assert f"instruction_limit {limit}" in (tmp_path / "start").read_text().splitlines()
+
+
+def test_the_backend_runs_no_other_image_through_a_program_of_one(case: Case, tmp_path: Path) -> None:
+    program = Compiler(case.graph, ARCH).compile(case.reference.decisions_of(0), case.inputs[0])
+    program.save(tmp_path / "one.safetensors")
+    with pytest.raises(GatewrightError, match="hls: one.safetensors was compiled for the gates of one image"):
+        run_on("hls", BackendJob(tmp_path / "one.safetensors", ARCH, case.inputs[:1]))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)

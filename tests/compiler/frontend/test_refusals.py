@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gatewright.compiler.compile import Compiler
 from gatewright.compiler.frontend.capture import capture
+from gatewright.compiler.graph.reference import run_reference
+from gatewright.compiler.quantise.calibrate import calibrate
+from gatewright.compiler.quantise.quantise import quantise, quantise_input
+from gatewright.contract.arch import PRESETS
 from gatewright.contract.errors import GatewrightError
 from gatewright.models.families.resnet_cifar.network import ResNetCifar
+from gatewright.sim.fast.machine import simulate
 
 
 def _net(body: Callable[..., Tensor], **modules: nn.Module) -> nn.Module:
@@ -78,6 +85,30 @@ REFUSED = {
         _net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, padding=16, dilation=16)),
         "wide: conv2d: dilation = 16 is not supported, use 1 to 15",
     ),
+    "a large stride": (
+        _net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, stride=8)),
+        "layer wide: its stride is 8; supported are 1 to 7",
+    ),
+    "the stride of an average on the array": (
+        _net(lambda s, x: s.c(F.avg_pool2d(s.w(x), 12)), w=nn.Conv2d(8, 8, 3, padding=9), c=nn.Conv2d(8, 8, 1)),
+        r"layer w\.average_pool: its stride is 12; supported are 1 to 7",
+    ),
+    "a large padding": (
+        _net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, 3, padding=32)),
+        "layer wide: its padding is 32; supported are 0 to 31",
+    ),
+    "a high kernel": (
+        _net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, (16, 1))),
+        "layer wide: its kernel's height is 16; supported are 1 to 15",
+    ),
+    "a broad kernel": (
+        _net(lambda s, x: s.wide(x), wide=nn.Conv2d(8, 8, (1, 16))),
+        "layer wide: its kernel's width is 16; supported are 1 to 15",
+    ),
+    "many channels": (
+        _net(lambda s, x: s.back(s.many(x)), many=nn.Conv2d(8, 8192, 1), back=nn.Conv2d(8192, 8, 1)),
+        "layer back: it reads 8192 channels; supported are at most 8191",
+    ),
     "stride": (_net(lambda s, x: s.thin(x), thin=nn.Conv2d(8, 8, 3, stride=(1, 2))), r"thin.*stride = \[1, 2\]"),
     "relu shared": (_net(lambda s, x: s.c(F.relu(x)) + x, c=nn.Conv2d(8, 8, 1)), "stem.*used here and also elsewhere"),
     "constant": (_net(lambda s, x: x + 1.0), "the number 1.0"),
@@ -120,6 +151,37 @@ def test_what_is_not_understood_is_refused_by_name(case: str) -> None:
     network, message = REFUSED[case]
     with pytest.raises(GatewrightError, match=message):
         capture(network, (3, 16, 16))
+
+
+@pytest.mark.parametrize(("shape", "stride"), [((3, 1024, 2), 1), ((3, 2, 1024), 7)])
+def test_a_map_with_a_longer_edge_than_an_instruction_counts_is_refused(
+    shape: tuple[int, int, int], stride: int
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1, stride), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(
+        GatewrightError, match=rf"layer 0: it reads a map of {shape[1]}x{shape[2]} pixels; .* 1023 each"
+    ):
+        capture(network, shape)
+
+
+CONVOLUTIONS_AT_THE_LIMIT = {
+    "kernel, stride and padding": (nn.Conv2d(3, 4, 15, stride=7, padding=31), (3, 15, 17)),
+    "edge": (nn.Conv2d(3, 4, 1, stride=7), (3, 1023, 2)),
+    "rows of a kernel beside one another": (nn.Conv2d(3, 4, (17, 3), padding=8), (3, 5, 4)),
+}
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS_AT_THE_LIMIT)
+def test_what_is_not_refused_fits_the_instructions(case: str) -> None:
+    conv, shape = CONVOLUTIONS_AT_THE_LIMIT[case]
+    network = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    sample = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
+    graph = capture(network, shape)
+    quantised = quantise(graph, calibrate(graph, sample))
+    image = quantise_input(sample, quantised)
+    program = Compiler(quantised, PRESETS["ultra96"]).compile({}, image[0])
+    expected = run_reference(quantised, image).outputs_of(0)
+    assert all((simulate(program).outputs[name] == values).all() for name, values in expected.items())
 
 
 def test_overlapping_bins_that_no_window_averages_are_refused() -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gatewright.contract import instruction_limit
 from gatewright.contract.arch import INSTRUCTION_BYTES, MASKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
+from gatewright.contract.images import Images
 from gatewright.contract.isa import Opcode, Space, Unit
-from gatewright.sim.fast.machine import simulate
+from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.verify.kit.generate.operands import parameters
 from gatewright.verify.kit.programs import Image, Row, make_program, row
 from tests.sim.fast.convolution_program import load_table
@@ -261,8 +263,20 @@ def test_the_image_runs_not_the_listing() -> None:
 
 def test_endless_loop() -> None:
     """A program without an end is stopped."""
-    with pytest.raises(GatewrightError, match="without reaching END"):
+    with pytest.raises(GatewrightError, match="executed 250000 instructions without reaching END"):
         simulate(make_program(ARCH, [row(Opcode.NEXT, entry=0)]))
+
+
+def test_each_image_may_execute_twice_what_the_program_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a program longer than the least limit several images run; one that goes back for ever is still stopped."""
+    monkeypatch.setattr(instruction_limit, "LEAST", 3)
+    rows = [row(Opcode.INDEX, bits=8, complement=1)] * 39
+    long = make_program(ARCH, rows)
+    assert len(long.code) == 40 and instruction_limit.instruction_limit(40) == 80
+    several = simulate_images(long, long.image, Images(count=5))
+    assert len(several.trace.records) == 5 * 40
+    with pytest.raises(GatewrightError, match="executed 80 instructions without reaching END"):
+        simulate(make_program(ARCH, [*rows, row(Opcode.NEXT, entry=0)][1:]))
 
 
 def test_boot_page_outside_the_image() -> None:
