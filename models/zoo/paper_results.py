@@ -21,11 +21,15 @@ class PaperResult:
 
 PAPER = {
     "dgnet-resnet20-0.5": PaperResult(92.27, 0.15, 42.7),
-    "dgnet-resnet20-0.5-long": PaperResult(92.27, 0.15, 42.7),
     "dgnet-resnet20-0.4": PaperResult(91.90, 0.23, 52.4),
     "dgnet-resnet32-0.5": PaperResult(93.21, 0.14, 43.4),
     "dgnet-resnet32-0.4": PaperResult(92.96, 0.06, 54.4),
     "dgnet-resnet110-0.4": PaperResult(94.33, 0.06, 56.1),
     "dgnet-resnet110-0.3": PaperResult(93.87, 0.09, 67.2),
 }
-"""By the name that the network has in the zoo; the number in it is the target density."""
+"""By the name that the network has in the zoo; the number at its end is the target density."""
+
+
+def row_of(name: str) -> str:
+    """The name in ``PAPER`` of what a network of the zoo is to be compared with: one trained longer has a suffix."""
+    return name.removesuffix("-long")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gatewright.models.zoo.catalogue import Card
-from gatewright.models.zoo.paper_results import PAPER
+from gatewright.models.zoo.paper_results import PAPER, row_of
 
 HEADER = (
     "network",
@@ -24,14 +24,14 @@ HEADER = (
 def zoo_table(cards: Sequence[Card]) -> str:
     """One row for each card and for each result of the paper that the zoo lacks."""
     rows = [_row(card) for card in cards]
-    missing = sorted(PAPER.keys() - {card.name for card in cards})
+    missing = sorted(PAPER.keys() - {row_of(card.name) for card in cards})
     rows += [(f"`{name}`", _paper(name), "not trained", *("",) * (len(HEADER) - 3)) for name in missing]
     lines = [HEADER, ("---",) * len(HEADER), *rows]
     return "".join(f"| {' | '.join(line)} |\n".replace("  |", " |") for line in lines)
 
 
 def _paper(name: str) -> str:
-    result = PAPER.get(name)
+    result = PAPER.get(row_of(name))
     return "-" if result is None else f"{result.top1:.2f}±{result.deviation:.2f}, {result.macs_saved:.1f}%"
 
 
