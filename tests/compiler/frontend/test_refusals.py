@@ -167,6 +167,10 @@ def test_a_map_with_a_longer_edge_than_an_instruction_counts_is_refused(
 CONVOLUTIONS_AT_THE_LIMIT = {
     "kernel, stride and padding": (nn.Conv2d(3, 4, 15, stride=7, padding=31), (3, 15, 17)),
     "edge": (nn.Conv2d(3, 4, 1, stride=7), (3, 1023, 2)),
+    "stride of an average": (
+        nn.Sequential(nn.Conv2d(3, 4, 1), nn.AvgPool2d(11), nn.Conv2d(4, 4, 1)),
+        (3, 22, 22),
+    ),
     "rows of a kernel beside one another": (nn.Conv2d(3, 4, (17, 3), padding=8), (3, 5, 4)),
 }
 
