@@ -26,5 +26,12 @@ MUTANTS: dict[Mutant, str] = {
         "number",
         "an image behind the ring's last slot is read from beyond it",
     ): "images",
+    Mutant(
+        "sum-with-the-bias-wraps",
+        "epilogue_store.cpp",
+        "requantise((int64_t)entry + parameter.bias, parameter)",
+        "requantise((int32_t)((uint32_t)entry + (uint32_t)parameter.bias), parameter)",
+        "a sum beyond int32 comes out at the other end of int8",
+    ): "network",
 }
 """And the class of each one's programs. Files are those of hw/hls/cpp."""
