@@ -9,7 +9,7 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import EpilogueKind
 from gatewright.verify.kit.generate.builder import Builder, Map
 from gatewright.verify.kit.generate.layers import emit_whole
-from gatewright.verify.kit.generate.oracle import random_parameters
+from gatewright.verify.kit.generate.oracle import random_parameters, raw_logits
 from gatewright.verify.kit.generate.windows import Windows, emit_windows
 from tests.sim.layers.both import contents, run_both
 
@@ -42,5 +42,5 @@ def test_one_summed_vector_is_the_product_of_all_pixels(height: int, width: int,
     for kind in (REDUCE, RAW):
         pair = [contents(result, results[kind, by_digits]) for by_digits in (False, True)]
         np.testing.assert_array_equal(*pair)
-    totals = weights[:, 0, 0].astype(np.int64) @ sums + [bias for bias, _, _ in filters.entries[1:]]
+    totals = raw_logits(weights[:, 0, 0].astype(np.int64) @ sums, filters.entries[1:])
     np.testing.assert_array_equal(contents(result, results[RAW, True]).view("<i4").ravel(), totals)
