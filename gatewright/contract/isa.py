@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from gatewright.contract.arch import INSTRUCTION_BYTES
 from gatewright.contract.fields import PIXELS, TILES, Field, parse_fields
@@ -330,15 +331,15 @@ for _format in FORMATS.values():
     assert HEADER_BITS + _format.bits <= 8 * INSTRUCTION_BYTES, (_format.opcode.name, _format.bits)
 
 
-_PLACES = {
-    opcode: {field.name: OPERAND_COLUMN + index for index, field in enumerate(known.fields)}
-    for opcode, known in FORMATS.items()
-}
+@lru_cache(maxsize=len(Opcode))
+def _places(opcode: Opcode) -> dict[str, int]:
+    """The column of each field, by name."""
+    return {field.name: OPERAND_COLUMN + index for index, field in enumerate(FORMATS[opcode].fields)}
 
 
 def column(opcode: Opcode, name: str) -> int:
     """The column of a field in the decoded table."""
     try:
-        return _PLACES[opcode][name]
+        return _places(opcode)[name]
     except KeyError:
         raise KeyError(f"{opcode.name} has no field {name}") from None

@@ -121,8 +121,8 @@ SIMULATOR = [
     Mutant(
         "stepped-digits-weigh-the-second",
         "sim/stepped/epilogue/pipeline.py",
-        "                self.total = self.total + slot.value\n",
-        '                self.total = self.total + (slot.value << DIGIT_BITS if epilogue["digits"] else slot.value)\n',
+        "                self.total = wrap(self.total + slot.value)\n",
+        '                self.total = wrap(self.total + (slot.value << (DIGIT_BITS if epilogue["digits"] else 0)))\n',
         "the digits of a sum change places",
     ),
     Mutant(

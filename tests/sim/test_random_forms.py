@@ -12,7 +12,7 @@ from gatewright.contract.program import Program
 from gatewright.verify.kit.generate.random_corners import random_corners
 from gatewright.verify.kit.generate.random_programs import random_network
 
-SEEDS = range(120)
+SEEDS = range(160)
 
 
 def fields(row: Any) -> dict[str, int]:

@@ -127,8 +127,10 @@ def test_a_sum_that_could_leave_int32_is_refused() -> None:
 
 def test_a_long_sum_of_small_weights_cannot_leave_int32() -> None:
     """As many products: of weights of which one in ten is large."""
-    channels = 14700
-    weight = np.where(np.arange(channels) % 10 == 0, 1.0, 0.1)[None, None, None].repeat(3, 1).repeat(3, 2)
+    channels = 8190
+    weight = (
+        np.where(np.arange(channels) % 10 == 0, 1.0, 0.1)[None, None, None].repeat(5, 1).repeat(5, 2)
+    )  # 25 * 8190 * 127 * 128 > 2**31
     quantised = quantise(_one_layer(weight, np.zeros(1), channels), {"input": 1.0, "conv": 1.0})
     conv = quantised.layers[0]
     assert isinstance(conv, QuantisedConv) and int(np.abs(conv.weight.astype(np.int64)).sum()) * 128 < 2**31
