@@ -100,15 +100,13 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
 
 def _samples(inputs: Path) -> npt.NDArray[np.int8]:
     """[n, ...], of a file that numpy.save wrote."""
-    import numpy as np
+    from gatewright.driver.errors import WrongInputError
+    from gatewright.driver.inputs import read_inputs
 
     try:
-        found = np.load(inputs, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise GatewrightError(f"cannot read {inputs}: {error}") from error
-    if not isinstance(found, np.ndarray) or found.ndim < 2 or found.dtype != np.int8:
-        held = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"
-        raise GatewrightError(f"{inputs} holds {held}; --inputs is an array of int8 [n, ...], by numpy.save")
+        found: npt.NDArray[np.int8] = read_inputs(inputs)
+    except WrongInputError as error:
+        raise GatewrightError(f"--inputs: {error}") from error
     return found
 
 

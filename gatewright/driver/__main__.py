@@ -11,7 +11,8 @@ import numpy as np
 
 from .counters import table, write_counters
 from .driver import Driver
-from .errors import DriverError, WrongInputError
+from .errors import DriverError
+from .inputs import read_inputs
 from .machine import Machine
 from .program import load_program
 from .results import RunResult
@@ -46,7 +47,7 @@ def main() -> int:
 def run(options: Any) -> None:
     """What the options say."""
     program = load_program(options.program)
-    inputs = None if options.inputs is None else _inputs(options.inputs)
+    inputs = None if options.inputs is None else read_inputs(options.inputs)
     driver = Driver(_machine(options), program, slots=options.slots, wait=options.wait, timeout=options.timeout or None)
     with driver:
         result = driver.run_own() if inputs is None else driver.run(inputs)
@@ -73,17 +74,6 @@ def _machine(options: Any) -> Machine:
     from .verilated_device import through_pynq
 
     return through_pynq(machine)
-
-
-def _inputs(path: Path) -> Any:
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise WrongInputError(f"cannot read {path}: {error}; write it with numpy.save") from error
-    if not isinstance(found, np.ndarray) or found.ndim < 2 or found.dtype != np.int8:
-        held = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"
-        raise WrongInputError(f"{path} holds {held}; it must be one array of int8 [n, ...], by numpy.save")
-    return found
 
 
 def _arrays(result: RunResult) -> dict[str, Any]:

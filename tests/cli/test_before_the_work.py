@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from gatewright import flow
 from gatewright.cli import compare as compare_module
 from gatewright.cli.main import main
-from gatewright.driver.__main__ import _inputs
 from gatewright.driver.errors import WrongInputError
+from gatewright.driver.inputs import read_inputs
 from gatewright.models.checkpoints import checkpoint
 
 
@@ -81,6 +81,6 @@ def archive() -> bytes:
 def test_inputs_are_an_array_of_int8(data: bytes, held: str, tmp_path: Path) -> None:
     (path := tmp_path / "x.npy").write_bytes(data)
     with pytest.raises(WrongInputError, match=f"holds {held}; it must be"):
-        _inputs(path)
-    with pytest.raises(compare_module.GatewrightError, match=f"holds {held}; --inputs is"):
+        read_inputs(path)
+    with pytest.raises(compare_module.GatewrightError, match=f"--inputs: .*holds {held}; it must be"):
         compare_module._samples(path)
