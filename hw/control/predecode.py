@@ -23,7 +23,7 @@ class Predecoder(wiring.Component):
     """The ``place`` of an ``instruction``, LATENCY cycles later, one instruction a cycle.
 
     Two divisions after each other: the pixel by the tile's size, then the tile by the columns of the tile grid.
-    Meaningful for GATHER and EPILOGUE; defined (by what division by 0 gives) for tile or out_width 0.
+    Meaningful for GATHER and EPILOGUE; for tile 0, which is illegal, what division by 0 gives.
     """
 
     LATENCY = ReciprocalDivider.QUOTIENT_LATENCY + ReciprocalDivider.REMAINDER_LATENCY
@@ -63,7 +63,9 @@ class Predecoder(wiring.Component):
 
         first = ReciprocalDivider.QUOTIENT_LATENCY
         number, row = by_area.quotient, by_edge.quotient
-        in_map = ReciprocalDivider((1 << _FIRST_TILE_BITS) - 1 + _LARGEST_PIXEL, range(_LARGEST_WIDTH + 1))
+        # A map without columns, of which nothing is written, has a grid of one.
+        by_columns = [max(1, count) for count in range(_LARGEST_WIDTH + 1)]
+        in_map = ReciprocalDivider((1 << _FIRST_TILE_BITS) - 1 + _LARGEST_PIXEL, by_columns)
         m.submodules.in_map = in_map
         m.d.comb += [
             in_map.dividend.eq(delayed(m, first_tile, first, "first_tile") + number),

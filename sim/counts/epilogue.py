@@ -166,7 +166,7 @@ def _source(one: Executed, y: Numbers, x: Numbers, stored: int) -> Numbers:
 def _windows(one: Executed, kind: EpilogueKind) -> Counts:
     y, x = _outputs(one)
     source = _source(one, *_inside(one, y, x), one["channels"])
-    kept = y < one["out_height"]
+    kept = (y < one["out_height"]) & (x < one["out_width"])
     place = y[kept] * one["out_width"] + x[kept]
     digits = kind == EpilogueKind.DIGITS
     if digits:
@@ -189,7 +189,7 @@ def _taps(one: Executed) -> Counts:
     return {
         "accumulators.read": len(places),
         "parameters.read": 1,
-        "masks.write": int(np.count_nonzero(y < one["out_height"])),
+        "masks.write": int(np.count_nonzero((y < one["out_height"]) & (x < one["out_width"]))),
     }
 
 

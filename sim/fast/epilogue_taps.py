@@ -65,7 +65,7 @@ def execute(geometry: Geometry, state: State, row: npt.NDArray[np.int64], done: 
             entry = _entry(row, top + place // window, left + place % window)
             if entry >= 0:
                 total += int(np.int64(bank[entry, place]))
-        if y < row[epilogue.OUT_HEIGHT]:
+        if y < row[epilogue.OUT_HEIGHT] and x < row[epilogue.OUT_WIDTH]:
             bit = row[epilogue.DESTINATION] + y * row[epilogue.OUT_WIDTH] + x
             if bit >= MASKS * MASK_BITS:
                 return set_fault(state, faults.MASK_RANGE, bit, MASKS * MASK_BITS)
@@ -90,6 +90,6 @@ def accesses(
             entry = _entry(row, top + place // window, left + place % window)
             if entry >= 0:
                 touch(touched, at.accumulator + first + entry, READ)
-        if y < row[epilogue.OUT_HEIGHT]:
+        if y < row[epilogue.OUT_HEIGHT] and x < row[epilogue.OUT_WIDTH]:
             bit = row[epilogue.DESTINATION] + y * row[epilogue.OUT_WIDTH] + x
             touch(touched, at.mask + bit // MASK_WORD_BITS, WRITE)

@@ -104,4 +104,4 @@ def tile_position(instruction: Instruction, tables: Tables, number: int) -> tupl
     if instruction["tile_table"] != NO_TABLE:
         entry = tables.read(instruction["tile_table"], at, instruction)
         return entry >> COORDINATE_BITS, entry & COORDINATE_MASK
-    return divmod(at, -(-instruction["out_width"] // instruction["tile"]))
+    return divmod(at, max(1, -(-instruction["out_width"] // instruction["tile"])))

@@ -7,10 +7,11 @@ import pytest
 from gatewright.contract.arch import PRESETS, ArchConfig
 from gatewright.verify import design, lockstep
 from gatewright.verify.kit.cases import case
-from gatewright.verify.kit.check import CAPACITY, Agreement, check_illegal, machine_bench, small
+from gatewright.verify.kit.check import CAPACITY, Agreement, check_illegal, check_programs, machine_bench, small
 from gatewright.verify.kit.generate.illegal import inside_row
 from gatewright.verify.kit.generate.random_machines import random_machine
 from tests.cosim.random_lockstep import run
+from tests.sim.no_columns import program_of_no_columns
 
 ARCH: ArchConfig = small(PRESETS["4x4"])
 
@@ -65,6 +66,14 @@ def test_any_opcode_waits_for_any_unit_in_the_simulators_cycles() -> None:
     seeds = range(30, 54)
     print(f"python -m tests.cosim.random_lockstep --waits --first {seeds.start} --programs {len(seeds)}")
     assert_agree(run(ARCH, "waits", seeds))
+
+
+def test_maps_of_no_columns_run_in_the_simulators_cycles() -> None:
+    """Each alone: what is no longer written is read, and is what the program before left."""
+    bench = machine_bench(ARCH)
+    for seed in range(25, 37):
+        print(f"program_of_no_columns({seed}, ARCH)")
+        assert_agree(check_programs(bench, [program_of_no_columns(seed, ARCH)]))
 
 
 def test_programs_of_the_corners_run_in_the_simulators_cycles() -> None:

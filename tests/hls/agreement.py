@@ -20,6 +20,7 @@ from gatewright.verify.kit.generate.random_corners import random_corners
 from gatewright.verify.kit.generate.random_images import random_images
 from gatewright.verify.kit.generate.random_programs import random_network
 from gatewright.verify.kit.generate.random_traffic import random_traffic
+from tests.sim.no_columns import program_of_no_columns
 
 BATCH = 50
 """Jobs of one process: their DRAMs lie on disk at the same time."""
@@ -28,6 +29,11 @@ BATCH = 50
 def _images(seed: int, arch: ArchConfig) -> Job:
     case = random_images(seed, arch)
     return Job(case.program, case.dram, case.images)
+
+
+def _no_columns(seed: int, arch: ArchConfig) -> Job:
+    program = program_of_no_columns(seed, arch)
+    return Job(program, program.image)
 
 
 def _alone(draw: Callable[[int, ArchConfig], tuple[object, object]], place: int) -> Callable[[int, ArchConfig], Job]:
@@ -43,9 +49,10 @@ KINDS: dict[str, Callable[[int, ArchConfig], Job]] = {
     "corners": _alone(random_corners, 1),
     "images": _images,
     "traffic": _alone(random_traffic, 0),
+    "no columns": _no_columns,
 }
 """Programs by class: layers, cuts, tables and gates; exits, SKIPs, empty reductions; several images in one start; LOADs
-and STOREs across 4 KiB."""
+and STOREs across 4 KiB; maps of no columns."""
 
 
 def simulated(job: Job) -> MachineResult:

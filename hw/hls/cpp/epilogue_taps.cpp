@@ -22,7 +22,7 @@ pixels:
             const int number = source_place(epilogue, top + tap / window, left + tap % window);
             if (number >= 0) sum += (uint32_t)accumulators[bank][source + number][tap];
         }
-        if (place.y >= out_height) continue;
+        if (place.y >= out_height || place.x >= out_width) continue;
         const int bit = first_bit + place.y * out_width + place.x;
         if (bit >= MASKS * MASK_BITS) return false;
         masks[bit] = gate_decision((int32_t)sum);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatewright.sim.stepped.epilogue.slots import Kind, Slot
-from gatewright.sim.stepped.epilogue.windows import output_pixels, place_of
+from gatewright.sim.stepped.epilogue.windows import in_map, output_pixels, place_of
 from gatewright.sim.stepped.instruction import Instruction
 
 
@@ -18,5 +18,5 @@ def tap_slots(fields: Instruction, columns: int) -> Iterator[Slot]:
             entry = None if number is None else fields["source"] + number
             yield Slot(Kind.TAP, entry=entry, lane=place, first=place == 0)
         bit = fields["destination"] + pixel.y * fields["out_width"] + pixel.x
-        address = bit if pixel.y < fields["out_height"] else None
+        address = bit if in_map(fields, pixel) else None
         yield Slot(Kind.TAPPED, pixel.last, address=address, count=1)

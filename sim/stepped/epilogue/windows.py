@@ -51,7 +51,7 @@ def _check_taps(fields: Instruction, columns: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Pixel:
+class Pixel:
     """An output pixel of one block of channels: its place, the block's first channel, and how many it has."""
 
     y: int
@@ -61,16 +61,21 @@ class _Pixel:
     last: bool
 
 
-def output_pixels(fields: Instruction, columns: int) -> Iterator[_Pixel]:
+def output_pixels(fields: Instruction, columns: int) -> Iterator[Pixel]:
     """Every output pixel of every block."""
     count = min(max(0, fields["tile_count"] - fields["first_pixel"]), fields["pixel_count"])
     first = fields["first_tile"] + fields["first_pixel"]
     for begin in range(0, fields["filter_count"], columns):
         lanes = min(columns, fields["filter_count"] - begin)
         for pixel in range(count):
-            y, x = divmod(first + pixel, fields["out_width"])
+            y, x = divmod(first + pixel, max(1, fields["out_width"]))  # a map without columns: of one, outside of it
             last = begin + lanes == fields["filter_count"] and pixel == count - 1
-            yield _Pixel(y, x, fields["first_filter"] + begin, lanes, last)
+            yield Pixel(y, x, fields["first_filter"] + begin, lanes, last)
+
+
+def in_map(fields: Instruction, pixel: Pixel) -> bool:
+    """Whether a pixel lies in the output map: it may lie below it."""
+    return pixel.y < fields["out_height"] and pixel.x < fields["out_width"]
 
 
 def window_reads(fields: Instruction, columns: int) -> Iterator[tuple[int | None, int]]:
@@ -115,9 +120,9 @@ def window_slots(fields: Instruction, columns: int) -> Iterator[Slot]:
             yield Slot(Kind.POOL, pixel.last, parameter=entry, address=address, count=pixel.lanes)
 
 
-def _target(fields: Instruction, pixel: _Pixel, places: int, place: int) -> int | None:
-    """Where one of the ``places`` results of a pixel goes; None below the output map."""
-    if pixel.y >= fields["out_height"]:
+def _target(fields: Instruction, pixel: Pixel, places: int, place: int) -> int | None:
+    """Where one of the ``places`` results of a pixel goes; None outside of the output map."""
+    if not in_map(fields, pixel):
         return None
     number = places * (pixel.y * fields["out_width"] + pixel.x) + place
     return (fields["destination"] + number * fields["channels"] + pixel.channel) % SCRATCHPAD_SPACE

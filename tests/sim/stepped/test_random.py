@@ -14,17 +14,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gatewright.contract.arch import PRESETS
 from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.sim.fast.machine import simulate
 from gatewright.sim.result import MachineResult
 from gatewright.sim.stepped import step_simulate
 from gatewright.sim.stepped.memories.memories import Accumulators, Scratchpad
+from gatewright.verify.kit.check import small
 from gatewright.verify.kit.generate.random_corners import random_corners
 from gatewright.verify.kit.generate.random_crossings import random_crossings
 from gatewright.verify.kit.generate.random_programs import Network, random_network
 from gatewright.verify.kit.generate.random_traffic import random_traffic
 from tests.measure.test_attribution_random import random_program
+from tests.sim.no_columns import program_of_no_columns
 
 Generate = Callable[[int], tuple[Network, Program]]
 
@@ -110,3 +113,10 @@ def test_nothing_depends_on_memory_that_was_never_written(seed: int, generate: G
     zeros, noise = step_simulate(program), step_simulate(program, fill_seed=seed)
     assert first_difference(zeros.trace, noise.trace) is None
     assert_expected(network, noise)
+
+
+def test_a_map_of_no_columns_is_walked_as_one_of_one_column_and_not_written() -> None:
+    for seed in range(20, 40):
+        print(f"program_of_no_columns({seed}, small(PRESETS['4x4']))")
+        program = program_of_no_columns(seed, small(PRESETS["4x4"]))
+        assert_same(program, step_simulate(program))
