@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-import numpy as np
 from cocotbext.axi import AxiBus, AxiRam
 
 from gatewright.contract.arch import BEAT_BYTES
-from gatewright.verify.hex_files import as_beats, hex_lines, read_hex
 from gatewright.verify.host import Host, run_jobs
+from gatewright.verify.memory_files import read_words
 
 CALM = 64
 """Cycles for which a channel keeps its share of pauses."""
@@ -41,12 +40,12 @@ async def protocol(dut: Any) -> None:
     )
 
     def prepare(job: dict[str, int], folder: Path) -> None:
-        memory.write(job["base"] % memory.size, read_hex(folder / "dram.hex", BEAT_BYTES).tobytes())
+        memory.write(job["base"] % memory.size, read_words(folder / "dram.bin", BEAT_BYTES).tobytes())
         for number, channel in enumerate(channels):
             channel.set_pause_generator(_pauses(job["stall"] * len(channels) + number))
 
     def collect(job: dict[str, int], folder: Path) -> None:
         raw = bytes(memory.read(job["base"] % memory.size, job["beats"] * BEAT_BYTES))
-        (folder / "dram_out.hex").write_text(hex_lines(as_beats(np.frombuffer(raw, np.uint8))))
+        (folder / "dram_out.bin").write_bytes(raw)
 
     await run_jobs(Host(dut), prepare, collect)

@@ -22,7 +22,7 @@ from gatewright.contract.trace import Trace, first_difference
 from gatewright.sim.fast.machine import simulate, simulate_images
 from gatewright.sim.result import SimResult
 from gatewright.sim.stepped.machine import SteppedMachine
-from gatewright.verify.hex_files import Bytes, as_beats, hex_lines, little, padded
+from gatewright.verify.memory_files import Bytes, as_beats, little, padded, words
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _step(program: Program, image: Bytes, cycles: int, images: Images) -> tuple[
 SETTINGS = 48
 EVENTS, WRITES = 16, 32
 """Where the monitor's settings hold each unit's number of instructions (of writes to the scratchpad), and then each
-unit's first place in ``events.hex`` (in ``scratchpad_writes.hex``)."""
+unit's first place in ``events.bin`` (in ``scratchpad_writes.bin``)."""
 
 _EVENTS = (("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))
 """The fields of the trace, and the cycle of the RTL's signal relative to each."""
@@ -206,19 +206,19 @@ def write_files(expectation: Expectation, folder: Path, *, exact: bool) -> None:
     if writes is not None:
         settings[7] = len(writes.dram)
         _set_groups(settings, WRITES, np.array([len(writes.scratchpad.get(unit, ())) for unit in Unit]))
-    (folder / "settings.hex").write_text(hex_lines(little(settings, 4)))
+    (folder / "settings.bin").write_bytes(words(little(settings, 4)))
     seen = [little(records[field][by_unit] + offset, 4) for field, offset in _EVENTS]
-    (folder / "events.hex").write_text(hex_lines(np.hstack(seen)))
-    (folder / "order.hex").write_text(hex_lines(little(records["unit"], 1)))
+    (folder / "events.bin").write_bytes(words(np.hstack(seen)))
+    (folder / "order.bin").write_bytes(words(little(records["unit"], 1)))
     if writes is not None:
-        with (folder / "scratchpad_writes.hex").open("w") as file:
+        with (folder / "scratchpad_writes.bin").open("wb") as file:
             for w in writes.scratchpad.values():
                 rows = np.hstack([padded(w.data, PORT_BYTES), little(w.counts, 1), little(w.addresses, 3)])
-                file.write(hex_lines(rows))
+                file.write(words(rows))
         w = writes.dram
         rows = np.hstack([padded(w.data, BEAT_BYTES), little(w.addresses, 4)])
-        (folder / "dram_writes.hex").write_text(hex_lines(rows))
-    (folder / "dram.hex").write_text(hex_lines(as_beats(expectation.image)))
+        (folder / "dram_writes.bin").write_bytes(words(rows))
+    (folder / "dram.bin").write_bytes(words(as_beats(expectation.image)))
 
 
 def _set_groups(settings: npt.NDArray[np.int64], place: int, totals: npt.NDArray[np.int64]) -> None:

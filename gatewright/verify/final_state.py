@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.encodings import LOGIT_BYTES
 from gatewright.contract.isa import COUNT_BITS, Unit
 from gatewright.contract.program import Program
 from gatewright.contract.registers import IDENTIFIER, STATUS, UNIT_NAMES
 from gatewright.verify.expectations import Expectation
-from gatewright.verify.hex_files import Bytes, read_hex
+from gatewright.verify.memory_files import Bytes
 
 BUSY, DONE, ERROR = (STATUS.bit(name).mask for name in ("BUSY", "DONE", "ERROR"))
 
@@ -44,8 +43,8 @@ def final_differences(expectation: Expectation, folder: Path, registers: Registe
     The scratchpad is the monitor's: all requests of port B applied to zeros, as the simulator begins with.
     """
     program = expectation.program
-    dram = read_hex(folder / "dram_out.hex", BEAT_BYTES)[: len(expectation.dram)]
-    scratchpad = read_hex(folder / "scratchpad_out.hex", BEAT_BYTES)
+    dram = np.fromfile(folder / "dram_out.bin", np.uint8)[: len(expectation.dram)]
+    scratchpad = np.fromfile(folder / "scratchpad_out.bin", np.uint8)
     found = [
         *_bytes("DRAM", expectation.dram, dram, lambda at: _region(program, at)),
         *_bytes("scratchpad", expectation.scratchpad, scratchpad, lambda at: _placement(program, at)),

@@ -21,7 +21,7 @@ from gatewright.verify import runner, tools
 from gatewright.verify.difference import Finding, read_events, read_outcome, report
 from gatewright.verify.expectations import STOP_LIMIT, Expectation, cycle_limit, write_files
 from gatewright.verify.final_state import final_differences, read_registers
-from gatewright.verify.hex_files import as_beats
+from gatewright.verify.memory_files import as_beats
 
 BASE = 0x4_0000
 """Where the image lies in DRAM: not 0, so that a forgotten base address shows."""

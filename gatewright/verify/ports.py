@@ -1,4 +1,4 @@
-"""The machine's ports and the contract's numbers as SystemVerilog macros, which the benches' sources include."""
+"""The machine's ports, the contract's numbers and files of words as SystemVerilog macros for the benches' sources."""
 
 from __future__ import annotations
 
@@ -35,12 +35,20 @@ def _ports(members: Mapping[str, Member], directions: tuple[str, str]) -> str:
     return ", \\\n    ".join(lines)
 
 
+def _with_file(mode: str, body: str) -> str:
+    """A block that does ``body`` with the file ``words_file``, which the macro calls NAME."""
+    opened = f'int words_file; words_file = $fopen(NAME, "{mode}");'
+    checked = 'if (words_file == 0) $fatal(1, "no file %s", NAME);'
+    return f"begin {opened} {checked} {body} $fclose(words_file); end"
+
+
 def ports_text() -> str:
     """The text of ``FILE``.
 
     ``*_PORTS`` are lists with the machine's own directions, ``*_INPUTS`` the same for who only watches,
     ``GATEWRIGHT_MEMORY_PORTS`` the bus from the memory's side; ``*_SIGNALS`` and ``RULES`` are
-    declarations.
+    declarations. ``READ_FILE`` and ``WRITE_FILE`` are statements: a memory's first words, from and to
+    a file (``memory_files.py``).
     """
     own, memory, watched = ("input", "output"), ("output", "input"), ("input", "input")
     macros = {
@@ -60,6 +68,10 @@ def ports_text() -> str:
         "OKAY": str(OKAY),
         "DECODE_ERROR": str(DECODE_ERROR),
         "RULES": rule_constants(),
+        "READ_FILE(NAME, MEMORY, COUNT)": _with_file("rb", "void'($fread(MEMORY, words_file, 0, COUNT));"),
+        "WRITE_FILE(NAME, MEMORY, COUNT)": _with_file(
+            "wb", 'for (int at = 0; at < int\'(COUNT); at++) $fwrite(words_file, "%u", MEMORY[at]);'
+        ),
     }
     lines = ["// Generated from the contract and the machine's ports by gatewright.verify.ports."]
     lines += [f"`define GATEWRIGHT_{name} {value}" for name, value in macros.items()]

@@ -12,8 +12,8 @@ from gatewright.contract.arch import BEAT_BYTES
 from gatewright.contract.isa import Unit
 from gatewright.contract.registers import IDENTIFIER, REGISTERS, UNIT_NAMES
 from gatewright.verify.expectations import Expectation, WriteSequence
-from gatewright.verify.hex_files import hex_lines
 from gatewright.verify.lockstep import BASE
+from gatewright.verify.memory_files import words as file_words
 
 _FLAGS = {"dispatch": (32, 1), "dispatch_unit": (33, 4), "control": (37, 1), "start": (38, 8), "run": (46, 8)}
 _FLAGS |= {"retire": (54, 8), "stop": (62, 1), "error": (63, 1), "boot": (64, 1), "write": (65, 1)}
@@ -71,13 +71,13 @@ class Replay:
             ("w", 23, beats),
             ("registers", 4, [by_offset.get(i, 0) for i in range(64)]),
         ):
-            _write(folder / f"replay_{name}.hex", [value.to_bytes(width, "little") for value in values])
-        _write(folder / "replay_script.hex", script)
+            _write(folder / f"replay_{name}.bin", [value.to_bytes(width, "little") for value in values])
+        _write(folder / "replay_script.bin", script)
 
 
 def _write(path: Path, words: list[bytes]) -> None:
     if words:
-        path.write_text(hex_lines(np.frombuffer(b"".join(words), np.uint8).reshape(len(words), -1)))
+        path.write_bytes(file_words(np.frombuffer(b"".join(words), np.uint8).reshape(len(words), -1)))
 
 
 def faithful(expectation: Expectation) -> Replay:

@@ -1,6 +1,6 @@
 // Stands in for the machine in the tests of its bench: the same ports, but everything is read from files.
 //
-// image_<n>/replay_*.hex of the folder +job= say what to show in which cycle; n counts the programs started. What comes
+// image_<n>/replay_*.bin of the folder +job= say what to show in which cycle; n counts the programs started. What comes
 // back on the bus is noted in arrivals.txt: a letter (r, b), the cycle, and the response or the data.
 module gatewright (
     input logic clk, rst,
@@ -44,14 +44,18 @@ module gatewright (
     assign {m_axi_arsize, m_axi_arburst, m_axi_awsize, m_axi_awburst} = {3'd4, 2'd1, 3'd4, 2'd1};
     assign {m_axi_rready, m_axi_bready} = '1;
 
+    function automatic string path(input string name);
+        return $sformatf("%s/image_%0d/replay_%s.bin", folder, image, name);
+    endfunction
+
     task automatic begin_program();
         image = image + 1;
-        $readmemh($sformatf("%s/image_%0d/replay_sizes.hex", folder, image), sizes);
-        if (sizes[0] != 0) $readmemh($sformatf("%s/image_%0d/replay_script.hex", folder, image), script, 0, sizes[0] - 1);
-        if (sizes[1] != 0) $readmemh($sformatf("%s/image_%0d/replay_ar.hex", folder, image), ar, 0, sizes[1] - 1);
-        if (sizes[2] != 0) $readmemh($sformatf("%s/image_%0d/replay_aw.hex", folder, image), aw, 0, sizes[2] - 1);
-        if (sizes[3] != 0) $readmemh($sformatf("%s/image_%0d/replay_w.hex", folder, image), w, 0, sizes[3] - 1);
-        $readmemh($sformatf("%s/image_%0d/replay_registers.hex", folder, image), registers);
+        `GATEWRIGHT_READ_FILE(path("sizes"), sizes, 8)
+        if (sizes[0] != 0) `GATEWRIGHT_READ_FILE(path("script"), script, sizes[0])
+        if (sizes[1] != 0) `GATEWRIGHT_READ_FILE(path("ar"), ar, sizes[1])
+        if (sizes[2] != 0) `GATEWRIGHT_READ_FILE(path("aw"), aw, sizes[2])
+        if (sizes[3] != 0) `GATEWRIGHT_READ_FILE(path("w"), w, sizes[3])
+        `GATEWRIGHT_READ_FILE(path("registers"), registers, 64)
         {at, ar_at, aw_at, w_at, answers} = '0;
         cycle = 0;
         running = !sizes[6][0]; // the fault of a start without effect

@@ -14,7 +14,7 @@ from gatewright.contract.isa import Unit
 from gatewright.verify import expectations
 from gatewright.verify.expectations import Expectation, expect, write_files
 from gatewright.verify.final_state import Registers, final_differences
-from gatewright.verify.hex_files import as_beats, hex_lines, read_hex
+from gatewright.verify.memory_files import as_beats, read_words, words
 from tests.support.graphs import random_inputs, resnet_graph
 from tests.verify.case import ARCH, copy_program
 
@@ -68,8 +68,8 @@ def test_a_write_belongs_to_an_instruction_of_its_unit(network: Expectation) -> 
 
 def test_files_say_what_the_trace_says(network: Expectation, tmp_path: Path) -> None:
     write_files(network, tmp_path, exact=True)
-    settings = read_hex(tmp_path / "settings.hex", 4).view("<u4")
-    events = read_hex(tmp_path / "events.hex", 16).view("<u4").reshape(-1, 4)
+    settings = read_words(tmp_path / "settings.bin", 4).copy().view("<u4").ravel()
+    events = read_words(tmp_path / "events.bin", 16).copy().view("<u4")
     records = network.trace.records
     assert settings[3] == network.cycles - 1 and settings[6] == len(records) == len(events)
     for unit in Unit:
@@ -78,11 +78,11 @@ def test_files_say_what_the_trace_says(network: Expectation, tmp_path: Path) -> 
         assert total == len(mine)
         for column, (field, offset) in enumerate((("dispatch", 0), ("start", 0), ("run", 0), ("done", -1))):
             np.testing.assert_array_equal(events[first : first + total, column], mine[field] + offset)
-    assert read_hex(tmp_path / "order.hex", 1).tolist() == records["unit"].tolist()
-    assert read_hex(tmp_path / "dram.hex", 16)[: len(network.image)].tobytes() == network.image.tobytes()
-    lines = (tmp_path / "scratchpad_writes.hex").read_text().split()
+    assert read_words(tmp_path / "order.bin", 1).ravel().tolist() == records["unit"].tolist()
+    assert read_words(tmp_path / "dram.bin", 16).tobytes()[: len(network.image)] == network.image.tobytes()
+    noted = read_words(tmp_path / "scratchpad_writes.bin", 52)
     assert network.writes is not None
-    assert settings[7] == len(network.writes.dram) and len(lines) == sum(map(len, network.writes.scratchpad.values()))
+    assert settings[7] == len(network.writes.dram) and len(noted) == sum(map(len, network.writes.scratchpad.values()))
     for unit in Unit:
         first, total = settings[40 + unit], settings[32 + unit]
         if unit not in network.writes.scratchpad:
@@ -91,7 +91,7 @@ def test_files_say_what_the_trace_says(network: Expectation, tmp_path: Path) -> 
         writes = network.writes.scratchpad[unit]
         assert total == len(writes)
         for row in (0, total // 2, total - 1):
-            word = int(lines[first + row], 16)
+            word = int.from_bytes(noted[first + row].tobytes(), "little")
             assert word >> 392 == writes.addresses[row] and word >> 384 & 0xFF == writes.counts[row]
             data = (word & (1 << 384) - 1).to_bytes(48, "little")
             assert data.rstrip(b"\0") == writes.data[row].tobytes().rstrip(b"\0")
@@ -110,18 +110,19 @@ def test_simulators_that_disagree_are_no_reference(monkeypatch: pytest.MonkeyPat
         expect(copy_program(1))
 
 
-def test_hex_files_keep_bytes_in_order(tmp_path: Path) -> None:
+def test_files_of_words_keep_bytes_in_order(tmp_path: Path) -> None:
     data = np.random.default_rng(5).integers(0, 256, 16 * 9 + 5).astype(np.uint8)
-    (tmp_path / "a.hex").write_text("// a comment\n@0\n" + hex_lines(as_beats(data)))
-    back = read_hex(tmp_path / "a.hex", 16)
+    (tmp_path / "a.bin").write_bytes(words(as_beats(data)))
+    assert (tmp_path / "a.bin").read_bytes()[:16] == data[15::-1].tobytes()
+    back = read_words(tmp_path / "a.bin", 16).ravel()
     assert back[: len(data)].tobytes() == data.tobytes() and not back[len(data) :].any()
 
 
 def test_registers_that_are_wrong_are_named(tmp_path: Path) -> None:
     expectation = expect(copy_program(1), writes=False)
     assert expectation.program.arch == ARCH
-    (tmp_path / "dram_out.hex").write_text(hex_lines(as_beats(expectation.dram)))
-    (tmp_path / "scratchpad_out.hex").write_text(hex_lines(as_beats(expectation.scratchpad)))
+    (tmp_path / "dram_out.bin").write_bytes(as_beats(expectation.dram).tobytes())
+    (tmp_path / "scratchpad_out.bin").write_bytes(as_beats(expectation.scratchpad).tobytes())
     right = {"ID": 0x47575254, "ERROR_CODE": 0, "INSTRUCTIONS": 5, "CYCLES": expectation.cycles, "STATUS": 2}
     right |= {"IMAGE": 1, "COMPLETED_LOAD": 2, "COMPLETED_STORE": 2}
     right |= {f"COMPLETED_{name}": 0 for name in ("GATHER", "ARRAY", "EPILOGUE", "INDEX")}

@@ -1,6 +1,6 @@
 // The DRAM behind the AXI ports: sections 5 and 9 of docs/architecture.md, section 4 of docs/rtl.md, to the cycle.
 //
-// Contents come from image_<n>/dram.hex of the folder +job= when `load` is 1, and go to dram_out.hex when `dump` is.
+// Contents come from image_<n>/dram.bin of the folder +job= when `load` is 1, and go to dram_out.bin when `dump` is.
 // Addresses count from `base`; outside the image the answer is DECERR. With `stall` other than 0 (a seed), ready,
 // valid and the latencies are random, within what AXI allows; the order of the data stays.
 `include "ports.svh"
@@ -207,8 +207,8 @@ module dram_model #(
     always @(posedge clk) begin
         now = now + 1;
         fault <= 0;
-        if (load) $readmemh($sformatf("%s/image_%0d/dram.hex", folder, image), memory, 0, image_beats - 1);
-        if (dump) $writememh($sformatf("%s/image_%0d/dram_out.hex", folder, image), memory, 0, image_beats - 1);
+        if (load) `GATEWRIGHT_READ_FILE($sformatf("%s/image_%0d/dram.bin", folder, image), memory, image_beats)
+        if (dump) `GATEWRIGHT_WRITE_FILE($sformatf("%s/image_%0d/dram_out.bin", folder, image), memory, image_beats)
         random = (load || rst || random == 0) ? stall ^ (image << 8) ^ 32'h9E3779B9 : shift(random);
         if (now[7:0] == 0) weather = random[30] ? random[28:26] : 0;
         read_stalled = stalls(random[11:9]);

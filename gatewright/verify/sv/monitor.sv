@@ -211,15 +211,15 @@ module monitor #(
 
     task automatic prepare();
         logic [31:0] written;
-        $readmemh(file("settings.hex"), settings);
+        `GATEWRIGHT_READ_FILE(file("settings.bin"), settings, 48)
         if (instructions != 0) begin
-            $readmemh(file("events.hex"), events, 0, instructions - 1);
-            $readmemh(file("order.hex"), order, 0, instructions - 1);
+            `GATEWRIGHT_READ_FILE(file("events.bin"), events, instructions)
+            `GATEWRIGHT_READ_FILE(file("order.bin"), order, instructions)
         end
         written = 0;
         for (int unit = 0; unit < UNITS; unit++) written = written + write_total(unit);
-        if (written != 0) $readmemh(file("scratchpad_writes.hex"), writes, 0, written - 1);
-        if (dram_writes != 0) $readmemh(file("dram_writes.hex"), dram_beats, 0, dram_writes - 1);
+        if (written != 0) `GATEWRIGHT_READ_FILE(file("scratchpad_writes.bin"), writes, written)
+        if (dram_writes != 0) `GATEWRIGHT_READ_FILE(file("dram_writes.bin"), dram_beats, dram_writes)
         for (int unit = 0; unit < UNITS; unit++) begin
             write_count[unit] = 0;
             for (int kind = 0; kind < 4; kind++) begin
@@ -239,7 +239,7 @@ module monitor #(
     endtask
 
     always @(posedge clk) begin
-        if (dump) $writememh(file("scratchpad_out.hex"), scratchpad);
+        if (dump) `GATEWRIGHT_WRITE_FILE(file("scratchpad_out.bin"), scratchpad, SCRATCHPAD_BYTES / 16)
         if (rst || load) begin
             if (load) prepare();
             else {running, finished, different} <= '0;
