@@ -2,6 +2,8 @@
 //
 // image_<n>/replay_*.bin of the folder +job= say what to show in which cycle; n counts the programs started. What comes
 // back on the bus is noted in arrivals.txt: a letter (r, b), the cycle, and the response or the data.
+`include "ports.svh"
+
 module gatewright (
     input logic clk, rst,
     input logic [7:0] s_axi_awaddr, input logic s_axi_awvalid, output logic s_axi_awready,
