@@ -123,14 +123,17 @@ def with_field(bits: int, opcode: Opcode, /, **values: int) -> int:
 
 
 def place_of(bits: int) -> dict[str, int]:
-    """PLACE of an encoded GATHER or EPILOGUE by plain division; a division by 0 gives 0 and keeps the dividend."""
+    """PLACE of an encoded GATHER or EPILOGUE by plain division: by a tile of 0 it gives 0 and keeps the dividend.
+
+    A map of no columns has a grid of one.
+    """
     opcode = Opcode(bits & ((1 << OPCODE_BITS) - 1))
     edge, first_tile = field(bits, opcode, "tile"), field(bits, opcode, "first_tile")
     pixel = 0 if opcode == Opcode.GATHER else field(bits, opcode, "first_pixel")
     tile, inside = _divide(pixel, edge * edge)
     inside_y, inside_x = _divide(inside, edge)
     columns = -(-field(bits, opcode, "out_width") // edge) if edge else 0
-    tile_y, tile_x = _divide(first_tile + tile, columns)
+    tile_y, tile_x = divmod(first_tile + tile, max(1, columns))
     return {
         "tile": tile,
         "inside_y": inside_y,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -51,8 +50,7 @@ def build(out: Path) -> tuple[Path, Path]:
 
 def wheel_of(sdist: Path, out: Path) -> Path:
     """The wheel that is built from an sdist alone, in the folder ``out``."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(out / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, out / "unpacked")
     (unpacked,) = (out / "unpacked").iterdir()
     return _call("build_wheel", unpacked, out)
 
