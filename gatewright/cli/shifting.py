@@ -62,10 +62,12 @@ def shift_gates(
     path = find(name_or_path)
     if out is not None and (out / "model.safetensors").exists():
         raise GatewrightError(f"{out} already holds a network; choose another folder")
+    spec = load_checkpoint(path)[1]
+    train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
+    shown = train_set.head(min(images, len(train_set)))
     for share in macs:
-        network, spec = load_checkpoint(path)
-        train_set, test_set = (spec.family.data.load(data, split) for split in ("train", "test"))
-        shift = shift_to(network, train_set.head(min(images, len(train_set))), share, kind)
+        network, _ = load_checkpoint(path)
+        shift = shift_to(network, shown, share, kind)
         result = evaluate_float(network, test_set)
         figures = {name: result[name] for name in ("top1", "mac_ratio")}
         click.echo(json.dumps({"asked": share, "shift": round(shift.amount, 4), **figures}))

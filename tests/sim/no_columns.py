@@ -5,11 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from gatewright.contract.arch import ArchConfig
-from gatewright.contract.isa import NO_TABLE, Opcode, column
+from gatewright.contract.isa import NO_TABLE, EpilogueKind, Opcode, column
 from gatewright.contract.program import Program
 from gatewright.verify.kit.generate.random_corners import random_corners
 from gatewright.verify.kit.generate.random_programs import random_network
 from gatewright.verify.kit.programs import with_code
+
+
+def program_of_no_taps(seed: int, arch: ArchConfig) -> Program:
+    """A program of layers or of corners with ``out_width`` 0 in every TAPS: no bit of its gates is written."""
+    _, program = random_network(seed, arch) if seed % 2 else random_corners(seed, arch)
+    code = program.code.copy()
+    kind, width = column(Opcode.EPILOGUE, "kind"), column(Opcode.EPILOGUE, "out_width")
+    code[(code[:, 0] == Opcode.EPILOGUE) & (code[:, kind] == EpilogueKind.TAPS), width] = 0
+    return with_code(program, code)
 
 
 def program_of_no_columns(seed: int, arch: ArchConfig) -> Program:

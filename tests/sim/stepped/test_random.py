@@ -27,7 +27,7 @@ from gatewright.verify.kit.generate.random_crossings import random_crossings
 from gatewright.verify.kit.generate.random_programs import Network, random_network
 from gatewright.verify.kit.generate.random_traffic import random_traffic
 from tests.measure.test_attribution_random import random_program
-from tests.sim.no_columns import program_of_no_columns
+from tests.sim.no_columns import program_of_no_columns, program_of_no_taps
 
 Generate = Callable[[int], tuple[Network, Program]]
 
@@ -120,3 +120,10 @@ def test_a_map_of_no_columns_is_walked_as_one_of_one_column_and_not_written() ->
         print(f"program_of_no_columns({seed}, small(PRESETS['4x4']))")
         program = program_of_no_columns(seed, small(PRESETS["4x4"]))
         assert_same(program, step_simulate(program))
+
+
+def test_taps_of_a_map_of_no_columns_write_no_bits() -> None:
+    """Seed 45's gate would let tiles through."""
+    print("program_of_no_taps(45, small(PRESETS['4x4']))")
+    program = program_of_no_taps(45, small(PRESETS["4x4"]))
+    assert_same(program, step_simulate(program))
