@@ -65,7 +65,13 @@ GATINGS = ("none", "dual", "spatial", "channel", "bas", "aig", "skip", "ddi")
     help="Edge of the tiles in all stages, in pixels; without it 4, 2 and 2, the paper's hybrid.",
 )
 @click.option("--initial", type=click.Path(path_type=Path), help="Checkpoint to start from; a shallower one grows.")
-@click.option("--teacher", type=click.Path(path_type=Path), help="Checkpoint of a static network to learn from.")
+@click.option(
+    "--teacher",
+    "teachers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Checkpoint of a static network to learn from; of several, from the mean of their logits.",
+)
 @click.option("--views", type=click.IntRange(min=1), help="Instead of the recipe's: crops that the teacher sees.")
 @click.option("--compile", "compiled", is_flag=True, help="Fuse operations with torch.compile; needs a C++ compiler.")
 @click.option("--evaluate-every", type=click.IntRange(min=1), default=1, help="Epochs from one test to the next.")
@@ -90,7 +96,7 @@ def train(
     liveness: float | None,
     tile: str | None,
     initial: Path | None,
-    teacher: Path | None,
+    teachers: tuple[Path, ...],
     views: int | None,
     compiled: bool,
     evaluate_every: int,
@@ -147,7 +153,7 @@ def train(
         out,
         seed=seed,
         initial=initial,
-        teacher=teacher,
+        teachers=teachers,
         compiled=compiled,
         resume=resume,
         evaluate_every=evaluate_every,

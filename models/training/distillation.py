@@ -1,12 +1,13 @@
-"""Distillation: a static teacher's softened answers beside the labels (Hinton, Vinyals and Dean, 2015, section 2).
+"""Distillation: softened answers of static teachers beside the labels (Hinton, Vinyals and Dean, 2015, section 2).
 
-A short run has no time to learn what the labels do not say; a deeper network knows it already. Its answers depend on
+Several teachers answer together, by the mean of their logits: a committee knows more than its best member. A short run has no time to learn what the labels do not say; a deeper network knows it already. Its answers depend on
 the crop, and asking it for every crop of every epoch would cost more than the training. So crops come from a fixed
-number of *views* of the whole set: epoch ``e`` trains on view ``e % views``, and the teacher sees each view once.
+number of *views* of the whole set: epoch ``e`` trains on view ``e % views``, and a teacher sees each view once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gatewright.contract.errors import GatewrightError
 from gatewright.models.checkpoints.checkpoint import load_checkpoint
 from gatewright.models.checkpoints.pickled_tensors import load_pickled
 from gatewright.models.datasets.augmentation import Batches, Crops
+from gatewright.models.families.network import Network
 
 BATCH = 250
 
@@ -36,18 +38,33 @@ def distillation_loss(logits: Tensor, taught: Tensor, labels: Tensor, temperatur
 
 
 class TeacherAnswers:
-    """The teacher's logits for every image of a view; kept in ``folder``, so that a resumed run does not ask again."""
+    """The teachers' mean logits for every image of a view; kept in ``folder``, so that a resumed run asks no more."""
 
     def __init__(
-        self, checkpoint: str | Path, batches: Batches, folder: Path, seed: int, views: int, compiled: bool = False
+        self,
+        checkpoints: Sequence[str | Path],
+        batches: Batches,
+        folder: Path,
+        seed: int,
+        views: int,
+        compiled: bool = False,
     ) -> None:
-        self.network, self.spec = load_checkpoint(checkpoint)
-        if self.spec.gating != "none":
-            raise GatewrightError(f"{checkpoint} has gates; a teacher is a static network")
-        self.network.to(batches.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        frozen: dict[str, Any] = {"freezing": True}  # folds the batch norms into the filters
-        self.forward = torch.compile(self.network, dynamic=False, options=frozen) if compiled else self.network
         self.batches, self.folder, self.seed, self.views = batches, folder, seed, views
+        self.networks = [self._network(checkpoint) for checkpoint in checkpoints]
+        counts = sorted({network.classes for network in self.networks})
+        if len(counts) > 1:
+            raise GatewrightError(f"the teachers know different numbers of classes: {counts}")
+        (self.classes,) = counts
+        frozen: dict[str, Any] = {"freezing": True}  # folds the batch norms into the filters
+        self.forwards = [
+            torch.compile(network, dynamic=False, options=frozen) if compiled else network for network in self.networks
+        ]
+
+    def _network(self, checkpoint: str | Path) -> Network:
+        network, spec = load_checkpoint(checkpoint)
+        if spec.gating != "none":
+            raise GatewrightError(f"{checkpoint} has gates; a teacher is a static network")
+        return network.to(self.batches.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def view(self, epoch: int) -> int:
         """The number of the epoch's view: it decides the crops, whatever the run."""
@@ -67,7 +84,8 @@ class TeacherAnswers:
                 for index in tqdm(torch.arange(len(self.batches.labels)).split(BATCH), "teacher", leave=False):
                     index = index.to(self.batches.device)
                     images, _ = self.batches.batch(index, crops.of(index))
-                    answers.append(self.forward(images).float().cpu())
+                    each = [forward(images).float().cpu() for forward in self.forwards]
+                    answers.append(torch.stack(each).mean(0))
             partial = file.with_suffix(".partial")
             torch.save(torch.cat(answers), partial)
             partial.replace(file)
@@ -76,9 +94,9 @@ class TeacherAnswers:
         if (
             not isinstance(taught, Tensor)
             or taught.dtype != torch.float32
-            or taught.shape != (count, self.spec.classes)
+            or taught.shape != (count, self.classes)
         ):
             raise GatewrightError(
-                f"{file} does not hold the teacher's answers for {count} images; delete it, and they are made again"
+                f"{file} does not hold the teachers' answers for {count} images; delete it, and they are made again"
             )
         return taught.to(self.batches.device)

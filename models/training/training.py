@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,7 +120,7 @@ def train(
     *,
     seed: int = 0,
     initial: str | Path | None = None,
-    teacher: str | Path | None = None,
+    teachers: Sequence[str | Path] = (),
     compiled: bool = False,
     resume: bool = False,
     evaluate_every: int = 1,
@@ -132,8 +132,8 @@ def train(
     """Train a network and return the path of its checkpoint.
 
     With ``resume`` a run goes on from the last finished epoch, random state included; without it
-    a folder that already holds a run is refused. ``teacher`` is the checkpoint of a static network to
-    learn from beside the labels. Early exits learn with the network, and answer for nobody until ``train_heads`` sets
+    a folder that already holds a run is refused. ``teachers`` are checkpoints of static networks to
+    learn from beside the labels, by the mean of their logits. Early exits learn with the network, and answer for nobody until ``train_heads`` sets
     their thresholds. With ``cycles`` the log has the network's cycles as a share of the dense ones, by the model;
     with ``target_cycles``, too, equation (8) is on this share and not on that of the MACs. ``compiled`` fuses the
     network's operations with torch.compile, which needs a C++ compiler and draws other gate noise for the same seed.
@@ -174,7 +174,7 @@ def train(
         block.set_noise(recipe.gate_noise)
         block.set_apart(recipe.gates_apart)
     batches = Batches(train_set, recipe.batch_size, target)
-    answers = None if teacher is None else TeacherAnswers(teacher, batches, folder, seed, recipe.views, compiled)
+    answers = TeacherAnswers(teachers, batches, folder, seed, recipe.views, compiled) if teachers else None
     optimiser = _optimiser(network, recipe)
     first = 0
     if state_file.exists():

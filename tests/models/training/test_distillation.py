@@ -47,9 +47,10 @@ def test_loss_by_hand(weight: float) -> None:
     assert float(got) == pytest.approx((1 - weight) * hard + weight * 16 * soft)
 
 
-def answers(teacher: Path, folder: Path, seed: int = 1, views: int = 2) -> TeacherAnswers:
+def answers(teacher: Path | list[Path], folder: Path, seed: int = 1, views: int = 2) -> TeacherAnswers:
     folder.mkdir(exist_ok=True)
-    return TeacherAnswers(teacher, Batches(DATA, 5, torch.device("cpu")), folder, seed, views)
+    teachers = teacher if isinstance(teacher, list) else [teacher]
+    return TeacherAnswers(teachers, Batches(DATA, 5, torch.device("cpu")), folder, seed, views)
 
 
 def test_the_teacher_answers_for_the_crops_that_are_trained_on(tmp_path: Path, teacher: Path) -> None:
@@ -76,7 +77,7 @@ def test_views_come_again_and_differ_by_seed(tmp_path: Path, teacher: Path) -> N
     shifts = [asked.crops(0).shift, asked.crops(1).shift, other.crops(0).shift, other.crops(1).shift]
     assert all(not torch.equal(a, b) for i, a in enumerate(shifts) for b in shifts[:i])
     first = asked.logits(0)
-    asked.network = None  # type: ignore[assignment]  # a second pass over the view must not need it
+    asked.forwards = []  # a second pass over the view must not need them
     assert torch.equal(asked.logits(2), first)
 
 
@@ -101,7 +102,7 @@ def test_answers_that_are_damaged_or_of_another_set_are_named(tmp_path: Path, te
     if stored is None:
         file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(
-        GatewrightError, match=r"teacher_view_2\.pt (is damaged|does not hold the teacher's answers for 12)"
+        GatewrightError, match=r"teacher_view_2\.pt (is damaged|does not hold the teachers' answers for 12)"
     ):
         asked.logits(0)
 
@@ -113,6 +114,23 @@ def test_a_teacher_with_gates_is_refused(tmp_path: Path) -> None:
         answers(tmp_path / "gated.safetensors", tmp_path / "a")
 
 
+def test_several_teachers_answer_with_the_mean_of_their_logits(tmp_path: Path, teacher: Path) -> None:
+    torch.manual_seed(21)
+    deeper = tmp_path / "deeper.safetensors"
+    save_checkpoint(deeper, NetworkSpec(14).build(), NetworkSpec(14))
+    one, other = (answers(each, tmp_path / each.stem).logits(1) for each in (teacher, deeper))
+    assert not torch.allclose(one, other)
+    both = answers([teacher, deeper], tmp_path / "both").logits(1)
+    torch.testing.assert_close(both, (one + other) / 2)
+
+
+def test_teachers_of_other_classes_are_refused(tmp_path: Path, teacher: Path) -> None:
+    spec, other = NetworkSpec(18, classes=20, size=32, family_name="resnet-imagenet"), tmp_path / "other.safetensors"
+    save_checkpoint(other, spec.build(), spec)
+    with pytest.raises(GatewrightError, match=r"different numbers of classes: \[10, 20\]"):
+        answers([teacher, other], tmp_path / "a")
+
+
 class _Interrupt(Exception):
     pass
 
@@ -121,7 +139,7 @@ def test_an_interrupted_run_with_a_teacher_ends_with_the_same_weights(tmp_path: 
     spec, test = NetworkSpec(8, "dual", 0.5), image_set(6, 2)
 
     def run(folder: Path, **options: object) -> dict[str, torch.Tensor]:
-        path = train(spec, RECIPE, DATA, test, folder, seed=1, teacher=teacher, **options)  # type: ignore[arg-type]
+        path = train(spec, RECIPE, DATA, test, folder, seed=1, teachers=[teacher], **options)  # type: ignore[arg-type]
         return load_checkpoint(path)[0].state_dict()
 
     def stop(record: dict[str, object]) -> None:
@@ -158,7 +176,7 @@ def test_each_image_is_trained_on_its_own_crop_and_answer(
     original = Batches.batch
     monkeypatch.setattr("gatewright.models.training.training.distillation_loss", loss)
     monkeypatch.setattr(Batches, "batch", batch)
-    train(NetworkSpec(8), RECIPE, DATA, image_set(6, 2), tmp_path / "run", seed=1, teacher=teacher)
+    train(NetworkSpec(8), RECIPE, DATA, image_set(6, 2), tmp_path / "run", seed=1, teachers=[teacher])
     assert len(seen) == 4 * 3  # epochs, batches
     for position, (index, shift) in enumerate(seen):
         assert torch.equal(shift, expected.crops(position // 3).shift[:, index])
@@ -170,7 +188,7 @@ def test_compiling_changes_neither_the_teachers_answers_nor_the_training(tmp_pat
     recipe, results = replace(RECIPE, epochs=2, batch_size=6, learning_rate=0.001), []
     for compiled in (False, True):
         folder = tmp_path / str(compiled)
-        train(NetworkSpec(8), recipe, DATA, DATA, folder, seed=1, teacher=teacher, compiled=compiled)
+        train(NetworkSpec(8), recipe, DATA, DATA, folder, seed=1, teachers=[teacher], compiled=compiled)
         records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         results.append((torch.load(folder / "teacher_view_3.pt"), [record["loss"] for record in records]))
     (eager, eager_losses), (fused, fused_losses) = results
