@@ -195,7 +195,7 @@ def _multiply(
     gate = product.output.channel_gate
     parts: Sequence[Sequence[Part]]
     if gate is not None and gate.live and not product.filters_stand:
-        parts = split_live_chunk(pixels, product.filters, arch)
+        parts = split_live_chunk(count, tiles.pixels, product.filters, arch)
     else:
         one = product.filters_stand, arch.accumulator_depth, product.pixels_stand(arch.columns)
         parts = [[part] for part in split_chunk(pixels, product.filters, arch, gate is not None, *one)]

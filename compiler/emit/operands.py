@@ -13,7 +13,7 @@ from gatewright.compiler.emit.placed_maps import Kernel, SourceMap
 from gatewright.compiler.plan.filters import Slices
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.tile_sets import TileSet
-from gatewright.contract.arch import MASK_COLUMNS
+from gatewright.contract.arch import BEAT_BYTES, MASK_COLUMNS
 from gatewright.contract.encodings import REGION_UNIT
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Opcode
@@ -78,9 +78,12 @@ def gather_into(
     """Form the patches of tiles [first, first + count) from the given word of a region on."""
     base, vectors, slices = patches
     begin, end = _span(source, tiles, first, count, kernel)
-    top, reach = _rows_of_slices(context, source, kernel, slices)
-    low = max(0, begin * kernel.stride - kernel.padding_y + top)
-    bottom = (end - 1) * kernel.stride - kernel.padding_y + reach
+    if source.moving and source.tile_gate is not None:  # the positions that are read have the kernel's reach
+        low, bottom = begin * kernel.stride, end * kernel.stride
+    else:
+        top, reach = _rows_of_slices(context, source, kernel, slices)
+        low = max(0, begin * kernel.stride - kernel.padding_y + top)
+        bottom = (end - 1) * kernel.stride - kernel.padding_y + reach
     placed = source.rows(min(low, source.height), max(low, min(source.height, bottom)))
     accesses = [
         *(reads("scratchpad", *place) for place in placed.ranges),
@@ -159,13 +162,23 @@ def _span(source: SourceMap, tiles: TileSet, first: int, count: int, kernel: Ker
         if last or source.at_once:
             return 0, source.height
         if source.tile_gate is not None:
-            pixels = max(kernel.padding_y, kernel.reach - 1 - kernel.padding_y)
-            rows_of_tiles = -(-pixels // source.tile_gate.tile_in(source.height))
-            beyond = rows_of_tiles * (source.tile_gate.grid[1] + 1)
+            tile = source.tile_gate.tile_in(source.height)
+            rows_of_tiles = -(-max(kernel.padding_y, kernel.reach - 1 - kernel.padding_y) // tile)
+            beyond = rows_of_tiles * (source.tile_gate.grid[1] + 1) + _tiles_of_a_word(source, tile)
     begin = int(tiles.rows[max(0, first - beyond)])
     if tiles.bottom is not None and (not source.moving or tiles.gate_rows is not None):
         return begin, tiles.bottom
     return begin, int(tiles.rows[min(len(tiles), end + beyond) - 1]) + tiles.tile
+
+
+def _tiles_of_a_word(source: SourceMap, tile: int) -> int:
+    """Tiles that may share a word of the scratchpad with what is read, where rows of tiles do not begin with a word.
+
+    Whatever the number of channels: a tile has one byte of each pixel at least.
+    """
+    down, across = source.height % tile or tile, source.width % tile or tile
+    begins = source.width % tile == 0 and source.height % tile == 0 and tile * source.width % BEAT_BYTES == 0
+    return 0 if begins else -(-BEAT_BYTES // (down * across))
 
 
 def multiply(

@@ -237,11 +237,11 @@ def _multiply(
     context.bank = banks[step.first_filter]
     picked = context.image.banks[product.name].picked
     only = product.filters_stand, picked, product.pixels_stand(context.arch.columns)
-    gate, pixels = product.output.channel_gate, step.count * tiles.pixels
+    gate = product.output.channel_gate
     if gate is not None and gate.live and not product.filters_stand:
-        parts = both_ways(pixels, 0, step.filters, context.arch)
+        parts = both_ways(step.count, tiles.pixels, 0, step.filters, context.arch)
     else:
-        parts = (whole_part(pixels, step.filters, context.arch, *only),)
+        parts = (whole_part(step.count * tiles.pixels, step.filters, context.arch, *only),)
     ways = []
     for part in parts:
         sizes = {

@@ -16,36 +16,39 @@ from gatewright.contract.arch import ArchConfig
 from gatewright.contract.isa import Only, Stationary
 from gatewright.contract.timing import ACCUMULATOR_LATENCY
 
-INSTRUCTIONS = 10
-"""Cycles that the instructions of a block of filters take in their units, in a chunk that has pixels."""
-
 EMPTY_INSTRUCTIONS = 30
-"""The same in a chunk behind the list's end, where no product hides them: EPILOGUE's are done one after the other."""
-
-GATHER_CYCLES = 2
-"""Cycles of a product's begin for each pixel of its first chunk, which the array waits for."""
-
+"""Cycles that the instructions of a block of filters take in their units in a chunk behind the list's end, where no
+product hides them: EPILOGUE's are done one after the other."""
 
 DRAIN_CYCLES = 5
 """Cycles of a product's end for each pixel of its last chunk: its epilogues, and what waits for them."""
 
 
-def split_live_chunk(pixels: int, filters: int, arch: ArchConfig) -> list[tuple[Part, ...]]:
-    """Cut a chunk of a product of which a table picks the filters, ``filters`` at most.
+def split_live_chunk(tiles: int, area: int, filters: int, arch: ArchConfig) -> list[tuple[Part, ...]]:
+    """Cut a chunk of so many tiles of ``area`` pixels, of a product of which a table picks the filters, at most so many.
 
-    Each block of filters comes in two ways, of which one has work: filters stand still if the table fills the block,
-    pixels do if it does not.
+    Each block of filters comes in the ways of ``both_ways``.
     """
     firsts = range(0, filters, arch.columns)
-    return [both_ways(pixels, first, min(arch.columns, filters - first), arch) for first in firsts]
+    return [both_ways(tiles, area, first, min(arch.columns, filters - first), arch) for first in firsts]
 
 
-def both_ways(pixels: int, first: int, filters: int, arch: ArchConfig) -> tuple[Part, ...]:
-    """A chunk by a block of filters, of which the table fills all or a part; in one way, if the other has no room."""
+def both_ways(tiles: int, area: int, first: int, filters: int, arch: ArchConfig) -> tuple[Part, ...]:
+    """A chunk by a block of filters, of which the table fills all or a part.
+
+    There are two ways, of which one has work: filters stand still if the table fills the block, pixels do if it does
+    not. One alone is left if the other has no room, or if pixels are as good for a full block: where tiles fill the
+    array's columns no list leaves any empty.
+    """
+    pixels = tiles * area
     whole = Part(Stationary.FILTERS, 0, pixels, first, filters, Only.ALL)
-    if -(-pixels // arch.columns) * (filters - 1) > arch.accumulator_depth:
+    fewer = replace(whole, stationary=Stationary.PIXELS, only=Only.FEWER)
+    columns = -(-pixels // arch.columns)
+    if columns * (filters - 1) > arch.accumulator_depth:
         return (replace(whole, only=Only.ALWAYS),)
-    return whole, replace(whole, stationary=Stationary.PIXELS, only=Only.FEWER)
+    if area % arch.columns == 0 and columns * filters <= arch.accumulator_depth:
+        return (replace(fewer, only=Only.ALWAYS),)
+    return whole, fewer
 
 
 def live_chunks(tiles: TileSet, slices: int, filters: int, arch: ArchConfig) -> list[tuple[int, int]]:
@@ -58,24 +61,24 @@ def _sizes(tiles: int, area: int, slices: int, filters: int, arch: ArchConfig) -
     """Tiles of each chunk: the shortest path through the places at which the list may be cut."""
     limit = max(1, min(arch.patch_words // PATCH_SHARE // slices, arch.accumulator_depth) // area)
     blocks = -(-filters // arch.columns)
-    whole, rest = divmod(-(-filters // 2), arch.columns)
-    """Of the filters half are there."""
+    found = [divmod(count, arch.columns) for count in range(1, filters + 1)]
+    whole = sum(full for full, _ in found)
+    streamed = sum(max(rest, ACCUMULATOR_LATENCY) for _, rest in found if rest)
 
     def products(pixels: int) -> int:
-        """The array's cycles per slice."""
-        streamed = -(-pixels // arch.columns) * max(rest, ACCUMULATOR_LATENCY) if rest else 0
-        return whole * max(pixels, arch.columns) + streamed
+        """The array's cycles per slice, summed over all counts of filters."""
+        return whole * max(pixels, arch.columns) + -(-pixels // arch.columns) * streamed
 
     def cost(first: int, end: int) -> int:
-        """Of a chunk, summed over all lengths of the list: its products, its instructions, and what shows of its
-        gather, if it is the first one, or of its epilogue, if it is the last."""
-        total = 0 if first else (tiles + 1) * GATHER_CYCLES * end * area
+        """Of a chunk, summed over all lengths of the list and counts of filters: its products, its instructions if it
+        is empty, and what shows of its epilogue if it is the last that is not."""
+        total = 0
         for length in range(tiles + 1):
             pixels = max(0, min(length, end) - first) * area
             if not pixels:
-                total += EMPTY_INSTRUCTIONS * blocks
+                total += filters * EMPTY_INSTRUCTIONS * blocks
                 continue
-            total += slices * products(pixels) + INSTRUCTIONS * blocks + (DRAIN_CYCLES * pixels if length <= end else 0)
+            total += slices * products(pixels) + (filters * DRAIN_CYCLES * pixels if length <= end else 0)
         return total
 
     best: list[tuple[int, tuple[int, ...]]] = [(0, ())]

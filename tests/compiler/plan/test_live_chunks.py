@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gatewright.compiler.plan.live_chunks import live_chunks, split_live_chunk
 from gatewright.compiler.plan.tile_sets import TileSet
+from gatewright.compiler.plan.tiling import Part
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import Only, Stationary
 
@@ -24,22 +26,22 @@ def compositions(total: int, most: int) -> Iterator[list[int]]:
 
 
 def average(sizes: list[int], area: int, slices: int, filters: int) -> int:
-    """Cycles over all lengths of a list that is cut so: products, instructions, the first gather, the last epilogue."""
-    blocks, there = -(-filters // 16), -(-filters // 2)
+    """Cycles over all lengths of a list that is cut so, and all counts of filters: products, the instructions of empty
+    chunks, the last epilogue."""
     total = 0
-    for length in range(sum(sizes) + 1):
-        total += 2 * sizes[0] * area
-        begin = 0
-        for size in sizes:
-            pixels = max(0, min(length - begin, size)) * area
-            if pixels == 0:
-                total += 30 * blocks
-            else:
-                standing = there // 16 * max(pixels, 16)
-                streamed = -(-pixels // 16) * max(4, there % 16) if there % 16 else 0
-                total += slices * (standing + streamed) + 10 * blocks
-                total += 5 * pixels if length <= begin + size else 0
-            begin += size
+    for there in range(1, filters + 1):
+        for length in range(sum(sizes) + 1):
+            begin = 0
+            for size in sizes:
+                pixels = max(0, min(length - begin, size)) * area
+                if pixels == 0:
+                    total += 30 * -(-filters // 16)
+                else:
+                    standing = there // 16 * max(pixels, 16)
+                    streamed = -(-pixels // 16) * max(4, there % 16) if there % 16 else 0
+                    total += slices * (standing + streamed)
+                    total += 5 * pixels if length <= begin + size else 0
+                begin += size
     return total
 
 
@@ -55,9 +57,28 @@ def test_no_other_way_is_cheaper(tiles: int, edge: int, slices: int, filters: in
 
 
 def test_a_block_is_there_in_two_ways() -> None:
-    parts = split_live_chunk(48, 40, ARCH)
+    parts = split_live_chunk(12, 4, 40, ARCH)
     assert [(whole.first_filter, whole.filters) for whole, _ in parts] == [(0, 16), (16, 16), (32, 8)]
     for whole, fewer in parts:
         assert (whole.stationary, whole.only) == (Stationary.FILTERS, Only.ALL)
         assert (fewer.stationary, fewer.only) == (Stationary.PIXELS, Only.FEWER)
         assert (whole.first_filter, whole.filters, whole.pixels) == (fewer.first_filter, fewer.filters, fewer.pixels)
+        assert whole.pixels == 48
+
+
+def test_tiles_that_fill_the_columns_stand_in_any_case() -> None:
+    """As many cycles as standing filters, for 16 of them, whatever the number of tiles."""
+    parts = split_live_chunk(3, 16, 40, ARCH)
+    assert [(part.stationary, part.only, part.filters) for (part,) in parts] == [
+        (Stationary.PIXELS, Only.ALWAYS, filters) for filters in (16, 16, 8)
+    ]
+
+
+def test_without_room_for_standing_pixels_filters_stand() -> None:
+    ((part,),) = both_ways_of(33, 16)
+    assert (part.stationary, part.only) == (Stationary.FILTERS, Only.ALWAYS)
+
+
+def both_ways_of(tiles: int, filters: int) -> list[tuple[Part, ...]]:
+    """The ways of a block, of tiles of a pixel on a machine with room for few sums."""
+    return split_live_chunk(tiles, 1, filters, replace(ARCH, accumulator_depth=44))
