@@ -25,9 +25,9 @@ DRAIN_CYCLES = 5
 
 
 def split_live_chunk(tiles: int, area: int, filters: int, arch: ArchConfig) -> list[tuple[Part, ...]]:
-    """Cut a chunk of so many tiles of ``area`` pixels, of a product of which a table picks the filters, at most so many.
+    """Cut a chunk of so many tiles of ``area`` pixels, of a product of which a table picks the filters.
 
-    Each block of filters comes in the ways of ``both_ways``.
+    It picks ``filters`` at most. Each block of them comes in the ways of ``both_ways``.
     """
     firsts = range(0, filters, arch.columns)
     return [both_ways(tiles, area, first, min(arch.columns, filters - first), arch) for first in firsts]

@@ -1,6 +1,8 @@
 """Distillation: softened answers of static teachers beside the labels (Hinton, Vinyals and Dean, 2015, section 2).
 
-Several teachers answer together, by the mean of their logits: a committee knows more than its best member. A short run has no time to learn what the labels do not say; a deeper network knows it already. Its answers depend on
+Several teachers answer together, by the mean of their logits: a committee knows more than its best member.
+
+A short run has no time to learn what the labels do not say; a deeper network knows it already. Its answers depend on
 the crop, and asking it for every crop of every epoch would cost more than the training. So crops come from a fixed
 number of *views* of the whole set: epoch ``e`` trains on view ``e % views``, and a teacher sees each view once.
 """
@@ -91,11 +93,7 @@ class TeacherAnswers:
             partial.replace(file)
         taught = load_pickled(file)
         count = len(self.batches.labels)
-        if (
-            not isinstance(taught, Tensor)
-            or taught.dtype != torch.float32
-            or taught.shape != (count, self.classes)
-        ):
+        if not isinstance(taught, Tensor) or taught.dtype != torch.float32 or taught.shape != (count, self.classes):
             raise GatewrightError(
                 f"{file} does not hold the teachers' answers for {count} images; delete it, and they are made again"
             )

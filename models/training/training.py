@@ -133,10 +133,11 @@ def train(
 
     With ``resume`` a run goes on from the last finished epoch, random state included; without it
     a folder that already holds a run is refused. ``teachers`` are checkpoints of static networks to
-    learn from beside the labels, by the mean of their logits. Early exits learn with the network, and answer for nobody until ``train_heads`` sets
-    their thresholds. With ``cycles`` the log has the network's cycles as a share of the dense ones, by the model;
-    with ``target_cycles``, too, equation (8) is on this share and not on that of the MACs. ``compiled`` fuses the
-    network's operations with torch.compile, which needs a C++ compiler and draws other gate noise for the same seed.
+    learn from beside the labels, by the mean of their logits. Early exits learn with the network, and answer for
+    nobody until ``train_heads`` sets their thresholds. With ``cycles`` the log has the network's cycles as a share of
+    the dense ones, by the model; with ``target_cycles``, too, equation (8) is on this share and not on that of the
+    MACs. ``compiled`` fuses the network's operations with torch.compile, which needs a C++ compiler and draws other
+    gate noise for the same seed.
     """
     _check_losses(spec, recipe)
     for images in (train_set, test_set):

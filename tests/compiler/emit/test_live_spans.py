@@ -42,7 +42,9 @@ def test_neighbours_are_within_the_rows_by_position(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("size", [6, 7, 8, 10])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_what_is_written_behind_these_rows_shares_no_word_with_what_is_read(size: int, channels: int, seed: int) -> None:
+def test_what_is_written_behind_these_rows_shares_no_word_with_what_is_read(
+    size: int, channels: int, seed: int
+) -> None:
     """Compact tiles lie one behind the other, whatever the words of 16 bytes; those at an edge are smaller."""
     across = -(-size // TILE)
     on = np.random.default_rng(seed).random(across * across) < 0.8
