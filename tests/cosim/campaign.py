@@ -1,9 +1,10 @@
 """Random programs in lockstep without an end, kind by kind, to be stopped and gone on with at any time.
 
-``python -m tests.cosim.campaign --state FILE --programs 1000000`` takes the kinds of ``random_lockstep`` in turn, some
-hundred programs each, until so many have run since FILE was begun. FILE says how many of each kind agreed and how many
-seconds they took, for each state of the contract, the simulators and the RTL; it is written behind every turn. Seeds
-go on from one state to the next. ``--workers 2`` has turns of two kinds at once. A program that differs ends the
+``python -m tests.cosim.campaign --programs 1000000`` takes the kinds of ``random_lockstep`` in turn, some hundred
+programs each, until so many have run since ``campaign.json`` beside this file was begun (``--state``: another one). It
+says how many of each kind agreed and how many seconds they took, for each state of the contract, the simulators and
+the RTL; it is written behind every turn, and committed, so that the next machine goes on. Seeds go on from one state
+to the next. ``--workers 2`` has turns of two kinds at once. A program that differs ends the
 campaign with exit code 1 and the command that repeats it alone.
 """
 
@@ -42,6 +43,8 @@ KINDS: dict[str, tuple[Callable[[range], Agreement], str]] = {
 
 FIRST_SEED = 10_000_000
 
+STATE = Path(__file__).with_name("campaign.json")
+
 Counts = dict[str, dict[str, float]]
 """Programs that agreed and seconds, by kind."""
 
@@ -55,7 +58,7 @@ def _load(path: Path) -> dict[str, Counts]:
 def _save(path: Path, states: dict[str, Counts]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_file = path.with_name(path.name + ".partial")
-    partial_file.write_text(json.dumps(states, indent=1))
+    partial_file.write_text(json.dumps(states, indent=1) + "\n")
     partial_file.replace(path)
 
 
@@ -75,7 +78,7 @@ def _turn(kind: str, first: int) -> tuple[Agreement, float]:
 def main() -> int:
     """Parse the options and run turns; 1 if a program differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.cosim.campaign", description=__doc__)
-    parser.add_argument("--state", type=Path, required=True, help="the file that says how far the campaign is")
+    parser.add_argument("--state", type=Path, default=STATE, help="the file that says how far the campaign is")
     parser.add_argument("--programs", type=int, default=1_000_000, help="how many in all, over all kinds")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no turn behind so many minutes")
     parser.add_argument("--workers", type=int, default=1, choices=range(1, len(KINDS) + 1), help="turns at once")
