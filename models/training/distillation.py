@@ -9,6 +9,7 @@ number of *views* of the whole set: epoch ``e`` trains on view ``e % views``, an
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def distillation_loss(logits: Tensor, taught: Tensor, labels: Tensor, temperatur
 
 
 class TeacherAnswers:
-    """The teachers' mean logits for every image of a view; kept in ``folder``, so that a resumed run asks no more."""
+    """The teachers' mean logits for every image of a view; kept in ``folder``, so that a resumed run asks no more.
+
+    The files' names say who answered: other teachers' answers are not taken for theirs.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,8 @@ class TeacherAnswers:
     ) -> None:
         self.batches, self.folder, self.seed, self.views = batches, folder, seed, views
         self.networks = [self._network(checkpoint) for checkpoint in checkpoints]
+        digests = [hashlib.sha256(Path(checkpoint).read_bytes()).digest() for checkpoint in checkpoints]
+        self.asked = hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:8]
         counts = sorted({network.classes for network in self.networks})
         if len(counts) > 1:
             raise GatewrightError(f"the teachers know different numbers of classes: {counts}")
@@ -79,7 +85,7 @@ class TeacherAnswers:
 
     def logits(self, epoch: int) -> Tensor:
         """[images, classes], float32, for the crops of the epoch's view."""
-        file = self.folder / f"teacher_view_{self.view(epoch)}.pt"
+        file = self.folder / f"teacher_view_{self.view(epoch)}_{self.asked}.pt"
         if not file.exists():
             crops, answers = self.crops(epoch), []
             with torch.no_grad(), torch.autocast(self.batches.device.type, torch.bfloat16):
