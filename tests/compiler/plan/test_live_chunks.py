@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatewright.compiler.plan.live_chunks import live_chunks, split_live_chunk
+from gatewright.compiler.plan.live_chunks import both_ways, live_chunks, split_live_chunk
 from gatewright.compiler.plan.tile_sets import TileSet
-from gatewright.compiler.plan.tiling import Part
 from gatewright.contract.arch import PRESETS
 from gatewright.contract.isa import Only, Stationary
 
@@ -74,11 +73,15 @@ def test_tiles_that_fill_the_columns_stand_in_any_case() -> None:
     ]
 
 
-def test_without_room_for_standing_pixels_filters_stand() -> None:
-    ((part,),) = both_ways_of(33, 16)
-    assert (part.stationary, part.only) == (Stationary.FILTERS, Only.ALWAYS)
-
-
-def both_ways_of(tiles: int, filters: int) -> list[tuple[Part, ...]]:
-    """The ways of a block, of tiles of a pixel on a machine with room for few sums."""
-    return split_live_chunk(tiles, 1, filters, replace(ARCH, accumulator_depth=44))
+@pytest.mark.parametrize(
+    ("depth", "ways"),
+    [
+        (30, [(Stationary.FILTERS, Only.ALWAYS)]),
+        (31, [(Stationary.FILTERS, Only.ALL), (Stationary.PIXELS, Only.FEWER)]),
+        (32, [(Stationary.PIXELS, Only.ALWAYS)]),
+    ],
+)
+def test_pixels_stand_for_as_many_filters_as_have_room(depth: int, ways: list[tuple[Stationary, Only]]) -> None:
+    """A tile that fills the columns, 32 filters: an accumulator entry for each that streams past."""
+    parts = both_ways(1, 16, 0, 32, replace(ARCH, accumulator_depth=depth))
+    assert [(part.stationary, part.only) for part in parts] == ways
