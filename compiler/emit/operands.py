@@ -78,7 +78,7 @@ def gather_into(
     """Form the patches of tiles [first, first + count) from the given word of a region on."""
     base, vectors, slices = patches
     begin, end = _span(source, tiles, first, count, kernel)
-    if source.moving and source.tile_gate is not None:  # the positions that are read have the kernel's reach
+    if source.moving and source.tile_gate is not None and tiles.gate_rows is None:  # positions have the kernel's reach
         low, bottom = begin * kernel.stride, end * kernel.stride
     else:
         top, reach = _rows_of_slices(context, source, kernel, slices)
