@@ -112,7 +112,7 @@ class FilterLoader:
         room = len(beside) < MOST_BESIDE and self.room.ring.leaves_room(words, piece_words(self.context, use), beside)
         if room and self._load(use):
             self._beside = [*beside, region]
-            if use.advance(use.bank.groups(self.filters_of(use.bank))):
+            if use.advance(self.filters_of(use.bank)):
                 self.order.pending.remove(use)
 
     def schedule(self, layers: Sequence[QuantisedLayer], uses: list[tuple[str, int]], ends: bool = False) -> None:
@@ -162,7 +162,7 @@ class FilterLoader:
             use = next((use for use in self.order.pending if use.bank is bank and use.serial == wanted), None)
             if use is None or not self._load_parameters(bank) or not self._load(use):
                 return
-            if use.advance(bank.groups(self.filters_of(bank))):
+            if use.advance(self.filters_of(bank)):
                 self.order.pending.remove(use)
 
     def used(self, name: str, group: int, serial: int = 0) -> None:
@@ -222,13 +222,13 @@ class FilterLoader:
 
     def _load_pieces(self, use: Use) -> bool:
         """Load what is left of a use; False while there is no room."""
-        groups = use.bank.groups(self.filters_of(use.bank))
-        while use.group < groups:
+        filters = self.filters_of(use.bank)
+        while use.group < use.bank.groups(filters):
             if use.bank.streamed and len(self.room.streaming) >= PIECES_AHEAD:
                 return False
             if not self._load(use):
                 return False
-            if use.advance(groups):
+            if use.advance(filters):
                 break
         return True
 

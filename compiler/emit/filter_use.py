@@ -37,14 +37,17 @@ class Use:
         """The name of the region of the piece that is next."""
         return region_name(self.bank, self.serial, self.group, self.piece)
 
-    def advance(self, groups: int) -> bool:
-        """One piece more is loaded; whether it was the last that is meant."""
-        self.piece += 1
+    def advance(self, filters: int) -> bool:
+        """One piece more is loaded, of so many filters that are used; whether it was the last that is meant."""
+        self.piece, ends = self.piece + 1, False
         if self.piece == len(self.bank.pieces_in(self.group)):
-            self.group, self.piece = self.group + 1, 0
+            order = self.bank.in_order(filters)
+            place, self.piece = order.index(self.group) + 1, 0
+            ends = place == len(order)
+            self.group = self.bank.groups(filters) if ends else order[place]
         if self.left is not None:
             self.left -= 1
-        return self.group == groups or self.left == 0
+        return ends or self.left == 0
 
 
 def region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:

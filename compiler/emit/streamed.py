@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from gatewright.compiler.emit.filter_loader import FilterLoader
 from gatewright.compiler.emit.filter_use import part_of
 from gatewright.compiler.emit.matrix import GATHER_AHEAD, Product, store
 from gatewright.compiler.emit.operands import Patches
-from gatewright.compiler.plan.filters import FilterBank, Slices
+from gatewright.compiler.plan.filters import FilterBank, Slices, from_both_ends
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.compiler.plan.live_chunks import both_ways
 from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks, patch_pieces, patch_share, shrinking, whole_part
@@ -57,10 +57,11 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
     """A convolution over several tile sets, by filters that are read once: each group goes through all of them."""
     name, serial = products[0].name, products[0].serial
     steps = [step for product in products for step in _steps(context, loader, product)]
-    if len(products) > 1:
-        steps.sort(key=lambda step: step.group)
-    last = {id(step.product): step.first_filter for step in steps}
     bank = context.image.banks[name]
+    if len(products) > 1:
+        order = bank.in_order(bank.filters)
+        steps.sort(key=lambda step: order.index(step.group))
+    last = {id(step.product): step.first_filter for step in steps}
     gathered: list[Patches] = []
     banks: dict[int, int] = {}
     loader.load_until(loader.turn[name] + 3)
@@ -93,7 +94,7 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
                 behind = bank.groups(bank.filters) if following is None else following.group
                 for group in range(step.group + 1, behind):
                     loader.skip(name, group, serial)
-        if following is None or following.group > step.group:
+        if following is None or following.group != step.group:
             product.followed(step.first_filter + step.filters)
         if step.ends:
             if following is not None and step.first_filter == last[id(product)]:
@@ -132,17 +133,6 @@ def _in_turn(pieces: list[Slices], group: int) -> list[Slices]:
     return pieces if group % 2 else [pieces[0], *pieces[:0:-1]]
 
 
-def _from_both_ends(pieces: list[Slices]) -> list[Slices]:
-    """The first piece, the last, the second, ...: those without channels, which are the last, come one by one.
-
-    Side by side they would hold all places of the patch buffer, and nothing would be gathered ahead. The first one
-    starts the sums.
-    """
-    half = -(-len(pieces) // 2)
-    turns = zip_longest(pieces[:half], reversed(pieces[half:]))
-    return [piece for pair in turns for piece in pair if piece is not None]
-
-
 def _release_pieces(loader: FilterLoader, bank: FilterBank, step: _Step, following: _Step | None, serial: int) -> None:
     """Let the pieces give way that no later step needs, of a group that the buffer does not hold at once."""
     goes_on = following is not None and following.group == step.group
@@ -174,7 +164,7 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
     groups = _groups(context, product, bank, group_size)
     steps = []
     room = arch.weight_words * TOGETHER[0] // TOGETHER[1] // slices_of(bank.reduction, arch)
-    if product.filters_stand or bank.picked or groups[-1][2] * PIECE_UNIT >= arch.columns:
+    if product.filters_stand or bank.picked or bank.both_ends or groups[-1][2] * PIECE_UNIT >= arch.columns:
         room = 0  # the array takes longer than the gather
     in_turn = loader.room.take_turns(bank)
     for together in _together(groups, group_size, room):
@@ -189,8 +179,8 @@ def _steps(context: Context, loader: FilterLoader, product: Product) -> list[_St
         pieces = [piece for part in within if part.count > 0 for piece in patch_pieces(part, slices, *cuts)]
         if in_turn:
             pieces = _in_turn(pieces, together[0][0])
-        elif context.live and product.source.channel_gate is not None:
-            pieces = _from_both_ends(pieces)
+        elif context.live and product.source.channel_gate is not None:  # those without channels are the last ones
+            pieces = from_both_ends(pieces)
         for first, count in chunks:
             for piece in pieces:
                 steps += [_Step(*group, first, count, piece, piece is pieces[-1], product) for group in together]
@@ -207,10 +197,11 @@ def _groups(context: Context, product: Product, bank: FilterBank, size: int) -> 
     if bank.picked and product.output.channel_gate is not None:
         starts = np.arange(bank.groups(bank.filters) + 1) * bank.group
         bounds = np.searchsorted(product.output.channel_gate.entries, starts).tolist()
+    ranges = list(pairwise(min(bound, product.filters) for bound in bounds))
     return [
-        (group, product.first_filter + first, min(size, end - first))
-        for group, (begin, end) in enumerate(pairwise(min(bound, product.filters) for bound in bounds))
-        for first in range(begin, end, size)
+        (group, product.first_filter + first, min(size, ranges[group][1] - first))
+        for group in (bank.in_order(product.filters) if bank.both_ends else range(len(ranges)))
+        for first in range(ranges[group][0], ranges[group][1], size)
     ]
 
 

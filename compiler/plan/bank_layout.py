@@ -156,11 +156,11 @@ class BankLayout:
         if name in self.image.by_taps:
             return cut_by_taps(bank, self.arch)
         chain = self.image.by_channels.get(name)
-        return (
-            cut(bank, self.arch, vector, self.image.live)
-            if chain is None
-            else cut_by_channels(bank, chain.layers, self.arch)
-        )
+        if chain is not None:
+            return cut_by_channels(bank, chain.layers, self.arch)
+        bank = cut(bank, self.arch, vector, self.image.live)
+        # What is multiplied in its wake needs one block of channels behind the other.
+        return replace(bank, both_ends=bank.both_ends and name not in self.image.wakes)
 
     def _add(self, bank: FilterBank, data: npt.NDArray[np.uint8]) -> None:
         """Lay a bank out whose rows in DRAM are ``data``: where the same rows lie already, if a layer is used again."""

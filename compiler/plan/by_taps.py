@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gatewright.compiler.graph.graph import QuantisedGraph
 from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.plan.bands import tile_rows
-from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, Slices, pieces_of
+from gatewright.compiler.plan.filters import PIECE_SHARE, RESIDENT_SHARE, FilterBank, Slices, from_both_ends, pieces_of
 from gatewright.compiler.plan.layout import padded_vectors, slices_of, weights_by_reduction
 from gatewright.compiler.plan.tiled import TiledPass
 from gatewright.contract.arch import ACCUMULATOR_BANKS, OPERAND_BANKS, ArchConfig
@@ -60,15 +60,17 @@ def by_taps(graph: QuantisedGraph, arch: ArchConfig, off_chip: Collection[str]) 
 def cut_by_taps(bank: FilterBank, arch: ArchConfig) -> FilterBank:
     """The bank in pieces of a tap, each of whole banks of slices.
 
-    All taps of some channels come before those of others: pieces behind the last active channel are the last ones, and
-    hold no place of the buffer from others.
+    Channels come from both ends in turn, tap by tap: pieces behind the last active channel are empty, and would leave
+    the bus without work side by side, and without room for the filters behind them at the end.
     """
     slices = slices_of(bank.rows, arch)
     most = arch.weight_words // PIECE_SHARE // padded_vectors(bank.filters)
+    channels = from_both_ends(pieces_of(slices, most, OPERAND_BANKS))
     pieces = tuple(
         Slices(tap * slices + piece.first, piece.count)
-        for piece in pieces_of(slices, most, OPERAND_BANKS)
+        for first in range(0, len(channels), 2)
         for tap in range(bank.taps)
+        for piece in channels[first : first + 2]
     )
     return replace(bank, group=bank.filters, pieces=pieces, returns=True, by_taps=True)
 

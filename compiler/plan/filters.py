@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from math import lcm, prod
+from typing import TypeVar
 
 from gatewright.compiler.plan.layout import padded_vectors, slices_of
 from gatewright.contract.arch import BEAT_BYTES, OPERAND_BANKS, ArchConfig
 from gatewright.contract.errors import GatewrightError
 from gatewright.contract.isa import Space
+
+_Thing = TypeVar("_Thing")
 
 RESIDENT_SHARE = 7, 16
 """Filters that take more of the weight buffer than this are streamed: a group of theirs, and a part of the next, must
@@ -66,6 +70,9 @@ class FilterBank:
     """Of a bank by reduction the gate of the output: its table picks the filters of what has been loaded."""
     by_taps: bool = False
     """Whether its rows are those of one tap behind those of another, and a piece is of one tap (``plan.by_taps``)."""
+    both_ends: bool = False
+    """Whether groups come from both ends in turn: those behind the list of a live program's table are empty, and would
+    keep the array waiting for their instructions side by side."""
 
     def pieces_in(self, group: int) -> tuple[Slices, ...]:
         """The pieces of a group."""
@@ -95,12 +102,32 @@ class FilterBank:
         """Groups of so many filters."""
         return -(-filters // self.group)
 
+    def in_order(self, filters: int) -> list[int]:
+        """The groups of so many filters in the order in which they are used."""
+        groups = range(self.groups(filters))
+        ordered = FIRST_GROUPS if self.both_ends else len(groups)
+        return [*groups[:ordered], *from_both_ends(groups[ordered:])]
+
     def group_address(self, group: int) -> int:
         """Where a group's rows begin in DRAM; ``first_row`` counts from there."""
         if self.space == Space.WEIGHTS_BY_REDUCTION:
             return self.address + group * self.rows * self.row_beats * BEAT_BYTES
         return self.address
 
+
+def from_both_ends(things: Sequence[_Thing]) -> list[_Thing]:
+    """The first one, the last, the second, ...: what lies behind the end of a table's list comes one by one.
+
+    Side by side it would hold all places of an operand buffer, and nothing would come ahead.
+    """
+    half = -(-len(things) // 2)
+    turns = zip_longest(things[:half], reversed(things[half:]))
+    return [one for two in turns for one in two if one is not None]
+
+
+FIRST_GROUPS = 2
+"""Groups that come in order before others come from both ends: an empty one takes a place of the weight buffer, and
+would hold up the second, for which the array waits."""
 
 LIVE_BLOCKS = 2
 """Blocks of the array in a group whose filters a table picks in a live program: instructions behind the list's end cost
@@ -138,7 +165,7 @@ def cut(bank: FilterBank, arch: ArchConfig, vector: bool = False, live: bool = F
         pieces = pieces_of(slices, most, unit)
         if bank.gate is not None:
             growing = growing_pieces(slices, most, unit, FIRST_SLICES, 1.5)
-            return replace(bank, group=group, pieces=pieces, first_pieces=growing)
+            return replace(bank, group=group, pieces=pieces, first_pieces=growing, both_ends=live)
     return replace(bank, group=group, pieces=pieces, returns=returns)
 
 
