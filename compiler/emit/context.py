@@ -77,6 +77,8 @@ class Context:
         self.beside: Callable[[], None] = lambda: None
         """Called behind every EPILOGUE that writes a part of a map: before the next, others may use its port."""
         self.postponed = PostponedStores(self.out)
+        self.rows_there: dict[tuple[str, ...], int] = {}
+        """Of maps in DRAM so many of the first rows have been brought for the next pass over them."""
         self._unread: dict[int, str] = {}
         self._serial = 0
 

@@ -107,8 +107,8 @@ class ConvolutionProducts:
         parts = []
         for name, slices in zip(layer.sources, part_slices(layer, self.graph, self.arch), strict=True):
             shape, pitch = self.graph.shapes[name], self.image.pitches.get(name, 0)
-            address, ring = self._place_of(layer, name, shape.width * (pitch or shape.channels))
-            source = SourceMap(address, shape.height, shape.width, shape.channels, ring=ring, pitch=pitch)
+            address, ring, shift = self._place_of(layer, name, shape.width * (pitch or shape.channels))
+            source = SourceMap(address, shape.height, shape.width, shape.channels, ring=ring, pitch=pitch, origin=shift)
             parts.append(SourcePart(source, slices))
         elements = (parts[-1].slices.first + parts[-1].slices.count) * self.arch.rows
         whole = replace(product.source, channels=-(-elements // product.kernel.taps))
@@ -119,7 +119,7 @@ class ConvolutionProducts:
         rows = self.image.input_layout.rows if layer.source == self.graph.input else 1
         channels = rows * shape.channels if gate is None else len(gate.entries)
         pitch, slices = self.pitch(layer.source), self._slices(layer)
-        address, ring = self._place_of(layer, layer.source, shape.width * (pitch or channels))
+        address, ring, shift = self._place_of(layer, layer.source, shape.width * (pitch or channels))
         source = SourceMap(
             address,
             shape.height,
@@ -127,6 +127,7 @@ class ConvolutionProducts:
             channels,
             gate,
             ring=ring,
+            origin=shift,
             planes=self._planes(layer.source) or slices,
             pitch=pitch or (channels if slices else 0),
             follows=self.follows(layer),
@@ -142,7 +143,7 @@ class ConvolutionProducts:
         shape, gate = self.graph.shapes[layer.output], self._stored_channels(layer.output, layer.output_channels)
         filters, pitch = len(layer.weight), self.pitch(layer.output)
         row = shape.width * (pitch or (shape.channels if layer.appended_to else self.filters_of(layer)))
-        address, ring = self._place_of(layer, layer.output, row)
+        address, ring, shift = self._place_of(layer, layer.output, row)
         return OutputMap(
             address,
             shape.height,
@@ -155,6 +156,7 @@ class ConvolutionProducts:
             pool,
             0 if pool is None else self.image.addresses[pool.name],
             ring,
+            origin=shift,
             planes=self._planes(layer.output),
             pitch=pitch or (shape.channels if layer.appended_to else 0),
             offset=shape.channels - filters,
@@ -197,8 +199,8 @@ class ConvolutionProducts:
         if layer.residual is None or not layer.elsewhere:
             return None
         shape = self.graph.shapes[layer.residual]
-        address, ring = self._place_of(layer, layer.residual, shape.width * shape.channels)
-        return ResidualMap(address, shape.width, shape.channels, layer.upsample, ring)
+        address, ring, shift = self._place_of(layer, layer.residual, shape.width * shape.channels)
+        return ResidualMap(address, shape.width, shape.channels, layer.upsample, ring, shift)
 
     def _slices(self, layer: QuantisedConv) -> tuple[Plane, ...]:
         """The slices of an ordinary map that a batch norm on the array reads one by one; empty for any other layer."""
@@ -216,12 +218,13 @@ class ConvolutionProducts:
         """The gate whose active channels alone are stored of a map. A map in planes has all, what is masked too."""
         return None if tensor in self.image.planes else self.context.gate(gate)
 
-    def _place_of(self, layer: QuantisedConv, tensor: str, pitch: int) -> tuple[int, int | None]:
-        """Where a map lies that a layer reads or writes: its address, and the rows of its ring, None if it is whole."""
+    def _place_of(self, layer: QuantisedConv, tensor: str, pitch: int) -> tuple[int, int | None, int]:
+        """Where a map lies that a layer reads or writes: its address, the rows of its ring, None if it is whole, and
+        the place of row 0 in it."""
         rows = self.image.rows_for(layer.name, tensor)
         if rows is not None:
-            return rows.address, rows.ring
-        return self.image.addresses[tensor], self.ring(tensor, pitch)
+            return rows.address, rows.ring, rows.shift
+        return self.image.addresses[tensor], self.ring(tensor, pitch), 0
 
     def ring(self, tensor: str, pitch: int) -> int | None:
         """Rows of a map's ring; None if the map is whole."""

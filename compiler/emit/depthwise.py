@@ -29,8 +29,8 @@ def average(context: Context, loader: FilterLoader, product: Product) -> Iterato
     loader.weights(product.name)  # no filters, but the parameter
     first, last = tiles.span(0, len(tiles))
     while first < last:
-        turn = output.height if output.ring is None else output.ring
-        end = min(last, (first // turn + 1) * turn)
+        turn = output.origin + output.height if output.ring is None else output.ring
+        end = min(last, ((first + output.origin) // turn + 1) * turn - output.origin)
         geometry = kernel.height, kernel.stride, kernel.padding_y
         windows(context, EpilogueKind.AVERAGE, product.source, output, Rows(first, end), *geometry)
         first = end
@@ -75,8 +75,8 @@ def _rows(product: Product, number: int) -> Iterator[tuple[int, int]]:
     first, end = product.tiles.span(number, 1)
     end = min(end, output.height)
     while first < end:
-        turn = output.height if output.ring is None else output.ring
-        behind = min(end, (first // turn + 1) * turn)
+        turn = output.origin + output.height if output.ring is None else output.ring
+        behind = min(end, ((first + output.origin) // turn + 1) * turn - output.origin)
         yield first, behind
         first = behind
 

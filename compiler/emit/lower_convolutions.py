@@ -25,7 +25,7 @@ from gatewright.compiler.kinds.pooling import Pooling
 from gatewright.compiler.plan.bands import BandedBlock
 from gatewright.compiler.plan.planes import plane_widths
 from gatewright.compiler.plan.side_by_side import Order
-from gatewright.compiler.plan.spills import Pass, going_along
+from gatewright.compiler.plan.spills import Pass, going_along, maps_of
 from gatewright.compiler.plan.tile_sets import TileSet
 from gatewright.compiler.plan.tiling import PIECE_UNIT, even_chunks
 from gatewright.contract.errors import GatewrightError
@@ -83,8 +83,7 @@ class ConvolutionLowering(ConvolutionProducts):
         if any(layer.name in self.image.by_rows for layer in layers):
             first = going_along(layers[0], self.graph) if self.image.live else (layers[0],)
             for along in [first, *((layer,) for layer in layers[len(first) :])]:
-                rows = self.image.step_rows.get(along[0].name)
-                RowsLowering(self, along, Pass.of_layers(along, self.graph, rows)).run()
+                RowsLowering(self, along, self._pass_of(along), behind=self._pass_behind(along)).run()
             return
         for layer in layers:
             if layer.name in self.image.used_twice:
@@ -98,6 +97,32 @@ class ConvolutionLowering(ConvolutionProducts):
                 interleave([one])
         else:
             interleave(chunks)
+
+    def _pass_of(self, layers: Sequence[QuantisedConv]) -> Pass:
+        """The pass by rows of convolutions that go along."""
+        return Pass.of_layers(layers, self.graph, self.image.step_rows.get(layers[0].name))
+
+    def _pass_behind(self, layers: Sequence[QuantisedConv]) -> Pass | None:
+        """In a live program the next pass over the same maps in DRAM, if what comes between leaves their ring alone."""
+        tensors = maps_of(layers[-1]) & self.image.spills.keys()
+        if not self.image.live or not tensors:
+            return None
+        rings = self.image.spills[min(tensors)].rings
+        here = next(n for n, ring in enumerate(rings) if layers[-1].name in ring.layers)
+        names = rings[here + 1].layers if here + 1 < len(rings) else ()
+        behind = [layer for layer in self.graph.layers if layer.name in names]
+        if not behind or not isinstance(behind[0], QuantisedConv) or behind[0].name not in self.image.by_rows:
+            return None
+        begin, end = (self.graph.layers.index(layer) for layer in (layers[-1], behind[0]))
+        ring = self.image.rows_for(layers[-1].name, min(tensors))
+        assert ring is not None
+        for between in self.graph.layers[begin + 1 : end]:
+            sizes = between.sizes(self.image.laid) | between.scratch(self.image.laid, self.arch)
+            for name, size in sizes.items():
+                address = self.image.addresses.get(name, ring.address + ring.ring * ring.pitch)
+                if address < ring.address + ring.ring * ring.pitch and ring.address < address + size:
+                    return None
+        return self._pass_of(going_along(behind[0], self.graph))
 
     def _clear_before(self, layers: Sequence[QuantisedConv]) -> None:
         """Clear what layers write that is read as if all channels were there; a ring is cleared with its pass."""

@@ -19,16 +19,25 @@ if TYPE_CHECKING:
 
 
 class RowsLowering:
-    """Emits one pass over some layers. With ``unit`` not 0 rows of tiles of the first one may be cut."""
+    """Emits one pass over some layers. With ``unit`` not 0 rows of tiles of the first one may be cut.
+
+    ``behind``: a pass of which the first rows may come while this one ends.
+    """
 
     def __init__(
-        self, convolutions: ConvolutionLowering, layers: Sequence[QuantisedConv], one: Pass, unit: int = 0
+        self,
+        convolutions: ConvolutionLowering,
+        layers: Sequence[QuantisedConv],
+        one: Pass,
+        unit: int = 0,
+        behind: Pass | None = None,
     ) -> None:
         self.convolutions, self.layers, self.one, self.unit = convolutions, layers, one, unit
         self.context, self.image, self.graph = convolutions.context, convolutions.image, convolutions.graph
         self.loader = convolutions.loader
         self._apart = layers[-1].output in self.image.apart
         """Whether what is averaged of the last map is averaged behind it."""
+        self._behind = None if self._apart else behind  # averages behind a pass take its ring
         self._row_tables = convolutions.lowering.gates.row_tables
 
     def run(self, beside: bool = False) -> None:
@@ -45,7 +54,7 @@ class RowsLowering:
         if len(layers) > 1 or self.image.banks[layers[0].name].streamed:
             self.loader.schedule(layers, list(zip(order, serials, strict=True)))
         if work:  # else what the maps hold stays where it is
-            traffic = RowTraffic(self.context, one)
+            traffic = RowTraffic(self.context, one, self._behind)
             for number in range(len(one.steps)):
                 self.context.out.layer = layers[0].name
                 self._bring_image(number)

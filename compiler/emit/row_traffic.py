@@ -7,6 +7,7 @@ STORE come between its instructions. So rows are moved in pieces, spread over th
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 from gatewright.compiler.emit.access import PORT_B, reads, writes
 from gatewright.compiler.emit.context import EARLIER, Context
@@ -47,6 +48,23 @@ class _Stream:
         self.loaded = end
         return [(Opcode.LOAD, *piece) for piece in pieces]
 
+    def free_for(self, other: DramRows, rows: int, step: int) -> int:
+        """Of another ring's first ``rows`` those whose places this one has, and does not need from a step on.
+
+        What the pass itself writes must have gone before.
+        """
+        if self.use.writes:
+            rows = min(rows, self.stored)
+        low = min(self.use.first[step] // self.rows.unit * self.rows.unit, self.stored)
+        busy = _bytes(self.rows, low, self.rows.whole_units(self.rows.height))
+        ring = range(self.rows.address, self.rows.address + self.rows.ring * self.rows.pitch)
+        for first in range(0, rows, other.unit):
+            for begin, end in _bytes(other, first, first + other.unit):
+                inside = begin in ring and end - 1 in ring
+                if not inside or any(begin < high and low < end for low, high in busy):
+                    return first
+        return rows
+
     def take(self, step: int) -> list[_Piece]:
         """What is complete behind a step, in whole units; behind the last, the rest."""
         if not self.use.writes or step < 0:
@@ -58,19 +76,32 @@ class _Stream:
         return [(Opcode.STORE, *piece) for piece in pieces]
 
 
-class RowTraffic:
-    """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``finish`` behind the last."""
+def _bytes(rows: DramRows, first: int, end: int) -> list[tuple[int, int]]:
+    """Where rows [first, end) lie in the scratchpad."""
+    return [(address, address + beats * BEAT_BYTES) for _, address, beats in rows.transfers(first, end)]
 
-    def __init__(self, context: Context, one: Pass) -> None:
-        self.context, self._steps = context, one.steps
+
+class RowTraffic:
+    """Emits the LOADs and STOREs of a pass. ``step`` before each of its steps, ``finish`` behind the last.
+
+    In a live program, in whose rings passes follow one another (``DramRows.behind``), the STOREs of what the last step
+    has made are postponed: gates, and the first rows of the pass behind, which went long ago, have port B first. What
+    the pass ``behind`` needs first is brought in the last step, as far as the ring has room.
+    """
+
+    def __init__(self, context: Context, one: Pass, behind: Pass | None = None) -> None:
+        self.context, self._steps, self._behind = context, one.steps, behind
         layers = {layer.name: layer for step in one.steps for layer, _ in step}.values()
         touched = {tensor: layer.name for layer in layers for tensor in maps_of(layer)}
         self.streams: list[_Stream] = []
+        self._tensors: list[tuple[str, ...]] = []
         for spill in {spill.tensors: spill for spill in context.image.spills.values()}.values():
             use, using = use_of(one, spill.tensors, context.graph), touched.keys() & {*spill.tensors}
             rows = context.image.rows_for(touched[min(using)], min(using)) if using else None
             if rows is not None and (use.reads or use.writes):
                 self.streams.append(_Stream(rows, use))
+                self.streams[-1].loaded = context.rows_there.pop(spill.tensors, 0)
+                self._tensors.append(spill.tensors)
         self.ahead = all(stream.rows.ahead for stream in self.streams)
         self._waiting: deque[_Piece] = deque()
         self._number, self._begun, self._pieces = -1, context.idle_port, 0
@@ -82,6 +113,7 @@ class RowTraffic:
         """What a step needs is there behind this; what the next one needs is brought meanwhile."""
         self._flush()
         if number:
+            self.context.postponed.emit_all()
             dense = self._dense_idle(number - 1)
             self._share = (self.context.idle_port - self._begun) / dense if dense > 0 else self._share
         for stream in self.streams:
@@ -95,15 +127,35 @@ class RowTraffic:
         elif self.context.live:
             for stream in self.streams:
                 self._waiting += stream.bring_some(number)
-        self._number, self._begun, self._pieces = number, self.context.idle_port, len(self._waiting)
+        if number == len(self._steps) - 1 and self._behind is not None:
+            self._bring_first_of(self._behind)
+        self._number, self._begun, self._pieces = number, self.context.idle_port, self._left
+
+    def _bring_first_of(self, behind: Pass) -> None:
+        """As many as there is room for of the rows that the pass behind needs first."""
+        image, graph = self.context.image, self.context.graph
+        (layer, _), *_ = behind.steps[0]
+        for stream, tensors in zip(self.streams, self._tensors, strict=True):
+            rows = next((rows for name in tensors if (rows := image.rows_for(layer.name, name)) is not None), None)
+            if rows is not None:
+                needed = rows.whole_units(use_of(behind, tensors, graph).needed[0])
+                there = self.context.rows_there[tensors] = stream.free_for(rows, needed, len(self._steps) - 1)
+                self._waiting += [(Opcode.LOAD, *piece) for piece in rows.transfers(0, there, PIECE_BEATS)]
+
+    @property
+    def _left(self) -> int:
+        return len(self._waiting) + len(self.context.postponed)
 
     def _between(self) -> None:
         """As much of what waits as the port has been idle, so that all of it has gone at the end of the step."""
         expected = self._share * self._dense_idle(self._number)
         done = (self.context.idle_port - self._begun) / expected if expected > 0 else 1.0
         done *= EARLIER if self.context.live else 1
-        while self._waiting and len(self._waiting) > (1 - done) * self._pieces:
-            self._move(self._waiting.popleft())
+        while self._left and self._left > (1 - done) * self._pieces:
+            if len(self.context.postponed):
+                self.context.postponed.emit_one()
+            else:
+                self._move(self._waiting.popleft())
 
     def _dense_idle(self, number: int) -> int:
         """What a step adds to ``idle_port`` if all tiles and channels are active."""
@@ -117,11 +169,16 @@ class RowTraffic:
         )
 
     def finish(self) -> None:
-        """The last rows go."""
+        """The last rows may go."""
         self._flush()
-        for stream in self.streams:
-            self._waiting += stream.take(self._number)
-        self._flush()
+        for piece in [piece for stream in self.streams for piece in stream.take(self._number)]:
+            if not self.context.image.live:
+                self._move(piece)
+                continue
+            _, dram, address, beats = piece
+            size = beats * BEAT_BYTES
+            place, taken = (address, address + size), (dram, dram + size)
+            self.context.postponed.add(self.context.out.layer, place, taken, partial(self._move, piece))
         self.context.beside = lambda: None
 
     def _flush(self) -> None:
@@ -136,6 +193,7 @@ class RowTraffic:
             fields = {"beats": beats}
             accesses = [reads(*place), PORT_B]
         else:
+            self.context.postponed.before_load((dram, dram + beats * BEAT_BYTES))
             fields = {"space": int(Space.SCRATCHPAD), "rows": 1, "row_beats": beats}
             accesses = [writes(*place), PORT_B]
         self.context.out.emit(opcode, accesses, dram_address=dram, address=address, **fields)

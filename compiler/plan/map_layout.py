@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from gatewright.compiler.graph.graph import QuantisedLayer, TensorShape
 from gatewright.compiler.kinds.classifier import QuantisedClassifier
+from gatewright.compiler.kinds.convolution import QuantisedConv
 from gatewright.compiler.kinds.exit import QuantisedExit
 from gatewright.compiler.plan.allocate import Spill
 from gatewright.compiler.plan.filters import without_filters
@@ -61,6 +63,9 @@ class MapLayout:
         shape, address = image.laid.shapes[name], self.shared(spill.tensors)[name].dram
         place = address, shape.size, shape.width * shape.channels
         rings = [DramRows(*place, ring.rows, image.addresses[ring.name], ring.ahead) for ring in spill.rings]
+        residuals = {la.residual for la in image.graph.layers if isinstance(la, QuantisedConv) and la.elsewhere}
+        if image.live and not residuals & set(spill.tensors):  # rows of such a one must not lie around the ring's end
+            rings = list(accumulate(rings, lambda before, ring: ring.behind(before)))
         for tensor in spill.tensors:
             image.spilled[tensor], image.spills[tensor] = rings[0], spill
             for ring, rows in zip(spill.rings, rings, strict=True):

@@ -7,7 +7,7 @@ each pass over the map, is read by the pass's first convolution and added to by 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 
 from gatewright.compiler.graph.graph import QuantisedGraph
@@ -25,7 +25,7 @@ class DramRows:
     """A map in DRAM, ``size`` bytes from ``dram``, of whose rows a ``ring`` lies in the scratchpad from ``address``.
 
     A row has ``pitch`` bytes. Rows come and go in whole units, which are whole beats; the ring holds whole units. They
-    come ``ahead`` (0 or 1) steps of a pass early.
+    come ``ahead`` (0 or 1) steps of a pass early. Row 0 lies at place ``shift`` of the ring, behind whole units.
     """
 
     dram: int
@@ -34,6 +34,7 @@ class DramRows:
     ring: int
     address: int
     ahead: int = 0
+    shift: int = 0
 
     @property
     def unit(self) -> int:
@@ -55,14 +56,20 @@ class DramRows:
         ``first`` and ``end`` are whole units; what lies behind the map is left out.
         """
         while first < end:
-            turn = first // self.ring
-            upto = min(end, (turn + 1) * self.ring)
+            turn = (first + self.shift) // self.ring
+            upto = min(end, (turn + 1) * self.ring - self.shift)
             low, high = first * self.pitch, min(upto * self.pitch, -(-self.size // BEAT_BYTES) * BEAT_BYTES)
             step = (high - low) // BEAT_BYTES if most is None else most
             for byte in range(low, high, step * BEAT_BYTES):
-                address = self.address + byte - turn * self.ring * self.pitch
+                address = self.address + byte + (self.shift - turn * self.ring) * self.pitch
                 yield self.dram + byte, address, min(step, (high - byte) // BEAT_BYTES)
             first = upto
+
+    def behind(self, before: DramRows) -> DramRows:
+        """The ring of the next pass: its first rows lie behind the last of the pass ``before``, which wait to go."""
+        place = before.address + (before.whole_units(before.height) + before.shift) % before.ring * before.pitch
+        units = -(-(place - self.address) // (self.unit * self.pitch))
+        return replace(self, shift=units * self.unit % self.ring)
 
 
 def rows_in_beats(pitch: int) -> int:

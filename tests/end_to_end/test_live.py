@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from gatewright.cli.main import main
 from gatewright.compiler.compile import Compiler
 from gatewright.compiler.graph.reference import run_reference
 from gatewright.compiler.plan.network_image import NetworkImage
-from gatewright.contract.arch import PRESETS
+from gatewright.contract.arch import BEAT_BYTES, PRESETS
+from gatewright.contract.isa import Opcode, Space, column
 from gatewright.contract.program import Program
 from gatewright.contract.trace import first_difference
 from gatewright.models.gates.kinds import Gating
@@ -99,17 +101,55 @@ SMALL = {"scratchpad_kib": 24, "weight_kib": 16}
 """Filters of the last blocks are streamed, and those of the first block go over maps in DRAM, row by row."""
 
 
+SMALLER = {"scratchpad_kib": 24, "weight_kib": 16}
+"""Of a machine of four columns: filters come in up to eight groups."""
+
+
 @pytest.mark.parametrize(
-    ("gating", "preset"), [("dual", "ultra96"), ("dual", "8x8"), ("spatial", "8x8"), ("channel", "8x8")]
+    ("gating", "preset", "sizes"),
+    [
+        ("dual", "ultra96", SMALL),
+        ("dual", "8x8", SMALL),
+        ("spatial", "8x8", SMALL),
+        ("channel", "8x8", SMALL),
+        ("dual", "4x4", SMALLER),
+    ],
 )
-def test_filters_are_streamed_and_maps_lie_in_dram(gating: Gating, preset: str) -> None:
-    network, arch = large(gating), replace(PRESETS[preset], **SMALL)
+def test_filters_are_streamed_and_maps_lie_in_dram(gating: Gating, preset: str, sizes: dict[str, int]) -> None:
+    network, arch = large(gating), replace(PRESETS[preset], **sizes)
     compiler = Compiler(network.graph, arch)
     live, image = compiler.compile_live(), NetworkImage(network.graph, arch, live=True)
     assert image.spilled and any(bank.streamed for bank in image.banks.values())
     for position, sample in enumerate(network.inputs):
         compared = compare_image(compiler, sample, network.reference, position, audit=True, live=live)
         assert compared.different == (), f"image {position}: {compared.different} differ"
+
+
+def test_maps_in_dram_come_before_the_gates_and_go_behind_them() -> None:
+    """The first rows of a pass come while the pass before ends, whose last rows wait until gates have had port B."""
+    live = Compiler(large("dual").graph, replace(PRESETS["ultra96"], **SMALL)).compile_live()
+    (region,) = (region for region in live.regions if region.kind == "map")
+
+    opcodes, address = live.code[:, 0], column(Opcode.LOAD, "dram_address")
+    on_chip = live.code[:, column(Opcode.LOAD, "space")] == Space.SCRATCHPAD
+    first = np.flatnonzero((opcodes == Opcode.LOAD) & on_chip & (live.code[:, address] == region.address))[-1]
+    beats = live.code[:, column(Opcode.STORE, "beats")]
+    ends = live.code[:, column(Opcode.STORE, "dram_address")] + beats * BEAT_BYTES
+    last = np.flatnonzero((opcodes == Opcode.STORE) & (ends == region.address + region.size))[-1]
+    written = np.flatnonzero([name == "layer1.0.conv2" for name in live.layers] & (opcodes == Opcode.EPILOGUE))[-1]
+    (decided,) = (gate.index_instruction for gate in live.gates if gate.name == "layer2.0.mask_s")
+    assert first < written < decided < last
+
+
+def test_the_array_takes_groups_of_filters_as_they_are_loaded() -> None:
+    network, arch = large("dual"), replace(PRESETS["4x4"], **SMALLER)
+    live, image = Compiler(network.graph, arch).compile_live(), NetworkImage(network.graph, arch, live=True)
+    banks = [bank for bank in image.banks.values() if bank.both_ends and bank.groups(bank.filters) > 3]
+    assert banks
+    for bank in banks:
+        rows = live.code[[name == bank.name for name in live.layers]]
+        used = rows[rows[:, 0] == Opcode.MATMUL, column(Opcode.MATMUL, "first_filter")] // bank.group
+        assert [group for group, _ in groupby(used.tolist())] == bank.in_order(bank.filters)
 
 
 @pytest.mark.parametrize("on", [False, True])
