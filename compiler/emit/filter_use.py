@@ -39,15 +39,12 @@ class Use:
 
     def advance(self, filters: int) -> bool:
         """One piece more is loaded, of so many filters that are used; whether it was the last that is meant."""
-        self.piece, ends = self.piece + 1, False
+        self.piece += 1
         if self.piece == len(self.bank.pieces_in(self.group)):
-            order = self.bank.in_order(filters)
-            place, self.piece = order.index(self.group) + 1, 0
-            ends = place == len(order)
-            self.group = self.bank.groups(filters) if ends else order[place]
+            self.group, self.piece = self.bank.behind(self.group, filters), 0
         if self.left is not None:
             self.left -= 1
-        return ends or self.left == 0
+        return self.group == self.bank.groups(filters) or self.left == 0
 
 
 def region_name(bank: FilterBank, serial: int, group: int, piece: int) -> str:

@@ -59,7 +59,7 @@ def convolve_together(context: Context, loader: FilterLoader, products: Sequence
     steps = [step for product in products for step in _steps(context, loader, product)]
     bank = context.image.banks[name]
     if len(products) > 1:
-        order = bank.in_order(bank.filters)
+        order = bank.in_order(bank.filters) if bank.both_ends else range(len(steps))
         steps.sort(key=lambda step: order.index(step.group))
     last = {id(step.product): step.first_filter for step in steps}
     gathered: list[Patches] = []

@@ -108,6 +108,13 @@ class FilterBank:
         ordered = FIRST_GROUPS if self.both_ends else len(groups)
         return [*groups[:ordered], *from_both_ends(groups[ordered:])]
 
+    def behind(self, group: int, filters: int) -> int:
+        """The group that is used behind one, of so many filters; their number behind the last."""
+        if not self.both_ends:
+            return group + 1
+        order = [*self.in_order(filters), self.groups(filters)]
+        return order[order.index(group) + 1]
+
     def group_address(self, group: int) -> int:
         """Where a group's rows begin in DRAM; ``first_row`` counts from there."""
         if self.space == Space.WEIGHTS_BY_REDUCTION:
